@@ -1,0 +1,120 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestParseJSON(t *testing.T) {
+	t.Parallel()
+	const text = ` { "s" : "aé\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" ,
+		"n":[0,-0,12,-3.25,1e9,1E+2,2.5e-3], "l":[true,false,null],"e":[{ },[ ]] } `
+	got, err := parseJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"s": "aéé😀\"\\/\b\f\n\r\t",
+		"n": []any{
+			json.Number("0"), json.Number("-0"), json.Number("12"), json.Number("-3.25"),
+			json.Number("1e9"), json.Number("1E+2"), json.Number("2.5e-3"),
+		},
+		"l": []any{true, false, nil},
+		"e": []any{map[string]any{}, []any{}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %#v\nwant %#v", got, want)
+	}
+}
+
+func TestParseJSONRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                            "no object at byte 0",
+		"[]":                          "no object at byte 0",
+		`"a"`:                         "no object at byte 0",
+		"\ufeff{}":                    "no object at byte 0",
+		"{} x":                        "something after the object at byte 3",
+		"{}{}":                        "something after the object at byte 2",
+		"{}\x00":                      "something after the object at byte 2",
+		"{":                           "no key at byte 1",
+		"{a:1}":                       "no key at byte 1",
+		`{"a"1}`:                      "no colon at byte 4",
+		`{"a":}`:                      "no value at byte 5",
+		`{"a":1,}`:                    "no key at byte 7",
+		`{"a":1`:                      "no comma and no end at byte 6",
+		`{"a":[1 2]}`:                 "no comma and no end at byte 8",
+		`{"a":[1,]}`:                  "no value at byte 8",
+		`{"a":tru}`:                   "no value at byte 5",
+		`{"a":nullx}`:                 "no comma and no end at byte 9",
+		`{"a":01}`:                    "no comma and no end at byte 6",
+		`{"a":-}`:                     "a broken number at byte 6",
+		`{"a":+1}`:                    "no value at byte 5",
+		`{"a":.5}`:                    "no value at byte 5",
+		`{"a":1.}`:                    "a broken number at byte 7",
+		`{"a":1e}`:                    "a broken number at byte 7",
+		`{"a":NaN}`:                   "no value at byte 5",
+		`{"a":"`:                      "no end of a string at byte 6",
+		"{\"a\":\"\n\"}":              "no end of a string at byte 6",
+		`{"a":"\x"}`:                  "a broken escape at byte 7",
+		`{"a":"\u12"}`:                "a broken escape at byte 7",
+		`{"a":"\u+123"}`:              "a broken escape at byte 7",
+		`{"a":"\u`:                    "a broken escape at byte 7",
+		`{"a":"\`:                     "a broken escape at byte 7",
+		`{"a":"\ud800"}`:              "a lone surrogate at byte 6",
+		`{"a":"\udc00"}`:              "a lone surrogate at byte 6",
+		`{"a":"\ud800\n"}`:            "a lone surrogate at byte 6",
+		`{"a":"\ud800\ud800"}`:        "a lone surrogate at byte 6",
+		`{"a":"\ude00\ud83d"}`:        "a lone surrogate at byte 6",
+		`{"\ud800":1}`:                "a lone surrogate at byte 2",
+		"{\"a\":\"é\xff\"}":           "broken UTF-8 at byte 8",
+		"{\"a\":\"\xed\xa0\x80\"}":    "broken UTF-8 at byte 6",
+		`{"a":1,"a":2}`:               "a doubled key at byte 7",
+		`{"a":1,"\u0061":2}`:          "a doubled key at byte 7",
+		`{"v":{"a":{"b":1,"b":1}}}`:   "a doubled key at byte 17",
+		nested(maxJSONDepth):          "too deep at byte 405",
+		strings.Repeat("[", 1000_000): "no object at byte 0",
+	} {
+		if _, err := parseJSON([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%.40q: got %v, want %s", text, err, want)
+		}
+	}
+	if _, err := parseJSON([]byte(nested(maxJSONDepth - 1))); err != nil {
+		t.Errorf("the deepest object that is allowed: %v", err)
+	}
+}
+
+// nested returns an object that holds n arrays in each other.
+func nested(n int) string {
+	return `{"abc":` + strings.Repeat("[ ", n) + strings.Repeat("]", n) + "}"
+}
+
+// FuzzParseJSON compares with encoding/json, which takes everything that parseJSON takes, and
+// reads it in the same way.
+func FuzzParseJSON(f *testing.F) {
+	for _, seed := range []string{
+		`{"query":"{a}","variables":{"a":[1,-2.5e3,true,false,null,"x\n\u00e9\ud83d\ude00"]}}`,
+		`{"a":1,"a":2}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":01}`, `{} {}`, nested(maxJSONDepth),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := parseJSON(data)
+		if err != nil {
+			return
+		}
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		decoder.UseNumber()
+		var want map[string]any
+		if err := decoder.Decode(&want); err != nil || !json.Valid(data) || !utf8.Valid(data) {
+			t.Fatalf("%q is taken, but is not valid: %v", data, err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q: got %#v, want %#v", data, got, want)
+		}
+	})
+}
