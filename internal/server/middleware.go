@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"roster/internal/requestid"
+)
+
+// observed gives each request its ID, in its context and in the answer, logs each answer, and sees
+// to it that a panic is answered, too.
+func observed(next http.Handler, o Options) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := o.Clock()
+		id := r.Header.Get("X-Request-Id")
+		if !requestid.Valid(id) {
+			id = o.NewRequestID()
+		}
+		w.Header().Set("X-Request-Id", id)
+		ctx := requestid.WithContext(r.Context(), id)
+		recorder := &recorder{ResponseWriter: w}
+		defer func() {
+			o.Logger.DebugContext(ctx, "answered",
+				"method", r.Method, "path", r.URL.Path, "status", recorder.status, "bytes", recorder.bytes,
+				"duration", o.Clock().Sub(start), "requestId", id)
+		}()
+		defer answerPanic(ctx, recorder, o.Logger)
+		next.ServeHTTP(recorder, r.WithContext(ctx))
+	})
+}
+
+// answerPanic is deferred: it answers a panic with INTERNAL and logs it once. When the answer has
+// begun it breaks the connection instead, the only way left to tell the client.
+func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler { //nolint:errorlint // The value itself is the signal, as in net/http.
+		panic(cause)
+	}
+	id := requestid.FromContext(ctx)
+	logger.ErrorContext(ctx, "a handler panicked",
+		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()), "requestId", id)
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	r := refuse(http.StatusInternalServerError, "The server made a mistake; its log has more under the request ID.")
+	r.extensions = map[string]any{"code": codeInternal, "requestId": id}
+	r.write(w, typeJSON)
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int // 0 until the answer has begun
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= http.StatusOK {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find what the wrapped writer can do.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// guarded tells browsers to keep to what the playground needs, which is this server alone. It holds
+// for the other addresses as well: nothing there is a page.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"cmp"
+	"mime"
+	"strconv"
+	"strings"
+)
+
+// The two media types of an answer, by GraphQL over HTTP.
+const (
+	typeJSON     = "application/json"
+	typeResponse = "application/graphql-response+json"
+)
+
+// choice is one element of an Accept or Accept-Encoding header.
+type choice struct {
+	value   string // in lower case
+	charset string // in lower case, "" without one
+	quality float64
+}
+
+// choices parses header lines by RFC 9110, section 12.4.2. Elements that break its grammar are left
+// out: nobody asked for anything that can be understood with them.
+func choices(lines []string) []choice {
+	var list []choice
+	for _, element := range splitList(strings.Join(lines, ",")) {
+		value, params, err := mime.ParseMediaType(element)
+		if err != nil {
+			continue
+		}
+		c := choice{value: value, charset: strings.ToLower(params["charset"]), quality: 1}
+		if q, given := params["q"]; given {
+			if c.quality, err = strconv.ParseFloat(q, 64); err != nil || !(0 <= c.quality && c.quality <= 1) {
+				continue
+			}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// splitList splits at the commas that are outside of quoted strings.
+func splitList(header string) []string {
+	quoted, escaped := false, false
+	return strings.FieldsFunc(header, func(r rune) bool {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && r == '\\':
+			escaped = true
+		case r == '"':
+			quoted = !quoted
+		}
+		return r == ',' && !quoted
+	})
+}
+
+// negotiate chooses the media type of an answer from the lines of the Accept header: the one of
+// higher quality, and of two with the same quality the one that is named more exactly. Where that
+// does not decide, application/graphql-response+json goes to those who name it and
+// application/json, which every client understands, to all others. It returns "" when neither is
+// acceptable. All answers are UTF-8, so a range that wants another charset does not match.
+func negotiate(accept []string) string {
+	if strings.Trim(strings.Join(accept, ""), " \t") == "" {
+		return typeJSON
+	}
+	list := choices(accept)
+	json, response := rate(list, typeJSON), rate(list, typeResponse)
+	if json.quality == 0 && response.quality == 0 {
+		return ""
+	}
+	atLast := -1
+	if response.exactness == exactly {
+		atLast = 1
+	}
+	if cmp.Or(cmp.Compare(response.quality, json.quality), cmp.Compare(response.exactness, json.exactness), atLast) > 0 {
+		return typeResponse
+	}
+	return typeJSON
+}
+
+// rating is what an Accept header says about one media type. Without a range that matches it is
+// zero.
+type rating struct {
+	quality   float64
+	exactness exactness
+}
+
+// exactness orders media ranges: the most exact one that matches decides.
+type exactness int
+
+const (
+	notAtAll exactness = iota
+	byAny              // */*
+	byType             // application/*
+	exactly
+)
+
+func rate(list []choice, mediaType string) rating {
+	var best rating
+	for _, c := range list {
+		if c.charset != "" && c.charset != "utf-8" {
+			continue
+		}
+		level := notAtAll
+		switch c.value {
+		case mediaType:
+			level = exactly
+		case "application/*":
+			level = byType
+		case "*/*":
+			level = byAny
+		}
+		if level > best.exactness {
+			best = rating{quality: c.quality, exactness: level}
+		}
+	}
+	return best
+}
+
+// acceptsGzip reports whether the lines of an Accept-Encoding header allow a gzip answer.
+func acceptsGzip(lines []string) bool {
+	quality := 0.0
+	for _, c := range choices(lines) {
+		switch c.value {
+		case "gzip":
+			return c.quality > 0
+		case "*":
+			quality = c.quality
+		}
+	}
+	return quality > 0
+}

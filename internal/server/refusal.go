@@ -1,0 +1,51 @@
+package server
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// The codes of the contract's ErrorCode that this package itself gives.
+const (
+	codeBadRequest = "BAD_REQUEST"
+	codeInternal   = "INTERNAL"
+	codeTimeout    = "TIMEOUT"
+)
+
+// refusal is an answer of the HTTP layer itself. Its message never repeats what the client sent.
+type refusal struct {
+	status     int
+	allow      string // the Allow header of a 405
+	extensions map[string]any
+	message    string
+}
+
+func refuse(status int, message string) *refusal {
+	return &refusal{status: status, message: message, extensions: map[string]any{"code": codeBadRequest}}
+}
+
+// refuseMethod lists in allow the methods that the address has.
+func refuseMethod(allow string) *refusal {
+	r := refuse(http.StatusMethodNotAllowed, "This method is not allowed here; use "+allow+".")
+	r.allow = allow
+	return r
+}
+
+func (r *refusal) write(w http.ResponseWriter, mediaType string) {
+	if r.allow != "" {
+		w.Header().Set("Allow", r.allow)
+	}
+	answer{status: r.status, mediaType: mediaType, response: &graphql.Response{
+		Errors: gqlerror.List{{Message: r.message, Extensions: r.extensions}},
+	}}.write(w)
+}
+
+// writePlain answers with a text. An error means that the client is gone, and is nobody's business.
+func writePlain(w http.ResponseWriter, status int, contentType, text string) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text)
+}

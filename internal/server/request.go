@@ -1,0 +1,137 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// The parameters of a GraphQL request.
+const (
+	paramQuery         = "query"
+	paramOperationName = "operationName"
+	paramVariables     = "variables"
+	paramExtensions    = "extensions"
+)
+
+func paramNames() []string {
+	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions}
+}
+
+// readPost reads the parameters from a JSON body of at most limit bytes. Only application/json in
+// UTF-8 is read: it is also what keeps other sites' forms out, for a browser asks before it sends
+// that type across sites.
+func readPost(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.RawParams, *refusal) {
+	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, given := params["charset"]
+	if err != nil || mediaType != typeJSON || given && !strings.EqualFold(charset, "utf-8") {
+		return nil, refuse(http.StatusUnsupportedMediaType, "The body must be application/json in UTF-8.")
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, refuse(http.StatusUnsupportedMediaType, "The body must not be compressed.")
+	}
+	body, refused := readBody(w, r, limit)
+	if refused != nil {
+		return nil, refused
+	}
+	object, err := parseJSON(body)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "The body must be one JSON object: "+err.Error()+".")
+	}
+	return requestParams(object, r.Header)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, "The body is too large.")
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return nil, tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, refuse(http.StatusRequestTimeout, "The body did not arrive in time.")
+	}
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "The body did not arrive as a whole.")
+	}
+	return body, nil
+}
+
+// readGet reads the parameters from the URL, where variables and extensions are JSON texts.
+func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "The query string of the URL is broken.")
+	}
+	object := make(map[string]any, len(values))
+	for key, list := range values {
+		object[key] = list[0]
+	}
+	for _, name := range paramNames() {
+		text := values.Get(name)
+		switch {
+		case len(values[name]) > 1:
+			return nil, refuseParam(name, "is doubled")
+		case !utf8.ValidString(text):
+			return nil, refuseParam(name, "is not UTF-8")
+		case name != paramVariables && name != paramExtensions:
+		case text == "":
+			delete(object, name)
+		default:
+			if object[name], err = parseJSON([]byte(text)); err != nil {
+				return nil, refuseParam(name, "must be one JSON object: "+err.Error())
+			}
+		}
+	}
+	return requestParams(object, r.Header)
+}
+
+// requestParams takes the parameters out of an object. Null is the same as absent; other keys are
+// ignored, unless they differ from a parameter's name only in case: somebody may read them as it.
+func requestParams(object map[string]any, header http.Header) (*graphql.RawParams, *refusal) {
+	for _, name := range paramNames() {
+		for key := range object {
+			if key != name && strings.EqualFold(key, name) {
+				return nil, refuseParam(name, "is written in another case")
+			}
+		}
+	}
+	params := &graphql.RawParams{Headers: header}
+	switch {
+	case !take(object, paramQuery, &params.Query):
+		return nil, refuseParam(paramQuery, "must be a string")
+	case !take(object, paramOperationName, &params.OperationName):
+		return nil, refuseParam(paramOperationName, "must be a string")
+	case !take(object, paramVariables, &params.Variables):
+		return nil, refuseParam(paramVariables, "must be an object")
+	case !take(object, paramExtensions, &params.Extensions):
+		return nil, refuseParam(paramExtensions, "must be an object")
+	case params.Query == "":
+		return nil, refuseParam(paramQuery, "is missing")
+	}
+	return params, nil
+}
+
+// take stores the value of key in target, or reports that it is of another type.
+func take[T any](object map[string]any, key string, target *T) bool {
+	value := object[key]
+	if value == nil {
+		return true
+	}
+	typed, ok := value.(T)
+	*target = typed
+	return ok
+}
+
+func refuseParam(name, fault string) *refusal {
+	return refuse(http.StatusBadRequest, `The parameter "`+name+`" `+fault+".")
+}

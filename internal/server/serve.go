@@ -1,0 +1,51 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// maxHeaderBytes bounds a request's headers and its URL, which has the whole query of a GET.
+const maxHeaderBytes = 64 << 10
+
+// Timeouts bound what one connection may keep the server busy with. Zero means no bound.
+type Timeouts struct {
+	ReadHeader time.Duration // from the first byte to the end of the headers
+	Read       time.Duration // from the first byte to the end of the body
+	Write      time.Duration // from the end of the headers to the end of the answer
+	Idle       time.Duration // between two requests
+	Shutdown   time.Duration // for the requests under way when the server stops
+}
+
+// Serve answers requests from listener until ctx ends; then it takes no new ones, lets those under
+// way finish and returns nil. It closes the listener. An error says that the listener failed, or
+// that requests had to be cut off because they took longer than t.Shutdown.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, t Timeouts, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: t.ReadHeader,
+		ReadTimeout:       t.Read,
+		WriteTimeout:      t.Write,
+		IdleTimeout:       t.Idle,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Shutdown)
+	defer cancel()
+	if err := server.Shutdown(bound); err != nil {
+		return errors.Join(fmt.Errorf("requests under way were cut off after %s: %w", t.Shutdown, err), server.Close())
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+// Package server is the HTTP side of Roster: it reads GraphQL requests by the GraphQL over HTTP
+// specification (https://graphql.github.io/graphql-over-http/draft/), hands them to an executor and
+// writes its answers. Beside the endpoint it serves the playground, the schema and the two health
+// checks. It knows nothing of users, posts and databases.
+//
+// An executor tells the two kinds of failure apart by Response.Data: nil means that the request was
+// not executed, and the answer has no data key; the JSON text null is data that failed.
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// readyTimeout bounds what Options.Ready may take: an orchestrator asks every few seconds.
+const readyTimeout = 2 * time.Second
+
+// Options is what the server stands on. Every field is required.
+type Options struct {
+	Executor graphql.GraphExecutor
+	// Ready returns nil when requests can be answered; its error is logged and not shown.
+	Ready func(context.Context) error
+	// SDL is the text of /schema.graphql.
+	SDL    string
+	Logger *slog.Logger
+	// Clock gives the time for the durations in the access log.
+	Clock func() time.Time
+	// NewRequestID makes the ID of a request that comes without a usable one.
+	NewRequestID func() string
+	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413.
+	MaxBodyBytes int64
+}
+
+// New returns the handler of the whole server.
+func New(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", endpoint{executor: o.Executor, maxBodyBytes: o.MaxBodyBytes})
+	mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {
+		writePlain(w, http.StatusOK, "text/plain; charset=utf-8", o.SDL)
+	}))
+	mux.Handle("/healthz", reading(func(w http.ResponseWriter, _ *http.Request) {
+		writePlain(w, http.StatusOK, typeJSON, `{"status":"ok"}`)
+	}))
+	mux.Handle("/readyz", reading(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := o.Ready(ctx); err != nil {
+			o.Logger.WarnContext(ctx, "not ready", "error", err)
+			writePlain(w, http.StatusServiceUnavailable, typeJSON, `{"status":"unavailable"}`)
+			return
+		}
+		writePlain(w, http.StatusOK, typeJSON, `{"status":"ready"}`)
+	}))
+	for path, file := range playgroundPaths() {
+		mux.Handle(path, reading(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFileFS(w, r, playground, file)
+		}))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(http.StatusNotFound, "There is nothing at this address; the endpoint is /graphql.").write(w, typeJSON)
+	})
+	return observed(guarded(mux), o)
+}
+
+// reading lets only GET and HEAD requests through.
+func reading(handler http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			refuseMethod("GET, HEAD").write(w, typeJSON)
+			return
+		}
+		handler(w, r)
+	})
+}
