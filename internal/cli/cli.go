@@ -1,0 +1,75 @@
+// Package cli is the command line of Roster: a file per command. It is the only package that knows
+// all the others, and wires them.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes of the program.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// commands is the grammar of the command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Migrate migrateCommand `cmd:"" help:"Change the database's schema, or show what state it is in."`
+	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
+	Version versionCommand `cmd:"" help:"Print the version of this program."`
+}
+
+// environment is what a command needs beside its flags.
+type environment struct {
+	stdout, stderr io.Writer
+	version        string
+}
+
+// Run runs the command line args, which do not have the program's name, and returns the program's
+// exit code: 0 for success, 1 when the command failed, 2 when the command line is wrong. Errors go
+// to stderr, as one line. A command that runs on, as serve does, ends in success when ctx does.
+// version is what this build calls itself.
+func Run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer, version string) int {
+	helpTo, code := stdout, exitOK
+	if len(args) == 0 {
+		args, helpTo, code = []string{"--help"}, stderr, exitUsage
+	}
+	helped := false
+	parser, err := kong.New(&commands{},
+		kong.Name("roster"),
+		kong.Description("A GraphQL server for users and their posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
+		kong.DefaultEnvars("ROSTER"),
+		kong.Help(printHelp),
+		kong.Writers(helpTo, stderr),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Exit(func(int) { helped = true }),
+	)
+	if err != nil {
+		return fail(stderr, exitFailure, err)
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return code
+	}
+	if err != nil {
+		return fail(stderr, exitUsage, fmt.Errorf("%w; see roster --help", err))
+	}
+	if err := command.Run(&environment{stdout: stdout, stderr: stderr, version: version}); err != nil {
+		return fail(stderr, exitFailure, err)
+	}
+	return exitOK
+}
+
+// fail reports err in one line and returns code. When not even stderr can be written to, the code
+// has to do.
+func fail(stderr io.Writer, code int, err error) int {
+	_, _ = fmt.Fprintf(stderr, "roster: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return code
+}

@@ -1,0 +1,202 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"roster/internal/cli"
+)
+
+// run runs a command line to its end.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = cli.Run(t.Context(), args, strings.NewReader(""), &out, &err, "1.2.3")
+	return code, out.String(), err.String()
+}
+
+func golden(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args   []string
+		golden string
+	}{
+		{[]string{"--help"}, "help.txt"},
+		{[]string{"serve", "--help"}, "help-serve.txt"},
+		{[]string{"migrate", "--help"}, "help-migrate.txt"},
+		{[]string{"schema", "-h"}, "help-schema.txt"},
+	} {
+		code, stdout, stderr := run(t, test.args...)
+		if want := golden(t, test.golden); code != 0 || stdout != want || stderr != "" {
+			t.Errorf("%v: code %d, stderr %q, stdout\n%s\nwant\n%s", test.args, code, stderr, stdout, want)
+		}
+	}
+}
+
+func TestNothingAsked(t *testing.T) {
+	t.Parallel()
+	if code, stdout, stderr := run(t); code != 2 || stdout != "" || stderr != golden(t, "help.txt") {
+		t.Errorf("code %d, stdout %q, stderr\n%s", code, stdout, stderr)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if code, stdout, stderr := run(t, "version"); code != 0 || stdout != "roster 1.2.3\n" || stderr != "" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := run(t, "schema")
+	if code != 0 || !strings.Contains(stdout, "type Query") || stderr != "" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	t.Parallel()
+	const hint = "; see roster --help\n"
+	for line, want := range map[string]string{
+		"bogus":                                 `unexpected argument bogus`,
+		"migrate":                               `expected one of "up", "down", "status"`,
+		"serve --listne=x":                      `unknown flag --listne, did you mean "--listen"?`,
+		"serve --listen=here":                   `serve: --listen must be HOST:PORT, such as 127.0.0.1:8080, not "here"`,
+		"serve --listen=:http":                  `serve: --listen must have a port from 0 to 65535, not "http"`,
+		"serve --listen=:70000":                 `serve: --listen must have a port from 0 to 65535, not "70000"`,
+		"serve --max-body-bytes=0":              `serve: --max-body-bytes must be 1 or more, not 0`,
+		"serve --request-timeout=0s":            `serve: --request-timeout must be longer than 0s, not 0s`,
+		"serve --shutdown-timeout=-1s":          `serve: --shutdown-timeout must be longer than 0s, not -1s`,
+		"serve --request-timeout=5":             `--request-timeout: expected duration but got "5": time: missing unit in duration "5"`,
+		"serve --log-level=loud":                `--log-level must be one of "debug","info","warn","error" but got "loud"`,
+		"serve --log-format=xml":                `--log-format must be one of "text","json" but got "xml"`,
+		"serve --database-max-connections=0":    `serve: --database-max-connections must be 1 or more, not 0`,
+		"serve --database-max-connections=x":    `--database-max-connections: expected a valid 64 bit int but got "x"`,
+		"serve --database-pool-wait=0s":         `serve: --database-pool-wait must be longer than 0s, not 0s`,
+		"serve --database-connect-timeout=0s":   `serve: --database-connect-timeout must be longer than 0s, not 0s`,
+		"serve --database-statement-cache=-1":   `serve: --database-statement-cache must be 0 or more, not -1`,
+		"migrate --statement-timeout=0s status": `migrate: --statement-timeout must be longer than 0s, not 0s`,
+		"migrate down --to=-1":                  `migrate down: --to must be a version that roster migrate status lists, or 0, not -1`,
+	} {
+		code, stdout, stderr := run(t, strings.Fields(line)...)
+		if code != 2 || stdout != "" || stderr != "roster: "+want+hint {
+			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want\n%s", line, code, stdout, stderr, want)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("ROSTER_LISTEN", "here")
+	t.Setenv("DATABASE_URL", "nowhere")
+	t.Setenv("ROSTER_DATABASE_MAX_CONNECTIONS", "1")
+	for _, test := range []struct {
+		line string
+		code int
+		want string
+	}{
+		{"version", 0, ""},
+		{"serve", 2, `roster: serve: --listen must be HOST:PORT, such as 127.0.0.1:8080, not "here"`},
+		{"serve --listen=127.0.0.1:0", 1, "roster: database URL: no scheme"},
+		{"migrate status", 1, "roster: database URL: no scheme"},
+	} {
+		code, _, stderr := run(t, strings.Fields(test.line)...)
+		if code != test.code || !strings.HasPrefix(stderr, test.want) {
+			t.Errorf("%s: code %d, stderr %q, want %d, %q", test.line, code, stderr, test.code, test.want)
+		}
+	}
+	t.Setenv("ROSTER_DATABASE_MAX_CONNECTIONS", "many")
+	const want = `roster: --database-max-connections: expected a valid 64 bit int but got "many" (from envar ROSTER_DATABASE_MAX_CONNECTIONS="many")`
+	if code, _, stderr := run(t, "migrate", "status"); code != 2 || !strings.HasPrefix(stderr, want) {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	missing := "sqlite:" + filepath.Join(t.TempDir(), "missing", "roster.db")
+	for _, args := range [][]string{
+		{"serve", "--listen=127.0.0.1:0", "--database-url", missing},
+		{"migrate", "up", "--database-url", missing},
+		{"migrate", "--database-url", missing, "status"},
+		{"serve", "--database-url=oracle://u:s3cret@h/d"},
+	} {
+		code, stdout, stderr := run(t, args...)
+		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "roster: ") || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "s3cret") {
+			t.Errorf("%v: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	url := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
+	for _, step := range []struct{ line, want string }{
+		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +pending\n)+$`},
+		{"migrate up", `^(applied  \d{14} \w+\n)+$`},
+		{"migrate up", `^nothing to apply\n$`},
+		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n)+$`},
+		{"migrate down", `^undone   \d{14} \w+\n$`},
+		{"migrate up", `^applied  \d{14} \w+\n$`},
+		{"migrate down --to 0", `^(undone   \d{14} \w+\n)+$`},
+		{"migrate down", `^nothing to undo\n$`},
+	} {
+		code, stdout, stderr := run(t, append(strings.Fields(step.line), url)...)
+		if code != 0 || stderr != "" || !regexp.MustCompile(step.want).MatchString(stdout) {
+			t.Fatalf("%s: code %d, stderr %q, stdout\n%s", step.line, code, stderr, stdout)
+		}
+	}
+}
+
+func TestServeWithoutMigrationsWantsThem(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := run(t, "serve", "--no-migrate", "--listen=127.0.0.1:0",
+		"--database-url=sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
+	if code != 1 || stdout != "" || !strings.Contains(stderr, "roster migrate up") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var stderr bytes.Buffer
+	stdout := &onWrite{first: stop}
+	code := cli.Run(ctx, []string{
+		"serve", "--listen=localhost:0", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
+	}, strings.NewReader(""), stdout, &stderr, "1.2.3")
+	want := regexp.MustCompile(`^Roster 1\.2\.3 is running on SQLite \(.*roster\.db\)\.
+  playground  http://localhost:[1-9]\d*/
+  endpoint    http://localhost:[1-9]\d*/graphql
+Roster has stopped\.
+$`)
+	if code != 0 || !want.MatchString(stdout.String()) {
+		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr.String(), stdout)
+	}
+}
+
+// onWrite calls first when something is written to it for the first time.
+type onWrite struct {
+	bytes.Buffer
+	first func()
+}
+
+func (w *onWrite) Write(p []byte) (int, error) {
+	w.first()
+	return w.Buffer.Write(p)
+}

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"roster/internal/config"
+	"roster/internal/database"
+)
+
+type migrateCommand struct {
+	config.Database
+	config.Log
+	Up     migrateUp     `cmd:"" help:"Apply the migrations that the database lacks."`
+	Down   migrateDown   `cmd:"" help:"Undo the newest migration, or with --to several. The data that they added is lost."`
+	Status migrateStatus `cmd:"" help:"List the migrations, and when they were applied."`
+}
+
+// with opens the database for one of the subcommands.
+func (c *migrateCommand) with(ctx context.Context, e *environment, do func(*database.DB) error) (err error) {
+	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return do(db)
+}
+
+type migrateUp struct{}
+
+func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand) error {
+	return parent.with(ctx, e, func(db *database.DB) error {
+		applied, err := db.MigrateUp(ctx)
+		return errors.Join(list(e.stdout, "applied", "nothing to apply", applied, err), err)
+	})
+}
+
+type migrateDown struct {
+	To *int64 `env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version, 0 for all; without it, one is undone."`
+}
+
+// Validate checks the flags; kong calls it.
+func (c *migrateDown) Validate() error {
+	if c.To != nil && *c.To < 0 {
+		return fmt.Errorf("--to must be a version that roster migrate status lists, or 0, not %d", *c.To)
+	}
+	return nil
+}
+
+func (c *migrateDown) Run(ctx context.Context, e *environment, parent *migrateCommand) error {
+	to := int64(-1)
+	if c.To != nil {
+		to = *c.To
+	}
+	return parent.with(ctx, e, func(db *database.DB) error {
+		undone, err := db.MigrateDown(ctx, to)
+		return errors.Join(list(e.stdout, "undone", "nothing to undo", undone, err), err)
+	})
+}
+
+type migrateStatus struct{}
+
+func (migrateStatus) Run(ctx context.Context, e *environment, parent *migrateCommand) error {
+	return parent.with(ctx, e, func(db *database.DB) error {
+		migrations, err := db.MigrateStatus(ctx)
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+		rows := "VERSION\tNAME\tAPPLIED AT\n"
+		for _, m := range migrations {
+			at := "pending"
+			if m.Applied {
+				at = m.AppliedAt.UTC().Format(time.RFC3339)
+			}
+			rows += fmt.Sprintf("%d\t%s\t%s\n", m.Version, m.Name, at)
+		}
+		if _, err := io.WriteString(table, rows); err != nil {
+			return err
+		}
+		return table.Flush()
+	})
+}
+
+// list prints what was done, one line per migration, also when err then stopped it.
+func list(w io.Writer, done, nothing string, migrations []database.Migration, err error) error {
+	if len(migrations) == 0 && err == nil {
+		_, err := fmt.Fprintln(w, nothing)
+		return err
+	}
+	for _, m := range migrations {
+		if _, err := fmt.Fprintf(w, "%-7s  %d %s\n", done, m.Version, m.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+package cli
+
+import (
+	"io"
+
+	"roster/graph"
+)
+
+type schemaCommand struct{}
+
+// Run prints the schema that is served.
+func (schemaCommand) Run(e *environment) error {
+	_, err := io.WriteString(e.stdout, graph.SDL())
+	return err
+}

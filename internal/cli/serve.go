@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"roster/graph"
+	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/server"
+	"roster/internal/typeid"
+)
+
+// What a connection may take beside what is configured.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+)
+
+type serveCommand struct {
+	config.HTTP
+	config.GraphQL
+	config.Database
+	config.Log
+	Migrate bool `default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
+}
+
+// Validate checks the flags; kong calls it.
+func (c *serveCommand) Validate() error {
+	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	return c.Database.Validate()
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
+	logger := c.Logger(e.stderr)
+	db, err := openDatabase(ctx, c.Database, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := c.prepare(ctx, db, logger); err != nil {
+		return err
+	}
+	handler := newHandler(c, db, logger)
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: choose another address with --listen", err)
+	}
+	address := browsable(c.Listen, listener.Addr())
+	if _, err := fmt.Fprintf(e.stdout, "Roster %s is running on %s.\n  playground  %s/\n  endpoint    %s/graphql\n",
+		e.version, db, address, address); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	timeouts := server.Timeouts{
+		ReadHeader: readHeaderTimeout,
+		Read:       c.RequestTimeout,
+		Write:      2 * c.RequestTimeout, // as long again to take the answer as to make it
+		Idle:       idleTimeout,
+		Shutdown:   c.ShutdownTimeout,
+	}
+	if err := server.Serve(ctx, listener, handler, timeouts, logger); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "Roster has stopped.")
+	return err
+}
+
+// prepare brings the database's schema to what this program needs, or checks that it is there.
+func (c *serveCommand) prepare(ctx context.Context, db *database.DB, logger *slog.Logger) error {
+	if !c.Migrate {
+		return db.CheckVersion(ctx)
+	}
+	applied, err := db.MigrateUp(ctx)
+	for _, m := range applied {
+		logger.InfoContext(ctx, "migration applied", "version", m.Version, "name", m.Name)
+	}
+	return err
+}
+
+// newHandler wires the server on top of a database.
+func newHandler(c *serveCommand, db *database.DB, logger *slog.Logger) http.Handler {
+	return server.New(server.Options{
+		Executor: graph.NewExecutor(graph.Options{
+			Database:       db,
+			Clock:          time.Now,
+			IDs:            typeid.NewSource(time.Now, rand.Reader),
+			Logger:         logger,
+			RequestTimeout: c.RequestTimeout,
+			Introspection:  c.Introspection,
+		}),
+		Ready:        db.Ping,
+		SDL:          graph.SDL(),
+		Logger:       logger,
+		Clock:        time.Now,
+		NewRequestID: rand.Text,
+		MaxBodyBytes: c.MaxBodyBytes,
+	})
+}
+
+// browsable is the URL for people of a server that was told to listen on configured and does so on
+// actual: with the host as it was given, but for "all addresses", which no browser opens, and with
+// the port that was taken.
+func browsable(configured string, actual net.Addr) string {
+	host, _, _ := net.SplitHostPort(configured)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	_, port, _ := net.SplitHostPort(actual.String())
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,117 @@
+// Package config holds what can be configured, one struct per concern. The tags give each field its
+// flag, its default and its meaning, from which the command line makes its help; its environment
+// variable is ROSTER_ and the flag's name, where the tag env does not give another. The package
+// reads neither flags nor the environment.
+//
+// Each Validate returns a one-line error that names the flag at fault and what to do.
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Database is how the database is reached and used.
+type Database struct {
+	DatabaseURL            string        `env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database to use: sqlite:PATH, or postgres: or mysql: with //USER:PASSWORD@HOST:PORT/NAME."`
+	DatabaseMaxConnections int           `default:"16" placeholder:"NUMBER" help:"Most connections that are open to the database at a time."`
+	DatabasePoolWait       time.Duration `default:"5s" placeholder:"DURATION" help:"Longest wait for a free connection; after it, a request is answered with UNAVAILABLE."`
+	DatabaseConnectTimeout time.Duration `default:"5s" placeholder:"DURATION" help:"Longest time that opening a connection may take."`
+	DatabaseStatementCache int           `default:"256" placeholder:"NUMBER" help:"Prepared statements kept per connection; 0 turns it off, as pgbouncer in transaction mode may need."`
+	StatementTimeout       time.Duration `default:"10s" placeholder:"DURATION" help:"Longest time that one statement may run in the database."`
+}
+
+// Validate checks all but the URL, which the database package understands and explains.
+func (d Database) Validate() error {
+	return first(
+		atLeast("database-max-connections", d.DatabaseMaxConnections, 1),
+		positive("database-pool-wait", d.DatabasePoolWait),
+		positive("database-connect-timeout", d.DatabaseConnectTimeout),
+		atLeast("database-statement-cache", d.DatabaseStatementCache, 0),
+		positive("statement-timeout", d.StatementTimeout),
+	)
+}
+
+// HTTP is how requests come in.
+type HTTP struct {
+	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, in bytes."`
+	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that a request may take; after it, it is answered with TIMEOUT."`
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
+}
+
+// Validate checks the address's form, not whether it can be listened on.
+func (h HTTP) Validate() error {
+	return first(
+		address("listen", h.Listen),
+		atLeast("max-body-bytes", h.MaxBodyBytes, 1),
+		positive("request-timeout", h.RequestTimeout),
+		positive("shutdown-timeout", h.ShutdownTimeout),
+	)
+}
+
+// GraphQL is what the endpoint offers.
+type GraphQL struct {
+	Introspection bool `default:"true" negatable:"" help:"Let clients ask the endpoint for its schema."`
+}
+
+// Log is what is logged, and how. Logs go to the standard error output.
+type Log struct {
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug (with a line per request), info, warn or error."`
+	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Form of the log's lines: text or json."`
+}
+
+// Logger returns a logger that writes to w.
+func (l Log) Logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{}
+	switch l.LogLevel {
+	case "debug":
+		options.Level = slog.LevelDebug
+	case "warn":
+		options.Level = slog.LevelWarn
+	case "error":
+		options.Level = slog.LevelError
+	}
+	if l.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func atLeast[N int | int64](flag string, value, least N) error {
+	if value < least {
+		return fmt.Errorf("--%s must be %d or more, not %d", flag, least, value)
+	}
+	return nil
+}
+
+func positive(flag string, value time.Duration) error {
+	if value <= 0 {
+		return fmt.Errorf("--%s must be longer than 0s, not %s", flag, value)
+	}
+	return nil
+}
+
+func address(flag, value string) error {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return fmt.Errorf("--%s must be HOST:PORT, such as 127.0.0.1:8080, not %q", flag, value)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("--%s must have a port from 0 to 65535, not %q", flag, port)
+	}
+	return nil
+}
