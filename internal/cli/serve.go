@@ -64,7 +64,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	timeouts := server.Timeouts{
 		ReadHeader: readHeaderTimeout,
 		Read:       c.RequestTimeout,
-		Write:      2 * c.RequestTimeout, // as long again to take the answer as to make it
+		Write:      3 * c.RequestTimeout, // to read the body, to make the answer and to send it
 		Idle:       idleTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}

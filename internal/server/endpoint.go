@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -20,7 +21,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
 	mediaType := negotiate(r.Header.Values("Accept"))
 	if mediaType == "" {
-		refuse(http.StatusNotAcceptable, "The answer can be "+typeResponse+" or "+typeJSON+".").write(w, typeJSON)
+		refuse(http.StatusNotAcceptable, "nothing of what is accepted can be given: accept "+typeResponse+" or "+typeJSON).write(w, typeJSON)
 		return
 	}
 	response, status, refused := e.answer(w, r, mediaType)
@@ -51,7 +52,7 @@ func (e endpoint) answer(w http.ResponseWriter, r *http.Request, mediaType strin
 	}
 	switch kind := operation.Operation.Operation; {
 	case kind == ast.Subscription:
-		return nil, 0, refuse(http.StatusBadRequest, "A subscription has no single answer; it is not served here.")
+		return nil, 0, refuse(http.StatusBadRequest, "a subscription has more than one answer: it is not served here")
 	case kind == ast.Mutation && r.Method != http.MethodPost:
 		return nil, 0, refuseMethod(http.MethodPost)
 	}
@@ -80,7 +81,7 @@ func (e endpoint) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPara
 // application/json the specification wants 200 for everything but a malformed request, for old
 // clients, which take another status for a broken network.
 func requestErrorStatus(response *graphql.Response, mediaType string) int {
-	malformed := len(response.Errors) > 0 && response.Errors[0].Extensions["code"] == codeBadRequest
+	malformed := len(response.Errors) > 0 && fmt.Sprint(response.Errors[0].Extensions["code"]) == codeBadRequest
 	if mediaType == typeResponse || malformed {
 		return http.StatusBadRequest
 	}
@@ -90,9 +91,9 @@ func requestErrorStatus(response *graphql.Response, mediaType string) int {
 // interrupted is the response of an operation whose context ended before it had one: by its
 // deadline, or because the client went away, who then does not see it.
 func interrupted(ctx context.Context) *graphql.Response {
-	message := "The request was cancelled."
+	message := "the operation was cancelled"
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		message = "The request took too long."
+		message = "the operation took too long"
 	}
 	return &graphql.Response{
 		Data:   []byte("null"),

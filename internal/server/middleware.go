@@ -48,7 +48,7 @@ func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	r := refuse(http.StatusInternalServerError, "The server made a mistake; its log has more under the request ID.")
+	r := refuse(http.StatusInternalServerError, "internal error")
 	r.extensions = map[string]any{"code": codeInternal, "requestId": id}
 	r.write(w, typeJSON)
 }

@@ -29,7 +29,7 @@ func refuse(status int, message string) *refusal {
 
 // refuseMethod lists in allow the methods that the address has.
 func refuseMethod(allow string) *refusal {
-	r := refuse(http.StatusMethodNotAllowed, "This method is not allowed here; use "+allow+".")
+	r := refuse(http.StatusMethodNotAllowed, "this method is not allowed here: use "+allow)
 	r.allow = allow
 	return r
 }

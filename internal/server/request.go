@@ -32,10 +32,10 @@ func readPost(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.Raw
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || mediaType != typeJSON || given && !strings.EqualFold(charset, "utf-8") {
-		return nil, refuse(http.StatusUnsupportedMediaType, "The body must be application/json in UTF-8.")
+		return nil, refuse(http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, refuse(http.StatusUnsupportedMediaType, "The body must not be compressed.")
+		return nil, refuse(http.StatusUnsupportedMediaType, "the body must not be compressed")
 	}
 	body, refused := readBody(w, r, limit)
 	if refused != nil {
@@ -43,13 +43,13 @@ func readPost(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.Raw
 	}
 	object, err := parseJSON(body)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "The body must be one JSON object: "+err.Error()+".")
+		return nil, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())
 	}
 	return requestParams(object, r.Header)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, "The body is too large.")
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is too large")
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -58,10 +58,10 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 		return nil, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, refuse(http.StatusRequestTimeout, "The body did not arrive in time.")
+		return nil, refuse(http.StatusRequestTimeout, "the body did not arrive in time")
 	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "The body did not arrive as a whole.")
+		return nil, refuse(http.StatusBadRequest, "the body did not arrive as a whole")
 	}
 	return body, nil
 }
@@ -70,7 +70,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "The query string of the URL is broken.")
+		return nil, refuse(http.StatusBadRequest, "the query string of the URL is broken")
 	}
 	object := make(map[string]any, len(values))
 	for key, list := range values {
@@ -133,5 +133,5 @@ func take[T any](object map[string]any, key string, target *T) bool {
 }
 
 func refuseParam(name, fault string) *refusal {
-	return refuse(http.StatusBadRequest, `The parameter "`+name+`" `+fault+".")
+	return refuse(http.StatusBadRequest, "the parameter "+name+" "+fault)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 const testSDL = `
-	type Query { echo(text: String): String, length: Int, fails: String, panics: String, times: String, unauthorised: String }
+	type Query { echo(text: String): String, length: Int, fails: String, panics: String, times: String, refused: String, malformed: String }
 	type Mutation { echo(text: String): String }
 	type Subscription { echo(text: String): String }
 `
@@ -55,8 +55,12 @@ func (s testSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			panic("a secret")
 		case "times":
 			return nil
-		case "unauthorised":
+		case "refused":
 			graphql.AddError(ctx, errors.New("not executed"))
+			return &graphql.Response{}
+		case "malformed":
+			type code string // as generated code has it
+			graphql.AddError(ctx, &gqlerror.Error{Message: "no", Extensions: map[string]any{"code": code("BAD_REQUEST")}})
 			return &graphql.Response{}
 		}
 		data, err := json.Marshal(map[string]any{field.Alias: value})

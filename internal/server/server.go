@@ -61,7 +61,7 @@ func New(o Options) http.Handler {
 		}))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(http.StatusNotFound, "There is nothing at this address; the endpoint is /graphql.").write(w, typeJSON)
+		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)
 	})
 	return observed(guarded(mux), o)
 }

@@ -167,7 +167,7 @@ func TestAnswers(t *testing.T) {
 		},
 		"an operation that was cut off": {
 			body:   `{"query":"{ times }"}`,
-			answer: `{"errors":[{"message":"The request was cancelled.","extensions":{"code":"TIMEOUT"}}],"data":null}`,
+			answer: `{"errors":[{"message":"the operation was cancelled","extensions":{"code":"TIMEOUT"}}],"data":null}`,
 		},
 		"a syntax error": {body: `{"query":"{"}`, code: "GRAPHQL_PARSE_FAILED"},
 		"a syntax error for the newer media type": {
@@ -192,8 +192,11 @@ func TestAnswers(t *testing.T) {
 		},
 		"an operation that was not executed": {
 			headers: map[string]string{"Accept": typeResponse},
-			body:    `{"query":"{ unauthorised }"}`,
+			body:    `{"query":"{ refused }"}`,
 			status:  http.StatusBadRequest, answer: `{"errors":[{"message":"not executed"}]}`,
+		},
+		"an operation that the executor takes for malformed": {
+			body: `{"query":"{ malformed }"}`, status: http.StatusBadRequest, code: "BAD_REQUEST",
 		},
 		"the schema": {
 			method: http.MethodGet, target: "/schema.graphql", answer: testSDL,
@@ -357,8 +360,7 @@ func TestPanic(t *testing.T) {
 	o.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 	r := request{
 		body: `{"query":"{ panics }"}`, status: http.StatusInternalServerError,
-		answer: `{"errors":[{"message":"The server made a mistake; its log has more under the request ID.",` +
-			`"extensions":{"code":"INTERNAL","requestId":"made-here"}}]}`,
+		answer: `{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL","requestId":"made-here"}}]}`,
 	}
 	r.check(t, r.send(server.New(o)))
 	var line struct{ Level, Panic, Stack, RequestID string }
