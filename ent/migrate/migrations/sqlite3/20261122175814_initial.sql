@@ -1,0 +1,55 @@
+-- +goose Up
+-- create "users" table
+CREATE TABLE `users` (`id` blob NOT NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, `version` integer NOT NULL, `username` text NOT NULL, `username_key` text NOT NULL, `email` text NOT NULL, `email_key` text NOT NULL, PRIMARY KEY (`id`));
+-- create index "user_created_at_id" to table: "users"
+CREATE INDEX `user_created_at_id` ON `users` (`created_at`, `id`);
+-- create index "user_updated_at_id" to table: "users"
+CREATE INDEX `user_updated_at_id` ON `users` (`updated_at`, `id`);
+-- create index "user_username_key" to table: "users"
+CREATE UNIQUE INDEX `user_username_key` ON `users` (`username_key`);
+-- create index "user_email_key" to table: "users"
+CREATE UNIQUE INDEX `user_email_key` ON `users` (`email_key`);
+-- create "posts" table
+CREATE TABLE `posts` (`id` blob NOT NULL, `created_at` datetime NOT NULL, `updated_at` datetime NOT NULL, `version` integer NOT NULL, `title` text NOT NULL, `title_key` text NOT NULL, `body` text NOT NULL, `author_id` blob NOT NULL, PRIMARY KEY (`id`), CONSTRAINT `posts_users_posts` FOREIGN KEY (`author_id`) REFERENCES `users` (`id`) ON DELETE NO ACTION);
+-- create index "post_created_at_id" to table: "posts"
+CREATE INDEX `post_created_at_id` ON `posts` (`created_at`, `id`);
+-- create index "post_updated_at_id" to table: "posts"
+CREATE INDEX `post_updated_at_id` ON `posts` (`updated_at`, `id`);
+-- create index "post_title_key_id" to table: "posts"
+CREATE INDEX `post_title_key_id` ON `posts` (`title_key`, `id`);
+-- create index "post_author_id_id" to table: "posts"
+CREATE INDEX `post_author_id_id` ON `posts` (`author_id`, `id`);
+-- create index "post_author_id_created_at_id" to table: "posts"
+CREATE INDEX `post_author_id_created_at_id` ON `posts` (`author_id`, `created_at`, `id`);
+-- create index "post_author_id_updated_at_id" to table: "posts"
+CREATE INDEX `post_author_id_updated_at_id` ON `posts` (`author_id`, `updated_at`, `id`);
+-- create index "post_author_id_title_key_id" to table: "posts"
+CREATE INDEX `post_author_id_title_key_id` ON `posts` (`author_id`, `title_key`, `id`);
+
+-- +goose Down
+-- reverse: create index "post_author_id_title_key_id" to table: "posts"
+DROP INDEX `post_author_id_title_key_id`;
+-- reverse: create index "post_author_id_updated_at_id" to table: "posts"
+DROP INDEX `post_author_id_updated_at_id`;
+-- reverse: create index "post_author_id_created_at_id" to table: "posts"
+DROP INDEX `post_author_id_created_at_id`;
+-- reverse: create index "post_author_id_id" to table: "posts"
+DROP INDEX `post_author_id_id`;
+-- reverse: create index "post_title_key_id" to table: "posts"
+DROP INDEX `post_title_key_id`;
+-- reverse: create index "post_updated_at_id" to table: "posts"
+DROP INDEX `post_updated_at_id`;
+-- reverse: create index "post_created_at_id" to table: "posts"
+DROP INDEX `post_created_at_id`;
+-- reverse: create "posts" table
+DROP TABLE `posts`;
+-- reverse: create index "user_email_key" to table: "users"
+DROP INDEX `user_email_key`;
+-- reverse: create index "user_username_key" to table: "users"
+DROP INDEX `user_username_key`;
+-- reverse: create index "user_updated_at_id" to table: "users"
+DROP INDEX `user_updated_at_id`;
+-- reverse: create index "user_created_at_id" to table: "users"
+DROP INDEX `user_created_at_id`;
+-- reverse: create "users" table
+DROP TABLE `users`;

@@ -1,0 +1,107 @@
+// Package rules holds the rules of Roster as pure functions: what one value must look like and what it is compared
+// by, and who may do what. Hooks of the ent schema, resolvers and bulk statements call the same functions.
+// It knows no database, no ent and no GraphQL.
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Code says which rule a value broke. The values are those of the contract's enum ErrorCode.
+type Code string
+
+// The codes of a fault in the input.
+const (
+	Blank         Code = "BLANK"          // empty or only white space
+	Invalid       Code = "INVALID"        // not of the form that the field asks for
+	TooLong       Code = "TOO_LONG"       // more characters than the field holds
+	Taken         Code = "TAKEN"          // a value that must be unique belongs to another one
+	NotFound      Code = "NOT_FOUND"      // names something that does not exist
+	StaleVersion  Code = "STALE_VERSION"  // changed since the client read it
+	HasDependents Code = "HAS_DEPENDENTS" // something else needs what should be deleted
+	CursorInvalid Code = "CURSOR_INVALID" // not a cursor of this field in this order
+)
+
+// A Fault is one broken rule. Message is a sentence for people, without the name of the field.
+type Fault struct {
+	Code    Code
+	Message string
+}
+
+// Error makes a Fault an error, for hooks.
+func (f *Fault) Error() string { return f.Message }
+
+// text checks what all texts have in common. Lengths count Unicode code points.
+func text(s string, limit int, control func(rune) bool) *Fault {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return &Fault{Blank, "must not be blank"}
+	case !utf8.ValidString(s):
+		return &Fault{Invalid, "must be valid UTF-8"}
+	case utf8.RuneCountInString(s) > limit:
+		return &Fault{TooLong, "must have at most " + strconv.Itoa(limit) + " characters"}
+	case strings.IndexFunc(s, control) >= 0:
+		return &Fault{Invalid, "must not contain control characters"}
+	}
+	return nil
+}
+
+// separator reports line and paragraph separators and control characters, which no single line of text holds.
+func separator(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// MalformedID is the fault of an ID that is none of the given type; of any type when that is empty.
+func MalformedID(kind string) *Fault {
+	if kind == "" {
+		return &Fault{Invalid, "must be the ID of an entity, such as user_01jvsz5r0xe3k8m1p4s6t9w2yb"}
+	}
+	return &Fault{Invalid, "must be the ID of a " + kind + ", such as " + kind + "_01jvsz5r0xe3k8m1p4s6t9w2yb"}
+}
+
+// A FieldFault is one broken rule and where: Path leads into the arguments of a field, by the names and indices that
+// clients use, such as input, username.
+type FieldFault struct {
+	Fault
+	Path []any
+}
+
+// Faults is all that is wrong with the arguments of one field, in their order.
+type Faults []FieldFault
+
+// Add appends a fault, if there is one, with its path.
+func (f *Faults) Add(fault *Fault, path ...any) {
+	if fault != nil {
+		*f = append(*f, FieldFault{Fault: *fault, Path: path})
+	}
+}
+
+// Has reports whether there is a fault at the path.
+func (f Faults) Has(path ...any) bool {
+	for i := range f {
+		if slices.Equal(f[i].Path, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// Err returns the faults as an error; nil when there are none.
+func (f Faults) Err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
+}
+
+// Error lists the faults.
+func (f Faults) Error() string {
+	list := make([]string, len(f))
+	for i, fault := range f {
+		list[i] = fmt.Sprintf("%v %s", fault.Path, fault.Message)
+	}
+	return strings.Join(list, "; ")
+}

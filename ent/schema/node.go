@@ -1,0 +1,115 @@
+// Package schema describes the entities of Roster. ent generates the entities, the loaders and the migrations from
+// it; the rules that its hooks apply stand in package rules.
+package schema
+
+import (
+	"context"
+	"fmt"
+
+	"entgo.io/ent"
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/entsql"
+	"entgo.io/ent/schema/field"
+	"entgo.io/ent/schema/index"
+	"entgo.io/ent/schema/mixin"
+
+	"roster/ent/rules"
+	"roster/internal/typeid"
+)
+
+// Node is what all entities have in common: the ID, the two times and the version. Who writes an entity sets all
+// four; package graph has the clock and the source of IDs.
+type Node struct{ mixin.Schema }
+
+// Fields of every entity.
+func (Node) Fields() []ent.Field {
+	return []ent.Field{
+		field.UUID("id", typeid.ID{}).SchemaType(idType()).Immutable(),
+		field.Time("created_at").SchemaType(timeType()).Immutable(),
+		field.Time("updated_at").SchemaType(timeType()),
+		field.Int("version").Positive(),
+	}
+}
+
+// Indexes of every entity: the order of creation is that of the IDs, the other two orders have an index each.
+func (Node) Indexes() []ent.Index {
+	return []ent.Index{
+		index.Fields("created_at", "id"),
+		index.Fields("updated_at", "id"),
+	}
+}
+
+// Hooks of every entity.
+func (Node) Hooks() []ent.Hook { return []ent.Hook{permit} }
+
+// permit refuses what the caller may not do.
+func permit(next ent.Mutator) ent.Mutator {
+	return ent.MutateFunc(func(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+		action := rules.Update
+		switch {
+		case m.Op().Is(ent.OpCreate):
+			action = rules.Create
+		case m.Op().Is(ent.OpDelete | ent.OpDeleteOne):
+			action = rules.Delete
+		}
+		if !rules.May(rules.CallerFrom(ctx), action, m.Type()) {
+			return nil, &rules.ForbiddenError{Action: action, Type: m.Type()}
+		}
+		return next.Mutate(ctx, m)
+	})
+}
+
+// idType is the best type for the 16 bytes of an ID that each engine has; PostgreSQL's is uuid by itself.
+func idType() map[string]string {
+	return map[string]string{dialect.MySQL: "binary(16)", dialect.SQLite: "blob"}
+}
+
+// timeType keeps microseconds where that is not the default.
+func timeType() map[string]string { return map[string]string{dialect.MySQL: "datetime(6)"} }
+
+// varchar is a text of at most so many code points where the engine asks for a length; the rules keep it everywhere.
+func varchar(limit int) map[string]string {
+	return map[string]string{dialect.MySQL: fmt.Sprintf("varchar(%d)", limit)}
+}
+
+// folded is the column beside a text by which it is compared, sorted and unique, in byte order on every engine.
+// The hook fold fills it. bytes is the longest form that a valid text can have.
+func folded(name string, bytes int) ent.Field {
+	return field.String(name + "_key").
+		SchemaType(map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", bytes)}).
+		Annotations(entsql.Annotation{Collation: "C"}) // PostgreSQL's; the other engines' types compare bytes already
+}
+
+// fold checks the text in a field by a rule and fills its folded column. The error is the rule's Fault.
+func fold(name string, rule func(string) (string, *rules.Fault)) ent.Hook {
+	return func(next ent.Mutator) ent.Mutator {
+		return ent.MutateFunc(func(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+			if v, ok := m.Field(name); ok {
+				text, _ := v.(string)
+				key, fault := rule(text)
+				if fault != nil {
+					return nil, fault
+				}
+				if err := m.SetField(name+"_key", key); err != nil {
+					return nil, err
+				}
+			}
+			return next.Mutate(ctx, m)
+		})
+	}
+}
+
+// check refuses a text that breaks a rule. The error is the rule's Fault.
+func check(name string, rule func(string) *rules.Fault) ent.Hook {
+	return func(next ent.Mutator) ent.Mutator {
+		return ent.MutateFunc(func(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+			if v, ok := m.Field(name); ok {
+				text, _ := v.(string)
+				if fault := rule(text); fault != nil {
+					return nil, fault
+				}
+			}
+			return next.Mutate(ctx, m)
+		})
+	}
+}

@@ -1,0 +1,48 @@
+package schema
+
+import (
+	"entgo.io/ent"
+	"entgo.io/ent/schema/edge"
+	"entgo.io/ent/schema/field"
+	"entgo.io/ent/schema/index"
+
+	"roster/ent/rules"
+	"roster/internal/typeid"
+)
+
+// Post is a text that a User wrote.
+type Post struct{ ent.Schema }
+
+// Mixin of the Post.
+func (Post) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
+
+// Fields of the Post.
+func (Post) Fields() []ent.Field {
+	return []ent.Field{
+		field.String("title").SchemaType(varchar(rules.TitleLimit)),
+		folded("title", 6*rules.TitleLimit),
+		field.Text("body"),
+		field.UUID("author_id", typeid.ID{}).SchemaType(idType()),
+	}
+}
+
+// Edges of the Post.
+func (Post) Edges() []ent.Edge {
+	return []ent.Edge{edge.From("author", User.Type).Ref("posts").Field("author_id").Unique().Required()}
+}
+
+// Indexes of the Post: each order that the contract offers, for all posts and within an author.
+func (Post) Indexes() []ent.Index {
+	return []ent.Index{
+		index.Fields("title_key", "id"),
+		index.Fields("author_id", "id"),
+		index.Fields("author_id", "created_at", "id"),
+		index.Fields("author_id", "updated_at", "id"),
+		index.Fields("author_id", "title_key", "id"),
+	}
+}
+
+// Hooks of the Post.
+func (Post) Hooks() []ent.Hook {
+	return []ent.Hook{fold("title", rules.Title), check("body", rules.Body)}
+}

@@ -1,0 +1,44 @@
+package schema
+
+import (
+	"entgo.io/ent"
+	"entgo.io/ent/schema/edge"
+	"entgo.io/ent/schema/field"
+	"entgo.io/ent/schema/index"
+
+	"roster/ent/rules"
+)
+
+// User is a person with an account.
+type User struct{ ent.Schema }
+
+// Mixin of the User.
+func (User) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
+
+// Fields of the User.
+func (User) Fields() []ent.Field {
+	return []ent.Field{
+		field.String("username").SchemaType(varchar(rules.UsernameLimit)),
+		folded("username", 6*rules.UsernameLimit),
+		field.String("email").SchemaType(varchar(rules.EmailLimit)),
+		folded("email", 6*rules.EmailLimit),
+	}
+}
+
+// Edges of the User.
+func (User) Edges() []ent.Edge {
+	return []ent.Edge{edge.To("posts", Post.Type)}
+}
+
+// Indexes of the User: each serves a unique rule, an order and the filters by its text.
+func (User) Indexes() []ent.Index {
+	return []ent.Index{
+		index.Fields("username_key").Unique(),
+		index.Fields("email_key").Unique(),
+	}
+}
+
+// Hooks of the User.
+func (User) Hooks() []ent.Hook {
+	return []ent.Hook{fold("username", rules.Username), fold("email", rules.Email)}
+}

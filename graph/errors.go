@@ -1,0 +1,159 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/ent/rules"
+	"roster/graph/model"
+	"roster/internal/database"
+	"roster/internal/requestid"
+)
+
+// maxErrors is how many errors a response has at most.
+const maxErrors = 10
+
+// panicError is a panic in a resolver.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// present makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause stays
+// in Err, which is not sent, for finish.
+func present(ctx context.Context, err error) *gqlerror.Error {
+	var e *gqlerror.Error
+	if !errors.As(err, &e) {
+		e = &gqlerror.Error{Err: err, Path: graphql.GetPath(ctx)}
+	}
+	out := &gqlerror.Error{Err: err, Path: e.Path, Locations: e.Locations}
+	code, message := classify(err)
+	var fault *rules.Fault
+	switch {
+	case e.Err == nil && knownCode(e) != "": // of the parser and the validator, whose messages are for clients
+		code, message = knownCode(e), e.Message
+	case e.Rule != "":
+		code, message = model.ErrorCodeGraphqlValidationFailed, e.Message
+	case errors.As(err, &fault): // of a scalar; the path leads on into the arguments
+		field := argumentPath(ctx, e.Path)
+		code, message = model.ErrorCode(fault.Code), sentence(field, fault)
+		out.Extensions = map[string]any{"field": field}
+	}
+	out.Message = message
+	if out.Extensions == nil {
+		out.Extensions = map[string]any{}
+	}
+	out.Extensions["code"] = code
+	if code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown {
+		out.Extensions["requestId"] = requestid.FromContext(ctx)
+	}
+	return out
+}
+
+// knownCode is the code that gqlgen has set itself.
+func knownCode(e *gqlerror.Error) model.ErrorCode {
+	switch e.Extensions["code"] {
+	case errcode.ParseFailed:
+		return model.ErrorCodeGraphqlParseFailed
+	case errcode.ValidationFailed:
+		return model.ErrorCodeGraphqlValidationFailed
+	}
+	return ""
+}
+
+// classify is the table from errors to codes and messages.
+func classify(err error) (model.ErrorCode, string) {
+	var failure *database.Failure
+	var forbidden *rules.ForbiddenError
+	switch {
+	case errors.As(err, &forbidden):
+		return model.ErrorCodeForbidden, forbidden.Error()
+	case errors.As(err, &failure):
+		switch failure.Kind {
+		case database.Retry, database.Unique, database.ForeignKey:
+			return model.ErrorCodeConflict, "others changed the same things at the same time: try again"
+		case database.Lost:
+			return model.ErrorCodeUnavailable, "the database is away: try again"
+		case database.Busy:
+			return model.ErrorCodeUnavailable, "the database is busy: try again"
+		case database.Timeout:
+			return model.ErrorCodeTimeout, "the operation took too long"
+		case database.Unknown:
+			return model.ErrorCodeOutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
+		case database.Other:
+		}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return model.ErrorCodeTimeout, "the operation took too long"
+	}
+	return model.ErrorCodeInternal, "internal error"
+}
+
+// finish makes the errors of a response those that the client gets: each fault one error, at most ten in all. An error
+// that nobody foresaw is logged, once for the operation.
+func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.Response {
+	if len(r.Errors) == 0 {
+		return r
+	}
+	var list gqlerror.List
+	logged := false
+	for _, e := range r.Errors {
+		var faults rules.Faults
+		if errors.As(e.Err, &faults) {
+			for i := range faults {
+				list = append(list, &gqlerror.Error{
+					Message: sentence(faults[i].Path, &faults[i].Fault), Path: e.Path, Locations: e.Locations,
+					Extensions: map[string]any{"code": faults[i].Code, "field": faults[i].Path},
+				})
+			}
+			continue
+		}
+		if code := e.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
+			logged = true
+			attributes := []any{"error", e.Err, "requestId", requestid.FromContext(ctx), "path", e.Path.String()}
+			var panicked *panicError
+			if errors.As(e.Err, &panicked) {
+				attributes = append(attributes, "stack", string(panicked.stack))
+			}
+			o.Logger.ErrorContext(ctx, "operation failed", attributes...)
+		}
+		list = append(list, e)
+	}
+	r.Errors = list[:min(len(list), maxErrors)]
+	return r
+}
+
+// sentence is a fault for people.
+func sentence(path []any, f *rules.Fault) string {
+	parts := make([]string, len(path))
+	for i, p := range path {
+		parts[i] = fmt.Sprint(p)
+	}
+	return strings.Join(parts, ".") + " " + f.Message
+}
+
+// argumentPath is the part of an error's path that leads into the arguments of a field.
+func argumentPath(ctx context.Context, path ast.Path) []any {
+	skip := 0
+	if parent := graphql.GetFieldContext(ctx); parent != nil {
+		skip = len(parent.Path())
+	}
+	field := []any{}
+	for _, p := range path[min(skip, len(path)):] {
+		switch p := p.(type) {
+		case ast.PathName:
+			field = append(field, string(p))
+		case ast.PathIndex:
+			field = append(field, int(p))
+		}
+	}
+	return field
+}

@@ -1,0 +1,200 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/ent"
+	"roster/internal/database"
+)
+
+// How often and how long an operation is tried again that lost a race.
+const (
+	maxRetries = 3
+	maxRetry   = 2 * time.Second
+)
+
+// operations makes each operation one transaction: committed before its response is written, rolled back when any
+// field of a mutation fails, and tried again, whole, when it lost a race.
+type operations struct{ Options }
+
+var (
+	_ graphql.HandlerExtension     = (*operations)(nil)
+	_ graphql.OperationInterceptor = (*operations)(nil)
+	_ graphql.RootFieldInterceptor = (*operations)(nil)
+)
+
+// ExtensionName implements graphql.HandlerExtension.
+func (*operations) ExtensionName() string { return "Operations" }
+
+// Validate implements graphql.HandlerExtension.
+func (*operations) Validate(graphql.ExecutableSchema) error { return nil }
+
+// An attempt is one try at one operation. A retry makes a new one.
+type attempt struct {
+	session *database.Session
+	ent     *ent.Client
+	// careful attempts look for broken constraints before they write: the one before broke a constraint, and engines
+	// name only one, each another one.
+	careful bool
+	failed  bool // a field of the mutation has failed
+}
+
+type attemptKey struct{}
+
+// attemptFrom returns the attempt that a resolver works in.
+func attemptFrom(ctx context.Context) *attempt {
+	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
+}
+
+// InterceptOperation implements graphql.OperationInterceptor.
+func (o *operations) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	return graphql.OneShot(o.run(ctx, next))
+}
+
+// run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again.
+func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *graphql.Response {
+	ctx, cancel := context.WithTimeout(ctx, o.RequestTimeout)
+	defer cancel()
+	mode := sessionMode(graphql.GetOperationContext(ctx))
+	started := o.Clock()
+	careful, reconnected := false, false
+	for retries := 0; ; retries++ {
+		session := o.Database.Session(mode)
+		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful}
+		response, failure := o.try(ctx, a, mode, next)
+		if failure == nil {
+			return o.finish(ctx, response)
+		}
+		again := retries < maxRetries && ctx.Err() == nil && o.Clock().Sub(started) < maxRetry
+		switch failure.Kind {
+		case database.Retry:
+			again = again && o.pause(ctx, retries)
+		case database.Unique, database.ForeignKey:
+			careful = true
+		case database.Lost: // a connection from before the database went away, or a database that is away
+			again = again && !reconnected
+			reconnected = true
+		default:
+			again = false
+		}
+		if !again {
+			return o.finish(ctx, response)
+		}
+	}
+}
+
+// try makes one attempt. The failure is the first that the database reported; it may be gone on the next attempt.
+func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, next graphql.OperationHandler) (*graphql.Response, *database.Failure) {
+	defer a.session.Rollback() // what is not committed below; after a panic too
+	ctx = context.WithValue(ctx, attemptKey{}, a)
+	response := next(ctx)(ctx)
+	if response == nil { // the executor's answer to a context that has ended
+		response = &graphql.Response{Errors: gqlerror.List{present(ctx, context.Cause(ctx))}}
+	}
+	failure := a.session.Failure()
+	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
+		err := a.session.Commit()
+		if err == nil {
+			return response, nil
+		}
+		response.Errors = gqlerror.List{present(ctx, err)}
+		failure = database.AsFailure(err)
+		if mode != database.Write { // what was read is right
+			response.Errors, failure = nil, nil
+		}
+	}
+	if mode == database.Write && len(response.Errors) > 0 {
+		response.Data = json.RawMessage("null")
+	}
+	return response, failure
+}
+
+// pause waits before the next attempt, twice as long each time; false when the operation's time is over.
+func (o *operations) pause(ctx context.Context, retries int) bool {
+	timer := time.NewTimer(time.Duration(float64(10*time.Millisecond<<retries) * (0.5 + o.Jitter())))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// InterceptRootField implements graphql.RootFieldInterceptor: after a field of a mutation has failed, the ones after it
+// are not run, since nothing of them would stay.
+func (o *operations) InterceptRootField(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
+		return next(ctx)
+	}
+	a := attemptFrom(ctx)
+	if a.failed {
+		return graphql.Null
+	}
+	m := next(ctx)
+	a.failed = m == graphql.Null // every field of Mutation is non-null
+	return m
+}
+
+// sessionMode says what transaction an operation needs: several statements of a query read one snapshot, one needs
+// no transaction.
+func sessionMode(o *graphql.OperationContext) database.Mode {
+	if o.Operation.Operation == ast.Mutation {
+		return database.Write
+	}
+	s := &statements{fragments: map[string]int{}}
+	if s.count(o.Operation.SelectionSet) > 1 {
+		return database.Snapshot
+	}
+	return database.Single
+}
+
+// statements counts how many statements a query needs, by its document alone: never too few.
+type statements struct {
+	fragments map[string]int // each is counted once: fragments that double each other would take for ever
+}
+
+// many is more than any document needs to be told apart from one.
+const many = 1 << 20
+
+func (s *statements) count(set ast.SelectionSet) int {
+	n := 0
+	for _, selection := range set {
+		switch f := selection.(type) {
+		case *ast.Field:
+			n += s.field(f) + s.count(f.SelectionSet)
+		case *ast.InlineFragment:
+			n += s.count(f.SelectionSet)
+		case *ast.FragmentSpread:
+			c, ok := s.fragments[f.Name]
+			if !ok {
+				c = s.count(f.Definition.SelectionSet)
+				s.fragments[f.Name] = c
+			}
+			n += c
+		}
+		n = min(n, many)
+	}
+	return n
+}
+
+// field is how many statements a field needs itself.
+func (s *statements) field(f *ast.Field) int {
+	switch {
+	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query": // one for each type
+		return 2
+	case f.Name == "totalCount":
+		return 1
+	case f.SelectionSet == nil || f.Name == "__schema" || f.Name == "__type":
+		return 0
+	case f.ObjectDefinition.Name == "Query", isNode(f.ObjectDefinition): // a root field; an edge of an entity
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,160 @@
+package database
+
+import (
+	"container/list"
+	"context"
+	"database/sql/driver"
+	"sync/atomic"
+	"time"
+)
+
+// connector opens connections that keep their prepared statements. database/sql's own *sql.Stmt cannot be used for
+// that: it prepares on any connection, and inside a transaction waits for a second one.
+type connector struct {
+	driver.Connector
+	cache      int
+	timeout    time.Duration
+	observe    func(string)
+	generation atomic.Int64
+}
+
+// dropIdle makes every connection that is open now be closed before its next use. After one was found broken, those
+// that were opened before are likely to be broken too.
+func (c *connector) dropIdle() { c.generation.Add(1) }
+
+// Connect opens a connection.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	raw, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: map[string]*list.Element{}}, nil
+}
+
+// conn is a connection with its most recently used prepared statements.
+type conn struct {
+	driver.Conn
+	connector  *connector
+	generation int64
+	statements map[string]*list.Element // of *statement
+	recent     list.List                // the most recently used first
+}
+
+type statement struct {
+	driver.Stmt
+	query string
+}
+
+var (
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+)
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts) //nolint:errcheck // all drivers are; a new one would panic at once
+}
+
+// PrepareContext implements driver.ConnPrepareContext, for those who manage their statements themselves.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if p, ok := c.Conn.(driver.ConnPrepareContext); ok {
+		return p.PrepareContext(ctx, query)
+	}
+	return c.Prepare(query) //nolint:contextcheck // a driver without contexts
+}
+
+// QueryContext implements driver.QueryerContext. A statement without arguments is not prepared.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.observe(query)
+	if len(args) == 0 || c.connector.cache == 0 {
+		if q, ok := c.Conn.(driver.QueryerContext); ok {
+			return q.QueryContext(ctx, query, args)
+		}
+		return nil, driver.ErrSkip
+	}
+	s, err := c.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:errcheck // as above
+}
+
+// ExecContext implements driver.ExecerContext. A statement without arguments is not prepared.
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.observe(query)
+	if len(args) == 0 || c.connector.cache == 0 {
+		if e, ok := c.Conn.(driver.ExecerContext); ok {
+			return e.ExecContext(ctx, query, args)
+		}
+		return nil, driver.ErrSkip
+	}
+	s, err := c.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:errcheck // as above
+}
+
+func (c *conn) observe(query string) {
+	if c.connector.observe != nil {
+		c.connector.observe(query)
+	}
+}
+
+// prepared returns the prepared statement, and closes the least recently used one when there are too many. A
+// connection runs one statement at a time, so none in use is closed.
+func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
+	if e, ok := c.statements[query]; ok {
+		c.recent.MoveToFront(e)
+		return e.Value.(*statement), nil //nolint:errcheck // the list holds nothing else
+	}
+	raw, err := c.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if c.recent.Len() >= c.connector.cache {
+		oldest := c.recent.Remove(c.recent.Back()).(*statement) //nolint:errcheck // the list holds nothing else
+		delete(c.statements, oldest.query)
+		if err := oldest.Close(); err != nil {
+			_ = raw.Close() // the reason is err
+			return nil, err
+		}
+	}
+	s := &statement{Stmt: raw, query: query}
+	c.statements[query] = c.recent.PushFront(s)
+	return s, nil
+}
+
+// CheckNamedValue implements driver.NamedValueChecker.
+func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
+	if check, ok := c.Conn.(driver.NamedValueChecker); ok {
+		return check.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+// ResetSession implements driver.SessionResetter.
+func (c *conn) ResetSession(ctx context.Context) error {
+	if c.generation != c.connector.generation.Load() {
+		return driver.ErrBadConn
+	}
+	if r, ok := c.Conn.(driver.SessionResetter); ok {
+		return r.ResetSession(ctx)
+	}
+	return nil
+}
+
+// IsValid implements driver.Validator.
+func (c *conn) IsValid() bool {
+	if v, ok := c.Conn.(driver.Validator); ok && !v.IsValid() {
+		return false
+	}
+	return c.generation == c.connector.generation.Load()
+}

@@ -1,0 +1,144 @@
+// Package database opens Roster's databases and runs statements on them: SQLite, PostgreSQL, MySQL and MariaDB behind
+// one interface. It is the only importer of drivers. It knows nothing of GraphQL.
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect"
+
+	_ "roster/ent/runtime" // registers the hooks of the ent schema, without which no rule would be kept
+)
+
+// Options say which database to open and how much of it to use.
+type Options struct {
+	// URL is sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME.
+	URL string
+	// MaxConnections bounds the pool; SQLite has one connection more, which writes.
+	MaxConnections int
+	// PoolWait is how long an operation waits for a free connection.
+	PoolWait time.Duration
+	// ConnectTimeout is how long opening a connection may take.
+	ConnectTimeout time.Duration
+	// StatementTimeout is how long one statement may take, reading its rows included.
+	StatementTimeout time.Duration
+	// StatementCache is how many prepared statements each connection keeps; 0 prepares none.
+	StatementCache int
+	// Observe, when set, is called with the text of each statement that is sent, BEGIN and COMMIT left out.
+	// It must be fast and safe for concurrent use.
+	Observe func(query string)
+	// Logger gets what concerns the operator. Never a password, nor values.
+	Logger *slog.Logger
+}
+
+// engine is what differs between the databases.
+type engine interface {
+	// dialect is ent's name of the engine.
+	dialect() string
+	// connectors open connections that write and that read; they are the same but for SQLite.
+	connectors(o Options) (write, read driver.Connector, err error)
+	// classify says what an error of a statement means.
+	classify(err error) (kind Kind, constraint string)
+	// explain says what of the URL is wrong when a first connection fails, and what to do; empty when it can't tell.
+	explain(err error) string
+	// txOptions of a transaction that writes or that reads a snapshot.
+	txOptions(write bool) *sql.TxOptions
+	// locked runs f while no other server migrates the same database.
+	locked(ctx context.Context, db *sql.DB, f func() error) error
+	// String names the database for people, without a password.
+	String() string
+}
+
+// DB is an open database. Safe for concurrent use.
+type DB struct {
+	engine      engine
+	options     Options
+	write, read *pool
+}
+
+// parse reads a URL.
+func parse(url string) (engine, error) {
+	scheme, rest, ok := strings.Cut(url, ":")
+	switch {
+	case !ok:
+		return nil, errors.New("database URL: no scheme: write sqlite:PATH, postgres://… or mysql://…")
+	case scheme == "sqlite":
+		return parseSQLite(rest)
+	case scheme == "postgres" || scheme == "postgresql":
+		return parsePostgres(url)
+	case scheme == "mysql" || scheme == "mariadb":
+		return parseMySQL(url)
+	}
+	return nil, fmt.Errorf("database URL: unknown scheme %q: write sqlite:PATH, postgres://… or mysql://…", scheme)
+}
+
+// Open opens a database and makes sure that it answers. The error is one line that names the part of the URL at fault
+// and what to do, never the password.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	e, err := parse(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	write, read, err := e.connectors(o)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	db := &DB{engine: e, options: o}
+	if e.dialect() == dialect.SQLite {
+		db.write = newPool(write, o, 1)
+		db.read = newPool(read, o, o.MaxConnections)
+	} else {
+		db.write = newPool(write, o, o.MaxConnections)
+		db.read = db.write
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+	defer cancel()
+	if err := db.Ping(ctx); err != nil {
+		_ = db.Close() // the reason is err
+		if why := e.explain(err); why != "" {
+			return nil, fmt.Errorf("%v: %s", e, why)
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%v: no answer within %v: check host and port, and that the database runs", e, o.ConnectTimeout)
+		}
+		return nil, fmt.Errorf("%v: %w", e, err)
+	}
+	return db, nil
+}
+
+// Close closes all connections, after the statements that are under way.
+func (db *DB) Close() error {
+	err := db.write.db.Close()
+	if db.read != db.write {
+		err = errors.Join(err, db.read.db.Close())
+	}
+	return err
+}
+
+// Ping asks the database for an answer.
+func (db *DB) Ping(ctx context.Context) error {
+	for _, p := range []*pool{db.write, db.read} {
+		var one int
+		if err := p.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+			p.conns.dropIdle()
+			return fmt.Errorf("ping the database: %w", err)
+		}
+	}
+	return nil
+}
+
+// Dialect is ent's name of the engine: dialect.SQLite, dialect.Postgres or dialect.MySQL.
+func (db *DB) Dialect() string { return db.engine.dialect() }
+
+// String names the database for people, such as PostgreSQL (db.example.com:5432/roster): never the password.
+func (db *DB) String() string { return db.engine.String() }

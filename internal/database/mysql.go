@@ -1,0 +1,181 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect"
+	"github.com/go-sql-driver/mysql"
+)
+
+// mysqlEngine is MySQL or MariaDB.
+type mysqlEngine struct {
+	name   string // host:port/database
+	config *mysql.Config
+}
+
+func parseMySQL(text string) (engine, error) {
+	u, err := parseServerURL(text, "mysql")
+	if err != nil {
+		return nil, err
+	}
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	base := mysql.NewConfig()
+	base.Net, base.Addr = "tcp", address
+	base.DBName = strings.TrimPrefix(u.Path, "/")
+	base.User = u.User.Username()
+	base.Passwd, _ = u.User.Password()
+	text = base.FormatDSN()
+	if u.RawQuery != "" {
+		separator := "?"
+		if strings.Contains(text, "?") {
+			separator = "&"
+		}
+		text += separator + u.RawQuery
+	}
+	c, err := mysql.ParseDSN(text)
+	if err != nil {
+		return nil, errors.New("database URL: a parameter after ? is none that the MySQL driver knows: check its name and value")
+	}
+	// The same meaning as elsewhere: times are UTC, text is compared as it was sent, what does not fit is refused, and
+	// rows that an update found count as found when it changed nothing.
+	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
+	c.Collation = "utf8mb4_bin"
+	if c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	c.Params["time_zone"] = "'+00:00'"
+	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+	c.Logger = mysql.Logger(quiet{}) // what it would print comes back as an error too
+	return &mysqlEngine{name: address + u.Path, config: c}, nil
+}
+
+// quiet is a logger that says nothing.
+type quiet struct{}
+
+func (quiet) Print(...any) {}
+
+func (*mysqlEngine) dialect() string { return dialect.MySQL }
+
+func (e *mysqlEngine) String() string { return "MySQL (" + e.name + ")" }
+
+func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err error) {
+	c := e.config.Clone()
+	if c.Timeout == 0 {
+		c.Timeout = o.ConnectTimeout
+	}
+	connector, err := mysql.NewConnector(c)
+	return connector, connector, err
+}
+
+// Error numbers of MySQL and MariaDB.
+const (
+	myAccessDenied     = 1045
+	myDatabaseDenied   = 1044
+	myNoDatabase       = 1049
+	myTooMany          = 1040
+	myShutdown         = 1053
+	myDuplicate        = 1062
+	myChangedSinceRead = 1020
+	myLockWaitTimeout  = 1205
+	myDeadlock         = 1213
+	myParent           = 1451
+	myChild            = 1452
+	myInterrupted      = 1317
+	myStatementTimeout = 1969 // MariaDB; MySQL's is 3024
+	myExecutionTimeout = 3024
+	myKilled           = 1927
+)
+
+func (*mysqlEngine) classify(err error) (kind Kind, constraint string) {
+	if errors.Is(err, mysql.ErrInvalidConn) {
+		return Lost, ""
+	}
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		return Other, ""
+	}
+	switch e.Number {
+	case myDuplicate: // Duplicate entry 'x' for key 'user_username_key', on MySQL 8 with the table and a point before it
+		at := strings.LastIndex(e.Message, "for key '")
+		if at < 0 {
+			return Unique, ""
+		}
+		name := strings.TrimSuffix(e.Message[at+len("for key '"):], "'")
+		if _, after, ok := strings.Cut(name, "."); ok {
+			name = after
+		}
+		return Unique, name
+	case myParent, myChild: // … CONSTRAINT `posts_users_posts` FOREIGN KEY …
+		_, name, _ := strings.Cut(e.Message, "CONSTRAINT `")
+		name, _, _ = strings.Cut(name, "`")
+		return ForeignKey, name
+	case myDeadlock, myLockWaitTimeout, myChangedSinceRead:
+		return Retry, ""
+	case myInterrupted, myStatementTimeout, myExecutionTimeout:
+		return Timeout, ""
+	case myTooMany, myShutdown, myKilled:
+		return Lost, ""
+	}
+	return Other, ""
+}
+
+func (e *mysqlEngine) explain(err error) string {
+	var me *mysql.MySQLError
+	if !errors.As(err, &me) {
+		return explainNetwork(err)
+	}
+	switch me.Number {
+	case myAccessDenied:
+		return "the server refuses the user or the password: check both"
+	case myNoDatabase:
+		return "there is no database of this name: create it, or correct the name"
+	case myDatabaseDenied:
+		return "there is no database of this name that the user may use: create it, grant it, or correct the name"
+	case myTooMany:
+		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
+	}
+	return ""
+}
+
+func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
+	if write {
+		return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	// The first read makes the snapshot, and all that follow see it.
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
+// locked takes a lock of the server, named after the database.
+func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) (err error) {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	name := "roster migrate " + e.config.DBName
+	if len(name) > 64 { // MySQL's limit
+		name = name[:64]
+	}
+	var got sql.NullInt64
+	if err := c.QueryRowContext(ctx, "SELECT GET_LOCK(?, 60)", name).Scan(&got); err != nil {
+		return fmt.Errorf("wait for the server that migrates the database: %w", err)
+	}
+	if got.Int64 != 1 {
+		return errors.New("another server has been migrating the database for more than 60 s: see what it does")
+	}
+	defer func() {
+		unlockErr := c.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
+		err = errors.Join(err, unlockErr)
+	}()
+	return f()
+}

@@ -1,0 +1,95 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ariga.io/atlas/sql/migrate"
+	"ariga.io/atlas/sql/sqltool"
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+	"entgo.io/ent/dialect/sql/schema"
+
+	entmigrate "roster/ent/migrate"
+)
+
+// PlanMigration writes the migration that leads from the ones in dir, the folder of this engine, to the ent schema,
+// and reports whether one was needed. It uses db as a scratch pad: an empty database.
+func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time) (needed bool, err error) {
+	files, err := sqltool.NewGooseDir(dir)
+	if err != nil {
+		return false, err
+	}
+	before, err := files.Files()
+	if err != nil {
+		return false, err
+	}
+	// Atlas wants a file of checksums. Git keeps the files better, and a new one is mended by hand before it is released.
+	sum, err := files.Checksum()
+	if err != nil {
+		return false, err
+	}
+	if err := migrate.WriteSumFile(files, sum); err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, os.Remove(filepath.Join(dir, migrate.HashFileName))) }()
+	atlas, err := schema.NewMigrate(entsql.OpenDB(db.Dialect(), db.write.db),
+		schema.WithDir(files),
+		schema.WithMigrationMode(schema.ModeReplay),
+		schema.WithDialect(db.Dialect()),
+		schema.WithFormatter(versioned(now)),
+		schema.WithDropColumn(true),
+		schema.WithDropIndex(true),
+		schema.WithErrNoPlan(true),
+	)
+	if err != nil {
+		return false, err
+	}
+	err = atlas.NamedDiff(ctx, name, tables(db.Dialect())...)
+	if errors.Is(err, migrate.ErrNoPlan) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("plan the next migration of %v after %d: %w", db, len(before), err)
+	}
+	return true, nil
+}
+
+// versioned is goose's form of a file, with a version that is the same on all engines.
+func versioned(now time.Time) migrate.Formatter {
+	return formatter(func(plan *migrate.Plan) ([]migrate.File, error) {
+		plan.Version = now.UTC().Format("20060102150405")
+		return sqltool.GooseFormatter.Format(plan)
+	})
+}
+
+type formatter func(*migrate.Plan) ([]migrate.File, error)
+
+func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f(plan) }
+
+// tables is the ent schema as an engine has it: the collation C, the order of bytes, is PostgreSQL's; the types of the
+// other engines' columns say as much.
+func tables(d string) []*schema.Table {
+	all := slices.Clone(entmigrate.Tables)
+	if d == dialect.Postgres {
+		return all
+	}
+	for i, t := range all {
+		table := &schema.Table{
+			Name: t.Name, Schema: t.Schema, Columns: slices.Clone(t.Columns), Indexes: t.Indexes, PrimaryKey: t.PrimaryKey,
+			ForeignKeys: t.ForeignKeys, Annotation: t.Annotation, Comment: t.Comment,
+		}
+		for j, c := range t.Columns {
+			column := *c
+			column.Collation = ""
+			table.Columns[j] = &column
+		}
+		all[i] = table
+	}
+	return all
+}

@@ -1,0 +1,57 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"time"
+)
+
+// pool is database/sql's pool with a bounded wait. Its idle connections stay open: opening one costs more than any
+// statement of Roster's.
+type pool struct {
+	db    *sql.DB
+	conns *connector
+	free  chan struct{}
+	wait  time.Duration
+}
+
+func newPool(c driver.Connector, o Options, size int) *pool {
+	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe}
+	db := sql.OpenDB(conns)
+	db.SetMaxIdleConns(size)
+	// Two more than operations use: readiness and migrations do not queue behind them.
+	db.SetMaxOpenConns(size + 2)
+	if size == 1 {
+		db.SetMaxOpenConns(1) // SQLite's writer
+	}
+	p := &pool{db: db, conns: conns, free: make(chan struct{}, size), wait: o.PoolWait}
+	for range size {
+		p.free <- struct{}{}
+	}
+	return p
+}
+
+var errBusy = errors.New("no connection became free in time: the database is slow, or max-connections too small")
+
+// acquire takes the right to use one connection. The error is a Failure of kind Busy or Timeout.
+func (p *pool) acquire(ctx context.Context) error {
+	select {
+	case <-p.free:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(p.wait)
+	defer timer.Stop()
+	select {
+	case <-p.free:
+		return nil
+	case <-timer.C:
+		return &Failure{Kind: Busy, err: errBusy}
+	case <-ctx.Done():
+		return &Failure{Kind: Timeout, err: ctx.Err()}
+	}
+}
+
+func (p *pool) release() { p.free <- struct{}{} }

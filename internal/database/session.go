@@ -1,0 +1,240 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+)
+
+// A Mode says how the statements of one operation belong together.
+type Mode int
+
+const (
+	// Single is for one statement: it reads alone, without a transaction.
+	Single Mode = iota
+	// Snapshot is for several statements that read the same moment.
+	Snapshot
+	// Write is for a transaction that changes something, under READ COMMITTED.
+	Write
+)
+
+// A Session runs the statements of one attempt at one operation, and is ent's driver for it. Its transaction begins
+// with the first statement. Statements on a transaction wait for each other, from the sending to the closing of the
+// rows, since a connection has one open result; resolvers never do. Use it once, and end it by Commit or Rollback.
+type Session struct {
+	db   *DB
+	mode Mode
+	pool *pool
+
+	turn chan struct{} // holds a token while no statement of the transaction runs
+
+	mu      sync.Mutex
+	tx      *sql.Tx
+	ended   bool
+	failure *Failure
+}
+
+var _ dialect.Driver = (*Session)(nil)
+
+// Session starts an attempt. It costs nothing until its first statement.
+func (db *DB) Session(mode Mode) *Session {
+	s := &Session{db: db, mode: mode, pool: db.read, turn: make(chan struct{}, 1)}
+	if mode == Write {
+		s.pool = db.write
+	}
+	s.turn <- struct{}{}
+	return s
+}
+
+// Failure is the first failure that the attempt saw; nil when all went well.
+func (s *Session) Failure() *Failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// fail records the first failure.
+func (s *Session) fail(err error) error {
+	f := s.db.fail(err)
+	if f.Kind == Lost {
+		s.pool.conns.dropIdle()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		s.failure = f
+	}
+	return f
+}
+
+// Dialect implements dialect.Driver.
+func (s *Session) Dialect() string { return s.db.Dialect() }
+
+// Tx implements dialect.Driver: everything in a session is in one transaction already.
+func (s *Session) Tx(context.Context) (dialect.Tx, error) { return dialect.NopTx(s), nil }
+
+// Close implements dialect.Driver. A session does not own the database.
+func (s *Session) Close() error { return nil }
+
+// Query implements dialect.Driver. The error is a Failure.
+func (s *Session) Query(ctx context.Context, query string, args, v any) error {
+	ctx, done, err := s.start(ctx)
+	if err != nil {
+		return s.fail(err)
+	}
+	if err := s.conn().Query(ctx, query, args, v); err != nil {
+		done()
+		return s.fail(err)
+	}
+	rows, ok := v.(*entsql.Rows)
+	if !ok {
+		done()
+		return s.fail(errors.New("database: Query wants *sql.Rows"))
+	}
+	rows.ColumnScanner = &sessionRows{ColumnScanner: rows.ColumnScanner, session: s, done: done}
+	return nil
+}
+
+// Exec implements dialect.Driver. The error is a Failure.
+func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
+	ctx, done, err := s.start(ctx)
+	if err != nil {
+		return s.fail(err)
+	}
+	defer done()
+	if err := s.conn().Exec(ctx, query, args, v); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+func (s *Session) conn() entsql.Conn {
+	if s.tx != nil {
+		return entsql.Conn{ExecQuerier: s.tx}
+	}
+	return entsql.Conn{ExecQuerier: s.pool.db}
+}
+
+var errEnded = errors.New("database: the session has ended")
+
+// start waits for the turn of a statement, and begins the transaction before the first. done ends the turn.
+func (s *Session) start(ctx context.Context) (_ context.Context, done func(), err error) {
+	release := s.pool.release
+	if s.mode == Single {
+		if err := s.pool.acquire(ctx); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		select {
+		case <-s.turn:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+		release = func() { s.turn <- struct{}{} }
+		if err := s.begin(ctx); err != nil {
+			release()
+			return nil, nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.db.options.StatementTimeout)
+	var once sync.Once
+	return ctx, func() { once.Do(func() { cancel(); release() }) }, nil
+}
+
+// begin begins the transaction, once. The transaction is not bound to ctx: only its statements are, so that a commit
+// is never cut short by a client that went away.
+func (s *Session) begin(ctx context.Context) error {
+	if s.ended {
+		return errEnded
+	}
+	if s.tx != nil {
+		return nil
+	}
+	if err := s.pool.acquire(ctx); err != nil {
+		return err
+	}
+	tx, err := s.pool.db.BeginTx(context.WithoutCancel(ctx), s.db.engine.txOptions(s.mode == Write))
+	if err != nil {
+		s.pool.release()
+		return err
+	}
+	s.tx = tx
+	return nil
+}
+
+// Commit commits what the session did; without any statement there is nothing to do. The error is a Failure, of kind
+// Unknown when the connection broke before the answer came. After a failed statement it must not be called.
+func (s *Session) Commit() error {
+	return s.end(func(tx *sql.Tx) error {
+		err := tx.Commit()
+		if err == nil {
+			return nil
+		}
+		f := s.db.fail(err)
+		if f.Kind == Lost || f.Kind == Timeout {
+			f = &Failure{Kind: Unknown, err: err}
+			if s.mode != Write {
+				f.Kind = Lost
+			}
+			s.pool.conns.dropIdle()
+		}
+		return f
+	})
+}
+
+// Rollback undoes what the session did. It does nothing after Commit or another Rollback.
+func (s *Session) Rollback() {
+	err := s.end((*sql.Tx).Rollback)
+	if err != nil && !errors.Is(err, sql.ErrTxDone) {
+		// The connection is closed by this, and with it the transaction: nothing is left to do.
+		s.db.options.Logger.Debug("rollback", "error", err)
+	}
+}
+
+func (s *Session) end(how func(*sql.Tx) error) error {
+	<-s.turn // the last statement has ended
+	defer func() { s.turn <- struct{}{} }()
+	s.ended = true
+	if s.tx == nil {
+		return nil
+	}
+	tx := s.tx
+	s.tx = nil
+	defer s.pool.release()
+	return how(tx)
+}
+
+// sessionRows ends the turn of its statement when it is closed, or read to its end.
+type sessionRows struct {
+	entsql.ColumnScanner
+	session *Session
+	done    func()
+}
+
+func (r *sessionRows) Next() bool {
+	if r.ColumnScanner.Next() {
+		return true
+	}
+	if err := r.ColumnScanner.Err(); err != nil {
+		_ = r.session.fail(err) // Err returns it
+	}
+	r.done()
+	return false
+}
+
+func (r *sessionRows) Err() error {
+	if err := r.ColumnScanner.Err(); err != nil {
+		return r.session.fail(err)
+	}
+	return nil
+}
+
+func (r *sessionRows) Close() error {
+	err := r.ColumnScanner.Close()
+	r.done()
+	return err
+}

@@ -1,0 +1,129 @@
+// Package paging turns the arguments of a GraphQL connection into a keyset and the rows that it finds into a page,
+// as the Relay server specification describes (https://relay.dev/graphql/connections.htm). It knows neither ent nor
+// gqlgen.
+package paging
+
+import (
+	"fmt"
+	"slices"
+
+	"roster/ent/rules"
+	"roster/internal/statement"
+)
+
+// How many nodes a page has.
+const (
+	DefaultSize = 20
+	MaxSize     = 100
+)
+
+// Args are the arguments of a connection as a client gave them.
+type Args struct {
+	First, Last   *int
+	After, Before *string
+}
+
+// A Page is checked arguments.
+type Page struct {
+	table         *statement.Table
+	scope         string
+	order         []statement.Order // as the client sees it; the ID last
+	after, before []any
+	size          int
+	backward      bool
+	args          Args
+}
+
+// PageInfo is exact in the direction of paging; in the other one, true when a cursor for it was given.
+type PageInfo struct {
+	HasNextPage     bool
+	HasPreviousPage bool
+	StartCursor     *string
+	EndCursor       *string
+}
+
+// New checks the arguments of the connection that scope names, such as "User.posts", over a table in the given
+// order; the ID breaks the last tie. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
+func New(scope string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
+	if !slices.ContainsFunc(order, func(o statement.Order) bool { return o.Column == table.ID }) {
+		order = append(slices.Clip(order), statement.Order{Column: table.ID})
+	}
+	p := &Page{table: table, scope: scope, order: order, size: DefaultSize, args: args}
+	var faults rules.Faults
+	size := func(name string, n *int) {
+		switch {
+		case n == nil:
+		case *n < 1 || *n > MaxSize:
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be from 1 to %d", MaxSize)}, name)
+		default:
+			p.size = *n
+		}
+	}
+	size("first", args.First)
+	size("last", args.Last)
+	if args.First != nil && args.Last != nil {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must not be given together with first"}, "last")
+	}
+	p.backward = args.Last != nil
+	cursor := func(name string, c *string) (values []any) {
+		if c == nil {
+			return nil
+		}
+		values, ok := p.decode(*c)
+		if !ok {
+			faults.Add(&rules.Fault{Code: rules.CursorInvalid, Message: "must be a cursor that this field gave in this order"}, name)
+		}
+		return values
+	}
+	p.after = cursor("after", args.After)
+	p.before = cursor("before", args.Before)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return p, nil
+}
+
+// Key is equal for equal pages of one connection.
+func (p *Page) Key() string {
+	return fmt.Sprintf("%d %t %v %v %v", p.size, p.backward, p.order, p.after, p.before)
+}
+
+// Select is the statement that reads the page, and one row more to know whether there are others.
+func (p *Page) Select(columns []string) *statement.Select {
+	order := p.order
+	if p.backward {
+		order = slices.Clone(order)
+		for i := range order {
+			order[i].Desc = !order[i].Desc
+		}
+	}
+	s := &statement.Select{Table: p.table, Columns: statement.With(columns, order), Order: order, Limit: p.size + 1}
+	s.After, s.Before = p.after, p.before
+	if p.backward { // the statement reads backwards
+		s.After, s.Before = p.before, p.after
+	}
+	return s
+}
+
+// Count is the statement that counts the rows of all pages.
+func (p *Page) Count() *statement.Select {
+	return &statement.Select{Table: p.table, Count: true}
+}
+
+// Cut makes the rows that Select found a page: in the client's order, without the one row more. value returns what
+// a row has in a column.
+func Cut[N any](p *Page, found []N, value func(n N, column string) any) (nodes []N, info *PageInfo) {
+	more := len(found) > p.size
+	nodes = found[:min(len(found), p.size)]
+	info = &PageInfo{HasNextPage: more, HasPreviousPage: p.after != nil}
+	if p.backward {
+		nodes = slices.Clone(nodes)
+		slices.Reverse(nodes)
+		info.HasNextPage, info.HasPreviousPage = p.before != nil, more
+	}
+	if len(nodes) > 0 {
+		start, end := Cursor(p, nodes[0], value), Cursor(p, nodes[len(nodes)-1], value)
+		info.StartCursor, info.EndCursor = &start, &end
+	}
+	return nodes, info
+}
