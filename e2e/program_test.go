@@ -1,0 +1,185 @@
+// Package e2e tests the program as its users run it: the real binary, its output, its signals and
+// its exit codes.
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// build makes the binary and returns its path.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "roster")
+	//nolint:gosec // G204: the arguments are the test's own.
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-X main.version=1.2.3", "-o", binary, "roster").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	binary := build(t)
+	t.Run("version", func(t *testing.T) {
+		t.Parallel()
+		out, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput()
+		if err != nil || string(out) != "roster 1.2.3\n" {
+			t.Errorf("%v, %s", err, out)
+		}
+	})
+	t.Run("wrong use", func(t *testing.T) {
+		t.Parallel()
+		err := exec.CommandContext(t.Context(), binary, "bogus").Run()
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || exit.ExitCode() != 2 {
+			t.Errorf("got %v, want the exit code 2", err)
+		}
+	})
+	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run("serve until "+signal.String(), func(t *testing.T) {
+			t.Parallel()
+			serves(t, binary, signal)
+		})
+	}
+}
+
+// serves runs a server, uses it, stops it with signal and expects a clean end. It runs it a second
+// time to see that the data is still there.
+func serves(t *testing.T, binary string, signal os.Signal) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "roster.db")
+
+	first := start(t, binary, file)
+	for path, want := range map[string]string{"/healthz": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`} {
+		if got := first.get(t, path); got != want {
+			t.Errorf("%s answers %s, want %s", path, got, want)
+		}
+	}
+	if got := first.get(t, "/"); !strings.Contains(got, "<title>Roster playground</title>") {
+		t.Errorf("the playground is %.100q", got)
+	}
+	if got := first.get(t, "/schema.graphql"); !strings.Contains(got, "type Query") {
+		t.Errorf("the schema is %.100q", got)
+	}
+	const create = `mutation { createUser(input: { username: "Ada", email: "ada@example.com" }) { user { username version } } }`
+	const created = `{"data":{"createUser":{"user":{"username":"Ada","version":1}}}}`
+	if got := first.ask(t, create); got != created {
+		t.Errorf("createUser answers %s, want %s", got, created)
+	}
+	first.stop(t, signal)
+
+	second := start(t, binary, file)
+	const found = `{"data":{"user":{"email":"ada@example.com"}}}`
+	if got := second.ask(t, `{ user(by: { username: "ada" }) { email } }`); got != found {
+		t.Errorf("after a restart, user answers %s, want %s", got, found)
+	}
+	second.stop(t, signal)
+}
+
+// process is a running server.
+type process struct {
+	cmd    *exec.Cmd
+	stdout *bufio.Reader
+	stderr *strings.Builder
+	url    string
+}
+
+// start runs the server on a free port with the database in file, and waits until it serves.
+func start(t *testing.T, binary, file string) *process {
+	t.Helper()
+	//nolint:gosec // G204: the arguments are the test's own.
+	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite:"+file)
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: cmd, stdout: bufio.NewReader(pipe), stderr: &strings.Builder{}}
+	cmd.Stderr = p.stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	var lines string
+	for range 3 {
+		line, err := p.stdout.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v after %q; stderr: %q", err, lines, p.stderr)
+		}
+		lines += line
+	}
+	want := regexp.MustCompile("^Roster 1.2.3 is running on SQLite \\(" + regexp.QuoteMeta(file) + "\\)\\.\n" +
+		"  playground  (http://127.0.0.1:\\d+)/\n" +
+		"  endpoint    (http://127.0.0.1:\\d+)/graphql\n$")
+	addresses := want.FindStringSubmatch(lines)
+	if addresses == nil || addresses[1] != addresses[2] {
+		t.Fatalf("printed %q", lines)
+	}
+	p.url = addresses[1]
+	return p
+}
+
+// stop sends the signal and waits for the end.
+func (p *process) stop(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(p.stdout)
+	if err != nil || string(rest) != "Roster has stopped.\n" {
+		t.Errorf("after %v: %v, printed %q", signal, err, rest)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("after %v: %v, stderr: %q", signal, err, p.stderr)
+	}
+}
+
+func (p *process) get(t *testing.T, path string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return send(t, request)
+}
+
+func (p *process) ask(t *testing.T, query string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"query": query})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(string(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return send(t, request)
+}
+
+func send(t *testing.T, request *http.Request) string {
+	t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s, %v", request.URL, response.Status, err)
+	}
+	return string(body)
+}
