@@ -105,8 +105,8 @@ func (*Post) IsNode() {}
 // read runs a statement and hands out each row, with the ID of its parent when the statement has parents.
 // The rows are siblings.
 func (c *PostClient) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *Post)) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, post.Label) {
-		return &rules.ForbiddenError{Action: rules.Read, Type: post.Label}
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Post") {
+		return &rules.ForbiddenError{Action: rules.Read, Type: "Post"}
 	}
 	group := new(loading.Group[*Post])
 	return run(ctx, c.config, s, func(rows *sql.Rows) error {
@@ -308,8 +308,8 @@ func (*User) IsNode() {}
 // read runs a statement and hands out each row, with the ID of its parent when the statement has parents.
 // The rows are siblings.
 func (c *UserClient) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *User)) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, user.Label) {
-		return &rules.ForbiddenError{Action: rules.Read, Type: user.Label}
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, "User") {
+		return &rules.ForbiddenError{Action: rules.Read, Type: "User"}
 	}
 	group := new(loading.Group[*User])
 	return run(ctx, c.config, s, func(rows *sql.Rows) error {

@@ -1,9 +1,11 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -45,6 +47,7 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 		code, message = model.ErrorCodeGraphqlValidationFailed, e.Message
 	case errors.As(err, &fault): // of a scalar; the path leads on into the arguments
 		field := argumentPath(ctx, e.Path)
+		out.Path = e.Path[:len(e.Path)-len(field)]
 		code, message = model.ErrorCode(fault.Code), sentence(field, fault)
 		out.Extensions = map[string]any{"field": field}
 	}
@@ -127,8 +130,28 @@ func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.R
 		}
 		list = append(list, e)
 	}
+	slices.SortStableFunc(list, inDocument)
 	r.Errors = list[:min(len(list), maxErrors)]
 	return r
+}
+
+// inDocument orders errors by their place in the document and then in the response: fields of a query run at the same
+// time, and the same request gets the same bytes.
+func inDocument(a, b *gqlerror.Error) int {
+	for i := range min(len(a.Locations), len(b.Locations)) {
+		x, y := a.Locations[i], b.Locations[i]
+		if c := cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column)); c != 0 {
+			return c
+		}
+	}
+	return slices.CompareFunc(a.Path, b.Path, func(x, y ast.PathElement) int {
+		i, isIndex := x.(ast.PathIndex)
+		j, isIndexToo := y.(ast.PathIndex)
+		if isIndex && isIndexToo {
+			return cmp.Compare(i, j)
+		}
+		return strings.Compare(fmt.Sprint(x), fmt.Sprint(y))
+	})
 }
 
 // sentence is a fault for people.

@@ -26,7 +26,9 @@ func newInput(ctx context.Context, fields ...string) *input {
 }
 
 // add adds a fault of a field, if there is one.
-func (in *input) add(f *rules.Fault, path ...any) { in.faults.Add(f, append([]any{"input"}, path...)...) }
+func (in *input) add(f *rules.Fault, path ...any) {
+	in.faults.Add(f, append([]any{"input"}, path...)...)
+}
 
 // text checks a text by a rule that also folds it, and returns the folded form.
 func (in *input) text(rule func(string) (string, *rules.Fault), s string, path ...any) string {

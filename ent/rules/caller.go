@@ -36,7 +36,7 @@ const (
 	Delete Action = "delete"
 )
 
-// May reports whether the caller may do that to entities of the given type, such as "user".
+// May reports whether the caller may do that to entities of the given type, such as "User".
 func May(c Caller, _ Action, _ string) bool {
 	return slices.Contains(c.Roles, Admin)
 }

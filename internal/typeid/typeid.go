@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +18,9 @@ import (
 )
 
 const (
+	uuidLen   = 16
+	typeMax   = 16 // a TypeID may have 63; no type of Roster's comes near
 	suffixLen = 26
-	prefixMax = 63
 	alphabet  = "0123456789abcdefghjkmnpqrstvwxyz"
 )
 
@@ -27,50 +29,50 @@ var ErrMalformed = errors.New("not a TypeID")
 
 // ID is one ID of any type. The zero value is no ID of any type: Type is empty and String too.
 // IDs are comparable with ==; two IDs of one type sort by their UUIDs, which is the order of creation.
-type ID struct {
-	kind string
-	uuid uuid.UUID
+// It is an array, the UUID and then the type, since ent scans lists of arrays but not of structs.
+type ID [uuidLen + typeMax]byte
+
+// New returns the ID of the given type, of at most 16 letters, with the given UUID.
+func New(kind string, u uuid.UUID) (id ID) {
+	copy(id[:uuidLen], u[:])
+	if copy(id[uuidLen:], kind) < len(kind) {
+		panic("typeid: the type " + kind + " is too long")
+	}
+	return id
 }
 
-// New returns the ID of the given type with the given UUID.
-func New(kind string, u uuid.UUID) ID { return ID{kind: kind, uuid: u} }
-
 // Type is the type's name, such as "user"; it is empty for what was not an ID.
-func (id ID) Type() string { return id.kind }
+func (id ID) Type() string { return string(id.kind()) }
+
+func (id *ID) kind() []byte { return bytes.TrimRight(id[uuidLen:], "\x00") }
 
 // As returns the ID with its type set: what reads a column knows the type of the IDs in it. NULL stays the zero ID.
 func (id ID) As(kind string) ID {
-	if id.uuid == uuid.Nil {
+	u := id.UUID()
+	if u == uuid.Nil {
 		return ID{}
 	}
-	return ID{kind: kind, uuid: id.uuid}
+	return New(kind, u)
 }
 
 // UUID is the part that the database stores.
-func (id ID) UUID() uuid.UUID { return id.uuid }
+func (id ID) UUID() uuid.UUID { return uuid.UUID(id[:uuidLen]) }
 
 // Compare orders IDs by their UUIDs, as every database does.
-func (id ID) Compare(other ID) int { return bytes.Compare(id.uuid[:], other.uuid[:]) }
+func (id ID) Compare(other ID) int { return bytes.Compare(id[:uuidLen], other[:uuidLen]) }
 
 // String is the ID as clients see it.
-func (id ID) String() string {
-	if id.kind == "" {
-		return ""
-	}
-	return string(id.Append(make([]byte, 0, len(id.kind)+1+suffixLen)))
-}
+func (id ID) String() string { return string(id.Append(nil)) }
 
 // Append appends the ID as clients see it to b.
 func (id ID) Append(b []byte) []byte {
-	b = append(b, id.kind...)
-	b = append(b, '_')
-	// 26 characters of 5 bits hold 130 bits: the first character carries the two that are always zero.
-	hi := uint64(0)
-	lo := uint64(0)
-	for i := range 8 {
-		hi = hi<<8 | uint64(id.uuid[i])
-		lo = lo<<8 | uint64(id.uuid[i+8])
+	kind := id.kind()
+	if len(kind) == 0 {
+		return b
 	}
+	b = append(append(b, kind...), '_')
+	// 26 characters of 5 bits hold 130 bits: the first character carries the two that are always zero.
+	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:uuidLen])
 	for shift := 125; shift >= 0; shift -= 5 {
 		var v uint64
 		switch {
@@ -89,8 +91,8 @@ func (id ID) Append(b []byte) []byte {
 // Parse reads an ID as clients write it. The only error is ErrMalformed, with the reason.
 func Parse(s string) (ID, error) {
 	at := strings.LastIndexByte(s, '_')
-	if at < 1 || at > prefixMax {
-		return ID{}, fmt.Errorf("%w: want a type, an underscore and %d characters", ErrMalformed, suffixLen)
+	if at < 1 || at > typeMax {
+		return ID{}, fmt.Errorf("%w: want a type of at most %d letters, an underscore and %d characters", ErrMalformed, typeMax, suffixLen)
 	}
 	kind, suffix := s[:at], s[at+1:]
 	for i := range len(kind) {
@@ -110,12 +112,10 @@ func Parse(s string) (ID, error) {
 		hi = hi<<5 | lo>>59
 		lo = lo<<5 | uint64(v)
 	}
-	id := ID{kind: strings.Clone(kind)}
-	for i := 7; i >= 0; i-- {
-		id.uuid[i], id.uuid[i+8] = byte(hi), byte(lo)
-		hi, lo = hi>>8, lo>>8
-	}
-	return id, nil
+	var u uuid.UUID
+	binary.BigEndian.PutUint64(u[:8], hi)
+	binary.BigEndian.PutUint64(u[8:], lo)
+	return New(kind, u), nil
 }
 
 var (
@@ -126,10 +126,15 @@ var (
 )
 
 // Value is what the database stores: the 16 bytes of the UUID, which uuid, binary(16) and BLOB columns all take.
-func (id ID) Value() (driver.Value, error) { return id.uuid[:], nil }
+func (id ID) Value() (driver.Value, error) { return id[:uuidLen:uuidLen], nil }
 
 // Scan reads the UUID and leaves the type as it is: a row does not tell it, see As.
-func (id *ID) Scan(src any) error { return id.uuid.Scan(src) }
+func (id *ID) Scan(src any) error {
+	var u uuid.UUID
+	err := u.Scan(src)
+	copy(id[:uuidLen], u[:])
+	return err
+}
 
 // MarshalJSON writes the ID as a string.
 func (id ID) MarshalJSON() ([]byte, error) { return json.Marshal(id.String()) }
@@ -147,12 +152,8 @@ func (id *ID) UnmarshalJSON(b []byte) error {
 
 // MarshalGQL writes the ID as gqlgen asks for it.
 func (id ID) MarshalGQL(w io.Writer) {
-	b := make([]byte, 0, len(id.kind)+3+suffixLen)
-	b = append(b, '"')
-	if id.kind != "" {
-		b = id.Append(b)
-	}
-	_, _ = w.Write(append(b, '"')) // gqlgen's writer is a buffer
+	b := append(make([]byte, 0, typeMax+suffixLen+3), '"')
+	_, _ = w.Write(append(id.Append(b), '"')) // gqlgen's writer is a buffer
 }
 
 // UnmarshalGQL reads an ID from a request. What is no ID becomes the zero ID, of no type, without an error:
