@@ -10,8 +10,9 @@ import (
 	"roster/internal/cli"
 )
 
-// version is set by the linker: -ldflags "-X main.version=…".
-var version = "dev" //nolint:gochecknoglobals // The linker can set nothing else.
+// version is set by the linker, with -ldflags "-X main.version=…".
+// A variable because the linker can set nothing else.
+var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -22,7 +22,6 @@ import (
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "roster")
-	//nolint:gosec // G204: the arguments are the test's own.
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-X main.version=1.2.3", "-o", binary, "roster").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -100,7 +99,6 @@ type process struct {
 // start runs the server on a free port with the database in file, and waits until it serves.
 func start(t *testing.T, binary, file string) *process {
 	t.Helper()
-	//nolint:gosec // G204: the arguments are the test's own.
 	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite:"+file)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {

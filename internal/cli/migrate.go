@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -71,15 +72,16 @@ func (migrateStatus) Run(ctx context.Context, e *environment, parent *migrateCom
 			return err
 		}
 		table := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-		rows := "VERSION\tNAME\tAPPLIED AT\n"
+		var rows strings.Builder
+		rows.WriteString("VERSION\tNAME\tAPPLIED AT\n")
 		for _, m := range migrations {
 			at := "pending"
 			if m.Applied {
 				at = m.AppliedAt.UTC().Format(time.RFC3339)
 			}
-			rows += fmt.Sprintf("%d\t%s\t%s\n", m.Version, m.Name, at)
+			fmt.Fprintf(&rows, "%d\t%s\t%s\n", m.Version, m.Name, at)
 		}
-		if _, err := io.WriteString(table, rows); err != nil {
+		if _, err := io.WriteString(table, rows.String()); err != nil {
 			return err
 		}
 		return table.Flush()

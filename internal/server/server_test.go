@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,8 @@ type request struct {
 	answers map[string]string // headers; of the right media type anyway
 }
 
-func (r request) send(handler http.Handler) *httptest.ResponseRecorder {
+func (r request) send(t *testing.T, handler http.Handler) *httptest.ResponseRecorder {
+	t.Helper()
 	method, target := r.method, r.target
 	if method == "" {
 		method = http.MethodPost
@@ -57,7 +59,7 @@ func (r request) send(handler http.Handler) *httptest.ResponseRecorder {
 	if target == "" {
 		target = "/graphql"
 	}
-	hr := httptest.NewRequest(method, target, strings.NewReader(r.body))
+	hr := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(r.body))
 	if method == http.MethodPost {
 		hr.Header.Set("Content-Type", typeJSON)
 	}
@@ -106,8 +108,8 @@ func onlyCode(body []byte) string {
 
 func get(params ...string) string {
 	values := url.Values{}
-	for i := 0; i < len(params); i += 2 {
-		values.Add(params[i], params[i+1])
+	for pair := range slices.Chunk(params, 2) {
+		values.Add(pair[0], pair[1])
 	}
 	return "/graphql?" + values.Encode()
 }
@@ -207,7 +209,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r.check(t, r.send(handler))
+			r.check(t, r.send(t, handler))
 		})
 	}
 }
@@ -278,7 +280,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r.code = "BAD_REQUEST"
-			r.check(t, r.send(handler))
+			r.check(t, r.send(t, handler))
 		})
 	}
 }
@@ -290,13 +292,13 @@ func TestRefusalKeepsTheMediaType(t *testing.T) {
 		status: http.StatusBadRequest, code: "BAD_REQUEST",
 		answers: map[string]string{"Content-Type": typeResponse + "; charset=utf-8"},
 	}
-	r.check(t, r.send(server.New(testOptions())))
+	r.check(t, r.send(t, server.New(testOptions())))
 }
 
 func TestBodyOfUnknownLengthIsBounded(t *testing.T) {
 	t.Parallel()
 	body := io.MultiReader(strings.NewReader(`{"query":"`), strings.NewReader(strings.Repeat("a", 10_000)))
-	r := httptest.NewRequest(http.MethodPost, "/graphql", body)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/graphql", body)
 	r.Header.Set("Content-Type", typeJSON)
 	w := httptest.NewRecorder()
 	server.New(testOptions()).ServeHTTP(w, r)
@@ -306,15 +308,15 @@ func TestBodyOfUnknownLengthIsBounded(t *testing.T) {
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	handler := server.New(testOptions())
-	plain := request{body: `{"query":"{ length }"}`}.send(handler)
+	plain := request{body: `{"query":"{ length }"}`}.send(t, handler)
 	if plain.Header().Get("Content-Encoding") != "" {
 		t.Fatal("compressed without being asked")
 	}
-	small := request{body: `{"query":"{ echo }"}`, headers: map[string]string{"Accept-Encoding": "gzip"}}.send(handler)
+	small := request{body: `{"query":"{ echo }"}`, headers: map[string]string{"Accept-Encoding": "gzip"}}.send(t, handler)
 	if small.Header().Get("Content-Encoding") != "" {
 		t.Error("a small answer was compressed")
 	}
-	packed := request{body: `{"query":"{ length }"}`, headers: map[string]string{"Accept-Encoding": "br, gzip"}}.send(handler)
+	packed := request{body: `{"query":"{ length }"}`, headers: map[string]string{"Accept-Encoding": "br, gzip"}}.send(t, handler)
 	if got := packed.Header().Get("Content-Encoding"); got != "gzip" {
 		t.Fatalf("Content-Encoding: %q, want gzip", got)
 	}
@@ -346,7 +348,7 @@ func TestRequestID(t *testing.T) {
 		"<b>":                    "made-here",
 		strings.Repeat("x", 129): "made-here",
 	} {
-		w := request{method: http.MethodGet, target: "/readyz", headers: map[string]string{"X-Request-Id": sent}}.send(handler)
+		w := request{method: http.MethodGet, target: "/readyz", headers: map[string]string{"X-Request-Id": sent}}.send(t, handler)
 		if got := w.Header().Get("X-Request-Id"); got != want || inside != want {
 			t.Errorf("%q: answered %q, inside %q, want %q", sent, got, inside, want)
 		}
@@ -362,7 +364,7 @@ func TestPanic(t *testing.T) {
 		body: `{"query":"{ panics }"}`, status: http.StatusInternalServerError,
 		answer: `{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL","requestId":"made-here"}}]}`,
 	}
-	r.check(t, r.send(server.New(o)))
+	r.check(t, r.send(t, server.New(o)))
 	var line struct{ Level, Panic, Stack, RequestID string }
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
 		t.Fatalf("not one line: %v in %s", err, log.String())
@@ -387,7 +389,7 @@ func TestAccessLog(t *testing.T) {
 	}))
 	now := time.Unix(1, 0)
 	o.Clock = func() time.Time { now = now.Add(time.Millisecond); return now }
-	request{method: http.MethodGet, target: get("query", "{echo}")}.send(server.New(o))
+	request{method: http.MethodGet, target: get("query", "{echo}")}.send(t, server.New(o))
 	const want = "level=DEBUG msg=answered method=GET path=/graphql status=200 bytes=22 duration=1ms requestId=made-here\n"
 	if got := log.String(); got != want {
 		t.Errorf("got  %swant %s", got, want)
@@ -410,12 +412,12 @@ func TestNotReady(t *testing.T) {
 		method: http.MethodGet, target: "/readyz",
 		status: http.StatusServiceUnavailable, answer: `{"status":"unavailable"}`,
 	}
-	r.check(t, r.send(handler))
+	r.check(t, r.send(t, handler))
 	if !strings.Contains(log.String(), "connection refused") {
 		t.Errorf("logged %q", log.String())
 	}
 	alive := request{method: http.MethodGet, target: "/healthz", answer: `{"status":"ok"}`}
-	alive.check(t, alive.send(handler))
+	alive.check(t, alive.send(t, handler))
 }
 
 func TestPlayground(t *testing.T) {
@@ -426,7 +428,7 @@ func TestPlayground(t *testing.T) {
 		"/playground.css": "text/css; charset=utf-8",
 		"/playground.js":  "text/javascript; charset=utf-8",
 	} {
-		w := request{method: http.MethodGet, target: path}.send(handler)
+		w := request{method: http.MethodGet, target: path}.send(t, handler)
 		request{answer: w.Body.String(), answers: map[string]string{
 			"Content-Type": contentType,
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
@@ -458,7 +460,7 @@ func FuzzRequest(f *testing.F) {
 			{method: http.MethodGet, target: "/graphql?" + (&url.URL{Path: text}).EscapedPath()},
 			{method: http.MethodGet, target: get("query", "{echo}", "variables", text)},
 		} {
-			w := r.send(handler)
+			w := r.send(t, handler)
 			if !json.Valid(w.Body.Bytes()) {
 				t.Fatalf("%q is no JSON", w.Body)
 			}
