@@ -102,7 +102,7 @@ func (p *jsonParser) value() (any, error) {
 	case p.literal("false"):
 		return false, nil
 	case p.literal("null"):
-		return nil, nil //nolint:nilnil // JSON's null is nil.
+		return nil, nil // JSON's null
 	}
 	return nil, p.fail("no value")
 }
