@@ -18,9 +18,12 @@ import (
 	"roster/internal/typeid"
 )
 
-// What a connection may take beside what is configured.
+// What a client may take to send a request's headers, to send all of it, to take the answer, and to
+// come with the next one.
 const (
 	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 )
 
@@ -64,8 +67,8 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	timeouts := server.Timeouts{
 		ReadHeader: readHeaderTimeout,
-		Read:       c.RequestTimeout,
-		Write:      3 * c.RequestTimeout, // to read the body, to make the answer and to send it
+		Read:       readTimeout,
+		Write:      readTimeout + c.RequestTimeout + writeTimeout,
 		Idle:       idleTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}

@@ -40,7 +40,7 @@ func (d Database) Validate() error {
 type HTTP struct {
 	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, in bytes."`
-	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that a request may take; after it, it is answered with TIMEOUT."`
+	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
 }
 
