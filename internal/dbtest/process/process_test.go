@@ -1,0 +1,70 @@
+package process_test
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"roster/internal/dbtest/process"
+)
+
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap "" TERM; cat; exit 3`)
+	cmd.Stdin = reader
+	p, err := process.Start(cmd, process.Options{Group: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(-p.ID(), 0); err != nil {
+		t.Errorf("it has no group: %v", err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Err(); err == nil || err.Error() != "exit status 3" {
+		t.Errorf("it ended with %v", err)
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("a signal to nobody: %v", err)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(t.TempDir(), "nothing"))
+	if _, err := process.Start(cmd, process.Options{}); err == nil || !strings.Contains(err.Error(), "nothing") {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file with a 'quote'")
+	g, err := process.NewGuard(t.Context(), `echo "$1" >"$0"`, path, "done")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the script ran before the release")
+	}
+	if err := g.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "done\n" {
+		t.Errorf("the script wrote %q, %v", got, err)
+	}
+
+	if g, err = process.NewGuard(t.Context(), "exit 4"); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Release(); err == nil || !strings.Contains(err.Error(), "exit status 4") {
+		t.Errorf("a script that fails: %v", err)
+	}
+}
