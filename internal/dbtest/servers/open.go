@@ -1,0 +1,46 @@
+package servers
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/lib/pq"
+)
+
+// Open connects to the database or the server of a postgres or mysql URL, as its administrator does: nothing is set
+// that the URL does not say. Roster's own way to a database is another one.
+func Open(address string) (*sql.DB, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		if invalid, ok := errors.AsType[*url.Error](err); ok {
+			err = invalid.Err // without the URL, which has the password
+		}
+		return nil, fmt.Errorf("open a test database: its URL is malformed: %w", err)
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		connector, err := pq.NewConnector(address)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", u.Redacted(), err)
+		}
+		return sql.OpenDB(connector), nil
+	case "mysql":
+		c, err := mysql.ParseDSN("tcp(" + u.Host + ")" + u.Path + "?" + u.RawQuery)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", u.Redacted(), err)
+		}
+		c.User = u.User.Username()
+		c.Passwd, _ = u.User.Password()
+		c.Logger = &mysql.NopLogger{} // what goes wrong is returned
+		connector, err := mysql.NewConnector(c)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", u.Redacted(), err)
+		}
+		return sql.OpenDB(connector), nil
+	default:
+		return nil, fmt.Errorf("open %s: neither a postgres nor a mysql URL", u.Redacted())
+	}
+}

@@ -1,0 +1,94 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// FindPostgres returns a *MissingError if PostgreSQL is not installed.
+func FindPostgres() error {
+	_, err := findInitdb()
+	return err
+}
+
+// findInitdb returns the path of initdb. The server's program lies beside it.
+func findInitdb() (string, error) {
+	path, ok := find(versions("/usr/lib/postgresql", "bin"), "initdb")
+	if !ok {
+		return "", &MissingError{Software: "PostgreSQL", Program: "initdb"}
+	}
+	// In PATH there may be a link to initdb alone.
+	return filepath.EvalSymlinks(path)
+}
+
+// StartPostgres runs a PostgreSQL server. It returns a *MissingError if there is none to run.
+func StartPostgres(ctx context.Context) (*Server, error) {
+	initdb, err := findInitdb()
+	if err != nil {
+		return nil, err
+	}
+	collation, err := postgresCollation(ctx, initdb)
+	if err != nil {
+		return nil, err
+	}
+	return software{
+		name:    "postgres",
+		account: "postgres",
+		prepare: func(s *site) (program, error) {
+			passwordFile, err := s.write("password", s.password+"\n")
+			if err != nil {
+				return program{}, err
+			}
+			return program{initdb, append([]string{
+				"--pgdata=" + s.path("data"), "--no-sync",
+				"--username=" + userName, "--pwfile=" + passwordFile, "--auth=scram-sha-256",
+				"--encoding=UTF8",
+			}, collation...)}, nil
+		},
+		serve: func(s *site, port int) program {
+			args := []string{"-D", s.path("data")}
+			for _, setting := range []string{
+				"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "unix_socket_directories=",
+				"max_connections=" + maxConnections, "shared_buffers=32MB",
+				// Nothing has to survive a crash.
+				"fsync=off", "full_page_writes=off", "synchronous_commit=off",
+				"wal_level=minimal", "max_wal_senders=0",
+				// Far from UTC, and by no whole number of hours: whoever relies on the server's zone shall notice.
+				"timezone=Asia/Kathmandu",
+			} {
+				args = append(args, "-c", setting)
+			}
+			return program{filepath.Join(filepath.Dir(initdb), "postgres"), args}
+		},
+		address: func(password string, port int) *url.URL {
+			return &url.URL{
+				Scheme: "postgres", User: url.UserPassword(userName, password), Host: loopback(port),
+				Path: "/postgres", RawQuery: "sslmode=disable",
+			}
+		},
+		stop:   syscall.SIGINT,  // "fast shutdown": ends open sessions
+		orphan: syscall.SIGQUIT, // "immediate shutdown"
+	}.start(ctx)
+}
+
+// postgresCollation returns options of initdb for a default collation that is not byte order, as most servers in use
+// have, so that a column or an order that forgets COLLATE "C" does not pass the tests. PostgreSQL before 15 can only use
+// the system's locales, and none but C can be relied on.
+func postgresCollation(ctx context.Context, initdb string) ([]string, error) {
+	const icu = "--icu-locale"
+	help, err := exec.CommandContext(ctx, initdb, "--help").Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s --help: %w", initdb, err)
+	}
+	options := []string{"--locale=C"}
+	if strings.Contains(string(help), icu) {
+		options = append(options, "--locale-provider=icu", icu+"=en-US")
+	}
+	return options, nil
+}

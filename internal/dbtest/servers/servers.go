@@ -1,0 +1,312 @@
+// Package servers finds database servers on this machine and runs temporary ones: on a free loopback port, with their
+// data in a temporary directory, as fast as a server may be whose data nobody will miss. It is independent of tests and
+// of what is stored.
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"roster/internal/dbtest/process"
+)
+
+// These environment variables name servers that are used as they are, each by the URL of an administrator.
+const (
+	PostgresVariable = "TEST_POSTGRES_URL"
+	MySQLVariable    = "TEST_MYSQL_URL"
+)
+
+const (
+	// userName is the account that a server's URL names; it may do everything.
+	userName = "roster"
+	// prepareLimit bounds the creation of an empty data directory, readyLimit the wait for a first connection, and
+	// stopLimit the wait for a server that was told to end.
+	prepareLimit = 2 * time.Minute
+	readyLimit   = time.Minute
+	stopLimit    = 30 * time.Second
+	// pollInterval is the time between two attempts to connect to a server that is starting.
+	pollInterval = 50 * time.Millisecond
+	// portAttempts is how many ports are tried: a port that was free can be taken before the server binds it.
+	portAttempts = 3
+	// maxConnections is what both servers are set to, so that many tests with pools of their own run side by side.
+	maxConnections = "300"
+)
+
+// MissingError says that a program of a database server was not found.
+type MissingError struct {
+	Software string // as its makers write it: "PostgreSQL"
+	Program  string // the name that was looked for
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s is not installed: no %s found", e.Software, e.Program)
+}
+
+// Server is a running temporary server.
+type Server struct {
+	url     string
+	site    *site
+	process *process.Process
+	stop    syscall.Signal
+	once    sync.Once
+	err     error
+}
+
+// URL is the address of the server with the user and password of an administrator, in the form that DATABASE_URL takes.
+func (s *Server) URL() string { return s.url }
+
+// Stop ends the server and removes its data. It may be called again, with the same result.
+func (s *Server) Stop() error {
+	s.once.Do(func() { s.err = errors.Join(s.end(), s.site.remove()) })
+	return s.err
+}
+
+func (s *Server) end() error {
+	if err := s.process.Signal(s.stop); err != nil {
+		return err
+	}
+	timer := time.NewTimer(stopLimit)
+	defer timer.Stop()
+	select {
+	case <-s.process.Done():
+		return nil
+	case <-timer.C:
+	}
+	if err := s.process.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-s.process.Done()
+	return fmt.Errorf("%s did not end within %s of %v and was killed", s.site.name, stopLimit, s.stop)
+}
+
+// software is how one kind of server is prepared, run, reached and ended.
+type software struct {
+	name    string // for messages and the name of the directory
+	account string // the system user whose account the server's package creates
+	prepare func(*site) (program, error)
+	serve   func(s *site, port int) program
+	address func(password string, port int) *url.URL
+	stop    syscall.Signal // orderly and fast
+	orphan  syscall.Signal // at once, leaving no process and no shared memory
+}
+
+type program struct {
+	path string
+	args []string
+}
+
+func (sw software) start(ctx context.Context) (_ *Server, err error) {
+	s, err := newSite(ctx, sw.name, sw.account)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", sw.name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("start %s: %w", sw.name, err), s.remove())
+		}
+	}()
+	if err := sw.initialise(ctx, s); err != nil {
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		server, err := sw.attempt(ctx, s)
+		if err == nil {
+			return server, nil
+		}
+		if attempt == portAttempts || !strings.Contains(err.Error(), "ddress already in use") {
+			return nil, err
+		}
+	}
+}
+
+func (sw software) initialise(ctx context.Context, s *site) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareLimit)
+	defer cancel()
+	p, err := sw.prepare(s)
+	if err != nil {
+		return err
+	}
+	running, err := s.run(ctx, p, process.Options{Account: s.account, Group: true, Orphaned: syscall.SIGKILL})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-running.Done():
+	case <-ctx.Done():
+		if err := running.Signal(syscall.SIGKILL); err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		<-running.Done()
+		return ctx.Err()
+	}
+	if err := running.Err(); err != nil {
+		return fmt.Errorf("%s: %w; it wrote:\n%s", filepath.Base(p.path), err, s.logTail())
+	}
+	return nil
+}
+
+// attempt runs the server on a port that was free a moment ago and waits until a connection can be opened.
+func (sw software) attempt(ctx context.Context, s *site) (_ *Server, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	running, err := s.run(ctx, sw.serve(s, port), process.Options{Account: s.account, Group: true, Orphaned: sw.orphan})
+	if err != nil {
+		return nil, err
+	}
+	server := &Server{url: sw.address(s.password, port).String(), site: s, process: running, stop: sw.stop}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, server.end())
+		}
+	}()
+	db, err := Open(server.url)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		refusal := db.PingContext(ctx)
+		if refusal == nil {
+			return server, nil
+		}
+		select {
+		case <-running.Done():
+			return nil, fmt.Errorf("the server ended: %w; it wrote:\n%s", running.Err(), s.logTail())
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no connection: %w: %w; it wrote:\n%s", ctx.Err(), refusal, s.logTail())
+		case <-ticker.C:
+		}
+	}
+}
+
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	address, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.Join(fmt.Errorf("find a free port: %v is no TCP address", l.Addr()), l.Close())
+	}
+	return address.Port, l.Close()
+}
+
+// removal is the shell script that removes the directory $0. Programs that are just ending may still put files there, so
+// it tries again for a while.
+const removal = `for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 1; done; exit 1`
+
+// site is the place of one server: its directory, its account and its password.
+type site struct {
+	name     string
+	dir      string
+	account  *user.User // nil: as this process
+	password string
+	guard    *process.Guard
+}
+
+// newSite makes a directory for a server. Database servers refuse to run as root; under root everything is done as the
+// named account, or as nobody where the account does not exist.
+func newSite(ctx context.Context, name, account string) (_ *site, err error) {
+	s := &site{name: name, password: strings.ToLower(rand.Text())}
+	if os.Geteuid() == 0 {
+		if s.account, err = user.Lookup(account); err != nil {
+			if s.account, err = user.Lookup("nobody"); err != nil {
+				return nil, fmt.Errorf("no account to run it as: %w", err)
+			}
+		}
+	}
+	if s.dir, err = os.MkdirTemp("", "roster-"+name+"-"); err != nil {
+		return nil, err
+	}
+	if s.guard, err = process.NewGuard(ctx, removal, s.dir); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	if err := s.give(s.dir); err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return s, nil
+}
+
+// give makes the server's account the owner of a path.
+func (s *site) give(path string) error {
+	if s.account == nil {
+		return nil
+	}
+	uid, gid, err := process.IDs(s.account)
+	if err != nil {
+		return err
+	}
+	return os.Chown(path, uid, gid)
+}
+
+// path names something in the directory.
+func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
+
+// write puts a file that only the server may read into the directory and returns its path.
+func (s *site) write(name, content string) (string, error) {
+	path := s.path(name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		return "", err
+	}
+	return path, s.give(path)
+}
+
+// run starts a program in the directory, with its output in the log and nothing of this process's environment but the
+// path: settings of the user's own servers must not reach these.
+func (s *site) run(ctx context.Context, p program, o process.Options) (*process.Process, error) {
+	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() //nolint:errcheck // it is the program that writes
+	// The end of ctx is the caller's to act on: a server runs on after the call that started it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, p.args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(variable string) bool {
+		return !strings.HasPrefix(variable, "PATH=")
+	}), "LC_ALL=C", "TMPDIR="+s.dir)
+	cmd.Stdout, cmd.Stderr = log, log
+	return process.Start(cmd, o)
+}
+
+// logTail returns the last lines that the programs wrote.
+func (s *site) logTail() string {
+	const limit = 4096
+	content, err := os.ReadFile(s.path("log"))
+	if err != nil {
+		return err.Error()
+	}
+	if len(content) > limit {
+		content = content[len(content)-limit:]
+	}
+	return strings.TrimSpace(string(content))
+}
+
+func (s *site) remove() error {
+	if err := s.guard.Release(); err != nil {
+		return fmt.Errorf("remove %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

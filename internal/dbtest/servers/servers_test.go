@@ -1,0 +1,113 @@
+package servers_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"roster/internal/dbtest/servers"
+)
+
+func TestServers(t *testing.T) {
+	// The temporary directory is this test's own, so that what a server leaves in it can be told.
+	for name, start := range map[string]func(context.Context) (*servers.Server, error){
+		"postgres": servers.StartPostgres, "mariadb": servers.StartMariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := publicDir(t)
+			t.Setenv("TMPDIR", dir)
+			s, err := start(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+			u, err := url.Parse(s.URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := u.Hostname(); got != "127.0.0.1" {
+				t.Errorf("the server is at %q", got)
+			}
+			if err := ping(t, u); err != nil {
+				t.Errorf("with the URL's password: %v", err)
+			}
+			for what, account := range map[string]*url.Userinfo{
+				"a wrong password": url.UserPassword(u.User.Username(), "wrong"),
+				"no password":      url.User(u.User.Username()),
+				"a stranger":       url.UserPassword("stranger", ""),
+				"no name":          url.UserPassword("", ""),
+			} {
+				other := *u
+				other.User = account
+				if err := ping(t, &other); err == nil {
+					t.Errorf("%s is let in", what)
+				}
+			}
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host); err == nil {
+				t.Errorf("something still listens at %s: %v", u.Host, conn.Close())
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil || len(left) != 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestStartIsCancelled(t *testing.T) {
+	for name, start := range map[string]func(context.Context) (*servers.Server, error){
+		"postgres": servers.StartPostgres, "mariadb": servers.StartMariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := publicDir(t)
+			t.Setenv("TMPDIR", dir)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { // in the middle of it: when the log is there, the first program runs
+				for ticker := time.NewTicker(time.Millisecond); ctx.Err() == nil; <-ticker.C {
+					if logs, err := filepath.Glob(filepath.Join(dir, "*", "log")); err != nil || len(logs) > 0 {
+						cancel()
+					}
+				}
+			}()
+			if _, err := start(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with: %v", err)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// publicDir returns a temporary directory that the servers' accounts can reach.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func ping(t *testing.T, address *url.URL) error {
+	t.Helper()
+	db, err := servers.Open(address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	return db.PingContext(t.Context())
+}
