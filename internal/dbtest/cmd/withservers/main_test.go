@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"roster/internal/dbtest/servers"
+)
+
+// given is an environment with both servers, so that none is started.
+func given() []string {
+	return append(os.Environ(), servers.PostgresVariable+"=postgres://given", servers.MySQLVariable+"=mysql://given")
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args   []string
+		stdin  string
+		code   int
+		stdout string
+		stderr string // a part
+	}{
+		"success":     {args: []string{"--", "true"}},
+		"exit code":   {args: []string{"--", "sh", "-c", "exit 7"}, code: 7},
+		"no dashes":   {args: []string{"sh", "-c", "exit 7"}, code: 7},
+		"signal":      {args: []string{"--", "sh", "-c", "kill -9 $$"}, code: 128 + 9},
+		"streams":     {args: []string{"--", "sh", "-c", "cat; echo oh >&2"}, stdin: "text", stdout: "text", stderr: "oh\n"},
+		"environment": {args: []string{"--", "sh", "-c", "echo $TEST_POSTGRES_URL $TEST_MYSQL_URL"}, stdout: "postgres://given mysql://given\n"},
+		"not found":   {args: []string{"--", "no-such-command"}, code: 1, stderr: "no-such-command"},
+		"no command":  {args: []string{"--"}, code: 2, stderr: "usage: withservers"},
+		"unknown":     {args: []string{"-x"}, code: 2, stderr: "-x"},
+		"help":        {args: []string{"-help"}, stderr: "usage: withservers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			code := run(t.Context(), c.args, given(), strings.NewReader(c.stdin), &stdout, &stderr)
+			if code != c.code || stdout.String() != c.stdout || !strings.Contains(stderr.String(), c.stderr) {
+				t.Errorf("exit code %d, output %q, messages %q", code, &stdout, &stderr)
+			}
+		})
+	}
+}
+
+// TestServersEnd runs the real program and ends it in three ways. The command has a child that would outlive it, and
+// that holds its output: the end of the output is the end of both.
+func TestServersEnd(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "withservers")
+	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, output)
+	}
+	for name, c := range map[string]struct {
+		end  func(*exec.Cmd, *os.File) error
+		code int // -1 if a signal ended it
+	}{
+		"the command ends": {func(_ *exec.Cmd, stdin *os.File) error { return stdin.Close() }, 3},
+		"it is terminated": {func(cmd *exec.Cmd, _ *os.File) error { return cmd.Process.Signal(syscall.SIGTERM) }, 128 + 15},
+		"it is killed":     {func(cmd *exec.Cmd, _ *os.File) error { return cmd.Process.Kill() }, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := publicDir(t)
+			cmd := exec.CommandContext(t.Context(), binary, "--", "sh", "-c", "echo $TEST_POSTGRES_URL $TEST_MYSQL_URL; cat; exit 3")
+			cmd.Env = append(os.Environ(), servers.PostgresVariable+"=", servers.MySQLVariable+"=", "TMPDIR="+dir)
+			cmd.Stderr = t.Output()
+			reader, stdin, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stdin.Close()
+			cmd.Stdin = reader
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := reader.Close(); err != nil {
+				t.Error(err)
+			}
+			line, err := bufio.NewReader(stdout).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			addresses := strings.Fields(line)
+			if len(addresses) != 2 {
+				t.Fatalf("the command got %q", line)
+			}
+			for _, address := range addresses {
+				if !listens(t, address) {
+					t.Errorf("nothing listens at %s", address)
+				}
+			}
+
+			if err := c.end(cmd, stdin); err != nil {
+				t.Fatal(err)
+			}
+			err = cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != c.code {
+				t.Errorf("the exit code is %d (%v), want %d", got, err, c.code)
+			}
+			eventually(t, "the servers have ended", func() bool { return !listens(t, addresses[0]) && !listens(t, addresses[1]) })
+			eventually(t, "the temporary directory is empty", func() bool {
+				left, err := os.ReadDir(dir)
+				return err == nil && len(left) == 0
+			})
+		})
+	}
+}
+
+func listens(t *testing.T, address string) bool {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
+	return err == nil && c.Close() == nil
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(30 * time.Second); !condition(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Errorf("after 30 s it is still not so that %s", what)
+			return
+		}
+	}
+}
+
+// publicDir returns a temporary directory that the servers' accounts can reach.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
