@@ -1,0 +1,164 @@
+// Package dbtest gives each test a database of its own on each engine that Roster runs on, and the means to cut the way
+// to it. It is independent of the schema and of the program under test.
+//
+// The servers come from the environment, where internal/dbtest/cmd/withservers puts them. A test that lacks one fails.
+package dbtest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"roster/internal/dbtest/servers"
+)
+
+// Engine is one of the databases that Roster runs on.
+type Engine string
+
+// The engines.
+const (
+	SQLite     Engine = "sqlite"
+	PostgreSQL Engine = "postgres"
+	MySQL      Engine = "mysql"
+)
+
+// dropLimit bounds the removal of a database after its test.
+const dropLimit = 30 * time.Second
+
+// mysqlNoSuchThread is the number of ER_NO_SUCH_THREAD: a connection ended before it was killed.
+const mysqlNoSuchThread = 1094
+
+// Engines returns all engines, the default one first.
+func Engines() []Engine { return []Engine{SQLite, PostgreSQL, MySQL} }
+
+// Each runs f once per engine, in parallel subtests that are named for the engine.
+func Each(t *testing.T, f func(t *testing.T, e Engine)) {
+	t.Helper()
+	for _, e := range Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			f(t, e)
+		})
+	}
+}
+
+// Empty returns the URL, in the form of DATABASE_URL, of a new database without any tables. It is dropped when the test
+// ends, whoever is still connected to it.
+func Empty(tb testing.TB, e Engine) string {
+	tb.Helper()
+	name := "roster_test_" + strings.ToLower(rand.Text())
+	switch e {
+	case SQLite:
+		return "sqlite:" + filepath.Join(tb.TempDir(), name+".db")
+	case PostgreSQL:
+		server := serverOf(tb, servers.PostgresVariable)
+		// template1 may have been changed, and cannot be copied while someone is connected to it.
+		create(tb, server, "CREATE DATABASE "+name+" TEMPLATE template0", func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+			return err
+		})
+		return withDatabase(server, name)
+	case MySQL:
+		server := serverOf(tb, servers.MySQLVariable)
+		create(tb, server, "CREATE DATABASE "+name, func(ctx context.Context, db *sql.DB) error {
+			return dropMySQL(ctx, db, name)
+		})
+		return withDatabase(server, name)
+	default:
+		tb.Fatalf("dbtest: no engine is called %q", e)
+		return ""
+	}
+}
+
+// serverOf returns the URL of the server that a variable names.
+func serverOf(tb testing.TB, variable string) *url.URL {
+	tb.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		tb.Fatalf("dbtest: %s is not set: run the tests with \"make test\", or some of them with "+
+			"\"go run ./internal/dbtest/cmd/withservers -- go test -run NAME ./PACKAGE\"", variable)
+	}
+	server, err := url.Parse(value)
+	if err != nil {
+		tb.Fatalf("dbtest: %s is no URL", variable) // the error would show the password
+	}
+	return server
+}
+
+func withDatabase(server *url.URL, name string) string {
+	database := *server
+	database.Path = "/" + name
+	return database.String()
+}
+
+// create runs a statement on a server, and drop when the test ends.
+func create(tb testing.TB, server *url.URL, statement string, drop func(context.Context, *sql.DB) error) {
+	tb.Helper()
+	err := administer(tb.Context(), server, func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, statement)
+		return err
+	})
+	if err != nil {
+		tb.Fatalf("dbtest: %s: %v", statement, err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), dropLimit)
+		defer cancel()
+		if err := administer(ctx, server, drop); err != nil {
+			tb.Errorf("dbtest: undo %s: %v", statement, err)
+		}
+	})
+}
+
+// administer calls f with a connection to a server that ends with the call.
+func administer(ctx context.Context, server *url.URL, f func(context.Context, *sql.DB) error) error {
+	db, err := servers.Open(server.String())
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	return errors.Join(f(ctx, db), db.Close())
+}
+
+// dropMySQL drops a database and ends the connections to it first: a transaction that a test left open would make the
+// drop wait.
+func dropMySQL(ctx context.Context, db *sql.DB, name string) error {
+	connections, err := connectionsTo(ctx, db, name)
+	if err != nil {
+		return err
+	}
+	for _, id := range connections {
+		_, err := db.ExecContext(ctx, "KILL "+strconv.FormatInt(id, 10))
+		if gone, ok := errors.AsType[*mysql.MySQLError](err); err != nil && (!ok || gone.Number != mysqlNoSuchThread) {
+			return err
+		}
+	}
+	_, err = db.ExecContext(ctx, "DROP DATABASE "+name)
+	return err
+}
+
+func connectionsTo(ctx context.Context, db *sql.DB, name string) (ids []int64, err error) {
+	rows, err := db.QueryContext(ctx, "SELECT id FROM information_schema.processlist WHERE db = ?", name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}

@@ -1,0 +1,188 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// Proxy passes TCP connections on to a server until it is cut, which stands for a database that is away.
+type Proxy struct {
+	tb     testing.TB
+	target string
+	addr   string
+	// reserved are the ends of a connection from the proxy to itself. As long as it is open the system gives the port to
+	// nobody who asks for any free one, so that a cut proxy can return to it.
+	reserved []net.Conn
+
+	turn     sync.Mutex // held by the one Cut or Restore that is going on
+	serving  sync.WaitGroup
+	mu       sync.Mutex
+	listener net.Listener // nil while cut
+	conns    map[net.Conn]struct{}
+}
+
+// NewProxy starts a proxy to the TCP address target. It ends with the test.
+func NewProxy(tb testing.TB, target string) *Proxy {
+	tb.Helper()
+	p := &Proxy{tb: tb, target: target, conns: make(map[net.Conn]struct{})}
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("dbtest: proxy: %v", err)
+	}
+	p.addr = listener.Addr().String()
+	if err := p.reserve(tb.Context(), listener); err != nil {
+		tb.Fatalf("dbtest: proxy: keep the port: %v", errors.Join(err, listener.Close()))
+	}
+	p.serve(listener)
+	tb.Cleanup(func() {
+		p.Cut()
+		for _, c := range p.reserved {
+			if err := c.Close(); err != nil {
+				tb.Errorf("dbtest: proxy: %v", err)
+			}
+		}
+	})
+	return p
+}
+
+// ProxyURL starts a proxy to the server of a postgres or mysql URL and returns the URL of the same database behind it.
+func ProxyURL(tb testing.TB, address string) (string, *Proxy) {
+	tb.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		tb.Fatalf("dbtest: proxy: the URL of the database is malformed") // the error would show the password
+	}
+	target := u.Host
+	if u.Port() == "" {
+		switch u.Scheme {
+		case "postgres", "postgresql":
+			target = net.JoinHostPort(u.Hostname(), "5432")
+		case "mysql":
+			target = net.JoinHostPort(u.Hostname(), "3306")
+		default:
+			tb.Fatalf("dbtest: proxy: no server in %s", u.Redacted())
+		}
+	}
+	p := NewProxy(tb, target)
+	u.Host = p.Addr()
+	return u.String(), p
+}
+
+// Addr returns the proxy's own address, which it keeps while it is cut.
+func (p *Proxy) Addr() string { return p.addr }
+
+// Cut closes all connections and refuses new ones. When it returns, none is left.
+func (p *Proxy) Cut() {
+	p.tb.Helper()
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	if p.listener != nil {
+		if err := p.listener.Close(); err != nil {
+			p.tb.Errorf("dbtest: proxy: %v", err)
+		}
+		p.listener = nil
+	}
+	for c := range p.conns {
+		hangUp(c)
+	}
+	p.mu.Unlock()
+	p.serving.Wait()
+}
+
+// Restore accepts connections again.
+func (p *Proxy) Restore() {
+	p.tb.Helper()
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if p.listener != nil {
+		return
+	}
+	listener, err := new(net.ListenConfig).Listen(p.tb.Context(), "tcp", p.addr)
+	if err != nil {
+		p.tb.Fatalf("dbtest: proxy: restore: %v", err)
+	}
+	p.serve(listener)
+}
+
+func (p *Proxy) reserve(ctx context.Context, listener net.Listener) error {
+	near, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		return err
+	}
+	far, err := listener.Accept()
+	if err != nil {
+		return errors.Join(err, near.Close())
+	}
+	p.reserved = []net.Conn{near, far}
+	return nil
+}
+
+func (p *Proxy) serve(listener net.Listener) {
+	p.mu.Lock()
+	p.listener = listener
+	p.mu.Unlock()
+	p.serving.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return // it was cut
+			}
+			p.serving.Go(func() { p.pass(listener, client) })
+		}
+	})
+}
+
+// pass connects a client with the target until one of them ends or the proxy is cut.
+func (p *Proxy) pass(listener net.Listener, client net.Conn) {
+	if !p.enter(listener, client) {
+		return
+	}
+	defer p.leave(client)
+	server, err := new(net.Dialer).DialContext(p.tb.Context(), "tcp", p.target)
+	if err != nil {
+		return // the client sees its connection end, as it would if the server itself had failed
+	}
+	if !p.enter(listener, server) {
+		return
+	}
+	defer p.leave(server)
+	var back sync.WaitGroup
+	back.Go(func() { stream(client, server) })
+	stream(server, client)
+	back.Wait()
+}
+
+// enter notes a connection, so that a cut closes it. If the cut came first, it closes the connection and reports false.
+func (p *Proxy) enter(listener net.Listener, c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != listener {
+		hangUp(c)
+		return false
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *Proxy) leave(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+	hangUp(c)
+}
+
+// stream copies until either side ends, and ends both.
+func stream(to, from net.Conn) {
+	_, _ = io.Copy(to, from) // broken connections are what a proxy is for
+	hangUp(to)
+	hangUp(from)
+}
+
+// hangUp closes a connection that may have been closed before or be broken: there is nothing to do about an error.
+func hangUp(c net.Conn) { _ = c.Close() }

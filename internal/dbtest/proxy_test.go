@@ -1,0 +1,137 @@
+package dbtest_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"syscall"
+	"testing"
+
+	"roster/internal/dbtest"
+)
+
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	p := dbtest.NewProxy(t, echo(t))
+	address := p.Addr()
+
+	before := dial(t, address)
+	say(t, before, "one\n")
+	p.Cut()
+	if _, err := before.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection outlived the cut")
+	}
+	for range 3 {
+		if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("while it is cut, a new connection gives %v, %v", c, err)
+		}
+	}
+	p.Cut() // again changes nothing
+	p.Restore()
+	p.Restore()
+	if got := p.Addr(); got != address {
+		t.Errorf("the address changed from %s to %s", address, got)
+	}
+	say(t, dial(t, address), "two\n")
+}
+
+func TestProxyWithoutTarget(t *testing.T) {
+	t.Parallel()
+	target := dbtest.NewProxy(t, "127.0.0.1:1")
+	target.Cut()
+	p := dbtest.NewProxy(t, target.Addr())
+	if _, err := dial(t, p.Addr()).Read(make([]byte, 1)); err == nil {
+		t.Error("a connection to nowhere stays open")
+	}
+}
+
+func TestProxyURL(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			direct := dbtest.Empty(t, e)
+			address, p := dbtest.ProxyURL(t, direct)
+			a, err := url.Parse(direct)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Host = p.Addr()
+			if address != a.String() {
+				t.Errorf("the address is %s, want %s", address, a)
+			}
+			db := open(t, address)
+			for range 2 {
+				if err := db.PingContext(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				p.Cut()
+				if err := db.PingContext(t.Context()); err == nil {
+					t.Error("the database answers while the way is cut")
+				}
+				p.Restore()
+			}
+		})
+	}
+}
+
+func TestProxyURLDefaultPort(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"postgres://u@127.0.0.1/db", "mysql://u@127.0.0.1/db"} {
+		through, p := dbtest.ProxyURL(t, address)
+		if u, err := url.Parse(through); err != nil || u.Host != p.Addr() {
+			t.Errorf("%s became %s, %v", address, through, err)
+		}
+	}
+	for _, address := range []string{"sqlite:roster.db", "postgres://u:secret@h:port"} {
+		if got := fatal(t, func(tb testing.TB) { dbtest.ProxyURL(tb, address) }); got == "" {
+			t.Errorf("there is a proxy for %s", address)
+		}
+	}
+}
+
+// echo runs a server that sends back what it gets and returns its address.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c) // until either side hangs up
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// say sends a line and expects it back.
+func say(t *testing.T, c net.Conn, line string) {
+	t.Helper()
+	if _, err := io.WriteString(c, line); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bufio.NewReader(c).ReadString('\n'); err != nil || got != line {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
