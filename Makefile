@@ -1,0 +1,70 @@
+# Targets with a "##" are explained by "make help".
+
+# What "roster version" says.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# How long "make fuzz" gives each target, and "make soak" the whole of its load.
+FUZZTIME ?= 30s
+SOAK ?= 60s
+# Arguments for "make run", added to "bin/roster serve".
+ARGS ?=
+
+# The product has no C in it; the race detector alone needs a C compiler.
+export CGO_ENABLED := 0
+# The version is stamped here, and not by go build too, which fails where git does not trust the owner of the clone.
+export GOFLAGS += -buildvcs=false
+
+LINT := go tool -modfile=tools/go.mod golangci-lint
+WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
+
+.DEFAULT_GOAL := help
+.PHONY: help run build generate migration verify lint format test race fuzz bench soak
+
+help: ## print every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: build ## build and start the server; settings come from the environment or from ARGS="--listen=…"
+	@exec bin/roster serve $(ARGS)
+
+build: ## write bin/roster
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/roster .
+
+generate: ## write all generated code again, after a change to schema.graphqls, ent/schema or a template
+	go generate ./...
+
+migration: ## write the next migration of each database from ent/schema: make migration NAME=add_bio
+	@test -n '$(NAME)' || { echo 'usage: make migration NAME=add_bio' >&2; exit 2; }
+	$(WITH_SERVERS) go run ./ent/migrate/diff '$(NAME)'
+
+verify: ## check the modules, generate again, and fail if anything differs from what is committed
+	go mod verify
+	go mod tidy -diff
+	go -C tools mod verify
+	$(MAKE) generate
+	@changes=$$(git status --porcelain) || exit; test -z "$$changes" || { \
+		printf 'verify: the tree differs from what is committed:\n%s\n' "$$changes" >&2; git --no-pager diff; exit 1; }
+
+lint: ## run the linters of .golangci.yml
+	$(LINT) run ./...
+
+format: ## format all hand-written code as "make lint" wants it
+	$(LINT) fmt ./...
+
+test: ## run all tests on all databases; starts the servers it needs
+	$(WITH_SERVERS) go test ./...
+
+race: export CGO_ENABLED := 1
+race: ## the same with the race detector, which needs a C compiler
+	$(WITH_SERVERS) go test -race -timeout 20m ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@grep -rE --include='*_test.go' --exclude-dir=node_modules -o '^func Fuzz[A-Za-z0-9_]+' . | sort | \
+	while IFS=: read -r file function; do \
+		name=$${function#func }; echo "fuzz $$name in $${file%/*} for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$${file%/*}" </dev/null || exit; \
+	done
+
+bench: ## measure the server on PostgreSQL and print the figures
+	$(WITH_SERVERS) go run ./bench
+
+soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -run '^TestSoak$$' ./e2e -soak=$(SOAK)
