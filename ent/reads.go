@@ -5,15 +5,18 @@ package ent
 import (
 	"context"
 	"errors"
+	"io"
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
+	"roster/internal/filter"
 	"roster/internal/loading"
 	"roster/internal/paging"
 	"roster/internal/selection"
 	"roster/internal/statement"
 	"roster/internal/typeid"
 	"slices"
+	"strconv"
 	"strings"
 
 	"entgo.io/ent/dialect/sql"
@@ -21,6 +24,12 @@ import (
 
 // root is the only sibling of its kind: where loads by ID start.
 type root struct{}
+
+// Reads resolves the fields of Query that every entity has: a page of all, and one by its ID.
+type Reads struct {
+	// Client returns the client of the operation.
+	Client func(context.Context) *Client
+}
 
 // A Node is anything with a globally unique ID.
 type Node interface{ IsNode() }
@@ -192,6 +201,93 @@ func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	return found, err
 }
 
+// PostWhere is a filter of Posts: all its fields that are not nil are joined by AND.
+type PostWhere struct {
+	ID        *filter.IDFilter
+	CreatedAt *filter.DateTimeFilter
+	UpdatedAt *filter.DateTimeFilter
+	Title     *filter.TextFilter
+	AuthorID  *filter.IDFilter
+	And, Or   []PostWhere
+	Not       *PostWhere
+}
+
+// condition is the filter's condition; below is where it stands in the argument.
+func (w PostWhere) condition(b *filter.Builder, below ...any) filter.Condition {
+	object := func(w PostWhere, below ...any) filter.Condition { return w.condition(b, below...) }
+	return b.Object(func() []filter.Condition {
+		conditions := []filter.Condition{
+			b.ID("id", post.FieldID, post.Label, w.ID),
+			b.Time("createdAt", post.FieldCreatedAt, w.CreatedAt),
+			b.Time("updatedAt", post.FieldUpdatedAt, w.UpdatedAt),
+			b.Text("title", post.FieldTitleKey, rules.FoldTitle, w.Title),
+			b.ID("authorID", post.FieldAuthorID, user.Label, w.AuthorID),
+			filter.All("and", w.And, object),
+			filter.Any("or", w.Or, object),
+		}
+		if w.Not != nil {
+			conditions = append(conditions, filter.Not(object(*w.Not, "not")))
+		}
+		return conditions
+	}, below...)
+}
+
+// PostOrderField is what Posts are sorted by.
+type PostOrderField string
+
+// column is the column of the order; empty when there is no such order.
+func (f PostOrderField) column() string {
+	switch f {
+	case "CREATED_AT":
+		return post.FieldCreatedAt
+	case "UPDATED_AT":
+		return post.FieldUpdatedAt
+	case "TITLE":
+		return post.FieldTitleKey
+	}
+	return ""
+}
+
+// UnmarshalGQL reads the name of an order.
+func (f *PostOrderField) UnmarshalGQL(v any) error {
+	s, _ := v.(string)
+	*f = PostOrderField(s)
+	if f.column() == "" {
+		return &rules.Fault{Code: rules.Invalid, Message: "must be an order of Posts"}
+	}
+	return nil
+}
+
+// MarshalGQL writes the name of an order.
+func (f PostOrderField) MarshalGQL(w io.Writer) {
+	_, _ = io.WriteString(w, strconv.Quote(string(f))) // gqlgen's writer is a buffer
+}
+
+// PostOrder is one order of Posts.
+type PostOrder struct {
+	Field     PostOrderField
+	Direction paging.OrderDirection
+}
+
+// newPostPage checks the arguments of a connection to Posts.
+func newPostPage(scope string, args paging.Args, where *PostWhere, orderBy []PostOrder) (*paging.Page, error) {
+	order := make([]statement.Order, 0, len(orderBy)+1)
+	for _, o := range orderBy {
+		order = append(order, statement.Order{Column: o.Field.column(), Desc: o.Direction == paging.Desc})
+	}
+	page, err := paging.New(scope, postTable, args, order...)
+	if where == nil {
+		return page, err
+	}
+	b := filter.New()
+	condition, invalid := b.Filter(where.condition(b))
+	if err := paging.Join(err, invalid); err != nil {
+		return nil, err
+	}
+	page.Filter(condition, filter.Key(where))
+	return page, nil
+}
+
 // PostEdge is a Post in a connection.
 type PostEdge struct {
 	Node *Post
@@ -232,9 +328,9 @@ func (c *PostConnection) PageInfo() *paging.PageInfo { return c.info }
 // TotalCount counts the Posts on all pages.
 func (c *PostConnection) TotalCount(ctx context.Context) (int, error) { return c.count(ctx) }
 
-// Page returns a page of all Posts. The error is rules.Faults for arguments that are wrong.
-func (c *PostClient) Page(ctx context.Context, args paging.Args) (*PostConnection, error) {
-	page, err := paging.New("Posts", postTable, args)
+// Page returns a page of the Posts that match. The error is rules.Faults for arguments that are wrong.
+func (c *PostClient) Page(ctx context.Context, args paging.Args, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
+	page, err := newPostPage("Posts", args, where, orderBy)
 	if err != nil {
 		return nil, err
 	}
@@ -249,6 +345,22 @@ func (c *PostClient) Page(ctx context.Context, args paging.Args) (*PostConnectio
 		counts, err := count(ctx, c.config, page.Count())
 		return counts[typeid.ID{}], err
 	}), nil
+}
+
+// Posts resolves the field of Query that pages through all Posts.
+func (r Reads) Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
+	return r.Client(ctx).Post.Page(ctx, paging.Args{First: first, After: after, Last: last, Before: before}, where, orderBy)
+}
+
+// Post resolves the field of Query that finds a Post by its ID; nil when there is none.
+func (r Reads) Post(ctx context.Context, id typeid.ID) (*Post, error) {
+	if id.Type() != post.Label {
+		var faults rules.Faults
+		faults.Add(rules.MalformedID(post.Label), "id")
+		return nil, faults
+	}
+	found, err := r.Client(ctx).Post.ByIDs(ctx, []typeid.ID{id})
+	return found[id], err
 }
 
 // Author returns the author of the Post, loaded for all its siblings at once; nil when there is none.
@@ -395,6 +507,97 @@ func (c *UserClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	return found, err
 }
 
+// UserWhere is a filter of Users: all its fields that are not nil are joined by AND.
+type UserWhere struct {
+	ID        *filter.IDFilter
+	CreatedAt *filter.DateTimeFilter
+	UpdatedAt *filter.DateTimeFilter
+	Username  *filter.TextFilter
+	Email     *filter.TextFilter
+	HasPosts  *bool
+	And, Or   []UserWhere
+	Not       *UserWhere
+}
+
+// condition is the filter's condition; below is where it stands in the argument.
+func (w UserWhere) condition(b *filter.Builder, below ...any) filter.Condition {
+	object := func(w UserWhere, below ...any) filter.Condition { return w.condition(b, below...) }
+	return b.Object(func() []filter.Condition {
+		conditions := []filter.Condition{
+			b.ID("id", user.FieldID, user.Label, w.ID),
+			b.Time("createdAt", user.FieldCreatedAt, w.CreatedAt),
+			b.Time("updatedAt", user.FieldUpdatedAt, w.UpdatedAt),
+			b.Text("username", user.FieldUsernameKey, rules.FoldUsername, w.Username),
+			b.Text("email", user.FieldEmailKey, rules.FoldEmail, w.Email),
+			b.Has(user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
+			filter.All("and", w.And, object),
+			filter.Any("or", w.Or, object),
+		}
+		if w.Not != nil {
+			conditions = append(conditions, filter.Not(object(*w.Not, "not")))
+		}
+		return conditions
+	}, below...)
+}
+
+// UserOrderField is what Users are sorted by.
+type UserOrderField string
+
+// column is the column of the order; empty when there is no such order.
+func (f UserOrderField) column() string {
+	switch f {
+	case "CREATED_AT":
+		return user.FieldCreatedAt
+	case "UPDATED_AT":
+		return user.FieldUpdatedAt
+	case "USERNAME":
+		return user.FieldUsernameKey
+	case "EMAIL":
+		return user.FieldEmailKey
+	}
+	return ""
+}
+
+// UnmarshalGQL reads the name of an order.
+func (f *UserOrderField) UnmarshalGQL(v any) error {
+	s, _ := v.(string)
+	*f = UserOrderField(s)
+	if f.column() == "" {
+		return &rules.Fault{Code: rules.Invalid, Message: "must be an order of Users"}
+	}
+	return nil
+}
+
+// MarshalGQL writes the name of an order.
+func (f UserOrderField) MarshalGQL(w io.Writer) {
+	_, _ = io.WriteString(w, strconv.Quote(string(f))) // gqlgen's writer is a buffer
+}
+
+// UserOrder is one order of Users.
+type UserOrder struct {
+	Field     UserOrderField
+	Direction paging.OrderDirection
+}
+
+// newUserPage checks the arguments of a connection to Users.
+func newUserPage(scope string, args paging.Args, where *UserWhere, orderBy []UserOrder) (*paging.Page, error) {
+	order := make([]statement.Order, 0, len(orderBy)+1)
+	for _, o := range orderBy {
+		order = append(order, statement.Order{Column: o.Field.column(), Desc: o.Direction == paging.Desc})
+	}
+	page, err := paging.New(scope, userTable, args, order...)
+	if where == nil {
+		return page, err
+	}
+	b := filter.New()
+	condition, invalid := b.Filter(where.condition(b))
+	if err := paging.Join(err, invalid); err != nil {
+		return nil, err
+	}
+	page.Filter(condition, filter.Key(where))
+	return page, nil
+}
+
 // UserEdge is a User in a connection.
 type UserEdge struct {
 	Node *User
@@ -435,9 +638,9 @@ func (c *UserConnection) PageInfo() *paging.PageInfo { return c.info }
 // TotalCount counts the Users on all pages.
 func (c *UserConnection) TotalCount(ctx context.Context) (int, error) { return c.count(ctx) }
 
-// Page returns a page of all Users. The error is rules.Faults for arguments that are wrong.
-func (c *UserClient) Page(ctx context.Context, args paging.Args) (*UserConnection, error) {
-	page, err := paging.New("Users", userTable, args)
+// Page returns a page of the Users that match. The error is rules.Faults for arguments that are wrong.
+func (c *UserClient) Page(ctx context.Context, args paging.Args, where *UserWhere, orderBy []UserOrder) (*UserConnection, error) {
+	page, err := newUserPage("Users", args, where, orderBy)
 	if err != nil {
 		return nil, err
 	}
@@ -454,9 +657,25 @@ func (c *UserClient) Page(ctx context.Context, args paging.Args) (*UserConnectio
 	}), nil
 }
 
+// Users resolves the field of Query that pages through all Users.
+func (r Reads) Users(ctx context.Context, first *int, after *string, last *int, before *string, where *UserWhere, orderBy []UserOrder) (*UserConnection, error) {
+	return r.Client(ctx).User.Page(ctx, paging.Args{First: first, After: after, Last: last, Before: before}, where, orderBy)
+}
+
+// User resolves the field of Query that finds a User by its ID; nil when there is none.
+func (r Reads) User(ctx context.Context, id typeid.ID) (*User, error) {
+	if id.Type() != user.Label {
+		var faults rules.Faults
+		faults.Add(rules.MalformedID(user.Label), "id")
+		return nil, faults
+	}
+	found, err := r.Client(ctx).User.ByIDs(ctx, []typeid.ID{id})
+	return found[id], err
+}
+
 // Posts returns a page of the posts of the User, loaded for all its siblings at once.
-func (_m *User) Posts(ctx context.Context, first *int, after *string, last *int, before *string) (*PostConnection, error) {
-	page, err := paging.New("User.posts", postTable, paging.Args{First: first, After: after, Last: last, Before: before})
+func (_m *User) Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
+	page, err := newPostPage("User.posts", paging.Args{First: first, After: after, Last: last, Before: before}, where, orderBy)
 	if err != nil {
 		return nil, err
 	}
@@ -469,7 +688,7 @@ func (_m *User) Posts(ctx context.Context, first *int, after *string, last *int,
 		return &statement.Parents{IDs: distinct(ids), Column: user.PostsColumn}
 	}
 	count := func(ctx context.Context) (int, error) {
-		key := loading.Key{Edge: "posts.totalCount"}
+		key := loading.Key{Edge: "posts.totalCount", Args: page.CountKey()}
 		return loading.Load(ctx, _m.siblings, _m, key, func(ctx context.Context, nodes []*User) (map[*User]int, error) {
 			s := page.Count()
 			s.Parents = parents(nodes)

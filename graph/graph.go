@@ -18,6 +18,7 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"roster/ent"
 	"roster/graph/generated"
 	"roster/internal/database"
 	"roster/internal/typeid"
@@ -106,8 +107,13 @@ type resolver struct {
 // is what a query reads later.
 func (r *resolver) now() time.Time { return r.clock().UTC().Truncate(time.Microsecond) }
 
+// queryResolver adds to the generated reads of all entities what is special.
+type queryResolver struct {
+	ent.Reads
+	*resolver
+}
+
 type (
-	queryResolver             struct{ *resolver }
 	mutationResolver          struct{ *resolver }
 	deletePostPayloadResolver struct{ *resolver }
 )
@@ -115,7 +121,11 @@ type (
 var _ generated.ResolverRoot = (*resolver)(nil)
 
 // Query implements generated.ResolverRoot.
-func (r *resolver) Query() generated.QueryResolver { return queryResolver{r} }
+func (r *resolver) Query() generated.QueryResolver {
+	return queryResolver{ent.Reads{Client: client}, r}
+}
+
+func client(ctx context.Context) *ent.Client { return attemptFrom(ctx).ent }
 
 // Mutation implements generated.ResolverRoot.
 func (r *resolver) Mutation() generated.MutationResolver { return mutationResolver{r} }

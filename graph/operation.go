@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -95,7 +96,7 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	response := next(ctx)(ctx)
 	if response == nil { // the executor's answer to a context that has ended
-		response = &graphql.Response{Errors: gqlerror.List{present(ctx, context.Cause(ctx))}}
+		response = &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{present(ctx, context.Cause(ctx))}}
 	}
 	failure := a.session.Failure()
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
@@ -130,6 +131,16 @@ func (o *operations) pause(ctx context.Context, retries int) bool {
 // InterceptRootField implements graphql.RootFieldInterceptor: after a field of a mutation has failed, the ones after it
 // are not run, since nothing of them would stay.
 func (o *operations) InterceptRootField(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+	field := graphql.GetRootFieldContext(ctx).Field
+	if !o.Introspection && (field.Name == "__schema" || field.Name == "__type") {
+		graphql.AddError(ctx, &gqlerror.Error{
+			Message:    "introspection is switched off",
+			Path:       ast.Path{ast.PathName(field.Alias)},
+			Locations:  []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}},
+			Extensions: map[string]any{"code": errcode.ValidationFailed},
+		})
+		return graphql.Null
+	}
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
 		return next(ctx)
 	}

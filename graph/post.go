@@ -8,23 +8,8 @@ import (
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
-
-// Post implements generated.QueryResolver.
-func (r queryResolver) Post(ctx context.Context, id typeid.ID) (*ent.Post, error) {
-	if id.Type() != post.Label {
-		return nil, fault(rules.MalformedID(post.Label), "id")
-	}
-	found, err := attemptFrom(ctx).ent.Post.ByIDs(ctx, []typeid.ID{id})
-	return found[id], err
-}
-
-// Posts implements generated.QueryResolver.
-func (r queryResolver) Posts(ctx context.Context, first *int, after *string, last *int, before *string) (*ent.PostConnection, error) {
-	return attemptFrom(ctx).ent.Post.Page(ctx, paging.Args{First: first, After: after, Last: last, Before: before})
-}
 
 // CreatePost implements generated.MutationResolver.
 func (r mutationResolver) CreatePost(ctx context.Context, input model.CreatePostInput) (*model.CreatePostPayload, error) {

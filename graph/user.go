@@ -9,7 +9,6 @@ import (
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -44,11 +43,6 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 		return orNull(users.By(ctx, user.FieldEmailKey, key))
 	}
 	return nil, fault(&rules.Fault{Code: rules.Invalid, Message: "must have exactly one field, which is not null"}, "by")
-}
-
-// Users implements generated.QueryResolver.
-func (r queryResolver) Users(ctx context.Context, first *int, after *string, last *int, before *string) (*ent.UserConnection, error) {
-	return attemptFrom(ctx).ent.User.Page(ctx, paging.Args{First: first, After: after, Last: last, Before: before})
 }
 
 // CreateUser implements generated.MutationResolver.

@@ -16,8 +16,11 @@ func Title(s string) (key string, fault *Fault) {
 	if f := text(s, TitleLimit, separator); f != nil {
 		return "", f
 	}
-	return norm.NFC.String(cases.Fold().String(norm.NFC.String(s))), nil
+	return FoldTitle(s), nil
 }
+
+// FoldTitle folds a title or a part of one.
+func FoldTitle(s string) string { return norm.NFC.String(cases.Fold().String(norm.NFC.String(s))) }
 
 // Body checks the text of a post: any text, empty too, but for what PostgreSQL cannot store. Its length is bounded
 // by that of a request.

@@ -4,8 +4,11 @@ import (
 	"net/mail"
 	"strings"
 
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
+	"golang.org/x/text/width"
 )
 
 // The longest names, in code points.
@@ -34,6 +37,11 @@ func Username(s string) (key string, fault *Fault) {
 	return "", &Fault{Invalid, "must be letters, digits and ASCII symbols without spaces, as in RFC 8265"}
 }
 
+// FoldUsername folds a text as Username does, but any text: what a filter compares with usernames may be a part of one.
+func FoldUsername(s string) string {
+	return norm.NFC.String(cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(width.Fold.String(s)))
+}
+
 // Email checks an address, local-part@domain as in RFC 5322 and RFC 6532 without comments, display name or address
 // literal, and returns the form by which addresses are compared, sorted and unique: NFC, lower case.
 func Email(s string) (key string, fault *Fault) {
@@ -49,8 +57,11 @@ func Email(s string) (key string, fault *Fault) {
 	if at > 64 || !domain(s[at+1:]) { // 64 bytes: RFC 5321, section 4.5.3.1.1
 		return "", invalid
 	}
-	return norm.NFC.String(strings.ToLower(norm.NFC.String(s))), nil
+	return FoldEmail(s), nil
 }
+
+// FoldEmail folds an address or a part of one.
+func FoldEmail(s string) string { return norm.NFC.String(strings.ToLower(norm.NFC.String(s))) }
 
 // domain reports whether s is made of labels of letters, digits and inner hyphens, 1 to 63 bytes each.
 // Letters beyond ASCII may appear as themselves (RFC 6532).

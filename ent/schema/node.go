@@ -73,12 +73,25 @@ func varchar(limit int) map[string]string {
 }
 
 // folded is the column beside a text by which it is compared, sorted and unique, in byte order on every engine.
-// The hook fold fills it. bytes is the longest form that a valid text can have.
-func folded(name string, bytes int) ent.Field {
-	return field.String(name + "_key").
+// The hook fold fills it. bytes is the longest form that a valid text can have; rule names the function of package
+// rules that folds a text for a filter.
+func folded(name string, bytes int, rule string) ent.Field {
+	return field.String(name+"_key").
 		SchemaType(map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", bytes)}).
-		Annotations(entsql.Annotation{Collation: "C"}) // PostgreSQL's; the other engines' types compare bytes already
+		Annotations(
+			entsql.Annotation{Collation: "C"}, // PostgreSQL's; the other engines' types compare bytes already
+			Folded{Of: name, Rule: rule},
+		)
 }
+
+// Folded marks a folded column for the templates: filters and orders go by it.
+type Folded struct {
+	Of   string // the field that it folds
+	Rule string // the function of package rules that folds a text
+}
+
+// Name implements schema.Annotation.
+func (Folded) Name() string { return "Folded" }
 
 // fold checks the text in a field by a rule and fills its folded column. The error is the rule's Fault.
 func fold(name string, rule func(string) (string, *rules.Fault)) ent.Hook {

@@ -19,9 +19,9 @@ func (User) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
 func (User) Fields() []ent.Field {
 	return []ent.Field{
 		field.String("username").SchemaType(varchar(rules.UsernameLimit)),
-		folded("username", 6*rules.UsernameLimit),
+		folded("username", 6*rules.UsernameLimit, "FoldUsername"),
 		field.String("email").SchemaType(varchar(rules.EmailLimit)),
-		folded("email", 6*rules.EmailLimit),
+		folded("email", 6*rules.EmailLimit, "FoldEmail"),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"roster/ent"
 	"roster/graph/model"
 	"roster/graph/scalar"
+	"roster/internal/filter"
 	"roster/internal/paging"
 	"roster/internal/typeid"
 	"strconv"
@@ -101,9 +102,9 @@ type ComplexityRoot struct {
 		Node  func(childComplexity int, id typeid.ID) int
 		Nodes func(childComplexity int, ids []typeid.ID) int
 		Post  func(childComplexity int, id typeid.ID) int
-		Posts func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Posts func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
 		User  func(childComplexity int, by model.UserBy) int
-		Users func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Users func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) int
 	}
 
 	UpdatePostPayload struct {
@@ -118,7 +119,7 @@ type ComplexityRoot struct {
 		CreatedAt func(childComplexity int) int
 		Email     func(childComplexity int) int
 		ID        func(childComplexity int) int
-		Posts     func(childComplexity int, first *int, after *string, last *int, before *string) int
+		Posts     func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
 		UpdatedAt func(childComplexity int) int
 		Username  func(childComplexity int) int
 		Version   func(childComplexity int) int
@@ -156,9 +157,9 @@ type QueryResolver interface {
 	Node(ctx context.Context, id typeid.ID) (ent.Node, error)
 	Nodes(ctx context.Context, ids []typeid.ID) ([]ent.Node, error)
 	User(ctx context.Context, by model.UserBy) (*ent.User, error)
-	Users(ctx context.Context, first *int, after *string, last *int, before *string) (*ent.UserConnection, error)
+	Users(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) (*ent.UserConnection, error)
 	Post(ctx context.Context, id typeid.ID) (*ent.Post, error)
-	Posts(ctx context.Context, first *int, after *string, last *int, before *string) (*ent.PostConnection, error)
+	Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) (*ent.PostConnection, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -429,7 +430,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
 	case "Query.user":
 		if e.ComplexityRoot.Query.User == nil {
 			break
@@ -451,7 +452,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.UserWhere), args["orderBy"].([]ent.UserOrder)), true
 
 	case "UpdatePostPayload.post":
 		if e.ComplexityRoot.UpdatePostPayload.Post == nil {
@@ -495,7 +496,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.User.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string)), true
+		return e.ComplexityRoot.User.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
 	case "User.updatedAt":
 		if e.ComplexityRoot.User.UpdatedAt == nil {
 			break
@@ -564,12 +565,19 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("CreatePostInput", ec.unmarshalInputCreatePostInput),
 			graphql.NewInputUnmarshaler("CreateUserInput", ec.unmarshalInputCreateUserInput),
+			graphql.NewInputUnmarshaler("DateTimeFilter", ec.unmarshalInputDateTimeFilter),
 			graphql.NewInputUnmarshaler("DeletePostInput", ec.unmarshalInputDeletePostInput),
 			graphql.NewInputUnmarshaler("DeleteUserInput", ec.unmarshalInputDeleteUserInput),
+			graphql.NewInputUnmarshaler("IDFilter", ec.unmarshalInputIDFilter),
+			graphql.NewInputUnmarshaler("PostOrder", ec.unmarshalInputPostOrder),
+			graphql.NewInputUnmarshaler("PostWhere", ec.unmarshalInputPostWhere),
+			graphql.NewInputUnmarshaler("TextFilter", ec.unmarshalInputTextFilter),
 			graphql.NewInputUnmarshaler("UpdatePostInput", ec.unmarshalInputUpdatePostInput),
 			graphql.NewInputUnmarshaler("UpdateUserInput", ec.unmarshalInputUpdateUserInput),
 			graphql.NewInputUnmarshaler("UserBy", ec.unmarshalInputUserBy),
+			graphql.NewInputUnmarshaler("UserOrder", ec.unmarshalInputUserOrder),
 			graphql.NewInputUnmarshaler("UserPostInput", ec.unmarshalInputUserPostInput),
+			graphql.NewInputUnmarshaler("UserWhere", ec.unmarshalInputUserWhere),
 		)
 	}
 	first := true
@@ -672,6 +680,14 @@ type PageInfo {
   endCursor: String
 }
 
+"The direction of an order."
+enum OrderDirection {
+  "From the smallest to the largest: the oldest, or A, first."
+  ASC
+  "From the largest to the smallest: the newest, or Z, first."
+  DESC
+}
+
 "A person with an account."
 type User implements Node {
   "A TypeID that starts with user_."
@@ -686,7 +702,7 @@ type User implements Node {
   updatedAt: DateTime!
   "Starts at 1 and grows by one with every change: send it back as expectedVersion."
   version: Int!
-  "The user's posts, in the order of their creation."
+  "The user's posts, page by page."
   posts(
     "How many nodes from the start: 1 to 100, 20 when neither first nor last is given."
     first: Int
@@ -696,6 +712,10 @@ type User implements Node {
     last: Int
     "End before the node with this cursor."
     before: String
+    "Only the posts that match."
+    where: PostWhere
+    "The order; without any, the order of creation."
+    orderBy: [PostOrder!]
   ): PostConnection!
 }
 
@@ -757,6 +777,125 @@ type PostConnection {
   totalCount: Int!
 }
 
+"""
+A condition on an ID. An operator that is absent or null does not filter; several in one object are joined by AND.
+in: [] matches nothing; in takes at most 1000 values.
+"""
+input IDFilter {
+  "The ID is this one."
+  eq: ID
+  "The ID is one of these."
+  in: [ID!]
+}
+
+"""
+A condition on a text. Text is compared and sorted by a folded form (usernames by RFC 8265, emails lower-cased, titles
+NFC and full case folding) in byte order. An operator that is absent or null does not filter; several in one object are
+joined by AND. in: [] matches nothing; in takes at most 1000 values.
+"""
+input TextFilter {
+  "The text is this one."
+  eq: String
+  "The text is one of these."
+  in: [String!]
+  "The text starts with this one."
+  startsWith: String
+  "This text, of 3 characters or more, is somewhere in it. Reads every row."
+  contains: String
+}
+
+"A condition on an instant. An operator that is absent or null does not filter; several in one object are joined by AND."
+input DateTimeFilter {
+  "Later than this."
+  gt: DateTime
+  "At this instant or later."
+  gte: DateTime
+  "Earlier than this."
+  lt: DateTime
+  "At this instant or earlier."
+  lte: DateTime
+}
+
+"A condition on users. What is absent or null does not filter; several in one object are joined by AND. {} matches everything."
+input UserWhere {
+  "The user's ID."
+  id: IDFilter
+  "The user's name."
+  username: TextFilter
+  "The user's address."
+  email: TextFilter
+  "When the user was created."
+  createdAt: DateTimeFilter
+  "When the user was last changed."
+  updatedAt: DateTimeFilter
+  "Whether the user has any posts."
+  hasPosts: Boolean
+  "All of these; [] matches everything."
+  and: [UserWhere!]
+  "At least one of these; [] matches nothing."
+  or: [UserWhere!]
+  "Not this."
+  not: UserWhere
+}
+
+"A condition on posts. What is absent or null does not filter; several in one object are joined by AND. {} matches everything."
+input PostWhere {
+  "The post's ID."
+  id: IDFilter
+  "The ID of the post's author."
+  authorId: IDFilter
+  "The post's title."
+  title: TextFilter
+  "When the post was created."
+  createdAt: DateTimeFilter
+  "When the post was last changed."
+  updatedAt: DateTimeFilter
+  "All of these; [] matches everything."
+  and: [PostWhere!]
+  "At least one of these; [] matches nothing."
+  or: [PostWhere!]
+  "Not this."
+  not: PostWhere
+}
+
+"What users are sorted by."
+enum UserOrderField {
+  "When the user was created."
+  CREATED_AT
+  "When the user was last changed."
+  UPDATED_AT
+  "The name, by its folded form."
+  USERNAME
+  "The address, by its folded form."
+  EMAIL
+}
+
+"What posts are sorted by."
+enum PostOrderField {
+  "When the post was created."
+  CREATED_AT
+  "When the post was last changed."
+  UPDATED_AT
+  "The title, by its folded form."
+  TITLE
+}
+
+"Several orders apply one after the other; the ID always breaks the last tie. Without any: the order of creation."
+input UserOrder {
+  "What to sort by."
+  field: UserOrderField!
+  "In which direction."
+  direction: OrderDirection! = ASC
+}
+
+"Several orders apply one after the other; the ID always breaks the last tie. Without any: the order of creation."
+input PostOrder {
+  "What to sort by."
+  field: PostOrderField!
+  "In which direction."
+  direction: OrderDirection! = ASC
+}
+
 "One user, by exactly one of its unique values."
 input UserBy @oneOf {
   "The user with this ID."
@@ -797,13 +936,17 @@ type Query {
     last: Int
     "End before the node with this cursor."
     before: String
+    "Only the users that match."
+    where: UserWhere
+    "The order; without any, the order of creation."
+    orderBy: [UserOrder!]
   ): UserConnection!
   "One post; null when there is none."
   post(
     "The ID of the post."
     id: ID!
   ): Post
-  "All posts, in the order of their creation."
+  "All posts, page by page."
   posts(
     "How many nodes from the start: 1 to 100, 20 when neither first nor last is given."
     first: Int
@@ -813,6 +956,10 @@ type Query {
     last: Int
     "End before the node with this cursor."
     before: String
+    "Only the posts that match."
+    where: PostWhere
+    "The order; without any, the order of creation."
+    orderBy: [PostOrder!]
   ): PostConnection!
 }
 
@@ -1472,6 +1619,22 @@ func (ec *executionContext) field_Query_posts_args(ctx context.Context, rawArgs 
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "where",
+		func(ctx context.Context, v any) (*ent.PostWhere, error) {
+			return ec.unmarshalOPostWhere2ᚖrosterᚋentᚐPostWhere(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["where"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) ([]ent.PostOrder, error) {
+			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -1524,6 +1687,22 @@ func (ec *executionContext) field_Query_users_args(ctx context.Context, rawArgs 
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "where",
+		func(ctx context.Context, v any) (*ent.UserWhere, error) {
+			return ec.unmarshalOUserWhere2ᚖrosterᚋentᚐUserWhere(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["where"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) ([]ent.UserOrder, error) {
+			return ec.unmarshalOUserOrder2ᚕrosterᚋentᚐUserOrderᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -1562,6 +1741,22 @@ func (ec *executionContext) field_User_posts_args(ctx context.Context, rawArgs m
 		return nil, err
 	}
 	args["before"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "where",
+		func(ctx context.Context, v any) (*ent.PostWhere, error) {
+			return ec.unmarshalOPostWhere2ᚖrosterᚋentᚐPostWhere(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["where"] = arg4
+	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
+		func(ctx context.Context, v any) ([]ent.PostOrder, error) {
+			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["orderBy"] = arg5
 	return args, nil
 }
 
@@ -2623,7 +2818,7 @@ func (ec *executionContext) _Query_users(ctx context.Context, field graphql.Coll
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Users(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return ec.Resolvers.Query().Users(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.UserWhere), fc.Args["orderBy"].([]ent.UserOrder))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ent.UserConnection) graphql.Marshaler {
@@ -2711,7 +2906,7 @@ func (ec *executionContext) _Query_posts(ctx context.Context, field graphql.Coll
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return ec.Resolvers.Query().Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]ent.PostOrder))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
@@ -3033,7 +3228,7 @@ func (ec *executionContext) _User_posts(ctx context.Context, field graphql.Colle
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return obj.Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string))
+			return obj.Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]ent.PostOrder))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
@@ -4430,6 +4625,69 @@ func UnmarshalCreateUserInput(ctx context.Context, raw any) (model.CreateUserInp
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, obj any) (filter.DateTimeFilter, error) {
+	var it filter.DateTimeFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"gt", "gte", "lt", "lte"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "gt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("gt"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Gt = data
+		case "gte":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("gte"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Gte = data
+		case "lt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("lt"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Lt = data
+		case "lte":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("lte"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Lte = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalDateTimeFilter unmarshals raw into the DateTimeFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalDateTimeFilter(ctx context.Context, raw any) (filter.DateTimeFilter, error) {
+	var out filter.DateTimeFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "DateTimeFilter", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputDeletePostInput(ctx context.Context, obj any) (model.DeletePostInput, error) {
 	var it model.DeletePostInput
 	if obj == nil {
@@ -4536,6 +4794,262 @@ func (ec *executionContext) unmarshalInputDeleteUserInput(ctx context.Context, o
 func UnmarshalDeleteUserInput(ctx context.Context, raw any) (model.DeleteUserInput, error) {
 	var out model.DeleteUserInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "DeleteUserInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any) (filter.IDFilter, error) {
+	var it filter.IDFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"eq", "in"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "eq":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eq"))
+			data, err := ec.unmarshalOID2ᚖrosterᚋinternalᚋtypeidᚐID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Eq = data
+		case "in":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("in"))
+			data, err := ec.unmarshalOID2ᚕrosterᚋinternalᚋtypeidᚐIDᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.In = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalIDFilter unmarshals raw into the IDFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalIDFilter(ctx context.Context, raw any) (filter.IDFilter, error) {
+	var out filter.IDFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "IDFilter", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any) (ent.PostOrder, error) {
+	var it ent.PostOrder
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["direction"]; !present {
+		asMap["direction"] = "ASC"
+	}
+
+	fieldsInOrder := [...]string{"field", "direction"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "field":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
+			data, err := ec.unmarshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Field = data
+		case "direction":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
+			data, err := ec.unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalPostOrder unmarshals raw into the PostOrder input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalPostOrder(ctx context.Context, raw any) (ent.PostOrder, error) {
+	var out ent.PostOrder
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "PostOrder", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputPostWhere(ctx context.Context, obj any) (ent.PostWhere, error) {
+	var it ent.PostWhere
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id", "authorId", "title", "createdAt", "updatedAt", "and", "or", "not"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "authorId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("authorId"))
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AuthorID = data
+		case "title":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Title = data
+		case "createdAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CreatedAt = data
+		case "updatedAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedAt"))
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UpdatedAt = data
+		case "and":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("and"))
+			data, err := ec.unmarshalOPostWhere2ᚕrosterᚋentᚐPostWhereᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.And = data
+		case "or":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("or"))
+			data, err := ec.unmarshalOPostWhere2ᚕrosterᚋentᚐPostWhereᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Or = data
+		case "not":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("not"))
+			data, err := ec.unmarshalOPostWhere2ᚖrosterᚋentᚐPostWhere(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Not = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalPostWhere unmarshals raw into the PostWhere input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalPostWhere(ctx context.Context, raw any) (ent.PostWhere, error) {
+	var out ent.PostWhere
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "PostWhere", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj any) (filter.TextFilter, error) {
+	var it filter.TextFilter
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"eq", "in", "startsWith", "contains"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "eq":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("eq"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Eq = data
+		case "in":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("in"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.In = data
+		case "startsWith":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("startsWith"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.StartsWith = data
+		case "contains":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("contains"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Contains = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalTextFilter unmarshals raw into the TextFilter input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalTextFilter(ctx context.Context, raw any) (filter.TextFilter, error) {
+	var out filter.TextFilter
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "TextFilter", raw, &out)
 	return out, err
 }
 
@@ -4728,6 +5242,59 @@ func UnmarshalUserBy(ctx context.Context, raw any) (model.UserBy, error) {
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any) (ent.UserOrder, error) {
+	var it ent.UserOrder
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["direction"]; !present {
+		asMap["direction"] = "ASC"
+	}
+
+	fieldsInOrder := [...]string{"field", "direction"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "field":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
+			data, err := ec.unmarshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Field = data
+		case "direction":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
+			data, err := ec.unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Direction = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalUserOrder unmarshals raw into the UserOrder input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalUserOrder(ctx context.Context, raw any) (ent.UserOrder, error) {
+	var out ent.UserOrder
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "UserOrder", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputUserPostInput(ctx context.Context, obj any) (model.UserPostInput, error) {
 	var it model.UserPostInput
 	if obj == nil {
@@ -4778,6 +5345,104 @@ func (ec *executionContext) unmarshalInputUserPostInput(ctx context.Context, obj
 func UnmarshalUserPostInput(ctx context.Context, raw any) (model.UserPostInput, error) {
 	var out model.UserPostInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "UserPostInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputUserWhere(ctx context.Context, obj any) (ent.UserWhere, error) {
+	var it ent.UserWhere
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id", "username", "email", "createdAt", "updatedAt", "hasPosts", "and", "or", "not"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "username":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("username"))
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Username = data
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		case "createdAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CreatedAt = data
+		case "updatedAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedAt"))
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UpdatedAt = data
+		case "hasPosts":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hasPosts"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HasPosts = data
+		case "and":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("and"))
+			data, err := ec.unmarshalOUserWhere2ᚕrosterᚋentᚐUserWhereᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.And = data
+		case "or":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("or"))
+			data, err := ec.unmarshalOUserWhere2ᚕrosterᚋentᚐUserWhereᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Or = data
+		case "not":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("not"))
+			data, err := ec.unmarshalOUserWhere2ᚖrosterᚋentᚐUserWhere(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Not = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalUserWhere unmarshals raw into the UserWhere input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalUserWhere(ctx context.Context, raw any) (ent.UserWhere, error) {
+	var out ent.UserWhere
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "UserWhere", raw, &out)
 	return out, err
 }
 
@@ -6045,6 +6710,16 @@ func (ec *executionContext) marshalNNode2ᚕrosterᚋentᚐNode(ctx context.Cont
 	return ret
 }
 
+func (ec *executionContext) unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx context.Context, v any) (paging.OrderDirection, error) {
+	var res paging.OrderDirection
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v paging.OrderDirection) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PageInfo!")
@@ -6107,6 +6782,26 @@ func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx cont
 		return graphql.Null
 	}
 	return ec._PostEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNPostOrder2rosterᚋentᚐPostOrder(ctx context.Context, v any) (ent.PostOrder, error) {
+	res, err := ec.unmarshalInputPostOrder(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx context.Context, v any) (ent.PostOrderField, error) {
+	var res ent.PostOrderField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx context.Context, sel ast.SelectionSet, v ent.PostOrderField) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNPostWhere2rosterᚋentᚐPostWhere(ctx context.Context, v any) (ent.PostWhere, error) {
+	res, err := ec.unmarshalInputPostWhere(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
@@ -6210,8 +6905,28 @@ func (ec *executionContext) marshalNUserEdge2ᚖrosterᚋentᚐUserEdge(ctx cont
 	return ec._UserEdge(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNUserOrder2rosterᚋentᚐUserOrder(ctx context.Context, v any) (ent.UserOrder, error) {
+	res, err := ec.unmarshalInputUserOrder(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx context.Context, v any) (ent.UserOrderField, error) {
+	var res ent.UserOrderField
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx context.Context, sel ast.SelectionSet, v ent.UserOrderField) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNUserPostInput2rosterᚋgraphᚋmodelᚐUserPostInput(ctx context.Context, v any) (model.UserPostInput, error) {
 	res, err := ec.unmarshalInputUserPostInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNUserWhere2rosterᚋentᚐUserWhere(ctx context.Context, v any) (ent.UserWhere, error) {
+	res, err := ec.unmarshalInputUserWhere(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -6387,6 +7102,67 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) unmarshalODateTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := scalar.UnmarshalDateTime(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalODateTime2ᚖtimeᚐTime(ctx context.Context, sel ast.SelectionSet, v *time.Time) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := scalar.MarshalDateTime(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx context.Context, v any) (*filter.DateTimeFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputDateTimeFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOID2ᚕrosterᚋinternalᚋtypeidᚐIDᚄ(ctx context.Context, v any) ([]typeid.ID, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]typeid.ID, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNID2rosterᚋinternalᚋtypeidᚐID(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOID2ᚕrosterᚋinternalᚋtypeidᚐIDᚄ(ctx context.Context, sel ast.SelectionSet, v []typeid.ID) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNID2rosterᚋinternalᚋtypeidᚐID(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOID2ᚖrosterᚋinternalᚋtypeidᚐID(ctx context.Context, v any) (*typeid.ID, error) {
 	if v == nil {
 		return nil, nil
@@ -6401,6 +7177,14 @@ func (ec *executionContext) marshalOID2ᚖrosterᚋinternalᚋtypeidᚐID(ctx co
 		return graphql.Null
 	}
 	return v
+}
+
+func (ec *executionContext) unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx context.Context, v any) (*filter.IDFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputIDFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalOInt2ᚖint(ctx context.Context, v any) (*int, error) {
@@ -6435,6 +7219,83 @@ func (ec *executionContext) marshalOPost2ᚖrosterᚋentᚐPost(ctx context.Cont
 	return ec._Post(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx context.Context, v any) ([]ent.PostOrder, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ent.PostOrder, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPostOrder2rosterᚋentᚐPostOrder(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOPostWhere2ᚕrosterᚋentᚐPostWhereᚄ(ctx context.Context, v any) ([]ent.PostWhere, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ent.PostWhere, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPostWhere2rosterᚋentᚐPostWhere(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOPostWhere2ᚖrosterᚋentᚐPostWhere(ctx context.Context, v any) (*ent.PostWhere, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputPostWhere(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {
 	if v == nil {
 		return nil, nil
@@ -6453,11 +7314,36 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx context.Context, v any) (*filter.TextFilter, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTextFilter(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOUser2ᚖrosterᚋentᚐUser(ctx context.Context, sel ast.SelectionSet, v *ent.User) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._User(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOUserOrder2ᚕrosterᚋentᚐUserOrderᚄ(ctx context.Context, v any) ([]ent.UserOrder, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ent.UserOrder, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNUserOrder2rosterᚋentᚐUserOrder(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) unmarshalOUserPostInput2ᚕrosterᚋgraphᚋmodelᚐUserPostInputᚄ(ctx context.Context, v any) ([]model.UserPostInput, error) {
@@ -6475,6 +7361,31 @@ func (ec *executionContext) unmarshalOUserPostInput2ᚕrosterᚋgraphᚋmodelᚐ
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) unmarshalOUserWhere2ᚕrosterᚋentᚐUserWhereᚄ(ctx context.Context, v any) ([]ent.UserWhere, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]ent.UserWhere, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNUserWhere2rosterᚋentᚐUserWhere(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalOUserWhere2ᚖrosterᚋentᚐUserWhere(ctx context.Context, v any) (*ent.UserWhere, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputUserWhere(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.EnumValue) graphql.Marshaler {

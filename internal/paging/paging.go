@@ -4,8 +4,11 @@
 package paging
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 
 	"roster/ent/rules"
 	"roster/internal/statement"
@@ -31,7 +34,8 @@ type Page struct {
 	after, before []any
 	size          int
 	backward      bool
-	args          Args
+	filter        statement.Filter
+	filterKey     string
 }
 
 // PageInfo is exact in the direction of paging; in the other one, true when a cursor for it was given.
@@ -48,7 +52,7 @@ func New(scope string, table *statement.Table, args Args, order ...statement.Ord
 	if !slices.ContainsFunc(order, func(o statement.Order) bool { return o.Column == table.ID }) {
 		order = append(slices.Clip(order), statement.Order{Column: table.ID})
 	}
-	p := &Page{table: table, scope: scope, order: order, size: DefaultSize, args: args}
+	p := &Page{table: table, scope: scope, order: order, size: DefaultSize}
 	var faults rules.Faults
 	size := func(name string, n *int) {
 		switch {
@@ -83,10 +87,29 @@ func New(scope string, table *statement.Table, args Args, order ...statement.Ord
 	return p, nil
 }
 
+// Join joins the faults of two checks; nil when there are none.
+func Join(a, b error) error {
+	var all rules.Faults
+	for _, err := range []error{a, b} {
+		var faults rules.Faults
+		if !errors.As(err, &faults) && err != nil {
+			return err
+		}
+		all = append(all, faults...)
+	}
+	return all.Err()
+}
+
+// Filter narrows the page to the rows that match; key is equal for equal filters.
+func (p *Page) Filter(f statement.Filter, key string) { p.filter, p.filterKey = f, key }
+
 // Key is equal for equal pages of one connection.
 func (p *Page) Key() string {
-	return fmt.Sprintf("%d %t %v %v %v", p.size, p.backward, p.order, p.after, p.before)
+	return fmt.Sprintf("%d %t %v %v %v %s", p.size, p.backward, p.order, p.after, p.before, p.filterKey)
 }
+
+// CountKey is equal for equal counts of one connection.
+func (p *Page) CountKey() string { return p.filterKey }
 
 // Select is the statement that reads the page, and one row more to know whether there are others.
 func (p *Page) Select(columns []string) *statement.Select {
@@ -97,7 +120,7 @@ func (p *Page) Select(columns []string) *statement.Select {
 			order[i].Desc = !order[i].Desc
 		}
 	}
-	s := &statement.Select{Table: p.table, Columns: statement.With(columns, order), Order: order, Limit: p.size + 1}
+	s := &statement.Select{Table: p.table, Columns: statement.With(columns, order), Filter: p.filter, Order: order, Limit: p.size + 1}
 	s.After, s.Before = p.after, p.before
 	if p.backward { // the statement reads backwards
 		s.After, s.Before = p.before, p.after
@@ -107,7 +130,7 @@ func (p *Page) Select(columns []string) *statement.Select {
 
 // Count is the statement that counts the rows of all pages.
 func (p *Page) Count() *statement.Select {
-	return &statement.Select{Table: p.table, Count: true}
+	return &statement.Select{Table: p.table, Filter: p.filter, Count: true}
 }
 
 // Cut makes the rows that Select found a page: in the client's order, without the one row more. value returns what
@@ -126,4 +149,28 @@ func Cut[N any](p *Page, found []N, value func(n N, column string) any) (nodes [
 		info.StartCursor, info.EndCursor = &start, &end
 	}
 	return nodes, info
+}
+
+// OrderDirection is the direction of an order.
+type OrderDirection string
+
+// The directions.
+const (
+	Asc  OrderDirection = "ASC"
+	Desc OrderDirection = "DESC"
+)
+
+// UnmarshalGQL reads a direction.
+func (d *OrderDirection) UnmarshalGQL(v any) error {
+	s, _ := v.(string)
+	*d = OrderDirection(s)
+	if *d != Asc && *d != Desc {
+		return &rules.Fault{Code: rules.Invalid, Message: "must be ASC or DESC"}
+	}
+	return nil
+}
+
+// MarshalGQL writes a direction.
+func (d OrderDirection) MarshalGQL(w io.Writer) {
+	_, _ = io.WriteString(w, strconv.Quote(string(d))) // gqlgen's writer is a buffer
 }

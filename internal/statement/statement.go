@@ -364,20 +364,44 @@ func In(column string, ids []typeid.ID) *sql.Predicate {
 		case len(ids) == 0:
 			b.WriteString(" IN (NULL)")
 		default:
-			size := 1
-			for size < len(ids) {
-				size *= 2
-			}
-			b.WriteString(" IN (")
-			for i := range size {
-				if i > 0 {
-					b.Comma()
-				}
-				b.Arg(ids[min(i, len(ids)-1)])
-			}
-			b.WriteString(")")
+			padded(b, len(ids), func(i int) any { return ids[i] })
 		}
 	})
+}
+
+// InTexts is the condition that a column holds one of the texts, as In is for IDs.
+func InTexts(column string, values []string) *sql.Predicate {
+	return sql.P(func(b *sql.Builder) {
+		b.Ident(column)
+		switch {
+		case b.Dialect() == dialect.SQLite:
+			b.WriteString(" IN (SELECT value FROM json_each(").Arg(jsonArray(values)).WriteString("))")
+		case b.Dialect() == dialect.Postgres:
+			// The texts of a JSON array, since the text form of an array of texts has rules of its own.
+			b.WriteString(" = ANY(ARRAY(SELECT jsonb_array_elements_text(").Arg(jsonArray(values)).WriteString("::jsonb)))")
+		case len(values) == 0:
+			b.WriteString(" IN (NULL)")
+		default:
+			padded(b, len(values), func(i int) any { return values[i] })
+		}
+	})
+}
+
+// padded writes a list whose length is a power of two, repeating its last value, so that lists of most lengths share
+// a text.
+func padded(b *sql.Builder, n int, value func(int) any) {
+	size := 1
+	for size < n {
+		size *= 2
+	}
+	b.WriteString(" IN (")
+	for i := range size {
+		if i > 0 {
+			b.Comma()
+		}
+		b.Arg(value(min(i, n-1)))
+	}
+	b.WriteString(")")
 }
 
 // array is a list of IDs as PostgreSQL's text form of an array: one argument, whatever its length.
@@ -402,9 +426,16 @@ func hexArray(ids []typeid.ID) string {
 		u := id.UUID()
 		list[i] = hex.EncodeToString(u[:])
 	}
+	return jsonArray(list)
+}
+
+func jsonArray(list []string) string {
+	if list == nil {
+		return "[]"
+	}
 	b, err := json.Marshal(list)
 	if err != nil {
-		panic(fmt.Sprintf("statement: strings of digits do not marshal: %v", err))
+		panic(fmt.Sprintf("statement: strings do not marshal: %v", err)) // they always do
 	}
 	return string(b)
 }
