@@ -109,8 +109,7 @@ func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.R
 	var list gqlerror.List
 	logged := false
 	for _, e := range r.Errors {
-		var faults rules.Faults
-		if errors.As(e.Err, &faults) {
+		if faults, ok := errors.AsType[rules.Faults](e.Err); ok {
 			for i := range faults {
 				list = append(list, &gqlerror.Error{
 					Message: sentence(faults[i].Path, &faults[i].Fault), Path: e.Path, Locations: e.Locations,
@@ -122,8 +121,7 @@ func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.R
 		if code := e.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
 			logged = true
 			attributes := []any{"error", e.Err, "requestId", requestid.FromContext(ctx), "path", e.Path.String()}
-			var panicked *panicError
-			if errors.As(e.Err, &panicked) {
+			if panicked, ok := errors.AsType[*panicError](e.Err); ok {
 				attributes = append(attributes, "stack", string(panicked.stack))
 			}
 			o.Logger.ErrorContext(ctx, "operation failed", attributes...)

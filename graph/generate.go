@@ -1,3 +1,3 @@
 package graph
 
-//go:generate go run -mod=mod github.com/99designs/gqlgen@v0.17.98 generate --config ../gqlgen.yml
+//go:generate go -C .. tool gqlgen generate

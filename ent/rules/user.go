@@ -71,7 +71,7 @@ func domain(s string) bool {
 			return false
 		}
 		for _, r := range label {
-			if r < 0x80 && !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-') {
+			if r < 0x80 && !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", r) {
 				return false
 			}
 		}

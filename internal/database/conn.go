@@ -67,7 +67,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if p, ok := c.Conn.(driver.ConnPrepareContext); ok {
 		return p.PrepareContext(ctx, query)
 	}
-	return c.Prepare(query) //nolint:contextcheck // a driver without contexts
+	return c.Prepare(query)
 }
 
 // QueryContext implements driver.QueryerContext. A statement without arguments is not prepared.

@@ -167,8 +167,7 @@ func (e *postgresEngine) explain(err error) string {
 
 // explainNetwork says why no server answered.
 func explainNetwork(err error) string {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return "there is no host of this name: correct the host"
 	}
 	var op *net.OpError

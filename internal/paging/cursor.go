@@ -33,7 +33,7 @@ func Cursor[N any](p *Page, n N, value func(n N, column string) any) string {
 			u := v.UUID()
 			b = append(b, u[:]...)
 		case time.Time:
-			b = binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro())) //nolint:gosec // G115: the bits, read back as they are
+			b = binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro()))
 		case string:
 			b = binary.AppendUvarint(b, uint64(len(v)))
 			b = append(b, v...)
@@ -76,7 +76,7 @@ func (p *Page) decode(cursor string) (values []any, ok bool) {
 			b = b[8:]
 		case statement.Text:
 			n, size := binary.Uvarint(b)
-			if size <= 0 || n > uint64(len(b)-size) {
+			if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // G115: size is at most len(b)
 				return nil, false
 			}
 			s := string(b[size : size+int(n)]) //nolint:gosec // G115: at most len(b)

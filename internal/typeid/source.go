@@ -35,7 +35,7 @@ func (s *Source) New(kind string) ID {
 		panic(fmt.Sprintf("typeid: no randomness: %v", err))
 	}
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(s.clock().UnixMilli())) //nolint:gosec // G115: a time before 1970 is no time to make IDs in
+	binary.BigEndian.PutUint64(ms[:], uint64(s.clock().UnixMilli()))
 	copy(fresh[:6], ms[2:])
 	if string(fresh[:6]) <= string(s.last[:6]) {
 		fresh = successor(s.last, fresh)
