@@ -38,15 +38,21 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 		e = &gqlerror.Error{Err: err, Path: graphql.GetPath(ctx)}
 	}
 	out := &gqlerror.Error{Err: err, Path: e.Path, Locations: e.Locations}
+	if len(out.Locations) == 0 {
+		out.Locations = place(ctx)
+	}
 	code, message := classify(err)
+	field := argumentPath(ctx, e.Path)
 	var fault *rules.Fault
 	switch {
 	case e.Err == nil && knownCode(e) != "": // of the parser and the validator, whose messages are for clients
 		code, message = knownCode(e), e.Message
 	case e.Rule != "":
 		code, message = model.ErrorCodeGraphqlValidationFailed, e.Message
-	case errors.As(err, &fault): // of a scalar; the path leads on into the arguments
-		field := argumentPath(ctx, e.Path)
+	case len(field) > 0: // of a scalar or an enum, which did not take what it got
+		if !errors.As(err, &fault) {
+			fault = &rules.Fault{Code: rules.Invalid, Message: "is no value of its type"}
+		}
 		out.Path = e.Path[:len(e.Path)-len(field)]
 		code, message = model.ErrorCode(fault.Code), sentence(field, fault)
 		out.Extensions = map[string]any{"field": field}
@@ -161,12 +167,21 @@ func sentence(path []any, f *rules.Fault) string {
 	return strings.Join(parts, ".") + " " + f.Message
 }
 
-// argumentPath is the part of an error's path that leads into the arguments of a field.
-func argumentPath(ctx context.Context, path ast.Path) []any {
-	skip := 0
-	if parent := graphql.GetFieldContext(ctx); parent != nil {
-		skip = len(parent.Path())
+// place is where the current field stands in the document: gqlgen leaves it out of the errors of arguments.
+func place(ctx context.Context) []gqlerror.Location {
+	if fc := graphql.GetFieldContext(ctx); fc != nil && fc.Field.Field != nil && fc.Field.Position != nil {
+		return []gqlerror.Location{{Line: fc.Field.Position.Line, Column: fc.Field.Position.Column}}
 	}
+	return nil
+}
+
+// argumentPath is the part of an error's path that leads on into the arguments of a field.
+func argumentPath(ctx context.Context, path ast.Path) []any {
+	parent := graphql.GetFieldContext(ctx)
+	if parent == nil {
+		return nil
+	}
+	skip := len(parent.Path())
 	field := []any{}
 	for _, p := range path[min(skip, len(path)):] {
 		switch p := p.(type) {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"roster/ent"
@@ -12,10 +13,10 @@ import (
 
 // Node implements generated.QueryResolver.
 func (r queryResolver) Node(ctx context.Context, id typeid.ID) (ent.Node, error) {
-	if id.Type() == "" {
+	nodes, err := attemptFrom(ctx).ent.Nodes(ctx, []typeid.ID{id})
+	if errors.As(err, new(rules.Faults)) { // which speak of a list
 		return nil, fault(rules.MalformedID(""), "id")
 	}
-	nodes, err := attemptFrom(ctx).ent.Nodes(ctx, []typeid.ID{id})
 	if err != nil {
 		return nil, err
 	}
