@@ -1,0 +1,244 @@
+package graph_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"roster/ent/rules"
+	"roster/graph"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/dbtest/migrated"
+	"roster/internal/server"
+	"roster/internal/typeid"
+)
+
+func TestMain(m *testing.M) {
+	flag.Bool("update", false, "write what the server answers into testdata")
+	flag.Duration("soak", 0, "how long TestSoak lets its clients work on each engine; 0: a bounded number of operations")
+	os.Exit(m.Run())
+}
+
+// value is what a flag of TestMain is set to.
+func value[T any](name string) T {
+	return flag.Lookup(name).Value.(flag.Getter).Get().(T) //nolint:errcheck,forcetypeassert // as TestMain defines it
+}
+
+// tester is a server on a database of its own, over HTTP as clients see it, with fixed times and IDs.
+type tester struct {
+	*testing.T
+	engine dbtest.Engine
+	db     *database.DB
+	url    string
+	client *http.Client
+
+	statements *recording // the statements that the database gets
+	failures   *recording // the messages that the operator gets at level ERROR, with their attributes
+}
+
+// settings is what a test changes of a server.
+type settings struct {
+	database func(*database.Options)
+	graph    func(*graph.Options)
+}
+
+// serve starts a server for the length of the test. A test that expects an error in the log clears it.
+func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
+	t.Helper()
+	s2 := &tester{T: t, engine: e, statements: new(recording), failures: new(recording)}
+	logger := slog.New(failures{slog.NewTextHandler(s2.failures, &slog.HandlerOptions{Level: slog.LevelError})})
+	s2.db = migrated.Open(t, e, func(o *database.Options) {
+		o.Observe = s2.statements.add
+		o.Logger = logger
+		if s.database != nil {
+			s.database(o)
+		}
+	})
+	clock := tick(time.Date(2026, 1, 31, 9, 30, 0, 999, time.UTC), time.Millisecond+time.Microsecond+time.Nanosecond)
+	o := graph.Options{
+		Database:       s2.db,
+		Clock:          clock,
+		IDs:            typeid.NewSource(clock, rand.NewChaCha8([32]byte{})),
+		Jitter:         rand.Float64,
+		Logger:         logger,
+		RequestTimeout: time.Minute,
+		Introspection:  true,
+	}
+	if s.graph != nil {
+		s.graph(&o)
+	}
+	handler := server.New(server.Options{
+		Executor:     graph.NewExecutor(o),
+		Ready:        s2.db.Ping,
+		SDL:          graph.SDL(),
+		Logger:       logger,
+		Clock:        time.Now,
+		NewRequestID: func() string { return "request-1" },
+		MaxBodyBytes: 8 << 20,
+	})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), rules.Everyone())))
+	}))
+	t.Cleanup(func() {
+		web.Close()
+		if text := s2.failures.take(); len(text) > 0 {
+			t.Errorf("the server logged errors:\n%s", strings.Join(text, ""))
+		}
+	})
+	s2.url, s2.client = web.URL+"/graphql", web.Client()
+	return s2
+}
+
+// tick returns a clock that goes on by a step at each reading.
+func tick(start time.Time, step time.Duration) func() time.Time {
+	var mu sync.Mutex
+	now := start
+	return func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(step)
+		return now
+	}
+}
+
+// recording is a list of texts.
+type recording struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (r *recording) add(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, text)
+}
+
+// Write makes a recording the end of a log, each line a text.
+func (r *recording) Write(line []byte) (int, error) {
+	r.add(string(line))
+	return len(line), nil
+}
+
+// take returns the list and begins a new one.
+func (r *recording) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.list
+	r.list = nil
+	return list
+}
+
+// failures is a handler that keeps to one level of a log.
+type failures struct{ slog.Handler }
+
+func (h failures) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+
+// send sends an HTTP request and returns what comes back. Headers are pairs of names and values.
+func (s *tester) send(method, url string, body []byte, headers ...string) (*http.Response, []byte) {
+	s.Helper()
+	request, err := http.NewRequestWithContext(s.Context(), method, url, bytes.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	request.Header.Set("Accept", "application/graphql-response+json")
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return response, text
+}
+
+// answer is a GraphQL response as tests look at it.
+type answer struct {
+	Data   json.RawMessage
+	Errors []struct {
+		Message    string
+		Path       []any
+		Extensions struct {
+			Code      string
+			Field     []any
+			RequestID string
+		}
+	}
+}
+
+// codes is the codes of the errors, with a space between them.
+func (a *answer) codes() string {
+	codes := make([]string, len(a.Errors))
+	for i, e := range a.Errors {
+		codes[i] = e.Extensions.Code
+	}
+	return strings.Join(codes, " ")
+}
+
+// do sends an operation. Variables are pairs of names and values.
+func (s *tester) do(document string, variables ...any) *answer {
+	s.Helper()
+	_, text := s.send(http.MethodPost, s.url, s.body(document, variables...))
+	a := new(answer)
+	if err := json.Unmarshal(text, a); err != nil {
+		s.Fatalf("%v in %s", err, text)
+	}
+	return a
+}
+
+func (s *tester) body(document string, variables ...any) []byte {
+	s.Helper()
+	values := map[string]any{}
+	for i := 0; i < len(variables); i += 2 {
+		values[variables[i].(string)] = variables[i+1] //nolint:errcheck,forcetypeassert // so the tests are written
+	}
+	body, err := json.Marshal(map[string]any{"query": document, "variables": values})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return body
+}
+
+// must sends an operation that succeeds, and decodes its data into the value to which into points.
+func (s *tester) must(into any, document string, variables ...any) {
+	s.Helper()
+	a := s.do(document, variables...)
+	if len(a.Errors) > 0 {
+		s.Fatalf("%s\nfailed: %+v", document, a.Errors)
+	}
+	if into == nil {
+		return
+	}
+	if err := json.Unmarshal(a.Data, into); err != nil {
+		s.Fatalf("%v in %s", err, a.Data)
+	}
+}
+
+// fails sends an operation that fails with the codes.
+func (s *tester) fails(codes, document string, variables ...any) *answer {
+	s.Helper()
+	a := s.do(document, variables...)
+	if a.codes() != codes {
+		s.Fatalf("%s\nanswered %s %+v, want the codes %s", document, a.Data, a.Errors, codes)
+	}
+	return a
+}
