@@ -61,7 +61,7 @@ func serves(t *testing.T, binary string, signal os.Signal) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "roster.db")
 
-	first := start(t, binary, file)
+	first := start(t, binary, "sqlite:"+file, "SQLite ("+file+")")
 	for path, want := range map[string]string{"/healthz": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`} {
 		if got := first.get(t, path); got != want {
 			t.Errorf("%s answers %s, want %s", path, got, want)
@@ -80,7 +80,7 @@ func serves(t *testing.T, binary string, signal os.Signal) {
 	}
 	first.stop(t, signal)
 
-	second := start(t, binary, file)
+	second := start(t, binary, "sqlite:"+file, "SQLite ("+file+")")
 	const found = `{"data":{"user":{"email":"ada@example.com"}}}`
 	if got := second.ask(t, `{ user(by: { username: "ada" }) { email } }`); got != found {
 		t.Errorf("after a restart, user answers %s, want %s", got, found)
@@ -96,10 +96,11 @@ type process struct {
 	url    string
 }
 
-// start runs the server on a free port with the database in file, and waits until it serves.
-func start(t *testing.T, binary, file string) *process {
+// start runs the server on a free port with a database, which it is to print as name, and waits until it serves.
+func start(t *testing.T, binary, database, name string) *process {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen", "127.0.0.1:0", "--database-url", "sqlite:"+file)
+	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+database) //nolint:forbidigo // the environment of another program
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +119,7 @@ func start(t *testing.T, binary, file string) *process {
 		}
 		lines += line
 	}
-	want := regexp.MustCompile("^Roster 1.2.3 is running on SQLite \\(" + regexp.QuoteMeta(file) + "\\)\\.\n" +
+	want := regexp.MustCompile("^Roster 1.2.3 is running on " + regexp.QuoteMeta(name) + "\\.\n" +
 		"  playground  (http://127.0.0.1:\\d+)/\n" +
 		"  endpoint    (http://127.0.0.1:\\d+)/graphql\n$")
 	addresses := want.FindStringSubmatch(lines)
