@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/internal/database"
+)
+
+// unknown is the CPU time of a process that this one cannot watch: not on Linux, or in another container.
+const unknown time.Duration = -1
+
+// processTime returns the CPU time that the threads of a process have used. Threads that have ended count no more;
+// those of servers live as long as their connections, and so through a measurement.
+func processTime(pid int) time.Duration {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		return unknown
+	}
+	var total time.Duration
+	for _, path := range threads {
+		content, err := os.ReadFile(path) //nolint:gosec // a file of the kernel
+		if err != nil {
+			continue // the thread has just ended
+		}
+		field, _, _ := strings.Cut(string(content), " ")
+		nanoseconds, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return unknown
+		}
+		total += time.Duration(nanoseconds)
+	}
+	return total
+}
+
+// familyTime returns the CPU time of a process and its children.
+func familyTime(pid int) time.Duration {
+	total := processTime(pid)
+	if total == unknown {
+		return unknown
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return unknown
+	}
+	for _, path := range stats {
+		if child, parent := relation(path); parent == pid {
+			if t := processTime(child); t != unknown {
+				total += t
+			}
+		}
+	}
+	return total
+}
+
+// relation reads /proc/PID/stat: the process and its parent; zeros when it has ended.
+func relation(path string) (pid, parent int) {
+	content, err := os.ReadFile(path) //nolint:gosec // a file of the kernel
+	if err != nil {
+		return 0, 0
+	}
+	// PID (NAME) STATE PARENT …, where the name may hold anything.
+	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
+	pid, err1 := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+	parent, err2 := strconv.Atoi(string(fields[1]))
+	if err1 != nil || err2 != nil {
+		return 0, 0
+	}
+	return pid, parent
+}
+
+// serverProcess returns the process of the database server, the parent of all its others; 0 when it has none of its
+// own, as SQLite, or cannot be told.
+func (st *store) serverProcess(ctx context.Context) (int, error) {
+	switch st.Dialect() {
+	case dialect.Postgres:
+		backend, err := st.text(ctx, "SELECT pg_backend_pid()")
+		if err != nil {
+			return 0, err
+		}
+		name, err := os.ReadFile(filepath.Join("/proc", backend, "comm"))
+		if err != nil || !strings.HasPrefix(string(name), "postgres") {
+			return 0, nil // the server runs elsewhere
+		}
+		_, postmaster := relation(filepath.Join("/proc", backend, "stat"))
+		return postmaster, nil
+	case dialect.MySQL:
+		path, err := st.text(ctx, "SELECT @@pid_file")
+		if err != nil {
+			return 0, err
+		}
+		content, err := os.ReadFile(path) //nolint:gosec // where the server says
+		if err != nil {
+			return 0, nil //nolint:nilerr // the server runs elsewhere, or as someone else
+		}
+		return strconv.Atoi(strings.TrimSpace(string(content)))
+	default:
+		return 0, nil
+	}
+}
+
+// text reads the one value of a query.
+func (st *store) text(ctx context.Context, query string) (value string, err error) {
+	rows := new(entsql.Rows)
+	if err := st.Session(database.Single).Query(ctx, query, []any{}, rows); err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return "", fmt.Errorf("%s: %w", query, sql.ErrNoRows)
+	}
+	if err := rows.Scan(&value); err != nil {
+		return "", err
+	}
+	return value, rows.Err()
+}

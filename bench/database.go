@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"entgo.io/ent/dialect"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/user"
+	"roster/internal/database"
+	"roster/internal/dbtest/servers"
+	"roster/internal/typeid"
+)
+
+// The engines, as in the flag -engines.
+const (
+	sqlite   = "sqlite"
+	postgres = "postgres"
+	mysql    = "mysql"
+)
+
+const (
+	postsPerUser = 10
+	rowsAtOnce   = 1000 // in one INSERT
+	fillTimeout  = time.Minute
+	dropTimeout  = 30 * time.Second
+)
+
+// store is a database with users and posts in it.
+type store struct {
+	*database.DB
+	url        string
+	users      int
+	statements *atomic.Int64 // sent by this process, BEGIN and COMMIT left out
+	drop       func() error
+}
+
+// newStore makes a database on an engine and fills it.
+func newStore(ctx context.Context, engine, dir string, s settings, getenv func(string) string) (_ *store, err error) {
+	st := &store{users: s.users, statements: new(atomic.Int64)}
+	if st.url, st.drop, err = create(ctx, engine, dir, getenv); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.Close())
+		}
+	}()
+	st.DB, err = database.Open(ctx, database.Options{
+		URL:              st.url,
+		MaxConnections:   s.connections,
+		PoolWait:         fillTimeout,
+		ConnectTimeout:   fillTimeout,
+		StatementTimeout: fillTimeout,
+		StatementCache:   256,
+		Observe:          func(string) { st.statements.Add(1) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := st.MigrateUp(ctx); err != nil {
+		return nil, err
+	}
+	return st, st.fill(ctx)
+}
+
+// Close removes the database.
+func (st *store) Close() error {
+	if st.DB == nil {
+		return st.drop()
+	}
+	return errors.Join(st.DB.Close(), st.drop())
+}
+
+// create makes an empty database. On SQLite that is but a name in dir.
+func create(ctx context.Context, engine, dir string, getenv func(string) string) (address string, drop func() error, err error) {
+	name := "roster_bench_" + strings.ToLower(rand.Text())
+	variable := servers.MySQLVariable
+	switch engine {
+	case sqlite:
+		return "sqlite:" + filepath.Join(dir, name+".db"), func() error { return nil }, nil
+	case postgres:
+		variable = servers.PostgresVariable
+	}
+	server, err := url.Parse(getenv(variable))
+	if err != nil || server.Host == "" {
+		return "", nil, fmt.Errorf("%s names no server: run make bench, or bench under withservers", variable)
+	}
+	admin, err := servers.Open(server.String())
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := admin.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", nil, errors.Join(err, admin.Close())
+	}
+	server.Path = "/" + name
+	return server.String(), func() error { return errors.Join(remove(ctx, admin, name), admin.Close()) }, nil
+}
+
+// remove drops a database, also when ctx has ended.
+func remove(ctx context.Context, admin *sql.DB, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+	defer cancel()
+	_, err := admin.ExecContext(ctx, "DROP DATABASE "+name)
+	return err
+}
+
+// username is the name of the i-th user of a store.
+func username(i int) string { return fmt.Sprintf("user%06d", i) }
+
+// fill writes the users and their posts, the same ones on every engine and in every run. Every user writes its first
+// post, then every user its second: the posts of one user are not neighbours on the disk.
+func (st *store) fill(ctx context.Context) error {
+	now := time.Date(2026, time.January, 31, 9, 30, 0, 0, time.UTC)
+	clock := func() time.Time { // an ID and a row a millisecond
+		now = now.Add(time.Millisecond)
+		return now
+	}
+	ids := typeid.NewSource(clock, mathrand.NewChaCha8([32]byte{}))
+	session := st.Session(database.Write)
+	defer session.Rollback()
+	client := ent.NewClient(ent.Driver(session))
+
+	users := make([]typeid.ID, st.users)
+	err := chunks(st.users, func(first, n int) error {
+		return client.User.MapCreateBulk(make([]struct{}, n), func(c *ent.UserCreate, i int) {
+			name := username(first + i)
+			users[first+i] = ids.New(user.Label)
+			c.SetID(users[first+i]).SetUsername(name).SetEmail(name + "@example.com").
+				SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1)
+		}).Exec(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("create users: %w", err)
+	}
+	body := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 5)
+	err = chunks(st.users*postsPerUser, func(first, n int) error {
+		return client.Post.MapCreateBulk(make([]struct{}, n), func(c *ent.PostCreate, i int) {
+			c.SetID(ids.New(post.Label)).SetTitle(fmt.Sprintf("Post %d", first+i)).SetBody(body).
+				SetAuthorID(users[(first+i)%len(users)]).SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1)
+		}).Exec(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("create posts: %w", err)
+	}
+	if err := session.Commit(); err != nil {
+		return err
+	}
+	return st.analyze(ctx)
+}
+
+// analyze tells the engine what it has, which it would otherwise find out in the middle of a measurement.
+func (st *store) analyze(ctx context.Context) error {
+	session, statement := st.Session(database.Single), "VACUUM (ANALYZE)" // PostgreSQL's allows no transaction
+	switch st.Dialect() {
+	case dialect.MySQL:
+		statement = "ANALYZE TABLE users, posts"
+	case dialect.SQLite:
+		session, statement = st.Session(database.Write), "ANALYZE"
+	}
+	defer session.Rollback()
+	if err := session.Exec(ctx, statement, []any{}, nil); err != nil {
+		return err
+	}
+	return session.Commit()
+}
+
+// chunks calls f for runs of at most rowsAtOnce of n things.
+func chunks(n int, f func(first, n int) error) error {
+	for first := 0; first < n; first += rowsAtOnce {
+		if err := f(first, min(rowsAtOnce, n-first)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

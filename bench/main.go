@@ -1,0 +1,112 @@
+// Command bench measures Roster and prints a table. For each engine it makes a database with the same users and posts,
+// runs the real program on it, and drives that over HTTP; on PostgreSQL it drives package floor as well, the least
+// that a program in Go can do to give the same answers. The ratio to that floor is what can be compared between
+// machines: the times of one machine say little about another's, the more so as clients, server and database share it.
+//
+// What each workload asks is in workload.go. CPU times come from /proc, so they are there on Linux only. The temporary
+// servers of "make bench" do not wait for the disk, while SQLite does: compare creations only within an engine.
+//
+// Run it by "make bench", or with flags by
+//
+//	go run ./internal/dbtest/cmd/withservers -- go run ./bench -engines postgres -workloads W1,W3 -n 20000
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"roster/ent/rules"
+)
+
+// settings are the flags.
+type settings struct {
+	requests    int
+	connections int
+	users       int
+	engines     []string
+	workloads   []string
+	profiles    string
+}
+
+const (
+	usersStep = 1000
+	runLimit  = 10 * time.Minute
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run returns the exit code: 0, 1 when something failed or answered wrongly, 2 when the command line is wrong.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	s, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	}
+	ctx, cancel := context.WithTimeout(rules.WithCaller(ctx, rules.Everyone()), runLimit)
+	defer cancel()
+	if err := measure(ctx, s, getenv, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// parse reads the flags. What is wrong it has told the user when it returns.
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&s.requests, "n", 10_000, "requests of the lightest workload; the others make do with a part of them")
+	flags.IntVar(&s.connections, "c", 16, "connections, each with one request at a time")
+	flags.IntVar(&s.users, "users", 10_000, "users in the database, with 10 posts each")
+	engines := flags.String("engines", "sqlite,postgres,mysql", "engines to measure, or some of them")
+	workloads := flags.String("workloads", "W1,W2,W3,W4,W6", "workloads to measure, or some of them")
+	flags.StringVar(&s.profiles, "cpuprofile", "", "instead of measuring, run each workload in this process and write its "+
+		"CPU profile into this `directory`, as ENGINE-WORKLOAD.pprof")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	s.engines, s.workloads = strings.Split(*engines, ","), strings.Split(*workloads, ",")
+	var err error
+	switch {
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case s.requests < 1 || s.connections < 1:
+		err = errors.New("-n and -c must be 1 or more")
+	case s.users < 1 || s.users%usersStep > 0: // W6 reads whole pages of 100 after nine tenths of them
+		err = fmt.Errorf("-users must be a multiple of %d", usersStep)
+	default:
+		err = errors.Join(someOf(flags, "engines", s.engines), someOf(flags, "workloads", s.workloads))
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "bench: %v\n", err)
+	}
+	return s, err
+}
+
+// someOf checks that the values of a flag are among its default ones.
+func someOf(flags *flag.FlagSet, name string, values []string) error {
+	known := flags.Lookup(name).DefValue
+	for _, v := range values {
+		if !slices.Contains(strings.Split(known, ","), v) {
+			return fmt.Errorf("-%s must be some of %s, not %q", name, known, v)
+		}
+	}
+	return nil
+}

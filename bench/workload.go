@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"roster/ent"
+	"roster/internal/database"
+	"roster/internal/paging"
+	"roster/internal/typeid"
+)
+
+// A request is what a client sends: a POST of the body, or a GET when there is none.
+type request struct{ path, body string }
+
+func (r request) http(ctx context.Context, address string) (*http.Request, error) {
+	if r.body == "" {
+		return http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+r.path, nil)
+	}
+	out, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+r.path, strings.NewReader(r.body))
+	if err == nil {
+		out.Header.Set("Content-Type", "application/json")
+	}
+	return out, err
+}
+
+// A workload is one kind of request, in two languages.
+type workload struct {
+	name, title string
+	part        int                      // one in so many of the -n requests is made
+	objects     int                      // in an answer
+	writes      bool                     // each request creates one user
+	key         func(i int) string       // what the i-th request is about
+	roster      func(key string) request // in GraphQL
+	floor       func(key string) request // as package floor has it
+}
+
+// newWorkloads returns the workloads on a store.
+func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
+	const fields = "{ id username email createdAt }"
+	cursor, id, err := st.ninetyPercent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	none := func(int) string { return "" }
+	return []workload{
+		{
+			name: "W1", title: "one user by name", part: 1, objects: 1,
+			key: func(i int) string { return username(i * 7919 % st.users) },
+			roster: func(key string) request {
+				return graphQL("query($key: String!) { user(by: { username: $key }) "+fields+" }", map[string]string{"key": key})
+			},
+			floor: func(key string) request { return request{path: "/user?username=" + url.QueryEscape(key)} },
+		},
+		{
+			name: "W2", title: "100 users", part: 4, objects: 100,
+			key:    none,
+			roster: func(string) request { return graphQL("{ users(first: 100) { nodes "+fields+" } }", nil) },
+			floor:  func(string) request { return request{path: "/users"} },
+		},
+		{
+			name: "W3", title: "50 users x 10 posts x author", part: 20, objects: 50 + 50*10*2,
+			key:    none,
+			roster: func(string) request { return graphQL(feedDocument, nil) },
+			floor:  func(string) request { return request{path: "/feed"} },
+		},
+		{
+			name: "W4", title: "create a user", part: 2, objects: 1, writes: true,
+			key: func(int) string { return strings.ToLower(rand.Text()) },
+			roster: func(key string) request {
+				return graphQL("mutation($input: CreateUserInput!) { createUser(input: $input) { user "+fields+" } }",
+					map[string]any{"input": newUser(key)})
+			},
+			floor: func(key string) request { return request{"/users", encode(newUser(key))} },
+		},
+		{
+			name: "W6", title: "100 users after nine tenths", part: 4, objects: 100,
+			key: none,
+			roster: func(string) request {
+				return graphQL("query($after: String!) { users(first: 100, after: $after) { nodes "+fields+" } }",
+					map[string]string{"after": cursor})
+			},
+			floor: func(string) request { return request{path: "/users?after=" + id.String()} },
+		},
+	}, nil
+}
+
+// feedDocument is W3, which compare.go reads by other ways too.
+const feedDocument = "{ users(first: 50) { nodes { id username posts(first: 10) { nodes { id title author { id username } } } } } }"
+
+// newUser is the input of W4.
+func newUser(username string) map[string]string {
+	return map[string]string{"username": username, "email": username + "@example.com"}
+}
+
+func graphQL(document string, variables any) request {
+	return request{"/graphql", encode(map[string]any{"query": document, "variables": variables})}
+}
+
+func encode(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("bench: strings and maps of them do not marshal: %v", err))
+	}
+	return string(b)
+}
+
+// check says what is wrong with an answer, by what a glance can tell: parsing it would take the CPU that the server needs.
+func (w workload) check(key string, status int, body []byte) error {
+	switch {
+	case status != http.StatusOK:
+		return fmt.Errorf("%s: status %d: %.500s", w.name, status, body)
+	case !bytes.HasPrefix(body, []byte(`{"data":{`)): // errors would come first
+		return fmt.Errorf("%s: no data, or errors: %.500s", w.name, body)
+	case bytes.Count(body, []byte(`"id":"`)) != w.objects:
+		return fmt.Errorf("%s: %d objects instead of %d: %.500s", w.name, bytes.Count(body, []byte(`"id":"`)), w.objects, body)
+	case w.objects == 1 && !bytes.Contains(body, []byte(`"username":`+encode(key))):
+		return fmt.Errorf("%s: not about %s: %.500s", w.name, key, body)
+	}
+	return nil
+}
+
+// ninetyPercent returns where nine tenths of the users end: the cursor and the ID of the last of them.
+func (st *store) ninetyPercent(ctx context.Context) (cursor string, id typeid.ID, err error) {
+	session := st.Session(database.Snapshot)
+	defer session.Rollback()
+	client := ent.NewClient(ent.Driver(session))
+	size, after := paging.MaxSize, (*string)(nil)
+	for seen := 0; seen < st.users/10*9; seen += size {
+		page, err := client.User.Page(ctx, paging.Args{First: &size, After: after}, nil, nil)
+		if err != nil {
+			return "", id, err
+		}
+		nodes := page.Nodes()
+		if len(nodes) == 0 {
+			return "", id, errors.New("the users end before nine tenths of them")
+		}
+		after, id = page.PageInfo().EndCursor, nodes[len(nodes)-1].ID
+	}
+	return *after, id, nil
+}
