@@ -15,7 +15,7 @@ var (
 		{Name: "updated_at", Type: field.TypeTime, SchemaType: map[string]string{"mysql": "datetime(6)"}},
 		{Name: "version", Type: field.TypeInt},
 		{Name: "title", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(200)"}},
-		{Name: "title_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(1200)"}},
+		{Name: "title_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(2400)"}},
 		{Name: "body", Type: field.TypeString, Size: 2147483647},
 		{Name: "author_id", Type: field.TypeUUID, SchemaType: map[string]string{"mysql": "binary(16)", "sqlite3": "blob"}},
 	}
@@ -79,7 +79,7 @@ var (
 		{Name: "username", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(80)"}},
 		{Name: "username_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(480)"}},
 		{Name: "email", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(120)"}},
-		{Name: "email_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(720)"}},
+		{Name: "email_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(1440)"}},
 	}
 	// UsersTable holds the schema information for the "users" table.
 	UsersTable = &schema.Table{

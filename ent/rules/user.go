@@ -1,12 +1,15 @@
 package rules
 
 import (
+	"errors"
 	"net/mail"
 	"strings"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
+	"golang.org/x/text/secure/bidirule"
 	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/bidi"
 	"golang.org/x/text/unicode/norm"
 	"golang.org/x/text/width"
 )
@@ -25,7 +28,7 @@ func Username(s string) (key string, fault *Fault) {
 	}
 	key = s
 	for range 4 {
-		mapped, err := precis.UsernameCaseMapped.String(key)
+		mapped, err := caseMapped(key)
 		if err != nil {
 			break
 		}
@@ -40,6 +43,16 @@ func Username(s string) (key string, fault *Fault) {
 // FoldUsername folds a text as Username does, but any text: what a filter compares with usernames may be a part of one.
 func FoldUsername(s string) string {
 	return norm.NFC.String(cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(width.Fold.String(s)))
+}
+
+// caseMapped applies UsernameCaseMapped once. RFC 8265 asks for the Bidi Rule only where there are right-to-left
+// characters; precis asks for it in every text beyond ASCII, and refuses "é1" written as "1é".
+func caseMapped(s string) (string, error) {
+	mapped, err := precis.UsernameCaseMapped.String(s)
+	if errors.Is(err, bidirule.ErrInvalid) && bidirule.DirectionString(s) == bidi.LeftToRight {
+		mapped, err = precis.NewIdentifier(precis.FoldWidth, precis.LowerCase(), precis.Norm(norm.NFC)).String(s)
+	}
+	return mapped, err
 }
 
 // Email checks an address, local-part@domain as in RFC 5322 and RFC 6532 without comments, display name or address

@@ -20,7 +20,7 @@ func (Post) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
 func (Post) Fields() []ent.Field {
 	return []ent.Field{
 		field.String("title").SchemaType(varchar(rules.TitleLimit)),
-		folded("title", 6*rules.TitleLimit, "FoldTitle"),
+		folded("title", 12*rules.TitleLimit, "FoldTitle"),
 		field.Text("body"),
 		field.UUID("author_id", typeid.ID{}).SchemaType(idType()),
 	}

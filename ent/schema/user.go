@@ -21,7 +21,7 @@ func (User) Fields() []ent.Field {
 		field.String("username").SchemaType(varchar(rules.UsernameLimit)),
 		folded("username", 6*rules.UsernameLimit, "FoldUsername"),
 		field.String("email").SchemaType(varchar(rules.EmailLimit)),
-		folded("email", 6*rules.EmailLimit, "FoldEmail"),
+		folded("email", 12*rules.EmailLimit, "FoldEmail"),
 	}
 }
 
