@@ -25,9 +25,10 @@ const (
 type operations struct{ Options }
 
 var (
-	_ graphql.HandlerExtension     = (*operations)(nil)
-	_ graphql.OperationInterceptor = (*operations)(nil)
-	_ graphql.RootFieldInterceptor = (*operations)(nil)
+	_ graphql.HandlerExtension          = (*operations)(nil)
+	_ graphql.OperationParameterMutator = (*operations)(nil)
+	_ graphql.OperationInterceptor      = (*operations)(nil)
+	_ graphql.RootFieldInterceptor      = (*operations)(nil)
 )
 
 // ExtensionName implements graphql.HandlerExtension.
