@@ -25,7 +25,8 @@ help: ## print every target
 run: build ## build and start the server; settings come from the environment or from ARGS="--listen=…"
 	@exec bin/roster serve $(ARGS)
 
-build: ## write bin/roster
+build: ## write bin/roster; with npm, the playground's files are built in
+	@go run ./internal/playground/fetch
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/roster .
 
 generate: ## write all generated code again, after a change to schema.graphqls, ent/schema or a template

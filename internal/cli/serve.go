@@ -14,6 +14,7 @@ import (
 	"roster/graph"
 	"roster/internal/config"
 	"roster/internal/database"
+	"roster/internal/playground"
 	"roster/internal/server"
 	"roster/internal/typeid"
 )
@@ -54,7 +55,11 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := c.prepare(ctx, db, logger); err != nil {
 		return err
 	}
-	handler := newHandler(c, db, logger)
+	page, err := playground.Handler()
+	if err != nil {
+		return err
+	}
+	handler := newHandler(c, db, page, logger)
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -84,15 +89,11 @@ func (c *serveCommand) prepare(ctx context.Context, db *database.DB, logger *slo
 	if !c.Migrate {
 		return db.CheckVersion(ctx)
 	}
-	applied, err := db.MigrateUp(ctx)
-	for _, m := range applied {
-		logger.InfoContext(ctx, "migration applied", "version", m.Version, "name", m.Name)
-	}
-	return err
+	return migrateDatabase(ctx, db, logger)
 }
 
 // newHandler wires the server on top of a database.
-func newHandler(c *serveCommand, db *database.DB, logger *slog.Logger) http.Handler {
+func newHandler(c *serveCommand, db *database.DB, page http.Handler, logger *slog.Logger) http.Handler {
 	return asEveryone(server.New(server.Options{
 		Executor: graph.NewExecutor(graph.Options{
 			Database:       db,
@@ -103,6 +104,7 @@ func newHandler(c *serveCommand, db *database.DB, logger *slog.Logger) http.Hand
 			Introspection:  c.Introspection,
 		}),
 		Ready:        db.Ping,
+		Playground:   page,
 		SDL:          graph.SDL(),
 		Logger:       logger,
 		Clock:        time.Now,

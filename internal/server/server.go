@@ -19,11 +19,13 @@ import (
 // readyTimeout bounds what Options.Ready may take: an orchestrator asks every few seconds.
 const readyTimeout = 2 * time.Second
 
-// Options is what the server stands on. Every field is required.
+// Options is what the server stands on. Every field but Playground is required.
 type Options struct {
 	Executor graphql.GraphExecutor
 	// Ready returns nil when requests can be answered; its error is logged and not shown.
 	Ready func(context.Context) error
+	// Playground is the page at / and what belongs to it below /playground/; without one, nothing is there.
+	Playground http.Handler
 	// SDL is the text of /schema.graphql.
 	SDL    string
 	Logger *slog.Logger
@@ -55,10 +57,9 @@ func New(o Options) http.Handler {
 		}
 		writePlain(w, http.StatusOK, typeJSON, `{"status":"ready"}`)
 	}))
-	for path, file := range playgroundPaths() {
-		mux.Handle(path, reading(func(w http.ResponseWriter, r *http.Request) {
-			http.ServeFileFS(w, r, playground, file)
-		}))
+	if o.Playground != nil {
+		mux.Handle("/{$}", reading(o.Playground.ServeHTTP))
+		mux.Handle("/playground/", reading(o.Playground.ServeHTTP))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)

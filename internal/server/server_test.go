@@ -28,6 +28,7 @@ const (
 func testOptions() server.Options {
 	return server.Options{
 		Executor:     newTestExecutor(),
+		Playground:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) }),
 		Ready:        func(context.Context) error { return nil },
 		SDL:          testSDL,
 		Logger:       slog.New(slog.DiscardHandler),
@@ -423,22 +424,14 @@ func TestNotReady(t *testing.T) {
 func TestPlayground(t *testing.T) {
 	t.Parallel()
 	handler := server.New(testOptions())
-	for path, contentType := range map[string]string{
-		"/":               "text/html; charset=utf-8",
-		"/playground.css": "text/css; charset=utf-8",
-		"/playground.js":  "text/javascript; charset=utf-8",
-	} {
+	for _, path := range []string{"/", "/playground/graphiql.js"} {
 		w := request{method: http.MethodGet, target: path}.send(t, handler)
-		request{answer: w.Body.String(), answers: map[string]string{
-			"Content-Type": contentType,
+		request{answer: path, answers: map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 			"X-Content-Type-Options": "nosniff",
 			"Referrer-Policy":        "no-referrer",
 		}}.check(t, w)
-		if w.Body.Len() == 0 || strings.Contains(w.Body.String(), "://") {
-			t.Errorf("%s is empty or names another site", path)
-		}
 	}
 }
 

@@ -1,0 +1,135 @@
+"use strict";
+
+// Prepared operations, a tab each: they run as they are, in any order.
+const tabs = [
+  {
+    query: `# A page of users, each with its first posts. Ctrl-Enter runs it.
+query Users {
+  users(first: 10, orderBy: [{ field: CREATED_AT, direction: DESC }]) {
+    totalCount
+    nodes {
+      id
+      username
+      email
+      createdAt
+      version
+      posts(first: 3) {
+        totalCount
+        nodes { title }
+      }
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+`,
+  },
+  {
+    query: `# A new user with a post. Run it twice to see how a taken name is reported.
+mutation CreateUser($input: CreateUserInput!) {
+  createUser(input: $input) {
+    user {
+      id
+      username
+      version
+      posts { nodes { id title } }
+    }
+  }
+}
+`,
+    variables: JSON.stringify(
+      { input: { username: "ada", email: "ada@example.com", posts: [{ title: "Hello", body: "A first post." }] } }, null, 2),
+  },
+  {
+    query: `# One user, by name in any case, by address or by ID; null when there is none.
+query UserByName($username: String!) {
+  user(by: { username: $username }) {
+    id
+    username
+    email
+    updatedAt
+    version
+  }
+}
+`,
+    variables: JSON.stringify({ username: "ADA" }, null, 2),
+  },
+  {
+    query: `# Filters and orders combine; text is compared in any case.
+query Search {
+  users(where: { hasPosts: true, username: { startsWith: "A" } }, orderBy: [{ field: USERNAME }]) {
+    totalCount
+    nodes { username }
+  }
+  posts(where: { title: { contains: "hello" } }) {
+    nodes { title author { username } }
+  }
+}
+`,
+  },
+];
+
+const headers = { "Content-Type": "application/json" };
+
+// request sends one operation and returns its answer.
+async function request(params, extra) {
+  const response = await fetch("/graphql", {
+    method: "POST",
+    headers: { ...headers, ...extra, Accept: "application/graphql-response+json, application/json;q=0.9" },
+    body: JSON.stringify(params),
+  });
+  return response.json();
+}
+
+// events subscribes by server-sent events and yields each answer.
+async function* events(params, extra) {
+  const abort = new AbortController();
+  try {
+    const response = await fetch("/graphql", {
+      method: "POST",
+      headers: { ...headers, ...extra, Accept: "text/event-stream" },
+      body: JSON.stringify(params),
+      signal: abort.signal,
+    });
+    if (!(response.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
+      yield await response.json();
+      return;
+    }
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const messages = (text + value).split("\n\n");
+      text = messages.pop();
+      for (const message of messages) {
+        const lines = message.split("\n");
+        const name = lines.find((line) => line.startsWith("event:"))?.slice(6).trim();
+        const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n");
+        if (name === "complete") return;
+        if (name === "next") yield JSON.parse(data);
+      }
+    }
+  } finally {
+    abort.abort();
+  }
+}
+
+// isSubscription tells whether the operation that is run is a subscription.
+function isSubscription(params, options) {
+  const operations = (options?.documentAST?.definitions ?? []).filter((d) => d.kind === "OperationDefinition");
+  const operation = params.operationName
+    ? operations.find((d) => d.name?.value === params.operationName)
+    : operations[0];
+  return operation?.operation === "subscription";
+}
+
+const fetcher = (params, options) =>
+  isSubscription(params, options) ? events(params, options?.headers) : request(params, options?.headers);
+
+const root = document.getElementById("graphiql");
+if (window.GraphiQL && window.React && window.ReactDOM) {
+  ReactDOM.createRoot(root).render(
+    React.createElement(GraphiQL, { fetcher, defaultTabs: tabs, defaultEditorToolsVisibility: "variables" }));
+} else {
+  root.textContent = "GraphiQL could not be loaded. The endpoint is /graphql; any GraphQL client works with it.";
+}

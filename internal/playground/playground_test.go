@@ -1,0 +1,104 @@
+package playground
+
+import (
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// built is the page's files as they are in a binary that was built with npm, or without.
+func built(t *testing.T, withNPM bool) fs.FS {
+	t.Helper()
+	all := fstest.MapFS{}
+	for _, name := range []string{"page/index.html", "page/playground.js", "page/playground.css"} {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = &fstest.MapFile{Data: text}
+	}
+	m, err := ReadManifest()
+	if err != nil || len(m.Files) == 0 {
+		t.Fatal(m, err)
+	}
+	for _, f := range m.Files {
+		if withNPM {
+			all["assets/"+f.Name] = &fstest.MapFile{Data: []byte("the content of " + f.Name)}
+		}
+	}
+	return all
+}
+
+func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return w
+}
+
+func TestPageNeedsNothingFromElsewhere(t *testing.T) {
+	t.Parallel()
+	h, err := handler(built(t, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := get(t, h, "/")
+	if policy := page.Header().Get("Content-Security-Policy"); strings.Contains(policy, "http") || !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("policy %q", policy)
+	}
+	if strings.Contains(page.Body.String(), "://") || strings.Contains(page.Body.String(), "note") {
+		t.Errorf("the page names another site: %s", page.Body)
+	}
+	for path, contentType := range map[string]string{
+		"/":                           "text/html; charset=utf-8",
+		"/playground/graphiql.js":     "text/javascript; charset=utf-8",
+		"/playground/graphiql.css":    "text/css; charset=utf-8",
+		"/playground/react.js":        "text/javascript; charset=utf-8",
+		"/playground/react-dom.js":    "text/javascript; charset=utf-8",
+		"/playground/playground.js":   "text/javascript; charset=utf-8",
+		"/playground/playground.css":  "text/css; charset=utf-8",
+		"/playground/files.json":      "",
+		"/playground/page/index.html": "",
+	} {
+		w := get(t, h, path)
+		switch {
+		case contentType == "" && w.Code != http.StatusNotFound:
+			t.Errorf("%s is served", path)
+		case contentType != "" && (w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Body.Len() == 0):
+			t.Errorf("%s: %d, %q, %d bytes", path, w.Code, w.Header().Get("Content-Type"), w.Body.Len())
+		}
+		if contentType != "" && path != "/" && !strings.Contains(page.Body.String(), path) {
+			t.Errorf("the page does not use %s", path)
+		}
+	}
+}
+
+func TestPageWithoutNPM(t *testing.T) {
+	t.Parallel()
+	h, err := handler(built(t, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := get(t, h, "/")
+	if !strings.Contains(page.Body.String(), "npm was not found") {
+		t.Errorf("the page does not say that it lacks GraphiQL: %s", page.Body)
+	}
+	m, err := ReadManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Packages {
+		if !strings.Contains(page.Body.String(), cdn+"/npm/"+p.Name+"@"+p.Version+"/") {
+			t.Errorf("the page does not take %s from the CDN in its exact version", p.Name)
+		}
+	}
+	if n := strings.Count(page.Body.String(), "integrity=\"sha384-"); n != len(m.Files) {
+		t.Errorf("%d of %d files have a checksum", n, len(m.Files))
+	}
+	if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self' "+cdn+";") {
+		t.Errorf("policy %q", policy)
+	}
+}
