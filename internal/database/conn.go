@@ -22,13 +22,21 @@ type connector struct {
 // that were opened before are likely to be broken too.
 func (c *connector) dropIdle() { c.generation.Add(1) }
 
-// Connect opens a connection.
+// connectError is why a connection could not be made, while its caller still wanted it.
+type connectError struct{ error }
+
+func (e *connectError) Unwrap() error { return e.error }
+
+// Connect opens a connection. The error is a connectError, or that of ctx.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	raw, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
+	raw, err := c.Connector.Connect(limited)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, &connectError{err}
 	}
 	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: map[string]*list.Element{}}, nil
 }

@@ -8,12 +8,15 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
 	"entgo.io/ent/dialect"
 
+	"roster/ent/migrate/migrations"
 	_ "roster/ent/runtime" // registers the hooks of the ent schema, without which no rule would be kept
 )
 
@@ -50,6 +53,8 @@ type engine interface {
 	explain(err error) string
 	// txOptions of a transaction that writes or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
+	// check makes sure, by a first connection, that the database can be written, as far as only that can tell.
+	check(ctx context.Context, db *sql.DB) error
 	// locked runs f while no other server migrates the same database.
 	locked(ctx context.Context, db *sql.DB, f func() error) error
 	// String names the database for people, without a password.
@@ -61,6 +66,7 @@ type DB struct {
 	engine      engine
 	options     Options
 	write, read *pool
+	migrations  fs.FS // a folder for each dialect
 }
 
 // parse reads a URL.
@@ -93,7 +99,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
-	db := &DB{engine: e, options: o}
+	db := &DB{engine: e, options: o, migrations: migrations.Files}
 	if e.dialect() == dialect.SQLite {
 		db.write = newPool(write, o, 1)
 		db.read = newPool(read, o, o.MaxConnections)
@@ -101,19 +107,32 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.write = newPool(write, o, o.MaxConnections)
 		db.read = db.write
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+	limited, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 	defer cancel()
-	if err := db.Ping(ctx); err != nil {
+	err = db.Ping(limited)
+	if err == nil {
+		err = e.check(limited, db.write.db)
+	}
+	if err != nil {
 		_ = db.Close() // the reason is err
-		if why := e.explain(err); why != "" {
-			return nil, fmt.Errorf("%v: %s", e, why)
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%v: no answer within %v: check host and port, and that the database runs", e, o.ConnectTimeout)
-		}
-		return nil, fmt.Errorf("%v: %w", e, err)
+		return nil, db.unreachable(ctx, err)
 	}
 	return db, nil
+}
+
+// unreachable is the error of a first connection, for people.
+func (db *DB) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%v: ended while connecting: %w", db, context.Cause(ctx))
+	}
+	if why := db.engine.explain(err); why != "" {
+		return fmt.Errorf("%v: %s", db, why)
+	}
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		return fmt.Errorf("%v: no answer within %v: check host and port, and that the database runs", db, db.options.ConnectTimeout)
+	}
+	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 // Close closes all connections, after the statements that are under way.
@@ -127,11 +146,14 @@ func (db *DB) Close() error {
 
 // Ping asks the database for an answer.
 func (db *DB) Ping(ctx context.Context) error {
-	for _, p := range []*pool{db.write, db.read} {
+	pools := []*pool{db.write}
+	if db.read != db.write {
+		pools = append(pools, db.read)
+	}
+	for _, p := range pools {
 		var one int
 		if err := p.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-			p.conns.dropIdle()
-			return fmt.Errorf("ping the database: %w", err)
+			return fmt.Errorf("ping the database: %w", p.failed(db.fail(err)))
 		}
 	}
 	return nil

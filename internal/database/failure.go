@@ -52,6 +52,10 @@ func (db *DB) fail(err error) *Failure {
 	}
 	f = &Failure{err: err}
 	f.Kind, f.Constraint = db.engine.classify(err)
+	var connect *connectError
+	if f.Kind != Retry && errors.As(err, &connect) {
+		f.Kind = Lost // whatever the server had against it
+	}
 	if f.Kind != Other {
 		return f
 	}

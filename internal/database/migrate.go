@@ -10,8 +10,6 @@ import (
 
 	"entgo.io/ent/dialect"
 	"github.com/pressly/goose/v3"
-
-	"roster/ent/migrate/migrations"
 )
 
 // A Migration is one versioned step of the schema.
@@ -24,22 +22,22 @@ type Migration struct {
 	AppliedAt time.Time
 }
 
-// MigrateUp applies the migrations that are missing and returns them. Of several servers that start at once, one does
-// it and the others wait for it.
+// MigrateUp applies the migrations that are missing and returns them, those before an error too. Of several servers
+// that start at once, one does it and the others wait for it.
 func (db *DB) MigrateUp(ctx context.Context) (applied []Migration, err error) {
 	err = db.migrate(ctx, func(p *goose.Provider) error {
 		if err := db.refuseNewer(ctx, p); err != nil {
 			return err
 		}
 		results, err := p.Up(ctx)
-		applied = migrated(results)
+		applied = migrated(results, err)
 		return err
 	})
 	return applied, err
 }
 
 // MigrateDown undoes migrations, the newest first, and returns them: all that are newer than the version to, or one
-// when to is negative.
+// when to is negative. With an error, it returns those that were undone before.
 func (db *DB) MigrateDown(ctx context.Context, to int64) (undone []Migration, err error) {
 	err = db.migrate(ctx, func(p *goose.Provider) error {
 		if err := db.refuseNewer(ctx, p); err != nil {
@@ -47,7 +45,7 @@ func (db *DB) MigrateDown(ctx context.Context, to int64) (undone []Migration, er
 		}
 		if to >= 0 {
 			results, err := p.DownTo(ctx, to)
-			undone = migrated(results)
+			undone = migrated(results, err)
 			return err
 		}
 		result, err := p.Down(ctx)
@@ -55,7 +53,7 @@ func (db *DB) MigrateDown(ctx context.Context, to int64) (undone []Migration, er
 			return nil
 		}
 		if result != nil {
-			undone = migrated([]*goose.MigrationResult{result})
+			undone = migrated([]*goose.MigrationResult{result}, nil)
 		}
 		return err
 	})
@@ -84,7 +82,7 @@ func (db *DB) CheckVersion(ctx context.Context) error {
 		}
 		pending, err := p.HasPending(ctx)
 		if err == nil && pending {
-			err = fmt.Errorf("%v: the schema is older than this program's: run roster migrate up", db)
+			err = errors.New("the schema is older than this program's: run roster migrate up")
 		}
 		return err
 	})
@@ -94,35 +92,38 @@ func (db *DB) CheckVersion(ctx context.Context) error {
 func (db *DB) refuseNewer(ctx context.Context, p *goose.Provider) error {
 	current, known, err := p.GetVersions(ctx)
 	if err == nil && current > known {
-		err = fmt.Errorf("%v: the schema has version %d, newer than this program's %d: run a newer roster, or undo it with the newer one's migrate down --to %d", db, current, known, known)
+		err = fmt.Errorf("the schema has version %d, newer than this program's %d: run a newer roster, or undo it with the newer one's migrate down --to %d", current, known, known)
 	}
 	return err
 }
 
 // migrate runs f with the migrations of the engine, alone.
 func (db *DB) migrate(ctx context.Context, f func(*goose.Provider) error) error {
-	dir, err := fs.Sub(migrations.Files, db.Dialect())
+	dir, err := fs.Sub(db.migrations, db.Dialect())
 	if err != nil {
 		return err
 	}
-	// The writer's pool may hold one connection only, and a lock holds a connection: migrations get a pool of their own.
-	write, _, err := db.engine.connectors(db.options)
+	// Migrations get connections of their own: a lock holds one, and they may take longer than a statement otherwise may.
+	o := db.options
+	o.StatementTimeout = 0
+	write, _, err := db.engine.connectors(o)
 	if err != nil {
 		return err
 	}
-	pool := sql.OpenDB(write)
+	pool := sql.OpenDB(&connector{Connector: write, timeout: o.ConnectTimeout})
 	defer pool.Close() //nolint:errcheck // nothing is under way
-	return db.engine.locked(ctx, pool, func() error {
+	err = db.engine.locked(ctx, pool, func() error {
 		d := map[string]goose.Dialect{dialect.SQLite: goose.DialectSQLite3, dialect.Postgres: goose.DialectPostgres, dialect.MySQL: goose.DialectMySQL}
 		p, err := goose.NewProvider(d[db.Dialect()], pool, dir)
 		if err != nil {
 			return err
 		}
-		if err := f(p); err != nil {
-			return fmt.Errorf("migrate %v: %w", db, err)
-		}
-		return nil
+		return f(p)
 	})
+	if err != nil {
+		return fmt.Errorf("%v: %w", db, err)
+	}
+	return nil
 }
 
 // name is a migration's name, without version and ending.
@@ -134,7 +135,11 @@ func name(s *goose.Source) string {
 	return n[:max(len(n)-len(".sql"), 0)]
 }
 
-func migrated(results []*goose.MigrationResult) []Migration {
+// migrated is what was done, before err too.
+func migrated(results []*goose.MigrationResult, err error) []Migration {
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+		results = partial.Applied
+	}
 	var out []Migration
 	for _, r := range results {
 		out = append(out, Migration{Version: r.Source.Version, Name: name(r.Source), Applied: r.Direction == "up"})

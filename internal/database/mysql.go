@@ -21,31 +21,19 @@ type mysqlEngine struct {
 }
 
 func parseMySQL(text string) (engine, error) {
-	u, err := parseServerURL(text, "mysql")
+	u, err := parseServerURL(text, "mysql", "3306")
 	if err != nil {
 		return nil, err
 	}
-	address := u.Host
-	if u.Port() == "" {
-		address = net.JoinHostPort(u.Hostname(), "3306")
+	if len(u.hosts) > 1 {
+		return nil, errors.New("database URL: several hosts: the MySQL driver takes one")
 	}
-	base := mysql.NewConfig()
-	base.Net, base.Addr = "tcp", address
-	base.DBName = strings.TrimPrefix(u.Path, "/")
-	base.User = u.User.Username()
-	base.Passwd, _ = u.User.Password()
-	text = base.FormatDSN()
-	if u.RawQuery != "" {
-		separator := "?"
-		if strings.Contains(text, "?") {
-			separator = "&"
-		}
-		text += separator + u.RawQuery
-	}
-	c, err := mysql.ParseDSN(text)
+	c, err := mysql.ParseDSN("tcp(" + net.JoinHostPort(u.hosts[0], u.ports[0]) + ")/?" + u.Query().Encode())
 	if err != nil {
-		return nil, errors.New("database URL: a parameter after ? is none that the MySQL driver knows: check its name and value")
+		return nil, errors.New("database URL: a parameter after ? has a wrong value: see the parameters of the Go MySQL driver")
 	}
+	c.User, c.DBName = u.User.Username(), u.database
+	c.Passwd, _ = u.User.Password()
 	// The same meaning as elsewhere: times are UTC, text is compared as it was sent, what does not fit is refused, and
 	// rows that an update found count as found when it changed nothing.
 	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
@@ -56,7 +44,7 @@ func parseMySQL(text string) (engine, error) {
 	c.Params["time_zone"] = "'+00:00'"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 	c.Logger = mysql.Logger(quiet{}) // what it would print comes back as an error too
-	return &mysqlEngine{name: address + u.Path, config: c}, nil
+	return &mysqlEngine{name: u.String(), config: c}, nil
 }
 
 // quiet is a logger that says nothing.
@@ -73,6 +61,12 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	if c.Timeout == 0 {
 		c.Timeout = o.ConnectTimeout
 	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = o.answerLimit()
+	}
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = o.answerLimit()
+	}
 	connector, err := mysql.NewConnector(c)
 	return connector, connector, err
 }
@@ -80,10 +74,16 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 // Error numbers of MySQL and MariaDB.
 const (
 	myAccessDenied     = 1045
+	myNoPassword       = 1698 // "access denied" too
 	myDatabaseDenied   = 1044
 	myNoDatabase       = 1049
+	myNotFromHere      = 1130
+	myNoVariable       = 1193
 	myTooMany          = 1040
+	myTooManyOfUser    = 1203
+	myUserLimit        = 1226
 	myShutdown         = 1053
+	mySyntax           = 1064
 	myDuplicate        = 1062
 	myChangedSinceRead = 1020
 	myLockWaitTimeout  = 1205
@@ -94,6 +94,7 @@ const (
 	myStatementTimeout = 1969 // MariaDB; MySQL's is 3024
 	myExecutionTimeout = 3024
 	myKilled           = 1927
+	myIdle             = 4031
 )
 
 func (*mysqlEngine) classify(err error) (kind Kind, constraint string) {
@@ -123,7 +124,7 @@ func (*mysqlEngine) classify(err error) (kind Kind, constraint string) {
 		return Retry, ""
 	case myInterrupted, myStatementTimeout, myExecutionTimeout:
 		return Timeout, ""
-	case myTooMany, myShutdown, myKilled:
+	case myTooMany, myTooManyOfUser, myUserLimit, myShutdown, myKilled, myIdle:
 		return Lost, ""
 	}
 	return Other, ""
@@ -132,16 +133,23 @@ func (*mysqlEngine) classify(err error) (kind Kind, constraint string) {
 func (e *mysqlEngine) explain(err error) string {
 	var me *mysql.MySQLError
 	if !errors.As(err, &me) {
+		if errors.Is(err, mysql.ErrNoTLS) {
+			return "the server does not speak TLS: take tls off the URL, or enable TLS on the server"
+		}
 		return explainNetwork(err)
 	}
 	switch me.Number {
-	case myAccessDenied:
+	case myAccessDenied, myNoPassword:
 		return "the server refuses the user or the password: check both"
 	case myNoDatabase:
 		return "there is no database of this name: create it, or correct the name"
 	case myDatabaseDenied:
 		return "there is no database of this name that the user may use: create it, grant it, or correct the name"
-	case myTooMany:
+	case myNotFromHere:
+		return "the server refuses connections from here: create the user for this host"
+	case myNoVariable, mySyntax: // the driver sets as a variable what it does not know
+		return "a parameter after ? is none that the driver or the server knows, such as sslmode, which is PostgreSQL's: " + me.Message
+	case myTooMany, myTooManyOfUser, myUserLimit:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
 	}
 	return ""
@@ -155,13 +163,15 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
+func (*mysqlEngine) check(context.Context, *sql.DB) error { return nil }
+
 // locked takes a lock of the server, named after the database.
-func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) (err error) {
+func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
+	defer c.Close() //nolint:errcheck // nothing is under way
 	name := "roster migrate " + e.config.DBName
 	if len(name) > 64 { // MySQL's limit
 		name = name[:64]
@@ -174,8 +184,8 @@ func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) (e
 		return errors.New("another server has been migrating the database for more than 60 s: see what it does")
 	}
 	defer func() {
-		unlockErr := c.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
-		err = errors.Join(err, unlockErr)
+		// When this fails, the connection is closed soon, and with it the lock released.
+		_ = c.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
 	}()
 	return f()
 }

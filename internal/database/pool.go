@@ -23,9 +23,6 @@ func newPool(c driver.Connector, o Options, size int) *pool {
 	db.SetMaxIdleConns(size)
 	// Two more than operations use: readiness and migrations do not queue behind them.
 	db.SetMaxOpenConns(size + 2)
-	if size == 1 {
-		db.SetMaxOpenConns(1) // SQLite's writer
-	}
 	p := &pool{db: db, conns: conns, free: make(chan struct{}, size), wait: o.PoolWait}
 	for range size {
 		p.free <- struct{}{}
@@ -55,3 +52,13 @@ func (p *pool) acquire(ctx context.Context) error {
 }
 
 func (p *pool) release() { p.free <- struct{}{} }
+
+// failed draws the conclusion from a failure: when an open connection broke, those beside it are likely to be broken too.
+// When one could not be made, they are not: the server may have as many as it takes.
+func (p *pool) failed(f *Failure) *Failure {
+	var connect *connectError
+	if f.Kind == Lost && !errors.As(f, &connect) {
+		p.conns.dropIdle()
+	}
+	return f
+}

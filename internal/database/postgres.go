@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"entgo.io/ent/dialect"
 	"github.com/lib/pq"
@@ -22,38 +22,23 @@ type postgresEngine struct {
 }
 
 func parsePostgres(text string) (engine, error) {
-	u, err := parseServerURL(text, "postgres")
+	u, err := parseServerURL(text, "postgres", "5432")
 	if err != nil {
 		return nil, err
 	}
-	settings := map[string]string{"dbname": strings.TrimPrefix(u.Path, "/"), "user": u.User.Username()}
+	settings := map[string]string{"dbname": u.database, "user": u.User.Username()}
 	if password, ok := u.User.Password(); ok {
 		settings["password"] = password
 	}
 	// The driver wants several hosts and their ports as two lists.
-	var hosts, ports []string
-	local := true
-	for address := range strings.SplitSeq(u.Host, ",") {
-		host, port := address, ""
-		if h, p, err := net.SplitHostPort(address); err == nil {
-			host, port = h, p
-		}
-		host = strings.Trim(host, "[]")
-		hosts, ports = append(hosts, host), append(ports, port)
-		ip := net.ParseIP(host)
-		local = local && (host == "" || host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback())
-	}
-	settings["host"] = strings.Join(hosts, ",")
-	if slices.ContainsFunc(ports, func(p string) bool { return p != "" }) {
-		settings["port"] = strings.Join(ports, ",")
-	}
+	settings["host"], settings["port"] = strings.Join(u.hosts, ","), strings.Join(u.ports, ",")
 	for key, values := range u.Query() {
 		settings[key] = values[len(values)-1]
 	}
 	if settings["sslmode"] == "" {
 		// What does not leave the machine needs no TLS; everything else must have it unless the URL says otherwise.
 		settings["sslmode"] = "require"
-		if local {
+		if !slices.ContainsFunc(u.hosts, func(host string) bool { return !isLocal(host) }) {
 			settings["sslmode"] = "disable"
 		}
 	}
@@ -67,48 +52,41 @@ func parsePostgres(text string) (engine, error) {
 			fmt.Fprintf(&b, "%s='%s' ", key, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value))
 		}
 	}
-	return &postgresEngine{name: u.Host + u.Path, dsn: b.String()}, nil
+	return &postgresEngine{name: u.String(), dsn: b.String()}, nil
 }
 
-// parseServerURL reads a URL with a host and the name of a database.
-func parseServerURL(text, scheme string) (*url.URL, error) {
-	example := scheme + "://USER:PASSWORD@HOST/DATABASE"
-	u, err := url.Parse(text)
-	if err != nil {
-		// The error of url.Parse has the URL in it, and so the password.
-		var reason *url.Error
-		if errors.As(err, &reason) && strings.Contains(reason.Err.Error(), "port") {
-			return nil, errors.New("database URL: the port is not a number")
-		}
-		return nil, fmt.Errorf("database URL: write %s, with %%XX for special characters in user and password", example)
-	}
-	switch {
-	case u.Opaque != "" || u.Host == "" && u.Query().Get("host") == "":
-		return nil, fmt.Errorf("database URL: no host: write %s", example)
-	case strings.Trim(u.Path, "/") == "":
-		return nil, fmt.Errorf("database URL: no name of a database: write %s", example)
-	case strings.Contains(strings.Trim(u.Path, "/"), "/"):
-		return nil, fmt.Errorf("database URL: %q is no name of a database: write %s", strings.Trim(u.Path, "/"), example)
-	}
-	return u, nil
+func isLocal(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback()
 }
 
 func (*postgresEngine) dialect() string { return dialect.Postgres }
 
 func (e *postgresEngine) String() string { return "PostgreSQL (" + e.name + ")" }
 
-func (e *postgresEngine) connectors(Options) (write, read driver.Connector, err error) {
-	c, err := pq.NewConnector(e.dsn)
+func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, err error) {
+	config, err := pq.NewConfig(e.dsn)
 	if err != nil {
 		return nil, nil, errors.New(strings.TrimPrefix(err.Error(), "pq: "))
 	}
+	if config.ConnectTimeout == 0 {
+		// Of several hosts each gets its share, so that the ones after a host that does not answer are tried too.
+		config.ConnectTimeout = o.ConnectTimeout / time.Duration(1+len(config.Multi))
+	}
+	c, err := pq.NewConnectorConfig(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.Dialer(&dialer{limit: o.answerLimit()})
 	return c, c, nil
 }
 
 // SQLSTATE codes, PostgreSQL's appendix A.
 const (
+	pgStalePlan        = "0A000"
 	pgForeignKey       = "23503"
 	pgUnique           = "23505"
+	pgNoStatement      = "26000"
 	pgSerialization    = "40001"
 	pgDeadlock         = "40P01"
 	pgLockNotAvailable = "55P03"
@@ -136,6 +114,12 @@ func (*postgresEngine) classify(err error) (kind Kind, constraint string) {
 		return Timeout, ""
 	case pgTooMany:
 		return Lost, ""
+	case pgNoStatement: // behind a pooler that gave the statement's connection to another
+		return Lost, ""
+	case pgStalePlan: // a migration changed a column's type under a prepared statement; a new connection prepares it anew
+		if e.Routine == "RevalidateCachedQuery" {
+			return Lost, ""
+		}
 	}
 	switch e.Code.Class() {
 	case "08", "57": // connection exceptions; operator intervention: shutting down, starting up
@@ -147,32 +131,22 @@ func (*postgresEngine) classify(err error) (kind Kind, constraint string) {
 func (e *postgresEngine) explain(err error) string {
 	var pe *pq.Error
 	if !errors.As(err, &pe) {
-		if strings.Contains(err.Error(), "SSL is not enabled") {
+		if errors.Is(err, pq.ErrSSLNotSupported) {
 			return "the server does not speak TLS: add ?sslmode=disable to the URL, or enable TLS on the server"
 		}
 		return explainNetwork(err)
 	}
 	switch pe.Code {
-	case pgInvalidPassword, pgInvalidAuth:
+	case pgInvalidPassword:
 		return "the server refuses the user or the password: check both"
+	case pgInvalidAuth:
+		return "the server refuses the user, or connections from here: check the user, sslmode, and the server's pg_hba.conf"
 	case pgNoDatabase:
 		return "there is no database of this name: create it, or correct the name"
 	case pgNoPrivilege:
 		return "the user may not connect to this database: grant it, or take another user"
 	case pgTooMany:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
-	}
-	return ""
-}
-
-// explainNetwork says why no server answered.
-func explainNetwork(err error) string {
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "there is no host of this name: correct the host"
-	}
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" && !op.Timeout() {
-		return "nothing answers there: check host and port, and that the database runs"
 	}
 	return ""
 }
@@ -184,21 +158,23 @@ func (*postgresEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
+func (*postgresEngine) check(context.Context, *sql.DB) error { return nil }
+
 // migrateLock is an arbitrary number, the same in all versions.
 const migrateLock = 0x726f73746572 // "roster"
 
-func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) (err error) {
+func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
+	defer c.Close() //nolint:errcheck // nothing is under way
 	if _, err := c.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrateLock)); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
 	defer func() {
-		_, unlockErr := c.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrateLock))
-		err = errors.Join(err, unlockErr)
+		// When this fails, the connection is closed soon, and with it the lock released.
+		_, _ = c.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrateLock))
 	}()
 	return f()
 }

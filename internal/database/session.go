@@ -31,9 +31,9 @@ type Session struct {
 	pool *pool
 
 	turn chan struct{} // holds a token while no statement of the transaction runs
+	tx   *sql.Tx       // belongs to whoever has the turn
 
 	mu      sync.Mutex
-	tx      *sql.Tx
 	ended   bool
 	failure *Failure
 }
@@ -59,10 +59,7 @@ func (s *Session) Failure() *Failure {
 
 // fail records the first failure.
 func (s *Session) fail(err error) error {
-	f := s.db.fail(err)
-	if f.Kind == Lost {
-		s.pool.conns.dropIdle()
-	}
+	f := s.pool.failed(s.db.fail(err))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {
@@ -95,7 +92,13 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 		done()
 		return s.fail(errors.New("database: Query wants *sql.Rows"))
 	}
-	rows.ColumnScanner = &sessionRows{ColumnScanner: rows.ColumnScanner, session: s, done: done}
+	scanner := rows.ColumnScanner
+	// Rows that nobody closes end with their time: the next statement, and the end of the session, wait no longer.
+	stop := context.AfterFunc(ctx, func() {
+		_ = scanner.Close() // database/sql closes it too, and its reader gets the error
+		done()
+	})
+	rows.ColumnScanner = &sessionRows{ColumnScanner: scanner, session: s, done: func() { stop(); done() }}
 	return nil
 }
 
@@ -125,6 +128,9 @@ var errEnded = errors.New("database: the session has ended")
 func (s *Session) start(ctx context.Context) (_ context.Context, done func(), err error) {
 	release := s.pool.release
 	if s.mode == Single {
+		if s.hasEnded() {
+			return nil, nil, errEnded
+		}
 		if err := s.pool.acquire(ctx); err != nil {
 			return nil, nil, err
 		}
@@ -148,7 +154,7 @@ func (s *Session) start(ctx context.Context) (_ context.Context, done func(), er
 // begin begins the transaction, once. The transaction is not bound to ctx: only its statements are, so that a commit
 // is never cut short by a client that went away.
 func (s *Session) begin(ctx context.Context) error {
-	if s.ended {
+	if s.hasEnded() {
 		return errEnded
 	}
 	if s.tx != nil {
@@ -166,21 +172,31 @@ func (s *Session) begin(ctx context.Context) error {
 	return nil
 }
 
-// Commit commits what the session did; without any statement there is nothing to do. The error is a Failure, of kind
-// Unknown when the connection broke before the answer came. After a failed statement it must not be called.
+// Commit commits what the session did, once; without any statement there is nothing to do. The error is a Failure, of
+// kind Unknown when the connection broke before the answer came. After a failed statement nothing is committed, since
+// engines differ in what such a transaction still holds, and the error is the statement's.
 func (s *Session) Commit() error {
+	if s.hasEnded() {
+		return s.db.fail(errEnded)
+	}
 	return s.end(func(tx *sql.Tx) error {
+		if f := s.Failure(); f != nil {
+			s.rollback(tx)
+			return f
+		}
+		if tx == nil {
+			return nil
+		}
 		err := tx.Commit()
 		if err == nil {
 			return nil
 		}
-		f := s.db.fail(err)
+		f := s.pool.failed(s.db.fail(err))
 		if f.Kind == Lost || f.Kind == Timeout {
 			f = &Failure{Kind: Unknown, err: err}
 			if s.mode != Write {
 				f.Kind = Lost
 			}
-			s.pool.conns.dropIdle()
 		}
 		return f
 	})
@@ -188,24 +204,38 @@ func (s *Session) Commit() error {
 
 // Rollback undoes what the session did. It does nothing after Commit or another Rollback.
 func (s *Session) Rollback() {
-	err := s.end((*sql.Tx).Rollback)
-	if err != nil && !errors.Is(err, sql.ErrTxDone) {
+	_ = s.end(func(tx *sql.Tx) error { s.rollback(tx); return nil }) // it has no error
+}
+
+func (s *Session) rollback(tx *sql.Tx) {
+	if tx == nil {
+		return
+	}
+	if err := tx.Rollback(); err != nil {
 		// The connection is closed by this, and with it the transaction: nothing is left to do.
 		s.db.options.Logger.Debug("rollback", "error", err)
 	}
 }
 
-func (s *Session) end(how func(*sql.Tx) error) error {
-	<-s.turn // the last statement has ended
+// end ends the session after its last statement. tx is nil when there was none, or after another end.
+func (s *Session) end(how func(tx *sql.Tx) error) error {
+	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
+	s.mu.Lock()
 	s.ended = true
-	if s.tx == nil {
-		return nil
-	}
+	s.mu.Unlock()
 	tx := s.tx
 	s.tx = nil
-	defer s.pool.release()
+	if tx != nil {
+		defer s.pool.release()
+	}
 	return how(tx)
+}
+
+func (s *Session) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
 }
 
 // sessionRows ends the turn of its statement when it is closed, or read to its end.
@@ -224,6 +254,13 @@ func (r *sessionRows) Next() bool {
 	}
 	r.done()
 	return false
+}
+
+func (r *sessionRows) Scan(into ...any) error {
+	if err := r.ColumnScanner.Scan(into...); err != nil {
+		return r.session.fail(err)
+	}
+	return nil
 }
 
 func (r *sessionRows) Err() error {

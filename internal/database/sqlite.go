@@ -52,14 +52,24 @@ func (e *sqliteEngine) connectors(Options) (write, read driver.Connector, err er
 		}
 		return "file:" + (&url.URL{Path: e.path}).EscapedPath() + "?" + q.Encode()
 	}
-	return &dsn{name("_txlock", "immediate")}, &dsn{name("_pragma", "query_only(1)")}, nil
+	return &file{e.path, name("_txlock", "immediate")}, &file{e.path, name("_pragma", "query_only(1)")}, nil
 }
 
-// dsn is a connector of modernc.org/sqlite.
-type dsn struct{ name string }
+// file is a connector of modernc.org/sqlite.
+type file struct{ path, dsn string }
 
-func (d *dsn) Connect(context.Context) (driver.Conn, error) { return d.Driver().Open(d.name) }
-func (d *dsn) Driver() driver.Driver                        { return &sqlite.Driver{} }
+// Connect creates the file where there is none, readable by nobody else: SQLite itself would let everyone read it. The
+// files that SQLite puts beside it get the same permissions.
+func (f *file) Connect(context.Context) (driver.Conn, error) {
+	if created, err := os.OpenFile(f.path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		if err := created.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return f.Driver().Open(f.dsn) // what was wrong with the file, SQLite says too
+}
+
+func (*file) Driver() driver.Driver { return &sqlite.Driver{} }
 
 func (*sqliteEngine) classify(err error) (kind Kind, constraint string) {
 	var e *sqlite.Error
@@ -113,16 +123,36 @@ func (e *sqliteEngine) explain(err error) string {
 
 func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOptions{ReadOnly: !write} }
 
+// check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error.
+func (*sqliteEngine) check(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	var e *sqlite.Error
+	switch {
+	case errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY, errors.Is(err, context.DeadlineExceeded):
+		return nil // somebody else is writing it
+	case err != nil:
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change would do
+	if rollbackErr := tx.Rollback(); err == nil {
+		err = rollbackErr
+	}
+	return err
+}
+
 // locked holds a second, empty database file beside the first, since SQLite has no lock that outlives a transaction
 // and migrations are several.
-func (e *sqliteEngine) locked(ctx context.Context, _ *sql.DB, f func() error) (err error) {
-	path := (&url.URL{Path: e.path + "-migrate"}).EscapedPath()
-	lock := sql.OpenDB(&dsn{"file:" + path + "?_txlock=exclusive&_pragma=busy_timeout(60000)"})
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	tx, err := lock.BeginTx(ctx, nil)
+func (e *sqliteEngine) locked(ctx context.Context, _ *sql.DB, f func() error) error {
+	path := e.path + "-migrate"
+	db := sql.OpenDB(&file{path, "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(60000)"})
+	defer db.Close() //nolint:errcheck // this releases the lock, and nothing is under way
+	lock, err := db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("wait for the server that migrates %v: %w", e, err)
+		return err
 	}
-	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	defer lock.Close() //nolint:errcheck // as above
+	if _, err := lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		return fmt.Errorf("wait for the server that migrates the database: %w", err)
+	}
 	return f()
 }

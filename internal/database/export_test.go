@@ -1,0 +1,58 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// WithMigrations returns the same database as a program with other migrations sees it.
+func (db *DB) WithMigrations(files fs.FS) *DB {
+	other := *db
+	other.migrations = files
+	return &other
+}
+
+// Locked runs f while it holds the lock under which databases are migrated.
+func (db *DB) Locked(ctx context.Context, f func() error) (err error) {
+	write, _, err := db.engine.connectors(db.options)
+	if err != nil {
+		return err
+	}
+	pool := sql.OpenDB(write)
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	return db.engine.locked(ctx, pool, f)
+}
+
+// Leaked says what sessions have not given back.
+func (db *DB) Leaked() error {
+	for _, p := range []*pool{db.write, db.read} {
+		if used := p.db.Stats().InUse; used > 0 {
+			return fmt.Errorf("%d connections are in use", used)
+		}
+		if free := len(p.free); free < cap(p.free) {
+			return fmt.Errorf("%d of %d connections are free", free, cap(p.free))
+		}
+	}
+	return nil
+}
+
+// Caching makes connections keep their statements, and returns what drops those that are open.
+func Caching(c driver.Connector, size int, observe func(string)) (_ driver.Connector, dropIdle func()) {
+	caching := &connector{Connector: c, cache: size, timeout: time.Hour, observe: observe}
+	return caching, caching.dropIdle
+}
+
+// Classify is the kind of an error, and the constraint, on the database of a URL, to which nothing connects.
+func Classify(url string, err error) (Kind, string) {
+	e, parseErr := parse(url)
+	if parseErr != nil {
+		panic(parseErr)
+	}
+	f := (&DB{engine: e}).fail(err)
+	return f.Kind, f.Constraint
+}

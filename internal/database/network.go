@@ -1,0 +1,147 @@
+package database
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// serverURL is the address of a database on a server.
+type serverURL struct {
+	*url.URL
+	hosts, ports []string // as many of each
+	database     string
+}
+
+// parseServerURL reads a URL with a host, or several, and the name of a database. Its errors show nothing that could be
+// a part of a password, wherever a special character has torn it.
+func parseServerURL(text, scheme, defaultPort string) (*serverURL, error) {
+	form := "write " + scheme + "://USER:PASSWORD@HOST:PORT/DATABASE"
+	const encode = "write special characters in user and password as %XX: @ as %40, / as %2F, ? as %3F, # as %23, % as %25"
+	_, rest, _ := strings.Cut(text, "://")
+	if at := strings.IndexAny(rest, "/?#"); at >= 0 && strings.Contains(rest[at:], "@") || strings.Contains(rest, "#") {
+		return nil, errors.New("database URL: malformed: " + encode)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		// The error of url.Parse has the URL in it, and so the password.
+		var reason *url.Error
+		if errors.As(err, &reason) && strings.Contains(reason.Err.Error(), "port") {
+			return nil, errors.New("database URL: the port is no number from 1 to 65535")
+		}
+		return nil, errors.New("database URL: malformed: " + encode)
+	}
+	s := &serverURL{URL: u, database: strings.TrimPrefix(u.Path, "/")}
+	addresses := u.Host
+	if addresses == "" && scheme == "postgres" {
+		addresses = u.Query().Get("host") // the directory of a socket
+	}
+	for address := range strings.SplitSeq(addresses, ",") {
+		host, port := address, defaultPort
+		if h, p, err := net.SplitHostPort(address); err == nil {
+			host, port = h, cmp.Or(p, defaultPort)
+		}
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+		if host == "" {
+			return nil, errors.New("database URL: no host: " + form)
+		}
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return nil, errors.New("database URL: the port is no number from 1 to 65535")
+		}
+		s.hosts, s.ports = append(s.hosts, host), append(s.ports, port)
+	}
+	if s.database == "" {
+		return nil, errors.New("database URL: no name of a database: " + form)
+	}
+	if strings.Contains(s.database, "/") {
+		return nil, fmt.Errorf("database URL: %q is no name of a database: %s", s.database, form)
+	}
+	return s, nil
+}
+
+// String names the database for people, without user and password.
+func (s *serverURL) String() string {
+	if s.Host == "" {
+		return strings.Join(s.hosts, ",") + s.EscapedPath()
+	}
+	return s.Host + s.EscapedPath()
+}
+
+// explainNetwork says why no server answered.
+func explainNetwork(err error) string {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "there is no host of this name, or it cannot be looked up: correct the host, or check the network"
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && !op.Timeout() {
+		return "nothing answers there: check host and port, and that the database runs"
+	}
+	return ""
+}
+
+// answerLimit is how long to wait for a server that is silent, though it was to cancel its statement: after it, its
+// connection counts as broken. 0 is for ever.
+func (o Options) answerLimit() time.Duration {
+	if o.StatementTimeout == 0 {
+		return 0
+	}
+	return o.StatementTimeout + o.ConnectTimeout
+}
+
+// dialer opens connections on which waiting for the server is limited: lib/pq asks a server to cancel a statement, and
+// waits for ever when the server is the one that hangs.
+type dialer struct {
+	net.Dialer
+	limit time.Duration
+}
+
+// DialTimeout implements pq.Dialer.
+func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+// DialContext implements pq.DialerContext.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil || d.limit == 0 {
+		return c, err
+	}
+	return &limitedConn{Conn: c, limit: d.limit}, nil
+}
+
+// limitedConn limits each read and write, but for the time in which its user has set a deadline.
+type limitedConn struct {
+	net.Conn
+	limit    time.Duration
+	deadline bool
+}
+
+func (c *limitedConn) SetDeadline(t time.Time) error {
+	c.deadline = !t.IsZero()
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *limitedConn) Read(b []byte) (int, error) {
+	if !c.deadline {
+		if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *limitedConn) Write(b []byte) (int, error) {
+	if !c.deadline {
+		if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(b)
+}

@@ -1,0 +1,84 @@
+package database_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestOpenNowhereToWrite opens a file where not even root can make one.
+func TestOpenNowhereToWrite(t *testing.T) {
+	t.Parallel()
+	refused(t, options("sqlite:/proc/roster.db"), "/proc/roster.db", "cannot be written", "permissions")
+}
+
+// TestOpenNotWritable runs the program, as another user where this one is root, whom no permission stops.
+func TestOpenNotWritable(t *testing.T) {
+	t.Parallel()
+	binary := program(t)
+	for name, c := range map[string]struct {
+		directory, file os.FileMode // no file when 0
+		fails           bool
+	}{
+		"all":                          {0o777, 0o666, false},
+		"file not writable":            {0o777, 0o444, true},
+		"directory not writable":       {0o555, 0o666, true},
+		"nothing writable":             {0o555, 0o444, true},
+		"directory not writable, anew": {0o555, 0, true},
+		"nothing readable":             {0o555, 0o200, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(public(t), "roster.db")
+			if c.file != 0 {
+				migrated(t, path)
+				if err := os.Chmod(path, c.file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Chmod(filepath.Dir(path), c.directory); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
+					t.Error(err)
+				}
+			})
+			cmd := exec.CommandContext(t.Context(), binary, "migrate", "status", "--database-url=sqlite:"+path)
+			cmd.Dir = filepath.Dir(binary)
+			if os.Getuid() == 0 {
+				const nobody = 65534
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			}
+			output, err := cmd.CombinedOutput()
+			if !c.fails {
+				if err != nil {
+					t.Errorf("%v: %s", err, output)
+				}
+				return
+			}
+			line := string(output)
+			if code, ok := errors.AsType[*exec.ExitError](err); !ok || code.ExitCode() != 1 || strings.Count(line, "\n") != 1 ||
+				!strings.Contains(line, path) || !strings.Contains(line, "the file cannot be written: check the permissions") {
+				t.Errorf("%v: %s", err, line)
+			}
+		})
+	}
+}
+
+// migrated makes a database at path and leaves nothing beside it.
+func migrated(t *testing.T, path string) {
+	t.Helper()
+	t.Run("migrate", func(t *testing.T) {
+		if _, err := open(t, options("sqlite:"+path)).MigrateUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := os.Remove(path + "-migrate"); err != nil {
+		t.Fatal(err)
+	}
+}

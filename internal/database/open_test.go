@@ -1,0 +1,367 @@
+package database_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"roster/internal/database"
+	"roster/internal/dbtest"
+)
+
+// secret is in the URLs of these tests where a password can be, and in no error.
+const secret = "s3cret"
+
+// refused opens what must not open. The error is one line and has the parts.
+func refused(t *testing.T, o database.Options, parts ...string) {
+	t.Helper()
+	db, err := database.Open(t.Context(), o)
+	if err == nil {
+		db.Close()
+		t.Fatal("it opened")
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not say %q: %v", part, err)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("the error has several lines: %v", err)
+	}
+	if strings.Contains(err.Error(), secret) {
+		t.Errorf("the error shows the password: %v", err)
+	}
+}
+
+func TestOpenMalformed(t *testing.T) {
+	t.Parallel()
+	const special = "@ as %40"
+	for address, part := range map[string]string{
+		"":                                       "no scheme",
+		"roster":                                 "no scheme",
+		"/srv/roster.db":                         "no scheme",
+		"oracle://u:s3cret@h/d":                  `unknown scheme "oracle"`,
+		"host:5432/roster":                       `unknown scheme "host"`,
+		"sqlite:":                                "no path",
+		"sqlite://":                              "no path",
+		"sqlite::memory:":                        "no file",
+		"sqlite:a\x00b":                          "no file",
+		"postgres://u:s3cret@/d":                 "no host",
+		"postgres://u:s3cret@:5432/d":            "no host",
+		"postgres://u:s3cret@h1,/d":              "no host",
+		"postgres:u:s3cret@h/d":                  "no host",
+		"postgres:///d":                          "no host",
+		"mysql://u:s3cret@/d":                    "no host",
+		"mysql:///d?host=/run":                   "no host",
+		"postgres://u:s3cret@h":                  "no name of a database",
+		"postgres://u:s3cret@h/":                 "no name of a database",
+		"mysql://u:s3cret@h/":                    "no name of a database",
+		"mysql://u:s3cret@h/a/b":                 `"a/b" is no name of a database`,
+		"postgres://u:s3cret@h:port/d":           "the port",
+		"postgres://u:s3cret@h:0/d":              "the port",
+		"postgres://u:s3cret@h:65536/d":          "the port",
+		"postgres://u:s3cret@h1:port,h2:5432/d":  "the port",
+		"mysql://u:s3cret@h:-1/d":                "the port",
+		"mysql://u:s3cret@h1,h2/d":               "several hosts",
+		"mysql://u:s3cret@h/d?parseTime=perhaps": "parameter",
+		"postgres://u:s3cret@h/d?sslmode=maybe":  "sslmode",
+		"postgres://u:1/s3cret@h/d":              special,
+		"postgres://u:1/s3cret@h":                special,
+		"postgres://u:1?s3cret@h/d":              special,
+		"postgres://u:1#s3cret@h/d":              special,
+		"postgres://u:1@2/s3cret@h/d":            special,
+		"postgres://u:s3cret#1@h/d":              special,
+		"mysql://u:s3cret%@h/d":                  special,
+		"mysql://u:s3cret%zz@h/d":                special,
+		"mysql://u:s3cret\n@h/d":                 special,
+		"mysql://u:s3cret@h/d#1":                 special,
+	} {
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			refused(t, options(address), "database URL: ", part)
+		})
+	}
+}
+
+// onServers runs f with the URL of a new database, once for each kind of server.
+func onServers(t *testing.T, f func(t *testing.T, e dbtest.Engine, u *url.URL)) {
+	t.Helper()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			u, err := url.Parse(dbtest.Empty(t, e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(t, e, u)
+		})
+	}
+}
+
+func TestOpenServer(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, e dbtest.Engine, right *url.URL) {
+		name := right.Path[1:]
+		for problem, c := range map[string]struct {
+			change func(*url.URL)
+			parts  []string
+		}{
+			"host":         {func(u *url.URL) { u.Host = "nowhere.invalid:" + u.Port() }, []string{"nowhere.invalid:" + right.Port(), "correct the host"}},
+			"port":         {func(u *url.URL) { u.Host = closed(t) }, []string{"127.0.0.1:", "check host and port"}},
+			"user":         {func(u *url.URL) { u.User = url.UserPassword("nobody", secret) }, []string{"the user or the password"}},
+			"no user":      {func(u *url.URL) { u.User = nil }, []string{"the user"}},
+			"password":     {func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), secret+"@/%") }, []string{"the user or the password"}},
+			"no password":  {func(u *url.URL) { u.User = url.User(u.User.Username()) }, []string{"password"}},
+			"database":     {func(u *url.URL) { u.Path += "x" }, []string{name + "x", "there is no database of this name"}},
+			"odd database": {func(u *url.URL) { u.Path = "/a b\n%" }, []string{"/a%20b%0A%25", "there is no database of this name"}},
+			"parameter":    {func(u *url.URL) { u.RawQuery = "nonsense=1" }, []string{"nonsense"}},
+		} {
+			t.Run(problem, func(t *testing.T) {
+				t.Parallel()
+				u := *right
+				c.change(&u)
+				refused(t, options(u.String()), append(c.parts, u.Host)...)
+			})
+		}
+		t.Run("right", func(t *testing.T) {
+			t.Parallel()
+			db := open(t, options(right.String()))
+			want := map[dbtest.Engine]string{dbtest.PostgreSQL: "PostgreSQL", dbtest.MySQL: "MySQL"}[e] + " (" + right.Host + "/" + name + ")"
+			if got := db.String(); got != want {
+				t.Errorf("it is called %s, want %s", got, want)
+			}
+		})
+	})
+}
+
+// closed is the address of a port that nothing listens at, and nothing will.
+func closed(t *testing.T) string {
+	t.Helper()
+	p := dbtest.NewProxy(t, "127.0.0.1:1")
+	p.Cut()
+	return p.Addr()
+}
+
+// silent is the address of a server that accepts connections and never answers.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String() // the system accepts for it
+}
+
+func TestOpenSilentServer(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"postgres", "mysql"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			o := options(scheme + "://u:" + secret + "@" + silent(t) + "/d")
+			o.ConnectTimeout = 200 * time.Millisecond
+			refused(t, o, "no answer within 200ms", "127.0.0.1:")
+		})
+	}
+}
+
+// TestOpenWithoutTLS has a server that says that it does not speak TLS.
+func TestOpenWithoutTLS(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var server sync.WaitGroup
+	defer server.Wait()
+	defer l.Close()
+	server.Go(func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		request := make([]byte, 8)
+		if _, err := io.ReadFull(c, request); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Write([]byte("N")); err != nil {
+			t.Error(err)
+		}
+	})
+	refused(t, options("postgres://u:"+secret+"@"+l.Addr().String()+"/d?sslmode=require"), "does not speak TLS", "sslmode=disable")
+}
+
+func TestOpenEnded(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the operator gave up")
+	cancel(why)
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		o := options(dbtest.Empty(t, e))
+		db, err := database.Open(ctx, o)
+		if err == nil {
+			db.Close()
+			t.Fatal("it opened")
+		}
+		if !errors.Is(err, why) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestOpenSpecialCharacters opens databases as a user whose name and password have every kind of character.
+func TestOpenSpecialCharacters(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, e dbtest.Engine, u *url.URL) {
+		const password = `p@s:s/w?o#r%d&+ =é'"\[]`
+		user := "ro:st@er/" + strings.ToLower(rand.Text()[:8])
+		admin := open(t, options(u.String()))
+		literal := strings.ReplaceAll(password, "'", "''")
+		if e == dbtest.PostgreSQL {
+			write(t, admin, fmt.Sprintf(`CREATE ROLE "%s" LOGIN PASSWORD '%s'`, user, literal))
+			t.Cleanup(func() { drop(t, admin, fmt.Sprintf(`DROP ROLE "%s"`, user)) })
+		} else {
+			literal = strings.ReplaceAll(literal, `\`, `\\`)
+			write(t, admin, fmt.Sprintf(`CREATE USER '%s'@'%%' IDENTIFIED BY '%s'`, user, literal),
+				fmt.Sprintf("GRANT ALL ON `%s`.* TO '%s'@'%%'", u.Path[1:], user))
+			t.Cleanup(func() { drop(t, admin, fmt.Sprintf(`DROP USER '%s'@'%%'`, user)) })
+		}
+		u.User = url.UserPassword(user, password)
+		open(t, options(u.String()))
+
+		u.User = url.UserPassword(user, password+"x")
+		_, err := database.Open(t.Context(), options(u.String()))
+		if err == nil {
+			t.Fatal("it opened with a wrong password")
+		}
+		for _, shown := range []string{password, url.QueryEscape(password), url.PathEscape(password), u.User.String()} {
+			if strings.Contains(err.Error(), shown) {
+				t.Errorf("the error shows the password: %v", err)
+			}
+		}
+	})
+}
+
+// drop runs a statement after a test.
+func drop(t *testing.T, db *database.DB, statement string) {
+	t.Helper()
+	s := db.Session(database.Write)
+	defer s.Rollback()
+	if err := run(context.WithoutCancel(t.Context()), s, statement); err != nil {
+		t.Error(err)
+	}
+	if err := s.Commit(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenHosts names several servers of which the last one is there.
+func TestOpenHosts(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(dbtest.Empty(t, dbtest.PostgreSQL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := u.Host
+	for name, c := range map[string]struct {
+		host    string
+		timeout time.Duration // the first host gets half of it
+	}{
+		"first one closed":         {closed(t), time.Minute},
+		"first one silent":         {silent(t), 6 * time.Second},
+		"first one does not exist": {"nowhere.invalid", time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := *u
+			u.Host = c.host + "," + right
+			o := options(u.String())
+			o.ConnectTimeout = c.timeout
+			db := open(t, o)
+			if n, err := number(t.Context(), db.Session(database.Single), "SELECT 42"); n != 42 || err != nil {
+				t.Error(n, err)
+			}
+		})
+	}
+	t.Run("both closed", func(t *testing.T) {
+		t.Parallel()
+		u := *u
+		u.Host = closed(t) + "," + closed(t)
+		refused(t, options(u.String()), u.Host, "check host and port")
+	})
+}
+
+func TestOpenSQLite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	random := make([]byte, 8192)
+	if _, err := rand.Read(random); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "random.db")
+	if err := os.WriteFile(file, random, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		path string
+		part string
+	}{
+		"directory missing": {filepath.Join(dir, "missing", "roster.db"), "the directory " + filepath.Join(dir, "missing") + " does not exist"},
+		"below a file":      {filepath.Join(file, "roster.db"), file + " does not exist"},
+		"directory":         {dir, "is a directory"},
+		"no database":       {file, "not an SQLite database"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refused(t, options("sqlite:"+c.path), c.path, c.part)
+		})
+	}
+	if now, err := os.ReadFile(file); err != nil || string(now) != string(random) {
+		t.Error("the file that is no database was changed", err)
+	}
+}
+
+// TestOpenPath opens files whose names have a meaning in a URL.
+func TestOpenPath(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"roster.db", "a b.db", "a?b=c&_pragma=x.db", "a#b.db", "100%.db", "%41.db", "a+b.db", "a:b.db", "日本.db"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), name)
+			db := open(t, options("sqlite:"+path))
+			write(t, db, "CREATE TABLE things (id int)")
+			if n, err := number(t.Context(), db.Session(database.Single), "SELECT count(*) FROM things"); n != 0 || err != nil {
+				t.Error(n, err)
+			}
+			if _, err := db.MigrateUp(t.Context()); err != nil {
+				t.Error(err)
+			}
+			files, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				if !strings.HasPrefix(file, path) {
+					t.Errorf("%s is there", file)
+				}
+				if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
+					t.Errorf("%s: %v, %v", file, info.Mode(), err)
+				}
+			}
+			if len(files) < 2 {
+				t.Errorf("there are only the files %q", files)
+			}
+		})
+	}
+}
