@@ -88,8 +88,7 @@ func (st *store) serverProcess(ctx context.Context) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		name, err := os.ReadFile(filepath.Join("/proc", backend, "comm"))
-		if err != nil || !strings.HasPrefix(string(name), "postgres") {
+		if name, _ := os.ReadFile(filepath.Join("/proc", backend, "comm")); !strings.HasPrefix(string(name), "postgres") { //nolint:gosec // a file of the kernel
 			return 0, nil // the server runs elsewhere
 		}
 		_, postmaster := relation(filepath.Join("/proc", backend, "stat"))

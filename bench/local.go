@@ -63,7 +63,7 @@ func profile(ctx context.Context, st *store, w workload, s settings, engine stri
 	if err := ask(ctx, handler, w, 0); err != nil { // what is done once shall not be in the profile
 		return err
 	}
-	file, err := os.Create(filepath.Join(s.profiles, engine+"-"+w.name+".pprof"))
+	file, err := os.Create(filepath.Join(s.profiles, engine+"-"+w.name+".pprof")) //nolint:gosec // where the user says
 	if err != nil {
 		return err
 	}

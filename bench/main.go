@@ -34,6 +34,7 @@ type settings struct {
 	users       int
 	engines     []string
 	workloads   []string
+	environment []string
 	profiles    string
 }
 
@@ -77,6 +78,11 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.IntVar(&s.users, "users", 10_000, "users in the database, with 10 posts each")
 	engines := flags.String("engines", "sqlite,postgres,mysql", "engines to measure, or some of them")
 	workloads := flags.String("workloads", "W1,W2,W3,W4,W6", "workloads to measure, or some of them")
+	flags.Func("env", "`setting` in the environment of Roster, such as GOGC=400; again for another one",
+		func(setting string) error {
+			s.environment = append(s.environment, setting)
+			return nil
+		})
 	flags.StringVar(&s.profiles, "cpuprofile", "", "instead of measuring, run each workload in this process and write its "+
 		"CPU profile into this `directory`, as ENGINE-WORKLOAD.pprof")
 	if err := flags.Parse(args); err != nil {

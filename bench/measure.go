@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
-	"text/tabwriter"
+	"strconv"
+	"strings"
 	"time"
 
 	"roster/ent"
@@ -62,17 +65,18 @@ func measureEngine(
 	if b.databaseServer, err = st.serverProcess(ctx); err != nil {
 		return err
 	}
-	programs := []string{roster}
-	if engine == postgres {
-		programs = append(programs, floor)
+	defer func() {
+		for _, p := range b.programs {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	if err := b.start(ctx, stderr, s.environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
+		return err
 	}
-	for _, name := range programs {
-		p, err := start(ctx, dir, name, st.url, stderr)
-		if err != nil {
+	if engine == postgres {
+		if err := b.start(ctx, stderr, nil, filepath.Join(dir, "floor")); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, p.stop()) }()
-		b.programs = append(b.programs, p)
 	}
 	return b.report(ctx, chosen, stdout)
 }
@@ -84,6 +88,18 @@ type bench struct {
 	store          *store
 	programs       []*program
 	databaseServer int // its process, or 0
+}
+
+// start adds a program.
+func (b *bench) start(ctx context.Context, stderr io.Writer, environment []string, path string, args ...string) error {
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // what build has built
+	cmd.Env = append([]string{"DATABASE_URL=" + b.store.url}, environment...)
+	cmd.Stderr = stderr
+	p, err := start(cmd)
+	if err == nil {
+		b.programs = append(b.programs, p)
+	}
+	return err
 }
 
 // figures are what one program did under one workload.
@@ -99,8 +115,8 @@ func (f figures) cpu() float64 { return milliseconds(f.server + max(f.database, 
 // report measures the workloads and prints a table.
 func (b *bench) report(ctx context.Context, workloads []workload, out io.Writer) error {
 	handler := newHandler(b.store)
-	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "workload\tof\trequests/s\tp50 ms\tp99 ms\tCPU ms: server\tdatabase\tstatements\trequests/s to floor's\tCPU to floor's\t")
+	line(out, "", "", "requests", "latency ms", "", "CPU ms a request", "", "SQL", "to the floor's", "")
+	line(out, "", "", "a second", "p50", "p99", "server", "database", "", "requests", "CPU")
 	for _, w := range workloads {
 		statements, err := b.store.count(func() error { return ask(ctx, handler, w, 0) })
 		if err != nil {
@@ -119,20 +135,15 @@ func (b *bench) report(ctx context.Context, workloads []workload, out io.Writer)
 				return err
 			}
 		}
-		for i, r := range results {
-			name, count, rate, cpu := w.name+" "+w.title+"\t"+roster, fmt.Sprint(statements), "", ""
-			if i > 0 {
-				name, count = "\t"+floor, ""
-			} else if len(results) > 1 {
-				rate = fmt.Sprintf("%.2f", r.perSecond/results[1].perSecond)
-				cpu = fmt.Sprintf("%.2f", r.cpu()/results[1].cpu())
-			}
-			fmt.Fprintf(table, "%s\t%.0f\t%.2f\t%.2f\t%s\t%s\t%s\t%s\t%s\t\n", name, r.perSecond,
-				milliseconds(r.latencies.at(0.5)), milliseconds(r.latencies.at(0.99)), cell(r.server), cell(r.database), count, rate, cpu)
+		rate, cpu := "", ""
+		if len(results) > 1 {
+			rate = decimal(2, results[0].perSecond/results[1].perSecond)
+			cpu = decimal(2, results[0].cpu()/results[1].cpu())
 		}
-	}
-	if err := table.Flush(); err != nil {
-		return err
+		results[0].line(out, w.name+" "+w.title, "roster", strconv.FormatInt(statements, 10), rate, cpu)
+		for _, r := range results[1:] {
+			r.line(out, "", "floor", "", "", "")
+		}
 	}
 	if i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == "W3" }); i >= 0 {
 		return compareW3(ctx, b.store, handler, workloads[i], out)
@@ -212,11 +223,25 @@ func each(before, after time.Duration, n int) time.Duration {
 	return (after - before) / time.Duration(n)
 }
 
-func cell(d time.Duration) string {
+// line prints figures.
+func (f figures) line(out io.Writer, what, program, statements, rate, cpu string) {
+	line(out, what, program, decimal(0, f.perSecond), decimal(2, milliseconds(f.latencies.at(0.5))),
+		decimal(2, milliseconds(f.latencies.at(0.99))), cpuTime(f.server), cpuTime(f.database), statements, rate, cpu)
+}
+
+// line prints a line of the table.
+func line(out io.Writer, what, program string, cells ...any) {
+	text := fmt.Sprintf("%-32s%-7s%9s%11s%9s%18s%9s%5s%16s%6s", append([]any{what, program}, cells...)...)
+	fmt.Fprintln(out, strings.TrimRight(text, " "))
+}
+
+func cpuTime(d time.Duration) string {
 	if d == unknown {
 		return "-"
 	}
-	return fmt.Sprintf("%.3f", milliseconds(d))
+	return decimal(3, milliseconds(d))
 }
+
+func decimal(digits int, f float64) string { return strconv.FormatFloat(f, 'f', digits, 64) }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

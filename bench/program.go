@@ -4,20 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"syscall"
 	"time"
 
 	"roster/internal/dbtest/process"
-)
-
-// The programs that are driven.
-const (
-	roster = "roster"
-	floor  = "floor"
 )
 
 // How long a program may take until it serves and until it has ended.
@@ -35,19 +27,16 @@ func build(ctx context.Context, dir string) error {
 	return nil
 }
 
-// A program runs and serves.
+// A program is a server that runs.
 type program struct {
 	*process.Process
 	address string
 }
 
-// start runs one of the programs in dir on a database and returns when it serves.
-func start(ctx context.Context, dir, name, databaseURL string, stderr io.Writer) (*program, error) {
-	arguments := map[string][]string{roster: {"serve", "--listen=127.0.0.1:0"}}[name]
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, name), arguments...) //nolint:gosec // what build has built
-	cmd.Env = []string{"DATABASE_URL=" + databaseURL}                       // and no setting of the user's own
+// start runs a program and returns when it has said which URL it serves.
+func start(cmd *exec.Cmd) (*program, error) {
 	found := make(chan string, 1)
-	cmd.Stdout, cmd.Stderr = &addressFinder{found: found}, stderr
+	cmd.Stdout = &addressFinder{found: found}
 	p, err := process.Start(cmd, process.Options{Group: true, Orphaned: syscall.SIGKILL})
 	if err != nil {
 		return nil, err
@@ -58,9 +47,9 @@ func start(ctx context.Context, dir, name, databaseURL string, stderr io.Writer)
 	case address := <-found:
 		return &program{Process: p, address: address}, nil
 	case <-p.Done():
-		return nil, fmt.Errorf("%s ended: %w", name, p.Err())
+		return nil, fmt.Errorf("%s ended before it served: %w", cmd.Path, p.Err())
 	case <-timer.C:
-		return nil, errors.Join(fmt.Errorf("%s does not say its address", name), p.Signal(syscall.SIGKILL))
+		return nil, errors.Join(fmt.Errorf("%s does not say which URL it serves", cmd.Path), p.Signal(syscall.SIGKILL))
 	}
 }
 

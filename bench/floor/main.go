@@ -103,7 +103,7 @@ func open(ctx context.Context, databaseURL string) (*app, error) {
 		&a.insert: "INSERT INTO users (id, username, username_key, email, email_key, created_at, updated_at, version) " +
 			"VALUES ($1, $2, $3, $4, $5, $6, $6, 1)",
 	} {
-		if *statement, err = a.db.PrepareContext(ctx, text); err != nil {
+		if *statement, err = a.db.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // kept as long as the database
 			return nil, errors.Join(err, a.db.Close())
 		}
 	}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestBench sees to it that every workload is answered rightly, by Roster and by the floor, on every engine.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr strings.Builder
+	args := []string{"-users=1000", "-n=20", "-c=2"}
+	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+		t.Fatalf("%v: code %d, stderr %s, stdout\n%s", args, code, &stderr, &stdout)
+	}
+	for _, w := range []string{"W1", "W2", "W3", "W4", "W6"} {
+		if n := strings.Count(stdout.String(), "\n"+w+" "); n < 3 {
+			t.Errorf("%s is reported for %d engines instead of 3", w, n)
+		}
+	}
+	if n := strings.Count(stdout.String(), "floor  "); n != 5 {
+		t.Errorf("the floor is reported for %d workloads instead of 5", n)
+	}
+}
+
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var stdout, stderr strings.Builder
+	args := []string{"-users=1000", "-n=20", "-c=2", "-engines=sqlite", "-workloads=W1,W4", "-cpuprofile", dir}
+	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+		t.Fatalf("%v: code %d, stderr %s", args, code, &stderr)
+	}
+	for _, name := range []string{"sqlite-W1.pprof", "sqlite-W4.pprof"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"-n=0":             "-n and -c must be 1 or more",
+		"-users=1500":      "-users must be a multiple of 1000",
+		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
+		"-workloads=W1,W5": `-workloads must be some of W1,W2,W3,W4,W6, not "W5"`,
+		"W1":               `unexpected argument "W1"`,
+	} {
+		var stderr strings.Builder
+		code := run(t.Context(), strings.Fields(line), func(string) string { return "" }, &stderr, &stderr)
+		if code != 2 || stderr.String() != "bench: "+want+"\n" {
+			t.Errorf("%s: code %d, %s", line, code, &stderr)
+		}
+	}
+}
