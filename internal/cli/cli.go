@@ -22,6 +22,7 @@ const (
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Migrate migrateCommand `cmd:"" help:"Change the database's schema, or show what state it is in."`
+	Seed    seedCommand    `cmd:"" help:"Fill the database with users and posts to try it out: with all of them or, if that fails, with none."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version of this program."`
 }

@@ -39,6 +39,7 @@ func TestHelp(t *testing.T) {
 		{[]string{"--help"}, "help.txt"},
 		{[]string{"serve", "--help"}, "help-serve.txt"},
 		{[]string{"migrate", "--help"}, "help-migrate.txt"},
+		{[]string{"seed", "--help"}, "help-seed.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -91,6 +92,12 @@ func TestWrongUse(t *testing.T) {
 		"serve --database-pool-wait=0s":         `serve: --database-pool-wait must be longer than 0s, not 0s`,
 		"serve --database-connect-timeout=0s":   `serve: --database-connect-timeout must be longer than 0s, not 0s`,
 		"serve --database-statement-cache=-1":   `serve: --database-statement-cache must be 0 or more, not -1`,
+		"seed --users=0":                        `seed: --users must be from 1 to 1000000, not 0`,
+		"seed --users=1000001":                  `seed: --users must be from 1 to 1000000, not 1000001`,
+		"seed --posts-per-user=-1":              `seed: --posts-per-user must be from 0 to 1000, not -1`,
+		"seed --posts-per-user=1001":            `seed: --posts-per-user must be from 0 to 1000, not 1001`,
+		"seed --seed=-1":                        `--seed: expected a valid 64 bit uint but got "-1"`,
+		"seed --database-pool-wait=0s":          `seed: --database-pool-wait must be longer than 0s, not 0s`,
 		"migrate --statement-timeout=0s status": `migrate: --statement-timeout must be longer than 0s, not 0s`,
 		"migrate down --to=-1":                  `migrate down: --to must be a version that roster migrate status lists, or 0, not -1`,
 	} {
@@ -134,6 +141,7 @@ func TestFailures(t *testing.T) {
 		{"serve", "--listen=127.0.0.1:0", "--database-url", missing},
 		{"migrate", "up", "--database-url", missing},
 		{"migrate", "--database-url", missing, "status"},
+		{"seed", "--database-url", missing},
 		{"serve", "--database-url=oracle://u:s3cret@h/d"},
 	} {
 		code, stdout, stderr := run(t, args...)

@@ -19,3 +19,12 @@ func openDatabase(ctx context.Context, c config.Database, logger *slog.Logger) (
 		Logger:           logger,
 	})
 }
+
+// migrateDatabase applies the migrations that the database lacks, and logs them.
+func migrateDatabase(ctx context.Context, db *database.DB, logger *slog.Logger) error {
+	applied, err := db.MigrateUp(ctx)
+	for _, m := range applied {
+		logger.InfoContext(ctx, "migration applied", "version", m.Version, "name", m.Name)
+	}
+	return err
+}

@@ -59,6 +59,21 @@ type GraphQL struct {
 	Introspection bool `default:"true" negatable:"" help:"Let clients ask the endpoint for its schema."`
 }
 
+// Seed is what a database is filled with to try Roster out.
+type Seed struct {
+	Users        int    `env:"-" default:"100" placeholder:"NUMBER" help:"How many users to create, at most 1000000."`
+	PostsPerUser int    `env:"-" default:"10" placeholder:"NUMBER" help:"How many posts each of them has, at most 1000."`
+	Number       uint64 `name:"seed" env:"-" default:"1" placeholder:"NUMBER" help:"Which data of this size; the same flags give the same data, on every database."`
+}
+
+// Validate checks the numbers against the most that there may be.
+func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
+	return first(
+		within("users", s.Users, 1, maxUsers),
+		within("posts-per-user", s.PostsPerUser, 0, maxPostsPerUser),
+	)
+}
+
 // Log is what is logged, and how. Logs go to the standard error output.
 type Log struct {
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug (with a line per request), info, warn or error."`
@@ -94,6 +109,13 @@ func first(errs ...error) error {
 func atLeast[N int | int64](flag string, value, least N) error {
 	if value < least {
 		return fmt.Errorf("--%s must be %d or more, not %d", flag, least, value)
+	}
+	return nil
+}
+
+func within(flag string, value, least, most int) error {
+	if value < least || value > most {
+		return fmt.Errorf("--%s must be from %d to %d, not %d", flag, least, most, value)
 	}
 	return nil
 }

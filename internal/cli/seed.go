@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"roster/ent/rules"
+	"roster/internal/config"
+	"roster/internal/seed"
+)
+
+type seedCommand struct {
+	config.Seed
+	config.Database
+	config.Log
+}
+
+// Validate checks the flags; kong calls it.
+func (c *seedCommand) Validate() error {
+	if err := c.Seed.Validate(seed.MaxUsers, seed.MaxPostsPerUser); err != nil {
+		return err
+	}
+	return c.Database.Validate()
+}
+
+// Run fills the database and says with what.
+func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
+	logger := c.Logger(e.stderr)
+	db, err := openDatabase(ctx, c.Database, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := migrateDatabase(ctx, db, logger); err != nil {
+		return err
+	}
+	started, told := time.Now(), 0
+	rows := c.Users * (1 + c.PostsPerUser)
+	err = seed.Fill(rules.WithCaller(ctx, rules.Everyone()), db, seed.Options{
+		Users:        c.Users,
+		PostsPerUser: c.PostsPerUser,
+		Seed:         c.Number,
+		Progress: func(users, posts int) {
+			if tenths := (users + posts) * 10 / rows; tenths > told {
+				told = tenths
+				logger.InfoContext(ctx, "seeding", "percent", 10*tenths, "users", users, "posts", posts)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("seed %v: %w", db, err)
+	}
+	_, err = fmt.Fprintf(e.stdout, "%d users and %d posts in %.1f s\n", c.Users, c.Users*c.PostsPerUser, time.Since(started).Seconds())
+	return err
+}

@@ -1,0 +1,33 @@
+package cli_test
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	url := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
+	code, stdout, stderr := run(t, "seed", "--users=500", "--posts-per-user=3", url)
+	if code != 0 || !regexp.MustCompile(`^500 users and 1500 posts in \d+\.\d s\n$`).MatchString(stdout) {
+		t.Errorf("code %d, stdout %q", code, stdout)
+	}
+	var progress []string
+	for line := range strings.Lines(stderr) {
+		if _, told, ok := strings.Cut(line, " msg=seeding "); ok {
+			progress = append(progress, told)
+		}
+	}
+	const want = "percent=20 users=500 posts=0\npercent=70 users=500 posts=1000\npercent=100 users=500 posts=1500\n"
+	if strings.Join(progress, "") != want || !strings.Contains(stderr, `msg="migration applied"`) {
+		t.Errorf("stderr\n%s", stderr)
+	}
+
+	code, stdout, stderr = run(t, "seed", "--users=1", url)
+	again := regexp.MustCompile(`^roster: seed SQLite \(.*roster\.db\): the user \S+ \(\S+@\S+\.example\) is there already: seed an empty database\n$`)
+	if code != 1 || stdout != "" || !again.MatchString(stderr) {
+		t.Errorf("the second time: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
