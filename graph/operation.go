@@ -54,8 +54,12 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
 }
 
-// InterceptOperation implements graphql.OperationInterceptor.
+// InterceptOperation implements graphql.OperationInterceptor. A subscription passes: it is no transaction and has no
+// time limit, since it lasts as long as the client listens. What each of its events reads is an attempt of its own.
 func (o *operations) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
+		return next(ctx)
+	}
 	return graphql.OneShot(o.run(ctx, next))
 }
 
