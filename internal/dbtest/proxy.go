@@ -3,10 +3,10 @@ package dbtest
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -24,6 +24,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	listener net.Listener // nil while cut
 	conns    map[net.Conn]struct{}
+	loses    func(request []byte) bool
 }
 
 // NewProxy starts a proxy to the TCP address target. It ends with the test.
@@ -110,6 +111,23 @@ func (p *Proxy) Restore() {
 	p.serve(listener)
 }
 
+// LoseAnswers makes the proxy call f with whatever a client sends. Where f returns true, the server still gets it, but
+// the connection ends instead of bringing its answer: the client can't know what became of its request. The drivers send
+// a statement in one piece. A nil f ends this.
+func (p *Proxy) LoseAnswers(f func(request []byte) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loses = f
+}
+
+// lost reports whether the answer to a request is to be lost.
+func (p *Proxy) lost(request []byte) bool {
+	p.mu.Lock()
+	f := p.loses
+	p.mu.Unlock()
+	return f != nil && f(request)
+}
+
 func (p *Proxy) reserve(ctx context.Context, listener net.Listener) error {
 	near, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
 	if err != nil {
@@ -152,9 +170,15 @@ func (p *Proxy) pass(listener net.Listener, client net.Conn) {
 		return
 	}
 	defer p.leave(server)
+	var lost atomic.Bool
 	var back sync.WaitGroup
-	back.Go(func() { stream(client, server) })
-	stream(server, client)
+	back.Go(func() { stream(client, server, func([]byte) bool { return !lost.Load() }) })
+	stream(server, client, func(request []byte) bool {
+		if p.lost(request) {
+			lost.Store(true)
+		}
+		return true
+	})
 	back.Wait()
 }
 
@@ -177,11 +201,25 @@ func (p *Proxy) leave(c net.Conn) {
 	hangUp(c)
 }
 
-// stream copies until either side ends, and ends both.
-func stream(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // broken connections are what a proxy is for
-	hangUp(to)
-	hangUp(from)
+// stream copies until either side ends or a piece is not to go on, and ends both.
+func stream(to, from net.Conn, goesOn func([]byte) bool) {
+	defer hangUp(to)
+	defer hangUp(from)
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if !goesOn(buffer[:n]) {
+				return
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return // broken connections are what a proxy is for
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // hangUp closes a connection that may have been closed before or be broken: there is nothing to do about an error.

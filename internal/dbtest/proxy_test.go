@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -44,6 +45,29 @@ func TestProxyWithoutTarget(t *testing.T) {
 	p := dbtest.NewProxy(t, target.Addr())
 	if _, err := dial(t, p.Addr()).Read(make([]byte, 1)); err == nil {
 		t.Error("a connection to nowhere stays open")
+	}
+}
+
+func TestProxyLosesAnswers(t *testing.T) {
+	t.Parallel()
+	p := dbtest.NewProxy(t, echo(t))
+	var seen []string
+	p.LoseAnswers(func(request []byte) bool {
+		seen = append(seen, string(request))
+		return string(request) == "two\n"
+	})
+	c := dial(t, p.Addr())
+	say(t, c, "one\n")
+	if _, err := io.WriteString(c, "two\n"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(c); len(answer) > 0 {
+		t.Errorf("the answer was not lost: %q, %v", answer, err)
+	}
+	p.LoseAnswers(nil)
+	say(t, dial(t, p.Addr()), "two\n")
+	if !slices.Equal(seen, []string{"one\n", "two\n"}) {
+		t.Errorf("it saw %q", seen)
 	}
 }
 
