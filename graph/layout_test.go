@@ -95,9 +95,9 @@ func TestLayout(t *testing.T) {
 	t.Parallel()
 	long := `"` + strings.Repeat("x", 100) + `"`
 	for text, want := range map[string]string{
-		`{"a":1,"b":[true,null,"x,y: {\"}\\"]}`: `{"a": 1, "b": [true, null, "x,y: {\"}\\"]}` + "\n",
+		`{"a":1,"b":[true,null,"x,y: {\"}\\"]}`:       `{"a": 1, "b": [true, null, "x,y: {\"}\\"]}` + "\n",
 		`{"a":[` + long + `,{}],"b":[],"c,":{"d":2}}`: "{\n" + `  "a": [` + long + `, {}],` + "\n" + `  "b": [],` + "\n" + `  "c,": {"d": 2}` + "\n}\n",
-		`[` + long + `,` + long + `]`: "[\n  " + long + ",\n  " + long + "\n]\n",
+		`[` + long + `,` + long + `]`:                 "[\n  " + long + ",\n  " + long + "\n]\n",
 	} {
 		if got := layout([]byte(text)); got != want {
 			t.Errorf("%s became\n%swant\n%s", text, got, want)
