@@ -34,6 +34,9 @@ type Reads struct {
 // A Node is anything with a globally unique ID.
 type Node interface{ IsNode() }
 
+// NodeTypes is how many types of Node there are.
+const NodeTypes = 2
+
 // Nodes returns what has the IDs, in their order, nil where there is nothing: one statement for each type among them.
 // The error is rules.Faults for what is no ID of an entity.
 func (c *Client) Nodes(ctx context.Context, ids []typeid.ID) ([]Node, error) {

@@ -204,7 +204,7 @@ func (s *statements) count(set ast.SelectionSet) int {
 func (s *statements) field(f *ast.Field) int {
 	switch {
 	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query": // one for each type
-		return 2
+		return ent.NodeTypes
 	case f.Name == "totalCount":
 		return 1
 	case f.SelectionSet == nil || f.Name == "__schema" || f.Name == "__type":

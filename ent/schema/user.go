@@ -27,7 +27,9 @@ func (User) Fields() []ent.Field {
 
 // Edges of the User.
 func (User) Edges() []ent.Edge {
-	return []ent.Edge{edge.To("posts", Post.Type)}
+	return []ent.Edge{
+		edge.To("posts", Post.Type),
+	}
 }
 
 // Indexes of the User: each serves a unique rule, an order and the filters by its text.
