@@ -113,12 +113,13 @@ func Any[W any](name string, list []W, object func(w W, path ...any) Condition) 
 			conditions[i] = always(true)
 		}
 	}
-	return func(s *sql.Selector) *sql.Predicate {
-		if len(conditions) == 0 {
-			return always(false)(s)
-		}
-		return sql.Or(predicates(s, conditions)...)
+	switch len(conditions) {
+	case 0:
+		return always(false)
+	case 1: // an sql.Or of one loses the brackets of an sql.Or in it
+		return conditions[0]
 	}
+	return func(s *sql.Selector) *sql.Predicate { return sql.Or(predicates(s, conditions)...) }
 }
 
 // Not is the opposite of a condition.

@@ -353,6 +353,10 @@ func equal(column string, value func(*sql.Builder)) *sql.Predicate {
 // engine can, and else on few numbers.
 func In(column string, ids []typeid.ID) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {
+		if len(ids) == 0 { // not IN (NULL), whose opposite is NULL too
+			b.WriteString("1 = 0")
+			return
+		}
 		b.Ident(column)
 		switch {
 		case len(ids) == 1:
@@ -361,8 +365,6 @@ func In(column string, ids []typeid.ID) *sql.Predicate {
 			b.WriteString(" = ANY(").Arg(array(ids)).WriteString("::uuid[])")
 		case b.Dialect() == dialect.SQLite:
 			b.WriteString(" IN (SELECT unhex(value) FROM json_each(").Arg(hexArray(ids)).WriteString("))")
-		case len(ids) == 0:
-			b.WriteString(" IN (NULL)")
 		default:
 			padded(b, len(ids), func(i int) any { return ids[i] })
 		}
@@ -372,6 +374,10 @@ func In(column string, ids []typeid.ID) *sql.Predicate {
 // InTexts is the condition that a column holds one of the texts, as In is for IDs.
 func InTexts(column string, values []string) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {
+		if len(values) == 0 {
+			b.WriteString("1 = 0")
+			return
+		}
 		b.Ident(column)
 		switch {
 		case b.Dialect() == dialect.SQLite:
@@ -379,8 +385,6 @@ func InTexts(column string, values []string) *sql.Predicate {
 		case b.Dialect() == dialect.Postgres:
 			// The texts of a JSON array, since the text form of an array of texts has rules of its own.
 			b.WriteString(" = ANY(ARRAY(SELECT jsonb_array_elements_text(").Arg(jsonArray(values)).WriteString("::jsonb)))")
-		case len(values) == 0:
-			b.WriteString(" IN (NULL)")
 		default:
 			padded(b, len(values), func(i int) any { return values[i] })
 		}
