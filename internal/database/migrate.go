@@ -120,10 +120,13 @@ func (db *DB) migrate(ctx context.Context, f func(*goose.Provider) error) error 
 		}
 		return f(p)
 	})
-	if err != nil {
-		return fmt.Errorf("%v: %w", db, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers name what they did about it, not the reason
+	}
+	return fmt.Errorf("%v: %w", db, err)
 }
 
 // name is a migration's name, without version and ending.

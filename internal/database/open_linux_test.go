@@ -16,10 +16,10 @@ func TestOpenNowhereToWrite(t *testing.T) {
 	refused(t, options("sqlite:/proc/roster.db"), "/proc/roster.db", "cannot be written", "permissions")
 }
 
-// TestOpenNotWritable runs the program, as another user where this one is root, whom no permission stops.
+// TestOpenNotWritable starts a server as another user where this one is root, whom no permission stops.
 func TestOpenNotWritable(t *testing.T) {
 	t.Parallel()
-	binary := program(t)
+	program := copied(t)
 	for name, c := range map[string]struct {
 		directory, file os.FileMode // no file when 0
 		fails           bool
@@ -48,8 +48,8 @@ func TestOpenNotWritable(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			cmd := exec.CommandContext(t.Context(), binary, "migrate", "status", "--database-url=sqlite:"+path)
-			cmd.Dir = filepath.Dir(binary)
+			cmd := process(t, program, "sqlite:"+path)
+			cmd.Dir = filepath.Dir(program)
 			if os.Getuid() == 0 {
 				const nobody = 65534
 				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -81,4 +81,31 @@ func migrated(t *testing.T, path string) {
 	if err := os.Remove(path + "-migrate"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// copied is this program where every user can run it.
+func copied(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(self(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(public(t), processName)
+	// A process that is started meanwhile would hold the file open, and it could not be run.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// public is a temporary directory that every user can reach.
+func public(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -60,12 +60,20 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	return true, nil
 }
 
-// versioned is goose's form of a file, with a version that is the same on all engines.
+// versioned is goose's form of a file, with a version that is the same on all engines: Atlas takes the time of writing.
 func versioned(now time.Time) migrate.Formatter {
 	return formatter(func(plan *migrate.Plan) ([]migrate.File, error) {
-		plan.Version = now.UTC().Format("20060102150405")
-		return sqltool.GooseFormatter.Format(plan)
+		files, err := sqltool.GooseFormatter.Format(plan)
+		for i, f := range files {
+			files[i] = migrate.NewLocalFile(FileName(plan.Name, now), f.Bytes())
+		}
+		return files, err
 	})
+}
+
+// FileName is the name of the file of a migration that is planned now.
+func FileName(name string, now time.Time) string {
+	return now.UTC().Format("20060102150405") + "_" + name + ".sql"
 }
 
 type formatter func(*migrate.Plan) ([]migrate.File, error)

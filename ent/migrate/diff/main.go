@@ -4,11 +4,16 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,41 +21,70 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1:], os.Getenv); err != nil {
+	if err := run(context.Background(), "ent/migrate/migrations", os.Args[1:], os.Getenv, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "diff:", err)
 		os.Exit(1)
 	}
 }
 
-// folder holds the migrations, below the root of the project, where make runs.
-const folder = "ent/migrate/migrations"
+// differ writes the migrations of one name and version.
+type differ struct {
+	folder string // has a folder for each engine
+	name   string
+	now    time.Time
+	needed map[string]bool // by dialect
+}
 
-func run(ctx context.Context, args []string, getenv func(string) string) error {
+// run writes below folder, where make runs.
+func run(ctx context.Context, folder string, args []string, getenv func(string) string, stderr io.Writer) error {
 	if len(args) != 1 || !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(args[0]) {
-		return fmt.Errorf("give one name of lower-case letters, digits and underscores: make migration NAME=add_bio")
+		return errors.New("give one name of lower-case letters, digits and underscores: make migration NAME=add_bio")
 	}
-	now := time.Now()
 	scratch, err := os.MkdirTemp("", "roster-diff-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a temporary directory
-	if err := plan(ctx, "sqlite:"+filepath.Join(scratch, "scratch.db"), args[0], now); err != nil {
-		return err
-	}
+	d := &differ{folder: folder, name: args[0], now: time.Now(), needed: map[string]bool{}}
 	for _, variable := range []string{"TEST_POSTGRES_URL", "TEST_MYSQL_URL"} {
-		if err := planOn(ctx, getenv(variable), args[0], now); err != nil {
+		if err := d.planOn(ctx, getenv(variable)); err != nil {
 			return fmt.Errorf("%s: %w", variable, err)
 		}
+	}
+	if err := d.plan(ctx, "sqlite:"+filepath.Join(scratch, "scratch.db")); err != nil {
+		return err
+	}
+	return d.finish(stderr)
+}
+
+// nothing is the migration of an engine that needs none, when another one does: versions mean the same on all.
+const nothing = "-- +goose Up\n-- nothing to do on this engine\n\n-- +goose Down\n"
+
+// finish completes the version, and says what is there now.
+func (d *differ) finish(stderr io.Writer) error {
+	if !slices.Contains(slices.Collect(maps.Values(d.needed)), true) {
+		fmt.Fprintln(stderr, "the migrations lead to the ent schema already")
+		return nil
+	}
+	for _, dialect := range slices.Sorted(maps.Keys(d.needed)) {
+		file := filepath.Join(d.folder, dialect, database.FileName(d.name, d.now))
+		if d.needed[dialect] {
+			fmt.Fprintf(stderr, "wrote %s: read it, its Down too\n", file)
+			continue
+		}
+		if err := os.WriteFile(file, []byte(nothing), 0o644); err != nil { //nolint:gosec // source code
+			return err
+		}
+		fmt.Fprintf(stderr, "wrote %s, in which there is nothing to do\n", file)
 	}
 	return nil
 }
 
 // planOn plans with a new database of a server.
-func planOn(ctx context.Context, server, name string, now time.Time) error {
+func (d *differ) planOn(ctx context.Context, server string) error {
 	u, err := url.Parse(server)
 	if err != nil || server == "" {
-		return fmt.Errorf("is not set to the URL of a server: run make migration")
+		return errors.New("is not set to the URL of a server: run make migration")
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/information_schema" // MySQL lets one connect without a database, Roster does not
@@ -60,34 +94,26 @@ func planOn(ctx context.Context, server, name string, now time.Time) error {
 		return err
 	}
 	defer admin.Close() //nolint:errcheck // nothing is under way
-	scratch := fmt.Sprintf("roster_diff_%d", now.UnixNano())
+	scratch := "roster_diff_" + strings.ToLower(rand.Text())
 	if err := admin.Session(database.Single).Exec(ctx, "CREATE DATABASE "+scratch, []any{}, nil); err != nil {
 		return err
 	}
 	u.Path = "/" + scratch
-	err = plan(ctx, u.String(), name, now)
+	err = d.plan(ctx, u.String())
 	if dropErr := admin.Session(database.Single).Exec(ctx, "DROP DATABASE "+scratch, []any{}, nil); err == nil {
 		err = dropErr
 	}
 	return err
 }
 
-func plan(ctx context.Context, address, name string, now time.Time) error {
+func (d *differ) plan(ctx context.Context, address string) error {
 	db, err := open(ctx, address)
 	if err != nil {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // nothing is under way
-	needed, err := db.PlanMigration(ctx, filepath.Join(folder, db.Dialect()), name, now)
-	if err != nil {
-		return err
-	}
-	if !needed {
-		fmt.Fprintf(os.Stderr, "%s: the migrations lead to the ent schema already\n", db.Dialect())
-		return nil
-	}
-	fmt.Fprintf(os.Stderr, "%s: wrote %s_%s.sql: read it, its Down too\n", db.Dialect(), now.UTC().Format("20060102150405"), name)
-	return nil
+	d.needed[db.Dialect()], err = db.PlanMigration(ctx, filepath.Join(d.folder, db.Dialect()), d.name, d.now)
+	return err
 }
 
 func open(ctx context.Context, address string) (*database.DB, error) {

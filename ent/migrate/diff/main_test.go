@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"roster/ent/migrate/migrations"
+	"roster/internal/dbtest"
+)
+
+// folders copies the migrations, without the files of the folders that are named.
+func folders(t *testing.T, without ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, migrations.Files); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range without {
+		if err := os.RemoveAll(filepath.Join(dir, folder)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// diff runs the command, and returns what it wrote, by folder.
+func diff(t *testing.T, dir string) (messages string, written map[string]string) {
+	t.Helper()
+	variables := map[string]string{
+		"TEST_POSTGRES_URL": dbtest.Empty(t, dbtest.PostgreSQL), "TEST_MYSQL_URL": dbtest.Empty(t, dbtest.MySQL),
+	}
+	var stderr bytes.Buffer
+	err := run(t.Context(), dir, []string{"next"}, func(v string) string { return variables[v] }, &stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*_next.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	written = map[string]string{}
+	versions := map[string]bool{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions[filepath.Base(file)] = true
+		written[filepath.Base(filepath.Dir(file))] = string(content)
+		if !strings.Contains(stderr.String(), "wrote "+file) {
+			t.Errorf("it does not say that it wrote %s: %s", file, &stderr)
+		}
+	}
+	if len(files) > 0 && (len(files) != 3 || len(versions) != 1) {
+		t.Errorf("it wrote %q", files)
+	}
+	return stderr.String(), written
+}
+
+func TestNothingToDo(t *testing.T) {
+	t.Parallel()
+	messages, written := diff(t, folders(t))
+	if messages != "the migrations lead to the ent schema already\n" || len(written) > 0 {
+		t.Errorf("it says %q and writes %v", messages, written)
+	}
+}
+
+func TestEverythingToDo(t *testing.T) {
+	t.Parallel()
+	_, written := diff(t, folders(t, "sqlite3", "postgres", "mysql"))
+	for folder, content := range written {
+		if !strings.HasPrefix(content, "-- +goose Up\n") || !strings.Contains(content, "CREATE TABLE") || !strings.Contains(content, "\n-- +goose Down\n") {
+			t.Errorf("%s has\n%s", folder, content)
+		}
+	}
+}
+
+func TestSomethingToDoOnOneEngine(t *testing.T) {
+	t.Parallel()
+	_, written := diff(t, folders(t, "mysql"))
+	if written["sqlite3"] != nothing || written["postgres"] != nothing || !strings.Contains(written["mysql"], "CREATE TABLE") {
+		t.Errorf("it wrote %q", written)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"give one name":     {},
+		"one name":          {"a", "b"},
+		"lower-case":        {"Add Bio"},
+		"TEST_POSTGRES_URL": {"add_bio"},
+	} {
+		err := run(t.Context(), t.TempDir(), args, func(string) string { return "" }, &bytes.Buffer{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

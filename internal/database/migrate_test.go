@@ -1,0 +1,374 @@
+package database_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"roster/ent"
+	"roster/ent/migrate/migrations"
+	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/typeid"
+)
+
+const (
+	// starters is how many servers start at once in these tests.
+	starters = 8
+	// everything is more migrations than there will ever be.
+	everything = 1 << 20
+)
+
+// fill creates users with posts.
+func fill(t *testing.T, db *database.DB) {
+	t.Helper()
+	const users, posts = 3, 4
+	ctx := rules.WithCaller(t.Context(), rules.Everyone())
+	ids := typeid.NewSource(time.Now, rand.Reader)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	s := db.Session(database.Write)
+	defer s.Rollback()
+	client := ent.NewClient(ent.Driver(s))
+	for i := range users {
+		name := fmt.Sprintf("user%d", i)
+		u, err := client.User.Create().SetID(ids.New("user")).SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1).
+			SetUsername(name).SetEmail(name + "@example.com").Save(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range posts {
+			err := client.Post.Create().SetID(ids.New("post")).SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1).
+				SetTitle("Title").SetBody("Body").SetAuthor(u).Exec(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	filled(t, db)
+}
+
+// filled checks that all is there that fill creates.
+func filled(t *testing.T, db *database.DB) {
+	t.Helper()
+	got := texts(t, db, "SELECT count(*), count(DISTINCT author_id) FROM posts JOIN users ON users.id = posts.author_id")
+	if len(got) != 1 || got[0] != "12 3" {
+		t.Errorf("there are posts and authors: %q", got)
+	}
+}
+
+// up applies and down undoes migrations, and both check how many.
+func up(t *testing.T, db *database.DB, want int) {
+	t.Helper()
+	applied, err := db.MigrateUp(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(applied) != want {
+		t.Errorf("applied %v, want %d migrations", applied, want)
+	}
+	if err := db.CheckVersion(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func down(t *testing.T, db *database.DB, to int64, want int) {
+	t.Helper()
+	undone, err := db.MigrateDown(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(undone) != want {
+		t.Errorf("undid %v, want %d migrations", undone, want)
+	}
+}
+
+// status returns all migrations, the first of which are applied and the rest of which are not.
+func status(t *testing.T, db *database.DB, applied int) []database.Migration {
+	t.Helper()
+	all, err := db.MigrateStatus(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range all {
+		if m.Applied != (i < applied) || m.AppliedAt.IsZero() == m.Applied || m.Version < 2026e10 || m.Name == "" {
+			t.Errorf("migration %d is %+v, and %d should be applied", i, m, applied)
+		}
+	}
+	return all
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		all := status(t, db, 0)
+		n := len(all)
+		up(t, db, n)
+		status(t, db, n)
+		up(t, db, 0)
+		fill(t, db)
+
+		// Each migration but the first one is undone and done again under the rows.
+		for i := n - 1; i > 0; i-- {
+			down(t, db, all[i-1].Version, n-i)
+			status(t, db, i)
+			filled(t, db)
+			up(t, db, n-i)
+			filled(t, db)
+		}
+
+		// One after the other, until nothing is left.
+		for i := range n {
+			down(t, db, -1, 1)
+			status(t, db, n-1-i)
+		}
+		down(t, db, -1, 0)
+		up(t, db, n)
+		fill(t, db)
+
+		// All at once.
+		down(t, db, all[n-1].Version, 0)
+		down(t, db, 0, n)
+		down(t, db, 0, 0)
+		up(t, db, n)
+		fill(t, db)
+	})
+}
+
+// later are Roster's migrations and others, by their names, that a newer version has. The SQL does on all engines.
+func later(t *testing.T, more map[string]string) fs.FS {
+	t.Helper()
+	files := fstest.MapFS{}
+	err := fs.WalkDir(migrations.Files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(migrations.Files, name)
+		files[name] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"sqlite3", "postgres", "mysql"} {
+		for name, sql := range more {
+			files[path.Join(folder, name)] = &fstest.MapFile{Data: []byte(sql)}
+		}
+	}
+	return files
+}
+
+const (
+	makeLater = "-- +goose Up\nCREATE TABLE later (id int);\n\n-- +goose Down\nDROP TABLE later;\n"
+	failLater = "-- +goose Up\nCREATE TABLE later (id int);\n\n-- +goose Down\nDROP TABLE nowhere;\n"
+)
+
+func TestMigrateNewerSchema(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		older := open(t, options(dbtest.Empty(t, e)))
+		newer := older.WithMigrations(later(t, map[string]string{"20990101000000_later.sql": makeLater}))
+		all := status(t, older, 0)
+		n := len(all)
+		known := all[n-1].Version
+		up(t, older, n)
+		if err := newer.CheckVersion(t.Context()); err == nil || !strings.Contains(err.Error(), "run roster migrate up") {
+			t.Error(err)
+		}
+		up(t, newer, 1)
+
+		_, upErr := older.MigrateUp(t.Context())
+		_, downErr := older.MigrateDown(t.Context(), -1)
+		for what, err := range map[string]error{
+			"up": upErr, "down": downErr, "check": older.CheckVersion(t.Context()),
+		} {
+			want := fmt.Sprintf("%v: the schema has version 20990101000000, newer than this program's %d: "+
+				"run a newer roster, or undo it with the newer one's migrate down --to %d", older, known, known)
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if status(t, newer, n+1); t.Failed() {
+			t.Error("the schema was changed")
+		}
+		status(t, older, n)
+
+		down(t, newer, known, 1)
+		up(t, older, 0)
+	})
+}
+
+func TestMigrateFails(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		n := len(status(t, db, 0))
+		bad := db.WithMigrations(later(t, map[string]string{
+			"20990101000000_good.sql": failLater,
+			"20990101000001_bad.sql":  makeLater, // the table is there
+		}))
+		applied, err := bad.MigrateUp(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "20990101000001") || strings.Contains(err.Error(), "\n") {
+			t.Error(err)
+		}
+		if len(applied) != n+1 || applied[n].Version != 20990101000000 || applied[n].Name != "good" {
+			t.Errorf("applied %v before the error", applied)
+		}
+		status(t, bad, n+1)
+		if err := bad.CheckVersion(t.Context()); err == nil {
+			t.Error("the schema counts as complete")
+		}
+		undone, err := bad.MigrateDown(t.Context(), 0)
+		if err == nil || len(undone) != 0 || !strings.Contains(err.Error(), "20990101000000") {
+			t.Error(undone, err)
+		}
+		status(t, bad, n+1)
+	})
+}
+
+func TestCheckVersionOfEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		want := db.String() + ": the schema is older than this program's: run roster migrate up"
+		if err := db.CheckVersion(t.Context()); err == nil || err.Error() != want {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		url := dbtest.Empty(t, e)
+		var applied [starters][]database.Migration
+		var failures [starters]error
+		var all sync.WaitGroup
+		for i := range starters {
+			all.Go(func() {
+				db, err := database.Open(t.Context(), options(url))
+				if err != nil {
+					failures[i] = err
+					return
+				}
+				applied[i], failures[i] = db.MigrateUp(t.Context())
+				failures[i] = errors.Join(failures[i], db.CheckVersion(t.Context()), db.Close())
+			})
+		}
+		all.Wait()
+		if err := errors.Join(failures[:]...); err != nil {
+			t.Error(err)
+		}
+		db := open(t, options(url))
+		n := len(status(t, db, everything))
+		for _, a := range applied {
+			if len(a) != 0 && len(a) != n {
+				t.Errorf("one applied only %v", a)
+			}
+			n -= len(a)
+		}
+		if n != 0 {
+			t.Errorf("they applied %v", applied)
+		}
+		fill(t, db)
+	})
+}
+
+func TestMigrateProcessesAtOnce(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		url := dbtest.Empty(t, e)
+		var outputs [starters]string
+		var all sync.WaitGroup
+		for i := range starters {
+			all.Go(func() {
+				output, err := process(t, self(t), url).CombinedOutput()
+				if err != nil {
+					t.Errorf("%v: %s", err, output)
+				}
+				outputs[i] = string(output)
+			})
+		}
+		all.Wait()
+		db := open(t, options(url))
+		n := fmt.Sprintln(len(status(t, db, everything)))
+		workers := 0
+		for _, output := range outputs {
+			if output == n {
+				workers++
+			} else if output != "0\n" {
+				t.Errorf("it printed %q", output)
+			}
+		}
+		if workers != 1 {
+			t.Errorf("%d processes applied the migrations", workers)
+		}
+		fill(t, db)
+	})
+}
+
+// TestMigrateWaitEnds ends the wait for a server that takes its time.
+func TestMigrateWaitEnds(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		url := dbtest.Empty(t, e)
+		one, other := open(t, options(url)), open(t, options(url))
+		err := one.Locked(t.Context(), func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			applied, err := other.MigrateUp(ctx)
+			if !errors.Is(err, context.DeadlineExceeded) || len(applied) > 0 || !strings.Contains(err.Error(), "wait for the server that migrates") {
+				t.Errorf("applied %v: %v", applied, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		up(t, other, len(status(t, other, 0)))
+	})
+}
+
+// TestMigrateLockIsOfOneDatabase migrates a database while another on the same server is migrated.
+func TestMigrateLockIsOfOneDatabase(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		one, other := open(t, options(dbtest.Empty(t, e))), open(t, options(dbtest.Empty(t, e)))
+		err := one.Locked(t.Context(), func() error {
+			up(t, other, len(status(t, other, 0)))
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestMigrateNothing has a version in which this engine had nothing to do.
+func TestMigrateNothing(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e))).WithMigrations(later(t, map[string]string{
+			"20990101000000_nothing.sql": "-- +goose Up\n-- nothing to do on this engine\n\n-- +goose Down\n",
+			"20990101000001_later.sql":   makeLater,
+		}))
+		n := len(status(t, db, 0))
+		up(t, db, n)
+		status(t, db, n)
+		down(t, db, -1, 1)
+		down(t, db, -1, 1)
+		up(t, db, 2)
+	})
+}

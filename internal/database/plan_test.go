@@ -1,0 +1,203 @@
+package database_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"roster/ent/migrate/migrations"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+)
+
+// plan plans the migration "next" after those in dir and returns whether one was needed.
+func plan(t *testing.T, e dbtest.Engine, dir string) bool {
+	t.Helper()
+	db := open(t, options(dbtest.Empty(t, e)))
+	needed, err := db.PlanMigration(t.Context(), dir, "next", time.Date(2099, 1, 2, 3, 4, 5, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tables := strings.Join(columns(t, e, db), "\n"); tables != "" {
+		t.Errorf("it left in the scratch database:\n%s", tables)
+	}
+	return needed
+}
+
+// folder copies the migrations of an engine.
+func folder(t *testing.T, e dbtest.Engine) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := fs.Sub(migrations.Files, open(t, options(dbtest.Empty(t, e))).Dialect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, files); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func names(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// TestPlanNothing says that the migrations lead to the ent schema. When it fails, run make migration.
+func TestPlanNothing(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		dir := folder(t, e)
+		before := names(t, dir)
+		if plan(t, e, dir) {
+			content, err := os.ReadFile(filepath.Join(dir, "20990102030405_next.sql"))
+			t.Errorf("the migrations do not lead to the ent schema: make migration writes (%v)\n%s", err, content)
+		}
+		if after := names(t, dir); !slices.Equal(before, after) && !t.Failed() {
+			t.Errorf("the folder has %q, and had %q", after, before)
+		}
+	})
+}
+
+// TestPlanEverything plans the way from nothing, and goes it.
+func TestPlanEverything(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		root := t.TempDir()
+		db := open(t, options(dbtest.Empty(t, e)))
+		dir := filepath.Join(root, db.Dialect())
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if !plan(t, e, dir) {
+			t.Error("it needs nothing")
+		}
+		if got := names(t, dir); !slices.Equal(got, []string{"20990102030405_next.sql"}) {
+			t.Fatalf("the folder has %q", got)
+		}
+		planned := db.WithMigrations(os.DirFS(root))
+		up(t, planned, 1)
+		if got, want := columns(t, e, planned), expectedColumns(e); !slices.Equal(got, want) {
+			t.Errorf("it leads to\n%s", strings.Join(got, "\n"))
+		}
+		down(t, planned, 0, 1)
+		if got := columns(t, e, planned); len(got) > 0 {
+			t.Errorf("its Down leaves\n%s", strings.Join(got, "\n"))
+		}
+		if plan(t, e, dir) {
+			t.Error("after it, another one is needed")
+		}
+	})
+}
+
+// TestSchema looks at what the migrations lead to in the databases' own words: what holds an ID and a time best, and the
+// columns that compare bytes.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		up(t, db, len(status(t, db, 0)))
+		if got, want := columns(t, e, db), expectedColumns(e); !slices.Equal(got, want) {
+			t.Errorf("the columns are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if got, want := indexes(t, e, db), expectedIndexes(); !slices.Equal(got, want) {
+			t.Errorf("the indexes are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// columns are the columns of all tables but goose's, with their types and collations.
+func columns(t *testing.T, e dbtest.Engine, db *database.DB) []string {
+	t.Helper()
+	return texts(t, db, map[dbtest.Engine]string{
+		dbtest.SQLite: `SELECT t.name, c.name, c.type || iif(c."notnull", '', ' NULL') FROM sqlite_schema t, pragma_table_info(t.name) c
+			WHERE t.type = 'table' AND t.name NOT LIKE 'goose%' AND t.name NOT LIKE 'sqlite%' ORDER BY t.name, c.cid`,
+		dbtest.PostgreSQL: `SELECT table_name, column_name, udt_name || coalesce(' ' || collation_name, '')
+			|| CASE is_nullable WHEN 'YES' THEN ' NULL' ELSE '' END
+			FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%'
+			ORDER BY table_name, ordinal_position`,
+		dbtest.MySQL: `SELECT table_name, column_name, concat(replace(column_type, '(20)', ''), coalesce(concat(' ', collation_name), ''), if(is_nullable = 'YES', ' NULL', ''))
+			FROM information_schema.columns WHERE table_schema = database() AND table_name NOT LIKE 'goose%'
+			ORDER BY table_name, ordinal_position`,
+	}[e])
+}
+
+func expectedColumns(e dbtest.Engine) (lines []string) {
+	type kinds struct{ id, time, version, username, usernameKey, email, emailKey, title, titleKey, body string }
+	k := map[dbtest.Engine]kinds{
+		dbtest.SQLite: {
+			id: "BLOB", time: "datetime", version: "INTEGER", username: "TEXT", usernameKey: "TEXT",
+			email: "TEXT", emailKey: "TEXT", title: "TEXT", titleKey: "TEXT", body: "TEXT",
+		},
+		dbtest.PostgreSQL: {
+			id: "uuid", time: "timestamptz", version: "int8", username: "varchar", usernameKey: "varchar C",
+			email: "varchar", emailKey: "varchar C", title: "varchar", titleKey: "varchar C", body: "text",
+		},
+		dbtest.MySQL: {
+			id: "binary(16)", time: "datetime(6)", version: "bigint", username: "varchar(80) utf8mb4_bin", usernameKey: "varbinary(480)",
+			email: "varchar(120) utf8mb4_bin", emailKey: "varbinary(1440)", title: "varchar(200) utf8mb4_bin", titleKey: "varbinary(2400)",
+			body: "longtext utf8mb4_bin",
+		},
+	}[e]
+	table := func(name string, columns ...string) {
+		columns = append([]string{"id " + k.id, "created_at " + k.time, "updated_at " + k.time, "version " + k.version}, columns...)
+		for _, column := range columns {
+			lines = append(lines, name+" "+column)
+		}
+	}
+	table("posts", "title "+k.title, "title_key "+k.titleKey, "body "+k.body, "author_id "+k.id)
+	table("users", "username "+k.username, "username_key "+k.usernameKey, "email "+k.email, "email_key "+k.emailKey)
+	return lines
+}
+
+// indexes are all indexes but those of primary keys, with their columns in order.
+func indexes(t *testing.T, e dbtest.Engine, db *database.DB) []string {
+	t.Helper()
+	lines := texts(t, db, map[dbtest.Engine]string{
+		dbtest.SQLite: `SELECT t.name, i.name, iif(i."unique", 'unique', 'plain'), group_concat(c.name, ',' ORDER BY c.seqno)
+			FROM sqlite_schema t, pragma_index_list(t.name) i, pragma_index_info(i.name) c
+			WHERE t.type = 'table' AND t.name NOT LIKE 'goose%' AND i.origin <> 'pk' GROUP BY t.name, i.name`,
+		dbtest.PostgreSQL: `SELECT t.relname, i.relname, CASE WHEN x.indisunique THEN 'unique' ELSE 'plain' END,
+			string_agg(a.attname, ',' ORDER BY array_position(x.indkey::int2[], a.attnum))
+			FROM pg_index x JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
+			JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY (x.indkey)
+			WHERE t.relnamespace = 'public'::regnamespace AND t.relname NOT LIKE 'goose%' AND NOT x.indisprimary
+			GROUP BY t.relname, i.relname, x.indisunique`,
+		dbtest.MySQL: `SELECT table_name, index_name, if(non_unique, 'plain', 'unique'), group_concat(column_name ORDER BY seq_in_index)
+			FROM information_schema.statistics
+			WHERE table_schema = database() AND table_name NOT LIKE 'goose%' AND index_name <> 'PRIMARY'
+			GROUP BY table_name, index_name, non_unique`,
+	}[e])
+	slices.Sort(lines)
+	return lines
+}
+
+// expectedIndexes are the same on all engines: one for each order, and one for each unique text.
+func expectedIndexes() (lines []string) {
+	table := func(name, entity string, lists ...string) {
+		for _, list := range lists {
+			kind := "plain"
+			if list == "username_key" || list == "email_key" {
+				kind = "unique"
+			}
+			lines = append(lines, fmt.Sprintf("%s %s_%s %s %s", name, entity, strings.ReplaceAll(list, ",", "_"), kind, list))
+		}
+	}
+	table("users", "user", "created_at,id", "updated_at,id", "username_key", "email_key")
+	table("posts", "post", "created_at,id", "updated_at,id", "title_key,id",
+		"author_id,id", "author_id,created_at,id", "author_id,updated_at,id", "author_id,title_key,id")
+	slices.Sort(lines)
+	return lines
+}

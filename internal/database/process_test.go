@@ -1,0 +1,59 @@
+package database_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"roster/internal/database"
+)
+
+// processName is what this program is called when it is a server that starts, and no test.
+const processName = "starting-server"
+
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == processName {
+		os.Exit(start(os.Args[1], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// start migrates a database as a server does that starts, and writes how many migrations it applied.
+func start(url string, stdout, stderr io.Writer) (code int) {
+	ctx := context.Background()
+	db, err := database.Open(ctx, options(url))
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	applied, err := db.MigrateUp(ctx)
+	if err := errors.Join(err, db.CheckVersion(ctx), db.Close()); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	fmt.Fprintln(stdout, len(applied))
+	return 0
+}
+
+// self is this program.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// process is a command that starts a server on a database, from this program or a copy.
+func process(t *testing.T, path, url string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), path, url)
+	cmd.Args[0] = processName
+	return cmd
+}
