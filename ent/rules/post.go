@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -19,8 +20,12 @@ func Title(s string) (key string, fault *Fault) {
 	return FoldTitle(s), nil
 }
 
-// FoldTitle folds a title or a part of one.
-func FoldTitle(s string) string { return norm.NFC.String(cases.Fold().String(norm.NFC.String(s))) }
+// FoldTitle folds a title or a part of one. Package cases swaps the two cases of Cherokee where it should fold them;
+// of lower-case text it folds everything right.
+func FoldTitle(s string) string {
+	lower := cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(norm.NFC.String(s))
+	return norm.NFC.String(cases.Fold().String(lower))
+}
 
 // Body checks the text of a post: any text, empty too, but for what PostgreSQL cannot store. Its length is bounded
 // by that of a request.

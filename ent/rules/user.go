@@ -62,6 +62,7 @@ func Email(s string) (key string, fault *Fault) {
 		return "", f
 	}
 	invalid := &Fault{Invalid, "must be an address such as ada@example.com"}
+	s = norm.NFC.String(s) // in which a letter may turn out to be a semicolon
 	address, err := mail.ParseAddress(s)
 	if err != nil || address.Name != "" || address.Address != s {
 		return "", invalid

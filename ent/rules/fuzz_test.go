@@ -1,0 +1,78 @@
+package rules_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"roster/ent/rules"
+)
+
+// How many bytes of a key each code point of a text is given in ent/schema.
+const (
+	usernameBytes = 6
+	emailBytes    = 12
+	titleBytes    = 12
+)
+
+// check checks what holds of every text: the rule accepts it or says what is wrong with it, and what it accepts has a
+// key that the databases can keep, that is valid itself, and that is its own key.
+func check(t *testing.T, f rule, text string, limit, bytes int) {
+	t.Helper()
+	key, fault := f(text)
+	if fault != nil {
+		if key != "" || fault.Code == "" || fault.Message == "" || strings.Contains(fault.Message, text) && len(text) > 20 {
+			t.Fatalf("%q: %q, %+v", text, key, fault)
+		}
+		return
+	}
+	switch n := utf8.RuneCountInString(text); {
+	case n == 0 || n > limit:
+		t.Fatalf("%q of %d characters is accepted", text, n)
+	case key == "" || !utf8.ValidString(key) || strings.IndexByte(key, 0) >= 0 || !norm.NFC.IsNormalString(key):
+		t.Fatalf("%q has the key %q", text, key)
+	case len(key) > bytes*limit:
+		t.Fatalf("%q has a key of %d bytes", text, len(key))
+	}
+	if utf8.RuneCountInString(key) > limit {
+		return // no text of the same rule
+	}
+	if again, fault := f(key); fault != nil || again != key {
+		t.Fatalf("%q has the key %q, which has the key %q: %+v", text, key, again, fault)
+	}
+}
+
+func FuzzUsername(f *testing.F) {
+	for _, text := range []string{"Ada", "ΟΔΥΣΣΕΥΣ", "ｊｏｓｅ\u0301", "1é", "אב1", "İ", "क्\u200dष", "a b", "\u0958", "a\x00", "\xff", strings.Repeat("𠀀", 81)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		check(t, rules.Username, text, rules.UsernameLimit, usernameBytes)
+		if key, fault := rules.Username(text); fault == nil && rules.FoldUsername(text) != key {
+			t.Fatalf("a filter compares %q as %q, its key is %q", text, rules.FoldUsername(text), key)
+		}
+	})
+}
+
+func FuzzEmail(f *testing.F) {
+	for _, text := range []string{"Ada@Example.COM", "jose\u0301@例子.cn", "\"a\"@b", "a@[1.2.3.4]", "A <a@b>", "İ@İ", "\U0001d160@\U0001d160.x", "a\x00@b", "\xff@b"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		check(t, rules.Email, text, rules.EmailLimit, emailBytes)
+		if key, fault := rules.Email(text); fault == nil && rules.FoldEmail(text) != key {
+			t.Fatalf("a filter compares %q as %q, its key is %q", text, rules.FoldEmail(text), key)
+		}
+	})
+}
+
+func FuzzTitle(f *testing.F) {
+	for _, text := range []string{"Engines", "Straße", "ᾳ\u0345", "\u0345\u0301", strings.Repeat("\U0001d160", 200), "e\u0301\u0327", " x ", "a\nb", "a\x00", "\xff"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		check(t, rules.Title, text, rules.TitleLimit, titleBytes)
+	})
+}

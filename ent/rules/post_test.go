@@ -1,0 +1,37 @@
+package rules_test
+
+import (
+	"strings"
+	"testing"
+
+	"roster/ent/rules"
+)
+
+func TestTitle(t *testing.T) {
+	t.Parallel()
+	accepts(t, rules.Title, map[string]string{
+		"Engines": "engines", "  two  words  ": "  two  words  ", "Straße": "strasse", "STRASSE": "strasse", "ΟΔΥΣΣΕΥΣ": "οδυσσευσ",
+		"οδυσσευς": "οδυσσευσ", "É": "é", "e\u0301": "é", "😀": "😀", "\"'\\`%_": "\"'\\`%_", "Ａ": "ａ", "ﬁn": "fin", "\ufeff": "\ufeff",
+		"Ꮭ": "Ꮭ", "ꮭ": "Ꮭ", "\u200d": "\u200d", "İ": "i\u0307", "\u0345\u0301": "\u0301ι", "\ufffd": "\ufffd",
+		strings.Repeat("é", 200): strings.Repeat("é", 200),
+	})
+	refuses(t, rules.Title, map[string]rules.Code{
+		"": rules.Blank, " \t\r\n\v\f\u0085\u00a0\u2028\u2029\u3000": rules.Blank, "a\x00": rules.Invalid, "a\nb": rules.Invalid, "a\tb": rules.Invalid,
+		"a\x7f": rules.Invalid, "a\u0085b": rules.Invalid, "a\u2028b": rules.Invalid, "a\u2029b": rules.Invalid, "a\xff": rules.Invalid,
+		"\xf0\x9f": rules.Invalid, "\xed\xa0\xbd\xed\xb8\x80": rules.Invalid, strings.Repeat("x", 201): rules.TooLong, strings.Repeat("😀", 201): rules.TooLong,
+	})
+}
+
+func TestBody(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", " ", "a\tb\r\nc\x01\x7f\u2028", strings.Repeat("😀", 10_000)} {
+		if fault := rules.Body(text); fault != nil {
+			t.Errorf("%.20q: %+v", text, fault)
+		}
+	}
+	for _, text := range []string{"\x00", "a\x00b", "\xff", "a\xc3"} {
+		if fault := rules.Body(text); fault == nil || fault.Code != rules.Invalid {
+			t.Errorf("%q: %+v", text, fault)
+		}
+	}
+}
