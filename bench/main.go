@@ -4,11 +4,14 @@
 // machines: the times of one machine say little about another's, the more so as clients, server and database share it.
 //
 // What each workload asks is in workload.go. CPU times come from /proc, so they are there on Linux only. The temporary
-// servers of "make bench" do not wait for the disk, while SQLite does: compare creations only within an engine.
+// servers of "make bench" do not wait for the disk, while SQLite does: compare creations only within an engine. Run it
+// on a machine that does nothing else; where that cannot be, CPU times bear it better than latencies.
 //
 // Run it by "make bench", or with flags by
 //
 //	go run ./internal/dbtest/cmd/withservers -- go run ./bench -engines postgres -workloads W1,W3 -n 20000
+//
+// With -cpuprofile=DIRECTORY it shows where the time goes: go tool pprof -top DIRECTORY/postgres-W3.pprof.
 package main
 
 import (
