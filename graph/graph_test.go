@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,8 +45,9 @@ type tester struct {
 	url    string
 	client *http.Client
 
-	statements *recording // the statements that the database gets
-	failures   *recording // the messages that the operator gets at level ERROR, with their attributes
+	running    atomic.Int32 // requests that are being answered
+	statements *recording   // the statements that the database gets
+	failures   *recording   // the messages that the operator gets at level ERROR, with their attributes
 }
 
 // settings is what a test changes of a server.
@@ -89,6 +91,8 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		MaxBodyBytes: 8 << 20,
 	})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s2.running.Add(1)
+		defer s2.running.Add(-1)
 		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), rules.Everyone())))
 	}))
 	t.Cleanup(func() {
@@ -138,6 +142,13 @@ func (r *recording) take() []string {
 	list := r.list
 	r.list = nil
 	return list
+}
+
+// count is how long the list is.
+func (r *recording) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.list)
 }
 
 // failures is a handler that keeps to one level of a log.

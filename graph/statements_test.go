@@ -73,42 +73,42 @@ func (c crowd) rows(t *testing.T, edge string) int {
 	return n
 }
 
-// edge is a field of an entity that leads to entities.
-type edge struct {
+// hop is an edge: a field of an entity that leads to entities.
+type hop struct {
 	owner, name, target string
 	connection          bool
 }
 
-// edgesOf returns the edges of an entity.
-func edgesOf(schema *ast.Schema, t *ast.Definition) (edges []edge) {
+// hopsOf returns the edges of an entity.
+func hopsOf(schema *ast.Schema, t *ast.Definition) (hops []hop) {
 	for _, f := range t.Fields {
 		target, connection := schema.Types[f.Type.Name()], false
 		if nodes := target.Fields.ForName("nodes"); nodes != nil && strings.HasSuffix(target.Name, "Connection") {
 			target, connection = schema.Types[nodes.Type.Name()], true
 		}
 		if slices.Contains(target.Interfaces, "Node") {
-			edges = append(edges, edge{t.Name, f.Name, target.Name, connection})
+			hops = append(hops, hop{t.Name, f.Name, target.Name, connection})
 		}
 	}
-	return edges
+	return hops
 }
 
 // paths returns all sequences of edges up to a length that start at an entity, the empty one too.
-func paths(schema *ast.Schema, from string, length int) (list [][]edge) {
-	list = [][]edge{nil}
+func paths(schema *ast.Schema, from string, length int) (list [][]hop) {
+	list = [][]hop{nil}
 	if length == 0 {
 		return list
 	}
-	for _, e := range edgesOf(schema, schema.Types[from]) {
+	for _, e := range hopsOf(schema, schema.Types[from]) {
 		for _, rest := range paths(schema, e.target, length-1) {
-			list = append(list, append([]edge{e}, rest...))
+			list = append(list, append([]hop{e}, rest...))
 		}
 	}
 	return list
 }
 
 // along selects the edges of a path, and the ID of each row at its end.
-func along(path []edge) string {
+func along(path []hop) string {
 	if len(path) == 0 {
 		return "{ id }"
 	}
@@ -119,7 +119,7 @@ func along(path []edge) string {
 }
 
 // ends counts the rows at the end of a path in an answer.
-func ends(t *testing.T, data any, path []edge) int {
+func ends(t *testing.T, data any, path []hop) int {
 	t.Helper()
 	n := 0
 	switch v := data.(type) {
@@ -291,7 +291,7 @@ func TestStatementsOfMutations(t *testing.T) {
 				if !ok {
 					t.Fatalf("the test knows nothing of the mutation %s", f.Name)
 				}
-				all := [][]edge{nil}
+				all := [][]hop{nil}
 				if m.entity != "" {
 					all = paths(schema, m.entity, 3)
 				}

@@ -1,0 +1,523 @@
+package graph_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"roster/ent"
+	"roster/ent/rules"
+	"roster/graph"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/typeid"
+)
+
+// user is a user as tests read it.
+type user struct {
+	ID       string
+	Username string
+	Version  int
+	Posts    struct {
+		Nodes []struct {
+			ID, Title string
+			Author    struct{ ID, Username string }
+		}
+		TotalCount int
+	}
+}
+
+// create creates a user with posts of these titles.
+func (s *tester) create(username string, posts ...string) user {
+	s.Helper()
+	input := map[string]any{"username": username, "email": username + "@example.com"}
+	if len(posts) > 0 {
+		list := make([]map[string]string, len(posts))
+		for i, title := range posts {
+			list[i] = map[string]string{"title": title}
+		}
+		input["posts"] = list
+	}
+	var data struct{ CreateUser struct{ User user } }
+	s.must(&data, "mutation ($input: CreateUserInput!) { createUser(input: $input) { user { id username version posts { nodes { id title } } } } }", "input", input)
+	return data.CreateUser.User
+}
+
+// read reads a user.
+func (s *tester) read(id string) user {
+	s.Helper()
+	var data struct{ User user }
+	s.must(&data, "query ($id: ID!) { user(by: {id: $id}) { id username version posts(first: 100) { nodes { id title } totalCount } } }", "id", id)
+	return data.User
+}
+
+const rename = "mutation ($id: ID!, $username: String!, $version: Int) { updateUser(input: {id: $id, username: $username, expectedVersion: $version}) { user { id username version } } }"
+
+// clients runs n clients at once, and returns when all have ended. A client must not end the test.
+func clients(n int, client func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { client(i) })
+	}
+	wg.Wait()
+}
+
+// TestNoUpdateIsLost lets clients change the same user, each the version that it has read.
+func TestNoUpdateIsLost(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{})
+		id := s.create("start").ID
+		var mu sync.Mutex
+		names := map[int]string{1: "start"} // by version
+		clients(8, func(client int) {
+			for i := range 12 {
+				name := fmt.Sprintf("c%d-%d", client, i)
+				version := s.read(id).Version
+				a := s.do(rename, "id", id, "username", name, "version", version)
+				mu.Lock()
+				switch {
+				case a.codes() == "STALE_VERSION":
+				case len(a.Errors) > 0:
+					t.Errorf("an update failed: %+v", a.Errors)
+				case names[version+1] != "":
+					t.Errorf("version %d was given to %s and to %s", version+1, names[version+1], name)
+				default:
+					names[version+1] = name
+				}
+				mu.Unlock()
+			}
+		})
+		got := s.read(id)
+		if got.Version != len(names) || got.Username != names[got.Version] {
+			t.Errorf("after %d updates the user is %+v, want %s", len(names)-1, got, names[len(names)])
+		}
+	})
+}
+
+// TestOneNameOneUser lets clients create users of one name, or of one address, at the same time.
+func TestOneNameOneUser(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{})
+		const create = "mutation ($username: String!, $email: String!) { createUser(input: {username: $username, email: $email}) { user { id } } }"
+		for round := range 8 {
+			var won atomic.Int32
+			clients(6, func(client int) {
+				username, email := fmt.Sprintf("user%d", round), fmt.Sprintf("c%d.%d@example.com", client, round)
+				field := "username"
+				if round%2 == 1 {
+					username, email, field = fmt.Sprintf("c%d.%d", client, round), fmt.Sprintf("user%d@example.com", round), "email"
+				}
+				a := s.do(create, "username", username, "email", email)
+				switch {
+				case len(a.Errors) == 0:
+					won.Add(1)
+				case a.codes() != "TAKEN" || a.Errors[0].Extensions.Field[1] != field:
+					t.Errorf("the others got %+v", a.Errors)
+				}
+			})
+			if won.Load() != 1 {
+				t.Errorf("%d clients created one user", won.Load())
+			}
+		}
+	})
+}
+
+// TestReadersSeeWholeOperations changes two rows in each operation, while readers read both in one query.
+func TestReadersSeeWholeOperations(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{})
+		u := s.create("state0", "state0")
+		post := u.Posts.Nodes[0].ID
+		done := make(chan struct{})
+		var readers sync.WaitGroup
+		for _, query := range []string{
+			"post(id: $post) { title } user(by: {id: $user}) { username }",
+			"user(by: {id: $user}) { username } post(id: $post) { title }",
+			"user(by: {id: $user}) { username posts { nodes { title author { username } } } }",
+			"posts(first: 1) { nodes { title author { username posts(first: 1) { nodes { title } } } } }",
+		} {
+			document, variables := operation("query", query, []variable{{"user", "ID!", u.ID}, {"post", "ID!", post}})
+			readers.Go(func() {
+				for reading := true; reading; {
+					select {
+					case <-done:
+						reading = false // once more, since the writer may have been faster
+					default:
+					}
+					a := s.do(document, variables...)
+					states := strings.Split(string(a.Data), `"state`)[1:]
+					for _, state := range states {
+						if number, _, _ := strings.Cut(state, `"`); len(states) < 2 || !strings.HasPrefix(states[0], number+`"`) {
+							t.Errorf("a reader saw half an operation: %s %+v", a.Data, a.Errors)
+							return
+						}
+					}
+					if len(a.Errors) > 0 || len(states) == 0 {
+						t.Errorf("a reader got %s %+v", a.Data, a.Errors)
+						return
+					}
+				}
+			})
+		}
+		for i := range 40 {
+			state := fmt.Sprintf("state%d", i+1)
+			s.must(nil, `mutation ($user: ID!, $post: ID!, $state: String!) {
+				updateUser(input: {id: $user, username: $state}) { user { id } }
+				updatePost(input: {id: $post, title: $state}) { post { id } }
+			}`, "user", u.ID, "post", post, "state", state)
+		}
+		close(done)
+		readers.Wait()
+	})
+}
+
+// TestReadersNeverMissAnAuthor creates and deletes users with their posts, while readers read posts with their authors.
+func TestReadersNeverMissAnAuthor(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{})
+		done := make(chan struct{})
+		var readers sync.WaitGroup
+		for range 3 {
+			readers.Go(func() {
+				for reading := true; reading; {
+					select {
+					case <-done:
+						reading = false
+					default:
+					}
+					if a := s.do("{ posts { nodes { title author { username posts { nodes { author { id } } } } } totalCount } }"); len(a.Errors) > 0 {
+						t.Errorf("a reader got %s %+v", a.Data, a.Errors)
+						return
+					}
+				}
+			})
+		}
+		for i := range 40 {
+			u := s.create(fmt.Sprintf("u%d", i), "one", "two")
+			s.must(nil, "mutation ($id: ID!) { deleteUser(input: {id: $id, dependents: CASCADE}) { deletedId } }", "id", u.ID)
+		}
+		close(done)
+		readers.Wait()
+	})
+}
+
+// TestOperationsThatLockEachOther change two users in opposite orders.
+func TestOperationsThatLockEachOther(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{database: func(o *database.Options) {
+			if e == dbtest.PostgreSQL {
+				set(o, "deadlock_timeout", "10ms") // it is a second, and costs each deadlock so much
+			}
+		}})
+		a, b := s.create("a"), s.create("b")
+		var changed, failed atomic.Int32
+		clients(4, func(client int) {
+			for i := range 10 {
+				one, two := a.ID, b.ID
+				if client%2 == 1 {
+					one, two = b.ID, a.ID
+				}
+				answer := s.do(`mutation ($one: ID!, $two: ID!, $name: String!, $other: String!) {
+					one: updateUser(input: {id: $one, username: $name}) { user { id } }
+					two: updateUser(input: {id: $two, username: $other}) { user { id } }
+				}`, "one", one, "two", two, "name", fmt.Sprintf("c%d-%d-1", client, i), "other", fmt.Sprintf("c%d-%d-2", client, i))
+				switch {
+				case len(answer.Errors) == 0:
+					changed.Add(1)
+				case answer.codes() == "CONFLICT":
+					failed.Add(1)
+				default:
+					t.Errorf("an operation failed: %+v", answer.Errors)
+				}
+			}
+		})
+		t.Logf("%d operations succeeded, %d lost again and again", changed.Load(), failed.Load())
+		want := 1 + int(changed.Load())
+		if v, w := s.read(a.ID).Version, s.read(b.ID).Version; v != want || w != want {
+			t.Errorf("the versions are %d and %d, want %d", v, w, want)
+		}
+		if changed.Load() == 0 {
+			t.Error("no operation succeeded")
+		}
+	})
+}
+
+// set sets a parameter of each connection.
+func set(o *database.Options, name, value string) {
+	separator := "?"
+	if strings.Contains(o.URL, "?") {
+		separator = "&"
+	}
+	o.URL += separator + name + "=" + value
+}
+
+// TestConflict waits in vain for a row that another one holds, again and again.
+func TestConflict(t *testing.T) {
+	t.Parallel()
+	for e, timeout := range map[dbtest.Engine][2]string{
+		dbtest.PostgreSQL: {"lock_timeout", "20ms"},
+		dbtest.MySQL:      {"innodb_lock_wait_timeout", "1"}, // seconds; there is nothing shorter
+	} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, e, settings{
+				database: func(o *database.Options) { set(o, timeout[0], timeout[1]) },
+				graph:    func(o *graph.Options) { o.Clock = tick(time.Now(), time.Second) }, // the time for retries is soon over
+			})
+			u := s.create("ada")
+			release := s.hold(u.ID)
+			s.fails("CONFLICT", rename, "id", u.ID, "username", "eva", "version", nil)
+			release()
+			s.must(nil, rename, "id", u.ID, "username", "eva", "version", nil)
+			if got := s.read(u.ID); got.Version != 2 {
+				t.Errorf("the user is %+v", got)
+			}
+		})
+	}
+}
+
+// hold locks a user, as an operation does that does not end, until release is called.
+func (s *tester) hold(id string) (release func()) {
+	s.Helper()
+	parsed, err := typeid.Parse(id)
+	if err != nil {
+		s.Fatal(err)
+	}
+	session := s.db.Session(database.Write)
+	s.Cleanup(session.Rollback)
+	if _, err := ent.NewClient(ent.Driver(session)).User.Lock(rules.WithCaller(s.Context(), rules.Everyone()), parsed); err != nil {
+		s.Fatal(err)
+	}
+	return session.Rollback
+}
+
+// TestTimeout lets an operation wait for a row for longer than it may take: nothing of it stays.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{graph: func(o *graph.Options) { o.RequestTimeout = 300 * time.Millisecond }})
+		free, held := s.create("free"), s.create("held")
+		release := s.hold(held.ID)
+		a := s.fails("TIMEOUT", `mutation ($free: ID!, $held: ID!) {
+			free: updateUser(input: {id: $free, username: "changed"}) { user { id } }
+			held: updateUser(input: {id: $held, username: "changed2"}) { user { id } }
+		}`, "free", free.ID, "held", held.ID)
+		if string(a.Data) != "null" {
+			t.Errorf("with data: %s", a.Data)
+		}
+		release()
+		if got := s.read(free.ID); got.Version != 1 {
+			t.Errorf("something stayed: %+v", got)
+		}
+	})
+}
+
+// TestClientGoesAway ends a request while its operation waits for a row: nothing of it stays.
+func TestClientGoesAway(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{})
+		free, held := s.create("free"), s.create("held")
+		release := s.hold(held.ID)
+		s.statements.take()
+		ctx, cancel := context.WithCancel(t.Context())
+		body := s.body(`mutation ($free: ID!, $held: ID!) {
+			free: updateUser(input: {id: $free, username: "changed"}) { user { id } }
+			held: updateUser(input: {id: $held, username: "changed2"}) { user { id } }
+		}`, "free", free.ID, "held", held.ID)
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, strings.NewReader(string(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		ended := make(chan error)
+		go func() {
+			response, err := s.client.Do(request)
+			if err == nil {
+				err = errors.Join(errors.New("it was answered"), response.Body.Close())
+			}
+			ended <- err
+		}()
+		if e != dbtest.SQLite { // where one writes at a time, and the operation does not begin
+			s.wait(func() bool { return s.statements.count() >= 3 }) // lock and change one user, lock the other
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the request ended with %v", err)
+		}
+		s.wait(func() bool { return s.running.Load() == 0 })
+		release()
+		s.must(nil, rename, "id", free.ID, "username", "next", "version", 1) // where the server still holds the row, this waits
+		if got := s.read(held.ID); got.Version != 1 {
+			t.Errorf("something stayed: %+v", got)
+		}
+	})
+}
+
+// wait returns when a condition holds, and fails after a while.
+func (s *tester) wait(condition func() bool) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for !condition() {
+		select {
+		case <-ctx.Done():
+			s.Fatal("the wait is over")
+		case <-ticker.C:
+		}
+	}
+}
+
+// TestPanic makes the source of IDs panic in the middle of an operation: nothing of it stays, and one line tells it.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		random := &brittle{source: rand.NewChaCha8([32]byte{})}
+		s := serve(t, e, settings{graph: func(o *graph.Options) { o.IDs = typeid.NewSource(o.Clock, random) }})
+		u := s.create("ada")
+		random.broken.Store(true)
+		a := s.fails("INTERNAL", `mutation ($id: ID!) {
+			updateUser(input: {id: $id, username: "eva"}) { user { id } }
+			createPost(input: {authorId: $id, title: "T"}) { post { id } }
+		}`, "id", u.ID)
+		if string(a.Data) != "null" || a.Errors[0].Message != "internal error" || a.Errors[0].Extensions.RequestID != "request-1" {
+			t.Errorf("the answer is %s %+v", a.Data, a.Errors)
+		}
+		lines := s.failures.take()
+		if len(lines) != 1 || !strings.Contains(lines[0], "no randomness") || !strings.Contains(lines[0], "requestId=request-1") || !strings.Contains(lines[0], "brittle") {
+			t.Errorf("the log says %q", lines)
+		}
+		random.broken.Store(false)
+		if got := s.read(u.ID); got.Username != "ada" || got.Posts.TotalCount != 0 {
+			t.Errorf("something stayed: %+v", got)
+		}
+		s.must(nil, rename, "id", u.ID, "username", "eva", "version", 1)
+	})
+}
+
+// brittle is randomness that can break.
+type brittle struct {
+	source *rand.ChaCha8
+	broken atomic.Bool
+}
+
+func (b *brittle) Read(p []byte) (int, error) {
+	if b.broken.Load() {
+		panic("no randomness: it is brittle")
+	}
+	return b.source.Read(p)
+}
+
+// TestDatabaseAway cuts the way to the database between two requests.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			s := serve(t, e, settings{database: func(o *database.Options) { o.URL, proxy = dbtest.ProxyURL(t, o.URL) }})
+			u := s.create("ada", "Engines")
+			const (
+				one     = "query ($id: ID!) { user(by: {id: $id}) { username } }"
+				several = "query ($id: ID!) { user(by: {id: $id}) { username posts { nodes { title } } } }"
+			)
+			clients(6, func(int) { s.do(several, "id", u.ID) }) // several connections are open
+			for round := range 2 {
+				proxy.Cut()
+				for _, document := range []string{one, several} {
+					a := s.fails("UNAVAILABLE", document, "id", u.ID)
+					if string(a.Data) != `{"user":null}` {
+						t.Errorf("with data: %s", a.Data)
+					}
+				}
+				if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
+					t.Errorf("with data: %s", a.Data)
+				}
+				if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
+					t.Errorf("ready without a database: %d", response.StatusCode)
+				}
+				proxy.Restore()
+				s.must(nil, []string{several, one}[round], "id", u.ID)
+				s.must(nil, rename, "id", u.ID, "username", fmt.Sprintf("ada%d", round), "version", round+1)
+				proxy.Cut() // no request notices that the connections were broken for a moment
+				proxy.Restore()
+				clients(6, func(i int) {
+					a := s.do([]string{one, several}[i%2], "id", u.ID)
+					if len(a.Errors) > 0 {
+						t.Errorf("after the database had been away: %+v", a.Errors)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestLostAnswers loses the answer to the first, the second, the third request to the database of one operation, and so
+// on. It succeeds, or says that its outcome is unknown; what it did, it did once and whole.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			s := serve(t, e, settings{database: func(o *database.Options) {
+				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+				o.MaxConnections = 1 // one after the other
+			}})
+			var unknown []string
+			for n := 1; ; n++ {
+				name := fmt.Sprintf("user%d", n)
+				var lost string
+				left := n
+				proxy.LoseAnswers(func(request []byte) bool {
+					left--
+					if left == 0 {
+						lost = string(request)
+					}
+					return left == 0
+				})
+				a := s.do(`mutation ($name: String!, $email: String!) {
+					createUser(input: {username: $name, email: $email, posts: [{title: "one"}, {title: "two"}]}) { user { id } }
+				}`, "name", name, "email", name+"@example.com")
+				proxy.LoseAnswers(nil)
+				switch a.codes() {
+				case "":
+				case "OUTCOME_UNKNOWN":
+					if string(a.Data) != "null" || a.Errors[0].Extensions.RequestID == "" {
+						t.Errorf("the answer is %s %+v", a.Data, a.Errors)
+					}
+					unknown = append(unknown, lost)
+					s.failures.take() // the log has it
+				default:
+					t.Errorf("without the answer to %q: %+v", lost, a.Errors)
+				}
+				var data struct{ User *user }
+				s.must(&data, "query ($name: String!) { user(by: {username: $name}) { posts { nodes { title } } } }", "name", name)
+				if data.User == nil || len(data.User.Posts.Nodes) != 2 {
+					t.Errorf("without the answer to %q there is %+v", lost, data.User)
+				}
+				if left > 0 { // the operation did not send so many
+					break
+				}
+			}
+			if !slices.ContainsFunc(unknown, func(request string) bool { return strings.Contains(request, "COMMIT") }) || len(unknown) != 1 {
+				t.Errorf("the outcome was unknown after %q, want only the commit", unknown)
+			}
+		})
+	}
+}
