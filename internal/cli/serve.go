@@ -28,8 +28,16 @@ const (
 	idleTimeout       = 2 * time.Minute
 )
 
+// What a client may take to begin on a WebSocket, and to accept a message on that or on an event
+// stream.
+const (
+	initTimeout    = 5 * time.Second
+	messageTimeout = 10 * time.Second
+)
+
 type serveCommand struct {
 	config.HTTP
+	config.Streams
 	config.GraphQL
 	config.Database
 	config.Log
@@ -39,6 +47,9 @@ type serveCommand struct {
 // Validate checks the flags; kong calls it.
 func (c *serveCommand) Validate() error {
 	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	if err := c.Streams.Validate(); err != nil {
 		return err
 	}
 	return c.Database.Validate()
@@ -59,7 +70,14 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	handler := newHandler(c, db, page, logger)
+	streams := server.NewStreams(server.StreamOptions{
+		MaxStreams:    c.MaxStreams,
+		MaxOperations: c.MaxOperationsPerSocket,
+		PingInterval:  c.PingInterval,
+		InitTimeout:   initTimeout,
+		WriteTimeout:  messageTimeout,
+	})
+	handler := newHandler(c, db, page, streams, logger)
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -77,7 +95,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Idle:       idleTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}
-	if err := server.Serve(ctx, listener, handler, timeouts, logger); err != nil {
+	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, "Roster has stopped.")
@@ -93,7 +111,7 @@ func (c *serveCommand) prepare(ctx context.Context, db *database.DB, logger *slo
 }
 
 // newHandler wires the server on top of a database.
-func newHandler(c *serveCommand, db *database.DB, page http.Handler, logger *slog.Logger) http.Handler {
+func newHandler(c *serveCommand, db *database.DB, page http.Handler, streams *server.Streams, logger *slog.Logger) http.Handler {
 	return asEveryone(server.New(server.Options{
 		Executor: graph.NewExecutor(graph.Options{
 			Database:       db,
@@ -110,6 +128,8 @@ func newHandler(c *serveCommand, db *database.DB, page http.Handler, logger *slo
 		Clock:        time.Now,
 		NewRequestID: rand.Text,
 		MaxBodyBytes: c.MaxBodyBytes,
+		Origins:      c.CORSOrigins,
+		Streams:      streams,
 	}))
 }
 

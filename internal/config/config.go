@@ -11,7 +11,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,9 +41,10 @@ func (d Database) Validate() error {
 // HTTP is how requests come in.
 type HTTP struct {
 	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
-	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, in bytes."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, and largest message on a WebSocket, in bytes."`
 	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
+	CORSOrigins     []string      `placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com, or * for all. Without it, none may."`
 }
 
 // Validate checks the address's form, not whether it can be listened on.
@@ -51,6 +54,23 @@ func (h HTTP) Validate() error {
 		atLeast("max-body-bytes", h.MaxBodyBytes, 1),
 		positive("request-timeout", h.RequestTimeout),
 		positive("shutdown-timeout", h.ShutdownTimeout),
+		origins("cors-origins", h.CORSOrigins),
+	)
+}
+
+// Streams is what WebSockets and event streams may take.
+type Streams struct {
+	MaxStreams             int           `default:"4096" placeholder:"NUMBER" help:"Most WebSockets and event streams that are open at a time; a further one is answered with 503."`
+	MaxOperationsPerSocket int           `default:"100" placeholder:"NUMBER" help:"Most operations under way on one WebSocket; a further one is answered with COST_LIMIT."`
+	PingInterval           time.Duration `default:"15s" placeholder:"DURATION" help:"Time between two signs of life on a WebSocket or an event stream; a client that leaves one unanswered for as long is cut off."`
+}
+
+// Validate checks all fields.
+func (s Streams) Validate() error {
+	return first(
+		atLeast("max-streams", s.MaxStreams, 0),
+		atLeast("max-operations-per-socket", s.MaxOperationsPerSocket, 1),
+		positive("ping-interval", s.PingInterval),
 	)
 }
 
@@ -134,6 +154,22 @@ func address(flag, value string) error {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("--%s must have a port from 0 to 65535, not %q", flag, port)
+	}
+	return nil
+}
+
+// origins checks that browsers send each origin in this form: scheme, host and port in lower case,
+// without a port that the scheme implies.
+func origins(flag string, list []string) error {
+	for _, origin := range list {
+		if origin == "*" && len(list) == 1 {
+			continue
+		}
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin ||
+			u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
+			return fmt.Errorf("--%s must be * or origins as browsers send them, such as https://app.example.com, not %q", flag, origin)
+		}
 	}
 	return nil
 }

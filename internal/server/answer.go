@@ -30,7 +30,12 @@ type answer struct {
 func (a answer) write(w http.ResponseWriter) {
 	parts, err := parts(a.response)
 	if err != nil {
-		panic(fmt.Errorf("encode a response: %w", err))
+		panic(unencodable(err))
+	}
+	if a.mediaType == typeEvents {
+		parts = append(nextEvent(parts), completeEvent())
+		a.gzip = false
+		announceEvents(w.Header())
 	}
 	size := 0
 	for _, part := range parts {
@@ -53,6 +58,8 @@ func (a answer) write(w http.ResponseWriter) {
 		}
 	}
 }
+
+func unencodable(err error) error { return fmt.Errorf("encode a response: %w", err) }
 
 // parts lays a response out as JSON. The data is finished JSON already and is passed on as it is,
 // which json.Marshal would not do: it scans and compacts a RawMessage.

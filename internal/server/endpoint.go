@@ -1,33 +1,53 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 // endpoint answers /graphql.
 type endpoint struct {
 	executor     graphql.GraphExecutor
+	logger       *slog.Logger
 	maxBodyBytes int64
+	streams      *Streams
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept, Accept-Encoding")
+	if wantsSocket(r) {
+		e.serveSocket(w, r)
+		return
+	}
+	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	mediaType := negotiate(r.Header.Values("Accept"))
 	if mediaType == "" {
 		refuse(http.StatusNotAcceptable, "nothing of what is accepted can be given: accept "+typeResponse+" or "+typeJSON).write(w, typeJSON)
 		return
 	}
-	response, status, refused := e.answer(w, r, mediaType)
+	params, refused := e.read(w, r)
 	if refused != nil {
 		refused.write(w, mediaType)
 		return
+	}
+	ctx, operation, response := e.prepare(r.Context(), params)
+	if response == nil {
+		if refused := fits(operation.Operation.Operation, r); refused != nil {
+			refused.write(w, mediaType)
+			return
+		}
+		if operation.Operation.Operation == ast.Subscription {
+			e.serveEvents(ctx, w, operation)
+			return
+		}
+		response = e.execute(ctx, operation)
+	}
+	status := http.StatusOK
+	if response.Data == nil {
+		status = requestErrorStatus(response, mediaType)
 	}
 	answer{
 		status:    status,
@@ -37,34 +57,17 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}.write(w)
 }
 
-// answer executes the request and returns what it gave with its HTTP status, or why it was refused.
-func (e endpoint) answer(w http.ResponseWriter, r *http.Request, mediaType string) (*graphql.Response, int, *refusal) {
-	params, refused := e.read(w, r)
-	if refused != nil {
-		return nil, 0, refused
-	}
-	ctx := graphql.StartOperationTrace(r.Context())
-	operation, errs := e.executor.CreateOperationContext(ctx, params)
-	if len(errs) > 0 {
-		response := e.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs)
-		response.Data = nil
-		return response, requestErrorStatus(response, mediaType), nil
-	}
-	switch kind := operation.Operation.Operation; {
-	case kind == ast.Subscription:
-		return nil, 0, refuse(http.StatusBadRequest, "a subscription has more than one answer: it is not served here")
+// fits refuses operations that the request cannot carry.
+func fits(kind ast.Operation, r *http.Request) *refusal {
+	switch {
 	case kind == ast.Mutation && r.Method != http.MethodPost:
-		return nil, 0, refuseMethod(http.MethodPost)
+		return refuseMethod(http.MethodPost)
+	case kind == ast.Subscription && r.Method == http.MethodHead:
+		return refuseMethod("GET, POST")
+	case kind == ast.Subscription && !acceptsEvents(r.Header.Values("Accept")):
+		return refuse(http.StatusNotAcceptable, "a subscription has more than one answer: accept "+typeEvents+", or use a WebSocket")
 	}
-	next, ctx := e.executor.DispatchOperation(ctx, operation)
-	response := next(ctx)
-	if response == nil { // gqlgen's way to say that the context had ended
-		response = interrupted(ctx)
-	}
-	if response.Data == nil {
-		return response, requestErrorStatus(response, mediaType), nil
-	}
-	return response, http.StatusOK, nil
+	return nil
 }
 
 func (e endpoint) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
@@ -79,24 +82,15 @@ func (e endpoint) read(w http.ResponseWriter, r *http.Request) (*graphql.RawPara
 
 // requestErrorStatus is the HTTP status of a request that was not executed. With
 // application/json the specification wants 200 for everything but a malformed request, for old
-// clients, which take another status for a broken network.
+// clients, which take another status for a broken network. An event stream is always one of status
+// 200, for a browser's EventSource shows nothing of another.
 func requestErrorStatus(response *graphql.Response, mediaType string) int {
+	if mediaType == typeEvents {
+		return http.StatusOK
+	}
 	malformed := len(response.Errors) > 0 && fmt.Sprint(response.Errors[0].Extensions["code"]) == codeBadRequest
 	if mediaType == typeResponse || malformed {
 		return http.StatusBadRequest
 	}
 	return http.StatusOK
-}
-
-// interrupted is the response of an operation whose context ended before it had one: by its
-// deadline, or because the client went away, who then does not see it.
-func interrupted(ctx context.Context) *graphql.Response {
-	message := "the operation was cancelled"
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		message = "the operation took too long"
-	}
-	return &graphql.Response{
-		Data:   []byte("null"),
-		Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": codeTimeout}}},
-	}
 }

@@ -42,15 +42,18 @@ func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // The value itself is the signal, as in net/http.
 		panic(cause)
 	}
-	id := requestid.FromContext(ctx)
-	logger.ErrorContext(ctx, "a handler panicked",
-		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()), "requestId", id)
+	logPanic(ctx, logger, cause)
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	r := refuse(http.StatusInternalServerError, "internal error")
-	r.extensions = map[string]any{"code": codeInternal, "requestId": id}
+	r := &refusal{status: http.StatusInternalServerError, message: messageInternal, extensions: internal(ctx)}
 	r.write(w, typeJSON)
+}
+
+// logPanic is called while the stack still shows where the panic came from.
+func logPanic(ctx context.Context, logger *slog.Logger, cause any) {
+	logger.ErrorContext(ctx, "a handler panicked",
+		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()), "requestId", requestid.FromContext(ctx))
 }
 
 // recorder remembers what was answered.
@@ -61,7 +64,7 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && status >= http.StatusOK {
+	if r.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
 		r.status = status
 	}
 	r.ResponseWriter.WriteHeader(status)

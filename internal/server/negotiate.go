@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// The two media types of an answer, by GraphQL over HTTP.
+// The media types of an answer: the two of GraphQL over HTTP, and the one of GraphQL over
+// Server-Sent Events.
 const (
 	typeJSON     = "application/json"
 	typeResponse = "application/graphql-response+json"
+	typeEvents   = "text/event-stream"
 )
 
 // choice is one element of an Accept or Accept-Encoding header.
@@ -57,27 +59,34 @@ func splitList(header string) []string {
 }
 
 // negotiate chooses the media type of an answer from the lines of the Accept header: the one of
-// higher quality, and of two with the same quality the one that is named more exactly. Where that
-// does not decide, application/graphql-response+json goes to those who name it and
-// application/json, which every client understands, to all others. It returns "" when neither is
-// acceptable. All answers are UTF-8, so a range that wants another charset does not match.
+// highest quality, and of those with the same quality the one that is named most exactly. Where
+// that does not decide, application/graphql-response+json goes to those who name it and
+// application/json, which every client understands, to all others; text/event-stream goes to
+// nobody who takes JSON as gladly. It returns "" when none is acceptable. All answers are UTF-8, so
+// a range that wants another charset does not match.
 func negotiate(accept []string) string {
 	if strings.Trim(strings.Join(accept, ""), " \t") == "" {
 		return typeJSON
 	}
 	list := choices(accept)
-	json, response := rate(list, typeJSON), rate(list, typeResponse)
-	if json.quality == 0 && response.quality == 0 {
+	best, chosen := rate(list, typeJSON), typeJSON
+	if response := rate(list, typeResponse); cmp.Or(response.compare(best), cmp.Compare(response.exactness, byType)) > 0 {
+		best, chosen = response, typeResponse
+	}
+	if events := rate(list, typeEvents); events.compare(best) > 0 {
+		best, chosen = events, typeEvents
+	}
+	if best.quality == 0 {
 		return ""
 	}
-	atLast := -1
-	if response.exactness == exactly {
-		atLast = 1
-	}
-	if cmp.Or(cmp.Compare(response.quality, json.quality), cmp.Compare(response.exactness, json.exactness), atLast) > 0 {
-		return typeResponse
-	}
-	return typeJSON
+	return chosen
+}
+
+// acceptsEvents reports whether the lines of an Accept header allow an event stream in so many
+// words. */* does not: whoever sends no more than that awaits an answer that ends.
+func acceptsEvents(accept []string) bool {
+	events := rate(choices(accept), typeEvents)
+	return events.quality > 0 && events.exactness > byAny
 }
 
 // rating is what an Accept header says about one media type. Without a range that matches it is
@@ -87,18 +96,23 @@ type rating struct {
 	exactness exactness
 }
 
+func (r rating) compare(s rating) int {
+	return cmp.Or(cmp.Compare(r.quality, s.quality), cmp.Compare(r.exactness, s.exactness))
+}
+
 // exactness orders media ranges: the most exact one that matches decides.
 type exactness int
 
 const (
 	notAtAll exactness = iota
 	byAny              // */*
-	byType             // application/*
+	byType             // application/*, text/*
 	exactly
 )
 
 func rate(list []choice, mediaType string) rating {
 	var best rating
+	kind, _, _ := strings.Cut(mediaType, "/")
 	for _, c := range list {
 		if c.charset != "" && c.charset != "utf-8" {
 			continue
@@ -107,7 +121,7 @@ func rate(list []choice, mediaType string) rating {
 		switch c.value {
 		case mediaType:
 			level = exactly
-		case "application/*":
+		case kind + "/*":
 			level = byType
 		case "*/*":
 			level = byAny

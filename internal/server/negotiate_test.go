@@ -33,11 +33,43 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"application/json;q=0"}, ""},
 		{[]string{"*/*;q=0"}, ""},
 		{[]string{"text/html"}, ""},
-		{[]string{"text/event-stream"}, ""},
+		{[]string{"text/*;q=0.5, */*;q=0.1"}, typeEvents},
+		{[]string{"text/event-stream"}, typeEvents},
+		{[]string{"text/event-stream, */*"}, typeEvents},
+		{[]string{"Text/Event-Stream; charset=utf-8"}, typeEvents},
+		{[]string{"text/event-stream, multipart/mixed"}, typeEvents},
+		{[]string{"text/event-stream, application/json;q=0.9"}, typeEvents},
+		{[]string{"text/event-stream, application/json"}, typeJSON},
+		{[]string{"text/event-stream, application/graphql-response+json"}, typeResponse},
+		{[]string{"text/event-stream;q=0.9, application/json"}, typeJSON},
+		{[]string{"text/event-stream;q=0.5, */*"}, typeJSON},
+		{[]string{"text/*, application/*"}, typeJSON},
+		{[]string{"text/event-stream;q=0"}, ""},
 		{[]string{`text/html;title="application/json, */*`}, ""},
 	} {
 		if got := negotiate(test.accept); got != test.want {
 			t.Errorf("%q: got %q, want %q", test.accept, got, test.want)
+		}
+	}
+}
+
+func TestAcceptsEvents(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"":                                      false,
+		"*/*":                                   false,
+		"application/json":                      false,
+		"application/json, */*;q=0.1":           false,
+		"application/*":                         false,
+		"text/event-stream":                     true,
+		"text/*":                                true,
+		"text/event-stream;q=0.1, */*":          true,
+		"application/json, text/event-stream":   true,
+		"text/event-stream;q=0, text/*":         false,
+		"text/event-stream;charset=iso-8859-15": false,
+	} {
+		if got := acceptsEvents([]string{header}); got != want {
+			t.Errorf("%q: got %v, want %v", header, got, want)
 		}
 	}
 }

@@ -10,10 +10,16 @@ import (
 
 // The codes of the contract's ErrorCode that this package itself gives.
 const (
-	codeBadRequest = "BAD_REQUEST"
-	codeInternal   = "INTERNAL"
-	codeTimeout    = "TIMEOUT"
+	codeBadRequest  = "BAD_REQUEST"
+	codeCostLimit   = "COST_LIMIT"
+	codeForbidden   = "FORBIDDEN"
+	codeInternal    = "INTERNAL"
+	codeTimeout     = "TIMEOUT"
+	codeUnavailable = "UNAVAILABLE"
 )
+
+// messageInternal is all that a client learns of an error that nobody foresaw.
+const messageInternal = "internal error"
 
 // refusal is an answer of the HTTP layer itself. Its message never repeats what the client sent.
 type refusal struct {
@@ -24,7 +30,11 @@ type refusal struct {
 }
 
 func refuse(status int, message string) *refusal {
-	return &refusal{status: status, message: message, extensions: map[string]any{"code": codeBadRequest}}
+	return refuseFor(status, codeBadRequest, message)
+}
+
+func refuseFor(status int, code, message string) *refusal {
+	return &refusal{status: status, message: message, extensions: map[string]any{"code": code}}
 }
 
 // refuseMethod lists in allow the methods that the address has.
@@ -34,7 +44,12 @@ func refuseMethod(allow string) *refusal {
 	return r
 }
 
+// write answers in mediaType, or in JSON where an event stream was asked for: what is refused has
+// not begun to stream.
 func (r *refusal) write(w http.ResponseWriter, mediaType string) {
+	if mediaType == typeEvents {
+		mediaType = typeJSON
+	}
 	if r.allow != "" {
 		w.Header().Set("Allow", r.allow)
 	}

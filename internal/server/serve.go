@@ -22,10 +22,11 @@ type Timeouts struct {
 	Shutdown   time.Duration // for the requests under way when the server stops
 }
 
-// Serve answers requests from listener until ctx ends; then it takes no new ones, lets those under
-// way finish and returns nil. It closes the listener. An error says that the listener failed, or
-// that requests had to be cut off because they took longer than t.Shutdown.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, t Timeouts, logger *slog.Logger) error {
+// Serve answers requests from listener until ctx ends; then it takes no new ones, ends streams, which
+// are those of handler, lets the requests under way finish and returns nil. It closes the listener.
+// An error says that the listener failed, or that requests had to be cut off because they took
+// longer than t.Shutdown.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: t.ReadHeader,
@@ -44,7 +45,9 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, t T
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Shutdown)
 	defer cancel()
-	if err := server.Shutdown(bound); err != nil {
+	stopped := make(chan error, 1)
+	go func() { stopped <- streams.stop(bound) }()
+	if err := errors.Join(server.Shutdown(bound), <-stopped); err != nil {
 		return errors.Join(fmt.Errorf("requests under way were cut off after %s: %w", t.Shutdown, err), server.Close())
 	}
 	return nil

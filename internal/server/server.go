@@ -1,10 +1,12 @@
 // Package server is the HTTP side of Roster: it reads GraphQL requests by the GraphQL over HTTP
-// specification (https://graphql.github.io/graphql-over-http/draft/), hands them to an executor and
-// writes its answers. Beside the endpoint it serves the playground, the schema and the two health
+// specification (https://graphql.github.io/graphql-over-http/draft/) and by the protocols GraphQL
+// over WebSocket and GraphQL over Server-Sent Events, hands them to an executor and writes its
+// answers. Beside the endpoint it serves the playground, the schema and the two health
 // checks. It knows nothing of users, posts and databases.
 //
 // An executor tells the two kinds of failure apart by Response.Data: nil means that the request was
-// not executed, and the answer has no data key; the JSON text null is data that failed.
+// not executed, and the answer has no data key; the JSON text null is data that failed. Of a
+// subscription, a response whose Data is nil is the last.
 package server
 
 import (
@@ -33,14 +35,22 @@ type Options struct {
 	Clock func() time.Time
 	// NewRequestID makes the ID of a request that comes without a usable one.
 	NewRequestID func() string
-	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413.
+	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413. It bounds the
+	// messages on a WebSocket, too; a larger one closes the socket with 1009.
 	MaxBodyBytes int64
+	// Origins are the origins of other sites whose pages may use the endpoint, each in the form that
+	// browsers send, such as https://app.example.com, or AnyOrigin. It may be empty.
+	Origins []string
+	// Streams are the WebSockets and event streams that are open, for Serve to end.
+	Streams *Streams
 }
 
 // New returns the handler of the whole server.
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", endpoint{executor: o.Executor, maxBodyBytes: o.MaxBodyBytes})
+	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
+		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, streams: o.Streams,
+	}))
 	mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {
 		writePlain(w, http.StatusOK, "text/plain; charset=utf-8", o.SDL)
 	}))

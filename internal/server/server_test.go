@@ -35,6 +35,7 @@ func testOptions() server.Options {
 		Clock:        func() time.Time { return time.Unix(1, 0) },
 		NewRequestID: func() string { return "made-here" },
 		MaxBodyBytes: 1000,
+		Streams:      server.NewStreams(server.StreamOptions{MaxStreams: 1}),
 	}
 }
 
@@ -240,7 +241,7 @@ func TestRefusals(t *testing.T) {
 		"variables of another type":         {body: `{"query":"{ echo }","variables":[]}`, status: bad},
 		"variables as a string":             {body: `{"query":"{ echo }","variables":"{}"}`, status: bad},
 		"extensions of another type":        {body: `{"query":"{ echo }","extensions":"x"}`, status: bad},
-		"a subscription":                    {body: `{"query":"subscription { echo }"}`, status: bad},
+		"a subscription":                    {body: `{"query":"subscription { echo }"}`, status: http.StatusNotAcceptable},
 
 		"GET without a query":      {method: http.MethodGet, status: bad},
 		"GET with a doubled query": {method: http.MethodGet, target: get("query", "{echo}", "query", "{fails}"), status: bad},

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/coder/websocket"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// socketOperation is an operation on a socket.
+type socketOperation struct {
+	id      string
+	cancel  context.CancelFunc
+	lasting bool // it is a subscription
+}
+
+// read answers messages until the connection ends, or the client breaks a rule, which is the fault.
+// ctx is the connection's.
+func (s *socket) read(ctx context.Context) *fault {
+	caller := ctx // of the operations
+	initialised, acknowledged := false, false
+	for {
+		kind, data, err := s.conn.Read(ctx)
+		if err != nil {
+			return nil
+		}
+		if kind != websocket.MessageText {
+			return &fault{closeInvalid, "a message must be text"}
+		}
+		m, err := parseMessage(data)
+		if err != nil {
+			return &fault{closeInvalid, shortened(err.Error(), maxReason)}
+		}
+		switch m.kind {
+		case messageInit:
+			if initialised {
+				return &fault{closeTooManyRequests, "Too many initialisation requests"}
+			}
+			initialised = true
+			var payload map[string]any
+			if caller, payload, err = s.connect(ctx, m.payload); err != nil {
+				return &fault{closeForbidden, "Forbidden"}
+			}
+			acknowledged = true
+			close(s.acknowledged)
+			s.reply(ctx, replyMessage(messageAck, payload))
+		case messagePing:
+			s.reply(ctx, replyMessage(messagePong, m.payload))
+		case messageSubscribe:
+			params, refused := requestParams(m.payload, s.header)
+			if refused != nil {
+				return &fault{closeInvalid, shortened(refused.message, maxReason)}
+			}
+			if !acknowledged {
+				return &fault{closeUnauthorized, "Unauthorized"}
+			}
+			if f := s.subscribe(ctx, caller, m.id, params); f != nil {
+				return f
+			}
+		case messageComplete:
+			s.complete(m.id)
+		}
+	}
+}
+
+// connect asks whether the client may go on.
+func (s *socket) connect(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error) {
+	if s.streams.options.Connect == nil {
+		return ctx, nil, nil
+	}
+	return s.streams.options.Connect(ctx, payload)
+}
+
+// subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
+// one that the operation's is made from.
+func (s *socket) subscribe(conn, caller context.Context, id string, params *graphql.RawParams) *fault {
+	s.mu.Lock()
+	doubled := s.operations[id] != nil
+	// One that the client has cancelled may take a moment to end, and must not pile up.
+	most := s.streams.options.MaxOperations
+	full := len(s.operations) >= most || s.running >= 2*most
+	if !doubled && !full && !s.draining {
+		s.start(conn, caller, id, params)
+	}
+	s.mu.Unlock()
+	switch {
+	case doubled:
+		return &fault{closeDuplicate, duplicateReason(id)}
+	case full:
+		s.reply(conn, errorMessage(id, gqlerror.List{{
+			Message:    "too many operations are under way on this socket",
+			Extensions: map[string]any{"code": codeCostLimit},
+		}}))
+	}
+	return nil
+}
+
+// start is subscribe's. The caller holds mu.
+func (s *socket) start(conn, caller context.Context, id string, params *graphql.RawParams) {
+	ctx, cancel := context.WithCancel(caller)
+	o := &socketOperation{id: id, cancel: cancel}
+	s.operations[id] = o
+	s.running++
+	s.group.Go(func() {
+		defer s.finish(o)
+		defer s.recoverOperation(ctx)
+		s.run(conn, ctx, o, params)
+	})
+}
+
+// finish frees the place of an operation that has ended.
+func (s *socket) finish(o *socketOperation) {
+	o.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running--
+	if s.operations[o.id] == o {
+		delete(s.operations, o.id)
+	}
+}
+
+// recoverOperation is deferred. What panics here is the program's own mistake, for guard takes what
+// the executor does; the client sees its socket closed.
+func (s *socket) recoverOperation(ctx context.Context) {
+	if cause := recover(); cause != nil {
+		logPanic(ctx, s.logger, cause)
+		s.close(fault{closeInternal, messageInternal})
+	}
+}
+
+// complete ends an operation because the client wants no more of it. One that has just ended, or
+// never was, is no fault.
+func (s *socket) complete(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.operations[id]; o != nil {
+		delete(s.operations, id)
+		o.cancel()
+	}
+}
+
+// run executes an operation and sends what comes of it.
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *graphql.RawParams) {
+	var operation *graphql.OperationContext
+	failed := s.guard(ctx, func() (response *graphql.Response) {
+		ctx, operation, response = s.prepare(ctx, params)
+		return response
+	})
+	if failed != nil {
+		s.send(conn, o, errorMessage(o.id, failed.Errors), true)
+		return
+	}
+	if operation.Operation.Operation == ast.Subscription && !s.lasts(o) {
+		return
+	}
+	for response := range s.responses(ctx, operation) {
+		if response.Data == nil {
+			s.send(conn, o, errorMessage(o.id, response.Errors), true)
+			return
+		}
+		if !s.send(conn, o, nextMessage(o.id, response), false) {
+			return
+		}
+	}
+	s.send(conn, o, completeMessage(o.id), true)
+}
+
+// lasts notes that an operation is a subscription; false when the socket is about to be closed, and
+// would wait for its end in vain.
+func (s *socket) lasts(o *socketOperation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.lasting = true
+	return !s.draining
+}
+
+// send sends a message of an operation, unless the client awaits none, and reports whether it could
+// take another. The last one frees the ID before it is sent.
+func (s *socket) send(conn context.Context, o *socketOperation, message []byte, last bool) bool {
+	if !s.lock(conn) {
+		return false
+	}
+	defer s.unlock()
+	return s.awaited(o, last) && s.write(conn, message)
+}
+
+func (s *socket) awaited(o *socketOperation, last bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.operations[o.id] != o {
+		return false
+	}
+	if last {
+		delete(s.operations, o.id)
+	}
+	return true
+}
