@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"time"
+
+	"github.com/99designs/gqlgen/graphql"
 
 	"roster/ent"
 	"roster/ent/user"
@@ -25,7 +26,7 @@ type way struct {
 
 // compareW3 prints how long Roster's loaders take for W3 and how long ent's eager loading, in this process and one
 // request at a time. Both are measured as Go values with all columns; the whole answer as JSON comes on top of that.
-func compareW3(ctx context.Context, st *store, handler http.Handler, w workload, out io.Writer) error {
+func compareW3(ctx context.Context, st *store, executor graphql.GraphExecutor, w workload, out io.Writer) error {
 	session := func(read func(context.Context, *ent.Client) error) func(context.Context) error {
 		return func(ctx context.Context) error {
 			s := st.Session(database.Snapshot)
@@ -39,7 +40,7 @@ func compareW3(ctx context.Context, st *store, handler http.Handler, w workload,
 	ways := []way{
 		{"ent's eager loading", session(eager)},
 		{"Roster's loaders", session(loaders)},
-		{"Roster's whole answer", func(ctx context.Context) error { return ask(ctx, handler, w, 0) }},
+		{"Roster's whole answer", func(ctx context.Context) error { return ask(ctx, executor, w, 0) }},
 	}
 	times := make([]latencies, len(ways))
 	counts := make([]int64, len(ways))

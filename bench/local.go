@@ -3,51 +3,55 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"roster/graph"
-	"roster/internal/server"
+	"roster/internal/limits"
 	"roster/internal/typeid"
 )
 
-// newHandler is Roster within this process, where its statements can be counted and its CPU profiled.
-func newHandler(st *store) http.Handler {
-	return server.New(server.Options{
-		Executor: graph.NewExecutor(graph.Options{
-			Database:       st.DB,
-			Clock:          time.Now,
-			IDs:            typeid.NewSource(time.Now, rand.Reader),
-			RequestTimeout: answerLimit,
-		}),
-		Ready:        st.Ping,
-		SDL:          graph.SDL(),
-		Logger:       slog.New(slog.DiscardHandler),
-		Clock:        time.Now,
-		NewRequestID: rand.Text,
-		MaxBodyBytes: 1 << 20,
+// newExecutor is Roster within this process, where its statements can be counted and its CPU profiled: all but HTTP.
+func newExecutor(st *store) (graphql.GraphExecutor, error) {
+	return graph.NewExecutor(graph.Options{
+		Database:           st.DB,
+		Clock:              time.Now,
+		IDs:                typeid.NewSource(time.Now, rand.Reader),
+		RequestTimeout:     answerLimit,
+		Limits:             limits.Default(),
+		DocumentCacheBytes: 8 << 20,
 	})
 }
 
-// ask makes the i-th request of a workload without a network.
-func ask(ctx context.Context, handler http.Handler, w workload, i int) error {
+// ask makes the i-th request of a workload without HTTP.
+func ask(ctx context.Context, executor graphql.GraphExecutor, w workload, i int) error {
 	key := w.key(i)
-	r, err := w.roster(key).http(ctx, "localhost")
-	if err != nil {
+	params := new(graphql.RawParams)
+	if err := json.Unmarshal([]byte(w.roster(key).body), params); err != nil {
 		return err
 	}
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, r)
-	return w.check(key, recorder.Code, recorder.Body.Bytes())
+	ctx = graphql.StartOperationTrace(ctx)
+	operation, errs := executor.CreateOperationContext(ctx, params)
+	if len(errs) > 0 {
+		return fmt.Errorf("%s: %w", w.name, errs)
+	}
+	next, ctx := executor.DispatchOperation(ctx, operation)
+	response := next(ctx)
+	if response == nil || len(response.Errors) > 0 {
+		return fmt.Errorf("%s: no data, or errors: %v", w.name, response)
+	}
+	return w.check(key, http.StatusOK, slices.Concat([]byte(`{"data":`), response.Data))
 }
 
 // count returns how many statements this process sends during f.
@@ -59,8 +63,11 @@ func (st *store) count(f func() error) (int64, error) {
 
 // profile makes the requests of a workload in this process and writes the CPU profile.
 func profile(ctx context.Context, st *store, w workload, s settings, engine string) (err error) {
-	handler := newHandler(st)
-	if err := ask(ctx, handler, w, 0); err != nil { // what is done once shall not be in the profile
+	executor, err := newExecutor(st)
+	if err != nil {
+		return err
+	}
+	if err := ask(ctx, executor, w, 0); err != nil { // what is done once shall not be in the profile
 		return err
 	}
 	file, err := os.Create(filepath.Join(s.profiles, engine+"-"+w.name+".pprof")) //nolint:gosec // where the user says
@@ -78,7 +85,7 @@ func profile(ctx context.Context, st *store, w workload, s settings, engine stri
 	for c := range s.connections {
 		clients.Go(func() {
 			for i := next.Add(1); i <= int64(s.requests/w.part) && failures[c] == nil; i = next.Add(1) {
-				failures[c] = ask(ctx, handler, w, int(i))
+				failures[c] = ask(ctx, executor, w, int(i))
 			}
 		})
 	}

@@ -114,11 +114,14 @@ func (f figures) cpu() float64 { return milliseconds(f.server + max(f.database, 
 
 // report measures the workloads and prints a table.
 func (b *bench) report(ctx context.Context, workloads []workload, out io.Writer) error {
-	handler := newHandler(b.store)
+	executor, err := newExecutor(b.store)
+	if err != nil {
+		return err
+	}
 	line(out, "", "", "requests", "latency ms", "", "CPU ms a request", "", "SQL", "to the floor's", "")
 	line(out, "", "", "a second", "p50", "p99", "server", "database", "", "requests", "CPU")
 	for _, w := range workloads {
-		statements, err := b.store.count(func() error { return ask(ctx, handler, w, 0) })
+		statements, err := b.store.count(func() error { return ask(ctx, executor, w, 0) })
 		if err != nil {
 			return err
 		}
@@ -146,7 +149,7 @@ func (b *bench) report(ctx context.Context, workloads []workload, out io.Writer)
 		}
 	}
 	if i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == "W3" }); i >= 0 {
-		return compareW3(ctx, b.store, handler, workloads[i], out)
+		return compareW3(ctx, b.store, executor, workloads[i], out)
 	}
 	return nil
 }
