@@ -30,7 +30,8 @@ type Options struct {
 	PoolWait time.Duration
 	// ConnectTimeout is how long opening a connection may take.
 	ConnectTimeout time.Duration
-	// StatementTimeout is how long one statement may take, reading its rows included.
+	// StatementTimeout is how long one statement may take, reading its rows included. SQLite's driver can be stopped on
+	// the way to the first row, and between rows, but not while it looks for another one.
 	StatementTimeout time.Duration
 	// StatementCache is how many prepared statements each connection keeps; 0 prepares none.
 	StatementCache int

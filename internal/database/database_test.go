@@ -44,18 +44,24 @@ func open(t *testing.T, o database.Options) *database.DB {
 	return db
 }
 
-// things opens a new database with the rows 1 to 3 in the table things.
+// things opens a new database with the rows 1 to 3 in the table things. The settings change how it is opened.
 func things(t *testing.T, e dbtest.Engine, settings ...func(*database.Options)) *database.DB {
 	t.Helper()
 	o := options(dbtest.Empty(t, e))
-	for _, set := range settings {
-		set(&o)
+	db, err := database.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	db := open(t, o)
 	write(t, db,
 		"CREATE TABLE things (id int NOT NULL PRIMARY KEY, n int NOT NULL)",
 		"INSERT INTO things (id, n) VALUES (1, 0), (2, 0), (3, 0)")
-	return db
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range settings {
+		set(&o)
+	}
+	return open(t, o)
 }
 
 // write runs statements in a transaction.
@@ -101,9 +107,9 @@ func number(ctx context.Context, s *database.Session, statement string, args ...
 }
 
 // texts runs a query and returns its rows, each as its columns between spaces.
-func texts(t *testing.T, db *database.DB, statement string, args ...any) (lines []string) {
+func texts(t *testing.T, db *database.DB, statement string) (lines []string) {
 	t.Helper()
-	rows, err := query(t.Context(), db.Session(database.Single), statement, args...)
+	rows, err := query(t.Context(), db.Session(database.Single), statement)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,20 +84,36 @@ func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f
 // other engines' columns say as much.
 func tables(d string) []*schema.Table {
 	all := slices.Clone(entmigrate.Tables)
-	if d == dialect.Postgres {
-		return all
-	}
 	for i, t := range all {
 		table := &schema.Table{
 			Name: t.Name, Schema: t.Schema, Columns: slices.Clone(t.Columns), Indexes: t.Indexes, PrimaryKey: t.PrimaryKey,
 			ForeignKeys: t.ForeignKeys, Annotation: t.Annotation, Comment: t.Comment,
 		}
+		if isJoin(t) {
+			table.Indexes = []*schema.Index{inverse(t)}
+		}
 		for j, c := range t.Columns {
-			column := *c
-			column.Collation = ""
-			table.Columns[j] = &column
+			if d != dialect.Postgres {
+				column := *c
+				column.Collation = ""
+				table.Columns[j] = &column
+			}
 		}
 		all[i] = table
 	}
 	return all
+}
+
+// isJoin reports whether the table is that of an edge between many and many: two keys, which together are its own.
+func isJoin(t *schema.Table) bool {
+	return len(t.Columns) == 2 && len(t.PrimaryKey) == 2 && len(t.ForeignKeys) == 2
+}
+
+// inverse is the index of such an edge from its other end; ent has the primary key for the first one and none for it.
+func inverse(t *schema.Table) *schema.Index {
+	first, second := t.PrimaryKey[0], t.PrimaryKey[1]
+	return &schema.Index{
+		Name:    t.Name + "_" + second.Name + "_" + first.Name,
+		Columns: []*schema.Column{second, first},
+	}
 }

@@ -50,10 +50,13 @@ func (e *sqliteEngine) connectors(Options) (write, read driver.Connector, err er
 		for i := 0; i < len(extra); i += 2 {
 			q[extra[i]] = append(q[extra[i]], extra[i+1])
 		}
-		return "file:" + (&url.URL{Path: e.path}).EscapedPath() + "?" + q.Encode()
+		return uri(e.path) + "?" + q.Encode()
 	}
 	return &file{e.path, name("_txlock", "immediate")}, &file{e.path, name("_pragma", "query_only(1)")}, nil
 }
+
+// uri is the name of a file for SQLite, without parameters.
+func uri(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // file is a connector of modernc.org/sqlite.
 type file struct{ path, dsn string }
@@ -123,19 +126,18 @@ func (e *sqliteEngine) explain(err error) string {
 
 func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOptions{ReadOnly: !write} }
 
-// check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error.
-func (*sqliteEngine) check(ctx context.Context, db *sql.DB) error {
+// check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error. It
+// does not wait for another who is writing, which shows as much.
+func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
+	db := sql.OpenDB(&file{e.path, uri(e.path) + "?_txlock=immediate"})
+	defer db.Close() //nolint:errcheck // nothing is under way
 	tx, err := db.BeginTx(ctx, nil)
-	var e *sqlite.Error
-	switch {
-	case errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY, errors.Is(err, context.DeadlineExceeded):
-		return nil // somebody else is writing it
-	case err != nil:
-		return err
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change would do
+		_ = tx.Rollback()                                       // what matters is err
 	}
-	_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change would do
-	if rollbackErr := tx.Rollback(); err == nil {
-		err = rollbackErr
+	if kind, _ := e.classify(err); kind == Retry {
+		return nil
 	}
 	return err
 }
@@ -144,7 +146,7 @@ func (*sqliteEngine) check(ctx context.Context, db *sql.DB) error {
 // and migrations are several.
 func (e *sqliteEngine) locked(ctx context.Context, _ *sql.DB, f func() error) error {
 	path := e.path + "-migrate"
-	db := sql.OpenDB(&file{path, "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(60000)"})
+	db := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)"})
 	defer db.Close() //nolint:errcheck // this releases the lock, and nothing is under way
 	lock, err := db.Conn(ctx)
 	if err != nil {

@@ -1,0 +1,438 @@
+package database_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"roster/internal/database"
+	"roster/internal/dbtest"
+)
+
+// eachMode runs f in each engine and mode.
+func eachMode(t *testing.T, f func(t *testing.T, e dbtest.Engine, mode database.Mode)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		for name, mode := range map[string]database.Mode{
+			"single": database.Single, "snapshot": database.Snapshot, "write": database.Write,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				f(t, e, mode)
+			})
+		}
+	})
+}
+
+// journal is what happened, in order. Safe for concurrent use.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) note(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
+// taken returns the lines and forgets them.
+func (j *journal) taken() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines
+	j.lines = nil
+	return lines
+}
+
+func TestSessionBeginsLazily(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
+		var seen journal
+		db := things(t, e, func(o *database.Options) { o.Observe = seen.note })
+		seen.taken()
+
+		for end, f := range map[string]func(*database.Session) error{
+			"commit":   (*database.Session).Commit,
+			"rollback": func(s *database.Session) error { s.Rollback(); return nil },
+		} {
+			s := db.Session(mode)
+			if err := db.Leaked(); err != nil {
+				t.Errorf("before the first statement: %v", err)
+			}
+			if err := f(s); err != nil || len(seen.taken()) > 0 {
+				t.Errorf("%s of nothing: %v", end, err)
+			}
+		}
+
+		const statement = "SELECT count(*) FROM things"
+		s := db.Session(mode)
+		if n, err := number(t.Context(), s, statement); n != 3 || err != nil {
+			t.Error(n, err)
+		}
+		if held := db.Leaked() != nil; held != (mode != database.Single) {
+			t.Errorf("the connection is kept: %v", held)
+		}
+		if err := s.Commit(); err != nil {
+			t.Error(err)
+		}
+		if got := seen.taken(); !slices.Equal(got, []string{statement}) {
+			t.Errorf("it sent %q", got)
+		}
+	})
+}
+
+func TestSessionEnds(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
+		db := things(t, e)
+		for end, f := range map[string]func(*database.Session) error{
+			"commit":   (*database.Session).Commit,
+			"rollback": func(s *database.Session) error { s.Rollback(); return nil },
+		} {
+			s := db.Session(mode)
+			if _, err := number(t.Context(), s, "SELECT 1"); err != nil {
+				t.Error(err)
+			}
+			if err := f(s); err != nil {
+				t.Error(end, err)
+			}
+			s.Rollback()
+			_, queryErr := number(t.Context(), s, "SELECT 1")
+			for what, err := range map[string]error{
+				"commit": s.Commit(), "query": queryErr, "exec": run(t.Context(), s, "UPDATE things SET n = 1"),
+			} {
+				failure := database.AsFailure(err)
+				if failure == nil || failure.Kind != database.Other || !strings.Contains(err.Error(), "the session has ended") {
+					t.Errorf("%s after %s: %v", what, end, err)
+				}
+			}
+			s.Rollback()
+		}
+		if got := texts(t, db, "SELECT sum(n) FROM things"); !slices.Equal(got, []string{"0"}) {
+			t.Errorf("n are %v", got)
+		}
+	})
+}
+
+func TestSessionCommitsAndRollsBack(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := things(t, e)
+		for _, c := range []struct {
+			commits bool
+			want    string
+		}{{false, "0"}, {true, "6"}} {
+			s := db.Session(database.Write)
+			for id := range 3 {
+				if err := run(t.Context(), s, "UPDATE things SET n = ? WHERE id = ?", id+1, id+1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n, err := number(t.Context(), s, "SELECT sum(n) FROM things"); n != 6 || err != nil {
+				t.Errorf("the session sees %d, %v", n, err)
+			}
+			if c.commits {
+				if err := s.Commit(); err != nil {
+					t.Error(err)
+				}
+			}
+			s.Rollback()
+			if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != c.want {
+				t.Errorf("committed: %v, and then there is %v", c.commits, got)
+			}
+		}
+	})
+}
+
+// TestSessionTakesTurns has a statement wait for the rows of another, and only for them.
+func TestSessionTakesTurns(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		for name, mode := range map[string]database.Mode{"snapshot": database.Snapshot, "write": database.Write} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				var seen journal
+				db := things(t, e, func(o *database.Options) { o.Observe = seen.note })
+				seen.taken()
+				s := db.Session(mode)
+				defer s.Rollback()
+				rows, err := query(t.Context(), s, "SELECT id FROM things")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !rows.Next() {
+					t.Fatal(rows.Err())
+				}
+				var other sync.WaitGroup
+				other.Go(func() {
+					if n, err := number(t.Context(), s, "SELECT count(*) FROM things"); n != 3 || err != nil {
+						t.Error(n, err)
+					}
+				})
+				for rows.Next() {
+					seen.note("row")
+				}
+				seen.note("end")
+				if err := errors.Join(rows.Err(), rows.Close(), rows.Close()); err != nil {
+					t.Error(err)
+				}
+				other.Wait()
+				// The rows end with the last call of Next, before "end" is noted.
+				got := slices.DeleteFunc(seen.taken(), func(line string) bool { return line == "end" })
+				want := []string{"SELECT id FROM things", "row", "row", "SELECT count(*) FROM things"}
+				if !slices.Equal(got, want) {
+					t.Errorf("it happened %q", got)
+				}
+			})
+		}
+	})
+}
+
+// TestSessionIsSafe runs many statements at the same time, for the race detector above all.
+func TestSessionIsSafe(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
+		db := things(t, e)
+		s := db.Session(mode)
+		defer s.Rollback()
+		var all sync.WaitGroup
+		for i := range 16 {
+			all.Go(func() {
+				statement := fmt.Sprintf("SELECT count(*) + %d FROM things WHERE id > ?", i%5)
+				if n, err := number(t.Context(), s, statement, 1); n != 2+i%5 || err != nil {
+					t.Error(n, err)
+				}
+				if mode == database.Write {
+					if err := run(t.Context(), s, "UPDATE things SET n = n + ?", 1); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if err := s.Commit(); err != nil {
+			t.Error(err)
+		}
+		if s.Failure() != nil {
+			t.Error(s.Failure())
+		}
+		want := "0"
+		if mode == database.Write {
+			want = "48"
+		}
+		if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != want {
+			t.Errorf("the sum is %v, want %s", got, want)
+		}
+	})
+}
+
+// TestSessionRowsLeftOpen never closes rows. Nothing waits for them longer than their context lasts.
+func TestSessionRowsLeftOpen(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
+		t.Run("until the context ends", func(t *testing.T) {
+			t.Parallel()
+			db := things(t, e)
+			ctx, cancel := context.WithCancel(t.Context())
+			s := db.Session(mode)
+			if _, err := query(ctx, s, "SELECT id FROM things WHERE id > ?", 0); err != nil {
+				t.Fatal(err)
+			}
+			var ended sync.WaitGroup
+			ended.Go(s.Rollback)
+			cancel()
+			ended.Wait()
+			eventually(t, db.Leaked) // what ends with a context ends a little later
+		})
+		t.Run("until the statement is out of time", func(t *testing.T) {
+			t.Parallel()
+			db := things(t, e, func(o *database.Options) { o.StatementTimeout = 300 * time.Millisecond })
+			s := db.Session(mode)
+			if _, err := query(t.Context(), s, "SELECT id FROM things WHERE id > ?", 0); err != nil {
+				t.Fatal(err)
+			}
+			_, err := number(t.Context(), s, "SELECT 1") // on MySQL the connection has gone with the rows
+			if f := database.AsFailure(err); err != nil && (f == nil || f.Kind != database.Timeout && f.Kind != database.Lost) {
+				t.Error(err)
+			}
+			s.Rollback()
+			eventually(t, db.Leaked) // what ends with a context ends a little later
+		})
+	})
+}
+
+// eventually waits until f succeeds.
+func eventually(t *testing.T, f func() error) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-ticker.C {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestSnapshot reads before and after the commit of another.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := things(t, e)
+		s := db.Session(database.Snapshot)
+		defer s.Rollback()
+		for _, want := range []int{3, 3} {
+			if n, err := number(t.Context(), s, "SELECT count(*) FROM things"); n != want || err != nil {
+				t.Errorf("the snapshot has %d things, %v", n, err)
+			}
+			write(t, db, fmt.Sprintf("INSERT INTO things (id, n) VALUES (%d, 0)", time.Now().UnixNano()%1e9+10))
+		}
+		if got := texts(t, db, "SELECT count(*) FROM things"); got[0] != "5" {
+			t.Errorf("there are %v things", got)
+		}
+		if err := s.Commit(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSnapshotOnlyReads writes where it must not.
+func TestSnapshotOnlyReads(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := things(t, e)
+		modes := []database.Mode{database.Snapshot}
+		if e == dbtest.SQLite {
+			modes = append(modes, database.Single) // its connections only read
+		}
+		for _, mode := range modes {
+			s := db.Session(mode)
+			err := run(t.Context(), s, "UPDATE things SET n = 1")
+			if f := database.AsFailure(err); f == nil || f.Kind != database.Other || f != s.Failure() {
+				t.Error(err)
+			}
+			s.Rollback()
+		}
+		if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != "0" {
+			t.Errorf("n are %v", got)
+		}
+	})
+}
+
+// TestWriteIsReadCommitted reads what others commit meanwhile. SQLite has one writer, which sees all.
+func TestWriteIsReadCommitted(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			db := things(t, e)
+			s := db.Session(database.Write)
+			defer s.Rollback()
+			for want := 3; want < 5; want++ {
+				if n, err := number(t.Context(), s, "SELECT count(*) FROM things"); n != want || err != nil {
+					t.Errorf("there are %d things, want %d, %v", n, want, err)
+				}
+				write(t, db, fmt.Sprintf("INSERT INTO things (id, n) VALUES (%d, 0)", want+1))
+			}
+		})
+	}
+}
+
+func TestPoolIsBounded(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := things(t, e, func(o *database.Options) { o.MaxConnections, o.PoolWait = 3, time.Millisecond })
+		for _, mode := range []database.Mode{database.Snapshot, database.Write} {
+			size := 3
+			if e == dbtest.SQLite && mode == database.Write {
+				size = 1
+			}
+			var holders []*database.Session
+			for range size {
+				s := db.Session(mode)
+				if _, err := number(t.Context(), s, "SELECT count(*) FROM things"); err != nil {
+					t.Fatal(err)
+				}
+				holders = append(holders, s)
+			}
+			late := db.Session(mode)
+			_, err := number(t.Context(), late, "SELECT 1")
+			if f := database.AsFailure(err); f == nil || f.Kind != database.Busy || late.Failure() != f {
+				t.Error(err)
+			}
+			late.Rollback()
+			if mode == database.Snapshot {
+				_, err := number(t.Context(), db.Session(database.Single), "SELECT 1")
+				if f := database.AsFailure(err); f == nil || f.Kind != database.Busy {
+					t.Error(err)
+				}
+			}
+			if err := db.Ping(t.Context()); err != nil {
+				t.Errorf("the database counts as away when it is busy: %v", err)
+			}
+			for _, s := range holders {
+				s.Rollback()
+			}
+			if err := db.Leaked(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestPoolWaitEndsWithContext(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := things(t, e, func(o *database.Options) { o.MaxConnections, o.PoolWait = 1, time.Hour })
+		holder := db.Session(database.Write)
+		defer holder.Rollback()
+		if _, err := number(t.Context(), holder, "SELECT count(*) FROM things"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiters sync.WaitGroup
+		for range 4 {
+			waiters.Go(func() {
+				s := db.Session(database.Write)
+				defer s.Rollback()
+				_, err := number(ctx, s, "SELECT 1")
+				if f := database.AsFailure(err); f == nil || f.Kind != database.Timeout || !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
+		}
+		cancel()
+		waiters.Wait()
+	})
+}
+
+// TestPoolIsHandedOn has more sessions than connections, all of which succeed.
+func TestPoolIsHandedOn(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
+		db := things(t, e)
+		var all sync.WaitGroup
+		for range 24 {
+			all.Go(func() {
+				s := db.Session(mode)
+				defer s.Rollback()
+				if n, err := number(t.Context(), s, "SELECT count(*) FROM things WHERE id > ?", 0); n != 3 || err != nil {
+					t.Error(n, err)
+				}
+				if err := s.Commit(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
