@@ -68,4 +68,4 @@ bench: ## measure the server on PostgreSQL and print the figures
 	$(WITH_SERVERS) go run ./bench
 
 soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
-	$(WITH_SERVERS) go test -count=1 -timeout 30m -run '^TestSoak$$' ./e2e -soak=$(SOAK)
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
