@@ -13,6 +13,7 @@ import (
 type connector struct {
 	driver.Connector
 	cache      int
+	finalize   bool // close statements before their connection
 	timeout    time.Duration
 	observe    func(string)
 	generation atomic.Int64
@@ -138,6 +139,16 @@ func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
 	s := &statement{Stmt: raw, query: query}
 	c.statements[query] = c.recent.PushFront(s)
 	return s, nil
+}
+
+// Close implements driver.Conn. What a connection has on a server ends with it.
+func (c *conn) Close() error {
+	if c.connector.finalize {
+		for e := c.recent.Front(); e != nil; e = e.Next() {
+			_ = e.Value.(*statement).Close() //nolint:errcheck // the list holds nothing else, and it ends anyway
+		}
+	}
+	return c.Conn.Close()
 }
 
 // CheckNamedValue implements driver.NamedValueChecker.

@@ -42,8 +42,8 @@ func (db *DB) Leaked() error {
 }
 
 // Caching makes connections keep their statements, and returns what drops those that are open.
-func Caching(c driver.Connector, size int, observe func(string)) (_ driver.Connector, dropIdle func()) {
-	caching := &connector{Connector: c, cache: size, timeout: time.Hour, observe: observe}
+func Caching(c driver.Connector, size int, finalize bool) (_ driver.Connector, dropIdle func()) {
+	caching := &connector{Connector: c, cache: size, finalize: finalize, timeout: time.Hour}
 	return caching, caching.dropIdle
 }
 

@@ -8,6 +8,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"roster/internal/database"
+	"roster/internal/dbtest"
 )
 
 // TestOpenNowhereToWrite opens a file where not even root can make one.
@@ -108,4 +112,51 @@ func public(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestCloseLetsGo looks for files that are still open after their database was closed, or its connections were.
+func TestCloseLetsGo(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "roster.db")
+	o := options("sqlite:" + path)
+	o.StatementTimeout = 50 * time.Millisecond
+	db, err := database.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []database.Mode{database.Single, database.Snapshot, database.Write} {
+		for range 4 {
+			s := db.Session(mode)
+			if n, err := number(t.Context(), s, "SELECT ?", 1); n != 1 || err != nil {
+				t.Error(n, err)
+			}
+			_, err := number(t.Context(), s, slow(dbtest.SQLite), 600) // after which the connection is closed
+			wantKind(t, err, database.Timeout)
+			s.Rollback()
+		}
+	}
+	if n := opened(t, path); n > o.MaxConnections+1 {
+		t.Errorf("the file is open %d times, which is more than there are connections", n)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := opened(t, path); n > 0 {
+		t.Errorf("after the end, the file is open %d times", n)
+	}
+}
+
+// opened is how often this process has a file open.
+func opened(t *testing.T, path string) (n int) {
+	t.Helper()
+	descriptors, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range descriptors {
+		if target, err := os.Readlink(d); err == nil && target == path { // others come and go
+			n++
+		}
+	}
+	return n
 }

@@ -19,6 +19,7 @@ type pool struct {
 
 func newPool(c driver.Connector, o Options, size int) *pool {
 	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe}
+	_, conns.finalize = c.(*file) // SQLite keeps the file open as long as there is a statement
 	db := sql.OpenDB(conns)
 	db.SetMaxIdleConns(size)
 	// Two more than operations use: readiness and migrations do not queue behind them.
