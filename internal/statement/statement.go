@@ -161,7 +161,7 @@ func (s *Select) flat(d string) *sql.Selector {
 		return q.Select(sql.Count("*"))
 	}
 	q.Select(t.Columns(s.Columns...)...)
-	s.sort(q, t)
+	s.sort(q)
 	if s.Lock {
 		q.OrderBy(t.C(s.Table.ID))
 		if d != dialect.SQLite { // whose writers are alone
@@ -183,9 +183,23 @@ func (s *Select) of(d string) (q *sql.Selector, t *sql.SelectTable, parent strin
 	return q, t, j.C(s.Parents.Column)
 }
 
-// grouped counts the rows of each parent.
+// column is a column as order and keyset name it. The ID is read from the table of a many-to-many edge, which has it in
+// an index with the parent's ID, so that a page in the order of the IDs reads no other rows. Not every planner sees that.
+func (s *Select) column(q *sql.Selector, name string) string {
+	if p := s.Parents; p != nil && p.Join != "" && name == s.Table.ID {
+		return sql.Dialect(q.Dialect()).Table(p.Join).As(joinAlias).C(p.Child)
+	}
+	return q.C(name)
+}
+
+// grouped counts the rows of each parent: those of a many-to-many edge's table, unless there is a filter.
 func (s *Select) grouped(d string) *sql.Selector {
 	q, _, parent := s.of(d)
+	if s.Parents.Join != "" && s.Filter == nil {
+		j := sql.Table(s.Parents.Join).As(joinAlias)
+		q = sql.Dialect(d).Select().From(j)
+		parent = j.C(s.Parents.Column)
+	}
 	q.Where(In(parent, s.Parents.IDs))
 	s.restrict(q)
 	return q.Select(sql.As(parent, ParentColumn), sql.Count("*")).GroupBy(parent)
@@ -197,7 +211,7 @@ func (s *Select) children(d string) *sql.Selector {
 	q.Where(In(parent, s.Parents.IDs))
 	s.restrict(q)
 	q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
-	s.sort(q, t)
+	s.sort(q)
 	return q
 }
 
@@ -207,7 +221,7 @@ func (s *Select) lateral(b *sql.Builder, d string) {
 	q.Where(equal(parent, func(b *sql.Builder) { b.Ident(keyAlias).WriteByte('.').Ident("id") }))
 	s.restrict(q)
 	q.Select(t.Columns(s.Columns...)...)
-	s.sort(q, t)
+	s.sort(q)
 	b.WriteString("SELECT ")
 	s.outer(b, func() { b.Ident(keyAlias).WriteByte('.').Ident("id") })
 	b.WriteString(" FROM unnest(").Arg(array(s.Parents.IDs)).WriteString("::uuid[]) AS ")
@@ -226,7 +240,7 @@ func (s *Select) correlated(b *sql.Builder, d string) {
 	q.Where(equal(parent, key))
 	s.restrict(q)
 	q.Select(t.C(s.Table.ID))
-	s.sort(q, t)
+	s.sort(q)
 	b.WriteString("SELECT ")
 	s.outer(b, func() { key(b) })
 	b.WriteString(" FROM json_each(").Arg(hexArray(s.Parents.IDs)).WriteString(") AS ").Ident(keyAlias)
@@ -252,7 +266,7 @@ func (s *Select) union(b *sql.Builder, d string) {
 		q.Where(equal(parent, func(b *sql.Builder) { b.Arg(key) }))
 		s.restrict(q)
 		q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
-		s.sort(q, t)
+		s.sort(q)
 		if i > 0 {
 			b.WriteString(" UNION ALL ")
 		}
@@ -294,20 +308,20 @@ func (s *Select) restrict(q *sql.Selector) {
 		s.Filter(q)
 	}
 	if s.After != nil {
-		q.Where(beyond(q, s.Order, s.After, false))
+		q.Where(s.beyond(q, s.After, false))
 	}
 	if s.Before != nil {
-		q.Where(beyond(q, s.Order, s.Before, true))
+		q.Where(s.beyond(q, s.Before, true))
 	}
 }
 
 // sort adds order and limit.
-func (s *Select) sort(q *sql.Selector, t *sql.SelectTable) {
+func (s *Select) sort(q *sql.Selector) {
 	for _, o := range s.Order {
 		if o.Desc {
-			q.OrderBy(sql.Desc(t.C(o.Column)))
+			q.OrderBy(sql.Desc(s.column(q, o.Column)))
 		} else {
-			q.OrderBy(t.C(o.Column))
+			q.OrderBy(s.column(q, o.Column))
 		}
 	}
 	if s.Limit > 0 {
@@ -317,26 +331,27 @@ func (s *Select) sort(q *sql.Selector, t *sql.SelectTable) {
 
 // beyond is the condition that a row comes after (or before) the one with the given values of the order's columns:
 // a > x, or a = x and b > y, and so on. A condition on the first column alone comes first, for the index.
-func beyond(q *sql.Selector, order []Order, values []any, before bool) *sql.Predicate {
+func (s *Select) beyond(q *sql.Selector, values []any, before bool) *sql.Predicate {
 	var arms []*sql.Predicate
-	for i, o := range order {
+	for i, o := range s.Order {
 		var arm []*sql.Predicate
-		for j, tie := range order[:i] {
-			arm = append(arm, sql.EQ(q.C(tie.Column), values[j]))
+		for j, tie := range s.Order[:i] {
+			arm = append(arm, sql.EQ(s.column(q, tie.Column), values[j]))
 		}
 		if o.Desc != before {
-			arm = append(arm, sql.LT(q.C(o.Column), values[i]))
+			arm = append(arm, sql.LT(s.column(q, o.Column), values[i]))
 		} else {
-			arm = append(arm, sql.GT(q.C(o.Column), values[i]))
+			arm = append(arm, sql.GT(s.column(q, o.Column), values[i]))
 		}
 		arms = append(arms, sql.And(arm...))
 	}
 	if len(arms) == 1 {
 		return arms[0]
 	}
-	bound := sql.GTE(q.C(order[0].Column), values[0])
-	if order[0].Desc != before {
-		bound = sql.LTE(q.C(order[0].Column), values[0])
+	first := s.column(q, s.Order[0].Column)
+	bound := sql.GTE(first, values[0])
+	if s.Order[0].Desc != before {
+		bound = sql.LTE(first, values[0])
 	}
 	return sql.And(bound, sql.Or(arms...))
 }
