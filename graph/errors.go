@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -45,7 +44,7 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 	field := argumentPath(ctx, e.Path)
 	var fault *rules.Fault
 	switch {
-	case e.Err == nil && knownCode(e) != "": // of the parser and the validator, whose messages are for clients
+	case e.Err == nil && knownCode(e) != "": // whose messages are for clients
 		code, message = knownCode(e), e.Message
 	case e.Rule != "":
 		code, message = model.ErrorCodeGraphqlValidationFailed, e.Message
@@ -68,13 +67,11 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 	return out
 }
 
-// knownCode is the code that gqlgen has set itself.
+// knownCode is the code of an error that package documents, or gqlgen for the variables, has found in the request.
 func knownCode(e *gqlerror.Error) model.ErrorCode {
-	switch e.Extensions["code"] {
-	case errcode.ParseFailed:
-		return model.ErrorCodeGraphqlParseFailed
-	case errcode.ValidationFailed:
-		return model.ErrorCodeGraphqlValidationFailed
+	code, _ := e.Extensions["code"].(string)
+	if known := model.ErrorCode(code); known.IsValid() {
+		return known
 	}
 	return ""
 }

@@ -14,13 +14,15 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
-	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/ent"
 	"roster/graph/generated"
 	"roster/internal/database"
+	"roster/internal/documents"
+	"roster/internal/limits"
+	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -36,38 +38,60 @@ type Options struct {
 	Logger *slog.Logger
 	// RequestTimeout bounds one operation, its retries included.
 	RequestTimeout time.Duration
-	// Introspection answers __schema and __type.
+	// Introspection answers __schema and __type. Without it, errors do not tell about the schema either.
 	Introspection bool
+	// Limits are the most that a document and its variables may ask for.
+	Limits limits.Limits
+	// DocumentCacheBytes is how much memory the documents take that are kept for the next request.
+	DocumentCacheBytes int64
+	// TrustedDocuments are the only documents that are executed, by their keys; nil lets clients send others.
+	TrustedDocuments map[string]string
 }
 
-// Bounds of what is read and kept of a document; the limits of cost come with the cost.
-const (
-	maxTokens         = 20_000
-	cachedDocuments   = 512
-	maxCachedDocument = 32 << 10 // bytes
-)
+// prices are what a statement costs that reads every row, or a part of them that no page bounds.
+func prices() limits.Prices {
+	return limits.Prices{
+		Page:    paging.DefaultSize,
+		MaxPage: paging.MaxSize,
+		List:    paging.DefaultSize,
+		Fields:  map[string]int64{"totalCount": 1_000},
+		Inputs:  map[string]int64{"contains": 5_000},
+	}
+}
 
-// NewExecutor returns what executes operations on the schema. Its responses are final: what they say is committed.
-func NewExecutor(o Options) *executor.Executor {
+// NewExecutor returns what executes operations on the schema. Its responses are final: what they say is committed. The
+// error says which of the trusted documents cannot be executed.
+func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	schema := served()
+	library, err := documents.New(documents.Options{
+		Schema:        schema,
+		Limits:        limits.New(schema, o.Limits, prices()),
+		CacheBytes:    o.DocumentCacheBytes,
+		Introspection: o.Introspection,
+		Trusted:       o.TrustedDocuments,
+	})
+	if err != nil {
+		return nil, err
+	}
 	resolver := &resolver{clock: o.Clock, ids: o.IDs}
-	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: served(), Resolvers: resolver}))
-	exec.SetQueryCache(documents{lru.New[*ast.QueryDocument](cachedDocuments)})
-	exec.SetParserTokenLimit(maxTokens)
+	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolver}))
+	exec.SetQueryCache(found{})
 	exec.SetErrorPresenter(present)
 	exec.SetRecoverFunc(func(_ context.Context, panicked any) error {
 		return &panicError{value: panicked, stack: debug.Stack()}
 	})
 	exec.Use(&operations{Options: o})
+	exec.Use(costs{})
 	if o.Introspection {
 		exec.Use(extension.Introspection{})
 	}
-	return exec
+	return &limited{GraphExecutor: exec, library: library, options: o}, nil
 }
 
 // SDL returns the served schema, as it is written in schema.graphqls.
@@ -83,19 +107,6 @@ func served() *ast.Schema {
 	delete(schema.Directives, "defer")
 	return schema
 }
-
-// documents keeps parsed documents, but for very long ones, of which a few would fill the memory.
-type documents struct {
-	*lru.LRU[*ast.QueryDocument]
-}
-
-func (d documents) Add(ctx context.Context, query string, doc *ast.QueryDocument) {
-	if len(query) <= maxCachedDocument {
-		d.LRU.Add(ctx, query, doc)
-	}
-}
-
-var _ graphql.Cache[*ast.QueryDocument] = documents{}
 
 // resolver resolves the root fields; the entities resolve themselves.
 type resolver struct {

@@ -22,6 +22,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
+	"roster/internal/limits"
 	"roster/internal/server"
 	"roster/internal/typeid"
 )
@@ -70,19 +71,25 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	})
 	clock := tick(time.Date(2026, 1, 31, 9, 30, 0, 999, time.UTC), time.Millisecond+time.Microsecond+time.Nanosecond)
 	o := graph.Options{
-		Database:       s2.db,
-		Clock:          clock,
-		IDs:            typeid.NewSource(clock, rand.NewChaCha8([32]byte{})),
-		Jitter:         rand.Float64,
-		Logger:         logger,
-		RequestTimeout: time.Minute,
-		Introspection:  true,
+		Database:           s2.db,
+		Clock:              clock,
+		IDs:                typeid.NewSource(clock, rand.NewChaCha8([32]byte{})),
+		Jitter:             rand.Float64,
+		Logger:             logger,
+		RequestTimeout:     time.Minute,
+		Introspection:      true,
+		Limits:             boundless(),
+		DocumentCacheBytes: 1 << 20,
 	}
 	if s.graph != nil {
 		s.graph(&o)
 	}
+	executor, err := graph.NewExecutor(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	handler := server.New(server.Options{
-		Executor:     graph.NewExecutor(o),
+		Executor:     executor,
 		Ready:        s2.db.Ping,
 		SDL:          graph.SDL(),
 		Logger:       logger,
@@ -103,6 +110,13 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	})
 	s2.url, s2.client = web.URL+"/graphql", web.Client()
 	return s2
+}
+
+// boundless is the usual limits without one for the cost: these tests are about what is right, however much it is.
+func boundless() limits.Limits {
+	l := limits.Default()
+	l.MaxCost = 0
+	return l
 }
 
 // tick returns a clock that goes on by a step at each reading.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
@@ -25,10 +24,9 @@ const (
 type operations struct{ Options }
 
 var (
-	_ graphql.HandlerExtension          = (*operations)(nil)
-	_ graphql.OperationParameterMutator = (*operations)(nil)
-	_ graphql.OperationInterceptor      = (*operations)(nil)
-	_ graphql.RootFieldInterceptor      = (*operations)(nil)
+	_ graphql.HandlerExtension     = (*operations)(nil)
+	_ graphql.OperationInterceptor = (*operations)(nil)
+	_ graphql.RootFieldInterceptor = (*operations)(nil)
 )
 
 // ExtensionName implements graphql.HandlerExtension.
@@ -136,16 +134,6 @@ func (o *operations) pause(ctx context.Context, retries int) bool {
 // InterceptRootField implements graphql.RootFieldInterceptor: after a field of a mutation has failed, the ones after it
 // are not run, since nothing of them would stay.
 func (o *operations) InterceptRootField(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
-	field := graphql.GetRootFieldContext(ctx).Field
-	if !o.Introspection && (field.Name == "__schema" || field.Name == "__type") {
-		graphql.AddError(ctx, &gqlerror.Error{
-			Message:    "introspection is switched off",
-			Path:       ast.Path{ast.PathName(field.Alias)},
-			Locations:  []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}},
-			Extensions: map[string]any{"code": errcode.ValidationFailed},
-		})
-		return graphql.Null
-	}
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
 		return next(ctx)
 	}

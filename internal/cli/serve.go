@@ -8,12 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
+
+	"github.com/99designs/gqlgen/graphql"
 
 	"roster/ent/rules"
 	"roster/graph"
 	"roster/internal/config"
 	"roster/internal/database"
+	"roster/internal/documents"
+	"roster/internal/limits"
 	"roster/internal/playground"
 	"roster/internal/server"
 	"roster/internal/typeid"
@@ -39,6 +44,7 @@ type serveCommand struct {
 	config.HTTP
 	config.Streams
 	config.GraphQL
+	config.Limits
 	config.Database
 	config.Log
 	Migrate bool `default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
@@ -46,18 +52,21 @@ type serveCommand struct {
 
 // Validate checks the flags; kong calls it.
 func (c *serveCommand) Validate() error {
-	if err := c.HTTP.Validate(); err != nil {
-		return err
+	for _, part := range []interface{ Validate() error }{c.HTTP, c.Streams, c.GraphQL, c.Limits, c.Database} {
+		if err := part.Validate(); err != nil {
+			return err
+		}
 	}
-	if err := c.Streams.Validate(); err != nil {
-		return err
-	}
-	return c.Database.Validate()
+	return nil
 }
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
+	trusted, err := c.trusted()
+	if err != nil {
+		return err
+	}
 	db, err := openDatabase(ctx, c.Database, logger)
 	if err != nil {
 		return err
@@ -77,7 +86,11 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		InitTimeout:   initTimeout,
 		WriteTimeout:  messageTimeout,
 	})
-	handler := newHandler(c, db, page, streams, logger)
+	executor, err := newExecutor(c, db, trusted, logger)
+	if err != nil {
+		return err
+	}
+	handler := newHandler(c, db, executor, page, streams, logger)
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -110,27 +123,62 @@ func (c *serveCommand) prepare(ctx context.Context, db *database.DB, logger *slo
 	return migrateDatabase(ctx, db, logger)
 }
 
-// newHandler wires the server on top of a database.
-func newHandler(c *serveCommand, db *database.DB, page http.Handler, streams *server.Streams, logger *slog.Logger) http.Handler {
-	return asEveryone(server.New(server.Options{
-		Executor: graph.NewExecutor(graph.Options{
-			Database:       db,
-			Clock:          time.Now,
-			IDs:            typeid.NewSource(time.Now, rand.Reader),
-			Logger:         logger,
-			RequestTimeout: c.RequestTimeout,
-			Introspection:  c.Introspection,
-		}),
+// trusted reads the file of trusted documents; nil without one.
+func (c *serveCommand) trusted() (map[string]string, error) {
+	if c.TrustedDocuments == "" {
+		return nil, nil
+	}
+	file, err := os.Open(c.TrustedDocuments)
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-documents: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	trusted, err := documents.ReadTrusted(file)
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, err)
+	}
+	return trusted, nil
+}
+
+// newExecutor wires what executes operations on a database.
+func newExecutor(c *serveCommand, db *database.DB, trusted map[string]string, logger *slog.Logger) (graphql.GraphExecutor, error) {
+	executor, err := graph.NewExecutor(graph.Options{
+		Database:           db,
+		Clock:              time.Now,
+		IDs:                typeid.NewSource(time.Now, rand.Reader),
+		Logger:             logger,
+		RequestTimeout:     c.RequestTimeout,
+		Introspection:      c.Introspection,
+		Limits:             limits.Limits(c.Limits),
+		DocumentCacheBytes: c.DocumentCacheBytes,
+		TrustedDocuments:   trusted,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, err)
+	}
+	return executor, nil
+}
+
+// newHandler wires the server on top of an executor.
+func newHandler(
+	c *serveCommand, db *database.DB, executor graphql.GraphExecutor, page http.Handler, streams *server.Streams, logger *slog.Logger,
+) http.Handler {
+	o := server.Options{
+		Executor:     executor,
 		Ready:        db.Ping,
 		Playground:   page,
-		SDL:          graph.SDL(),
 		Logger:       logger,
 		Clock:        time.Now,
 		NewRequestID: rand.Text,
 		MaxBodyBytes: c.MaxBodyBytes,
+		MaxRequests:  c.MaxRequests,
 		Origins:      c.CORSOrigins,
 		Streams:      streams,
-	}))
+	}
+	if c.Introspection {
+		o.SDL = graph.SDL()
+	}
+	return asEveryone(server.New(o))
 }
 
 // asEveryone says on whose behalf requests come: this server runs without authentication.

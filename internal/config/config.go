@@ -42,6 +42,7 @@ func (d Database) Validate() error {
 type HTTP struct {
 	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, and largest message on a WebSocket, in bytes."`
+	MaxRequests     int           `default:"1000" placeholder:"NUMBER" help:"Most requests that are executed at a time; a further one is answered with 503 at once. 0 is no limit."`
 	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
 	CORSOrigins     []string      `placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com, or * for all. Without it, none may."`
@@ -52,6 +53,7 @@ func (h HTTP) Validate() error {
 	return first(
 		address("listen", h.Listen),
 		atLeast("max-body-bytes", h.MaxBodyBytes, 1),
+		atLeast("max-requests", h.MaxRequests, 0),
 		positive("request-timeout", h.RequestTimeout),
 		positive("shutdown-timeout", h.ShutdownTimeout),
 		origins("cors-origins", h.CORSOrigins),
@@ -76,7 +78,53 @@ func (s Streams) Validate() error {
 
 // GraphQL is what the endpoint offers.
 type GraphQL struct {
-	Introspection bool `default:"true" negatable:"" help:"Let clients ask the endpoint for its schema."`
+	Introspection      bool   `default:"true" negatable:"" help:"Let clients see the schema: by introspection, at /schema.graphql, and in the messages of errors."`
+	TrustedDocuments   string `placeholder:"FILE" help:"JSON file from hashes to documents, as the client preset of graphql-codegen writes it; nothing else is executed then."`
+	DocumentCacheBytes int64  `default:"33554432" placeholder:"BYTES" help:"Memory for documents that clients sent, checked and ready for the next request, by text or hash; 0 keeps none."`
+}
+
+// Validate checks the numbers, not the file.
+func (g GraphQL) Validate() error {
+	return atLeast("document-cache-bytes", g.DocumentCacheBytes, 0)
+}
+
+// Limits are the most that one request may ask for; beyond, it is refused with COST_LIMIT before anything is done for
+// it. docs/limits.md explains them.
+type Limits struct {
+	MaxDocumentBytes  int `default:"262144" placeholder:"BYTES" help:"Longest document, in bytes; 0 is as long as the body may be."`
+	MaxTokens         int `default:"10000" placeholder:"NUMBER" help:"Most tokens of a document; 0 is no limit."`
+	MaxDepth          int `default:"25" placeholder:"NUMBER" help:"Most selection sets of a document inside one another; 0 is no limit."`
+	MaxFields         int `default:"2000" placeholder:"NUMBER" help:"Most fields of a document; 0 is no limit."`
+	MaxExpanded       int `default:"20000" placeholder:"NUMBER" help:"Most fields, fragments, directives and values of a document, a fragment counted wherever it is used; at most 1000000."`
+	MaxRepeats        int `default:"20000" placeholder:"NUMBER" help:"Most pairs of fields of a document that answer under one name in one place; at most 10000000."`
+	MaxAliases        int `default:"250" placeholder:"NUMBER" help:"Most aliases of a document; 0 is no limit."`
+	MaxDirectives     int `default:"250" placeholder:"NUMBER" help:"Most directives of a document; 0 is no limit."`
+	MaxVariables      int `default:"500" placeholder:"NUMBER" help:"Most variables of an operation; 0 is no limit."`
+	MaxMutationFields int `default:"100" placeholder:"NUMBER" help:"Most fields of a mutation, each of which is a change; 0 is no limit."`
+	MaxInputDepth     int `default:"30" placeholder:"NUMBER" help:"Most lists and objects of an argument or a variable inside one another; 0 is no limit."`
+	MaxInputList      int `default:"2000" placeholder:"NUMBER" help:"Most values of a list in an argument or a variable; 0 is no limit."`
+	MaxInputValues    int `default:"20000" placeholder:"NUMBER" help:"Most values in all arguments, and most in all variables; 0 is no limit."`
+	MaxCost           int `default:"100000" placeholder:"NUMBER" help:"Highest cost of an operation: the objects that it can return, and more; 0 is no limit."`
+}
+
+// Validate checks all fields.
+func (l Limits) Validate() error {
+	return first(
+		atLeast("max-document-bytes", l.MaxDocumentBytes, 0),
+		atLeast("max-tokens", l.MaxTokens, 0),
+		atLeast("max-depth", l.MaxDepth, 0),
+		atLeast("max-fields", l.MaxFields, 0),
+		within("max-expanded", l.MaxExpanded, 1, 1_000_000),
+		within("max-repeats", l.MaxRepeats, 1, 10_000_000),
+		atLeast("max-aliases", l.MaxAliases, 0),
+		atLeast("max-directives", l.MaxDirectives, 0),
+		atLeast("max-variables", l.MaxVariables, 0),
+		atLeast("max-mutation-fields", l.MaxMutationFields, 0),
+		atLeast("max-input-depth", l.MaxInputDepth, 0),
+		atLeast("max-input-list", l.MaxInputList, 0),
+		atLeast("max-input-values", l.MaxInputValues, 0),
+		atLeast("max-cost", l.MaxCost, 0),
+	)
 }
 
 // Seed is what a database is filled with to try Roster out.

@@ -14,6 +14,7 @@ type endpoint struct {
 	executor     graphql.GraphExecutor
 	logger       *slog.Logger
 	maxBodyBytes int64
+	requests     gate
 	streams      *Streams
 }
 
@@ -33,6 +34,12 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.write(w, mediaType)
 		return
 	}
+	leave, refused := e.requests.enter()
+	if refused != nil {
+		refused.write(w, mediaType)
+		return
+	}
+	defer leave()
 	ctx, operation, response := e.prepare(r.Context(), params)
 	if response == nil {
 		if refused := fits(operation.Operation.Operation, r); refused != nil {
@@ -40,11 +47,13 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if operation.Operation.Operation == ast.Subscription {
+			leave()
 			e.serveEvents(ctx, w, operation)
 			return
 		}
 		response = e.execute(ctx, operation)
 	}
+	leave() // a slow reader takes nobody's place
 	status := http.StatusOK
 	if response.Data == nil {
 		status = requestErrorStatus(response, mediaType)

@@ -25,6 +25,7 @@ const messageInternal = "internal error"
 type refusal struct {
 	status     int
 	allow      string // the Allow header of a 405
+	retry      bool   // whether trying again may help, soon
 	extensions map[string]any
 	message    string
 }
@@ -52,6 +53,9 @@ func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	}
 	if r.allow != "" {
 		w.Header().Set("Allow", r.allow)
+	}
+	if r.retry {
+		w.Header().Set("Retry-After", "1")
 	}
 	answer{status: r.status, mediaType: mediaType, response: &graphql.Response{
 		Errors: gqlerror.List{{Message: r.message, Extensions: r.extensions}},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -19,10 +20,11 @@ const (
 	paramOperationName = "operationName"
 	paramVariables     = "variables"
 	paramExtensions    = "extensions"
+	paramDocumentID    = "documentId"
 )
 
 func paramNames() []string {
-	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions}
+	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions, paramDocumentID}
 }
 
 // readPost reads the parameters from a JSON body of at most limit bytes. Only application/json in
@@ -106,6 +108,7 @@ func requestParams(object map[string]any, header http.Header) (*graphql.RawParam
 		}
 	}
 	params := &graphql.RawParams{Headers: header}
+	var documentID string
 	switch {
 	case !take(object, paramQuery, &params.Query):
 		return nil, refuseParam(paramQuery, "must be a string")
@@ -115,11 +118,25 @@ func requestParams(object map[string]any, header http.Header) (*graphql.RawParam
 		return nil, refuseParam(paramVariables, "must be an object")
 	case !take(object, paramExtensions, &params.Extensions):
 		return nil, refuseParam(paramExtensions, "must be an object")
-	case params.Query == "":
+	case !take(object, paramDocumentID, &documentID):
+		return nil, refuseParam(paramDocumentID, "must be a string")
+	case documentID != "" && params.Extensions[extensionPersisted] != nil:
+		return nil, refuseParam(paramDocumentID, "says the same as the extension "+extensionPersisted+": send one of them")
+	case documentID != "":
+		if params.Extensions == nil {
+			params.Extensions = map[string]any{}
+		}
+		params.Extensions[extensionPersisted] = map[string]any{"version": json.Number("1"), "sha256Hash": documentID}
+	case params.Query == "" && params.Extensions[extensionPersisted] == nil:
 		return nil, refuseParam(paramQuery, "is missing")
 	}
 	return params, nil
 }
+
+// extensionPersisted names a document instead of having it, as an automatic persisted query does:
+// see https://www.apollographql.com/docs/apollo-server/performance/apq. To the executor, the
+// parameter documentId is another way to write the same.
+const extensionPersisted = "persistedQuery"
 
 // take stores the value of key in target, or reports that it is of another type.
 func take[T any](object map[string]any, key string, target *T) bool {

@@ -21,14 +21,14 @@ import (
 // readyTimeout bounds what Options.Ready may take: an orchestrator asks every few seconds.
 const readyTimeout = 2 * time.Second
 
-// Options is what the server stands on. Every field but Playground is required.
+// Options is what the server stands on. Every field is required that does not say what it is without.
 type Options struct {
 	Executor graphql.GraphExecutor
 	// Ready returns nil when requests can be answered; its error is logged and not shown.
 	Ready func(context.Context) error
 	// Playground is the page at / and what belongs to it below /playground/; without one, nothing is there.
 	Playground http.Handler
-	// SDL is the text of /schema.graphql.
+	// SDL is the text of /schema.graphql; without one, nothing is there.
 	SDL    string
 	Logger *slog.Logger
 	// Clock gives the time for the durations in the access log.
@@ -38,6 +38,10 @@ type Options struct {
 	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413. It bounds the
 	// messages on a WebSocket, too; a larger one closes the socket with 1009.
 	MaxBodyBytes int64
+	// MaxRequests bounds the requests that are executed at a time, those on WebSockets and event
+	// streams excepted, which have bounds of their own; a further one is answered with 503 at once.
+	// 0 is no bound.
+	MaxRequests int
 	// Origins are the origins of other sites whose pages may use the endpoint, each in the form that
 	// browsers send, such as https://app.example.com, or AnyOrigin. It may be empty.
 	Origins []string
@@ -49,11 +53,13 @@ type Options struct {
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
-		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, streams: o.Streams,
+		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, requests: newGate(o.MaxRequests), streams: o.Streams,
 	}))
-	mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {
-		writePlain(w, http.StatusOK, "text/plain; charset=utf-8", o.SDL)
-	}))
+	if o.SDL != "" {
+		mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {
+			writePlain(w, http.StatusOK, "text/plain; charset=utf-8", o.SDL)
+		}))
+	}
 	mux.Handle("/healthz", reading(func(w http.ResponseWriter, _ *http.Request) {
 		writePlain(w, http.StatusOK, typeJSON, `{"status":"ok"}`)
 	}))

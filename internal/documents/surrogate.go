@@ -1,32 +1,26 @@
-package graph
+package documents
 
 import (
-	"context"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// MutateOperationParameters implements graphql.OperationParameterMutator: it refuses half a surrogate pair that a string
-// of the document escapes. gqlparser reads it as U+FFFD, and nobody would notice that the text is another one.
-func (*operations) MutateOperationParameters(_ context.Context, p *graphql.RawParams) *gqlerror.Error {
-	at := halfSurrogate(p.Query)
+// wholeCharacters refuses half a surrogate pair that a string of the document escapes. gqlparser reads it as U+FFFD, and
+// nobody would notice that the text is another one.
+func wholeCharacters(document string) *gqlerror.Error {
+	at := halfSurrogate(document)
 	if at < 0 {
 		return nil
 	}
-	before := p.Query[:at]
-	err := &gqlerror.Error{
-		Message: "Half a surrogate pair is no character.",
-		Locations: []gqlerror.Location{{
-			Line:   strings.Count(before, "\n") + 1,
-			Column: utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1,
-		}},
-	}
-	errcode.Set(err, errcode.ParseFailed)
+	before := document[:at]
+	err := refuse(ParseFailed, "Half a surrogate pair is no character.")
+	err.Locations = []gqlerror.Location{{
+		Line:   strings.Count(before, "\n") + 1,
+		Column: utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1,
+	}}
 	return err
 }
 

@@ -1,0 +1,61 @@
+package documents
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// persisted returns the hash, or the key of a trusted document, in the extension of an automatic persisted query; "" when
+// there is no such extension. See https://www.apollographql.com/docs/apollo-server/performance/apq.
+func persisted(extensions map[string]any) (string, *gqlerror.Error) {
+	extension := extensions["persistedQuery"]
+	if extension == nil {
+		return "", nil
+	}
+	object, _ := extension.(map[string]any)
+	id, _ := object["sha256Hash"].(string)
+	if id == "" || !isOne(object["version"]) {
+		return "", refuse(BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
+	}
+	return id, nil
+}
+
+func isOne(version any) bool {
+	switch v := version.(type) {
+	case json.Number:
+		return v == "1"
+	case float64:
+		return v == 1
+	case int64:
+		return v == 1
+	case int:
+		return v == 1
+	}
+	return false
+}
+
+// withoutAlgorithm cuts off the name of the algorithm that keys of persisted documents may begin with.
+func withoutAlgorithm(id string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(id, "sha256:"), "sha1:")
+}
+
+type hash [sha256.Size]byte
+
+func hashOf(text string) hash { return sha256.Sum256([]byte(text)) }
+
+// parseHash reads a hash in hexadecimal digits. What is none becomes the zero hash, which no document has.
+func parseHash(id string) hash {
+	var h hash
+	id = withoutAlgorithm(id)
+	if len(id) != hex.EncodedLen(len(h)) {
+		return hash{}
+	}
+	if _, err := hex.Decode(h[:], []byte(id)); err != nil {
+		return hash{}
+	}
+	return h
+}

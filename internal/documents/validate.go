@@ -1,0 +1,132 @@
+package documents
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/rules"
+)
+
+// longWord is the length in bytes from which words are not compared with those of the schema to suggest one: that takes
+// as long as both are long.
+const longWord = 100
+
+// introspection is the rule that documents do not ask for the schema.
+const introspection = "Introspection"
+
+// ruleSets returns the rules of the GraphQL specification in a fixed order, without and with suggestions.
+func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
+	all := rules.NewDefaultRules()
+	silent := rules.NewDefaultRules()
+	for name, rule := range map[string]validator.Rule{
+		rules.FieldsOnCorrectTypeRule.Name: rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
+		rules.KnownArgumentNamesRule.Name:  rules.KnownArgumentNamesRuleWithoutSuggestions,
+		rules.KnownTypeNamesRule.Name:      rules.KnownTypeNamesRuleWithoutSuggestions,
+		rules.ScalarLeafsRule.Name:         rules.ScalarLeafsRuleWithoutSuggestions,
+		rules.ValuesOfCorrectTypeRule.Name: rules.ValuesOfCorrectTypeRuleWithoutSuggestions,
+	} {
+		silent.ReplaceRule(name, rule.RuleFunc)
+	}
+	if !allowIntrospection {
+		all.AddRule(introspection, noIntrospection)
+		silent.AddRule(introspection, noIntrospection)
+	}
+	return sorted(silent), sorted(all)
+}
+
+func sorted(set *rules.Rules) []validator.Rule {
+	inner := set.GetInner()
+	list := make([]validator.Rule, 0, len(inner))
+	for _, name := range slices.Sorted(maps.Keys(inner)) {
+		list = append(list, validator.Rule{Name: name, RuleFunc: inner[name]})
+	}
+	return list
+}
+
+// noIntrospection finds what asks for the schema, under whatever alias and in whatever fragment; not __typename, which
+// says no more than the document.
+func noIntrospection(observers *validator.Events, addError validator.AddErrFunc) {
+	observers.OnField(func(_ *validator.Walker, field *ast.Field) {
+		if field.Name == "__schema" || field.Name == "__type" {
+			addError(validator.Message("Introspection is switched off."), func(err *gqlerror.Error) {
+				err.Locations = []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}}
+			})
+		}
+	})
+}
+
+// enough is thrown to stop validating.
+type enough struct{}
+
+// validate returns the first faults of a document, in the order in which they are found.
+func (l *Library) validate(doc *ast.QueryDocument, longest int) (errs gqlerror.List) {
+	set := l.suggest
+	if !l.Introspection || longest > longWord {
+		set = l.rules
+	}
+	defer func() {
+		if cause := recover(); cause != nil && cause != (enough{}) {
+			panic(cause)
+		}
+	}()
+	observers := &validator.Events{}
+	for _, rule := range set {
+		rule.RuleFunc(observers, func(options ...validator.ErrorOption) {
+			err := &gqlerror.Error{Rule: rule.Name}
+			for _, option := range options {
+				option(err)
+			}
+			err.Extensions = map[string]any{"code": ValidationFailed}
+			if !l.Introspection {
+				err.Message = discreet(err)
+			}
+			if slices.ContainsFunc(errs, func(e *gqlerror.Error) bool { // in a fragment that is used again
+				return e.Message == Tidy(err).Message && slices.Equal(e.Locations, err.Locations)
+			}) {
+				return
+			}
+			errs = append(errs, Tidy(err))
+			if len(errs) == MaxErrors {
+				panic(enough{})
+			}
+		})
+	}
+	validator.Walk(l.Schema, doc, observers)
+	return errs
+}
+
+// discreet is the message of a fault that names nothing of the schema, which the client cannot ask for. What the client
+// wrote itself it finds at the location.
+func discreet(err *gqlerror.Error) string {
+	switch err.Rule {
+	case introspection,
+		"KnownFragmentNames", "LoneAnonymousOperation", "NoFragmentCycles", "NoUndefinedVariables", "NoUnusedFragments",
+		"NoUnusedVariables", "UniqueArgumentNames", "UniqueDirectivesPerLocation", "UniqueFragmentNames",
+		"UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames":
+		return err.Message // of the document alone
+	case "FieldsOnCorrectType":
+		return "There is no such field."
+	case "KnownArgumentNames":
+		return "There is no such argument."
+	case "KnownDirectives":
+		return "There is no such directive here."
+	case "KnownTypeNames":
+		return "There is no such type."
+	case "OverlappingFieldsCanBeMerged":
+		return "Different fields answer under one name here: give them different aliases."
+	case "PossibleFragmentSpreads", "FragmentsOnCompositeTypes":
+		return "There can be no such fragment here."
+	case "ProvidedRequiredArguments":
+		return "A required argument is missing."
+	case "ScalarLeafs":
+		return "The field must have a selection, or must have none."
+	case "ValuesOfCorrectType":
+		return "The value does not fit its place."
+	case "VariablesAreInputTypes", "VariablesInAllowedPosition":
+		return "The variable does not fit its place."
+	}
+	return "The document does not fit the schema."
+}

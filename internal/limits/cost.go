@@ -1,0 +1,130 @@
+package limits
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// Cost returns what an operation of the document costs with the variables as they came, before they are coerced. The
+// error is an *ExceededError: of the cost, or of the size of the variables. Without an operation only the latter are
+// checked.
+func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (int64, error) {
+	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Inputs}
+	if err := in.variables(variables); err != nil {
+		return 0, err
+	}
+	priced := d.operations[o]
+	if priced == nil {
+		return 0, nil
+	}
+	e := evaluation{operation: priced, prices: &d.checker.prices, variables: variables, searches: in.searches}
+	below := e.below(&priced.root, 0)
+	cost := plus(below/priceOfObject, e.extra)
+	if below%priceOfObject > 0 {
+		cost = plus(cost, 1)
+	}
+	return cost, over("the operation costs %s", cost, d.checker.limits.MaxCost)
+}
+
+// An evaluation is the cost of one operation with its variables.
+type evaluation struct {
+	*operation
+	prices    *Prices
+	variables map[string]any
+	searches  map[string]int64 // what the values of the variables cost
+	extra     int64            // what is paid once
+}
+
+// node is what a node costs for each object above it, in values.
+func (e *evaluation) node(n *node, page int64) int64 {
+	return times(e.largest(n.count, page), plus(priceOfObject, e.below(n, e.largest(n.page, page))))
+}
+
+func (e *evaluation) below(n *node, page int64) int64 {
+	sum := times(n.values, priceOfValue)
+	for i := range n.below {
+		sum = plus(sum, e.node(&n.below[i], page))
+	}
+	e.extra = plus(e.extra, n.extra)
+	for _, variable := range n.searches {
+		e.extra = plus(e.extra, e.search(variable))
+	}
+	return sum
+}
+
+func (e *evaluation) largest(counts []count, page int64) int64 {
+	largest := int64(0)
+	for _, c := range counts {
+		n := c.fixed
+		switch c.of {
+		case fixedCount:
+		case pageAbove:
+			n = page
+		case pageVariable:
+			n = e.page(c.variable)
+		case valueVariable:
+			n = e.length(c.variable)
+		}
+		largest = max(largest, n)
+	}
+	return largest
+}
+
+// page is the size of the page that a variable asks for.
+func (e *evaluation) page(variable string) int64 {
+	value, given := e.variables[variable]
+	if !given {
+		v := e.defaults[variable].value
+		if v == nil || v.Kind == ast.NullValue {
+			return int64(e.prices.Page)
+		}
+		return e.prices.pageSize(v.Raw)
+	}
+	switch n := value.(type) {
+	case nil:
+		return int64(e.prices.Page)
+	case json.Number:
+		return e.prices.pageSize(string(n))
+	case float64:
+		return e.prices.pageSize(strconv.FormatFloat(n, 'f', -1, 64))
+	case int64:
+		return e.prices.clamp(n)
+	case int:
+		return e.prices.clamp(int64(n))
+	}
+	return int64(e.prices.MaxPage)
+}
+
+// pageSize is the size of the page that a number asks for: the largest one when it is no number, or too large.
+func (p *Prices) pageSize(number string) int64 {
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		n = math.MaxInt64
+	}
+	return p.clamp(n)
+}
+
+func (p *Prices) clamp(n int64) int64 { return min(max(n, 0), int64(p.MaxPage)) }
+
+// length is how many values the list in a variable has.
+func (e *evaluation) length(variable string) int64 {
+	value, given := e.variables[variable]
+	if list, ok := value.([]any); ok {
+		return int64(len(list))
+	}
+	if v := e.defaults[variable].value; !given && v != nil && v.Kind == ast.ListValue {
+		return int64(len(v.Children))
+	}
+	return 1 // a value is a list of itself
+}
+
+// search is the price of what is in a variable.
+func (e *evaluation) search(variable string) int64 {
+	if _, given := e.variables[variable]; given {
+		return e.searches[variable]
+	}
+	return e.defaults[variable].extra
+}
