@@ -120,21 +120,22 @@ func (c *PostClient) read(ctx context.Context, s *statement.Select, each func(pa
 	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Post") {
 		return &rules.ForbiddenError{Action: rules.Read, Type: "Post"}
 	}
+	// One set of destinations serves all rows: what is assigned from them is copied.
+	values, err := new(Post).scanValues(s.Columns)
+	if err != nil {
+		return err
+	}
+	var parent typeid.ID
+	dest := values
+	if s.Parents != nil {
+		dest = append([]any{&parent}, values...)
+	}
 	group := new(loading.Group[*Post])
 	return run(ctx, c.config, s, func(rows *sql.Rows) error {
-		node := &Post{config: c.config, siblings: group}
-		values, err := node.scanValues(s.Columns)
-		if err != nil {
-			return err
-		}
-		var parent typeid.ID
-		dest := values
-		if s.Parents != nil {
-			dest = append([]any{&parent}, values...)
-		}
 		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
+		node := &Post{config: c.config, siblings: group}
 		if err := node.assignValues(s.Columns, values); err != nil {
 			return err
 		}
@@ -170,10 +171,10 @@ func (_m *Post) sortValue(column string) any {
 func (c *PostClient) ByIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*Post, error) {
 	columns := selection.Node(ctx, postTable)
 	ids = distinct(ids)
-	key := loading.Key{Edge: post.Label, Args: join(ids), Columns: columns.Mask}
+	key := loading.Key{Edge: post.Label, Args: join(ids), Columns: columns.Mask()}
 	return loading.Load(ctx, c.root, root{}, key, func(ctx context.Context, _ []root) (map[root]map[typeid.ID]*Post, error) {
 		found := make(map[typeid.ID]*Post, len(ids))
-		err := c.read(ctx, &statement.Select{Table: postTable, Columns: columns.Names, IDs: ids}, func(_ typeid.ID, n *Post) {
+		err := c.read(ctx, &statement.Select{Table: postTable, Columns: columns.Names(), IDs: ids}, func(_ typeid.ID, n *Post) {
 			found[n.ID] = n
 		})
 		return map[root]map[typeid.ID]*Post{{}: found}, err
@@ -186,7 +187,7 @@ func (c *PostClient) By(ctx context.Context, column string, value any) (*Post, e
 	var found *Post
 	err := c.read(ctx, &statement.Select{
 		Table:   postTable,
-		Columns: selection.Node(ctx, postTable).Names,
+		Columns: selection.Node(ctx, postTable).Names(),
 		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
 	}, func(_ typeid.ID, n *Post) { found = n })
 	if err == nil && found == nil {
@@ -338,7 +339,7 @@ func (c *PostClient) Page(ctx context.Context, args paging.Args, where *PostWher
 		return nil, err
 	}
 	var found []*Post
-	err = c.read(ctx, page.Select(selection.Page(ctx, postTable).Names), func(_ typeid.ID, n *Post) {
+	err = c.read(ctx, page.Select(selection.Page(ctx, postTable).Names()), func(_ typeid.ID, n *Post) {
 		found = append(found, n)
 	})
 	if err != nil {
@@ -369,14 +370,14 @@ func (r Reads) Post(ctx context.Context, id typeid.ID) (*Post, error) {
 // Author returns the author of the Post, loaded for all its siblings at once; nil when there is none.
 func (_m *Post) Author(ctx context.Context) (*User, error) {
 	columns := selection.Node(ctx, userTable)
-	key := loading.Key{Edge: "author", Columns: columns.Mask}
+	key := loading.Key{Edge: "author", Columns: columns.Mask()}
 	return loading.Load(ctx, _m.siblings, _m, key, func(ctx context.Context, nodes []*Post) (map[*Post]*User, error) {
 		found := make(map[typeid.ID]*User, len(nodes))
 		ids := make([]typeid.ID, len(nodes))
 		for i, n := range nodes {
 			ids[i] = n.AuthorID
 		}
-		s := &statement.Select{Table: userTable, Columns: columns.Names, IDs: distinct(ids)}
+		s := &statement.Select{Table: userTable, Columns: columns.Names(), IDs: distinct(ids)}
 		err := (&UserClient{config: _m.config}).read(ctx, s, func(_ typeid.ID, e *User) { found[e.ID] = e })
 		out := make(map[*Post]*User, len(nodes))
 		for i, n := range nodes {
@@ -426,21 +427,22 @@ func (c *UserClient) read(ctx context.Context, s *statement.Select, each func(pa
 	if !rules.May(rules.CallerFrom(ctx), rules.Read, "User") {
 		return &rules.ForbiddenError{Action: rules.Read, Type: "User"}
 	}
+	// One set of destinations serves all rows: what is assigned from them is copied.
+	values, err := new(User).scanValues(s.Columns)
+	if err != nil {
+		return err
+	}
+	var parent typeid.ID
+	dest := values
+	if s.Parents != nil {
+		dest = append([]any{&parent}, values...)
+	}
 	group := new(loading.Group[*User])
 	return run(ctx, c.config, s, func(rows *sql.Rows) error {
-		node := &User{config: c.config, siblings: group}
-		values, err := node.scanValues(s.Columns)
-		if err != nil {
-			return err
-		}
-		var parent typeid.ID
-		dest := values
-		if s.Parents != nil {
-			dest = append([]any{&parent}, values...)
-		}
 		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
+		node := &User{config: c.config, siblings: group}
 		if err := node.assignValues(s.Columns, values); err != nil {
 			return err
 		}
@@ -476,10 +478,10 @@ func (_m *User) sortValue(column string) any {
 func (c *UserClient) ByIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*User, error) {
 	columns := selection.Node(ctx, userTable)
 	ids = distinct(ids)
-	key := loading.Key{Edge: user.Label, Args: join(ids), Columns: columns.Mask}
+	key := loading.Key{Edge: user.Label, Args: join(ids), Columns: columns.Mask()}
 	return loading.Load(ctx, c.root, root{}, key, func(ctx context.Context, _ []root) (map[root]map[typeid.ID]*User, error) {
 		found := make(map[typeid.ID]*User, len(ids))
-		err := c.read(ctx, &statement.Select{Table: userTable, Columns: columns.Names, IDs: ids}, func(_ typeid.ID, n *User) {
+		err := c.read(ctx, &statement.Select{Table: userTable, Columns: columns.Names(), IDs: ids}, func(_ typeid.ID, n *User) {
 			found[n.ID] = n
 		})
 		return map[root]map[typeid.ID]*User{{}: found}, err
@@ -492,7 +494,7 @@ func (c *UserClient) By(ctx context.Context, column string, value any) (*User, e
 	var found *User
 	err := c.read(ctx, &statement.Select{
 		Table:   userTable,
-		Columns: selection.Node(ctx, userTable).Names,
+		Columns: selection.Node(ctx, userTable).Names(),
 		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
 	}, func(_ typeid.ID, n *User) { found = n })
 	if err == nil && found == nil {
@@ -648,7 +650,7 @@ func (c *UserClient) Page(ctx context.Context, args paging.Args, where *UserWher
 		return nil, err
 	}
 	var found []*User
-	err = c.read(ctx, page.Select(selection.Page(ctx, userTable).Names), func(_ typeid.ID, n *User) {
+	err = c.read(ctx, page.Select(selection.Page(ctx, userTable).Names()), func(_ typeid.ID, n *User) {
 		found = append(found, n)
 	})
 	if err != nil {
@@ -703,10 +705,10 @@ func (_m *User) Posts(ctx context.Context, first *int, after *string, last *int,
 			return out, err
 		})
 	}
-	key := loading.Key{Edge: "posts", Args: page.Key(), Columns: columns.Mask}
+	key := loading.Key{Edge: "posts", Args: page.Key(), Columns: columns.Mask()}
 	found, err := loading.Load(ctx, _m.siblings, _m, key, func(ctx context.Context, nodes []*User) (map[*User][]*Post, error) {
 		rows := make(map[typeid.ID][]*Post, len(nodes))
-		s := page.Select(columns.Names)
+		s := page.Select(columns.Names())
 		s.Parents = parents(nodes)
 		err := (&PostClient{config: _m.config}).read(ctx, s, func(parent typeid.ID, e *Post) {
 			id := parent.As(user.Label)

@@ -62,6 +62,7 @@ func (c *serveCommand) Validate() error {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
+	tuneMemory()
 	logger := c.Logger(e.stderr)
 	trusted, err := c.trusted()
 	if err != nil {

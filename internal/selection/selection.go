@@ -4,6 +4,7 @@ package selection
 
 import (
 	"context"
+	"math/bits"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -11,10 +12,24 @@ import (
 	"roster/internal/statement"
 )
 
-// Columns of a table. Mask has a bit for each, by its index in the table, to tell sets apart.
+// Columns is a set of columns of one table.
 type Columns struct {
-	Names []string
-	Mask  uint64
+	table *statement.Table
+	mask  uint64
+}
+
+// Mask has a bit for each column, by its index in the table, to tell sets apart.
+func (c Columns) Mask() uint64 { return c.mask }
+
+// Names returns the names of the columns, in the order of the table.
+func (c Columns) Names() []string {
+	names := make([]string, 0, bits.OnesCount64(c.mask))
+	for i, column := range c.table.Columns {
+		if c.mask&(1<<i) != 0 {
+			names = append(names, column.Name)
+		}
+	}
+	return names
 }
 
 // Node returns the columns that the entity selected by the current field needs: the ID always.
@@ -23,7 +38,7 @@ func Node(ctx context.Context, t *statement.Table) Columns {
 	if s.field != nil {
 		s.add(s.field.Selections)
 	}
-	return s.columns()
+	return s.Columns
 }
 
 // Page returns the columns that the nodes of the connection selected by the current field need.
@@ -43,20 +58,19 @@ func Page(ctx context.Context, t *statement.Table) Columns {
 			}
 		}
 	}
-	return s.columns()
+	return s.Columns
 }
 
 type scan struct {
-	table     *statement.Table
+	Columns
 	operation *graphql.OperationContext
 	field     *graphql.CollectedField
-	mask      uint64
 }
 
 // start looks up the current field. Outside GraphQL there is none, and every column is needed.
-func start(ctx context.Context, t *statement.Table) *scan {
+func start(ctx context.Context, t *statement.Table) scan {
 	_, id := t.Column(t.ID)
-	s := &scan{table: t, mask: 1 << id}
+	s := scan{Columns: Columns{table: t, mask: 1 << id}}
 	if fc := graphql.GetFieldContext(ctx); fc != nil && graphql.HasOperationContext(ctx) {
 		s.operation, s.field = graphql.GetOperationContext(ctx), &fc.Field
 		return s
@@ -78,14 +92,4 @@ func (s *scan) add(selected ast.SelectionSet) {
 			s.mask = 1<<len(s.table.Columns) - 1
 		}
 	}
-}
-
-func (s *scan) columns() Columns {
-	c := Columns{Mask: s.mask}
-	for i, column := range s.table.Columns {
-		if s.mask&(1<<i) != 0 {
-			c.Names = append(c.Names, column.Name)
-		}
-	}
-	return c
 }

@@ -131,7 +131,12 @@ func (id ID) Value() (driver.Value, error) { return id[:uuidLen:uuidLen], nil }
 // Scan reads the UUID and leaves the type as it is: a row does not tell it, see As.
 func (id *ID) Scan(src any) error {
 	var u uuid.UUID
-	err := u.Scan(src)
+	var err error
+	if text, ok := src.([]byte); ok && len(text) != uuidLen { // lib/pq's form; uuid.Scan makes a string of it first
+		u, err = uuid.ParseBytes(text)
+	} else {
+		err = u.Scan(src)
+	}
 	copy(id[:uuidLen], u[:])
 	return err
 }
