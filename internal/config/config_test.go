@@ -41,3 +41,35 @@ func TestLoggerWritesJSON(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestCORSOrigins(t *testing.T) {
+	t.Parallel()
+	for list, valid := range map[string]bool{
+		"":                        true,
+		"*":                       true,
+		"https://app.example.com": true,
+		"http://localhost:5173 https://app.example.com:8443 capacitor://localhost http://[::1]:3000": true,
+		"* https://app.example.com":    false,
+		"https://app.example.com *":    false,
+		"app.example.com":              false,
+		"https://app.example.com/":     false,
+		"https://app.example.com/x":    false,
+		"https://app.example.com?x":    false,
+		"https://app.example.com#":     false,
+		"https://App.example.com":      false,
+		"HTTPS://app.example.com":      false,
+		"https://user@app.example.com": false,
+		"https://app.example.com:443":  false,
+		"http://app.example.com:80":    false,
+		"https://*.example.com:x":      false,
+		"https://*.example.com":        false,
+		"https://":                     false,
+		"null":                         false,
+		"%":                            false,
+	} {
+		h := config.HTTP{Listen: ":0", MaxBodyBytes: 1, RequestTimeout: 1, ShutdownTimeout: 1, CORSOrigins: strings.Fields(list)}
+		if err := h.Validate(); (err == nil) != valid {
+			t.Errorf("%q: %v", list, err)
+		}
+	}
+}

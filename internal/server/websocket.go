@@ -212,6 +212,7 @@ func (s *socket) end(ctx context.Context) {
 	case <-finished:
 		s.close(fault{closeGoingAway, "The server is stopping"})
 	case <-ctx.Done():
+		s.forget()
 	}
 	s.cut()
 }

@@ -83,7 +83,7 @@ func (s *Schema) answer(ctx context.Context, field graphql.CollectedField) (any,
 	case "echo":
 		return arguments["text"], nil
 	case "long":
-		return strings.Repeat("x", number(arguments["size"])), nil
+		return text(number(arguments["size"])), nil
 	case "waits":
 		wait(ctx, number(arguments["milliseconds"]))
 		return "waited", nil
@@ -174,7 +174,7 @@ func produce(ctx context.Context, name string, arguments map[string]any, send fu
 			}
 		}
 	case "endless":
-		text := strings.Repeat("x", number(arguments["size"]))
+		text := text(number(arguments["size"]))
 		for n := 1; ; n++ {
 			wait(ctx, number(arguments["pause"]))
 			if !send(event{number: n, text: text}) {
@@ -207,7 +207,13 @@ func wait(ctx context.Context, milliseconds int) {
 	}
 }
 
-// number is the value of an argument of type Int, which is null where there is none.
+// maxSize is the longest text in an answer, in bytes, so that fuzzing does not fill the memory.
+const maxSize = 1 << 20
+
+// text is one of so many bytes.
+func text(size int) string { return strings.Repeat("x", max(0, min(size, maxSize))) }
+
+// number is the value of an argument of type Int, or 0.
 func number(value any) int {
 	n, err := graphql.UnmarshalInt(value)
 	if err != nil {

@@ -1,0 +1,224 @@
+package server_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roster/internal/server"
+	"roster/internal/server/streamtest"
+)
+
+// The bounds of the streams in these tests. All times are those of the bubble that a test runs in:
+// they pass when everybody waits, and a test sees exactly how much has passed.
+const (
+	maxStreams      = 3
+	maxOperations   = 2
+	maxBodyBytes    = 1000
+	pingInterval    = 15 * time.Second
+	initTimeout     = 5 * time.Second
+	messageTimeout  = 10 * time.Second
+	readTimeout     = 30 * time.Second
+	shutdownTimeout = 20 * time.Second
+)
+
+// site is a server with the schema of streamtest, on a network in memory.
+type site struct {
+	schema  *streamtest.Schema
+	network *memory
+	client  *http.Client
+	stop    context.CancelFunc
+	stopped <-chan error // what Serve returned
+	// answered has an element for each answer that has ended.
+	answered chan struct{}
+}
+
+// inBubble runs test with a server in a bubble of its own, and fails when anything of the server is
+// left when the test has ended. configure may be nil.
+func inBubble(t *testing.T, configure func(*server.Options, *server.StreamOptions), test func(t *testing.T, s *site)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := startSite(t, configure)
+		test(t, s)
+		s.end(t)
+	})
+}
+
+func startSite(t testing.TB, configure func(*server.Options, *server.StreamOptions)) *site {
+	t.Helper()
+	s := &site{schema: streamtest.New(), network: newMemory(), answered: make(chan struct{}, 10_000)}
+	options := testOptions()
+	options.Executor = s.schema.Executor()
+	options.MaxBodyBytes = maxBodyBytes
+	streaming := server.StreamOptions{
+		MaxStreams:    maxStreams,
+		MaxOperations: maxOperations,
+		PingInterval:  pingInterval,
+		InitTimeout:   initTimeout,
+		WriteTimeout:  messageTimeout,
+	}
+	if configure != nil {
+		configure(&options, &streaming)
+	}
+	options.Streams = server.NewStreams(streaming)
+	s.client = &http.Client{Transport: &http.Transport{DialContext: s.network.dial}}
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	s.stopped = stopped
+	handler := server.New(options)
+	go func() {
+		stopped <- server.Serve(ctx, s.network, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { s.answered <- struct{}{} }()
+			handler.ServeHTTP(w, r)
+		}), options.Streams, server.Timeouts{
+			ReadHeader: readTimeout, Read: readTimeout, Write: readTimeout, Idle: readTimeout, Shutdown: shutdownTimeout,
+		}, options.Logger)
+	}()
+	return s
+}
+
+// end stops the server, for which it needs no time when nothing is left on it.
+func (s *site) end(t *testing.T) {
+	t.Helper()
+	s.client.CloseIdleConnections()
+	synctest.Wait()
+	began := time.Now()
+	s.stop()
+	err := <-s.stopped
+	if took := time.Since(began); err != nil || took > time.Second { // Shutdown looks after half a second at the latest
+		t.Errorf("after %s the server stopped with %v", took, err)
+	}
+	if active := s.schema.Active(); active != 0 {
+		t.Errorf("%d subscriptions are left", active)
+	}
+}
+
+// idle fails unless all subscriptions have ended, without any time passing.
+func (s *site) idle(t *testing.T) {
+	t.Helper()
+	synctest.Wait()
+	if active := s.schema.Active(); active != 0 {
+		t.Errorf("%d subscriptions go on", active)
+	}
+}
+
+// left waits until an answer has ended.
+func (s *site) left(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s.answered:
+	case <-time.After(time.Hour):
+		t.Fatal("the answer does not end")
+	}
+}
+
+// connect opens a connection.
+func (s *site) connect(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := s.network.dial(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func write(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer is an answer that has come to its end.
+type answer struct {
+	status int
+	header http.Header
+	text   string
+}
+
+func read(t *testing.T, response *http.Response) answer {
+	t.Helper()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, string(text)}
+}
+
+// ask answers a request.
+func (s *site) ask(t *testing.T, method, target, body string, header ...string) answer {
+	t.Helper()
+	response := s.open(t, method, target, body, header...)
+	defer response.Body.Close()
+	return read(t, response)
+}
+
+// open answers a request up to the end of the answer's head.
+func (s *site) open(t *testing.T, method, target, body string, header ...string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://roster.test"+target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", typeJSON)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+// memory is a network in memory, of which one end listens. Nothing is buffered: who sends waits for
+// who receives.
+type memory struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newMemory() *memory {
+	return &memory{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case m.conns <- far:
+		return near, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept implements net.Listener.
+func (m *memory) Accept() (net.Conn, error) {
+	select {
+	case conn := <-m.conns:
+		return conn, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (m *memory) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (*memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
