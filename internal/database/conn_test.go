@@ -147,6 +147,19 @@ func do(t *testing.T, db *sql.DB, f *fake, statements, want string) {
 	}
 }
 
+// ask runs a query with an argument.
+func ask(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if rows.Next() || rows.Err() != nil {
+		t.Error("there is a row", rows.Err())
+	}
+}
+
 func TestStatementCache(t *testing.T) {
 	t.Parallel()
 	db, f, _ := caching(t, 2, false)
@@ -157,13 +170,7 @@ func TestStatementCache(t *testing.T) {
 	do(t, db, f, "d e", "prepare d, close a, run d, prepare e, close c, run e")
 	do(t, db, f, "d e", "run d, run e")
 
-	rows, err := db.QueryContext(t.Context(), "d", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(rows.Close(), rows.Err()); err != nil {
-		t.Error(err)
-	}
+	ask(t, db, "d")
 	do(t, db, f, "", "run d")
 
 	if _, err := db.ExecContext(t.Context(), "without"); err != nil {
@@ -195,13 +202,7 @@ func TestStatementCacheOff(t *testing.T) {
 	t.Parallel()
 	db, f, _ := caching(t, 0, false)
 	do(t, db, f, "a a", "connect, exec a 1, exec a 1")
-	rows, err := db.QueryContext(t.Context(), "a", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(rows.Close(), rows.Err()); err != nil {
-		t.Error(err)
-	}
+	ask(t, db, "a")
 	do(t, db, f, "", "query a 1")
 }
 

@@ -54,8 +54,8 @@ type engine interface {
 	explain(err error) string
 	// txOptions of a transaction that writes or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
-	// check makes sure, by a first connection, that the database can be written, as far as only that can tell.
-	check(ctx context.Context, db *sql.DB) error
+	// check makes sure that the database can be written, when a connection can be opened even if it cannot.
+	check(ctx context.Context) error
 	// locked runs f while no other server migrates the same database.
 	locked(ctx context.Context, db *sql.DB, f func() error) error
 	// String names the database for people, without a password.
@@ -108,11 +108,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		db.write = newPool(write, o, o.MaxConnections)
 		db.read = db.write
 	}
-	limited, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
-	defer cancel()
-	err = db.Ping(limited)
+	err = db.Ping(ctx)
 	if err == nil {
-		err = e.check(limited, db.write.db)
+		err = e.check(ctx)
 	}
 	if err != nil {
 		_ = db.Close() // the reason is err
@@ -145,8 +143,10 @@ func (db *DB) Close() error {
 	return err
 }
 
-// Ping asks the database for an answer.
+// Ping asks the database for an answer, which may take as long as opening a connection. The error is a Failure.
 func (db *DB) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, db.options.ConnectTimeout)
+	defer cancel()
 	pools := []*pool{db.write}
 	if db.read != db.write {
 		pools = append(pools, db.read)

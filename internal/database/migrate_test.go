@@ -105,6 +105,10 @@ func status(t *testing.T, db *database.DB, applied int) []database.Migration {
 		if m.Applied != (i < applied) || m.AppliedAt.IsZero() == m.Applied || m.Version < 2026e10 || m.Name == "" {
 			t.Errorf("migration %d is %+v, and %d should be applied", i, m, applied)
 		}
+		// In the server's time zone it would be hours ago or ahead.
+		if ago := time.Since(m.AppliedAt); m.Applied && ago.Abs() > time.Hour {
+			t.Errorf("migration %d was applied %v ago", i, ago)
+		}
 	}
 	return all
 }

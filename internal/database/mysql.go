@@ -163,7 +163,7 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-func (*mysqlEngine) check(context.Context, *sql.DB) error { return nil }
+func (*mysqlEngine) check(context.Context) error { return nil }
 
 // locked takes a lock of the server, named after the database.
 func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {

@@ -34,6 +34,7 @@ func TestOpenNotWritable(t *testing.T) {
 		"nothing writable":             {0o555, 0o444, true},
 		"directory not writable, anew": {0o555, 0, true},
 		"nothing readable":             {0o555, 0o200, true},
+		"directory not accessible":     {0o600, 0o666, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,6 +42,7 @@ func parsePostgres(text string) (engine, error) {
 			settings["sslmode"] = "disable"
 		}
 	}
+	settings["timezone"] = "UTC"          // goose's times, say, have none of their own
 	settings["binary_parameters"] = "yes" // one round trip for a statement that is not prepared, instead of two
 	if settings["application_name"] == "" {
 		settings["application_name"] = "roster"
@@ -158,7 +159,7 @@ func (*postgresEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-func (*postgresEngine) check(context.Context, *sql.DB) error { return nil }
+func (*postgresEngine) check(context.Context) error { return nil }
 
 // migrateLock is an arbitrary number, the same in all versions.
 const migrateLock = 0x726f73746572 // "roster"

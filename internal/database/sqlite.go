@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -101,7 +102,7 @@ func (*sqliteEngine) classify(err error) (kind Kind, constraint string) {
 
 func (e *sqliteEngine) explain(err error) string {
 	dir := filepath.Dir(e.path)
-	if info, statErr := os.Stat(dir); statErr != nil || !info.IsDir() {
+	if info, statErr := os.Stat(dir); statErr == nil && !info.IsDir() || statErr != nil && !errors.Is(statErr, fs.ErrPermission) {
 		return fmt.Sprintf("the directory %s does not exist: create it, or choose another path", dir)
 	}
 	if info, statErr := os.Stat(e.path); statErr == nil && info.IsDir() {
@@ -116,6 +117,8 @@ func (e *sqliteEngine) explain(err error) string {
 		return "the file is not an SQLite database: choose another path"
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return "the file cannot be written: check the permissions of the file and of its directory, or choose another path"
+	case sqlite3.SQLITE_CORRUPT:
+		return "the file is damaged: restore it from a backup, or choose another path"
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
 		return "the file cannot be read or written: check the disk"
 	case sqlite3.SQLITE_BUSY:
@@ -128,7 +131,7 @@ func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOption
 
 // check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error. It
 // does not wait for another who is writing, which shows as much.
-func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
+func (e *sqliteEngine) check(ctx context.Context) error {
 	db := sql.OpenDB(&file{e.path, uri(e.path) + "?_txlock=immediate"})
 	defer db.Close() //nolint:errcheck // nothing is under way
 	tx, err := db.BeginTx(ctx, nil)
