@@ -159,7 +159,7 @@ func queries(t *testing.T, e dbtest.Engine, rounds int, f func(q *query, random 
 	w := newWorld(t, *seed)
 	w.fillRandom(t, 80)
 	w.insert(s)
-	random := rand.New(rand.NewPCG(*seed, 1)) //nolint:gosec // G404: the same for the same seed
+	random := rand.New(rand.NewPCG(*seed, 1))
 	a := &author{world: w, random: random, known: newCursors()}
 	for range rounds {
 		q := &query{tester: s, world: w, spot: pick(random, w.spots()...)}
@@ -265,7 +265,7 @@ func (q *query) change(random *rand.Rand, last string) (id string) {
 	d := sql.Dialect(q.db.Dialect())
 	switch {
 	case random.IntN(3) == 0 && len(k.rows) < 90:
-		r = q.world.add(q.T, k, func(column string, of *kind, _ bool) *row {
+		r = q.world.add(q.T, k, func(_ string, of *kind, _ bool) *row {
 			if q.parent != nil && of == q.parent.kind {
 				return q.parent
 			}

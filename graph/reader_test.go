@@ -13,8 +13,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
-
-	"roster/ent/rules"
+	validator "github.com/vektah/gqlparser/v2/validator/rules"
 )
 
 // reader answers a query from a world in the slow and obvious way: field by field as the GraphQL specification says,
@@ -29,7 +28,7 @@ type reader struct {
 
 // read returns the data that a query gets, with cursors written as mark does.
 func (w *world) read(document string, variables map[string]any, known *cursors) (string, error) {
-	parsed, errs := gqlparser.LoadQuery(w.schema, document)
+	parsed, errs := gqlparser.LoadQueryWithRules(w.schema, document, validator.NewDefaultRules())
 	if len(errs) > 0 {
 		return "", errs
 	}
@@ -456,7 +455,7 @@ func (c *cursors) same(w *world, got []byte, want string) error {
 		y, errY := b.Token()
 		marked, _ := y.(string)
 		switch {
-		case errX == io.EOF && errY == io.EOF: //nolint:errorlint // a decoder returns it as it is
+		case errX == io.EOF && errY == io.EOF:
 			return nil
 		case errX != nil || errY != nil:
 			return fail("%v, %v", errX, errY)
@@ -472,16 +471,4 @@ func (c *cursors) same(w *world, got []byte, want string) error {
 			return fail("%v, want %v", x, y)
 		}
 	}
-}
-
-// canFind reports whether a row is found by the value that it shows: that its folded column is the fold of its text.
-func (r *row) canFind() error {
-	for _, c := range r.table.Columns {
-		if name := folds(r.kind, c); name != "" && r.kind.Name == "User" && name == "username" {
-			if key, fault := rules.Username(r.values[name].(string)); fault != nil || key != r.values[c.Name] { //nolint:errcheck,forcetypeassert // a text
-				return fmt.Errorf("%q is compared by %q, filters of it by %q", r.values[name], key, r.values[c.Name])
-			}
-		}
-	}
-	return nil
 }

@@ -30,7 +30,8 @@ type Args struct {
 type Page struct {
 	table         *statement.Table
 	scope         string
-	order         []statement.Order // as the client sees it; the ID last
+	args          Args
+	order         []statement.Order // as the client sees it; each column once, the ID last
 	after, before []any
 	size          int
 	backward      bool
@@ -47,12 +48,15 @@ type PageInfo struct {
 }
 
 // New checks the arguments of the connection that scope names, such as "User.posts", over a table in the given
-// order; the ID breaks the last tie. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
+// order, which may name a column again; the ID breaks the last tie. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
 func New(scope string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
-	if !slices.ContainsFunc(order, func(o statement.Order) bool { return o.Column == table.ID }) {
-		order = append(slices.Clip(order), statement.Order{Column: table.ID})
+	p := &Page{table: table, scope: scope, args: args, size: DefaultSize}
+	for _, o := range append(slices.Clip(order), statement.Order{Column: table.ID}) {
+		// Rows that are equal in a column stay so when they are sorted by it again.
+		if !slices.ContainsFunc(p.order, func(before statement.Order) bool { return before.Column == o.Column }) {
+			p.order = append(p.order, o)
+		}
 	}
-	p := &Page{table: table, scope: scope, order: order, size: DefaultSize}
 	var faults rules.Faults
 	size := func(name string, n *int) {
 		switch {
@@ -105,7 +109,13 @@ func (p *Page) Filter(f statement.Filter, key string) { p.filter, p.filterKey = 
 
 // Key is equal for equal pages of one connection.
 func (p *Page) Key() string {
-	return fmt.Sprintf("%d %t %v %v %v %s", p.size, p.backward, p.order, p.after, p.before, p.filterKey)
+	cursor := func(c *string) string {
+		if c == nil {
+			return ""
+		}
+		return *c
+	}
+	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, cursor(p.args.After), cursor(p.args.Before), p.filterKey)
 }
 
 // CountKey is equal for equal counts of one connection.

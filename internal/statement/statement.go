@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"entgo.io/ent/dialect"
@@ -97,8 +98,12 @@ type Select struct {
 	Lock    bool // for update, in the order of the IDs
 }
 
-// maxArms is how many parents one statement takes on MySQL, where each is an arm of a UNION ALL.
-const maxArms = 1024
+// Bounds of one statement on MySQL: how many parents it takes, where each is an arm of a UNION ALL, and how many
+// arguments.
+const (
+	maxArms      = 1024
+	maxArguments = 65_535
+)
 
 // Parts is the statements that together are the Select: itself, but for a page for each of more parents than MySQL
 // takes in one statement.
@@ -125,6 +130,8 @@ const (
 	keyAlias  = "k"
 	pageAlias = "p"
 	joinAlias = "j"
+
+	rankColumn = "rank_in_parent"
 )
 
 // Build returns the text and the arguments of the statement.
@@ -142,6 +149,8 @@ func (s *Select) Build(d string) (query string, args []any, err error) {
 		s.lateral(b, d)
 	case d == dialect.SQLite:
 		s.correlated(b, d)
+	case s.overflows(d):
+		s.ranked(b, d)
 	default:
 		s.union(b, d)
 	}
@@ -252,27 +261,67 @@ func (s *Select) correlated(b *sql.Builder, d string) {
 
 // union reads a page per parent by an index, on MySQL and MariaDB: MariaDB has no LATERAL.
 func (s *Select) union(b *sql.Builder, d string) {
-	// One text for each number of parents would flood the statement cache: a few sizes, filled up with no parent.
-	arms := 1
-	for arms < len(s.Parents.IDs) {
-		arms *= 4
-	}
-	for i := range arms {
-		q, t, parent := s.of(d)
+	for i := range s.arms() {
 		var key any // no parent: equal to nothing
 		if i < len(s.Parents.IDs) {
 			key = s.Parents.IDs[i]
 		}
-		q.Where(equal(parent, func(b *sql.Builder) { b.Arg(key) }))
-		s.restrict(q)
-		q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
-		s.sort(q)
 		if i > 0 {
 			b.WriteString(" UNION ALL ")
 		}
-		b.Wrap(func(b *sql.Builder) { b.Join(q) })
+		b.Wrap(func(b *sql.Builder) { b.Join(s.arm(d, key)) })
 	}
 	s.outerOrder(b, "")
+}
+
+// arms is how many parts a union has: one text for each number of parents would flood the statement cache, so there
+// are a few sizes, filled up with no parent.
+func (s *Select) arms() int {
+	arms := 1
+	for arms < len(s.Parents.IDs) {
+		arms *= 4
+	}
+	return arms
+}
+
+// arm reads a page of one parent.
+func (s *Select) arm(d string, key any) *sql.Selector {
+	q, t, parent := s.of(d)
+	q.Where(equal(parent, func(b *sql.Builder) { b.Arg(key) }))
+	s.restrict(q)
+	q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
+	s.sort(q)
+	return q
+}
+
+// overflows reports whether a union would have more arguments than MySQL takes: each arm repeats those of the filter,
+// which may have lists of a thousand values.
+func (s *Select) overflows(d string) bool {
+	_, args := s.arm(d, nil).Query()
+	return s.arms()*len(args) > maxArguments
+}
+
+// ranked reads a page per parent from all rows of the parents that match, on MySQL and MariaDB, where the filter is
+// too long for a union.
+func (s *Select) ranked(b *sql.Builder, d string) {
+	q, t, parent := s.of(d)
+	q.Where(In(parent, s.Parents.IDs))
+	s.restrict(q)
+	q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
+	rank := sql.RowNumber().PartitionBy(parent)
+	for _, o := range s.Order {
+		if o.Desc {
+			rank.OrderBy(sql.Desc(s.column(q, o.Column)))
+		} else {
+			rank.OrderBy(s.column(q, o.Column))
+		}
+	}
+	q.AppendSelectExprAs(rank, rankColumn)
+	b.WriteString("SELECT ")
+	s.outer(b, func() { b.Ident(pageAlias).WriteByte('.').Ident(ParentColumn) })
+	b.WriteString(" FROM ").Wrap(func(b *sql.Builder) { b.Join(q) }).WriteString(" AS ").Ident(pageAlias)
+	b.WriteString(" WHERE ").Ident(pageAlias).WriteByte('.').Ident(rankColumn).WriteString(" <= ").WriteString(strconv.Itoa(s.Limit))
+	s.outerOrder(b, pageAlias)
 }
 
 // outer writes the columns of a selection from limited rows.
