@@ -1,0 +1,417 @@
+package paging_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"roster/ent/rules"
+	"roster/internal/paging"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// table has a column of each kind that an order may have.
+func table() *statement.Table {
+	return &statement.Table{
+		Type: "post", GraphQL: "Post", Name: "posts", ID: "id",
+		Columns: []statement.Column{
+			{Name: "id", Kind: statement.ID},
+			{Name: "created_at", Kind: statement.Time},
+			{Name: "updated_at", Kind: statement.Time},
+			{Name: "version", Kind: statement.Int},
+			{Name: "title_key", Kind: statement.Text},
+		},
+	}
+}
+
+// row is a row by its columns.
+type row map[string]any
+
+func value(r row, column string) any { return r[column] }
+
+func id(n byte) typeid.ID {
+	return typeid.New("post", uuid.UUID{0: 1, 15: n})
+}
+
+func example() row {
+	return row{
+		"id": id(7), "title_key": "é, and more",
+		"created_at": time.Date(2026, 1, 31, 9, 30, 0, 123_456_000, time.UTC),
+		"updated_at": time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+}
+
+// orders are different orders of one connection.
+func orders() [][]statement.Order {
+	return [][]statement.Order{
+		nil,
+		{{Column: "id", Desc: true}},
+		{{Column: "title_key"}},
+		{{Column: "title_key", Desc: true}},
+		{{Column: "created_at"}},
+		{{Column: "updated_at"}},
+		{{Column: "created_at"}, {Column: "title_key"}},
+		{{Column: "title_key"}, {Column: "created_at"}},
+		{{Column: "title_key"}, {Column: "created_at", Desc: true}},
+		{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "updated_at", Desc: true}},
+		{{Column: "title_key"}, {Column: "id"}, {Column: "created_at"}},
+	}
+}
+
+func first(t *testing.T, scope string, order []statement.Order) *paging.Page {
+	t.Helper()
+	p, err := paging.New(scope, table(), paging.Args{}, order...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// codes are those of the faults in an error, each with its field.
+func codes(t *testing.T, err error) string {
+	t.Helper()
+	var faults rules.Faults
+	if err != nil && !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	list := make([]string, len(faults))
+	for i, f := range faults {
+		list[i] = f.Path[0].(string) + " " + string(f.Code)
+	}
+	return strings.Join(list, ", ")
+}
+
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	n := func(i int) *int { return &i }
+	s := func(s string) *string { return &s }
+	good := paging.Cursor(first(t, "Posts", nil), example(), value)
+	for _, test := range []struct {
+		args paging.Args
+		want string
+	}{
+		{paging.Args{}, ""},
+		{paging.Args{First: n(1)}, ""},
+		{paging.Args{Last: n(100), Before: &good, After: &good}, ""},
+		{paging.Args{First: n(0)}, "first INVALID"},
+		{paging.Args{First: n(101)}, "first INVALID"},
+		{paging.Args{Last: n(-1)}, "last INVALID"},
+		{paging.Args{First: n(5), Last: n(5)}, "last INVALID"},
+		{paging.Args{After: s("")}, "after CURSOR_INVALID"},
+		{paging.Args{Before: s("x"), After: &good}, "before CURSOR_INVALID"},
+		{paging.Args{First: n(-5), Last: n(500), After: s("x"), Before: s("y")}, "first INVALID, last INVALID, last INVALID, after CURSOR_INVALID, before CURSOR_INVALID"},
+	} {
+		p, err := paging.New("Posts", table(), test.args)
+		if got := codes(t, err); got != test.want || (p == nil) != (err != nil) {
+			t.Errorf("%+v: got %q, want %q", test.args, got, test.want)
+		}
+	}
+}
+
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	n := func(i int) *int { return &i }
+	order := []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}}
+	cursor := paging.Cursor(first(t, "Posts", order), example(), value)
+	for _, test := range []struct {
+		args                 paging.Args
+		limit                int
+		order                []statement.Order
+		after, before        bool
+		columns, wantColumns []string
+	}{
+		{
+			paging.Args{}, 21, []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}}, false, false,
+			[]string{"id", "body"}, []string{"id", "body", "title_key", "created_at"},
+		},
+		{
+			paging.Args{First: n(3), After: &cursor}, 4, []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}}, true, false,
+			nil, []string{"title_key", "created_at", "id"},
+		},
+		{
+			paging.Args{Last: n(3), After: &cursor}, 4, []statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}}, false, true,
+			nil, []string{"title_key", "created_at", "id"},
+		},
+		{
+			paging.Args{Last: n(3), Before: &cursor}, 4, []statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}}, true, false,
+			nil, []string{"title_key", "created_at", "id"},
+		},
+	} {
+		p, err := paging.New("Posts", table(), test.args, order...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := p.Select(test.columns)
+		if s.Limit != test.limit || !slices.Equal(s.Order, test.order) || !slices.Equal(s.Columns, test.wantColumns) {
+			t.Errorf("%+v: limit %d, order %v, columns %v", test.args, s.Limit, s.Order, s.Columns)
+		}
+		want := []any{example()["title_key"], example()["created_at"], example()["id"]}
+		if (s.After != nil) != test.after || (s.Before != nil) != test.before ||
+			test.after && !slices.Equal(s.After, want) || test.before && !slices.Equal(s.Before, want) {
+			t.Errorf("%+v: after %v, before %v", test.args, s.After, s.Before)
+		}
+		if c := p.Count(); !c.Count || c.Limit != 0 || c.After != nil || c.Before != nil {
+			t.Errorf("%+v: all are counted by %+v", test.args, c)
+		}
+	}
+}
+
+// Pages that differ in anything have different keys: they do not share what is loaded.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	n := func(i int) *int { return &i }
+	cursor := paging.Cursor(first(t, "Posts", nil), example(), value)
+	other := paging.Cursor(first(t, "Posts", nil), row{"id": id(8)}, value)
+	seen := map[string]paging.Args{}
+	for _, args := range []paging.Args{
+		{}, {First: n(1)}, {Last: n(1)}, {Last: n(20)}, {After: &cursor}, {Before: &cursor}, {After: &other}, {After: &cursor, Before: &other},
+	} {
+		for _, filter := range []string{"", "a", "b"} {
+			p, err := paging.New("Posts", table(), args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Filter(nil, filter)
+			if one, ok := seen[p.Key()]; ok {
+				t.Errorf("%+v and %+v have the same key", one, args)
+			}
+			seen[p.Key()] = args
+			if p.CountKey() != filter {
+				t.Errorf("counts of %q have the key %q", filter, p.CountKey())
+			}
+		}
+	}
+	for _, order := range orders()[1:] {
+		p := first(t, "Posts", order)
+		if one, ok := seen[p.Key()]; ok {
+			t.Errorf("%+v and the order %+v have the same key", one, order)
+		}
+		seen[p.Key()] = paging.Args{}
+	}
+	twenty, err := paging.New("Posts", table(), paging.Args{First: n(20)})
+	if err != nil || twenty.Key() != first(t, "Posts", nil).Key() {
+		t.Errorf("20 nodes are what no number means: %v", err)
+	}
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	n := func(i int) *int { return &i }
+	rows := []row{{"id": id(1)}, {"id": id(2)}, {"id": id(3)}}
+	cursor := paging.Cursor(first(t, "Posts", nil), row{"id": id(9)}, value)
+	for _, test := range []struct {
+		args           paging.Args
+		found          []row
+		want           []row
+		next, previous bool
+	}{
+		{paging.Args{First: n(2)}, rows, rows[:2], true, false},
+		{paging.Args{First: n(3)}, rows, rows, false, false},
+		{paging.Args{First: n(2), After: &cursor, Before: &cursor}, rows[:1], rows[:1], false, true},
+		{paging.Args{Last: n(2)}, rows, []row{rows[1], rows[0]}, false, true},
+		{paging.Args{Last: n(3), Before: &cursor, After: &cursor}, rows, []row{rows[2], rows[1], rows[0]}, true, false},
+		{paging.Args{First: n(2)}, nil, nil, false, false},
+		{paging.Args{Last: n(2), Before: &cursor}, nil, nil, true, false},
+	} {
+		p, err := paging.New("Posts", table(), test.args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes, info := paging.Cut(p, test.found, value)
+		same := slices.EqualFunc(nodes, test.want, func(a, b row) bool { return a["id"] == b["id"] })
+		if !same || info.HasNextPage != test.next || info.HasPreviousPage != test.previous {
+			t.Errorf("%+v: got %v, %+v", test.args, nodes, info)
+		}
+		if (info.StartCursor == nil) != (len(test.want) == 0) || (info.EndCursor == nil) != (len(test.want) == 0) {
+			t.Errorf("%+v: the cursors are %v and %v", test.args, info.StartCursor, info.EndCursor)
+		}
+		if len(nodes) > 0 && (*info.StartCursor != paging.Cursor(p, nodes[0], value) || *info.EndCursor != paging.Cursor(p, nodes[len(nodes)-1], value)) {
+			t.Errorf("%+v: the cursors are not those of the first and the last node", test.args)
+		}
+	}
+}
+
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	var a, b rules.Faults
+	a.Add(&rules.Fault{Code: rules.Invalid}, "first")
+	b.Add(&rules.Fault{Code: rules.Invalid}, "where")
+	other := errors.New("other")
+	if err := paging.Join(nil, nil); err != nil {
+		t.Errorf("nothing is %v", err)
+	}
+	if got := codes(t, paging.Join(a.Err(), b.Err())); got != "first INVALID, where INVALID" {
+		t.Errorf("both are %q", got)
+	}
+	if got := codes(t, paging.Join(nil, b.Err())); got != "where INVALID" {
+		t.Errorf("one is %q", got)
+	}
+	if err := paging.Join(a.Err(), other); !errors.Is(err, other) {
+		t.Errorf("another error is %v", err)
+	}
+}
+
+// decoded returns the values of a cursor, if it is one of that order.
+func decoded(t *testing.T, scope, cursor string, order []statement.Order) ([]any, bool) {
+	t.Helper()
+	p, err := paging.New(scope, table(), paging.Args{After: &cursor}, order...)
+	if err != nil {
+		if got := codes(t, err); got != "after CURSOR_INVALID" {
+			t.Fatalf("%q: %s", cursor, got)
+		}
+		return nil, false
+	}
+	return p.Select(nil).After, true
+}
+
+// A cursor is one of its connection in its order alone; and it keeps what orders rows.
+func TestCursor(t *testing.T) {
+	t.Parallel()
+	for i, order := range orders() {
+		p := first(t, "Posts", order)
+		cursor := paging.Cursor(p, example(), value)
+		for j, other := range orders() {
+			for _, scope := range []string{"Posts", "Users", "User.posts"} {
+				values, ok := decoded(t, scope, cursor, other)
+				if own := i == j && scope == "Posts"; ok != own {
+					t.Errorf("a cursor of Posts %v is one of %s %v: %t", order, scope, other, ok)
+				}
+				for k, v := range values {
+					if want := example()[p.Select(nil).Order[k].Column]; v != want {
+						t.Errorf("%v became %v", want, v)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What differs from a cursor in one character, what is a part of one, and what is more than one, is none.
+func TestDamagedCursor(t *testing.T) {
+	t.Parallel()
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ \n\r\x00é"
+	for _, order := range orders() {
+		cursor := paging.Cursor(first(t, "Posts", order), example(), value)
+		damaged := []string{"\n" + cursor, cursor + "\n", cursor[:8] + "\r\n" + cursor[8:], cursor + "=", cursor + cursor, strings.ToUpper(cursor), "=" + cursor}
+		for i := range len(cursor) + 1 {
+			damaged = append(damaged, cursor[:i], cursor[i:])
+			for _, c := range alphabet {
+				damaged = append(damaged, cursor[:i]+string(c)+cursor[i:])
+				if i < len(cursor) {
+					damaged = append(damaged, cursor[:i]+string(c)+cursor[i+1:])
+				}
+			}
+		}
+		raw, err := base64.RawURLEncoding.DecodeString(cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range raw {
+			for b := range 256 {
+				changed := slices.Clone(raw)
+				changed[i] = byte(b)
+				damaged = append(damaged, base64.RawURLEncoding.EncodeToString(changed))
+			}
+			damaged = append(damaged, base64.RawURLEncoding.EncodeToString(raw[:i]), base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw), raw[:i+1]...)))
+		}
+		for _, d := range damaged {
+			if _, ok := decoded(t, "Posts", d, order); ok && d != cursor {
+				t.Errorf("%q is a cursor as %q is", d, cursor)
+			}
+		}
+	}
+}
+
+func FuzzCursor(f *testing.F) {
+	for i, order := range orders() {
+		p, err := paging.New("Posts", table(), paging.Args{}, order...)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(paging.Cursor(p, example(), value), uint8(i))
+	}
+	f.Add("AQ", uint8(0))
+	f.Fuzz(func(t *testing.T, cursor string, n uint8) { keeps(t, cursor, orders()[int(n)%len(orders())]) })
+}
+
+// A forged cursor has the right checksum, and its values are checked like all input.
+func FuzzForgedCursor(f *testing.F) {
+	for i, order := range orders() {
+		p, err := paging.New("Posts", table(), paging.Args{}, order...)
+		if err != nil {
+			f.Fatal(err)
+		}
+		real, err := base64.RawURLEncoding.DecodeString(paging.Cursor(p, example(), value))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(real[5:], uint8(i))
+	}
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), uint8(2)) // a length beyond all lengths
+	f.Add([]byte("\x02a\x00"), uint8(2))
+	f.Add([]byte("\x01\xff"), uint8(2))
+	f.Fuzz(func(t *testing.T, values []byte, n uint8) {
+		order := orders()[int(n)%len(orders())]
+		keeps(t, paging.Forge(first(t, "Posts", order), values), order)
+	})
+}
+
+// keeps checks that a cursor is none, or one of values that every database takes and of which Cursor makes one again.
+func keeps(t *testing.T, cursor string, order []statement.Order) {
+	t.Helper()
+	values, ok := decoded(t, "Posts", cursor, order)
+	if !ok {
+		return
+	}
+	p, r := first(t, "Posts", order), row{}
+	for i, o := range p.Select(nil).Order {
+		r[o.Column] = values[i]
+		switch v := values[i].(type) {
+		case string:
+			if !utf8.ValidString(v) || strings.Contains(v, "\x00") {
+				t.Fatalf("a text is %q", v)
+			}
+		case time.Time:
+			if v.Year() < 1000 || v.Year() > 9999 || v.Nanosecond()%1000 != 0 || v.Location() != time.UTC {
+				t.Fatalf("a time is %v", v)
+			}
+		case typeid.ID:
+			if v.Type() != "post" {
+				t.Fatalf("an ID is %v", v)
+			}
+		default:
+			t.Fatalf("a value is %T", v)
+		}
+	}
+	if again, ok := decoded(t, "Posts", paging.Cursor(p, r, value), order); !ok || !slices.Equal(again, values) {
+		t.Fatalf("%q has the values %v, whose cursor has %v", cursor, values, again)
+	}
+}
+
+func TestOrderDirection(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"ASC", "DESC"} {
+		var d paging.OrderDirection
+		var b strings.Builder
+		if err := d.UnmarshalGQL(text); err != nil {
+			t.Error(err)
+		}
+		if d.MarshalGQL(&b); b.String() != `"`+text+`"` {
+			t.Errorf("%s is written as %s", text, &b)
+		}
+	}
+	for _, v := range []any{"asc", "", nil, 1, true} {
+		var d paging.OrderDirection
+		var fault *rules.Fault
+		if err := d.UnmarshalGQL(v); !errors.As(err, &fault) || fault.Code != rules.Invalid {
+			t.Errorf("%v: %v", v, err)
+		}
+	}
+}
