@@ -97,10 +97,11 @@ type process struct {
 }
 
 // start runs the server on a free port with a database, which it is to print as name, and waits until it serves.
-func start(t *testing.T, binary, database, name string) *process {
+func start(t *testing.T, binary, database, name string, flags ...string) *process {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+database) //nolint:forbidigo // the environment of another program
+	args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -20,17 +20,17 @@ type limited struct {
 
 // CreateOperationContext implements graphql.GraphExecutor. The errors are at most ten.
 func (l *limited) CreateOperationContext(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
-	document, errs := l.library.Find(params.Query, params.Extensions)
+	document, cost, errs := l.library.Find(documents.Request{
+		Text: params.Query, OperationName: params.OperationName, Variables: params.Variables, Extensions: params.Extensions,
+	})
 	if len(errs) > 0 {
-		return &graphql.OperationContext{}, errs
+		operation := &graphql.OperationContext{}
+		if cost > 0 {
+			l.report(operation, params, cost)
+		}
+		return operation, errs
 	}
 	params.Query = document.Text
-	cost, err := document.Cost(params.OperationName, params.Variables)
-	if err != nil {
-		operation := &graphql.OperationContext{}
-		l.report(operation, params, cost)
-		return operation, gqlerror.List{err}
-	}
 	operation, errs := l.GraphExecutor.CreateOperationContext(context.WithValue(ctx, foundKey{}, document.Parsed), params)
 	for _, err := range errs {
 		err.Err = nil // the message has all of it

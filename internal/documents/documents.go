@@ -53,7 +53,7 @@ func New(o Options) (*Library, error) {
 		d := l.trusted[textKey(text)]
 		if d == nil {
 			var errs gqlerror.List
-			if d, errs = l.prepare(text); len(errs) > 0 {
+			if d, errs = l.prepare(text, nil); len(errs) > 0 {
 				return nil, fmt.Errorf("trusted document %.100q: %s", key, describe(errs[0]))
 			}
 			l.trusted[textKey(text)] = d
@@ -83,61 +83,72 @@ type Document struct {
 	size     int64 // in memory, about
 }
 
-// Cost is the cost of one operation of the document, by its name, with the variables as they came, by package limits.
-// The error has the code COST_LIMIT.
-func (d *Document) Cost(operationName string, variables map[string]any) (int64, *gqlerror.Error) {
-	cost, err := d.measured.Cost(d.Parsed.Operations.ForName(operationName), variables)
-	if err != nil {
-		return cost, refuse(CostLimit, err.Error())
-	}
-	return cost, nil
+// A Request says which operation to execute, and with what.
+type Request struct {
+	Text          string // of the document; may be left out when the extensions name it
+	OperationName string
+	Variables     map[string]any // as they came, before they are coerced
+	Extensions    map[string]any
 }
 
-// Find returns the document of a request by its text and its extensions, of which one may be left out. The errors, at
-// most [MaxErrors], have one of the codes in their extensions.
-func (l *Library) Find(text string, extensions map[string]any) (*Document, gqlerror.List) {
-	id, err := persisted(extensions)
+// Find returns the document of a request, and the cost of its operation by package limits. The errors, at most
+// [MaxErrors], have one of the codes in their extensions; the cost is known to those with COST_LIMIT, too.
+func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
+	cost := int64(0)
+	affordable := func(d *Document) *gqlerror.Error {
+		var err error
+		if cost, err = d.measured.Cost(d.Parsed.Operations.ForName(r.OperationName), r.Variables); err != nil {
+			return refuse(CostLimit, err.Error())
+		}
+		return nil
+	}
+	d, err := l.known(r)
 	if err != nil {
-		return nil, gqlerror.List{err}
+		return nil, 0, gqlerror.List{err}
 	}
-	if text == "" && id == "" {
-		return nil, gqlerror.List{refuse(BadRequest, "the request has no document")}
+	if d != nil {
+		if err := affordable(d); err != nil {
+			return nil, cost, gqlerror.List{err}
+		}
+		return d, cost, nil
 	}
-	if l.trusted != nil {
-		return l.findTrusted(text, id)
+	d, errs := l.prepare(r.Text, affordable)
+	if len(errs) > 0 {
+		return nil, cost, errs
 	}
-	if text == "" {
+	l.cache.add(d)
+	return d, cost, nil
+}
+
+// known returns the document of a request when it has been prepared before, and nil when it is to be prepared.
+func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
+	id, err := persisted(r.Extensions)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Text == "" && id == "":
+		return nil, refuse(BadRequest, "the request has no document")
+	case l.trusted != nil:
+		return l.findTrusted(r.Text, id)
+	case r.Text == "":
 		if d := l.cache.byHash(id); d != nil {
 			return d, nil
 		}
-		return nil, gqlerror.List{refuse(PersistedQueryNotFound, "PersistedQueryNotFound")}
+		return nil, refuse(PersistedQueryNotFound, "PersistedQueryNotFound")
+	case id != "" && hashOf(r.Text) != parseHash(id):
+		return nil, refuse(BadRequest, "the hash in extensions.persistedQuery is not that of the document")
 	}
-	if id != "" && hashOf(text) != parseHash(id) {
-		return nil, gqlerror.List{refuse(BadRequest, "the hash in extensions.persistedQuery is not that of the document")}
-	}
-	if d := l.cache.byText(text); d != nil {
-		return d, nil
-	}
-	d, errs := l.prepare(text)
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	l.cache.add(d)
-	return d, nil
+	return l.cache.byText(r.Text), nil
 }
 
-func (l *Library) findTrusted(text, id string) (*Document, gqlerror.List) {
-	keys := []string{textKey(text), idKey(id)}
-	if text == "" {
-		keys = keys[1:]
-	} else if id == "" {
-		keys = keys[:1]
+// findTrusted finds a trusted document by its key or its text; with both, they have to be of the same one.
+func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
+	d := l.trusted[idKey(id)]
+	if id == "" {
+		d = l.trusted[textKey(text)]
 	}
-	d := l.trusted[keys[0]]
-	for _, key := range keys {
-		if l.trusted[key] == nil || l.trusted[key] != d {
-			return nil, gqlerror.List{refuse(Forbidden, "only trusted documents are executed here, and this is none of them")}
-		}
+	if d == nil || text != "" && text != d.Text {
+		return nil, refuse(Forbidden, "only trusted documents are executed here, and this is none of them")
 	}
 	return d, nil
 }
@@ -146,8 +157,9 @@ func (l *Library) findTrusted(text, id string) (*Document, gqlerror.List) {
 func textKey(text string) string { return "text " + text }
 func idKey(id string) string     { return "id " + withoutAlgorithm(id) }
 
-// prepare checks a document that is not known yet, the cheapest first.
-func (l *Library) prepare(text string) (*Document, gqlerror.List) {
+// prepare checks a document that is not known yet, the cheapest first. What else is to be checked before it is validated
+// may be given.
+func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*Document, gqlerror.List) {
 	found, err := l.Limits.Text(text)
 	if err != nil {
 		return nil, gqlerror.List{refuse(CostLimit, err.Error())}
@@ -171,10 +183,16 @@ func (l *Library) prepare(text string) (*Document, gqlerror.List) {
 		err.Locations = []gqlerror.Location{{Line: c.Position.Line, Column: c.Position.Column}}
 		return nil, gqlerror.List{Tidy(err)}
 	}
+	d := &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, found.Tokens, measured)}
+	if check != nil {
+		if err := check(d); err != nil {
+			return nil, gqlerror.List{err}
+		}
+	}
 	if errs := l.validate(parsed, found.Longest); len(errs) > 0 {
 		return nil, errs
 	}
-	return &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, found.Tokens, measured)}, nil
+	return d, nil
 }
 
 // In memory, a document takes about as much for each token and for each step of measuring.

@@ -71,11 +71,10 @@ type ExceededError struct {
 }
 
 func (e *ExceededError) Error() string {
-	found := fmt.Sprint(e.Found)
-	if e.Found == math.MaxInt64 || e.Found <= e.Allowed { // counting has stopped
-		found = fmt.Sprintf("more than %d", e.Allowed)
+	if e.Found == math.MaxInt64 || e.Found <= e.Allowed { // where counting has stopped
+		return fmt.Sprintf(e.Format, fmt.Sprintf("more than %d", e.Allowed))
 	}
-	return fmt.Sprintf(e.Format+"; at most %d allowed", found, e.Allowed)
+	return fmt.Sprintf(e.Format+"; the limit is %d", fmt.Sprint(e.Found), e.Allowed)
 }
 
 // over returns the error of a number that is over its limit.

@@ -53,9 +53,12 @@ func readPost(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.Raw
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is too large")
 	if r.ContentLength > limit {
-		return nil, tooLarge
+		if r.Header.Get("Expect") != "" { // the client waits for a word before it sends the body
+			return nil, tooLarge
+		}
+		limit = 0
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := io.ReadAll(http.MaxBytesReader(unwrapped(w), r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, tooLarge
 	}
@@ -66,6 +69,18 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 		return nil, refuse(http.StatusBadRequest, "the body did not arrive as a whole")
 	}
 	return body, nil
+}
+
+// unwrapped is the writer of net/http itself. Only from that one it learns that a body was too large: then it lets the
+// client read the answer before it cuts the rest of the body off.
+func unwrapped(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = wrapper.Unwrap()
+	}
 }
 
 // readGet reads the parameters from the URL, where variables and extensions are JSON texts.

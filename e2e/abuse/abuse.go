@@ -1,0 +1,124 @@
+// Package abuse is a corpus of hostile requests. Each stands in a file beside the refusal that it must get, before
+// anything expensive is done for it:
+//
+//	What is hostile about it.
+//	--- document
+//	{ users { {{repeat 4000 "nodes { id } "}} } }
+//	--- variables
+//	{"n": 1}
+//	--- refusal 400 COST_LIMIT
+//	the document has 4001 fields; at most 2000 allowed
+//
+// The texts are templates of text/template, which has loops, with the function repeat and add. Other sections:
+//
+//	--- body       a whole body instead of a document
+//	--- padding    how many bytes of white space follow the body
+package abuse
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+//go:embed *.txt
+var files embed.FS
+
+// A Request is one of the corpus.
+type Request struct {
+	Name     string // of the file
+	Document string // when there is no Body
+	// Variables are JSON, or nothing.
+	Variables json.RawMessage
+	// Body is what is sent, but for the white space after it.
+	Body    []byte
+	Padding int64 // bytes
+
+	// What it is refused with: the HTTP status, to a client that accepts application/graphql-response+json, and the code
+	// and the message of the first error.
+	Status  int
+	Code    string
+	Message string
+}
+
+// Requests returns the whole corpus, in the order of the names.
+func Requests() ([]Request, error) {
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		return nil, err
+	}
+	requests := make([]Request, len(entries))
+	for i, entry := range entries {
+		text, err := fs.ReadFile(files, entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimSuffix(entry.Name(), ".txt")
+		if requests[i], err = parse(name, string(text)); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return requests, nil
+}
+
+func parse(name, text string) (Request, error) {
+	r := Request{Name: name}
+	sections := strings.Split(text, "\n--- ")
+	for _, section := range sections[1:] {
+		title, content, _ := strings.Cut(section, "\n")
+		filled, err := fill(strings.TrimSuffix(content, "\n"))
+		if err != nil {
+			return r, err
+		}
+		switch title {
+		case "document":
+			r.Document = filled
+		case "variables":
+			r.Variables = json.RawMessage(filled)
+		case "body":
+			r.Body = []byte(filled)
+		case "padding":
+			if r.Padding, err = strconv.ParseInt(filled, 10, 64); err != nil {
+				return r, err
+			}
+		default:
+			if _, err := fmt.Sscanf(title, "refusal %d %s", &r.Status, &r.Code); err != nil {
+				return r, fmt.Errorf("no section is called %q: %w", title, err)
+			}
+			r.Message = filled
+		}
+	}
+	if r.Message == "" {
+		return r, fmt.Errorf("no refusal")
+	}
+	if r.Body == nil {
+		var err error
+		r.Body, err = json.Marshal(struct {
+			Query     string          `json:"query"`
+			Variables json.RawMessage `json:"variables,omitempty"`
+		}{r.Document, r.Variables})
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+func fill(text string) (string, error) {
+	functions := template.FuncMap{
+		"repeat": func(n int, s string) string { return strings.Repeat(s, n) },
+		"add":    func(a, b int) int { return a + b },
+	}
+	t, err := template.New("").Funcs(functions).Parse(text)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, nil)
+	return b.String(), err
+}
