@@ -262,7 +262,7 @@ func (s *Select) correlated(b *sql.Builder, d string) {
 // union reads a page per parent by an index, on MySQL and MariaDB: MariaDB has no LATERAL.
 func (s *Select) union(b *sql.Builder, d string) {
 	for i := range s.arms() {
-		var key any // no parent: equal to nothing
+		var key typeid.ID // an argument too: NULL would be a part of the text
 		if i < len(s.Parents.IDs) {
 			key = s.Parents.IDs[i]
 		}
@@ -275,7 +275,7 @@ func (s *Select) union(b *sql.Builder, d string) {
 }
 
 // arms is how many parts a union has: one text for each number of parents would flood the statement cache, so there
-// are a few sizes, filled up with no parent.
+// are a few sizes, filled up with the ID that nothing has.
 func (s *Select) arms() int {
 	arms := 1
 	for arms < len(s.Parents.IDs) {
@@ -285,7 +285,7 @@ func (s *Select) arms() int {
 }
 
 // arm reads a page of one parent.
-func (s *Select) arm(d string, key any) *sql.Selector {
+func (s *Select) arm(d string, key typeid.ID) *sql.Selector {
 	q, t, parent := s.of(d)
 	q.Where(equal(parent, func(b *sql.Builder) { b.Arg(key) }))
 	s.restrict(q)
@@ -297,7 +297,7 @@ func (s *Select) arm(d string, key any) *sql.Selector {
 // overflows reports whether a union would have more arguments than MySQL takes: each arm repeats those of the filter,
 // which may have lists of a thousand values.
 func (s *Select) overflows(d string) bool {
-	_, args := s.arm(d, nil).Query()
+	_, args := s.arm(d, typeid.ID{}).Query()
 	return s.arms()*len(args) > maxArguments
 }
 
