@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -34,7 +35,9 @@ func TestCORS(t *testing.T) {
 		}, "", []string{"Accept, Accept-Encoding"}},
 		"from the app": {one, app, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, app, []string{"Origin", "Accept, Accept-Encoding"}},
 		"from elsewhere": {
-			one, elsewhere, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "",
+			one, elsewhere,
+			request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`},
+			"",
 			[]string{"Origin", "Accept, Accept-Encoding"},
 		},
 		"from nowhere":             {one, "", request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "", []string{"Origin", "Accept, Accept-Encoding"}},
@@ -67,9 +70,7 @@ func TestCORS(t *testing.T) {
 			o.Origins = test.origins
 			r := test.request
 			headers := map[string]string{"Origin": test.origin}
-			for name, value := range r.headers {
-				headers[name] = value
-			}
+			maps.Copy(headers, r.headers)
 			if test.origin == "" {
 				delete(headers, "Origin")
 			}

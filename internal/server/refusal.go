@@ -57,9 +57,11 @@ func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	if r.retry {
 		w.Header().Set("Retry-After", "1")
 	}
-	answer{status: r.status, mediaType: mediaType, response: &graphql.Response{
-		Errors: gqlerror.List{{Message: r.message, Extensions: r.extensions}},
-	}}.write(w)
+	answer{status: r.status, mediaType: mediaType, response: &graphql.Response{Errors: r.errors()}}.write(w)
+}
+
+func (r *refusal) errors() gqlerror.List {
+	return gqlerror.List{{Message: r.message, Extensions: r.extensions}}
 }
 
 // writePlain answers with a text. An error means that the client is gone, and is nobody's business.

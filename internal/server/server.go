@@ -38,9 +38,9 @@ type Options struct {
 	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413. It bounds the
 	// messages on a WebSocket, too; a larger one closes the socket with 1009.
 	MaxBodyBytes int64
-	// MaxRequests bounds the requests that are executed at a time, those on WebSockets and event
-	// streams excepted, which have bounds of their own; a further one is answered with 503 at once.
-	// 0 is no bound.
+	// MaxRequests bounds the requests that are executed at a time, those on WebSockets included and
+	// subscriptions excepted, which have bounds of their own; a further one is answered with 503, or
+	// on a WebSocket with an error, at once. 0 is no bound.
 	MaxRequests int
 	// Origins are the origins of other sites whose pages may use the endpoint, each in the form that
 	// browsers send, such as https://app.example.com, or AnyOrigin. It may be empty.

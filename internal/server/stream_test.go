@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,7 @@ const (
 // site is a server with the schema of streamtest, on a network in memory.
 type site struct {
 	schema  *streamtest.Schema
-	network *memory
+	dialer  func(ctx context.Context, network, address string) (net.Conn, error)
 	client  *http.Client
 	stop    context.CancelFunc
 	stopped <-chan error // what Serve returned
@@ -44,15 +45,21 @@ type site struct {
 func inBubble(t *testing.T, configure func(*server.Options, *server.StreamOptions), test func(t *testing.T, s *site)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := startSite(t, configure)
+		s := startSite(t, newMemory(), configure)
 		test(t, s)
 		s.end(t)
 	})
 }
 
-func startSite(t testing.TB, configure func(*server.Options, *server.StreamOptions)) *site {
+// network is where clients reach a server.
+type network interface {
+	net.Listener
+	dial(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+func startSite(t testing.TB, n network, configure func(*server.Options, *server.StreamOptions)) *site {
 	t.Helper()
-	s := &site{schema: streamtest.New(), network: newMemory(), answered: make(chan struct{}, 10_000)}
+	s := &site{schema: streamtest.New(), dialer: n.dial, answered: make(chan struct{}, 10_000)}
 	options := testOptions()
 	options.Executor = s.schema.Executor()
 	options.MaxBodyBytes = maxBodyBytes
@@ -67,15 +74,20 @@ func startSite(t testing.TB, configure func(*server.Options, *server.StreamOptio
 		configure(&options, &streaming)
 	}
 	options.Streams = server.NewStreams(streaming)
-	s.client = &http.Client{Transport: &http.Transport{DialContext: s.network.dial}}
+	s.client = &http.Client{Transport: &http.Transport{DialContext: s.dialer}}
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	s.stopped = stopped
 	handler := server.New(options)
 	go func() {
-		stopped <- server.Serve(ctx, s.network, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			defer func() { s.answered <- struct{}{} }()
+		stopped <- server.Serve(ctx, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				select {
+				case s.answered <- struct{}{}:
+				default: // Nobody counts.
+				}
+			}()
 			handler.ServeHTTP(w, r)
 		}), options.Streams, server.Timeouts{
 			ReadHeader: readTimeout, Read: readTimeout, Write: readTimeout, Idle: readTimeout, Shutdown: shutdownTimeout,
@@ -122,7 +134,7 @@ func (s *site) left(t *testing.T) {
 // connect opens a connection.
 func (s *site) connect(t *testing.T) net.Conn {
 	t.Helper()
-	conn, err := s.network.dial(t.Context(), "", "")
+	conn, err := s.dialer(t.Context(), "tcp", "roster.test:80")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,3 +234,104 @@ func (m *memory) Close() error {
 
 // Addr implements net.Listener.
 func (*memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
+
+// loopback is the network of the machine.
+type loopback struct{ net.Listener }
+
+func newLoopback(t testing.TB) loopback {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loopback{listener}
+}
+
+func (l loopback) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", l.Addr().String())
+}
+
+// clients is how many clients come and go at the least of which nothing may stay.
+const clients = 2000
+
+// TestNothingStaysOfManyClients has them all at the same time.
+func TestNothingStaysOfManyClients(t *testing.T) {
+	t.Parallel()
+	inBubble(t, many, func(t *testing.T, s *site) {
+		drop := s.crowd(t, clients)
+		drop()
+		s.idle(t)
+	})
+}
+
+// TestGoroutinesAndMemoryReturn has them come and go in groups, on a real network. It is not parallel
+// to others, whose goroutines and memory it would see.
+func TestGoroutinesAndMemoryReturn(t *testing.T) {
+	const (
+		group  = 100
+		memory = 1 << 20 // bytes that may come and go for reasons of their own
+	)
+	s := startSite(t, newLoopback(t), many)
+	wave := func() {
+		s.crowd(t, group)()
+		for range 2 * group {
+			<-s.answered
+		}
+	}
+	wave()
+	goroutines, before := runtime.NumGoroutine(), heap()
+	for range clients / group {
+		wave()
+	}
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(deadline); {
+		runtime.Gosched() // Connections end just after their last answers.
+	}
+	if now := runtime.NumGoroutine(); now > goroutines {
+		t.Errorf("%d goroutines have become %d", goroutines, now)
+	}
+	if after := heap(); after > before+memory {
+		t.Errorf("%d bytes have become %d", before, after)
+	}
+	s.stop()
+	if err := <-s.stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// many lets a crowd in.
+func many(_ *server.Options, o *server.StreamOptions) { o.MaxStreams = 2 * clients }
+
+// crowd opens so many sockets with a subscription on each, and as many event streams. The function
+// that it returns drops them all.
+func (s *site) crowd(t *testing.T, size int) (drop func()) {
+	t.Helper()
+	const query = "subscription { silent { number } }"
+	var drops []func()
+	for range size {
+		c := s.dial(t)
+		c.send(t, `{"type":"connection_init"}`, subscribe("1", query), subscribe("2", "{ echo }"))
+		for range 3 { // the acknowledgement, the answer and its end
+			<-c.messages
+		}
+		stream := s.open(t, http.MethodPost, "/graphql", body(query), "Accept", typeEvents) //nolint:bodyclose // drop closes it.
+		drops = append(drops, func() {
+			c.drop(t)
+			stream.Body.Close()
+		})
+	}
+	return func() {
+		for _, drop := range drops {
+			drop()
+		}
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // for what pools hold back once
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}

@@ -143,19 +143,30 @@ func (s *socket) complete(id string) {
 
 // run executes an operation and sends what comes of it.
 func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *graphql.RawParams) {
+	leave, refused := s.requests.enter()
+	if refused != nil {
+		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
+		return
+	}
+	defer leave()
 	var operation *graphql.OperationContext
 	failed := s.guard(ctx, func() (response *graphql.Response) {
 		ctx, operation, response = s.prepare(ctx, params)
 		return response
 	})
 	if failed != nil {
+		leave()
 		s.send(conn, o, errorMessage(o.id, failed.Errors), true)
 		return
 	}
-	if operation.Operation.Operation == ast.Subscription && !s.lasts(o) {
-		return
+	if operation.Operation.Operation == ast.Subscription {
+		leave()
+		if !s.lasts(o) {
+			return
+		}
 	}
 	for response := range s.responses(ctx, operation) {
+		leave() // A slow reader takes nobody's place.
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)
 			return

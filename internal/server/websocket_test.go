@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -571,6 +572,31 @@ func TestSocketOperationsAreBounded(t *testing.T) {
 	})
 }
 
+func TestSocketOperationsTakeTheirTurn(t *testing.T) {
+	t.Parallel()
+	refused := failed("2", `[{"message":"the server has as many requests as it takes at a time: try again","extensions":{"code":"UNAVAILABLE"}}]`)
+	inBubble(t, func(o *server.Options, _ *server.StreamOptions) { o.MaxRequests = 1 }, func(t *testing.T, s *site) {
+		c := s.openSocket(t)
+		c.send(t, subscribe("1", "subscription { silent { number } }"))
+		c.want(t)
+		c.send(t, subscribe("2", "{ echo }"))
+		c.want(t, next("2", `{"data":{"echo":null}}`), complete("2"))
+		c.send(t, complete("1"), subscribe("1", "{ waits(milliseconds: 1000) }"))
+		c.want(t)
+		c.send(t, subscribe("2", "{ echo }"))
+		c.want(t, refused)
+		<-time.After(time.Second)
+		c.want(t, next("1", `{"data":{"waits":"waited"}}`), complete("1"))
+		for _, query := range []string{"{", "{ nothing }", "{ panics }", "subscription { refused { number } }"} {
+			c.send(t, subscribe("2", query))
+			<-c.messages
+		}
+		c.send(t, subscribe("2", "{ echo }"))
+		c.want(t, next("2", `{"data":{"echo":null}}`), complete("2"))
+		c.close(t)
+	})
+}
+
 func TestSocketsAreBounded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(t *testing.T, s *site) {
@@ -801,7 +827,7 @@ func TestSocketsEndWithTheServer(t *testing.T) {
 	t.Run("too busy", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			s := startSite(t, nil)
+			s := startSite(t, newMemory(), nil)
 			c := s.openSocket(t)
 			c.send(t, subscribe("1", "mutation { waits(milliseconds: 3600000) }"))
 			c.want(t)
@@ -866,4 +892,43 @@ func TestSocketIsLogged(t *testing.T) {
 	if !strings.Contains(log.String(), "method=GET path=/graphql status=101 bytes=0 duration=1m0s") {
 		t.Errorf("logged %s", log.String())
 	}
+}
+
+// FuzzSocketMessage sends anything as a message: the socket goes on, or is closed with a code and a
+// reason of the protocol, and what it says is JSON.
+func FuzzSocketMessage(f *testing.F) {
+	f.Add(subscribe("1", "{ echo }"))
+	f.Add(subscribe("2", "subscription { counter { number } }"))
+	f.Add(subscribe("1", "subscription { endless(size: 100) { number text } }"))
+	f.Add(`{"type":"subscribe","id":"\u00e4","payload":{"query":"query($t:String){echo(text:$t)}","variables":{"t":"\ud83d\ude00"}}}`)
+	f.Add(`{"type":"ping","payload":{"a":[1,2.5e3,null,true]}}`)
+	f.Add(complete("0"))
+	f.Add(`{"type":"connection_init"}`)
+	f.Add(`{"type":"next"}`)
+	f.Add("\xff")
+	s := startSite(f, newMemory(), many)
+	known := map[websocket.StatusCode]bool{4400: true, 4409: true, 4429: true, websocket.StatusMessageTooBig: true}
+	const last = `{"type":"pong","payload":{"last":1}}`
+	f.Fuzz(func(t *testing.T, message string) {
+		c := s.dial(t)
+		defer close(c.dropped)
+		defer func() { _ = c.conn.CloseNow() }()
+		for _, m := range []string{`{"type":"connection_init"}`, subscribe("0", "subscription { silent { number } }"), message, `{"type":"ping","payload":{"last":1}}`} {
+			if c.conn.Write(t.Context(), websocket.MessageText, []byte(m)) != nil {
+				break // It has been closed.
+			}
+		}
+		for m := range c.messages {
+			if !json.Valid([]byte(m)) {
+				t.Fatalf("%q is no JSON", m)
+			}
+			if m == last {
+				return
+			}
+		}
+		got, ok := errors.AsType[websocket.CloseError](c.err)
+		if !ok || !known[got.Code] || got.Reason == "" || !utf8.ValidString(got.Reason) {
+			t.Fatalf("closed by %v", c.err)
+		}
+	})
 }
