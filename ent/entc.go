@@ -5,12 +5,14 @@ package main
 
 import (
 	"log"
+	"strings"
 
 	"entgo.io/ent/entc"
 	"entgo.io/ent/entc/gen"
 )
 
 func main() {
+	gen.Funcs["fieldName"] = fieldName
 	err := entc.Generate("./schema", &gen.Config{
 		Package: "roster/ent",
 		Target:  ".",
@@ -21,4 +23,16 @@ func main() {
 	if err != nil {
 		log.Fatalf("generate ent: %v", err)
 	}
+}
+
+// fieldName is the name of a field or an edge in GraphQL, which knows no initialisms: authorId, not authorID.
+func fieldName(name string) string {
+	var b strings.Builder
+	for i, part := range strings.Split(name, "_") {
+		if i > 0 && part != "" {
+			part = strings.ToUpper(part[:1]) + part[1:]
+		}
+		b.WriteString(part)
+	}
+	return b.String()
 }

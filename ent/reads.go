@@ -106,7 +106,7 @@ var postTable = &statement.Table{
 		"title":     post.FieldTitle,
 		"titleKey":  post.FieldTitleKey,
 		"body":      post.FieldBody,
-		"authorID":  post.FieldAuthorID,
+		"authorId":  post.FieldAuthorID,
 		"author":    post.FieldAuthorID,
 	},
 }
@@ -225,7 +225,7 @@ func (w PostWhere) condition(b *filter.Builder, below ...any) filter.Condition {
 			b.Time("createdAt", post.FieldCreatedAt, w.CreatedAt),
 			b.Time("updatedAt", post.FieldUpdatedAt, w.UpdatedAt),
 			b.Text("title", post.FieldTitleKey, rules.FoldTitle, w.Title),
-			b.ID("authorID", post.FieldAuthorID, user.Label, w.AuthorID),
+			b.ID("authorId", post.FieldAuthorID, user.Label, w.AuthorID),
 			filter.All("and", w.And, object),
 			filter.Any("or", w.Or, object),
 		}

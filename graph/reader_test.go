@@ -462,13 +462,21 @@ func (c *cursors) same(w *world, got []byte, want string) error {
 		case strings.HasPrefix(marked, "\x00cursor\x00"):
 			cursor, ok := x.(string)
 			if !ok {
-				return fail("%v, want the cursor %q", x, marked)
+				return fail("%s, want the cursor %q", token(x), marked)
 			}
 			if err := c.learn(w, marked, cursor); err != nil {
 				return err
 			}
 		case x != y:
-			return fail("%v, want %v", x, y)
+			return fail("%s, want %s", token(x), token(y))
 		}
 	}
+}
+
+// token is a token of JSON as it is written.
+func token(t json.Token) string {
+	if s, ok := t.(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprint(t)
 }
