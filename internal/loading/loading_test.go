@@ -1,0 +1,186 @@
+package loading_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"roster/internal/loading"
+)
+
+// node is an entity.
+type node struct{ id int }
+
+// family is siblings and a fetch that counts its calls.
+type family struct {
+	group loading.Group[*node]
+	nodes []*node
+	calls atomic.Int32
+}
+
+func newFamily(n int) *family {
+	f := new(family)
+	for i := range n {
+		f.nodes = append(f.nodes, &node{i})
+		f.group.Add(f.nodes[i])
+	}
+	return f
+}
+
+// double doubles the number of each node but of those that are divisible by 5, which it leaves out.
+func (f *family) double(_ context.Context, nodes []*node) (map[*node]int, error) {
+	f.calls.Add(1)
+	found := map[*node]int{}
+	for _, n := range nodes {
+		if n.id%5 != 0 {
+			found[n] = 2 * n.id
+		}
+	}
+	return found, nil
+}
+
+// All siblings share one fetch, however many ask at once and how often.
+func TestSiblingsShareAFetch(t *testing.T) {
+	t.Parallel()
+	f := newFamily(50)
+	var wg sync.WaitGroup
+	for range 3 {
+		for _, n := range f.nodes {
+			wg.Go(func() {
+				got, err := loading.Load(t.Context(), &f.group, n, loading.Key{Edge: "double"}, f.double)
+				want := 2 * n.id
+				if n.id%5 == 0 {
+					want = 0
+				}
+				if err != nil || got != want {
+					t.Errorf("%d: got %d, %v", n.id, got, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if n := f.calls.Load(); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// What differs in edge, arguments or columns is loaded apart; the types may differ too.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	f := newFamily(2)
+	keys := []loading.Key{{}, {Edge: "a"}, {Edge: "b"}, {Edge: "a", Args: "1"}, {Edge: "a", Args: "2"}, {Edge: "a", Columns: 1}, {Edge: "a", Args: "1", Columns: 1}}
+	for range 2 {
+		for _, key := range keys {
+			for _, n := range f.nodes {
+				if got, err := loading.Load(t.Context(), &f.group, n, key, f.double); err != nil || got != 2*n.id {
+					t.Errorf("%+v: %d, %v", key, got, err)
+				}
+			}
+		}
+	}
+	if n := f.calls.Load(); int(n) != len(keys) {
+		t.Errorf("%d fetches for %d keys", n, len(keys))
+	}
+	text := func(context.Context, []*node) (map[*node]string, error) {
+		return map[*node]string{f.nodes[1]: "one"}, nil
+	}
+	if got, err := loading.Load(t.Context(), &f.group, f.nodes[1], loading.Key{Edge: "text"}, text); err != nil || got != "one" {
+		t.Errorf("%q, %v", got, err)
+	}
+	other := newFamily(2) // has fetches of its own
+	if got, err := loading.Load(t.Context(), &other.group, other.nodes[1], keys[1], other.double); err != nil || got != 2 || other.calls.Load() != 1 {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
+// The fetch gets the siblings in their order, each as often as it was added.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	f := newFamily(4)
+	f.group.Add(f.nodes[0])
+	got, err := loading.Load(t.Context(), &f.group, f.nodes[2], loading.Key{}, func(_ context.Context, nodes []*node) (map[*node][]*node, error) {
+		return map[*node][]*node{f.nodes[2]: nodes}, nil
+	})
+	if want := append(slices.Clone(f.nodes), f.nodes[0]); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// An error is the answer to all siblings, and what was found with it to none.
+func TestError(t *testing.T) {
+	t.Parallel()
+	f := newFamily(3)
+	broken := errors.New("broken")
+	fetch := func(ctx context.Context, nodes []*node) (map[*node]int, error) {
+		found, _ := f.double(ctx, nodes)
+		return found, broken
+	}
+	for range 2 {
+		for _, n := range f.nodes {
+			if got, err := loading.Load(t.Context(), &f.group, n, loading.Key{}, fetch); !errors.Is(err, broken) || got != 0 {
+				t.Errorf("%d: %d, %v", n.id, got, err)
+			}
+		}
+	}
+	if n := f.calls.Load(); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// A panic of a fetch, which runs beside all resolvers, is an error.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	f := newFamily(2)
+	for _, n := range f.nodes {
+		_, err := loading.Load(t.Context(), &f.group, n, loading.Key{}, func(context.Context, []*node) (map[*node]int, error) {
+			panic("out of order")
+		})
+		if err == nil || !strings.Contains(err.Error(), "out of order") {
+			t.Errorf("%d: %v", n.id, err)
+		}
+	}
+}
+
+// Without siblings an entity loads for itself, each time.
+func TestWithoutSiblings(t *testing.T) {
+	t.Parallel()
+	f := newFamily(3)
+	broken := errors.New("broken")
+	for range 2 {
+		got, err := loading.Load(t.Context(), nil, f.nodes[2], loading.Key{}, func(ctx context.Context, nodes []*node) (map[*node]int, error) {
+			if !slices.Equal(nodes, f.nodes[2:]) {
+				t.Errorf("it loads for %v", nodes)
+			}
+			return f.double(ctx, nodes)
+		})
+		if err != nil || got != 4 {
+			t.Errorf("%d, %v", got, err)
+		}
+	}
+	if n := f.calls.Load(); n != 2 {
+		t.Errorf("%d fetches", n)
+	}
+	_, err := loading.Load(t.Context(), nil, f.nodes[0], loading.Key{}, func(context.Context, []*node) (map[*node]int, error) { return nil, broken })
+	if !errors.Is(err, broken) {
+		t.Error(err)
+	}
+}
+
+// A fetch sees the values of the context of a caller.
+func TestContext(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	f := newFamily(1)
+	ctx := context.WithValue(t.Context(), key{}, "value")
+	got, err := loading.Load(ctx, &f.group, f.nodes[0], loading.Key{}, func(ctx context.Context, nodes []*node) (map[*node]any, error) {
+		return maps.Collect(func(yield func(*node, any) bool) { yield(nodes[0], ctx.Value(key{})) }), ctx.Err()
+	})
+	if err != nil || got != "value" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
