@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"syscall"
@@ -20,7 +21,9 @@ const (
 
 // build builds the programs into dir.
 func build(ctx context.Context, dir string) error {
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", dir, "roster", "roster/bench/floor").CombinedOutput() //nolint:gosec // its own directory
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir, "roster", "roster/bench/floor") //nolint:gosec // its own directory
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")                                                        //nolint:forbidigo // as make builds it, also where the race detector is on
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
