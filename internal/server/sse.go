@@ -66,8 +66,6 @@ func (s *eventStream) open() error {
 	announceEvents(h)
 	h.Set("Content-Type", typeEvents+"; charset=utf-8")
 	h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
-	// The request has been read, and what bounded that must not end the answer.
-	_ = s.control.SetReadDeadline(time.Time{})
 	s.w.WriteHeader(http.StatusOK)
 	return s.write(comment())
 }

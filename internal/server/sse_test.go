@@ -50,6 +50,9 @@ func TestEventStreams(t *testing.T) {
 					if got.status != http.StatusOK || got.text != want {
 						t.Errorf("%s: status %d and\n%s\nwant\n%s", way, got.status, got.text, want)
 					}
+					if lasts := strings.HasPrefix(query, "subscription"); got.closes != lasts {
+						t.Errorf("%s: the connection is of no further use: %v, want %v", way, got.closes, lasts)
+					}
 					for name, value := range map[string]string{
 						"Content-Type":      "text/event-stream; charset=utf-8",
 						"Cache-Control":     "no-store, no-cache, no-transform",

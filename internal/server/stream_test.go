@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"roster/internal/server"
 	"roster/internal/server/streamtest"
 )
@@ -153,6 +155,7 @@ type answer struct {
 	status int
 	header http.Header
 	text   string
+	closes bool // the connection, after it
 }
 
 func read(t *testing.T, response *http.Response) answer {
@@ -161,7 +164,7 @@ func read(t *testing.T, response *http.Response) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(text)}
+	return answer{response.StatusCode, response.Header, string(text), response.Close}
 }
 
 // ask answers a request.
@@ -266,12 +269,12 @@ func TestNothingStaysOfManyClients(t *testing.T) {
 	})
 }
 
-// TestGoroutinesAndMemoryReturn has them come and go in groups, on a real network. It is not parallel
-// to others, whose goroutines and memory it would see.
+// TestGoroutinesAndMemoryReturn has them come and go in groups, on a real network, and then as many
+// operations on one socket. It is not parallel to others, whose goroutines and memory it would see.
 func TestGoroutinesAndMemoryReturn(t *testing.T) {
 	const (
 		group  = 100
-		memory = 1 << 20 // bytes that may come and go for reasons of their own
+		memory = 256 << 10 // bytes that may come and go for reasons of their own
 	)
 	s := startSite(t, newLoopback(t), many)
 	wave := func() {
@@ -291,10 +294,21 @@ func TestGoroutinesAndMemoryReturn(t *testing.T) {
 	if now := runtime.NumGoroutine(); now > goroutines {
 		t.Errorf("%d goroutines have become %d", goroutines, now)
 	}
+	c := s.dial(t)
+	c.send(t, `{"type":"connection_init"}`)
+	for range clients {
+		c.send(t, subscribe("1", "subscription { counter(to: 1) { number } }"))
+		for message := range c.messages {
+			if message == complete("1") {
+				break
+			}
+		}
+	}
 	if after := heap(); after > before+memory {
 		t.Errorf("%d bytes have become %d", before, after)
 	}
 	s.stop()
+	c.wantClose(t, websocket.StatusGoingAway, "The server is stopping")
 	if err := <-s.stopped; err != nil {
 		t.Error(err)
 	}

@@ -478,6 +478,7 @@ func TestSocketIDs(t *testing.T) {
 		c.want(t)
 		c.send(t, complete("1"), subscribe("1", `{ echo(text: "x") }`))
 		c.want(t, answer...)
+		s.idle(t)
 		c.send(t, complete("1"), complete("never"))
 		c.want(t)
 		c.send(t, subscribe("1", silent), subscribe("2", `{ echo(text: "x") }`))
@@ -594,6 +595,19 @@ func TestSocketOperationsTakeTheirTurn(t *testing.T) {
 		c.send(t, subscribe("2", "{ echo }"))
 		c.want(t, next("2", `{"data":{"echo":null}}`), complete("2"))
 		c.close(t)
+	})
+}
+
+func TestSlowReadersTakeNobodysTurn(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(o *server.Options, _ *server.StreamOptions) { o.MaxRequests = 1 }, func(t *testing.T, s *site) {
+		c := s.dialSilent(t)
+		c.send(t, subscribe("1", "{ long }"))
+		synctest.Wait()
+		if got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }")); got.status != http.StatusOK {
+			t.Errorf("status %d, %s", got.status, got.text)
+		}
+		c.Close()
 	})
 }
 
