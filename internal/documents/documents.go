@@ -195,12 +195,14 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	return d, nil
 }
 
-// In memory, a document takes about as much for each token and for each step of measuring.
+// In memory, a document takes about as much: its strings a second time, and so much for each token, for each step of
+// measuring, and for the whole.
 const (
-	bytesPerToken = 120
-	bytesPerStep  = 40
+	bytesPerToken    = 120
+	bytesPerStep     = 40
+	bytesPerDocument = 1 << 10
 )
 
 func sizeOf(text string, tokens int, m *limits.Document) int64 {
-	return int64(len(text)) + bytesPerToken*int64(tokens) + bytesPerStep*m.Steps + 1<<10
+	return 2*int64(len(text)) + bytesPerToken*int64(tokens) + bytesPerStep*m.Steps + bytesPerDocument
 }

@@ -1,0 +1,18 @@
+package documents
+
+import "github.com/vektah/gqlparser/v2/validator/rules"
+
+// Kept returns the bytes of the documents that are kept, as the library counts them, and their number.
+func (l *Library) Kept() (bytes int64, n int) { return l.cache.used, l.cache.order.Len() }
+
+// Size is what a document counts in the cache.
+func (d *Document) Size() int64 { return d.size }
+
+// AllRules returns the names of all rules of the validator.
+func AllRules() map[string]bool {
+	names := map[string]bool{}
+	for name := range rules.NewDefaultRules().GetInner() {
+		names[name] = true
+	}
+	return names
+}

@@ -1,0 +1,59 @@
+package documents_test
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+	"testing"
+
+	"roster/internal/documents"
+)
+
+func TestReadTrusted(t *testing.T) {
+	t.Parallel()
+	got, err := documents.ReadTrusted(strings.NewReader(" {\n \"a\": \"{ x }\", \"sha256:b\": \"query \\\"\" } \n"))
+	if want := map[string]string{"a": "{ x }", "sha256:b": `query "`}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		``:                       "no end before byte 0",
+		`[`:                      "no JSON object before byte 1",
+		`"a"`:                    "no JSON object before byte 3",
+		`x`:                      "no JSON object before byte 0",
+		`{`:                      "no end before byte 1",
+		`{"a"`:                   "no end before byte 4",
+		`{"a": "x"`:              "no end before byte 9",
+		`{"a": 5}`:               "a document that is no string before byte 7",
+		`{"a": {"b": "c"}}`:      "a document that is no string before byte 7",
+		`{"a": "x", "a": "y"}`:   "a key that is empty or doubled before byte 14",
+		`{"": "x"}`:              "a key that is empty or doubled before byte 3",
+		`{"a": "x"} {}`:          "something after the object before byte 12",
+		`{"a": "x"} x`:           "something after the object before byte 11",
+		`{}`:                     "no document: nothing would be executed",
+		`{"secret": "x" "y": 1}`: "no key before byte 15",
+	} {
+		if got, err := documents.ReadTrusted(strings.NewReader(text)); err == nil || err.Error() != want || got != nil {
+			t.Errorf("%s: got %v, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
+// FuzzReadTrusted checks that what is read is what encoding/json reads, too.
+func FuzzReadTrusted(f *testing.F) {
+	for _, text := range []string{`{}`, `{"a": "{ x }"}`, `{"a": "x", "a": "y"}`, `{"a": null}`, "{\"\\ud800\": \"\xff\"} ", `[`, `{"a": "b"}}`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := documents.ReadTrusted(strings.NewReader(text))
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("an error of several lines: %v", err)
+			}
+			return
+		}
+		var want map[string]string
+		if err := json.Unmarshal([]byte(text), &want); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%q: got %v, want %v, %v", text, got, want, err)
+		}
+	})
+}
