@@ -766,9 +766,9 @@ func count(ctx context.Context, c config, s *statement.Select) (map[typeid.ID]in
 	return counts, err
 }
 
-// distinct returns the IDs sorted, each once.
+// distinct returns the IDs sorted, each once. It is not nil: no IDs are none, and not all.
 func distinct(ids []typeid.ID) []typeid.ID {
-	ids = slices.Clone(ids)
+	ids = append([]typeid.ID{}, ids...)
 	slices.SortFunc(ids, typeid.ID.Compare)
 	return slices.Compact(ids)
 }

@@ -117,7 +117,7 @@ func (p *pair) query(r *root, k *kind, selection string) {
 	document, statements, levels := ask(p.one, p.few)
 	_, statementsOfMany, levelsOfMany := ask(p.many, p.plenty)
 	p.compare(document, statements, statementsOfMany)
-	p.full(document, levels, levelsOfMany)
+	p.full(document, levels, levelsOfMany, full)
 	if bound := p.few.boundOf(p.one, document); len(statements) > bound {
 		p.one.Errorf("%s\ncost %d statements, but tells %d:\n%s", document, len(statements), bound, strings.Join(statements, "\n"))
 	}
@@ -132,12 +132,12 @@ func (p *pair) compare(document string, one, many []string) {
 	}
 }
 
-// full demands that there was a row at each level, or a full page of them where a list leads there.
-func (p *pair) full(document string, one, many map[string]int) {
+// full demands that there was a row at each level, or a full page of so many where a list leads there.
+func (p *pair) full(document string, one, many map[string]int, page int) {
 	p.one.Helper()
 	for level, n := range many {
-		if one[level] < 1 || n < one[level] || n < full && strings.Contains(level, "[]") {
-			p.one.Errorf("%s\nfound %d objects and %d at %s, want 1 or more and %d", document, one[level], n, level, full)
+		if one[level] < 1 || n < one[level] || n < page && strings.Contains(level, "[]") {
+			p.one.Errorf("%s\nfound %d objects and %d at %s, want 1 or more and %d", document, one[level], n, level, page)
 		}
 	}
 }
@@ -175,7 +175,7 @@ func (w *world) document(r *root, kind, selection string) string {
 	var argument string
 	switch r.by {
 	case byPage:
-		return "{ " + r.Name + "(first: 100) " + connection(selection) + " }"
+		return "{ " + r.Name + "(first: 100) " + connection(selection, selection) + " }"
 	case byID, byNode:
 		argument = "id: " + quote(k.rows[0].id.String())
 	case byValue:
@@ -218,14 +218,15 @@ func (k *kind) tree(depth int) string {
 // selection is the edge with what is selected of the entities behind it.
 func (e *edge) selection(of string) string {
 	if e.many {
-		return e.name + "(first: 100) " + connection(of)
+		// All of both would double with every level.
+		return e.name + "(first: 100) " + connection(of, "{ __typename id }")
 	}
 	return e.name + " " + of
 }
 
-// connection is all that a connection has.
-func connection(of string) string {
-	return "{ totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } nodes " + of + " edges { cursor node " + of + " } }"
+// connection is all that a connection has, and what is selected of its nodes and of those of its edges.
+func connection(nodes, edges string) string {
+	return "{ totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } nodes " + nodes + " edges { cursor node " + edges + " } }"
 }
 
 func quote(s string) string { return strconv.Quote(s) }
@@ -240,15 +241,18 @@ func TestEveryEdgeOfMutations(t *testing.T) {
 			if !p.plenty.leads(m.Type.Name(), map[string]bool{}) {
 				continue
 			}
-			if strings.HasPrefix(m.Name, "delete") || strings.HasPrefix(m.Name, "remove") { // what is left is one row
+			left := full
+			if strings.HasPrefix(m.Name, "delete") || strings.HasPrefix(m.Name, "remove") { // what is left is one row or more
 				p.few = newWorld(t, 1)
 				p.few.fillFew(t, 2)
+				p.few.fillSecond(t)
 				p.reset()
+				left--
 			}
 			document, statements, levels := p.few.mutate(p.one, m, 1)
 			_, statementsOfMany, levelsOfMany := p.plenty.mutate(p.many, m, full)
 			p.compare(document, statements, statementsOfMany)
-			p.full(document, levels, levelsOfMany)
+			p.full(document, levels, levelsOfMany, left)
 			p.reset()
 		}
 	})

@@ -462,6 +462,25 @@ func (w *world) fillFew(t *testing.T, n int) {
 	}
 }
 
+// fillSecond gives the second row of each kind children of its own, of which there are two after fillFew: it is what is
+// left when the first one goes.
+func (w *world) fillSecond(t *testing.T) {
+	t.Helper()
+	for _, k := range w.kinds {
+		if slices.ContainsFunc(k.table.Columns, func(c *schema.Column) bool { return w.refers(k, c) && !k.unique(c) }) {
+			w.add(t, k, func(column string, of *kind, _ bool) *row {
+				if k.unique(k.column(column)) {
+					return nil
+				}
+				return of.rows[1]
+			})
+		}
+	}
+	for _, j := range w.joins {
+		j.pairs = append(j.pairs, [2]*row{j.kinds[0].rows[1], j.kinds[1].rows[1]})
+	}
+}
+
 // full is how many rows a level has when it is full: as many as a page may have.
 const full = 100
 
