@@ -68,7 +68,7 @@ func (found) Add(context.Context, string, *ast.QueryDocument) {}
 // cost is the extension of a response that a request gets which has "cost": true among its own extensions.
 type cost struct {
 	Cost  int64 `json:"cost"`
-	Limit int   `json:"limit"`
+	Limit int   `json:"limit,omitempty"`
 }
 
 const costExtension = "cost"

@@ -1,0 +1,165 @@
+package graph_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"roster/graph"
+	"roster/internal/dbtest"
+	"roster/internal/limits"
+)
+
+// usual is the limits that the server has when it is told nothing else.
+func usual(o *graph.Options) { o.Limits = limits.Default() }
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	s := serve(t, dbtest.SQLite, settings{graph: usual})
+	const levels = `query ($n: Int) { users(first: $n) { nodes { posts(first: $n) { nodes { author { posts(first: $n) { nodes { id } } } } } } } }`
+	s.must(nil, levels, "n", 40)
+	a := s.fails("COST_LIMIT", levels, "n", 100)
+	if want := "the operation costs 1130201; the limit is 100000"; a.Errors[0].Message != want || a.Data != nil {
+		t.Errorf("got %+v, %s", a.Errors, a.Data)
+	}
+	s.fails("COST_LIMIT", `mutation { `+repeat(101, `a%d: deletePost(input: {id: "x"}) { deletedId } `)+`}`)
+	s.fails("COST_LIMIT", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, "ids", make([]string, 3_000))
+	s.fails("GRAPHQL_PARSE_FAILED", `{ users { totalCount }`)
+	if n := len(s.fails(strings.TrimSpace(strings.Repeat("GRAPHQL_VALIDATION_FAILED ", 10)), `{ `+repeat(50, `x%d `)+` }`).Errors); n != 10 {
+		t.Errorf("%d errors", n)
+	}
+	_, text := s.send(http.MethodPost, s.url, []byte(`{"query": "{ users(first: 100) { nodes { posts(first: 100) { nodes { author { posts(first: 100) { nodes { id } } } } } } } }", "extensions": {"cost": true}}`))
+	if want := `{"errors":[{"message":"the operation costs 1130201; the limit is 100000","extensions":{"code":"COST_LIMIT"}}],"extensions":{"cost":{"cost":1130201,"limit":100000}}}`; string(text) != want {
+		t.Errorf("got %s, want %s", text, want)
+	}
+}
+
+// repeat is a text n times, each time with its number.
+func repeat(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// TestScenariosAreWithinTheLimits checks that the documents of the other tests, which are what people write, cost a
+// fraction of what they may.
+func TestScenariosAreWithinTheLimits(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	s := serve(t, dbtest.SQLite, settings{graph: func(o *graph.Options) {
+		usual(o)
+		o.Limits.MaxCost /= 2
+	}})
+	for _, file := range files {
+		for _, step := range readScenario(t, file).steps {
+			document := placeholder.ReplaceAllString(step.section(""), "x")
+			if document == "" {
+				continue
+			}
+			var variables map[string]any
+			if text := placeholder.ReplaceAllString(step.section("variables"), "x"); text != "" {
+				if err := json.Unmarshal([]byte(fill(s, text, nil)), &variables); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var pairs []any
+			for name, value := range variables {
+				pairs = append(pairs, name, value)
+			}
+			if a := s.do(fill(s, document, nil), pairs...); strings.Contains(a.codes(), "COST_LIMIT") {
+				t.Errorf("%s: %s: %+v", file, step.name, a.Errors)
+			}
+		}
+	}
+}
+
+// TestSecretSchema checks that a server without introspection does not tell about its schema, in errors of documents and
+// of variables.
+func TestSecretSchema(t *testing.T) {
+	t.Parallel()
+	s := serve(t, dbtest.SQLite, settings{graph: func(o *graph.Options) { o.Introspection = false }})
+	for _, test := range []struct {
+		document  string
+		variables []any
+		message   string
+		path      string
+	}{
+		{`{ a: __schema { queryType { name } } }`, nil, "Introspection is switched off.", ""},
+		{`{ users { nodes { usrname } } }`, nil, "There is no such field.", ""},
+		{`{ user { id } }`, nil, "A required argument is missing.", ""},
+		{`mutation ($i: CreateUserInput!) { createUser(input: $i) { user { id } } }`, nil, "the value does not fit the variable's type", "[variable i]"},
+		{`mutation ($i: CreateUserInput!) { createUser(input: $i) { user { id } } }`, []any{"i", map[string]any{}}, "the value does not fit the variable's type", "[variable i]"},
+		{`mutation ($i: CreateUserInput!) { createUser(input: $i) { user { id } } }`, []any{"i", "x"}, "the value does not fit the variable's type", "[variable i]"},
+		{`mutation ($i: DeleteUserInput!) { deleteUser(input: $i) { deletedId } }`, []any{"i", map[string]any{"id": "x", "dependents": "CASCAD"}}, "the value does not fit the variable's type", "[variable i]"},
+	} {
+		a := s.fails("GRAPHQL_VALIDATION_FAILED", test.document, test.variables...)
+		path := ""
+		if a.Errors[0].Path != nil {
+			path = fmt.Sprint(a.Errors[0].Path)
+		}
+		if a.Errors[0].Message != test.message || path != test.path || a.Data != nil {
+			t.Errorf("%s %v: %+v, %s", test.document, test.variables, a.Errors, a.Data)
+		}
+	}
+	s.must(nil, `{ __typename users { __typename } }`)
+}
+
+func TestTrustedDocuments(t *testing.T) {
+	t.Parallel()
+	trusted := map[string]string{
+		"sha1:0a":       `query Users($n: Int) { users(first: $n) { totalCount } }`,
+		"introspection": `{ __schema { queryType { name } } }`,
+		"remove":        `mutation Remove($id: ID!) { deletePost(input: {id: $id}) { deletedId } }`,
+	}
+	s := serve(t, dbtest.SQLite, settings{graph: func(o *graph.Options) { o.TrustedDocuments = trusted }})
+	for body, want := range map[string]string{
+		`{"documentId": "sha1:0a", "variables": {"n": 3}}`:                       `{"data":{"users":{"totalCount":0}}}`,
+		`{"documentId": "0a"}`:                                                   `{"data":{"users":{"totalCount":0}}}`,
+		`{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0a"}}}`: `{"data":{"users":{"totalCount":0}}}`,
+		`{"query": "{ __schema { queryType { name } } }"}`:                       `{"data":{"__schema":{"queryType":{"name":"Query"}}}}`,
+		`{"query": "{ users { totalCount } }"}`:                                  untrusted,
+		`{"query": "{ __schema { types { name } } }"}`:                           untrusted,
+		`{"query": "{", "documentId": "0a"}`:                                     untrusted,
+		`{"documentId": "0b"}`:                                                   untrusted,
+		`{"documentId": "sha256:0b"}`:                                            untrusted,
+	} {
+		if _, got := s.send(http.MethodPost, s.url, []byte(body)); string(got) != want {
+			t.Errorf("%s: got %s, want %s", body, got, want)
+		}
+	}
+	if response, got := s.send(http.MethodGet, s.url+"?documentId=sha1:0a", nil); response.StatusCode != http.StatusOK {
+		t.Errorf("got %s", got)
+	}
+	if response, got := s.send(http.MethodGet, s.url+"?documentId=remove&variables=%7B%22id%22%3A%22x%22%7D", nil); response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("got %s", got)
+	}
+}
+
+const untrusted = `{"errors":[{"message":"only trusted documents are executed here, and this is none of them","extensions":{"code":"FORBIDDEN"}}]}`
+
+func TestTrustedDocumentsMustBeValid(t *testing.T) {
+	t.Parallel()
+	_, err := graph.NewExecutor(graph.Options{TrustedDocuments: map[string]string{"a": `{ nothing }`}})
+	if err == nil || !strings.HasPrefix(err.Error(), `trusted document "a": line 1, column 3: `) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestPersistedQueriesOfOldClients checks the HTTP status: clients that accept application/json alone take another one
+// than 200 for a broken network.
+func TestPersistedQueriesOfOldClients(t *testing.T) {
+	t.Parallel()
+	s := serve(t, dbtest.SQLite, settings{})
+	response, text := s.send(http.MethodPost, s.url, []byte(`{"documentId": "x"}`), "Accept", "application/json")
+	if want := `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}`; response.StatusCode != http.StatusOK || string(text) != want {
+		t.Errorf("got %d %s", response.StatusCode, text)
+	}
+}
