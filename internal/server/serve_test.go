@@ -95,6 +95,26 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+func TestSlowHeaders(t *testing.T) {
+	t.Parallel()
+	address, _, _ := serve(t, server.New(testOptions()), server.Timeouts{ReadHeader: 50 * time.Millisecond, Shutdown: time.Second})
+	for _, begun := range []string{"", "POST /gra", "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: appl"} {
+		got := exchange(t, address, begun) // comes back when the connection is closed
+		if got != "" && !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+			t.Errorf("%q: answer %q", begun, got)
+		}
+	}
+}
+
+func TestIdleConnection(t *testing.T) {
+	t.Parallel()
+	address, _, _ := serve(t, server.New(testOptions()), server.Timeouts{Idle: 50 * time.Millisecond, Shutdown: time.Second})
+	got := exchange(t, address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") // and no next request
+	if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("answer %q", got)
+	}
+}
+
 func TestLargeHeaders(t *testing.T) {
 	t.Parallel()
 	address, _, _ := serve(t, server.New(testOptions()), server.Timeouts{Shutdown: time.Second})
