@@ -255,7 +255,6 @@ func TestFilters(t *testing.T) {
 	users("to a microsecond more", created(object{"lt": microsecond(b, +1)}), "axb", "o'neill")
 	offset := strings.Replace(strings.TrimSuffix(a, "Z"), "T09:30", "T15:15", 1) + "+05:45"
 	users("with an offset", created(object{"gte": offset, "lte": offset}), "axb")
-	users("nine digits that are zeros", created(object{"gte": strings.TrimSuffix(a, "Z") + "000Z", "lte": a}), "axb")
 	users("the first time", created(object{"gte": "1000-01-01T00:00:00Z"}), "axb", "o'neill")
 	users("the last time", created(object{"gte": "9999-12-31T23:59:59.999999Z"}))
 }

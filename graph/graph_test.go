@@ -158,20 +158,19 @@ func (r *recording) take() []string {
 	return list
 }
 
-// count is how long the list is.
-func (r *recording) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.list)
-}
-
 // failures is a handler that keeps to one level of a log.
 type failures struct{ slog.Handler }
 
 func (h failures) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
 
+// head is what an HTTP response has beside its body.
+type head struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // send sends an HTTP request and returns what comes back. Headers are pairs of names and values.
-func (s *tester) send(method, url string, body []byte, headers ...string) (*http.Response, []byte) {
+func (s *tester) send(method, url string, body []byte, headers ...string) (head, []byte) {
 	s.Helper()
 	request, err := http.NewRequestWithContext(s.Context(), method, url, bytes.NewReader(body))
 	if err != nil {
@@ -193,7 +192,7 @@ func (s *tester) send(method, url string, body []byte, headers ...string) (*http
 	if err != nil {
 		s.Fatal(err)
 	}
-	return response, text
+	return head{response.StatusCode, response.Header}, text
 }
 
 // answer is a GraphQL response as tests look at it.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"entgo.io/ent/dialect/sql"
+
 	"roster/ent"
 	"roster/ent/rules"
 	"roster/graph"
@@ -332,7 +334,6 @@ func TestClientGoesAway(t *testing.T) {
 		s := serve(t, e, settings{})
 		free, held := s.create("free"), s.create("held")
 		release := s.hold(held.ID)
-		s.statements.take()
 		ctx, cancel := context.WithCancel(t.Context())
 		body := s.body(`mutation ($free: ID!, $held: ID!) {
 			free: updateUser(input: {id: $free, username: "changed"}) { user { id } }
@@ -352,7 +353,7 @@ func TestClientGoesAway(t *testing.T) {
 			ended <- err
 		}()
 		if e != dbtest.SQLite { // where one writes at a time, and the operation does not begin
-			s.wait(func() bool { return s.statements.count() >= 3 }) // lock and change one user, lock the other
+			s.wait(s.blocked)
 		}
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -367,12 +368,35 @@ func TestClientGoesAway(t *testing.T) {
 	})
 }
 
+// blocked reports whether somebody waits for a row of the test's database.
+func (s *tester) blocked() bool {
+	s.Helper()
+	query := "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	if s.engine == dbtest.MySQL {
+		query = `SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+			WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'`
+	}
+	rows, waiting := new(sql.Rows), 0
+	if err := s.db.Session(database.Single).Query(s.Context(), query, []any{}, rows); err != nil {
+		s.Fatal(err)
+	}
+	for rows.Next() {
+		if err := rows.Scan(&waiting); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		s.Fatal(err)
+	}
+	return waiting > 0
+}
+
 // wait returns when a condition holds, and fails after a while.
 func (s *tester) wait(condition func() bool) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
 	defer cancel()
-	ticker := time.NewTicker(time.Millisecond)
+	ticker := time.NewTicker(150 * time.Millisecond) // what MariaDB tells of locks gets older while it is asked more often
 	defer ticker.Stop()
 	for !condition() {
 		select {

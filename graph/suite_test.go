@@ -15,6 +15,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"roster/graph"
 	"roster/internal/dbtest"
@@ -180,7 +181,7 @@ func (s *scenario) run(t *tester, update bool) {
 }
 
 // send sends the request of a step.
-func (s *step) send(t *tester, kept map[string]string) (*http.Response, []byte) {
+func (s *step) send(t *tester, kept map[string]string) (head, []byte) {
 	var headers []string
 	for line := range strings.Lines(s.section("headers")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -266,7 +267,7 @@ func (s *step) keep(t *tester, kept map[string]string, body []byte) {
 // bounded checks that a query did not need more statements than its document tells: the transaction, by which all that
 // is read is read at one moment, depends on that.
 func (s *step) bounded(t *tester, kept map[string]string, schema *ast.Schema, statements int) {
-	document, errs := gqlparser.LoadQuery(schema, fill(t, s.section(""), kept))
+	document, errs := gqlparser.LoadQueryWithRules(schema, fill(t, s.section(""), kept), rules.NewDefaultRules())
 	if len(errs) > 0 || len(document.Operations) != 1 || document.Operations[0].Operation != ast.Query {
 		return
 	}

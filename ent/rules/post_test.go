@@ -15,8 +15,9 @@ func TestTitle(t *testing.T) {
 		"Ꮭ": "Ꮭ", "ꮭ": "Ꮭ", "\u200d": "\u200d", "İ": "i\u0307", "\u0345\u0301": "\u0301ι", "\ufffd": "\ufffd",
 		strings.Repeat("é", 200): strings.Repeat("é", 200),
 	})
+	const blanks = " \t\r\n\v\f\u0085\u00a0\u2028\u2029\u3000"
 	refuses(t, rules.Title, map[string]rules.Code{
-		"": rules.Blank, " \t\r\n\v\f\u0085\u00a0\u2028\u2029\u3000": rules.Blank, "a\x00": rules.Invalid, "a\nb": rules.Invalid, "a\tb": rules.Invalid,
+		"": rules.Blank, blanks: rules.Blank, "a\x00": rules.Invalid, "a\nb": rules.Invalid, "a\tb": rules.Invalid,
 		"a\x7f": rules.Invalid, "a\u0085b": rules.Invalid, "a\u2028b": rules.Invalid, "a\u2029b": rules.Invalid, "a\xff": rules.Invalid,
 		"\xf0\x9f": rules.Invalid, "\xed\xa0\xbd\xed\xb8\x80": rules.Invalid, strings.Repeat("x", 201): rules.TooLong, strings.Repeat("😀", 201): rules.TooLong,
 	})

@@ -101,7 +101,8 @@ func TestInt(t *testing.T) {
 	}
 	for _, v := range []any{
 		int64(math.MaxInt32) + 1, math.MinInt32 - 1, json.Number("2147483648"), json.Number("9223372036854775808"), json.Number("1e3"), json.Number("1.0"),
-		json.Number(""), "7", "", nil, true, 7.0, []any{7},
+		json.Number(""), "7", "", nil, true, 7.0,
+		[]any{7},
 	} {
 		_, err := scalar.UnmarshalInt(v)
 		invalid(t, v, err)

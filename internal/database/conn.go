@@ -89,6 +89,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, driver.ErrSkip
 	}
 	s, err := c.prepared(ctx, query)
+	if err == nil {
+		err = ctx.Err() // a cancellation that comes before its statement is lost on PostgreSQL
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +108,9 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, driver.ErrSkip
 	}
 	s, err := c.prepared(ctx, query)
+	if err == nil {
+		err = ctx.Err() // a cancellation that comes before its statement is lost on PostgreSQL
+	}
 	if err != nil {
 		return nil, err
 	}

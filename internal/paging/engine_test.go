@@ -84,17 +84,14 @@ func fill(t *testing.T, db *database.DB) (rows []row, authors []typeid.ID) {
 		authors = append(authors, author)
 	}
 	for i := range 70 {
-		r := row{
-			"id": typeid.New("post", uuid.UUID{0: byte(i * 37), 15: byte(i + 1)}), "title_key": []string{"a", "A", "é", "B", "b!"}[i%5],
-			"created_at": moment(i / 3 % 4), "updated_at": moment(i / 7 % 3), "author_id": authors[i%8/4],
-		}
-		err := client.Post.Create().SetID(r["id"].(typeid.ID)).SetTitle(r["title_key"].(string)).SetBody("").SetAuthorID(r["author_id"].(typeid.ID)).
-			SetCreatedAt(r["created_at"].(time.Time)).SetUpdatedAt(r["updated_at"].(time.Time)).SetVersion(1).Exec(ctx)
+		id, author := typeid.New("post", uuid.UUID{0: byte(i * 37), 15: byte(i + 1)}), authors[i%8/4]
+		title, created, updated := []string{"a", "A", "é", "B", "b!"}[i%5], moment(i/3%4), moment(i/7%3)
+		err := client.Post.Create().SetID(id).SetTitle(title).SetBody("").SetAuthorID(author).
+			SetCreatedAt(created).SetUpdatedAt(updated).SetVersion(1).Exec(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r["title_key"] = rules.FoldTitle(r["title_key"].(string))
-		rows = append(rows, r)
+		rows = append(rows, row{"id": id, "title_key": rules.FoldTitle(title), "created_at": created, "updated_at": updated, "author_id": author})
 	}
 	if err := session.Commit(); err != nil {
 		t.Fatal(err)
@@ -112,18 +109,24 @@ func randomOrder(r *rand.Rand) []statement.Order {
 	return order
 }
 
+// get is what a row has in a column of the type.
+func get[T any](r row, column string) T {
+	v, _ := r[column].(T)
+	return v
+}
+
 // sorted is the rows in an order, ties by the ID.
 func sorted(rows []row, order []statement.Order) []row {
 	return slices.SortedFunc(slices.Values(rows), func(a, b row) int {
 		for _, o := range append(slices.Clip(order), statement.Order{Column: "id"}) {
 			c := 0
-			switch v := a[o.Column].(type) {
-			case string:
-				c = cmp.Compare(v, b[o.Column].(string))
-			case time.Time:
-				c = v.Compare(b[o.Column].(time.Time))
-			case typeid.ID:
-				c = v.Compare(b[o.Column].(typeid.ID))
+			switch o.Column {
+			case "id":
+				c = get[typeid.ID](a, o.Column).Compare(get[typeid.ID](b, o.Column))
+			case "title_key":
+				c = cmp.Compare(get[string](a, o.Column), get[string](b, o.Column))
+			default:
+				c = get[time.Time](a, o.Column).Compare(get[time.Time](b, o.Column))
 			}
 			if o.Desc {
 				c = -c

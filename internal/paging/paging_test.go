@@ -3,6 +3,7 @@ package paging_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,9 +66,9 @@ func orders() [][]statement.Order {
 	}
 }
 
-func first(t *testing.T, scope string, order []statement.Order) *paging.Page {
+func first(t *testing.T, order []statement.Order) *paging.Page {
 	t.Helper()
-	p, err := paging.New(scope, table(), paging.Args{}, order...)
+	p, err := paging.New("Posts", table(), paging.Args{}, order...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func codes(t *testing.T, err error) string {
 	}
 	list := make([]string, len(faults))
 	for i, f := range faults {
-		list[i] = f.Path[0].(string) + " " + string(f.Code)
+		list[i] = fmt.Sprint(f.Path[0], " ", f.Code)
 	}
 	return strings.Join(list, ", ")
 }
@@ -92,7 +93,7 @@ func TestArguments(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
 	s := func(s string) *string { return &s }
-	good := paging.Cursor(first(t, "Posts", nil), example(), value)
+	good := paging.Cursor(first(t, nil), example(), value)
 	for _, test := range []struct {
 		args paging.Args
 		want string
@@ -119,7 +120,7 @@ func TestSelect(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
 	order := []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}}
-	cursor := paging.Cursor(first(t, "Posts", order), example(), value)
+	cursor := paging.Cursor(first(t, order), example(), value)
 	for _, test := range []struct {
 		args                 paging.Args
 		limit                int
@@ -128,20 +129,36 @@ func TestSelect(t *testing.T) {
 		columns, wantColumns []string
 	}{
 		{
-			paging.Args{}, 21, []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}}, false, false,
-			[]string{"id", "body"}, []string{"id", "body", "title_key", "created_at"},
+			paging.Args{},
+			21,
+			[]statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}},
+			false, false,
+			[]string{"id", "body"},
+			[]string{"id", "body", "title_key", "created_at"},
 		},
 		{
-			paging.Args{First: n(3), After: &cursor}, 4, []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}}, true, false,
-			nil, []string{"title_key", "created_at", "id"},
+			paging.Args{First: n(3), After: &cursor},
+			4,
+			[]statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}},
+			true, false,
+			nil,
+			[]string{"title_key", "created_at", "id"},
 		},
 		{
-			paging.Args{Last: n(3), After: &cursor}, 4, []statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}}, false, true,
-			nil, []string{"title_key", "created_at", "id"},
+			paging.Args{Last: n(3), After: &cursor},
+			4,
+			[]statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}},
+			false, true,
+			nil,
+			[]string{"title_key", "created_at", "id"},
 		},
 		{
-			paging.Args{Last: n(3), Before: &cursor}, 4, []statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}}, true, false,
-			nil, []string{"title_key", "created_at", "id"},
+			paging.Args{Last: n(3), Before: &cursor},
+			4,
+			[]statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}},
+			true, false,
+			nil,
+			[]string{"title_key", "created_at", "id"},
 		},
 	} {
 		p, err := paging.New("Posts", table(), test.args, order...)
@@ -167,8 +184,8 @@ func TestSelect(t *testing.T) {
 func TestKey(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
-	cursor := paging.Cursor(first(t, "Posts", nil), example(), value)
-	other := paging.Cursor(first(t, "Posts", nil), row{"id": id(8)}, value)
+	cursor := paging.Cursor(first(t, nil), example(), value)
+	other := paging.Cursor(first(t, nil), row{"id": id(8)}, value)
 	seen := map[string]paging.Args{}
 	for _, args := range []paging.Args{
 		{}, {First: n(1)}, {Last: n(1)}, {Last: n(20)}, {After: &cursor}, {Before: &cursor}, {After: &other}, {After: &cursor, Before: &other},
@@ -189,14 +206,14 @@ func TestKey(t *testing.T) {
 		}
 	}
 	for _, order := range orders()[1:] {
-		p := first(t, "Posts", order)
+		p := first(t, order)
 		if one, ok := seen[p.Key()]; ok {
 			t.Errorf("%+v and the order %+v have the same key", one, order)
 		}
 		seen[p.Key()] = paging.Args{}
 	}
 	twenty, err := paging.New("Posts", table(), paging.Args{First: n(20)})
-	if err != nil || twenty.Key() != first(t, "Posts", nil).Key() {
+	if err != nil || twenty.Key() != first(t, nil).Key() {
 		t.Errorf("20 nodes are what no number means: %v", err)
 	}
 }
@@ -205,7 +222,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
 	rows := []row{{"id": id(1)}, {"id": id(2)}, {"id": id(3)}}
-	cursor := paging.Cursor(first(t, "Posts", nil), row{"id": id(9)}, value)
+	cursor := paging.Cursor(first(t, nil), row{"id": id(9)}, value)
 	for _, test := range []struct {
 		args           paging.Args
 		found          []row
@@ -275,7 +292,7 @@ func decoded(t *testing.T, scope, cursor string, order []statement.Order) ([]any
 func TestCursor(t *testing.T) {
 	t.Parallel()
 	for i, order := range orders() {
-		p := first(t, "Posts", order)
+		p := first(t, order)
 		cursor := paging.Cursor(p, example(), value)
 		for j, other := range orders() {
 			for _, scope := range []string{"Posts", "Users", "User.posts"} {
@@ -298,7 +315,7 @@ func TestDamagedCursor(t *testing.T) {
 	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ \n\r\x00é"
 	for _, order := range orders() {
-		cursor := paging.Cursor(first(t, "Posts", order), example(), value)
+		cursor := paging.Cursor(first(t, order), example(), value)
 		damaged := []string{"\n" + cursor, cursor + "\n", cursor[:8] + "\r\n" + cursor[8:], cursor + "=", cursor + cursor, strings.ToUpper(cursor), "=" + cursor}
 		for i := range len(cursor) + 1 {
 			damaged = append(damaged, cursor[:i], cursor[i:])
@@ -348,18 +365,18 @@ func FuzzForgedCursor(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		real, err := base64.RawURLEncoding.DecodeString(paging.Cursor(p, example(), value))
+		raw, err := base64.RawURLEncoding.DecodeString(paging.Cursor(p, example(), value))
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(real[5:], uint8(i))
+		f.Add(raw[5:], uint8(i))
 	}
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), uint8(2)) // a length beyond all lengths
 	f.Add([]byte("\x02a\x00"), uint8(2))
 	f.Add([]byte("\x01\xff"), uint8(2))
 	f.Fuzz(func(t *testing.T, values []byte, n uint8) {
 		order := orders()[int(n)%len(orders())]
-		keeps(t, paging.Forge(first(t, "Posts", order), values), order)
+		keeps(t, paging.Forge(first(t, order), values), order)
 	})
 }
 
@@ -370,7 +387,7 @@ func keeps(t *testing.T, cursor string, order []statement.Order) {
 	if !ok {
 		return
 	}
-	p, r := first(t, "Posts", order), row{}
+	p, r := first(t, order), row{}
 	for i, o := range p.Select(nil).Order {
 		r[o.Column] = values[i]
 		switch v := values[i].(type) {

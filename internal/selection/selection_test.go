@@ -9,6 +9,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"roster/internal/selection"
 	"roster/internal/statement"
@@ -34,7 +35,7 @@ func table() *statement.Table {
 // field returns the context in which gqlgen resolves the first field of a document.
 func field(t *testing.T, document string, variables map[string]any) context.Context {
 	t.Helper()
-	doc, errs := gqlparser.LoadQuery(gqlparser.MustLoadSchema(&ast.Source{Input: schema}), document)
+	doc, errs := gqlparser.LoadQueryWithRules(gqlparser.MustLoadSchema(&ast.Source{Input: schema}), document, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		t.Fatalf("%s: %v", document, errs)
 	}

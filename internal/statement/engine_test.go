@@ -192,18 +192,11 @@ func query(t *testing.T, db *database.DB, s *statement.Select) *sql.Rows {
 // expected is what the statement should find.
 func expected(all []thing, s *statement.Select) map[typeid.ID][]string {
 	sorted := slices.Clone(all)
-	less := func(a, b thing, values []any) int { // compares with a row, or with values of the order's columns
-		for i, o := range s.Order {
-			c := 0
-			switch {
-			case o.Column == "id" && values == nil:
-				c = a.id.Compare(b.id)
-			case o.Column == "id":
-				c = a.id.Compare(values[i].(typeid.ID))
-			case values == nil:
-				c = strings.Compare(a.name, b.name)
-			default:
-				c = strings.Compare(a.name, values[i].(string))
+	less := func(a thing, id typeid.ID, name string) int {
+		for _, o := range s.Order {
+			c := a.id.Compare(id)
+			if o.Column != "id" {
+				c = strings.Compare(a.name, name)
 			}
 			if o.Desc {
 				c = -c
@@ -214,7 +207,12 @@ func expected(all []thing, s *statement.Select) map[typeid.ID][]string {
 		}
 		return 0
 	}
-	slices.SortFunc(sorted, func(a, b thing) int { return less(a, b, nil) })
+	against := func(a thing, values []any) int { // those of the order's columns, the ID last
+		id, _ := values[len(values)-1].(typeid.ID)
+		name, _ := values[0].(string)
+		return less(a, id, name)
+	}
+	slices.SortFunc(sorted, func(a, b thing) int { return less(a, b.id, b.name) })
 	found := map[typeid.ID][]string{}
 	wanted := map[typeid.ID]bool{}
 	for _, id := range s.Parents.IDs {
@@ -222,7 +220,7 @@ func expected(all []thing, s *statement.Select) map[typeid.ID][]string {
 	}
 	for _, one := range sorted {
 		if s.Filter != nil && !slices.Contains([]string{"n1", "n3", "n4"}, one.name) ||
-			s.After != nil && less(one, thing{}, s.After) <= 0 || s.Before != nil && less(one, thing{}, s.Before) >= 0 {
+			s.After != nil && against(one, s.After) <= 0 || s.Before != nil && against(one, s.Before) >= 0 {
 			continue
 		}
 		parents := []typeid.ID{one.owner}

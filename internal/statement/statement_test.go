@@ -29,8 +29,10 @@ func table() *statement.Table {
 	return &statement.Table{
 		Type: "post", GraphQL: "Post", Name: "posts", ID: "id",
 		Columns: []statement.Column{
-			{Name: "id", Kind: statement.ID}, {Name: "title_key", Kind: statement.Text},
-			{Name: "created_at", Kind: statement.Time}, {Name: "version", Kind: statement.Int},
+			{Name: "id", Kind: statement.ID},
+			{Name: "title_key", Kind: statement.Text},
+			{Name: "created_at", Kind: statement.Time},
+			{Name: "version", Kind: statement.Int},
 		},
 	}
 }
