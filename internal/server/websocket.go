@@ -198,7 +198,11 @@ func (s *socket) forget() {
 // end closes the socket because the server stops. Subscriptions end at once; queries and mutations
 // may finish while ctx lasts.
 func (s *socket) end(ctx context.Context) {
-	<-s.begun
+	select {
+	case <-s.begun:
+	case <-ctx.Done():
+		return
+	}
 	if s.conn == nil {
 		return
 	}
