@@ -330,7 +330,7 @@ func TestMigrateWaitEnds(t *testing.T) {
 		url := dbtest.Empty(t, e)
 		one, other := open(t, options(url)), open(t, options(url))
 		err := one.Locked(t.Context(), func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			applied, err := other.MigrateUp(ctx)
 			if !errors.Is(err, context.DeadlineExceeded) || len(applied) > 0 || !strings.Contains(err.Error(), "wait for the server that migrates") {

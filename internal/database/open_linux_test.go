@@ -1,6 +1,7 @@
 package database_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -120,7 +121,6 @@ func TestCloseLetsGo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "roster.db")
 	o := options("sqlite:" + path)
-	o.StatementTimeout = 50 * time.Millisecond
 	db, err := database.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -131,8 +131,10 @@ func TestCloseLetsGo(t *testing.T) {
 			if n, err := number(t.Context(), s, "SELECT ?", 1); n != 1 || err != nil {
 				t.Error(n, err)
 			}
-			_, err := number(t.Context(), s, slow(dbtest.SQLite), 600) // after which the connection is closed
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err := number(ctx, s, slow(dbtest.SQLite), 600) // after which the connection is closed
 			wantKind(t, err, database.Timeout)
+			cancel()
 			s.Rollback()
 		}
 	}

@@ -252,7 +252,7 @@ func TestSessionRowsLeftOpen(t *testing.T) {
 		})
 		t.Run("until the statement is out of time", func(t *testing.T) {
 			t.Parallel()
-			db := things(t, e, func(o *database.Options) { o.StatementTimeout = 300 * time.Millisecond })
+			db := things(t, e, func(o *database.Options) { o.StatementTimeout = time.Second })
 			s := db.Session(mode)
 			if _, err := query(t.Context(), s, "SELECT id FROM things WHERE id > ?", 0); err != nil {
 				t.Fatal(err)
