@@ -82,6 +82,11 @@ func TestWrongUse(t *testing.T) {
 		"serve --listen=:http":                  `serve: --listen must have a port from 0 to 65535, not "http"`,
 		"serve --listen=:70000":                 `serve: --listen must have a port from 0 to 65535, not "70000"`,
 		"serve --max-body-bytes=0":              `serve: --max-body-bytes must be 1 or more, not 0`,
+		"serve --max-requests=-1":               `serve: --max-requests must be 0 or more, not -1`,
+		"serve --max-cost=-1":                   `serve: --max-cost must be 0 or more, not -1`,
+		"serve --max-expanded=0":                `serve: --max-expanded must be from 1 to 1000000, not 0`,
+		"serve --max-repeats=10000001":          `serve: --max-repeats must be from 1 to 10000000, not 10000001`,
+		"serve --document-cache-bytes=-1":       `serve: --document-cache-bytes must be 0 or more, not -1`,
 		"serve --request-timeout=0s":            `serve: --request-timeout must be longer than 0s, not 0s`,
 		"serve --shutdown-timeout=-1s":          `serve: --shutdown-timeout must be longer than 0s, not -1s`,
 		"serve --cors-origins=app.example.com":  `serve: --cors-origins must be * or origins as browsers send them, such as https://app.example.com, not "app.example.com"`,
@@ -151,6 +156,29 @@ func TestFailures(t *testing.T) {
 		code, stdout, stderr := run(t, args...)
 		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "roster: ") || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "s3cret") {
 			t.Errorf("%v: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+	}
+}
+
+func TestTrustedDocuments(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	for name, test := range map[string]struct{ text, want string }{
+		"missing.json": {"", "--trusted-documents: open FILE: no such file or directory"},
+		"broken.json":  {`{"a": `, "--trusted-documents: FILE: no end before byte 5"},
+		"empty.json":   {`{}`, "--trusted-documents: FILE: no document: nothing would be executed"},
+		"invalid.json": {`{"a": "{ nothing }"}`, `--trusted-documents: FILE: trusted document "a": line 1, column 3: Cannot query field "nothing" on type "Query".`},
+	} {
+		file := filepath.Join(directory, name)
+		if test.text != "" {
+			if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code, stdout, stderr := run(t, "serve", "--listen=127.0.0.1:0", "--log-level=error",
+			"--database-url=sqlite:"+filepath.Join(directory, name+".db"), "--trusted-documents="+file)
+		if want := "roster: " + strings.ReplaceAll(test.want, "FILE", file) + "\n"; code != 1 || stdout != "" || stderr != want {
+			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want\n%s", name, code, stdout, stderr, want)
 		}
 	}
 }

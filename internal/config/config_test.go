@@ -5,8 +5,30 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
+
 	"roster/internal/config"
+	"roster/internal/limits"
 )
+
+// TestLimitsByDefault checks that the flags say what package limits takes for usual.
+func TestLimitsByDefault(t *testing.T) {
+	t.Parallel()
+	var flags struct{ config.Limits }
+	parser, err := kong.New(&flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := limits.Limits(flags.Limits); got != limits.Default() {
+		t.Errorf("got %+v, want %+v", got, limits.Default())
+	}
+	if err := flags.Validate(); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestLogger(t *testing.T) {
 	t.Parallel()
