@@ -172,6 +172,7 @@ func newHandler(
 		Clock:        time.Now,
 		NewRequestID: rand.Text,
 		MaxBodyBytes: c.MaxBodyBytes,
+		MaxValues:    maxValues(c.MaxInputValues),
 		MaxRequests:  c.MaxRequests,
 		Origins:      c.CORSOrigins,
 		Streams:      streams,
@@ -180,6 +181,16 @@ func newHandler(
 		o.SDL = graph.SDL()
 	}
 	return asEveryone(server.New(o))
+}
+
+// maxValues is how many values the JSON of a request has that has as many variables as it may: what is around them is
+// little.
+func maxValues(ofVariables int) int {
+	const around = 1_000
+	if ofVariables == 0 {
+		return 0
+	}
+	return ofVariables + around
 }
 
 // asEveryone says on whose behalf requests come: this server runs without authentication.

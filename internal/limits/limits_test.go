@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"os"
 	"reflect"
 	"regexp"
@@ -353,8 +354,8 @@ func TestStepsOnAbuse(t *testing.T) {
 			Query     string
 			Variables map[string]any
 		}
-		if json.Unmarshal(r.Body, &body) != nil {
-			continue // what does not pass as JSON
+		if json.Unmarshal(r.Body, &body) != nil || r.Status == http.StatusRequestEntityTooLarge {
+			continue // what does not come this far
 		}
 		text, d, _, err := check(c, body.Query, body.Variables)
 		if message := fmt.Sprint(err); r.Code == "COST_LIMIT" && message != r.Message {
@@ -372,7 +373,7 @@ func TestStepsOnAbuse(t *testing.T) {
 		t.Logf("%s: %d tokens, %d steps: %v", r.Name, text.Tokens, d.Steps, err)
 		if err == nil && d.Cycle == nil { // the rest is the validator's
 			if parsed, err := parser.ParseQuery(&ast.Source{Input: body.Query}); err != nil ||
-				len(validator.ValidateWithRules(schema, parsed, rules.NewDefaultRules())) == 0 && r.Status == 400 && r.Code != "BAD_REQUEST" {
+				len(validator.ValidateWithRules(schema, parsed, rules.NewDefaultRules())) == 0 {
 				t.Errorf("%s passes, %v", r.Name, err)
 			}
 		}

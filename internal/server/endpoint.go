@@ -14,6 +14,7 @@ type endpoint struct {
 	executor     graphql.GraphExecutor
 	logger       *slog.Logger
 	maxBodyBytes int64
+	maxValues    int
 	requests     gate
 	streams      *Streams
 }
@@ -82,7 +83,7 @@ func fits(kind ast.Operation, r *http.Request) *refusal {
 func (e endpoint) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
 	switch r.Method {
 	case http.MethodPost:
-		return readPost(w, r, e.maxBodyBytes)
+		return readPost(w, r, e.maxBodyBytes, e.maxValues)
 	case http.MethodGet, http.MethodHead:
 		return readGet(r)
 	}

@@ -124,3 +124,16 @@ func TestTooLargeBodyCanReadTheAnswer(t *testing.T) {
 		}
 	}
 }
+
+func TestTooManyValues(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.MaxValues = 6
+	handler := server.New(o)
+	for _, r := range []request{
+		{body: `{"query":"{ echo }","variables":{"a":[1,{"b":2}]}}`, answer: `{"data":{"echo":null}}`},
+		{body: `{"query":"{ echo }","variables":{"a":[1,{"b":[]}],"c":3}}`, status: http.StatusRequestEntityTooLarge, code: "COST_LIMIT"},
+	} {
+		r.check(t, r.send(t, handler))
+	}
+}

@@ -17,6 +17,7 @@ const maxJSONDepth = 200
 type jsonError struct {
 	offset int // in bytes from the start of the text
 	reason string
+	cost   bool // whether it would be right, but for its size
 }
 
 func (e *jsonError) Error() string { return fmt.Sprintf("%s at byte %d", e.reason, e.offset) }
@@ -25,12 +26,13 @@ func (e *jsonError) Error() string { return fmt.Sprintf("%s at byte %d", e.reaso
 // encoding/json; numbers become json.Number. It is a decoder of its own because encoding/json
 // lets pass what one side may read differently from the other, or what is silently changed:
 // doubled keys, broken UTF-8 and lone surrogates (both become U+FFFD) are errors here, at every
-// level. Every error is a *jsonError.
-func parseJSON(data []byte) (map[string]any, error) {
+// level. At most so many values are decoded, those inside others included; 0 is no bound: a value takes
+// more time and memory than the two bytes that it may have in the text. Every error is a *jsonError.
+func parseJSON(data []byte, most int) (map[string]any, error) {
 	if !utf8.Valid(data) {
 		return nil, &jsonError{offset: invalidUTF8(data), reason: "broken UTF-8"}
 	}
-	p := &jsonParser{data: data}
+	p := &jsonParser{data: data, most: most}
 	if p.peek() != '{' {
 		return nil, p.fail("no object")
 	}
@@ -59,9 +61,11 @@ func invalidUTF8(data []byte) int {
 // jsonParser reads RFC 8259 by recursive descent. Each method starts at the first byte of what it
 // reads and leaves pos behind the last one.
 type jsonParser struct {
-	data  []byte
-	pos   int
-	depth int
+	data   []byte
+	pos    int
+	depth  int
+	values int
+	most   int
 }
 
 func (p *jsonParser) fail(reason string) *jsonError {
@@ -88,6 +92,9 @@ func (p *jsonParser) peek() byte {
 }
 
 func (p *jsonParser) value() (any, error) {
+	if p.values++; p.values > p.most && p.most > 0 {
+		return nil, &jsonError{offset: p.pos, reason: "too many values", cost: true}
+	}
 	switch c := p.at(); {
 	case c == '{':
 		return p.object()

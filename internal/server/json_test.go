@@ -13,7 +13,7 @@ func TestParseJSON(t *testing.T) {
 	t.Parallel()
 	const text = ` { "s" : "aé\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" ,
 		"n":[0,-0,12,-3.25,1e9,1E+2,2.5e-3], "l":[true,false,null],"e":[{ },[ ]] } `
-	got, err := parseJSON([]byte(text))
+	got, err := parseJSON([]byte(text), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +79,11 @@ func TestParseJSONRefuses(t *testing.T) {
 		nested(maxJSONDepth):          "too deep at byte 405",
 		strings.Repeat("[", 1000_000): "no object at byte 0",
 	} {
-		if _, err := parseJSON([]byte(text)); err == nil || err.Error() != want {
+		if _, err := parseJSON([]byte(text), 0); err == nil || err.Error() != want {
 			t.Errorf("%.40q: got %v, want %s", text, err, want)
 		}
 	}
-	if _, err := parseJSON([]byte(nested(maxJSONDepth - 1))); err != nil {
+	if _, err := parseJSON([]byte(nested(maxJSONDepth-1)), 0); err != nil {
 		t.Errorf("the deepest object that is allowed: %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func FuzzParseJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := parseJSON(data)
+		got, err := parseJSON(data, 0)
 		if err != nil {
 			return
 		}

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -27,10 +28,10 @@ func paramNames() []string {
 	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions, paramDocumentID}
 }
 
-// readPost reads the parameters from a JSON body of at most limit bytes. Only application/json in
+// readPost reads the parameters from a JSON body of at most limit bytes and so many values. Only application/json in
 // UTF-8 is read: it is also what keeps other sites' forms out, for a browser asks before it sends
 // that type across sites.
-func readPost(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.RawParams, *refusal) {
+func readPost(w http.ResponseWriter, r *http.Request, limit int64, values int) (*graphql.RawParams, *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || mediaType != typeJSON || given && !strings.EqualFold(charset, "utf-8") {
@@ -43,11 +44,20 @@ func readPost(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.Raw
 	if refused != nil {
 		return nil, refused
 	}
-	object, err := parseJSON(body)
+	object, err := parseJSON(body, values)
+	if tooMany(err) {
+		return nil, refuseFor(http.StatusRequestEntityTooLarge, codeCostLimit, fmt.Sprintf("the body has more than %d values", values))
+	}
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())
 	}
 	return requestParams(object, r.Header)
+}
+
+// tooMany reports whether JSON was not decoded because it has too many values.
+func tooMany(err error) bool {
+	e, ok := errors.AsType[*jsonError](err)
+	return ok && e.cost
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
@@ -104,7 +114,7 @@ func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
 		case text == "":
 			delete(object, name)
 		default:
-			if object[name], err = parseJSON([]byte(text)); err != nil {
+			if object[name], err = parseJSON([]byte(text), 0); err != nil { // a URL is short
 				return nil, refuseParam(name, "must be one JSON object: "+err.Error())
 			}
 		}

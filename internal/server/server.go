@@ -38,6 +38,9 @@ type Options struct {
 	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413. It bounds the
 	// messages on a WebSocket, too; a larger one closes the socket with 1009.
 	MaxBodyBytes int64
+	// MaxValues bounds the values in the JSON of a request, and in a message on a WebSocket, those
+	// inside others included. 0 is no bound but that of the bytes.
+	MaxValues int
 	// MaxRequests bounds the requests that are executed at a time, those on WebSockets included and
 	// subscriptions excepted, which have bounds of their own; a further one is answered with 503, or
 	// on a WebSocket with an error, at once. 0 is no bound.
@@ -53,7 +56,8 @@ type Options struct {
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
-		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, requests: newGate(o.MaxRequests), streams: o.Streams,
+		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
+		requests: newGate(o.MaxRequests), streams: o.Streams,
 	}))
 	if o.SDL != "" {
 		mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {

@@ -35,9 +35,9 @@ type message struct {
 }
 
 // parseMessage reads a message by the rules of the sub-protocol, and as strictly as the body of a
-// request. Its errors never repeat what the client sent.
-func parseMessage(data []byte) (message, error) {
-	object, err := parseJSON(data)
+// request, with at most so many values. Its errors never repeat what the client sent.
+func parseMessage(data []byte, most int) (message, error) {
+	object, err := parseJSON(data, most)
 	if err != nil {
 		return message{}, fmt.Errorf("a message must be one JSON object: %w", err)
 	}

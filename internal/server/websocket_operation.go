@@ -29,7 +29,7 @@ func (s *socket) read(ctx context.Context) *fault {
 		if kind != websocket.MessageText {
 			return &fault{closeInvalid, "a message must be text"}
 		}
-		m, err := parseMessage(data)
+		m, err := parseMessage(data, s.maxValues)
 		if err != nil {
 			return &fault{closeInvalid, shortened(err.Error(), maxReason)}
 		}
