@@ -37,7 +37,8 @@ type Library struct {
 	rules   []validator.Rule
 	suggest []validator.Rule // the same with suggestions, which take time for long words
 	cache   *cache
-	trusted map[string]*Document // by their keys and by their texts
+	// The trusted documents; nil when any may be executed.
+	byKey, byText map[string]*Document
 }
 
 // New returns a library. The error says which of the trusted documents cannot be executed, and why.
@@ -47,21 +48,21 @@ func New(o Options) (*Library, error) {
 	if o.Trusted == nil {
 		return l, nil
 	}
-	l.trusted = make(map[string]*Document, 2*len(o.Trusted))
+	l.byKey, l.byText = map[string]*Document{}, map[string]*Document{}
 	for _, key := range slices.Sorted(maps.Keys(o.Trusted)) {
 		text := o.Trusted[key]
-		d := l.trusted[textKey(text)]
-		if d == nil {
-			var errs gqlerror.List
-			if d, errs = l.prepare(text, nil); len(errs) > 0 {
+		if l.byText[text] == nil {
+			d, errs := l.prepare(text, nil)
+			if len(errs) > 0 {
 				return nil, fmt.Errorf("trusted document %.100q: %s", key, describe(errs[0]))
 			}
-			l.trusted[textKey(text)] = d
+			l.byText[text] = d
 		}
-		if l.trusted[idKey(key)] != nil {
+		id := withoutAlgorithm(key)
+		if l.byKey[id] != nil {
 			return nil, fmt.Errorf("trusted document %.100q: another one has the same key", key)
 		}
-		l.trusted[idKey(key)] = d
+		l.byKey[id] = l.byText[text]
 	}
 	return l, nil
 }
@@ -128,7 +129,7 @@ func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
 		return nil, err
 	case r.Text == "" && id == "":
 		return nil, refuse(BadRequest, "the request has no document")
-	case l.trusted != nil:
+	case l.byText != nil:
 		return l.findTrusted(r.Text, id)
 	case r.Text == "":
 		if d := l.cache.byHash(id); d != nil {
@@ -143,19 +144,15 @@ func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
 
 // findTrusted finds a trusted document by its key or its text; with both, they have to be of the same one.
 func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
-	d := l.trusted[idKey(id)]
+	d := l.byKey[withoutAlgorithm(id)]
 	if id == "" {
-		d = l.trusted[textKey(text)]
+		d = l.byText[text]
 	}
 	if d == nil || text != "" && text != d.Text {
 		return nil, refuse(Forbidden, "only trusted documents are executed here, and this is none of them")
 	}
 	return d, nil
 }
-
-// textKey and idKey keep the texts and the keys of trusted documents apart.
-func textKey(text string) string { return "text " + text }
-func idKey(id string) string     { return "id " + withoutAlgorithm(id) }
 
 // prepare checks a document that is not known yet, the cheapest first. What else is to be checked before it is validated
 // may be given.

@@ -16,6 +16,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/e2e/abuse"
 	"roster/internal/documents"
 	"roster/internal/limits"
 )
@@ -470,4 +471,37 @@ func TestAtOnce(t *testing.T) {
 		})
 	}
 	requests.Wait()
+}
+
+// FuzzFind checks that whatever is sent is answered: with a document, or with errors that are few, short and have a code,
+// and with the same decision whether the schema is secret or not.
+func FuzzFind(f *testing.F) {
+	requests, err := abuse.Requests()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, r := range requests {
+		if len(r.Document) < 3_000 {
+			f.Add(r.Document)
+		}
+	}
+	for _, text := range faults {
+		f.Add(text)
+	}
+	open, closed := library(f), library(f, secret)
+	f.Fuzz(func(t *testing.T, text string) {
+		d, cost, errs := open.Find(documents.Request{Text: text})
+		secretly, _, secretErrs := closed.Find(documents.Request{Text: text})
+		if (d == nil) != (len(errs) > 0) || cost < 0 || len(errs) > documents.MaxErrors || len(secretErrs) > documents.MaxErrors {
+			t.Errorf("%+v, %d, %v", d, cost, errs)
+		}
+		if d == nil && secretly != nil || d != nil && secretly == nil && secretErrs[0].Rule != "Introspection" {
+			t.Errorf("%v, but when it is secret %v", errs, secretErrs)
+		}
+		for _, err := range slices.Concat(errs, secretErrs) {
+			if code, _ := err.Extensions["code"].(string); code == "" || err.Message == "" || len(err.Message) > 600 {
+				t.Errorf("%+v", err)
+			}
+		}
+	})
 }
