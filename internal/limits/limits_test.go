@@ -341,6 +341,40 @@ func TestRealDocuments(t *testing.T) {
 	}
 }
 
+// TestDocumentation checks the numbers in docs/limits.md.
+func TestDocumentation(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/limits.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := roster(t)
+	defaults := map[string]int64{}
+	for field, value := range reflect.ValueOf(limits.Default()).Fields() {
+		flag := regexp.MustCompile(`[A-Z]`).ReplaceAllStringFunc(field.Name, func(s string) string { return "-" + strings.ToLower(s) })
+		defaults[flag[1:]] = value.Int()
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| (\\d+) \\|").FindAllStringSubmatch(string(text), -1) {
+		if want, ok := defaults[row[1]]; ok && row[2] != fmt.Sprint(want) {
+			t.Errorf("--%s is documented as %s, not %d", row[1], row[2], want)
+		}
+		delete(defaults, row[1])
+	}
+	if len(defaults) > 0 {
+		t.Errorf("not documented: %v", defaults)
+	}
+	examples := regexp.MustCompile("(?m)^\\| `(\\{.*\\})` \\| ([\\d,]+) \\|$").FindAllStringSubmatch(string(text), -1)
+	for _, e := range examples {
+		_, _, cost, _ := check(c, e[1], nil)
+		if want := strings.ReplaceAll(e[2], ",", ""); fmt.Sprint(cost) != want {
+			t.Errorf("%s costs %d, not %s", e[1], cost, want)
+		}
+	}
+	if len(examples) < 5 {
+		t.Error("too few examples")
+	}
+}
+
 // TestStepsOnAbuse checks that each hostile request is refused after few steps, whatever it says.
 func TestStepsOnAbuse(t *testing.T) {
 	t.Parallel()
@@ -358,7 +392,7 @@ func TestStepsOnAbuse(t *testing.T) {
 			continue // what does not come this far
 		}
 		text, d, _, err := check(c, body.Query, body.Variables)
-		if message := fmt.Sprint(err); r.Code == "COST_LIMIT" && message != r.Message {
+		if message := fmt.Sprint(err); r.Code == "COST_LIMIT" && !r.RefusedWith(message) {
 			t.Errorf("%s: got %s, want %s", r.Name, message, r.Message)
 		}
 		if text.Tokens > c.Limits().MaxTokens+1 {
