@@ -13,6 +13,8 @@
 //
 //	--- body       a whole body instead of a document
 //	--- padding    how many bytes of white space follow the body
+//
+// N in a message stands for a number that grows with the schema.
 package abuse
 
 import (
@@ -21,6 +23,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/template"
@@ -64,6 +67,12 @@ func Requests() ([]Request, error) {
 		}
 	}
 	return requests, nil
+}
+
+// RefusedWith reports whether a message is the one that the request must get.
+func (r *Request) RefusedWith(message string) bool {
+	want := strings.ReplaceAll(regexp.QuoteMeta(r.Message), " N;", ` [1-9][0-9]*;`)
+	return regexp.MustCompile("^(?:" + want + ")$").MatchString(message)
 }
 
 func parse(name, text string) (Request, error) {
