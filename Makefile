@@ -61,7 +61,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@grep -rE --include='*_test.go' --exclude-dir=node_modules -o '^func Fuzz[A-Za-z0-9_]+' . | sort | \
 	while IFS=: read -r file function; do \
 		name=$${function#func }; echo "fuzz $$name in $${file%/*} for $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$${file%/*}" </dev/null || exit; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 10x "$${file%/*}" </dev/null || exit; \
 	done
 
 bench: ## measure the server on PostgreSQL and print the figures
