@@ -64,7 +64,7 @@ func (e *evaluation) largest(counts []count, page int64) int64 {
 		case pageAbove:
 			n = page
 		case pageVariable:
-			n = e.page(c.variable)
+			n = e.page(c)
 		case valueVariable:
 			n = e.length(c.variable)
 		}
@@ -74,11 +74,14 @@ func (e *evaluation) largest(counts []count, page int64) int64 {
 }
 
 // page is the size of the page that a variable asks for.
-func (e *evaluation) page(variable string) int64 {
-	value, given := e.variables[variable]
+func (e *evaluation) page(c count) int64 {
+	value, given := e.variables[c.variable]
 	if !given {
-		v := e.defaults[variable].value
-		if v == nil || v.Kind == ast.NullValue {
+		v := e.defaults[c.variable].value
+		switch {
+		case v == nil:
+			return c.fixed
+		case v.Kind == ast.NullValue:
 			return int64(e.prices.Page)
 		}
 		return e.prices.pageSize(v.Raw)

@@ -139,7 +139,10 @@ func TestCost(t *testing.T) {
 		{`query ($n: Int = null) { find(first: $n) { nodes { title } } }`, ``, 1 + 10 + 1},
 		// Other lists: cut like a page, one for each argument, or nothing is known.
 		{`{ newest(first: 7) { title } }`, ``, 7 + 1},
-		{`{ newest { title } }`, ``, 10 + 1},
+		{`{ newest { title } }`, ``, 5 + 1},
+		{`query ($n: Int) { newest(first: $n) { title } }`, ``, 5 + 1},
+		{`query ($n: Int) { newest(first: $n) { title } }`, `{"n": null}`, 10 + 1},
+		{`query ($n: Int = null) { newest(first: $n) { title } }`, ``, 10 + 1},
 		{`{ books(isbns: ["1", "2", "3"]) { title } }`, ``, 3 + 1},
 		{`{ books(isbns: "1", note: "") { title } }`, ``, 1 + 1},
 		{`query ($i: [String!]!) { books(isbns: $i) { title } }`, `{"i": ["1", "2", "3"]}`, 3 + 1},

@@ -61,7 +61,7 @@ type countOf int
 const (
 	fixedCount    countOf = iota
 	pageAbove             // as many as the connection above says
-	pageVariable          // as the variable says, as the size of a page
+	pageVariable          // as the variable says, as the size of a page; without one, as is fixed
 	valueVariable         // as many as the list in the variable has
 )
 
@@ -320,24 +320,34 @@ func connection(t *ast.Definition) bool {
 
 // page is the size that the arguments first and last ask for; nil when the field has neither.
 func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
+	p := &m.checker.prices
 	var counts []count
-	paged := false
+	paged, usual := false, int64(0)
 	for _, name := range []string{"first", "last"} {
-		if a := definition.Arguments.ForName(name); a == nil || a.Type.NamedType != "Int" {
+		a := definition.Arguments.ForName(name)
+		if a == nil || a.Type.NamedType != "Int" {
 			continue
 		}
 		paged = true
+		unsaid := int64(p.Page)
+		if a.DefaultValue != nil && a.DefaultValue.Kind == ast.IntValue {
+			unsaid = p.pageSize(a.DefaultValue.Raw)
+			usual = max(usual, unsaid)
+		}
 		given := f.Arguments.ForName(name)
 		switch {
 		case given == nil || given.Value.Kind == ast.NullValue:
 		case given.Value.Kind == ast.Variable:
-			counts = append(counts, count{of: pageVariable, variable: given.Value.Raw})
+			counts = append(counts, count{of: pageVariable, fixed: unsaid, variable: given.Value.Raw})
 		default:
-			counts = append(counts, count{fixed: m.checker.prices.pageSize(given.Value.Raw)})
+			counts = append(counts, count{fixed: p.pageSize(given.Value.Raw)})
 		}
 	}
 	if paged && counts == nil {
-		counts = []count{{fixed: int64(m.checker.prices.Page)}}
+		if usual == 0 {
+			usual = int64(p.Page)
+		}
+		counts = []count{{fixed: usual}}
 	}
 	return counts
 }
