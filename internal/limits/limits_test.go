@@ -140,6 +140,7 @@ func TestCost(t *testing.T) {
 		// Other lists: cut like a page, one for each argument, or nothing is known.
 		{`{ newest(first: 7) { title } }`, ``, 7 + 1},
 		{`{ newest { title } }`, ``, 5 + 1},
+		{`{ newest(first: null) { title } }`, ``, 10 + 1},
 		{`query ($n: Int) { newest(first: $n) { title } }`, ``, 5 + 1},
 		{`query ($n: Int) { newest(first: $n) { title } }`, `{"n": null}`, 10 + 1},
 		{`query ($n: Int = null) { newest(first: $n) { title } }`, ``, 10 + 1},

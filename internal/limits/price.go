@@ -336,7 +336,9 @@ func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
 		}
 		given := f.Arguments.ForName(name)
 		switch {
-		case given == nil || given.Value.Kind == ast.NullValue:
+		case given == nil:
+		case given.Value.Kind == ast.NullValue:
+			counts = append(counts, count{fixed: int64(p.Page)})
 		case given.Value.Kind == ast.Variable:
 			counts = append(counts, count{of: pageVariable, fixed: unsaid, variable: given.Value.Raw})
 		default:
