@@ -89,7 +89,7 @@ var postTable = &statement.Table{
 	Name:    post.Table,
 	ID:      post.FieldID,
 	Columns: []statement.Column{
-		{Name: post.FieldID, Kind: statement.ID},
+		{Name: post.FieldID, Kind: statement.ID, Unique: true},
 		{Name: post.FieldCreatedAt, Kind: statement.Time},
 		{Name: post.FieldUpdatedAt, Kind: statement.Time},
 		{Name: post.FieldVersion, Kind: statement.Int},
@@ -396,14 +396,14 @@ var userTable = &statement.Table{
 	Name:    user.Table,
 	ID:      user.FieldID,
 	Columns: []statement.Column{
-		{Name: user.FieldID, Kind: statement.ID},
+		{Name: user.FieldID, Kind: statement.ID, Unique: true},
 		{Name: user.FieldCreatedAt, Kind: statement.Time},
 		{Name: user.FieldUpdatedAt, Kind: statement.Time},
 		{Name: user.FieldVersion, Kind: statement.Int},
 		{Name: user.FieldUsername, Kind: statement.Text},
-		{Name: user.FieldUsernameKey, Kind: statement.Text},
+		{Name: user.FieldUsernameKey, Kind: statement.Text, Unique: true},
 		{Name: user.FieldEmail, Kind: statement.Text},
-		{Name: user.FieldEmailKey, Kind: statement.Text},
+		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true},
 	},
 	Fields: map[string]string{
 		"id":          user.FieldID,

@@ -253,7 +253,7 @@ func (r *reader) connection(f *selected, of *kind, rows []*row, field string) {
 	})
 }
 
-// order is what a connection is sorted by; the ID comes after that.
+// order is what a connection is sorted by; the ID comes after that, in the last direction.
 type order []sorting
 
 type sorting struct {
@@ -264,7 +264,11 @@ type sorting struct {
 func (*world) order(orderBy any) (o order) {
 	for _, v := range values(orderBy) {
 		by := v.(map[string]any) //nolint:errcheck,forcetypeassert // the document is valid
-		o = append(o, sorting{strings.ToLower(fmt.Sprint(by["field"])), fmt.Sprint(by["direction"]) == "DESC"})
+		next := sorting{strings.ToLower(fmt.Sprint(by["field"])), fmt.Sprint(by["direction"]) == "DESC"}
+		// What is equal stays so when it is sorted again.
+		if !slices.ContainsFunc(o, func(before sorting) bool { return before.column == next.column }) {
+			o = append(o, next)
+		}
 	}
 	return o
 }
@@ -284,6 +288,9 @@ func (o order) compare(a, b *row) int {
 		if c != 0 {
 			return c
 		}
+	}
+	if len(o) > 0 && o[len(o)-1].desc {
+		return b.id.Compare(a.id)
 	}
 	return a.id.Compare(b.id)
 }

@@ -115,10 +115,14 @@ func get[T any](r row, column string) T {
 	return v
 }
 
-// sorted is the rows in an order, ties by the ID.
+// sorted is the rows in an order, ties by the ID in the direction of the last column.
 func sorted(rows []row, order []statement.Order) []row {
+	tie := statement.Order{Column: "id"}
+	if len(order) > 0 {
+		tie.Desc = order[len(order)-1].Desc
+	}
 	return slices.SortedFunc(slices.Values(rows), func(a, b row) int {
-		for _, o := range append(slices.Clip(order), statement.Order{Column: "id"}) {
+		for _, o := range append(slices.Clip(order), tie) {
 			c := 0
 			switch o.Column {
 			case "id":

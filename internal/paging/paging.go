@@ -31,7 +31,7 @@ type Page struct {
 	table         *statement.Table
 	scope         string
 	args          Args
-	order         []statement.Order // as the client sees it; each column once, the ID last
+	order         []statement.Order // as the client sees it; each column once, a unique one last
 	after, before []any
 	size          int
 	backward      bool
@@ -50,13 +50,7 @@ type PageInfo struct {
 // New checks the arguments of the connection that scope names, such as "User.posts", over a table in the given
 // order, which may name a column again; the ID breaks the last tie. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
 func New(scope string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
-	p := &Page{table: table, scope: scope, args: args, size: DefaultSize}
-	for _, o := range append(slices.Clip(order), statement.Order{Column: table.ID}) {
-		// Rows that are equal in a column stay so when they are sorted by it again.
-		if !slices.ContainsFunc(p.order, func(before statement.Order) bool { return before.Column == o.Column }) {
-			p.order = append(p.order, o)
-		}
-	}
+	p := &Page{table: table, scope: scope, args: args, order: total(table, order), size: DefaultSize}
 	var faults rules.Faults
 	size := func(name string, n *int) {
 		switch {
@@ -89,6 +83,24 @@ func New(scope string, table *statement.Table, args Args, order ...statement.Ord
 		return nil, faults
 	}
 	return p, nil
+}
+
+// total makes an order total. Rows that are equal in a column stay so when they are sorted by it again, and none are
+// equal in a unique one. The ID breaks the last tie, in the direction of the order before it, so that an index of both
+// is read in one direction.
+func total(table *statement.Table, order []statement.Order) (out []statement.Order) {
+	tie := statement.Order{Column: table.ID}
+	for _, o := range order {
+		if slices.ContainsFunc(out, func(before statement.Order) bool { return before.Column == o.Column }) {
+			continue
+		}
+		out = append(out, o)
+		tie.Desc = o.Desc
+		if column, _ := table.Column(o.Column); column.Unique || o.Column == table.ID {
+			return out
+		}
+	}
+	return append(out, tie)
 }
 
 // Join joins the faults of two checks; nil when there are none.

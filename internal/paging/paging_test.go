@@ -62,7 +62,7 @@ func orders() [][]statement.Order {
 		{{Column: "title_key"}, {Column: "created_at"}},
 		{{Column: "title_key"}, {Column: "created_at", Desc: true}},
 		{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "updated_at", Desc: true}},
-		{{Column: "title_key"}, {Column: "id"}, {Column: "created_at"}},
+		{{Column: "title_key"}, {Column: "id", Desc: true}},
 	}
 }
 

@@ -32,8 +32,9 @@ type Table struct {
 
 // A Column is one column of a table. There are at most 64.
 type Column struct {
-	Name string
-	Kind Kind
+	Name   string
+	Kind   Kind
+	Unique bool // no two rows have the same value
 }
 
 // A Kind is the Go type of a column's values.
@@ -143,11 +144,11 @@ func (s *Select) Build(d string) (query string, args []any, err error) {
 		b.Join(s.flat(d))
 	case s.Count:
 		b.Join(s.grouped(d))
-	case s.Limit == 0 || len(p.IDs) == 1:
+	case s.Limit == 0 || len(p.IDs) == 1 && d != dialect.SQLite:
 		b.Join(s.children(d))
 	case d == dialect.Postgres:
 		s.lateral(b, d)
-	case d == dialect.SQLite:
+	case d == dialect.SQLite: // whose planner needs to be told for one parent too
 		s.correlated(b, d)
 	case s.overflows(d):
 		s.ranked(b, d)
@@ -227,17 +228,45 @@ func (s *Select) children(d string) *sql.Selector {
 // lateral reads a page per parent by an index, on PostgreSQL.
 func (s *Select) lateral(b *sql.Builder, d string) {
 	q, t, parent := s.of(d)
-	q.Where(equal(parent, func(b *sql.Builder) { b.Ident(keyAlias).WriteByte('.').Ident("id") }))
+	key := func(b *sql.Builder) { b.Ident(keyAlias).WriteByte('.').Ident("id") }
+	if s.ordered() {
+		q.Where(sql.P(func(b *sql.Builder) {
+			b.Ident(parent).WriteString(" BETWEEN ")
+			key(b)
+			b.WriteString(" AND ")
+			key(b)
+		}))
+		if s.Order[0].Desc {
+			q.OrderBy(sql.Desc(parent))
+		} else {
+			q.OrderBy(parent)
+		}
+	} else {
+		q.Where(equal(parent, key))
+	}
 	s.restrict(q)
 	q.Select(t.Columns(s.Columns...)...)
 	s.sort(q)
 	b.WriteString("SELECT ")
-	s.outer(b, func() { b.Ident(keyAlias).WriteByte('.').Ident("id") })
+	s.outer(b, func() { key(b) })
 	b.WriteString(" FROM unnest(").Arg(array(s.Parents.IDs)).WriteString("::uuid[]) AS ")
 	b.Ident(keyAlias).WriteString("(").Ident("id").WriteString(") CROSS JOIN LATERAL ")
 	b.Wrap(func(b *sql.Builder) { b.Join(q) })
 	b.WriteString(" AS ").Ident(pageAlias)
 	s.outerOrder(b, pageAlias)
+}
+
+// ordered reports whether an index of the parent and the order may give the page of a parent row by row. PostgreSQL takes
+// each parent to have the average number of children, and where these are few, it would rather read and sort all that
+// there are: it is not told, then, that the children are those of one parent.
+func (s *Select) ordered() bool {
+	return s.Filter == nil && s.After == nil && s.Before == nil && !s.mixed() &&
+		(s.Parents.Join == "" || s.Order[0].Column == s.Table.ID)
+}
+
+// mixed reports whether the order has both directions.
+func (s *Select) mixed() bool {
+	return slices.ContainsFunc(s.Order, func(o Order) bool { return o.Desc != s.Order[0].Desc })
 }
 
 // correlated reads a page per parent by an index, on SQLite.
@@ -379,8 +408,19 @@ func (s *Select) sort(q *sql.Selector) {
 }
 
 // beyond is the condition that a row comes after (or before) the one with the given values of the order's columns:
-// a > x, or a = x and b > y, and so on. A condition on the first column alone comes first, for the index.
+// (a, b) > (x, y) where the engine reads an index by that, and else a > x, or a = x and b > y, and so on. There, a
+// condition on the first column alone comes first, for the index.
 func (s *Select) beyond(q *sql.Selector, values []any, before bool) *sql.Predicate {
+	if q.Dialect() != dialect.MySQL && len(s.Order) > 1 && !s.mixed() {
+		columns := make([]string, len(s.Order))
+		for i, o := range s.Order {
+			columns[i] = s.column(q, o.Column)
+		}
+		if s.Order[0].Desc != before {
+			return sql.CompositeLT(columns, values...)
+		}
+		return sql.CompositeGT(columns, values...)
+	}
 	var arms []*sql.Predicate
 	for i, o := range s.Order {
 		var arm []*sql.Predicate

@@ -79,6 +79,9 @@ func statements() []struct {
 		}},
 		{"A page that matches, in the order of several columns", statement.Select{Table: t, Columns: columns, Filter: titled, Order: byTwo(), Limit: 21}},
 		{"The page after a row in the order of several columns", statement.Select{Table: t, Columns: columns, Order: byTwo(), After: after, Limit: 21}},
+		{"The page after a row, all columns in one direction", statement.Select{
+			Table: t, Columns: columns, Order: []statement.Order{{Column: "title_key", Desc: true}, {Column: "id", Desc: true}}, After: []any{"m", ids("post", 1)[0]}, Limit: 21,
+		}},
 		{"Between two rows", statement.Select{Table: t, Columns: columns, Order: byTwo(), After: after, Before: before, Limit: 21}},
 		{"One ID", statement.Select{Table: t, Columns: columns, IDs: ids("post", 1)}},
 		{"Three IDs", statement.Select{Table: t, Columns: columns, IDs: ids("post", 3)}},
