@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"ariga.io/atlas/sql/migrate"
@@ -50,7 +49,11 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	if err != nil {
 		return false, err
 	}
-	err = atlas.NamedDiff(ctx, name, tables(db.Dialect())...)
+	wanted, err := tables(db.Dialect())
+	if err != nil {
+		return false, err
+	}
+	err = atlas.NamedDiff(ctx, name, wanted...)
 	if errors.Is(err, migrate.ErrNoPlan) {
 		return false, nil
 	}
@@ -82,26 +85,23 @@ func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f
 
 // tables is the ent schema as an engine has it: the collation C, the order of bytes, is PostgreSQL's; the types of the
 // other engines' columns say as much.
-func tables(d string) []*schema.Table {
-	all := slices.Clone(entmigrate.Tables)
+func tables(d string) ([]*schema.Table, error) {
+	all, err := schema.CopyTables(entmigrate.Tables) // ent completes the tables that it is given
+	if err != nil {
+		return nil, err
+	}
 	for i, t := range all {
-		table := &schema.Table{
-			Name: t.Name, Schema: t.Schema, Columns: slices.Clone(t.Columns), Indexes: t.Indexes, PrimaryKey: t.PrimaryKey,
-			ForeignKeys: t.ForeignKeys, Annotation: t.Annotation, Comment: t.Comment,
-		}
+		t.Schema, t.Comment = entmigrate.Tables[i].Schema, entmigrate.Tables[i].Comment
 		if isJoin(t) {
-			table.Indexes = []*schema.Index{inverse(t)}
+			t.Indexes = []*schema.Index{inverse(t)}
 		}
-		for j, c := range t.Columns {
+		for _, c := range t.Columns {
 			if d != dialect.Postgres {
-				column := *c
-				column.Collation = ""
-				table.Columns[j] = &column
+				c.Collation = ""
 			}
 		}
-		all[i] = table
 	}
-	return all
+	return all, nil
 }
 
 // isJoin reports whether the table is that of an edge between many and many: two keys, which together are its own.
