@@ -236,7 +236,7 @@ func (w *watched) explainSQLite(ctx context.Context, query string, args any) err
 			return err
 		}
 		scans := strings.HasPrefix(detail, "SCAN") && !strings.Contains(detail, "INDEX")
-		sorts := strings.Contains(detail, "TEMP B-TREE") && !w.sorts && !(pages && parent == 0)
+		sorts := strings.Contains(detail, "TEMP B-TREE") && !w.sorts && (!pages || parent != 0)
 		if scans || sorts {
 			w.faults = append(w.faults, detail)
 		}
