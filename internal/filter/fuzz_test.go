@@ -1,0 +1,58 @@
+package filter_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"entgo.io/ent/dialect"
+
+	"roster/ent"
+	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/dbtest/migrated"
+	"roster/internal/paging"
+)
+
+// FuzzFilter builds statements from any JSON that is a filter: it has faults, or a statement whose arguments are as many
+// as it asks for, and which SQLite runs.
+func FuzzFilter(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"or": [{"or": [{}, {"not": {}}]}], "and": []}`, `{"id": {"eq": "user_01jvsz5r0xe3k8m1p4s6t9w2yb", "in": []}}`,
+		`{"username": {"in": ["a", "b", "c"], "startsWith": "É\udbff\udfff", "contains": "%_\\"}, "email": {"eq": "\u0000"}}`,
+		`{"createdAt": {"gt": "2026-01-31T09:30:00.123456789+14:00", "lte": "0000-01-01T00:00:00Z"}, "hasPosts": false, "not": {"hasPosts": true}}`,
+		`{"not":{"not":{"not":{"not":{"not":{"not":{"not":{"not":{"not":{"not":{"not":{}}}}}}}}}}}}`,
+	} {
+		f.Add(seed)
+	}
+	db := migrated.Open(f, dbtest.SQLite)
+	f.Fuzz(func(t *testing.T, text string) {
+		where := new(ent.UserWhere)
+		if json.Unmarshal([]byte(text), where) != nil {
+			return
+		}
+		for _, d := range []string{dialect.SQLite, dialect.Postgres, dialect.MySQL} {
+			query, args, err := build(t.Context(), d, where)
+			var faults rules.Faults
+			if err != nil && (!errors.As(err, &faults) || len(faults) > 10) {
+				t.Fatalf("on %s: %v", d, err)
+			}
+			if placeholders := strings.Count(query, "?"); err == nil && d != dialect.Postgres && placeholders != len(args) {
+				t.Fatalf("on %s: %d arguments of\n%s", d, len(args), query)
+			}
+		}
+		s := db.Session(database.Single)
+		defer s.Rollback()
+		page, err := ent.NewClient(ent.Driver(s)).User.Page(rules.WithCaller(t.Context(), rules.Everyone()), paging.Args{}, where, nil)
+		var faults rules.Faults
+		switch {
+		case errors.As(err, &faults):
+		case err != nil:
+			t.Fatalf("SQLite refuses it: %v", err)
+		case len(page.Nodes()) != 0:
+			t.Fatalf("found %d users in an empty database", len(page.Nodes()))
+		}
+	})
+}
