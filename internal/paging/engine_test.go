@@ -29,7 +29,7 @@ func TestPages(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		db := migrated.Open(t, e)
 		rows, authors := fill(t, db)
-		for seed := range uint64(100) {
+		for seed := range uint64(50) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			order := randomOrder(r)
 			size := 1 + r.IntN(30)

@@ -26,17 +26,17 @@ type thing struct {
 }
 
 const (
-	ownerCount = 1500 // more than one statement takes on MySQL
-	tagCount   = 1100
+	ownerCount = 1030 // more than one statement takes on MySQL
+	tagCount   = 1030
 )
 
-// things are three of each owner; each has the tags of its number and the two after it.
+// things are three of each owner; each has the tag of its number and the one after it.
 func things() []thing {
 	list := make([]thing, 3*ownerCount)
 	owners, tags := ids("user", ownerCount), ids("tag", tagCount)
 	for i, id := range ids("post", len(list)) {
 		list[i] = thing{id: id, owner: owners[i*7%ownerCount], name: fmt.Sprintf("n%d", i%5)}
-		for j := range 3 {
+		for j := range 2 {
 			list[i].tags = append(list[i].tags, tags[(i+j)%tagCount])
 		}
 	}
