@@ -47,6 +47,15 @@ func Caching(c driver.Connector, size int, finalize bool) (_ driver.Connector, d
 	return caching, caching.dropIdle
 }
 
+// Name is what people see of a URL.
+func Name(url string) (string, error) {
+	e, err := parse(url)
+	if err != nil {
+		return "", err
+	}
+	return e.String(), nil
+}
+
 // Classify is the kind of an error, and the constraint, on the database of a URL, to which nothing connects.
 func Classify(url string, err error) (Kind, string) {
 	e, parseErr := parse(url)

@@ -93,6 +93,24 @@ func TestOpenMalformed(t *testing.T) {
 	}
 }
 
+// FuzzURL puts anything round a password. It is shown to nobody.
+func FuzzURL(f *testing.F) {
+	for _, around := range [][2]string{{"", ""}, {"1/", ""}, {"", "@2/3"}, {"#", "%"}, {"1?", "@"}, {"[", "]:1"}, {":", ",h:5"}} {
+		f.Add(true, around[0], around[1])
+		f.Add(false, around[0], around[1])
+	}
+	f.Fuzz(func(t *testing.T, postgres bool, before, after string) {
+		scheme := map[bool]string{true: "postgres", false: "mysql"}[postgres]
+		name, err := database.Name(scheme + "://u:" + before + secret + after + "@h/d")
+		if err != nil {
+			name = err.Error()
+		}
+		if strings.Contains(name, secret) || strings.ContainsAny(name, "\r\n") {
+			t.Errorf("it is called %q", name)
+		}
+	})
+}
+
 // onServers runs f with the URL of a new database, once for each kind of server.
 func onServers(t *testing.T, f func(t *testing.T, e dbtest.Engine, u *url.URL)) {
 	t.Helper()
