@@ -17,7 +17,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test race fuzz bench soak
+.PHONY: help run build generate migration verify lint format test test-entity race fuzz bench soak
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,9 @@ test: ## run all tests on all databases; starts the servers it needs
 race: export CGO_ENABLED := 1
 race: ## the same with the race detector, which needs a C compiler
 	$(WITH_SERVERS) go test -race -timeout 20m ./...
+
+test-entity: ## do what docs/adding-an-entity.md says in a copy of the tree, and run the tests of the result: takes minutes
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags entity -v ./e2e/entity
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@grep -rE --include='*_test.go' --exclude-dir=node_modules -o '^func Fuzz[A-Za-z0-9_]+' . | sort | \
