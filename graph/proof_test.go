@@ -81,6 +81,9 @@ func TestEveryEdge(t *testing.T) {
 		p := newPair(t, e)
 		for _, r := range p.plenty.roots {
 			kinds := p.plenty.kinds
+			if r.by == byNodes {
+				p.both(full/len(kinds), func(w *world) string { return w.mixed(r) })
+			}
 			if r.kind != nil {
 				kinds = []*kind{r.kind}
 			}
@@ -99,8 +102,14 @@ func TestEveryEdge(t *testing.T) {
 // query sends a query from a root field for entities of a kind to both databases.
 func (p *pair) query(r *root, k *kind, selection string) {
 	p.one.Helper()
+	p.both(full, func(w *world) string { return w.document(r, k.Name, selection) })
+}
+
+// both sends a query that each world writes to its database. A full level has so many rows.
+func (p *pair) both(page int, write func(*world) string) {
+	p.one.Helper()
 	ask := func(s *tester, w *world) (document string, statements []string, levels map[string]int) {
-		document = w.document(r, k.Name, selection)
+		document = write(w)
 		want, err := w.read(document, nil, newCursors())
 		if err != nil {
 			s.Fatalf("%s: %v", document, err)
@@ -118,10 +127,26 @@ func (p *pair) query(r *root, k *kind, selection string) {
 	document, statements, levels := ask(p.one, p.few)
 	_, statementsOfMany, levelsOfMany := ask(p.many, p.plenty)
 	p.compare(document, statements, statementsOfMany)
-	p.full(document, levels, levelsOfMany, full)
+	p.full(document, levels, levelsOfMany, page)
 	if bound := p.few.boundOf(p.one, document); len(statements) > bound {
 		p.one.Errorf("%s\ncost %d statements, but tells %d:\n%s", document, len(statements), bound, strings.Join(statements, "\n"))
 	}
+}
+
+// mixed is a query for entities of all kinds at once, one after the other, and their edges.
+func (w *world) mixed(r *root) string {
+	var ids, fragments []string
+	for i := range full / len(w.kinds) {
+		for _, k := range w.kinds {
+			if i < len(k.rows) {
+				ids = append(ids, quote(k.rows[i].id.String()))
+			}
+		}
+	}
+	for _, k := range w.kinds {
+		fragments = append(fragments, "... on "+k.Name+" "+k.tree(1))
+	}
+	return "{ " + r.Name + "(ids: [" + strings.Join(ids, ", ") + "]) { " + strings.Join(fragments, " ") + " } }"
 }
 
 // compare demands as many statements for many rows as for one.
