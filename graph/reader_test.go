@@ -14,6 +14,8 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	validator "github.com/vektah/gqlparser/v2/validator/rules"
+
+	"roster/internal/typeid"
 )
 
 // reader answers a query from a world in the slow and obvious way: field by field as the GraphQL specification says,
@@ -328,8 +330,13 @@ func (r *reader) matches(n *row, where any) bool {
 
 // passes reports whether a row fulfils the operators on one of its values.
 func (r *reader) passes(n *row, name string, operators map[string]any) bool {
+	value := n.value(snake(name))
+	if id, ok := value.(typeid.ID); ok {
+		value = id.String()
+	}
+	_, folded := n.values[snake(name)+"_key"]
 	compare := func(v any) int { // of the row's value with another one
-		switch value := n.value(snake(name)).(type) {
+		switch value := value.(type) {
 		case time.Time:
 			t, err := time.Parse(time.RFC3339Nano, v.(string)) //nolint:errcheck // as above
 			if err != nil {
@@ -337,9 +344,12 @@ func (r *reader) passes(n *row, name string, operators map[string]any) bool {
 			}
 			return value.Compare(t)
 		case string:
-			return cmp.Compare(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck,forcetypeassert // as above
-		default: // an ID
-			return cmp.Compare(fmt.Sprint(value), fmt.Sprint(v))
+			if folded {
+				return cmp.Compare(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck,forcetypeassert // as above
+			}
+			return cmp.Compare(value, v.(string)) //nolint:errcheck,forcetypeassert // as above
+		default:
+			panic(fmt.Sprintf("no reader compares a %T", value))
 		}
 	}
 	for operator, v := range operators {
