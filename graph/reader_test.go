@@ -463,7 +463,9 @@ func (c *cursors) same(w *world, got []byte, want string) error {
 	a.UseNumber()
 	b.UseNumber()
 	fail := func(format string, args ...any) error {
-		excerpt := func(text []byte, at int64) []byte { return text[max(at-300, 0):min(at+100, int64(len(text)))] }
+		excerpt := func(text []byte, at int64) []byte {
+			return bytes.ToValidUTF8(text[max(at-300, 0):min(at+100, int64(len(text)))], nil)
+		}
 		return fmt.Errorf(format+"; the answer there is\n%s\nand that of a reader\n%s",
 			append(args, excerpt(got, a.InputOffset()), excerpt([]byte(want), b.InputOffset()))...)
 	}
