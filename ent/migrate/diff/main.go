@@ -45,7 +45,11 @@ func run(ctx context.Context, folder string, args []string, getenv func(string) 
 		return err
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a temporary directory
-	d := &differ{folder: folder, name: args[0], now: time.Now(), needed: map[string]bool{}}
+	now, err := after(folder, time.Now())
+	if err != nil {
+		return err
+	}
+	d := &differ{folder: folder, name: args[0], now: now, needed: map[string]bool{}}
 	for _, variable := range []string{"TEST_POSTGRES_URL", "TEST_MYSQL_URL"} {
 		if err := d.planOn(ctx, getenv(variable)); err != nil {
 			return fmt.Errorf("%s: %w", variable, err)
@@ -55,6 +59,26 @@ func run(ctx context.Context, folder string, args []string, getenv func(string) 
 		return err
 	}
 	return d.finish(stderr)
+}
+
+// after is the time of the next migration: now, or when this machine's clock is behind that of who wrote the last one,
+// the second after that.
+func after(folder string, now time.Time) (time.Time, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*", "*.sql"))
+	if err != nil {
+		return now, err
+	}
+	for _, file := range files {
+		version, _, _ := strings.Cut(filepath.Base(file), "_")
+		last, err := time.Parse("20060102150405", version)
+		if err != nil {
+			return now, fmt.Errorf("%s: no version: %w", file, err)
+		}
+		if next := last.Add(time.Second); now.Before(next) {
+			now = next
+		}
+	}
+	return now, nil
 }
 
 // nothing is the migration of an engine that needs none, when another one does: versions mean the same on all.

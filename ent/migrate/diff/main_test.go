@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"roster/ent/migrate/migrations"
 	"roster/internal/dbtest"
@@ -61,6 +62,35 @@ func diff(t *testing.T, dir string) (messages string, written map[string]string)
 		t.Errorf("it wrote %q", files)
 	}
 	return stderr.String(), written
+}
+
+// A clock that is behind changes nothing about the order of migrations.
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	dir := folders(t)
+	now := time.Date(2099, 1, 2, 3, 4, 5, 6, time.UTC)
+	for name, want := range map[string]time.Time{
+		"20981231000000_older.sql": now,
+		"20990102030405_same.sql":  now.Truncate(time.Second).Add(time.Second),
+		"20990102030459_newer.sql": time.Date(2099, 1, 2, 3, 5, 0, 0, time.UTC),
+	} {
+		file := filepath.Join(dir, "mysql", name)
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := after(dir, now); err != nil || !got.Equal(want) {
+			t.Errorf("after %s: %v, %v, want %v", name, got, err, want)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "mysql", "next.sql"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := after(dir, now); err == nil {
+		t.Error("a file without a version is no error")
+	}
 }
 
 func TestNothingToDo(t *testing.T) {
