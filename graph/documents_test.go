@@ -3,6 +3,7 @@ package graph_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -66,7 +67,9 @@ type scope struct{ fields []*mention }
 type mention struct {
 	head string // alias, name and arguments
 	def  *ast.FieldDefinition
+	args map[string]any
 	size int
+	text string // what was selected the first time
 	scope
 }
 
@@ -99,9 +102,28 @@ func (a *author) selection(def *ast.Definition, s *scope, budget, depth int) str
 		return "... on " + k.Name + a.directives() + " " + a.set(k.Definition, new(scope), budget, depth)
 	case len(s.fields) > 0 && a.chance(6):
 		m := pick(a.random, s.fields...)
+		if k := a.connected(m.def); k != nil && m.text != "" && a.chance(2) {
+			return a.vary(def, m, k)
+		}
 		return m.head + a.directives() + " " + a.set(a.schema.Types[m.def.Type.Name()], &m.scope, budget/max(m.size, 1), depth-1)
 	}
 	return a.field(def, s, budget, depth)
+}
+
+// vary writes the same connection again, but for one of its arguments.
+func (a *author) vary(def *ast.Definition, m *mention, k *kind) string {
+	args := maps.Clone(m.args)
+	switch cursors := a.known.list[place(def.Name+"."+m.def.Name, a.order(args["orderBy"]))]; {
+	case len(cursors) > 0 && !a.chance(4):
+		args[pick(a.random, "after", "before")] = pick(a.random, cursors...)
+	case a.chance(2):
+		args["where"] = a.where(k, 2)
+	case args["orderBy"] != nil && args["after"] == nil && args["before"] == nil:
+		args["orderBy"] = a.orderBy(k)
+	case args["last"] == nil:
+		args["first"] = 1 + a.random.IntN(m.size+1)
+	}
+	return a.name("a") + ": " + m.def.Name + a.written(m.def, args) + " " + m.text
 }
 
 // spread writes a fragment, or uses one that is there.
@@ -154,13 +176,14 @@ func (a *author) field(def *ast.Definition, s *scope, budget, depth int) string 
 		return a.plain(f, s, budget, depth-1)
 	}
 	args, size := a.arguments(def, f, budget)
-	head := f.Name + args
-	if args != "" || a.chance(4) {
+	head := f.Name + a.written(f, args)
+	if len(args) > 0 || a.chance(4) {
 		head = a.name("a") + ": " + head
 	}
-	m := &mention{head: head, def: f, size: size}
+	m := &mention{head: head, def: f, args: args, size: size}
 	s.fields = append(s.fields, m)
-	return head + a.directives() + " " + a.set(a.schema.Types[f.Type.Name()], &m.scope, budget/max(size, 1), depth-1)
+	m.text = a.set(a.schema.Types[f.Type.Name()], &m.scope, budget/max(size, 1), depth-1)
+	return head + a.directives() + " " + m.text
 }
 
 // plain writes a field without arguments.
@@ -182,9 +205,9 @@ func (a *author) plain(f *ast.FieldDefinition, s *scope, budget, depth int) stri
 	return head + a.directives() + " " + a.set(to, &m.scope, budget, depth)
 }
 
-// arguments writes the arguments of a field, and says how many objects it then has at most.
-func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget int) (text string, size int) {
-	args := map[string]any{}
+// arguments chooses the arguments of a field, and says how many objects it then has at most.
+func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget int) (args map[string]any, size int) {
+	args = map[string]any{}
 	size = 1
 	if k := a.connected(f); k != nil {
 		size = a.paging(args, k, def.Name+"."+f.Name, budget)
@@ -219,6 +242,11 @@ func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget i
 		case byPage:
 		}
 	}
+	return args, size
+}
+
+// written is arguments as they stand in a document.
+func (a *author) written(f *ast.FieldDefinition, args map[string]any) string {
 	var parts []string
 	for _, arg := range f.Arguments {
 		if v, ok := args[arg.Name]; ok {
@@ -226,10 +254,10 @@ func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget i
 		}
 	}
 	if len(parts) == 0 {
-		return "", size
+		return ""
 	}
 	a.random.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
-	return "(" + strings.Join(parts, ", ") + ")", size
+	return "(" + strings.Join(parts, ", ") + ")"
 }
 
 // paging chooses the arguments of a connection.
