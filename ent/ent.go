@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"roster/ent/change"
+	"roster/ent/feed"
 	"roster/ent/post"
 	"roster/ent/user"
 	"sync"
@@ -74,8 +76,10 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			post.Table: post.ValidColumn,
-			user.Table: user.ValidColumn,
+			change.Table: change.ValidColumn,
+			feed.Table:   feed.ValidColumn,
+			post.Table:   post.ValidColumn,
+			user.Table:   user.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

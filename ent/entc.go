@@ -5,6 +5,7 @@ package main
 
 import (
 	"log"
+	"slices"
 	"strings"
 
 	"entgo.io/ent/entc"
@@ -13,6 +14,8 @@ import (
 
 func main() {
 	gen.Funcs["fieldName"] = fieldName
+	gen.Funcs["entities"] = entities
+	gen.Funcs["isEntity"] = isEntity
 	err := entc.Generate("./schema", &gen.Config{
 		Package: "roster/ent",
 		Target:  ".",
@@ -23,6 +26,16 @@ func main() {
 	if err != nil {
 		log.Fatalf("generate ent: %v", err)
 	}
+}
+
+// entities are the types that have schema.Node mixed in; the others are tables that no client sees.
+func entities(g *gen.Graph) []*gen.Type {
+	return slices.DeleteFunc(slices.Clone(g.Nodes), func(t *gen.Type) bool { return !isEntity(t) })
+}
+
+func isEntity(t *gen.Type) bool {
+	_, is := t.Annotations["Entity"]
+	return is
 }
 
 // fieldName is the name of a field or an edge in GraphQL, which knows no initialisms: authorId, not authorID.

@@ -6,6 +6,12 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
+// Change is the predicate function for change builders.
+type Change func(*sql.Selector)
+
+// Feed is the predicate function for feed builders.
+type Feed func(*sql.Selector)
+
 // Post is the predicate function for post builders.
 type Post func(*sql.Selector)
 

@@ -9,6 +9,7 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/entsql"
+	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
 	"entgo.io/ent/schema/mixin"
@@ -20,6 +21,15 @@ import (
 // Node is what all entities have in common: the ID, the two times and the version. Who writes an entity sets all
 // four; package graph has the clock and the source of IDs.
 type Node struct{ mixin.Schema }
+
+// Annotations of every entity.
+func (Node) Annotations() []schema.Annotation { return []schema.Annotation{Entity{}} }
+
+// Entity marks what clients see, by its ID, for the templates: a schema without Node is only a table.
+type Entity struct{}
+
+// Name implements schema.Annotation.
+func (Entity) Name() string { return "Entity" }
 
 // Fields of every entity.
 func (Node) Fields() []ent.Field {
