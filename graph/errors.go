@@ -15,19 +15,12 @@ import (
 	"roster/ent/rules"
 	"roster/graph/model"
 	"roster/internal/database"
+	"roster/internal/loading"
 	"roster/internal/requestid"
 )
 
 // maxErrors is how many errors a response has at most.
 const maxErrors = 10
-
-// panicError is a panic in a resolver.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // present makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause stays
 // in Err, which is not sent, for finish.
@@ -124,8 +117,8 @@ func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.R
 		if code := e.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
 			logged = true
 			attributes := []any{"error", e.Err, "requestId", requestid.FromContext(ctx), "path", e.Path.String()}
-			if panicked, ok := errors.AsType[*panicError](e.Err); ok {
-				attributes = append(attributes, "stack", string(panicked.stack))
+			if panicked, ok := errors.AsType[*loading.PanicError](e.Err); ok {
+				attributes = append(attributes, "stack", string(panicked.Stack))
 			}
 			o.Logger.ErrorContext(ctx, "operation failed", attributes...)
 		}

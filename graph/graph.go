@@ -7,7 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/documents"
 	"roster/internal/limits"
+	"roster/internal/loading"
 	"roster/internal/paging"
 	"roster/internal/typeid"
 )
@@ -84,7 +84,7 @@ func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	exec.SetQueryCache(found{})
 	exec.SetErrorPresenter(present)
 	exec.SetRecoverFunc(func(_ context.Context, panicked any) error {
-		return &panicError{value: panicked, stack: debug.Stack()}
+		return loading.Recovered(panicked)
 	})
 	exec.Use(&operations{Options: o})
 	exec.Use(costs{})

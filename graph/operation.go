@@ -52,11 +52,19 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
 }
 
-// InterceptOperation implements graphql.OperationInterceptor. A subscription passes: it is no transaction and has no
-// time limit, since it lasts as long as the client listens. What each of its events reads is an attempt of its own.
+// InterceptOperation implements graphql.OperationInterceptor. A subscription is no transaction and has no time limit, since
+// it lasts as long as the client listens; the errors of each of its responses are those that a client may see, as a
+// query's. What each of its events reads is an attempt of its own.
 func (o *operations) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
-		return next(ctx)
+		responses := next(ctx)
+		return func(ctx context.Context) *graphql.Response {
+			response := responses(ctx)
+			if response == nil {
+				return nil
+			}
+			return o.finish(ctx, response)
+		}
 	}
 	return graphql.OneShot(o.run(ctx, next))
 }

@@ -132,19 +132,22 @@ func TestError(t *testing.T) {
 	}
 }
 
-// A panic of a fetch, which runs beside all resolvers, is an error.
+// A panic of a fetch, which runs beside all resolvers, is an error that says where it came from.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	f := newFamily(2)
-	for _, n := range f.nodes {
-		_, err := loading.Load(t.Context(), &f.group, n, loading.Key{}, func(context.Context, []*node) (map[*node]int, error) {
-			panic("out of order")
-		})
-		if err == nil || !strings.Contains(err.Error(), "out of order") {
-			t.Errorf("%d: %v", n.id, err)
+	for _, group := range []*loading.Group[*node]{&f.group, nil} {
+		for _, n := range f.nodes {
+			_, err := loading.Load(t.Context(), group, n, loading.Key{}, f.outOfOrder)
+			panicked, ok := errors.AsType[*loading.PanicError](err)
+			if !ok || err.Error() != "panic: out of order" || !strings.Contains(string(panicked.Stack), "outOfOrder") {
+				t.Errorf("%d: %#v", n.id, err)
+			}
 		}
 	}
 }
+
+func (*family) outOfOrder(context.Context, []*node) (map[*node]int, error) { panic("out of order") }
 
 // Without siblings an entity loads for itself, each time.
 func TestWithoutSiblings(t *testing.T) {
