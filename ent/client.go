@@ -11,7 +11,7 @@ import (
 
 	"roster/ent/migrate"
 
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/ent/feed"
 	"roster/ent/post"
 	"roster/ent/user"
@@ -32,8 +32,8 @@ type Client struct {
 	config
 	// Schema is the client for creating, migrating and dropping schema.
 	Schema *migrate.Schema
-	// Change is the client for interacting with the Change builders.
-	Change *ChangeClient
+	// ChangeRow is the client for interacting with the ChangeRow builders.
+	ChangeRow *ChangeRowClient
 	// Feed is the client for interacting with the Feed builders.
 	Feed *FeedClient
 	// Post is the client for interacting with the Post builders.
@@ -51,7 +51,7 @@ func NewClient(opts ...Option) *Client {
 
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
-	c.Change = NewChangeClient(c.config)
+	c.ChangeRow = NewChangeRowClient(c.config)
 	c.Feed = NewFeedClient(c.config)
 	c.Post = NewPostClient(c.config)
 	c.User = NewUserClient(c.config)
@@ -150,12 +150,12 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	cfg := c.config
 	cfg.driver = tx
 	return &Tx{
-		ctx:    ctx,
-		config: cfg,
-		Change: NewChangeClient(cfg),
-		Feed:   NewFeedClient(cfg),
-		Post:   NewPostClient(cfg),
-		User:   NewUserClient(cfg),
+		ctx:       ctx,
+		config:    cfg,
+		ChangeRow: NewChangeRowClient(cfg),
+		Feed:      NewFeedClient(cfg),
+		Post:      NewPostClient(cfg),
+		User:      NewUserClient(cfg),
 	}, nil
 }
 
@@ -173,19 +173,19 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	cfg := c.config
 	cfg.driver = &txDriver{tx: tx, drv: c.driver}
 	return &Tx{
-		ctx:    ctx,
-		config: cfg,
-		Change: NewChangeClient(cfg),
-		Feed:   NewFeedClient(cfg),
-		Post:   NewPostClient(cfg),
-		User:   NewUserClient(cfg),
+		ctx:       ctx,
+		config:    cfg,
+		ChangeRow: NewChangeRowClient(cfg),
+		Feed:      NewFeedClient(cfg),
+		Post:      NewPostClient(cfg),
+		User:      NewUserClient(cfg),
 	}, nil
 }
 
 // Debug returns a new debug-client. It's used to get verbose logging on specific operations.
 //
 //	client.Debug().
-//		Change.
+//		ChangeRow.
 //		Query().
 //		Count(ctx)
 func (c *Client) Debug() *Client {
@@ -207,7 +207,7 @@ func (c *Client) Close() error {
 // Use adds the mutation hooks to all the entity clients.
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
-	c.Change.Use(hooks...)
+	c.ChangeRow.Use(hooks...)
 	c.Feed.Use(hooks...)
 	c.Post.Use(hooks...)
 	c.User.Use(hooks...)
@@ -216,7 +216,7 @@ func (c *Client) Use(hooks ...Hook) {
 // Intercept adds the query interceptors to all the entity clients.
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
-	c.Change.Intercept(interceptors...)
+	c.ChangeRow.Intercept(interceptors...)
 	c.Feed.Intercept(interceptors...)
 	c.Post.Intercept(interceptors...)
 	c.User.Intercept(interceptors...)
@@ -225,8 +225,8 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 // Mutate implements the ent.Mutator interface.
 func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
-	case *ChangeMutation:
-		return c.Change.mutate(ctx, m)
+	case *ChangeRowMutation:
+		return c.ChangeRow.mutate(ctx, m)
 	case *FeedMutation:
 		return c.Feed.mutate(ctx, m)
 	case *PostMutation:
@@ -238,107 +238,107 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	}
 }
 
-// ChangeClient is a client for the Change schema.
-type ChangeClient struct {
+// ChangeRowClient is a client for the ChangeRow schema.
+type ChangeRowClient struct {
 	config
 }
 
-// NewChangeClient returns a client for the Change from the given config.
-func NewChangeClient(c config) *ChangeClient {
-	return &ChangeClient{config: c}
+// NewChangeRowClient returns a client for the ChangeRow from the given config.
+func NewChangeRowClient(c config) *ChangeRowClient {
+	return &ChangeRowClient{config: c}
 }
 
 // Use adds a list of mutation hooks to the hooks stack.
-// A call to `Use(f, g, h)` equals to `change.Hooks(f(g(h())))`.
-func (c *ChangeClient) Use(hooks ...Hook) {
-	c.hooks.Change = append(c.hooks.Change, hooks...)
+// A call to `Use(f, g, h)` equals to `changerow.Hooks(f(g(h())))`.
+func (c *ChangeRowClient) Use(hooks ...Hook) {
+	c.hooks.ChangeRow = append(c.hooks.ChangeRow, hooks...)
 }
 
 // Intercept adds a list of query interceptors to the interceptors stack.
-// A call to `Intercept(f, g, h)` equals to `change.Intercept(f(g(h())))`.
-func (c *ChangeClient) Intercept(interceptors ...Interceptor) {
-	c.inters.Change = append(c.inters.Change, interceptors...)
+// A call to `Intercept(f, g, h)` equals to `changerow.Intercept(f(g(h())))`.
+func (c *ChangeRowClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ChangeRow = append(c.inters.ChangeRow, interceptors...)
 }
 
-// Create returns a builder for creating a Change entity.
-func (c *ChangeClient) Create() *ChangeCreate {
-	mutation := newChangeMutation(c.config, OpCreate)
-	return &ChangeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+// Create returns a builder for creating a ChangeRow entity.
+func (c *ChangeRowClient) Create() *ChangeRowCreate {
+	mutation := newChangeRowMutation(c.config, OpCreate)
+	return &ChangeRowCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
 }
 
-// CreateBulk returns a builder for creating a bulk of Change entities.
-func (c *ChangeClient) CreateBulk(builders ...*ChangeCreate) *ChangeCreateBulk {
-	return &ChangeCreateBulk{config: c.config, builders: builders}
+// CreateBulk returns a builder for creating a bulk of ChangeRow entities.
+func (c *ChangeRowClient) CreateBulk(builders ...*ChangeRowCreate) *ChangeRowCreateBulk {
+	return &ChangeRowCreateBulk{config: c.config, builders: builders}
 }
 
 // MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
 // a builder and applies setFunc on it.
-func (c *ChangeClient) MapCreateBulk(slice any, setFunc func(*ChangeCreate, int)) *ChangeCreateBulk {
+func (c *ChangeRowClient) MapCreateBulk(slice any, setFunc func(*ChangeRowCreate, int)) *ChangeRowCreateBulk {
 	rv := reflect.ValueOf(slice)
 	if rv.Kind() != reflect.Slice {
-		return &ChangeCreateBulk{err: fmt.Errorf("calling to ChangeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+		return &ChangeRowCreateBulk{err: fmt.Errorf("calling to ChangeRowClient.MapCreateBulk with wrong type %T, need slice", slice)}
 	}
-	builders := make([]*ChangeCreate, rv.Len())
+	builders := make([]*ChangeRowCreate, rv.Len())
 	for i := 0; i < rv.Len(); i++ {
 		builders[i] = c.Create()
 		setFunc(builders[i], i)
 	}
-	return &ChangeCreateBulk{config: c.config, builders: builders}
+	return &ChangeRowCreateBulk{config: c.config, builders: builders}
 }
 
-// Update returns an update builder for Change.
-func (c *ChangeClient) Update() *ChangeUpdate {
-	mutation := newChangeMutation(c.config, OpUpdate)
-	return &ChangeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+// Update returns an update builder for ChangeRow.
+func (c *ChangeRowClient) Update() *ChangeRowUpdate {
+	mutation := newChangeRowMutation(c.config, OpUpdate)
+	return &ChangeRowUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
 }
 
 // UpdateOne returns an update builder for the given entity.
-func (c *ChangeClient) UpdateOne(_m *Change) *ChangeUpdateOne {
-	mutation := newChangeMutation(c.config, OpUpdateOne, withChange(_m))
-	return &ChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+func (c *ChangeRowClient) UpdateOne(_m *ChangeRow) *ChangeRowUpdateOne {
+	mutation := newChangeRowMutation(c.config, OpUpdateOne, withChangeRow(_m))
+	return &ChangeRowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
 }
 
 // UpdateOneID returns an update builder for the given id.
-func (c *ChangeClient) UpdateOneID(id int64) *ChangeUpdateOne {
-	mutation := newChangeMutation(c.config, OpUpdateOne, withChangeID(id))
-	return &ChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+func (c *ChangeRowClient) UpdateOneID(id int64) *ChangeRowUpdateOne {
+	mutation := newChangeRowMutation(c.config, OpUpdateOne, withChangeRowID(id))
+	return &ChangeRowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
 }
 
-// Delete returns a delete builder for Change.
-func (c *ChangeClient) Delete() *ChangeDelete {
-	mutation := newChangeMutation(c.config, OpDelete)
-	return &ChangeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+// Delete returns a delete builder for ChangeRow.
+func (c *ChangeRowClient) Delete() *ChangeRowDelete {
+	mutation := newChangeRowMutation(c.config, OpDelete)
+	return &ChangeRowDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
 }
 
 // DeleteOne returns a builder for deleting the given entity.
-func (c *ChangeClient) DeleteOne(_m *Change) *ChangeDeleteOne {
+func (c *ChangeRowClient) DeleteOne(_m *ChangeRow) *ChangeRowDeleteOne {
 	return c.DeleteOneID(_m.ID)
 }
 
 // DeleteOneID returns a builder for deleting the given entity by its id.
-func (c *ChangeClient) DeleteOneID(id int64) *ChangeDeleteOne {
-	builder := c.Delete().Where(change.ID(id))
+func (c *ChangeRowClient) DeleteOneID(id int64) *ChangeRowDeleteOne {
+	builder := c.Delete().Where(changerow.ID(id))
 	builder.mutation.id = &id
 	builder.mutation.op = OpDeleteOne
-	return &ChangeDeleteOne{builder}
+	return &ChangeRowDeleteOne{builder}
 }
 
-// Query returns a query builder for Change.
-func (c *ChangeClient) Query() *ChangeQuery {
-	return &ChangeQuery{
+// Query returns a query builder for ChangeRow.
+func (c *ChangeRowClient) Query() *ChangeRowQuery {
+	return &ChangeRowQuery{
 		config: c.config,
-		ctx:    &QueryContext{Type: TypeChange},
+		ctx:    &QueryContext{Type: TypeChangeRow},
 		inters: c.Interceptors(),
 	}
 }
 
-// Get returns a Change entity by its id.
-func (c *ChangeClient) Get(ctx context.Context, id int64) (*Change, error) {
-	return c.Query().Where(change.ID(id)).Only(ctx)
+// Get returns a ChangeRow entity by its id.
+func (c *ChangeRowClient) Get(ctx context.Context, id int64) (*ChangeRow, error) {
+	return c.Query().Where(changerow.ID(id)).Only(ctx)
 }
 
 // GetX is like Get, but panics if an error occurs.
-func (c *ChangeClient) GetX(ctx context.Context, id int64) *Change {
+func (c *ChangeRowClient) GetX(ctx context.Context, id int64) *ChangeRow {
 	obj, err := c.Get(ctx, id)
 	if err != nil {
 		panic(err)
@@ -347,27 +347,27 @@ func (c *ChangeClient) GetX(ctx context.Context, id int64) *Change {
 }
 
 // Hooks returns the client hooks.
-func (c *ChangeClient) Hooks() []Hook {
-	return c.hooks.Change
+func (c *ChangeRowClient) Hooks() []Hook {
+	return c.hooks.ChangeRow
 }
 
 // Interceptors returns the client interceptors.
-func (c *ChangeClient) Interceptors() []Interceptor {
-	return c.inters.Change
+func (c *ChangeRowClient) Interceptors() []Interceptor {
+	return c.inters.ChangeRow
 }
 
-func (c *ChangeClient) mutate(ctx context.Context, m *ChangeMutation) (Value, error) {
+func (c *ChangeRowClient) mutate(ctx context.Context, m *ChangeRowMutation) (Value, error) {
 	switch m.Op() {
 	case OpCreate:
-		return (&ChangeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+		return (&ChangeRowCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
 	case OpUpdate:
-		return (&ChangeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+		return (&ChangeRowUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
 	case OpUpdateOne:
-		return (&ChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+		return (&ChangeRowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
 	case OpDelete, OpDeleteOne:
-		return (&ChangeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+		return (&ChangeRowDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
-		return nil, fmt.Errorf("ent: unknown Change mutation op: %q", m.Op())
+		return nil, fmt.Errorf("ent: unknown ChangeRow mutation op: %q", m.Op())
 	}
 }
 
@@ -807,10 +807,10 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Change, Feed, Post, User []ent.Hook
+		ChangeRow, Feed, Post, User []ent.Hook
 	}
 	inters struct {
-		Change, Feed, Post, User []ent.Interceptor
+		ChangeRow, Feed, Post, User []ent.Interceptor
 	}
 )
 

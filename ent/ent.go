@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/ent/feed"
 	"roster/ent/post"
 	"roster/ent/user"
@@ -76,10 +76,10 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			change.Table: change.ValidColumn,
-			feed.Table:   feed.ValidColumn,
-			post.Table:   post.ValidColumn,
-			user.Table:   user.ValidColumn,
+			changerow.Table: changerow.ValidColumn,
+			feed.Table:      feed.ValidColumn,
+			post.Table:      post.ValidColumn,
+			user.Table:      user.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

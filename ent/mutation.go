@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/ent/feed"
 	"roster/ent/post"
 	"roster/ent/predicate"
@@ -28,14 +28,14 @@ const (
 	OpUpdateOne = ent.OpUpdateOne
 
 	// Node types.
-	TypeChange = "Change"
-	TypeFeed   = "Feed"
-	TypePost   = "Post"
-	TypeUser   = "User"
+	TypeChangeRow = "ChangeRow"
+	TypeFeed      = "Feed"
+	TypePost      = "Post"
+	TypeUser      = "User"
 )
 
-// ChangeMutation represents an operation that mutates the Change nodes in the graph.
-type ChangeMutation struct {
+// ChangeRowMutation represents an operation that mutates the ChangeRow nodes in the graph.
+type ChangeRowMutation struct {
 	config
 	op            Op
 	typ           string
@@ -53,21 +53,21 @@ type ChangeMutation struct {
 	actor         *string
 	clearedFields map[string]struct{}
 	done          bool
-	oldValue      func(context.Context) (*Change, error)
-	predicates    []predicate.Change
+	oldValue      func(context.Context) (*ChangeRow, error)
+	predicates    []predicate.ChangeRow
 }
 
-var _ ent.Mutation = (*ChangeMutation)(nil)
+var _ ent.Mutation = (*ChangeRowMutation)(nil)
 
-// changeOption allows management of the mutation configuration using functional options.
-type changeOption func(*ChangeMutation)
+// changerowOption allows management of the mutation configuration using functional options.
+type changerowOption func(*ChangeRowMutation)
 
-// newChangeMutation creates new mutation for the Change entity.
-func newChangeMutation(c config, op Op, opts ...changeOption) *ChangeMutation {
-	m := &ChangeMutation{
+// newChangeRowMutation creates new mutation for the ChangeRow entity.
+func newChangeRowMutation(c config, op Op, opts ...changerowOption) *ChangeRowMutation {
+	m := &ChangeRowMutation{
 		config:        c,
 		op:            op,
-		typ:           TypeChange,
+		typ:           TypeChangeRow,
 		clearedFields: make(map[string]struct{}),
 	}
 	for _, opt := range opts {
@@ -76,20 +76,20 @@ func newChangeMutation(c config, op Op, opts ...changeOption) *ChangeMutation {
 	return m
 }
 
-// withChangeID sets the ID field of the mutation.
-func withChangeID(id int64) changeOption {
-	return func(m *ChangeMutation) {
+// withChangeRowID sets the ID field of the mutation.
+func withChangeRowID(id int64) changerowOption {
+	return func(m *ChangeRowMutation) {
 		var (
 			err   error
 			once  sync.Once
-			value *Change
+			value *ChangeRow
 		)
-		m.oldValue = func(ctx context.Context) (*Change, error) {
+		m.oldValue = func(ctx context.Context) (*ChangeRow, error) {
 			once.Do(func() {
 				if m.done {
 					err = errors.New("querying old values post mutation is not allowed")
 				} else {
-					value, err = m.Client().Change.Get(ctx, id)
+					value, err = m.Client().ChangeRow.Get(ctx, id)
 				}
 			})
 			return value, err
@@ -98,10 +98,10 @@ func withChangeID(id int64) changeOption {
 	}
 }
 
-// withChange sets the old Change of the mutation.
-func withChange(node *Change) changeOption {
-	return func(m *ChangeMutation) {
-		m.oldValue = func(context.Context) (*Change, error) {
+// withChangeRow sets the old ChangeRow of the mutation.
+func withChangeRow(node *ChangeRow) changerowOption {
+	return func(m *ChangeRowMutation) {
+		m.oldValue = func(context.Context) (*ChangeRow, error) {
 			return node, nil
 		}
 		m.id = &node.ID
@@ -110,7 +110,7 @@ func withChange(node *Change) changeOption {
 
 // Client returns a new `ent.Client` from the mutation. If the mutation was
 // executed in a transaction (ent.Tx), a transactional client is returned.
-func (m ChangeMutation) Client() *Client {
+func (m ChangeRowMutation) Client() *Client {
 	client := &Client{config: m.config}
 	client.init()
 	return client
@@ -118,7 +118,7 @@ func (m ChangeMutation) Client() *Client {
 
 // Tx returns an `ent.Tx` for mutations that were executed in transactions;
 // it returns an error otherwise.
-func (m ChangeMutation) Tx() (*Tx, error) {
+func (m ChangeRowMutation) Tx() (*Tx, error) {
 	if _, ok := m.driver.(*txDriver); !ok {
 		return nil, errors.New("ent: mutation is not running in a transaction")
 	}
@@ -128,14 +128,14 @@ func (m ChangeMutation) Tx() (*Tx, error) {
 }
 
 // SetID sets the value of the id field. Note that this
-// operation is only accepted on creation of Change entities.
-func (m *ChangeMutation) SetID(id int64) {
+// operation is only accepted on creation of ChangeRow entities.
+func (m *ChangeRowMutation) SetID(id int64) {
 	m.id = &id
 }
 
 // ID returns the ID value in the mutation. Note that the ID is only available
 // if it was provided to the builder or after it was returned from the database.
-func (m *ChangeMutation) ID() (id int64, exists bool) {
+func (m *ChangeRowMutation) ID() (id int64, exists bool) {
 	if m.id == nil {
 		return
 	}
@@ -146,7 +146,7 @@ func (m *ChangeMutation) ID() (id int64, exists bool) {
 // That means, if the mutation is applied within a transaction with an isolation level such
 // as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
 // or updated by the mutation.
-func (m *ChangeMutation) IDs(ctx context.Context) ([]int64, error) {
+func (m *ChangeRowMutation) IDs(ctx context.Context) ([]int64, error) {
 	switch {
 	case m.op.Is(OpUpdateOne | OpDeleteOne):
 		id, exists := m.ID()
@@ -155,20 +155,20 @@ func (m *ChangeMutation) IDs(ctx context.Context) ([]int64, error) {
 		}
 		fallthrough
 	case m.op.Is(OpUpdate | OpDelete):
-		return m.Client().Change.Query().Where(m.predicates...).IDs(ctx)
+		return m.Client().ChangeRow.Query().Where(m.predicates...).IDs(ctx)
 	default:
 		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
 	}
 }
 
 // SetNumber sets the "number" field.
-func (m *ChangeMutation) SetNumber(i int64) {
+func (m *ChangeRowMutation) SetNumber(i int64) {
 	m.number = &i
 	m.addnumber = nil
 }
 
 // Number returns the value of the "number" field in the mutation.
-func (m *ChangeMutation) Number() (r int64, exists bool) {
+func (m *ChangeRowMutation) Number() (r int64, exists bool) {
 	v := m.number
 	if v == nil {
 		return
@@ -176,10 +176,10 @@ func (m *ChangeMutation) Number() (r int64, exists bool) {
 	return *v, true
 }
 
-// OldNumber returns the old "number" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldNumber returns the old "number" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldNumber(ctx context.Context) (v *int64, err error) {
+func (m *ChangeRowMutation) OldNumber(ctx context.Context) (v *int64, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldNumber is only allowed on UpdateOne operations")
 	}
@@ -194,7 +194,7 @@ func (m *ChangeMutation) OldNumber(ctx context.Context) (v *int64, err error) {
 }
 
 // AddNumber adds i to the "number" field.
-func (m *ChangeMutation) AddNumber(i int64) {
+func (m *ChangeRowMutation) AddNumber(i int64) {
 	if m.addnumber != nil {
 		*m.addnumber += i
 	} else {
@@ -203,7 +203,7 @@ func (m *ChangeMutation) AddNumber(i int64) {
 }
 
 // AddedNumber returns the value that was added to the "number" field in this mutation.
-func (m *ChangeMutation) AddedNumber() (r int64, exists bool) {
+func (m *ChangeRowMutation) AddedNumber() (r int64, exists bool) {
 	v := m.addnumber
 	if v == nil {
 		return
@@ -212,32 +212,32 @@ func (m *ChangeMutation) AddedNumber() (r int64, exists bool) {
 }
 
 // ClearNumber clears the value of the "number" field.
-func (m *ChangeMutation) ClearNumber() {
+func (m *ChangeRowMutation) ClearNumber() {
 	m.number = nil
 	m.addnumber = nil
-	m.clearedFields[change.FieldNumber] = struct{}{}
+	m.clearedFields[changerow.FieldNumber] = struct{}{}
 }
 
 // NumberCleared returns if the "number" field was cleared in this mutation.
-func (m *ChangeMutation) NumberCleared() bool {
-	_, ok := m.clearedFields[change.FieldNumber]
+func (m *ChangeRowMutation) NumberCleared() bool {
+	_, ok := m.clearedFields[changerow.FieldNumber]
 	return ok
 }
 
 // ResetNumber resets all changes to the "number" field.
-func (m *ChangeMutation) ResetNumber() {
+func (m *ChangeRowMutation) ResetNumber() {
 	m.number = nil
 	m.addnumber = nil
-	delete(m.clearedFields, change.FieldNumber)
+	delete(m.clearedFields, changerow.FieldNumber)
 }
 
 // SetType sets the "type" field.
-func (m *ChangeMutation) SetType(s string) {
+func (m *ChangeRowMutation) SetType(s string) {
 	m._type = &s
 }
 
 // GetType returns the value of the "type" field in the mutation.
-func (m *ChangeMutation) GetType() (r string, exists bool) {
+func (m *ChangeRowMutation) GetType() (r string, exists bool) {
 	v := m._type
 	if v == nil {
 		return
@@ -245,10 +245,10 @@ func (m *ChangeMutation) GetType() (r string, exists bool) {
 	return *v, true
 }
 
-// OldType returns the old "type" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldType returns the old "type" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldType(ctx context.Context) (v string, err error) {
+func (m *ChangeRowMutation) OldType(ctx context.Context) (v string, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldType is only allowed on UpdateOne operations")
 	}
@@ -263,17 +263,17 @@ func (m *ChangeMutation) OldType(ctx context.Context) (v string, err error) {
 }
 
 // ResetType resets all changes to the "type" field.
-func (m *ChangeMutation) ResetType() {
+func (m *ChangeRowMutation) ResetType() {
 	m._type = nil
 }
 
 // SetNodeID sets the "node_id" field.
-func (m *ChangeMutation) SetNodeID(t typeid.ID) {
+func (m *ChangeRowMutation) SetNodeID(t typeid.ID) {
 	m.node_id = &t
 }
 
 // NodeID returns the value of the "node_id" field in the mutation.
-func (m *ChangeMutation) NodeID() (r typeid.ID, exists bool) {
+func (m *ChangeRowMutation) NodeID() (r typeid.ID, exists bool) {
 	v := m.node_id
 	if v == nil {
 		return
@@ -281,10 +281,10 @@ func (m *ChangeMutation) NodeID() (r typeid.ID, exists bool) {
 	return *v, true
 }
 
-// OldNodeID returns the old "node_id" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldNodeID returns the old "node_id" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldNodeID(ctx context.Context) (v typeid.ID, err error) {
+func (m *ChangeRowMutation) OldNodeID(ctx context.Context) (v typeid.ID, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldNodeID is only allowed on UpdateOne operations")
 	}
@@ -299,17 +299,17 @@ func (m *ChangeMutation) OldNodeID(ctx context.Context) (v typeid.ID, err error)
 }
 
 // ResetNodeID resets all changes to the "node_id" field.
-func (m *ChangeMutation) ResetNodeID() {
+func (m *ChangeRowMutation) ResetNodeID() {
 	m.node_id = nil
 }
 
 // SetKind sets the "kind" field.
-func (m *ChangeMutation) SetKind(s string) {
+func (m *ChangeRowMutation) SetKind(s string) {
 	m.kind = &s
 }
 
 // Kind returns the value of the "kind" field in the mutation.
-func (m *ChangeMutation) Kind() (r string, exists bool) {
+func (m *ChangeRowMutation) Kind() (r string, exists bool) {
 	v := m.kind
 	if v == nil {
 		return
@@ -317,10 +317,10 @@ func (m *ChangeMutation) Kind() (r string, exists bool) {
 	return *v, true
 }
 
-// OldKind returns the old "kind" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldKind returns the old "kind" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldKind(ctx context.Context) (v string, err error) {
+func (m *ChangeRowMutation) OldKind(ctx context.Context) (v string, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldKind is only allowed on UpdateOne operations")
 	}
@@ -335,18 +335,18 @@ func (m *ChangeMutation) OldKind(ctx context.Context) (v string, err error) {
 }
 
 // ResetKind resets all changes to the "kind" field.
-func (m *ChangeMutation) ResetKind() {
+func (m *ChangeRowMutation) ResetKind() {
 	m.kind = nil
 }
 
 // SetVersion sets the "version" field.
-func (m *ChangeMutation) SetVersion(i int) {
+func (m *ChangeRowMutation) SetVersion(i int) {
 	m.version = &i
 	m.addversion = nil
 }
 
 // Version returns the value of the "version" field in the mutation.
-func (m *ChangeMutation) Version() (r int, exists bool) {
+func (m *ChangeRowMutation) Version() (r int, exists bool) {
 	v := m.version
 	if v == nil {
 		return
@@ -354,10 +354,10 @@ func (m *ChangeMutation) Version() (r int, exists bool) {
 	return *v, true
 }
 
-// OldVersion returns the old "version" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldVersion returns the old "version" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldVersion(ctx context.Context) (v int, err error) {
+func (m *ChangeRowMutation) OldVersion(ctx context.Context) (v int, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldVersion is only allowed on UpdateOne operations")
 	}
@@ -372,7 +372,7 @@ func (m *ChangeMutation) OldVersion(ctx context.Context) (v int, err error) {
 }
 
 // AddVersion adds i to the "version" field.
-func (m *ChangeMutation) AddVersion(i int) {
+func (m *ChangeRowMutation) AddVersion(i int) {
 	if m.addversion != nil {
 		*m.addversion += i
 	} else {
@@ -381,7 +381,7 @@ func (m *ChangeMutation) AddVersion(i int) {
 }
 
 // AddedVersion returns the value that was added to the "version" field in this mutation.
-func (m *ChangeMutation) AddedVersion() (r int, exists bool) {
+func (m *ChangeRowMutation) AddedVersion() (r int, exists bool) {
 	v := m.addversion
 	if v == nil {
 		return
@@ -390,18 +390,18 @@ func (m *ChangeMutation) AddedVersion() (r int, exists bool) {
 }
 
 // ResetVersion resets all changes to the "version" field.
-func (m *ChangeMutation) ResetVersion() {
+func (m *ChangeRowMutation) ResetVersion() {
 	m.version = nil
 	m.addversion = nil
 }
 
 // SetFields sets the "fields" field.
-func (m *ChangeMutation) SetFields(s string) {
+func (m *ChangeRowMutation) SetFields(s string) {
 	m.fields = &s
 }
 
 // GetFields returns the value of the "fields" field in the mutation.
-func (m *ChangeMutation) GetFields() (r string, exists bool) {
+func (m *ChangeRowMutation) GetFields() (r string, exists bool) {
 	v := m.fields
 	if v == nil {
 		return
@@ -409,10 +409,10 @@ func (m *ChangeMutation) GetFields() (r string, exists bool) {
 	return *v, true
 }
 
-// OldFields returns the old "fields" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldFields returns the old "fields" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldFields(ctx context.Context) (v string, err error) {
+func (m *ChangeRowMutation) OldFields(ctx context.Context) (v string, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldFields is only allowed on UpdateOne operations")
 	}
@@ -427,18 +427,18 @@ func (m *ChangeMutation) OldFields(ctx context.Context) (v string, err error) {
 }
 
 // ResetFields resets all changes to the "fields" field.
-func (m *ChangeMutation) ResetFields() {
+func (m *ChangeRowMutation) ResetFields() {
 	m.fields = nil
 }
 
 // SetAt sets the "at" field.
-func (m *ChangeMutation) SetAt(i int64) {
+func (m *ChangeRowMutation) SetAt(i int64) {
 	m.at = &i
 	m.addat = nil
 }
 
 // At returns the value of the "at" field in the mutation.
-func (m *ChangeMutation) At() (r int64, exists bool) {
+func (m *ChangeRowMutation) At() (r int64, exists bool) {
 	v := m.at
 	if v == nil {
 		return
@@ -446,10 +446,10 @@ func (m *ChangeMutation) At() (r int64, exists bool) {
 	return *v, true
 }
 
-// OldAt returns the old "at" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldAt returns the old "at" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldAt(ctx context.Context) (v int64, err error) {
+func (m *ChangeRowMutation) OldAt(ctx context.Context) (v int64, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldAt is only allowed on UpdateOne operations")
 	}
@@ -464,7 +464,7 @@ func (m *ChangeMutation) OldAt(ctx context.Context) (v int64, err error) {
 }
 
 // AddAt adds i to the "at" field.
-func (m *ChangeMutation) AddAt(i int64) {
+func (m *ChangeRowMutation) AddAt(i int64) {
 	if m.addat != nil {
 		*m.addat += i
 	} else {
@@ -473,7 +473,7 @@ func (m *ChangeMutation) AddAt(i int64) {
 }
 
 // AddedAt returns the value that was added to the "at" field in this mutation.
-func (m *ChangeMutation) AddedAt() (r int64, exists bool) {
+func (m *ChangeRowMutation) AddedAt() (r int64, exists bool) {
 	v := m.addat
 	if v == nil {
 		return
@@ -482,18 +482,18 @@ func (m *ChangeMutation) AddedAt() (r int64, exists bool) {
 }
 
 // ResetAt resets all changes to the "at" field.
-func (m *ChangeMutation) ResetAt() {
+func (m *ChangeRowMutation) ResetAt() {
 	m.at = nil
 	m.addat = nil
 }
 
 // SetActor sets the "actor" field.
-func (m *ChangeMutation) SetActor(s string) {
+func (m *ChangeRowMutation) SetActor(s string) {
 	m.actor = &s
 }
 
 // Actor returns the value of the "actor" field in the mutation.
-func (m *ChangeMutation) Actor() (r string, exists bool) {
+func (m *ChangeRowMutation) Actor() (r string, exists bool) {
 	v := m.actor
 	if v == nil {
 		return
@@ -501,10 +501,10 @@ func (m *ChangeMutation) Actor() (r string, exists bool) {
 	return *v, true
 }
 
-// OldActor returns the old "actor" field's value of the Change entity.
-// If the Change object wasn't provided to the builder, the object is fetched from the database.
+// OldActor returns the old "actor" field's value of the ChangeRow entity.
+// If the ChangeRow object wasn't provided to the builder, the object is fetched from the database.
 // An error is returned if the mutation operation is not UpdateOne, or the database query fails.
-func (m *ChangeMutation) OldActor(ctx context.Context) (v *string, err error) {
+func (m *ChangeRowMutation) OldActor(ctx context.Context) (v *string, err error) {
 	if !m.op.Is(OpUpdateOne) {
 		return v, errors.New("OldActor is only allowed on UpdateOne operations")
 	}
@@ -519,32 +519,32 @@ func (m *ChangeMutation) OldActor(ctx context.Context) (v *string, err error) {
 }
 
 // ClearActor clears the value of the "actor" field.
-func (m *ChangeMutation) ClearActor() {
+func (m *ChangeRowMutation) ClearActor() {
 	m.actor = nil
-	m.clearedFields[change.FieldActor] = struct{}{}
+	m.clearedFields[changerow.FieldActor] = struct{}{}
 }
 
 // ActorCleared returns if the "actor" field was cleared in this mutation.
-func (m *ChangeMutation) ActorCleared() bool {
-	_, ok := m.clearedFields[change.FieldActor]
+func (m *ChangeRowMutation) ActorCleared() bool {
+	_, ok := m.clearedFields[changerow.FieldActor]
 	return ok
 }
 
 // ResetActor resets all changes to the "actor" field.
-func (m *ChangeMutation) ResetActor() {
+func (m *ChangeRowMutation) ResetActor() {
 	m.actor = nil
-	delete(m.clearedFields, change.FieldActor)
+	delete(m.clearedFields, changerow.FieldActor)
 }
 
-// Where appends a list predicates to the ChangeMutation builder.
-func (m *ChangeMutation) Where(ps ...predicate.Change) {
+// Where appends a list predicates to the ChangeRowMutation builder.
+func (m *ChangeRowMutation) Where(ps ...predicate.ChangeRow) {
 	m.predicates = append(m.predicates, ps...)
 }
 
-// WhereP appends storage-level predicates to the ChangeMutation builder. Using this method,
+// WhereP appends storage-level predicates to the ChangeRowMutation builder. Using this method,
 // users can use type-assertion to append predicates that do not depend on any generated package.
-func (m *ChangeMutation) WhereP(ps ...func(*sql.Selector)) {
-	p := make([]predicate.Change, len(ps))
+func (m *ChangeRowMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.ChangeRow, len(ps))
 	for i := range ps {
 		p[i] = ps[i]
 	}
@@ -552,48 +552,48 @@ func (m *ChangeMutation) WhereP(ps ...func(*sql.Selector)) {
 }
 
 // Op returns the operation name.
-func (m *ChangeMutation) Op() Op {
+func (m *ChangeRowMutation) Op() Op {
 	return m.op
 }
 
 // SetOp allows setting the mutation operation.
-func (m *ChangeMutation) SetOp(op Op) {
+func (m *ChangeRowMutation) SetOp(op Op) {
 	m.op = op
 }
 
-// Type returns the node type of this mutation (Change).
-func (m *ChangeMutation) Type() string {
+// Type returns the node type of this mutation (ChangeRow).
+func (m *ChangeRowMutation) Type() string {
 	return m.typ
 }
 
 // Fields returns all fields that were changed during this mutation. Note that in
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
-func (m *ChangeMutation) Fields() []string {
+func (m *ChangeRowMutation) Fields() []string {
 	fields := make([]string, 0, 8)
 	if m.number != nil {
-		fields = append(fields, change.FieldNumber)
+		fields = append(fields, changerow.FieldNumber)
 	}
 	if m._type != nil {
-		fields = append(fields, change.FieldType)
+		fields = append(fields, changerow.FieldType)
 	}
 	if m.node_id != nil {
-		fields = append(fields, change.FieldNodeID)
+		fields = append(fields, changerow.FieldNodeID)
 	}
 	if m.kind != nil {
-		fields = append(fields, change.FieldKind)
+		fields = append(fields, changerow.FieldKind)
 	}
 	if m.version != nil {
-		fields = append(fields, change.FieldVersion)
+		fields = append(fields, changerow.FieldVersion)
 	}
 	if m.fields != nil {
-		fields = append(fields, change.FieldFields)
+		fields = append(fields, changerow.FieldFields)
 	}
 	if m.at != nil {
-		fields = append(fields, change.FieldAt)
+		fields = append(fields, changerow.FieldAt)
 	}
 	if m.actor != nil {
-		fields = append(fields, change.FieldActor)
+		fields = append(fields, changerow.FieldActor)
 	}
 	return fields
 }
@@ -601,23 +601,23 @@ func (m *ChangeMutation) Fields() []string {
 // Field returns the value of a field with the given name. The second boolean
 // return value indicates that this field was not set, or was not defined in the
 // schema.
-func (m *ChangeMutation) Field(name string) (ent.Value, bool) {
+func (m *ChangeRowMutation) Field(name string) (ent.Value, bool) {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		return m.Number()
-	case change.FieldType:
+	case changerow.FieldType:
 		return m.GetType()
-	case change.FieldNodeID:
+	case changerow.FieldNodeID:
 		return m.NodeID()
-	case change.FieldKind:
+	case changerow.FieldKind:
 		return m.Kind()
-	case change.FieldVersion:
+	case changerow.FieldVersion:
 		return m.Version()
-	case change.FieldFields:
+	case changerow.FieldFields:
 		return m.GetFields()
-	case change.FieldAt:
+	case changerow.FieldAt:
 		return m.At()
-	case change.FieldActor:
+	case changerow.FieldActor:
 		return m.Actor()
 	}
 	return nil, false
@@ -626,83 +626,83 @@ func (m *ChangeMutation) Field(name string) (ent.Value, bool) {
 // OldField returns the old value of the field from the database. An error is
 // returned if the mutation operation is not UpdateOne, or the query to the
 // database failed.
-func (m *ChangeMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+func (m *ChangeRowMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		return m.OldNumber(ctx)
-	case change.FieldType:
+	case changerow.FieldType:
 		return m.OldType(ctx)
-	case change.FieldNodeID:
+	case changerow.FieldNodeID:
 		return m.OldNodeID(ctx)
-	case change.FieldKind:
+	case changerow.FieldKind:
 		return m.OldKind(ctx)
-	case change.FieldVersion:
+	case changerow.FieldVersion:
 		return m.OldVersion(ctx)
-	case change.FieldFields:
+	case changerow.FieldFields:
 		return m.OldFields(ctx)
-	case change.FieldAt:
+	case changerow.FieldAt:
 		return m.OldAt(ctx)
-	case change.FieldActor:
+	case changerow.FieldActor:
 		return m.OldActor(ctx)
 	}
-	return nil, fmt.Errorf("unknown Change field %s", name)
+	return nil, fmt.Errorf("unknown ChangeRow field %s", name)
 }
 
 // SetField sets the value of a field with the given name. It returns an error if
 // the field is not defined in the schema, or if the type mismatched the field
 // type.
-func (m *ChangeMutation) SetField(name string, value ent.Value) error {
+func (m *ChangeRowMutation) SetField(name string, value ent.Value) error {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		v, ok := value.(int64)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNumber(v)
 		return nil
-	case change.FieldType:
+	case changerow.FieldType:
 		v, ok := value.(string)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetType(v)
 		return nil
-	case change.FieldNodeID:
+	case changerow.FieldNodeID:
 		v, ok := value.(typeid.ID)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNodeID(v)
 		return nil
-	case change.FieldKind:
+	case changerow.FieldKind:
 		v, ok := value.(string)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetKind(v)
 		return nil
-	case change.FieldVersion:
+	case changerow.FieldVersion:
 		v, ok := value.(int)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetVersion(v)
 		return nil
-	case change.FieldFields:
+	case changerow.FieldFields:
 		v, ok := value.(string)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetFields(v)
 		return nil
-	case change.FieldAt:
+	case changerow.FieldAt:
 		v, ok := value.(int64)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetAt(v)
 		return nil
-	case change.FieldActor:
+	case changerow.FieldActor:
 		v, ok := value.(string)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
@@ -710,21 +710,21 @@ func (m *ChangeMutation) SetField(name string, value ent.Value) error {
 		m.SetActor(v)
 		return nil
 	}
-	return fmt.Errorf("unknown Change field %s", name)
+	return fmt.Errorf("unknown ChangeRow field %s", name)
 }
 
 // AddedFields returns all numeric fields that were incremented/decremented during
 // this mutation.
-func (m *ChangeMutation) AddedFields() []string {
+func (m *ChangeRowMutation) AddedFields() []string {
 	var fields []string
 	if m.addnumber != nil {
-		fields = append(fields, change.FieldNumber)
+		fields = append(fields, changerow.FieldNumber)
 	}
 	if m.addversion != nil {
-		fields = append(fields, change.FieldVersion)
+		fields = append(fields, changerow.FieldVersion)
 	}
 	if m.addat != nil {
-		fields = append(fields, change.FieldAt)
+		fields = append(fields, changerow.FieldAt)
 	}
 	return fields
 }
@@ -732,13 +732,13 @@ func (m *ChangeMutation) AddedFields() []string {
 // AddedField returns the numeric value that was incremented/decremented on a field
 // with the given name. The second boolean return value indicates that this field
 // was not set, or was not defined in the schema.
-func (m *ChangeMutation) AddedField(name string) (ent.Value, bool) {
+func (m *ChangeRowMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		return m.AddedNumber()
-	case change.FieldVersion:
+	case changerow.FieldVersion:
 		return m.AddedVersion()
-	case change.FieldAt:
+	case changerow.FieldAt:
 		return m.AddedAt()
 	}
 	return nil, false
@@ -747,23 +747,23 @@ func (m *ChangeMutation) AddedField(name string) (ent.Value, bool) {
 // AddField adds the value to the field with the given name. It returns an error if
 // the field is not defined in the schema, or if the type mismatched the field
 // type.
-func (m *ChangeMutation) AddField(name string, value ent.Value) error {
+func (m *ChangeRowMutation) AddField(name string, value ent.Value) error {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		v, ok := value.(int64)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddNumber(v)
 		return nil
-	case change.FieldVersion:
+	case changerow.FieldVersion:
 		v, ok := value.(int)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddVersion(v)
 		return nil
-	case change.FieldAt:
+	case changerow.FieldAt:
 		v, ok := value.(int64)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
@@ -771,121 +771,121 @@ func (m *ChangeMutation) AddField(name string, value ent.Value) error {
 		m.AddAt(v)
 		return nil
 	}
-	return fmt.Errorf("unknown Change numeric field %s", name)
+	return fmt.Errorf("unknown ChangeRow numeric field %s", name)
 }
 
 // ClearedFields returns all nullable fields that were cleared during this
 // mutation.
-func (m *ChangeMutation) ClearedFields() []string {
+func (m *ChangeRowMutation) ClearedFields() []string {
 	var fields []string
-	if m.FieldCleared(change.FieldNumber) {
-		fields = append(fields, change.FieldNumber)
+	if m.FieldCleared(changerow.FieldNumber) {
+		fields = append(fields, changerow.FieldNumber)
 	}
-	if m.FieldCleared(change.FieldActor) {
-		fields = append(fields, change.FieldActor)
+	if m.FieldCleared(changerow.FieldActor) {
+		fields = append(fields, changerow.FieldActor)
 	}
 	return fields
 }
 
 // FieldCleared returns a boolean indicating if a field with the given name was
 // cleared in this mutation.
-func (m *ChangeMutation) FieldCleared(name string) bool {
+func (m *ChangeRowMutation) FieldCleared(name string) bool {
 	_, ok := m.clearedFields[name]
 	return ok
 }
 
 // ClearField clears the value of the field with the given name. It returns an
 // error if the field is not defined in the schema.
-func (m *ChangeMutation) ClearField(name string) error {
+func (m *ChangeRowMutation) ClearField(name string) error {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		m.ClearNumber()
 		return nil
-	case change.FieldActor:
+	case changerow.FieldActor:
 		m.ClearActor()
 		return nil
 	}
-	return fmt.Errorf("unknown Change nullable field %s", name)
+	return fmt.Errorf("unknown ChangeRow nullable field %s", name)
 }
 
 // ResetField resets all changes in the mutation for the field with the given name.
 // It returns an error if the field is not defined in the schema.
-func (m *ChangeMutation) ResetField(name string) error {
+func (m *ChangeRowMutation) ResetField(name string) error {
 	switch name {
-	case change.FieldNumber:
+	case changerow.FieldNumber:
 		m.ResetNumber()
 		return nil
-	case change.FieldType:
+	case changerow.FieldType:
 		m.ResetType()
 		return nil
-	case change.FieldNodeID:
+	case changerow.FieldNodeID:
 		m.ResetNodeID()
 		return nil
-	case change.FieldKind:
+	case changerow.FieldKind:
 		m.ResetKind()
 		return nil
-	case change.FieldVersion:
+	case changerow.FieldVersion:
 		m.ResetVersion()
 		return nil
-	case change.FieldFields:
+	case changerow.FieldFields:
 		m.ResetFields()
 		return nil
-	case change.FieldAt:
+	case changerow.FieldAt:
 		m.ResetAt()
 		return nil
-	case change.FieldActor:
+	case changerow.FieldActor:
 		m.ResetActor()
 		return nil
 	}
-	return fmt.Errorf("unknown Change field %s", name)
+	return fmt.Errorf("unknown ChangeRow field %s", name)
 }
 
 // AddedEdges returns all edge names that were set/added in this mutation.
-func (m *ChangeMutation) AddedEdges() []string {
+func (m *ChangeRowMutation) AddedEdges() []string {
 	edges := make([]string, 0, 0)
 	return edges
 }
 
 // AddedIDs returns all IDs (to other nodes) that were added for the given edge
 // name in this mutation.
-func (m *ChangeMutation) AddedIDs(name string) []ent.Value {
+func (m *ChangeRowMutation) AddedIDs(name string) []ent.Value {
 	return nil
 }
 
 // RemovedEdges returns all edge names that were removed in this mutation.
-func (m *ChangeMutation) RemovedEdges() []string {
+func (m *ChangeRowMutation) RemovedEdges() []string {
 	edges := make([]string, 0, 0)
 	return edges
 }
 
 // RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
 // the given name in this mutation.
-func (m *ChangeMutation) RemovedIDs(name string) []ent.Value {
+func (m *ChangeRowMutation) RemovedIDs(name string) []ent.Value {
 	return nil
 }
 
 // ClearedEdges returns all edge names that were cleared in this mutation.
-func (m *ChangeMutation) ClearedEdges() []string {
+func (m *ChangeRowMutation) ClearedEdges() []string {
 	edges := make([]string, 0, 0)
 	return edges
 }
 
 // EdgeCleared returns a boolean which indicates if the edge with the given name
 // was cleared in this mutation.
-func (m *ChangeMutation) EdgeCleared(name string) bool {
+func (m *ChangeRowMutation) EdgeCleared(name string) bool {
 	return false
 }
 
 // ClearEdge clears the value of the edge with the given name. It returns an error
 // if that edge is not defined in the schema.
-func (m *ChangeMutation) ClearEdge(name string) error {
-	return fmt.Errorf("unknown Change unique edge %s", name)
+func (m *ChangeRowMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown ChangeRow unique edge %s", name)
 }
 
 // ResetEdge resets all changes to the edge with the given name in this mutation.
 // It returns an error if the edge is not defined in the schema.
-func (m *ChangeMutation) ResetEdge(name string) error {
-	return fmt.Errorf("unknown Change edge %s", name)
+func (m *ChangeRowMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown ChangeRow edge %s", name)
 }
 
 // FeedMutation represents an operation that mutates the Feed nodes in the graph.

@@ -5,6 +5,7 @@ package ent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"roster/ent/post"
 	"roster/ent/rules"
@@ -80,6 +81,34 @@ func (c *Client) Nodes(ctx context.Context, ids []typeid.ID) ([]Node, error) {
 		nodes[i] = found[id]
 	}
 	return nodes, nil
+}
+
+// A NodeGroup is IDs, of any types, whose nodes are loaded together.
+type NodeGroup struct {
+	client *Client
+	ids    loading.Group[typeid.ID]
+}
+
+// NodeGroup returns a group of IDs.
+func (c *Client) NodeGroup(ids []typeid.ID) *NodeGroup {
+	g := &NodeGroup{client: c}
+	for _, id := range distinct(ids) {
+		g.ids.Add(id)
+	}
+	return g
+}
+
+// Load returns what has an ID of the group, loaded for all of them at once; nil when there is nothing.
+func (g *NodeGroup) Load(ctx context.Context, id typeid.ID) (Node, error) {
+	key := loading.Key{Args: fmt.Sprint(selection.Node(ctx, postTable).Mask(), selection.Node(ctx, userTable).Mask())}
+	return loading.Load(ctx, &g.ids, id, key, func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]Node, error) {
+		nodes, err := g.client.Nodes(ctx, ids)
+		found := make(map[typeid.ID]Node, len(ids))
+		for i, n := range nodes {
+			found[ids[i]] = n
+		}
+		return found, err
+	})
 }
 
 // postTable is what the statement builder knows of the Post.
@@ -202,6 +231,20 @@ func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	found := make(map[typeid.ID]*Post, len(ids))
 	s := &statement.Select{Table: postTable, Columns: postTable.Names(), IDs: distinct(ids), Lock: true}
 	err := c.read(ctx, s, func(_ typeid.ID, n *Post) { found[n.ID] = n })
+	return found, err
+}
+
+// LockBy locks at most limit of the rows that have the value in a column until the transaction ends, in the order of
+// their IDs, and returns them with their IDs and versions.
+func (c *PostClient) LockBy(ctx context.Context, column string, value any, limit int) ([]*Post, error) {
+	var found []*Post
+	err := c.read(ctx, &statement.Select{
+		Table:   postTable,
+		Columns: []string{post.FieldID, post.FieldVersion},
+		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
+		Limit:   limit,
+		Lock:    true,
+	}, func(_ typeid.ID, n *Post) { found = append(found, n) })
 	return found, err
 }
 
@@ -509,6 +552,20 @@ func (c *UserClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	found := make(map[typeid.ID]*User, len(ids))
 	s := &statement.Select{Table: userTable, Columns: userTable.Names(), IDs: distinct(ids), Lock: true}
 	err := c.read(ctx, s, func(_ typeid.ID, n *User) { found[n.ID] = n })
+	return found, err
+}
+
+// LockBy locks at most limit of the rows that have the value in a column until the transaction ends, in the order of
+// their IDs, and returns them with their IDs and versions.
+func (c *UserClient) LockBy(ctx context.Context, column string, value any, limit int) ([]*User, error) {
+	var found []*User
+	err := c.read(ctx, &statement.Select{
+		Table:   userTable,
+		Columns: []string{user.FieldID, user.FieldVersion},
+		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
+		Limit:   limit,
+		Lock:    true,
+	}, func(_ typeid.ID, n *User) { found = append(found, n) })
 	return found, err
 }
 

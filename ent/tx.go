@@ -14,8 +14,8 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
-	// Change is the client for interacting with the Change builders.
-	Change *ChangeClient
+	// ChangeRow is the client for interacting with the ChangeRow builders.
+	ChangeRow *ChangeRowClient
 	// Feed is the client for interacting with the Feed builders.
 	Feed *FeedClient
 	// Post is the client for interacting with the Post builders.
@@ -153,7 +153,7 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
-	tx.Change = NewChangeClient(tx.config)
+	tx.ChangeRow = NewChangeRowClient(tx.config)
 	tx.Feed = NewFeedClient(tx.config)
 	tx.Post = NewPostClient(tx.config)
 	tx.User = NewUserClient(tx.config)
@@ -166,7 +166,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: Change.QueryXXX(), the query will be executed
+// applies a query, for example: ChangeRow.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.

@@ -33,6 +33,8 @@ type Options struct {
 	Clock func() time.Time
 	// IDs gives the IDs of what is created.
 	IDs *typeid.Source
+	// Committed is called after each commit that changed something; nil for nothing.
+	Committed func()
 	// Jitter gives a number from 0 to 1, to spread retries.
 	Jitter func() float64
 	Logger *slog.Logger
@@ -51,11 +53,12 @@ type Options struct {
 // prices are what a statement costs that reads every row, or a part of them that no page bounds.
 func prices() limits.Prices {
 	return limits.Prices{
-		Page:    paging.DefaultSize,
-		MaxPage: paging.MaxSize,
-		List:    paging.DefaultSize,
-		Fields:  map[string]int64{"totalCount": 1_000},
-		Inputs:  map[string]int64{"contains": 5_000},
+		Page:     paging.DefaultSize,
+		MaxPage:  paging.MaxSize,
+		MaxPages: map[string]int{"changes": maxChanges},
+		List:     paging.DefaultSize,
+		Fields:   map[string]int64{"totalCount": 1_000},
+		Inputs:   map[string]int64{"contains": 5_000},
 	}
 }
 
@@ -64,6 +67,9 @@ func prices() limits.Prices {
 func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
+	}
+	if o.Committed == nil {
+		o.Committed = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -126,6 +132,7 @@ type queryResolver struct {
 
 type (
 	mutationResolver          struct{ *resolver }
+	changeResolver            struct{ *resolver }
 	deletePostPayloadResolver struct{ *resolver }
 )
 
@@ -140,6 +147,9 @@ func client(ctx context.Context) *ent.Client { return attemptFrom(ctx).ent }
 
 // Mutation implements generated.ResolverRoot.
 func (r *resolver) Mutation() generated.MutationResolver { return mutationResolver{r} }
+
+// Change implements generated.ResolverRoot.
+func (r *resolver) Change() generated.ChangeResolver { return changeResolver{r} }
 
 // DeletePostPayload implements generated.ResolverRoot.
 func (r *resolver) DeletePostPayload() generated.DeletePostPayloadResolver {

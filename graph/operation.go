@@ -11,6 +11,7 @@ import (
 
 	"roster/ent"
 	"roster/internal/database"
+	"roster/internal/feed"
 )
 
 // How often and how long an operation is tried again that lost a race.
@@ -43,6 +44,7 @@ type attempt struct {
 	// name only one, each another one.
 	careful bool
 	failed  bool // a field of the mutation has failed
+	changes []feed.Change
 }
 
 type attemptKey struct{}
@@ -74,6 +76,9 @@ func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *gr
 	ctx, cancel := context.WithTimeout(ctx, o.RequestTimeout)
 	defer cancel()
 	mode := sessionMode(graphql.GetOperationContext(ctx))
+	if follows(graphql.GetOperationContext(ctx)) {
+		o.number(ctx)
+	}
 	started := o.Clock()
 	careful, reconnected := false, false
 	for retries := 0; ; retries++ {
@@ -111,8 +116,11 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	}
 	failure := a.session.Failure()
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
-		err := a.session.Commit()
+		err := a.commit(ctx)
 		if err == nil {
+			if len(a.changes) > 0 {
+				o.Committed()
+			}
 			return response, nil
 		}
 		response.Errors = gqlerror.List{present(ctx, err)}
@@ -125,6 +133,22 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 		response.Data = json.RawMessage("null")
 	}
 	return response, failure
+}
+
+// commit writes what is written last, and commits.
+func (a *attempt) commit(ctx context.Context) error {
+	if err := feed.Write(ctx, a.session, a.changes); err != nil {
+		return err
+	}
+	return a.session.Commit()
+}
+
+// number gives their places in the feed to the changes that are committed, so that who asks now gets them all. Without
+// it, the feed ends a little earlier.
+func (o *operations) number(ctx context.Context) {
+	if _, err := feed.Number(ctx, o.Database); err != nil {
+		o.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
+	}
 }
 
 // pause waits before the next attempt, twice as long each time; false when the operation's time is over.
@@ -199,8 +223,13 @@ func (s *statements) count(set ast.SelectionSet) int {
 // field is how many statements a field needs itself.
 func (s *statements) field(f *ast.Field) int {
 	switch {
-	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query": // one for each type
+	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query", // one for each type
+		f.Name == "node" && f.ObjectDefinition.Name == "Change":
 		return ent.NodeTypes
+	case f.Name == "changes":
+		return 2
+	case f.Name == "changesCursor":
+		return 1
 	case f.Name == "totalCount":
 		return 1
 	case f.SelectionSet == nil || f.Name == "__schema" || f.Name == "__type":

@@ -8,6 +8,7 @@ import (
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
+	"roster/internal/feed"
 	"roster/internal/typeid"
 )
 
@@ -26,16 +27,17 @@ func (r mutationResolver) CreatePost(ctx context.Context, input model.CreatePost
 		return nil, err
 	}
 	now := r.now()
-	p, err := r.newPost(in.attempt.ent, input.AuthorID, input.Title, input.Body).SetCreatedAt(now).SetUpdatedAt(now).Save(ctx)
+	p, err := newPost(in.attempt.ent, r.ids.New(post.Label), input.AuthorID, input.Title, input.Body).SetCreatedAt(now).SetUpdatedAt(now).Save(ctx)
 	if err != nil {
 		return nil, err
 	}
+	in.attempt.record(ctx, feed.Created, p.ID, p.Version, now)
 	return &model.CreatePostPayload{Post: p}, nil
 }
 
 // newPost starts a post, without its times.
-func (r *resolver) newPost(db *ent.Client, author typeid.ID, title, body string) *ent.PostCreate {
-	return db.Post.Create().SetID(r.ids.New(post.Label)).SetAuthorID(author).SetTitle(title).SetBody(body).SetVersion(1)
+func newPost(db *ent.Client, id, author typeid.ID, title, body string) *ent.PostCreate {
+	return db.Post.Create().SetID(id).SetAuthorID(author).SetTitle(title).SetBody(body).SetVersion(1)
 }
 
 // UpdatePost implements generated.MutationResolver.
@@ -70,26 +72,27 @@ func (r mutationResolver) UpdatePost(ctx context.Context, input model.UpdatePost
 		return nil, err
 	}
 	change := in.attempt.ent.Post.Update().Where(post.ID(p.ID))
-	changed := false
+	var changed []string
 	if title != nil && *title != p.Title {
-		p.Title, p.TitleKey, changed = *title, titleKey, true
+		p.Title, p.TitleKey, changed = *title, titleKey, append(changed, "title")
 		change.SetTitle(p.Title)
 	}
 	if body != nil && *body != p.Body {
-		p.Body, changed = *body, true
+		p.Body, changed = *body, append(changed, "body")
 		change.SetBody(p.Body)
 	}
 	if author != nil && *author != p.AuthorID {
-		p.AuthorID, changed = *author, true
+		p.AuthorID, changed = *author, append(changed, "author")
 		change.SetAuthorID(p.AuthorID)
 	}
-	if !changed {
+	if changed == nil {
 		return &model.UpdatePostPayload{Post: p}, nil
 	}
 	p.Version, p.UpdatedAt = p.Version+1, r.now()
 	if err := change.SetVersion(p.Version).SetUpdatedAt(p.UpdatedAt).Exec(ctx); err != nil {
 		return nil, err
 	}
+	in.attempt.record(ctx, feed.Updated, p.ID, p.Version, p.UpdatedAt, changed...)
 	return &model.UpdatePostPayload{Post: p}, nil
 }
 
@@ -109,6 +112,7 @@ func (r mutationResolver) DeletePost(ctx context.Context, input model.DeletePost
 	if _, err := in.attempt.ent.Post.Delete().Where(post.ID(p.ID)).Exec(ctx); err != nil {
 		return nil, err
 	}
+	in.attempt.record(ctx, feed.Deleted, p.ID, p.Version, r.now())
 	return &model.DeletePostPayload{DeletedID: p.ID, Post: p}, nil
 }
 

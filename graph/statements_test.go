@@ -121,7 +121,8 @@ func TestStatementsOfSelections(t *testing.T) {
 	})
 }
 
-// TestStatementsOfMutations counts what each mutation needs itself. What hangs on its payload is read as in a query.
+// TestStatementsOfMutations counts what each mutation needs itself, with the one for its changes. What hangs on its payload
+// is read as in a query.
 func TestStatementsOfMutations(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -132,26 +133,30 @@ func TestStatementsOfMutations(t *testing.T) {
 				field string
 				want  int
 			}{
-				{`createUser(input: {username: "a", email: "a@example.com"}) { user { username } }`, 1},
-				{`createUser(input: {username: "b", email: "b@example.com", posts: $posts}) { user { posts { totalCount } } }`, 4},
+				{`createUser(input: {username: "a", email: "a@example.com"}) { user { username } }`, 2},
+				{`createUser(input: {username: "b", email: "b@example.com", posts: $posts}) { user { posts { totalCount } } }`, 5},
 				{`createUser(input: {username: "", email: ""}) { user { id } }`, 0},
 				{`createUser(input: {username: "", email: "u0@example.com"}) { user { id } }`, 1},               // is the address taken?
 				{`createUser(input: {username: "U0", email: "u0@example.com"}) { user { id } }`, 3},             // it failed; what is taken?
-				{`updateUser(input: {id: $user, username: "c", email: "c@example.com"}) { user { email } }`, 2}, // lock and change
+				{`updateUser(input: {id: $user, username: "c", email: "c@example.com"}) { user { email } }`, 3}, // lock and change
 				{`updateUser(input: {id: $user}) { user { email } }`, 1},                                        // nothing to change
 				{`updateUser(input: {id: $post}) { user { email } }`, 0},
-				{`createPost(input: {authorId: $user, title: "new"}) { post { title } }`, 1},
-				{`updatePost(input: {id: $post, title: "changed"}) { post { title } }`, 2},
-				{`deletePost(input: {id: $post}) { deletedId }`, 2},
+				{`createPost(input: {authorId: $user, title: "new"}) { post { title } }`, 2},
+				{`updatePost(input: {id: $post, title: "changed"}) { post { title } }`, 3},
+				{`deletePost(input: {id: $post}) { deletedId }`, 3},
 				{`deleteUser(input: {id: $user}) { deletedId }`, 2},                      // lock it and look for posts
-				{`deleteUser(input: {id: $user, dependents: CASCADE}) { deletedId }`, 4}, // these go before it
+				{`deleteUser(input: {id: $user, dependents: CASCADE}) { deletedId }`, 5}, // these go before it
 			} {
 				document, variables := operation("mutation", test.field, []variable{
 					{"posts", "[UserPostInput!]", titles(posts)}, {"user", "ID!", c.userIDs[0]}, {"post", "ID!", c.postIDs[posts]},
 				})
 				s.do(document, variables...)
-				if got := s.statements.take(); len(got) != test.want {
-					t.Errorf("%s with %d posts: %d statements, want %d:\n%s", test.field, posts, len(got), test.want, strings.Join(got, "\n"))
+				got, want := s.statements.take(), test.want
+				if slices.ContainsFunc(got, func(query string) bool { return strings.HasPrefix(query, "UPDATE feed ") }) {
+					want++ // SQLite numbers the changes at once
+				}
+				if len(got) != want {
+					t.Errorf("%s with %d posts: %d statements, want %d:\n%s", test.field, posts, len(got), want, strings.Join(got, "\n"))
 				}
 			}
 		}

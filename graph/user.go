@@ -9,6 +9,7 @@ import (
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
+	"roster/internal/feed"
 	"roster/internal/typeid"
 )
 
@@ -74,10 +75,13 @@ func (r mutationResolver) CreateUser(ctx context.Context, input model.CreateUser
 	if err != nil {
 		return nil, err
 	}
+	in.attempt.record(ctx, feed.Created, u.ID, u.Version, now)
 	if len(posts) > 0 {
 		create := make([]*ent.PostCreate, len(posts))
 		for i, p := range posts {
-			create[i] = r.newPost(db, u.ID, p.Title, p.Body).SetCreatedAt(now).SetUpdatedAt(now)
+			id := r.ids.New(post.Label)
+			create[i] = newPost(db, id, u.ID, p.Title, p.Body).SetCreatedAt(now).SetUpdatedAt(now)
+			in.attempt.record(ctx, feed.Created, id, 1, now)
 		}
 		if err := db.Post.CreateBulk(create...).Exec(ctx); err != nil {
 			return nil, err
@@ -114,22 +118,23 @@ func (r mutationResolver) UpdateUser(ctx context.Context, input model.UpdateUser
 		return nil, err
 	}
 	change := in.attempt.ent.User.Update().Where(user.ID(u.ID))
-	changed := false
+	var changed []string
 	if username != nil && *username != u.Username {
-		u.Username, u.UsernameKey, changed = *username, usernameKey, true
+		u.Username, u.UsernameKey, changed = *username, usernameKey, append(changed, "username")
 		change.SetUsername(u.Username)
 	}
 	if email != nil && *email != u.Email {
-		u.Email, u.EmailKey, changed = *email, emailKey, true
+		u.Email, u.EmailKey, changed = *email, emailKey, append(changed, "email")
 		change.SetEmail(u.Email)
 	}
-	if !changed {
+	if changed == nil {
 		return &model.UpdateUserPayload{User: u}, nil
 	}
 	u.Version, u.UpdatedAt = u.Version+1, r.now()
 	if err := change.SetVersion(u.Version).SetUpdatedAt(u.UpdatedAt).Exec(ctx); err != nil {
 		return nil, err
 	}
+	in.attempt.record(ctx, feed.Updated, u.ID, u.Version, u.UpdatedAt, changed...)
 	return &model.UpdateUserPayload{User: u}, nil
 }
 
@@ -141,7 +146,7 @@ func (r mutationResolver) DeleteUser(ctx context.Context, input model.DeleteUser
 		return nil, err
 	}
 	db := in.attempt.ent
-	dependents := 0
+	var dependents []*ent.Post
 	if u != nil {
 		in.version(input.ExpectedVersion, u.Version)
 		// Nobody adds a post now: the foreign key has to wait for the lock of the user.
@@ -149,18 +154,21 @@ func (r mutationResolver) DeleteUser(ctx context.Context, input model.DeleteUser
 		if input.Dependents == model.DependentsCascade {
 			limit, message = maxCascade+1, fmt.Sprintf("has more than %d posts: delete some first", maxCascade)
 		}
-		found, err := db.Post.Query().Where(post.AuthorID(u.ID)).Limit(limit).IDs(ctx)
-		if err != nil {
+		if dependents, err = db.Post.LockBy(ctx, post.FieldAuthorID, u.ID, limit); err != nil {
 			return nil, err
 		}
-		if dependents = len(found); dependents == limit {
+		if len(dependents) == limit {
 			in.add(&rules.Fault{Code: rules.HasDependents, Message: message}, "id")
 		}
 	}
 	if err := in.err(); err != nil {
 		return nil, err
 	}
-	if dependents > 0 {
+	now := r.now()
+	if len(dependents) > 0 {
+		for _, p := range dependents {
+			in.attempt.record(ctx, feed.Deleted, p.ID, p.Version, now)
+		}
 		if _, err := db.Post.Delete().Where(post.AuthorID(u.ID)).Exec(ctx); err != nil {
 			return nil, err
 		}
@@ -168,6 +176,7 @@ func (r mutationResolver) DeleteUser(ctx context.Context, input model.DeleteUser
 	if _, err := db.User.Delete().Where(user.ID(u.ID)).Exec(ctx); err != nil {
 		return nil, err
 	}
+	in.attempt.record(ctx, feed.Deleted, u.ID, u.Version, now)
 	return &model.DeleteUserPayload{DeletedID: u.ID}, nil
 }
 

@@ -8,16 +8,16 @@ import (
 	"roster/ent"
 )
 
-// The ChangeFunc type is an adapter to allow the use of ordinary
-// function as Change mutator.
-type ChangeFunc func(context.Context, *ent.ChangeMutation) (ent.Value, error)
+// The ChangeRowFunc type is an adapter to allow the use of ordinary
+// function as ChangeRow mutator.
+type ChangeRowFunc func(context.Context, *ent.ChangeRowMutation) (ent.Value, error)
 
 // Mutate calls f(ctx, m).
-func (f ChangeFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-	if mv, ok := m.(*ent.ChangeMutation); ok {
+func (f ChangeRowFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.ChangeRowMutation); ok {
 		return f(ctx, mv)
 	}
-	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ChangeMutation", m)
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ChangeRowMutation", m)
 }
 
 // The FeedFunc type is an adapter to allow the use of ordinary

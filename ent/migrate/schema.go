@@ -158,6 +158,9 @@ var (
 )
 
 func init() {
+	ChangesTable.Annotation = &entsql.Annotation{
+		Table: "changes",
+	}
 	FeedTable.Annotation = &entsql.Annotation{
 		Table: "feed",
 	}

@@ -6,8 +6,8 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
-// Change is the predicate function for change builders.
-type Change func(*sql.Selector)
+// ChangeRow is the predicate function for changerow builders.
+type ChangeRow func(*sql.Selector)
 
 // Feed is the predicate function for feed builders.
 type Feed func(*sql.Selector)

@@ -25,6 +25,7 @@ const (
 	StaleVersion  Code = "STALE_VERSION"  // changed since the client read it
 	HasDependents Code = "HAS_DEPENDENTS" // something else needs what should be deleted
 	CursorInvalid Code = "CURSOR_INVALID" // not a cursor of this field in this order
+	CursorExpired Code = "CURSOR_EXPIRED" // of another database, or older than what is kept
 )
 
 // A Fault is one broken rule. Message is a sentence for people, without the name of the field.

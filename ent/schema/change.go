@@ -10,12 +10,17 @@ import (
 	"roster/internal/typeid"
 )
 
-// Change is one row of the change feed: that something was created, updated or deleted. Package feed writes and reads
+// ChangeRow is one row of the change feed: that something was created, updated or deleted. Package feed writes and reads
 // it, within the transaction that makes the change.
-type Change struct{ ent.Schema }
+type ChangeRow struct{ ent.Schema }
 
-// Fields of the Change.
-func (Change) Fields() []ent.Field {
+// Annotations of the ChangeRow.
+func (ChangeRow) Annotations() []schema.Annotation {
+	return []schema.Annotation{entsql.Table("changes")}
+}
+
+// Fields of the ChangeRow.
+func (ChangeRow) Fields() []ent.Field {
 	return []ent.Field{
 		// In the order of insertion, which of two changes of one entity is that of their commits.
 		field.Int64("id"),
@@ -38,8 +43,10 @@ const (
 	maxActor  = 255
 )
 
-// Indexes of the Change: those without a number are found by it too.
-func (Change) Indexes() []ent.Index { return []ent.Index{index.Fields("number").Unique()} }
+// Indexes of the ChangeRow: those without a number are found by it too.
+func (ChangeRow) Indexes() []ent.Index {
+	return []ent.Index{index.Fields("number").Unique().StorageKey("change_number")}
+}
 
 // Feed is the one row that all servers share about the change feed. The migration makes it.
 type Feed struct{ ent.Schema }

@@ -9,9 +9,44 @@ import (
 	"roster/ent"
 	"roster/internal/typeid"
 	"strconv"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 )
+
+// One thing that happened to one entity: written in the transaction that made it.
+type Change struct {
+	// The place of the change in the feed: to go on after it.
+	Cursor string `json:"cursor"`
+	// The type of what changed.
+	Type EntityType `json:"type"`
+	// The ID of what changed. (Not id: a change is not a node, and clients would store all changes of one user as one.)
+	NodeID typeid.ID `json:"nodeId"`
+	// What happened.
+	Kind ChangeKind `json:"kind"`
+	// The version that the change made; for DELETED the last one that there was. Each change of a version is one change.
+	Version int `json:"version"`
+	// The names of the type's fields that an update set to another value (author, not authorId; never version or updatedAt); empty for the other kinds.
+	ChangedFields []string `json:"changedFields"`
+	// When it happened.
+	At time.Time `json:"at"`
+	// The subject who made the change; null where the server runs without authentication.
+	Actor *string `json:"actor,omitempty"`
+	// The thing as it is now; null once it is gone.
+	Node ent.Node `json:"node,omitempty"`
+	// The nodes of all changes that came together.
+	Nodes *ent.NodeGroup `json:"-"`
+}
+
+// A part of the change feed. A change may reach the feed up to a second after its answer.
+type ChangePage struct {
+	// The changes that the filter lets through, at most as many as asked for.
+	Changes []Change `json:"changes"`
+	// Where to go on, also from an empty or filtered page.
+	EndCursor string `json:"endCursor"`
+	// True when nothing of what is in the feed was left behind this page.
+	CaughtUp bool `json:"caughtUp"`
+}
 
 // A new post.
 type CreatePostInput struct {
@@ -135,6 +170,67 @@ type UserPostInput struct {
 	Body string `json:"body"`
 }
 
+// What happened to something.
+type ChangeKind string
+
+const (
+	// It began to be.
+	ChangeKindCreated ChangeKind = "CREATED"
+	// Fields of it got other values.
+	ChangeKindUpdated ChangeKind = "UPDATED"
+	// It is no more.
+	ChangeKindDeleted ChangeKind = "DELETED"
+)
+
+var AllChangeKind = []ChangeKind{
+	ChangeKindCreated,
+	ChangeKindUpdated,
+	ChangeKindDeleted,
+}
+
+func (e ChangeKind) IsValid() bool {
+	switch e {
+	case ChangeKindCreated, ChangeKindUpdated, ChangeKindDeleted:
+		return true
+	}
+	return false
+}
+
+func (e ChangeKind) String() string {
+	return string(e)
+}
+
+func (e *ChangeKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ChangeKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ChangeKind", str)
+	}
+	return nil
+}
+
+func (e ChangeKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ChangeKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ChangeKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // What becomes of what depends on the thing that is deleted.
 type Dependents string
 
@@ -188,6 +284,64 @@ func (e *Dependents) UnmarshalJSON(b []byte) error {
 }
 
 func (e Dependents) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// A type of what changes.
+type EntityType string
+
+const (
+	// A User.
+	EntityTypeUser EntityType = "USER"
+	// A Post.
+	EntityTypePost EntityType = "POST"
+)
+
+var AllEntityType = []EntityType{
+	EntityTypeUser,
+	EntityTypePost,
+}
+
+func (e EntityType) IsValid() bool {
+	switch e {
+	case EntityTypeUser, EntityTypePost:
+		return true
+	}
+	return false
+}
+
+func (e EntityType) String() string {
+	return string(e)
+}
+
+func (e *EntityType) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = EntityType(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid EntityType", str)
+	}
+	return nil
+}
+
+func (e EntityType) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *EntityType) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e EntityType) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -84,33 +84,33 @@ func (e *evaluation) page(c count) int64 {
 		case v.Kind == ast.NullValue:
 			return int64(e.prices.Page)
 		}
-		return e.prices.pageSize(v.Raw)
+		return pageSize(v.Raw, c.most)
 	}
 	switch n := value.(type) {
 	case nil:
 		return int64(e.prices.Page)
 	case json.Number:
-		return e.prices.pageSize(string(n))
+		return pageSize(string(n), c.most)
 	case float64:
-		return e.prices.pageSize(strconv.FormatFloat(n, 'f', -1, 64))
+		return pageSize(strconv.FormatFloat(n, 'f', -1, 64), c.most)
 	case int64:
-		return e.prices.clamp(n)
+		return clamp(n, c.most)
 	case int:
-		return e.prices.clamp(int64(n))
+		return clamp(int64(n), c.most)
 	}
-	return int64(e.prices.MaxPage)
+	return c.most
 }
 
 // pageSize is the size of the page that a number asks for: the largest one when it is no number, or too large.
-func (p *Prices) pageSize(number string) int64 {
+func pageSize(number string, most int64) int64 {
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
 		n = math.MaxInt64
 	}
-	return p.clamp(n)
+	return clamp(n, most)
 }
 
-func (p *Prices) clamp(n int64) int64 { return min(max(n, 0), int64(p.MaxPage)) }
+func clamp(n, most int64) int64 { return min(max(n, 0), most) }
 
 // length is how many values the list in a variable has.
 func (e *evaluation) length(variable string) int64 {

@@ -63,7 +63,7 @@ func roster(t testing.TB) (*limits.Checker, *ast.Schema) {
 	schema := load(string(sdl))
 	delete(schema.Directives, "defer") // as the server does
 	return limits.New(schema, limits.Default(), limits.Prices{
-		Page: 20, MaxPage: 100, List: 20,
+		Page: 20, MaxPage: 100, MaxPages: map[string]int{"changes": 1000}, List: 20,
 		Fields: map[string]int64{"totalCount": 1_000},
 		Inputs: map[string]int64{"contains": 5_000},
 	}), schema

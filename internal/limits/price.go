@@ -11,6 +11,8 @@ import (
 type Prices struct {
 	// Page is the size of a page when the client gives none, and MaxPage the largest that it gets.
 	Page, MaxPage int
+	// MaxPages has the fields whose pages may be larger than MaxPage, by their names.
+	MaxPages map[string]int
 	// List is how many objects a list has that nothing is known about.
 	List int
 	// Fields has what fields cost beside what they return, by their names, and Inputs the same for fields of input
@@ -54,6 +56,7 @@ type count struct {
 	of       countOf
 	fixed    int64
 	variable string
+	most     int64 // of pageVariable
 }
 
 type countOf int
@@ -309,13 +312,10 @@ func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 	return n
 }
 
-// connection reports whether a type has the shape of a connection: a list of edges or nodes beside a pageInfo.
+// connection reports whether a type has the shape of a page: a list beside a pageInfo or an endCursor.
 func connection(t *ast.Definition) bool {
-	if t == nil || t.Fields.ForName("pageInfo") == nil {
-		return false
-	}
-	edges, nodes := t.Fields.ForName("edges"), t.Fields.ForName("nodes")
-	return edges != nil && edges.Type.Elem != nil || nodes != nil && nodes.Type.Elem != nil
+	return t != nil && (t.Fields.ForName("pageInfo") != nil || t.Fields.ForName("endCursor") != nil) &&
+		slices.ContainsFunc(t.Fields, func(f *ast.FieldDefinition) bool { return f.Type.Elem != nil })
 }
 
 // page is the size that the arguments first and last ask for; nil when the field has neither.
@@ -323,6 +323,7 @@ func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
 	p := &m.checker.prices
 	var counts []count
 	paged, usual := false, int64(0)
+	most := int64(max(p.MaxPage, p.MaxPages[f.Name]))
 	for _, name := range []string{"first", "last"} {
 		a := definition.Arguments.ForName(name)
 		if a == nil || a.Type.NamedType != "Int" {
@@ -331,7 +332,7 @@ func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
 		paged = true
 		unsaid := int64(p.Page)
 		if a.DefaultValue != nil && a.DefaultValue.Kind == ast.IntValue {
-			unsaid = p.pageSize(a.DefaultValue.Raw)
+			unsaid = pageSize(a.DefaultValue.Raw, most)
 			usual = max(usual, unsaid)
 		}
 		given := f.Arguments.ForName(name)
@@ -340,9 +341,9 @@ func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
 		case given.Value.Kind == ast.NullValue:
 			counts = append(counts, count{fixed: int64(p.Page)})
 		case given.Value.Kind == ast.Variable:
-			counts = append(counts, count{of: pageVariable, fixed: unsaid, variable: given.Value.Raw})
+			counts = append(counts, count{of: pageVariable, fixed: unsaid, variable: given.Value.Raw, most: most})
 		default:
-			counts = append(counts, count{fixed: p.pageSize(given.Value.Raw)})
+			counts = append(counts, count{fixed: pageSize(given.Value.Raw, most)})
 		}
 	}
 	if paged && counts == nil {

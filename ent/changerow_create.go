@@ -6,28 +6,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/internal/typeid"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 )
 
-// ChangeCreate is the builder for creating a Change entity.
-type ChangeCreate struct {
+// ChangeRowCreate is the builder for creating a ChangeRow entity.
+type ChangeRowCreate struct {
 	config
-	mutation *ChangeMutation
+	mutation *ChangeRowMutation
 	hooks    []Hook
 }
 
 // SetNumber sets the "number" field.
-func (_c *ChangeCreate) SetNumber(v int64) *ChangeCreate {
+func (_c *ChangeRowCreate) SetNumber(v int64) *ChangeRowCreate {
 	_c.mutation.SetNumber(v)
 	return _c
 }
 
 // SetNillableNumber sets the "number" field if the given value is not nil.
-func (_c *ChangeCreate) SetNillableNumber(v *int64) *ChangeCreate {
+func (_c *ChangeRowCreate) SetNillableNumber(v *int64) *ChangeRowCreate {
 	if v != nil {
 		_c.SetNumber(*v)
 	}
@@ -35,49 +35,49 @@ func (_c *ChangeCreate) SetNillableNumber(v *int64) *ChangeCreate {
 }
 
 // SetType sets the "type" field.
-func (_c *ChangeCreate) SetType(v string) *ChangeCreate {
+func (_c *ChangeRowCreate) SetType(v string) *ChangeRowCreate {
 	_c.mutation.SetType(v)
 	return _c
 }
 
 // SetNodeID sets the "node_id" field.
-func (_c *ChangeCreate) SetNodeID(v typeid.ID) *ChangeCreate {
+func (_c *ChangeRowCreate) SetNodeID(v typeid.ID) *ChangeRowCreate {
 	_c.mutation.SetNodeID(v)
 	return _c
 }
 
 // SetKind sets the "kind" field.
-func (_c *ChangeCreate) SetKind(v string) *ChangeCreate {
+func (_c *ChangeRowCreate) SetKind(v string) *ChangeRowCreate {
 	_c.mutation.SetKind(v)
 	return _c
 }
 
 // SetVersion sets the "version" field.
-func (_c *ChangeCreate) SetVersion(v int) *ChangeCreate {
+func (_c *ChangeRowCreate) SetVersion(v int) *ChangeRowCreate {
 	_c.mutation.SetVersion(v)
 	return _c
 }
 
 // SetFields sets the "fields" field.
-func (_c *ChangeCreate) SetFields(v string) *ChangeCreate {
+func (_c *ChangeRowCreate) SetFields(v string) *ChangeRowCreate {
 	_c.mutation.SetFields(v)
 	return _c
 }
 
 // SetAt sets the "at" field.
-func (_c *ChangeCreate) SetAt(v int64) *ChangeCreate {
+func (_c *ChangeRowCreate) SetAt(v int64) *ChangeRowCreate {
 	_c.mutation.SetAt(v)
 	return _c
 }
 
 // SetActor sets the "actor" field.
-func (_c *ChangeCreate) SetActor(v string) *ChangeCreate {
+func (_c *ChangeRowCreate) SetActor(v string) *ChangeRowCreate {
 	_c.mutation.SetActor(v)
 	return _c
 }
 
 // SetNillableActor sets the "actor" field if the given value is not nil.
-func (_c *ChangeCreate) SetNillableActor(v *string) *ChangeCreate {
+func (_c *ChangeRowCreate) SetNillableActor(v *string) *ChangeRowCreate {
 	if v != nil {
 		_c.SetActor(*v)
 	}
@@ -85,23 +85,23 @@ func (_c *ChangeCreate) SetNillableActor(v *string) *ChangeCreate {
 }
 
 // SetID sets the "id" field.
-func (_c *ChangeCreate) SetID(v int64) *ChangeCreate {
+func (_c *ChangeRowCreate) SetID(v int64) *ChangeRowCreate {
 	_c.mutation.SetID(v)
 	return _c
 }
 
-// Mutation returns the ChangeMutation object of the builder.
-func (_c *ChangeCreate) Mutation() *ChangeMutation {
+// Mutation returns the ChangeRowMutation object of the builder.
+func (_c *ChangeRowCreate) Mutation() *ChangeRowMutation {
 	return _c.mutation
 }
 
-// Save creates the Change in the database.
-func (_c *ChangeCreate) Save(ctx context.Context) (*Change, error) {
+// Save creates the ChangeRow in the database.
+func (_c *ChangeRowCreate) Save(ctx context.Context) (*ChangeRow, error) {
 	return withHooks(ctx, _c.sqlSave, _c.mutation, _c.hooks)
 }
 
 // SaveX calls Save and panics if Save returns an error.
-func (_c *ChangeCreate) SaveX(ctx context.Context) *Change {
+func (_c *ChangeRowCreate) SaveX(ctx context.Context) *ChangeRow {
 	v, err := _c.Save(ctx)
 	if err != nil {
 		panic(err)
@@ -110,42 +110,42 @@ func (_c *ChangeCreate) SaveX(ctx context.Context) *Change {
 }
 
 // Exec executes the query.
-func (_c *ChangeCreate) Exec(ctx context.Context) error {
+func (_c *ChangeRowCreate) Exec(ctx context.Context) error {
 	_, err := _c.Save(ctx)
 	return err
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_c *ChangeCreate) ExecX(ctx context.Context) {
+func (_c *ChangeRowCreate) ExecX(ctx context.Context) {
 	if err := _c.Exec(ctx); err != nil {
 		panic(err)
 	}
 }
 
 // check runs all checks and user-defined validators on the builder.
-func (_c *ChangeCreate) check() error {
+func (_c *ChangeRowCreate) check() error {
 	if _, ok := _c.mutation.GetType(); !ok {
-		return &ValidationError{Name: "type", err: errors.New(`ent: missing required field "Change.type"`)}
+		return &ValidationError{Name: "type", err: errors.New(`ent: missing required field "ChangeRow.type"`)}
 	}
 	if _, ok := _c.mutation.NodeID(); !ok {
-		return &ValidationError{Name: "node_id", err: errors.New(`ent: missing required field "Change.node_id"`)}
+		return &ValidationError{Name: "node_id", err: errors.New(`ent: missing required field "ChangeRow.node_id"`)}
 	}
 	if _, ok := _c.mutation.Kind(); !ok {
-		return &ValidationError{Name: "kind", err: errors.New(`ent: missing required field "Change.kind"`)}
+		return &ValidationError{Name: "kind", err: errors.New(`ent: missing required field "ChangeRow.kind"`)}
 	}
 	if _, ok := _c.mutation.Version(); !ok {
-		return &ValidationError{Name: "version", err: errors.New(`ent: missing required field "Change.version"`)}
+		return &ValidationError{Name: "version", err: errors.New(`ent: missing required field "ChangeRow.version"`)}
 	}
 	if _, ok := _c.mutation.GetFields(); !ok {
-		return &ValidationError{Name: "fields", err: errors.New(`ent: missing required field "Change.fields"`)}
+		return &ValidationError{Name: "fields", err: errors.New(`ent: missing required field "ChangeRow.fields"`)}
 	}
 	if _, ok := _c.mutation.At(); !ok {
-		return &ValidationError{Name: "at", err: errors.New(`ent: missing required field "Change.at"`)}
+		return &ValidationError{Name: "at", err: errors.New(`ent: missing required field "ChangeRow.at"`)}
 	}
 	return nil
 }
 
-func (_c *ChangeCreate) sqlSave(ctx context.Context) (*Change, error) {
+func (_c *ChangeRowCreate) sqlSave(ctx context.Context) (*ChangeRow, error) {
 	if err := _c.check(); err != nil {
 		return nil, err
 	}
@@ -165,70 +165,70 @@ func (_c *ChangeCreate) sqlSave(ctx context.Context) (*Change, error) {
 	return _node, nil
 }
 
-func (_c *ChangeCreate) createSpec() (*Change, *sqlgraph.CreateSpec) {
+func (_c *ChangeRowCreate) createSpec() (*ChangeRow, *sqlgraph.CreateSpec) {
 	var (
-		_node = &Change{config: _c.config}
-		_spec = sqlgraph.NewCreateSpec(change.Table, sqlgraph.NewFieldSpec(change.FieldID, field.TypeInt64))
+		_node = &ChangeRow{config: _c.config}
+		_spec = sqlgraph.NewCreateSpec(changerow.Table, sqlgraph.NewFieldSpec(changerow.FieldID, field.TypeInt64))
 	)
 	if id, ok := _c.mutation.ID(); ok {
 		_node.ID = id
 		_spec.ID.Value = id
 	}
 	if value, ok := _c.mutation.Number(); ok {
-		_spec.SetField(change.FieldNumber, field.TypeInt64, value)
+		_spec.SetField(changerow.FieldNumber, field.TypeInt64, value)
 		_node.Number = &value
 	}
 	if value, ok := _c.mutation.GetType(); ok {
-		_spec.SetField(change.FieldType, field.TypeString, value)
+		_spec.SetField(changerow.FieldType, field.TypeString, value)
 		_node.Type = value
 	}
 	if value, ok := _c.mutation.NodeID(); ok {
-		_spec.SetField(change.FieldNodeID, field.TypeUUID, value)
+		_spec.SetField(changerow.FieldNodeID, field.TypeUUID, value)
 		_node.NodeID = value
 	}
 	if value, ok := _c.mutation.Kind(); ok {
-		_spec.SetField(change.FieldKind, field.TypeString, value)
+		_spec.SetField(changerow.FieldKind, field.TypeString, value)
 		_node.Kind = value
 	}
 	if value, ok := _c.mutation.Version(); ok {
-		_spec.SetField(change.FieldVersion, field.TypeInt, value)
+		_spec.SetField(changerow.FieldVersion, field.TypeInt, value)
 		_node.Version = value
 	}
 	if value, ok := _c.mutation.GetFields(); ok {
-		_spec.SetField(change.FieldFields, field.TypeString, value)
+		_spec.SetField(changerow.FieldFields, field.TypeString, value)
 		_node.Fields = value
 	}
 	if value, ok := _c.mutation.At(); ok {
-		_spec.SetField(change.FieldAt, field.TypeInt64, value)
+		_spec.SetField(changerow.FieldAt, field.TypeInt64, value)
 		_node.At = value
 	}
 	if value, ok := _c.mutation.Actor(); ok {
-		_spec.SetField(change.FieldActor, field.TypeString, value)
+		_spec.SetField(changerow.FieldActor, field.TypeString, value)
 		_node.Actor = &value
 	}
 	return _node, _spec
 }
 
-// ChangeCreateBulk is the builder for creating many Change entities in bulk.
-type ChangeCreateBulk struct {
+// ChangeRowCreateBulk is the builder for creating many ChangeRow entities in bulk.
+type ChangeRowCreateBulk struct {
 	config
 	err      error
-	builders []*ChangeCreate
+	builders []*ChangeRowCreate
 }
 
-// Save creates the Change entities in the database.
-func (_c *ChangeCreateBulk) Save(ctx context.Context) ([]*Change, error) {
+// Save creates the ChangeRow entities in the database.
+func (_c *ChangeRowCreateBulk) Save(ctx context.Context) ([]*ChangeRow, error) {
 	if _c.err != nil {
 		return nil, _c.err
 	}
 	specs := make([]*sqlgraph.CreateSpec, len(_c.builders))
-	nodes := make([]*Change, len(_c.builders))
+	nodes := make([]*ChangeRow, len(_c.builders))
 	mutators := make([]Mutator, len(_c.builders))
 	for i := range _c.builders {
 		func(i int, root context.Context) {
 			builder := _c.builders[i]
 			var mut Mutator = MutateFunc(func(ctx context.Context, m Mutation) (Value, error) {
-				mutation, ok := m.(*ChangeMutation)
+				mutation, ok := m.(*ChangeRowMutation)
 				if !ok {
 					return nil, fmt.Errorf("unexpected mutation type %T", m)
 				}
@@ -275,7 +275,7 @@ func (_c *ChangeCreateBulk) Save(ctx context.Context) ([]*Change, error) {
 }
 
 // SaveX is like Save, but panics if an error occurs.
-func (_c *ChangeCreateBulk) SaveX(ctx context.Context) []*Change {
+func (_c *ChangeRowCreateBulk) SaveX(ctx context.Context) []*ChangeRow {
 	v, err := _c.Save(ctx)
 	if err != nil {
 		panic(err)
@@ -284,13 +284,13 @@ func (_c *ChangeCreateBulk) SaveX(ctx context.Context) []*Change {
 }
 
 // Exec executes the query.
-func (_c *ChangeCreateBulk) Exec(ctx context.Context) error {
+func (_c *ChangeRowCreateBulk) Exec(ctx context.Context) error {
 	_, err := _c.Save(ctx)
 	return err
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_c *ChangeCreateBulk) ExecX(ctx context.Context) {
+func (_c *ChangeRowCreateBulk) ExecX(ctx context.Context) {
 	if err := _c.Exec(ctx); err != nil {
 		panic(err)
 	}

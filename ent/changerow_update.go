@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
@@ -14,28 +14,28 @@ import (
 	"entgo.io/ent/schema/field"
 )
 
-// ChangeUpdate is the builder for updating Change entities.
-type ChangeUpdate struct {
+// ChangeRowUpdate is the builder for updating ChangeRow entities.
+type ChangeRowUpdate struct {
 	config
 	hooks    []Hook
-	mutation *ChangeMutation
+	mutation *ChangeRowMutation
 }
 
-// Where appends a list predicates to the ChangeUpdate builder.
-func (_u *ChangeUpdate) Where(ps ...predicate.Change) *ChangeUpdate {
+// Where appends a list predicates to the ChangeRowUpdate builder.
+func (_u *ChangeRowUpdate) Where(ps ...predicate.ChangeRow) *ChangeRowUpdate {
 	_u.mutation.Where(ps...)
 	return _u
 }
 
 // SetNumber sets the "number" field.
-func (_u *ChangeUpdate) SetNumber(v int64) *ChangeUpdate {
+func (_u *ChangeRowUpdate) SetNumber(v int64) *ChangeRowUpdate {
 	_u.mutation.ResetNumber()
 	_u.mutation.SetNumber(v)
 	return _u
 }
 
 // SetNillableNumber sets the "number" field if the given value is not nil.
-func (_u *ChangeUpdate) SetNillableNumber(v *int64) *ChangeUpdate {
+func (_u *ChangeRowUpdate) SetNillableNumber(v *int64) *ChangeRowUpdate {
 	if v != nil {
 		_u.SetNumber(*v)
 	}
@@ -43,29 +43,29 @@ func (_u *ChangeUpdate) SetNillableNumber(v *int64) *ChangeUpdate {
 }
 
 // AddNumber adds value to the "number" field.
-func (_u *ChangeUpdate) AddNumber(v int64) *ChangeUpdate {
+func (_u *ChangeRowUpdate) AddNumber(v int64) *ChangeRowUpdate {
 	_u.mutation.AddNumber(v)
 	return _u
 }
 
 // ClearNumber clears the value of the "number" field.
-func (_u *ChangeUpdate) ClearNumber() *ChangeUpdate {
+func (_u *ChangeRowUpdate) ClearNumber() *ChangeRowUpdate {
 	_u.mutation.ClearNumber()
 	return _u
 }
 
-// Mutation returns the ChangeMutation object of the builder.
-func (_u *ChangeUpdate) Mutation() *ChangeMutation {
+// Mutation returns the ChangeRowMutation object of the builder.
+func (_u *ChangeRowUpdate) Mutation() *ChangeRowMutation {
 	return _u.mutation
 }
 
 // Save executes the query and returns the number of nodes affected by the update operation.
-func (_u *ChangeUpdate) Save(ctx context.Context) (int, error) {
+func (_u *ChangeRowUpdate) Save(ctx context.Context) (int, error) {
 	return withHooks(ctx, _u.sqlSave, _u.mutation, _u.hooks)
 }
 
 // SaveX is like Save, but panics if an error occurs.
-func (_u *ChangeUpdate) SaveX(ctx context.Context) int {
+func (_u *ChangeRowUpdate) SaveX(ctx context.Context) int {
 	affected, err := _u.Save(ctx)
 	if err != nil {
 		panic(err)
@@ -74,20 +74,20 @@ func (_u *ChangeUpdate) SaveX(ctx context.Context) int {
 }
 
 // Exec executes the query.
-func (_u *ChangeUpdate) Exec(ctx context.Context) error {
+func (_u *ChangeRowUpdate) Exec(ctx context.Context) error {
 	_, err := _u.Save(ctx)
 	return err
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_u *ChangeUpdate) ExecX(ctx context.Context) {
+func (_u *ChangeRowUpdate) ExecX(ctx context.Context) {
 	if err := _u.Exec(ctx); err != nil {
 		panic(err)
 	}
 }
 
-func (_u *ChangeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
-	_spec := sqlgraph.NewUpdateSpec(change.Table, change.Columns, sqlgraph.NewFieldSpec(change.FieldID, field.TypeInt64))
+func (_u *ChangeRowUpdate) sqlSave(ctx context.Context) (_node int, err error) {
+	_spec := sqlgraph.NewUpdateSpec(changerow.Table, changerow.Columns, sqlgraph.NewFieldSpec(changerow.FieldID, field.TypeInt64))
 	if ps := _u.mutation.predicates; len(ps) > 0 {
 		_spec.Predicate = func(selector *sql.Selector) {
 			for i := range ps {
@@ -96,20 +96,20 @@ func (_u *ChangeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 		}
 	}
 	if value, ok := _u.mutation.Number(); ok {
-		_spec.SetField(change.FieldNumber, field.TypeInt64, value)
+		_spec.SetField(changerow.FieldNumber, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.AddedNumber(); ok {
-		_spec.AddField(change.FieldNumber, field.TypeInt64, value)
+		_spec.AddField(changerow.FieldNumber, field.TypeInt64, value)
 	}
 	if _u.mutation.NumberCleared() {
-		_spec.ClearField(change.FieldNumber, field.TypeInt64)
+		_spec.ClearField(changerow.FieldNumber, field.TypeInt64)
 	}
 	if _u.mutation.ActorCleared() {
-		_spec.ClearField(change.FieldActor, field.TypeString)
+		_spec.ClearField(changerow.FieldActor, field.TypeString)
 	}
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
-			err = &NotFoundError{change.Label}
+			err = &NotFoundError{changerow.Label}
 		} else if sqlgraph.IsConstraintError(err) {
 			err = &ConstraintError{msg: err.Error(), wrap: err}
 		}
@@ -119,23 +119,23 @@ func (_u *ChangeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	return _node, nil
 }
 
-// ChangeUpdateOne is the builder for updating a single Change entity.
-type ChangeUpdateOne struct {
+// ChangeRowUpdateOne is the builder for updating a single ChangeRow entity.
+type ChangeRowUpdateOne struct {
 	config
 	fields   []string
 	hooks    []Hook
-	mutation *ChangeMutation
+	mutation *ChangeRowMutation
 }
 
 // SetNumber sets the "number" field.
-func (_u *ChangeUpdateOne) SetNumber(v int64) *ChangeUpdateOne {
+func (_u *ChangeRowUpdateOne) SetNumber(v int64) *ChangeRowUpdateOne {
 	_u.mutation.ResetNumber()
 	_u.mutation.SetNumber(v)
 	return _u
 }
 
 // SetNillableNumber sets the "number" field if the given value is not nil.
-func (_u *ChangeUpdateOne) SetNillableNumber(v *int64) *ChangeUpdateOne {
+func (_u *ChangeRowUpdateOne) SetNillableNumber(v *int64) *ChangeRowUpdateOne {
 	if v != nil {
 		_u.SetNumber(*v)
 	}
@@ -143,42 +143,42 @@ func (_u *ChangeUpdateOne) SetNillableNumber(v *int64) *ChangeUpdateOne {
 }
 
 // AddNumber adds value to the "number" field.
-func (_u *ChangeUpdateOne) AddNumber(v int64) *ChangeUpdateOne {
+func (_u *ChangeRowUpdateOne) AddNumber(v int64) *ChangeRowUpdateOne {
 	_u.mutation.AddNumber(v)
 	return _u
 }
 
 // ClearNumber clears the value of the "number" field.
-func (_u *ChangeUpdateOne) ClearNumber() *ChangeUpdateOne {
+func (_u *ChangeRowUpdateOne) ClearNumber() *ChangeRowUpdateOne {
 	_u.mutation.ClearNumber()
 	return _u
 }
 
-// Mutation returns the ChangeMutation object of the builder.
-func (_u *ChangeUpdateOne) Mutation() *ChangeMutation {
+// Mutation returns the ChangeRowMutation object of the builder.
+func (_u *ChangeRowUpdateOne) Mutation() *ChangeRowMutation {
 	return _u.mutation
 }
 
-// Where appends a list predicates to the ChangeUpdate builder.
-func (_u *ChangeUpdateOne) Where(ps ...predicate.Change) *ChangeUpdateOne {
+// Where appends a list predicates to the ChangeRowUpdate builder.
+func (_u *ChangeRowUpdateOne) Where(ps ...predicate.ChangeRow) *ChangeRowUpdateOne {
 	_u.mutation.Where(ps...)
 	return _u
 }
 
 // Select allows selecting one or more fields (columns) of the returned entity.
 // The default is selecting all fields defined in the entity schema.
-func (_u *ChangeUpdateOne) Select(field string, fields ...string) *ChangeUpdateOne {
+func (_u *ChangeRowUpdateOne) Select(field string, fields ...string) *ChangeRowUpdateOne {
 	_u.fields = append([]string{field}, fields...)
 	return _u
 }
 
-// Save executes the query and returns the updated Change entity.
-func (_u *ChangeUpdateOne) Save(ctx context.Context) (*Change, error) {
+// Save executes the query and returns the updated ChangeRow entity.
+func (_u *ChangeRowUpdateOne) Save(ctx context.Context) (*ChangeRow, error) {
 	return withHooks(ctx, _u.sqlSave, _u.mutation, _u.hooks)
 }
 
 // SaveX is like Save, but panics if an error occurs.
-func (_u *ChangeUpdateOne) SaveX(ctx context.Context) *Change {
+func (_u *ChangeRowUpdateOne) SaveX(ctx context.Context) *ChangeRow {
 	node, err := _u.Save(ctx)
 	if err != nil {
 		panic(err)
@@ -187,33 +187,33 @@ func (_u *ChangeUpdateOne) SaveX(ctx context.Context) *Change {
 }
 
 // Exec executes the query on the entity.
-func (_u *ChangeUpdateOne) Exec(ctx context.Context) error {
+func (_u *ChangeRowUpdateOne) Exec(ctx context.Context) error {
 	_, err := _u.Save(ctx)
 	return err
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_u *ChangeUpdateOne) ExecX(ctx context.Context) {
+func (_u *ChangeRowUpdateOne) ExecX(ctx context.Context) {
 	if err := _u.Exec(ctx); err != nil {
 		panic(err)
 	}
 }
 
-func (_u *ChangeUpdateOne) sqlSave(ctx context.Context) (_node *Change, err error) {
-	_spec := sqlgraph.NewUpdateSpec(change.Table, change.Columns, sqlgraph.NewFieldSpec(change.FieldID, field.TypeInt64))
+func (_u *ChangeRowUpdateOne) sqlSave(ctx context.Context) (_node *ChangeRow, err error) {
+	_spec := sqlgraph.NewUpdateSpec(changerow.Table, changerow.Columns, sqlgraph.NewFieldSpec(changerow.FieldID, field.TypeInt64))
 	id, ok := _u.mutation.ID()
 	if !ok {
-		return nil, &ValidationError{Name: "id", err: errors.New(`ent: missing "Change.id" for update`)}
+		return nil, &ValidationError{Name: "id", err: errors.New(`ent: missing "ChangeRow.id" for update`)}
 	}
 	_spec.Node.ID.Value = id
 	if fields := _u.fields; len(fields) > 0 {
 		_spec.Node.Columns = make([]string, 0, len(fields))
-		_spec.Node.Columns = append(_spec.Node.Columns, change.FieldID)
+		_spec.Node.Columns = append(_spec.Node.Columns, changerow.FieldID)
 		for _, f := range fields {
-			if !change.ValidColumn(f) {
+			if !changerow.ValidColumn(f) {
 				return nil, &ValidationError{Name: f, err: fmt.Errorf("ent: invalid field %q for query", f)}
 			}
-			if f != change.FieldID {
+			if f != changerow.FieldID {
 				_spec.Node.Columns = append(_spec.Node.Columns, f)
 			}
 		}
@@ -226,23 +226,23 @@ func (_u *ChangeUpdateOne) sqlSave(ctx context.Context) (_node *Change, err erro
 		}
 	}
 	if value, ok := _u.mutation.Number(); ok {
-		_spec.SetField(change.FieldNumber, field.TypeInt64, value)
+		_spec.SetField(changerow.FieldNumber, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.AddedNumber(); ok {
-		_spec.AddField(change.FieldNumber, field.TypeInt64, value)
+		_spec.AddField(changerow.FieldNumber, field.TypeInt64, value)
 	}
 	if _u.mutation.NumberCleared() {
-		_spec.ClearField(change.FieldNumber, field.TypeInt64)
+		_spec.ClearField(changerow.FieldNumber, field.TypeInt64)
 	}
 	if _u.mutation.ActorCleared() {
-		_spec.ClearField(change.FieldActor, field.TypeString)
+		_spec.ClearField(changerow.FieldActor, field.TypeString)
 	}
-	_node = &Change{config: _u.config}
+	_node = &ChangeRow{config: _u.config}
 	_spec.Assign = _node.assignValues
 	_spec.ScanValues = _node.scanValues
 	if err = sqlgraph.UpdateNode(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
-			err = &NotFoundError{change.Label}
+			err = &NotFoundError{changerow.Label}
 		} else if sqlgraph.IsConstraintError(err) {
 			err = &ConstraintError{msg: err.Error(), wrap: err}
 		}

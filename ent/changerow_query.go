@@ -6,7 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/ent/predicate"
 
 	"entgo.io/ent"
@@ -15,64 +15,64 @@ import (
 	"entgo.io/ent/schema/field"
 )
 
-// ChangeQuery is the builder for querying Change entities.
-type ChangeQuery struct {
+// ChangeRowQuery is the builder for querying ChangeRow entities.
+type ChangeRowQuery struct {
 	config
 	ctx        *QueryContext
-	order      []change.OrderOption
+	order      []changerow.OrderOption
 	inters     []Interceptor
-	predicates []predicate.Change
+	predicates []predicate.ChangeRow
 	// intermediate query (i.e. traversal path).
 	sql  *sql.Selector
 	path func(context.Context) (*sql.Selector, error)
 }
 
-// Where adds a new predicate for the ChangeQuery builder.
-func (_q *ChangeQuery) Where(ps ...predicate.Change) *ChangeQuery {
+// Where adds a new predicate for the ChangeRowQuery builder.
+func (_q *ChangeRowQuery) Where(ps ...predicate.ChangeRow) *ChangeRowQuery {
 	_q.predicates = append(_q.predicates, ps...)
 	return _q
 }
 
 // Limit the number of records to be returned by this query.
-func (_q *ChangeQuery) Limit(limit int) *ChangeQuery {
+func (_q *ChangeRowQuery) Limit(limit int) *ChangeRowQuery {
 	_q.ctx.Limit = &limit
 	return _q
 }
 
 // Offset to start from.
-func (_q *ChangeQuery) Offset(offset int) *ChangeQuery {
+func (_q *ChangeRowQuery) Offset(offset int) *ChangeRowQuery {
 	_q.ctx.Offset = &offset
 	return _q
 }
 
 // Unique configures the query builder to filter duplicate records on query.
 // By default, unique is set to true, and can be disabled using this method.
-func (_q *ChangeQuery) Unique(unique bool) *ChangeQuery {
+func (_q *ChangeRowQuery) Unique(unique bool) *ChangeRowQuery {
 	_q.ctx.Unique = &unique
 	return _q
 }
 
 // Order specifies how the records should be ordered.
-func (_q *ChangeQuery) Order(o ...change.OrderOption) *ChangeQuery {
+func (_q *ChangeRowQuery) Order(o ...changerow.OrderOption) *ChangeRowQuery {
 	_q.order = append(_q.order, o...)
 	return _q
 }
 
-// First returns the first Change entity from the query.
-// Returns a *NotFoundError when no Change was found.
-func (_q *ChangeQuery) First(ctx context.Context) (*Change, error) {
+// First returns the first ChangeRow entity from the query.
+// Returns a *NotFoundError when no ChangeRow was found.
+func (_q *ChangeRowQuery) First(ctx context.Context) (*ChangeRow, error) {
 	nodes, err := _q.Limit(1).All(setContextOp(ctx, _q.ctx, ent.OpQueryFirst))
 	if err != nil {
 		return nil, err
 	}
 	if len(nodes) == 0 {
-		return nil, &NotFoundError{change.Label}
+		return nil, &NotFoundError{changerow.Label}
 	}
 	return nodes[0], nil
 }
 
 // FirstX is like First, but panics if an error occurs.
-func (_q *ChangeQuery) FirstX(ctx context.Context) *Change {
+func (_q *ChangeRowQuery) FirstX(ctx context.Context) *ChangeRow {
 	node, err := _q.First(ctx)
 	if err != nil && !IsNotFound(err) {
 		panic(err)
@@ -80,22 +80,22 @@ func (_q *ChangeQuery) FirstX(ctx context.Context) *Change {
 	return node
 }
 
-// FirstID returns the first Change ID from the query.
-// Returns a *NotFoundError when no Change ID was found.
-func (_q *ChangeQuery) FirstID(ctx context.Context) (id int64, err error) {
+// FirstID returns the first ChangeRow ID from the query.
+// Returns a *NotFoundError when no ChangeRow ID was found.
+func (_q *ChangeRowQuery) FirstID(ctx context.Context) (id int64, err error) {
 	var ids []int64
 	if ids, err = _q.Limit(1).IDs(setContextOp(ctx, _q.ctx, ent.OpQueryFirstID)); err != nil {
 		return
 	}
 	if len(ids) == 0 {
-		err = &NotFoundError{change.Label}
+		err = &NotFoundError{changerow.Label}
 		return
 	}
 	return ids[0], nil
 }
 
 // FirstIDX is like FirstID, but panics if an error occurs.
-func (_q *ChangeQuery) FirstIDX(ctx context.Context) int64 {
+func (_q *ChangeRowQuery) FirstIDX(ctx context.Context) int64 {
 	id, err := _q.FirstID(ctx)
 	if err != nil && !IsNotFound(err) {
 		panic(err)
@@ -103,10 +103,10 @@ func (_q *ChangeQuery) FirstIDX(ctx context.Context) int64 {
 	return id
 }
 
-// Only returns a single Change entity found by the query, ensuring it only returns one.
-// Returns a *NotSingularError when more than one Change entity is found.
-// Returns a *NotFoundError when no Change entities are found.
-func (_q *ChangeQuery) Only(ctx context.Context) (*Change, error) {
+// Only returns a single ChangeRow entity found by the query, ensuring it only returns one.
+// Returns a *NotSingularError when more than one ChangeRow entity is found.
+// Returns a *NotFoundError when no ChangeRow entities are found.
+func (_q *ChangeRowQuery) Only(ctx context.Context) (*ChangeRow, error) {
 	nodes, err := _q.Limit(2).All(setContextOp(ctx, _q.ctx, ent.OpQueryOnly))
 	if err != nil {
 		return nil, err
@@ -115,14 +115,14 @@ func (_q *ChangeQuery) Only(ctx context.Context) (*Change, error) {
 	case 1:
 		return nodes[0], nil
 	case 0:
-		return nil, &NotFoundError{change.Label}
+		return nil, &NotFoundError{changerow.Label}
 	default:
-		return nil, &NotSingularError{change.Label}
+		return nil, &NotSingularError{changerow.Label}
 	}
 }
 
 // OnlyX is like Only, but panics if an error occurs.
-func (_q *ChangeQuery) OnlyX(ctx context.Context) *Change {
+func (_q *ChangeRowQuery) OnlyX(ctx context.Context) *ChangeRow {
 	node, err := _q.Only(ctx)
 	if err != nil {
 		panic(err)
@@ -130,10 +130,10 @@ func (_q *ChangeQuery) OnlyX(ctx context.Context) *Change {
 	return node
 }
 
-// OnlyID is like Only, but returns the only Change ID in the query.
-// Returns a *NotSingularError when more than one Change ID is found.
+// OnlyID is like Only, but returns the only ChangeRow ID in the query.
+// Returns a *NotSingularError when more than one ChangeRow ID is found.
 // Returns a *NotFoundError when no entities are found.
-func (_q *ChangeQuery) OnlyID(ctx context.Context) (id int64, err error) {
+func (_q *ChangeRowQuery) OnlyID(ctx context.Context) (id int64, err error) {
 	var ids []int64
 	if ids, err = _q.Limit(2).IDs(setContextOp(ctx, _q.ctx, ent.OpQueryOnlyID)); err != nil {
 		return
@@ -142,15 +142,15 @@ func (_q *ChangeQuery) OnlyID(ctx context.Context) (id int64, err error) {
 	case 1:
 		id = ids[0]
 	case 0:
-		err = &NotFoundError{change.Label}
+		err = &NotFoundError{changerow.Label}
 	default:
-		err = &NotSingularError{change.Label}
+		err = &NotSingularError{changerow.Label}
 	}
 	return
 }
 
 // OnlyIDX is like OnlyID, but panics if an error occurs.
-func (_q *ChangeQuery) OnlyIDX(ctx context.Context) int64 {
+func (_q *ChangeRowQuery) OnlyIDX(ctx context.Context) int64 {
 	id, err := _q.OnlyID(ctx)
 	if err != nil {
 		panic(err)
@@ -158,18 +158,18 @@ func (_q *ChangeQuery) OnlyIDX(ctx context.Context) int64 {
 	return id
 }
 
-// All executes the query and returns a list of Changes.
-func (_q *ChangeQuery) All(ctx context.Context) ([]*Change, error) {
+// All executes the query and returns a list of ChangeRows.
+func (_q *ChangeRowQuery) All(ctx context.Context) ([]*ChangeRow, error) {
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryAll)
 	if err := _q.prepareQuery(ctx); err != nil {
 		return nil, err
 	}
-	qr := querierAll[[]*Change, *ChangeQuery]()
-	return withInterceptors[[]*Change](ctx, _q, qr, _q.inters)
+	qr := querierAll[[]*ChangeRow, *ChangeRowQuery]()
+	return withInterceptors[[]*ChangeRow](ctx, _q, qr, _q.inters)
 }
 
 // AllX is like All, but panics if an error occurs.
-func (_q *ChangeQuery) AllX(ctx context.Context) []*Change {
+func (_q *ChangeRowQuery) AllX(ctx context.Context) []*ChangeRow {
 	nodes, err := _q.All(ctx)
 	if err != nil {
 		panic(err)
@@ -177,20 +177,20 @@ func (_q *ChangeQuery) AllX(ctx context.Context) []*Change {
 	return nodes
 }
 
-// IDs executes the query and returns a list of Change IDs.
-func (_q *ChangeQuery) IDs(ctx context.Context) (ids []int64, err error) {
+// IDs executes the query and returns a list of ChangeRow IDs.
+func (_q *ChangeRowQuery) IDs(ctx context.Context) (ids []int64, err error) {
 	if _q.ctx.Unique == nil && _q.path != nil {
 		_q.Unique(true)
 	}
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryIDs)
-	if err = _q.Select(change.FieldID).Scan(ctx, &ids); err != nil {
+	if err = _q.Select(changerow.FieldID).Scan(ctx, &ids); err != nil {
 		return nil, err
 	}
 	return ids, nil
 }
 
 // IDsX is like IDs, but panics if an error occurs.
-func (_q *ChangeQuery) IDsX(ctx context.Context) []int64 {
+func (_q *ChangeRowQuery) IDsX(ctx context.Context) []int64 {
 	ids, err := _q.IDs(ctx)
 	if err != nil {
 		panic(err)
@@ -199,16 +199,16 @@ func (_q *ChangeQuery) IDsX(ctx context.Context) []int64 {
 }
 
 // Count returns the count of the given query.
-func (_q *ChangeQuery) Count(ctx context.Context) (int, error) {
+func (_q *ChangeRowQuery) Count(ctx context.Context) (int, error) {
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryCount)
 	if err := _q.prepareQuery(ctx); err != nil {
 		return 0, err
 	}
-	return withInterceptors[int](ctx, _q, querierCount[*ChangeQuery](), _q.inters)
+	return withInterceptors[int](ctx, _q, querierCount[*ChangeRowQuery](), _q.inters)
 }
 
 // CountX is like Count, but panics if an error occurs.
-func (_q *ChangeQuery) CountX(ctx context.Context) int {
+func (_q *ChangeRowQuery) CountX(ctx context.Context) int {
 	count, err := _q.Count(ctx)
 	if err != nil {
 		panic(err)
@@ -217,7 +217,7 @@ func (_q *ChangeQuery) CountX(ctx context.Context) int {
 }
 
 // Exist returns true if the query has elements in the graph.
-func (_q *ChangeQuery) Exist(ctx context.Context) (bool, error) {
+func (_q *ChangeRowQuery) Exist(ctx context.Context) (bool, error) {
 	ctx = setContextOp(ctx, _q.ctx, ent.OpQueryExist)
 	switch _, err := _q.FirstID(ctx); {
 	case IsNotFound(err):
@@ -230,7 +230,7 @@ func (_q *ChangeQuery) Exist(ctx context.Context) (bool, error) {
 }
 
 // ExistX is like Exist, but panics if an error occurs.
-func (_q *ChangeQuery) ExistX(ctx context.Context) bool {
+func (_q *ChangeRowQuery) ExistX(ctx context.Context) bool {
 	exist, err := _q.Exist(ctx)
 	if err != nil {
 		panic(err)
@@ -238,18 +238,18 @@ func (_q *ChangeQuery) ExistX(ctx context.Context) bool {
 	return exist
 }
 
-// Clone returns a duplicate of the ChangeQuery builder, including all associated steps. It can be
+// Clone returns a duplicate of the ChangeRowQuery builder, including all associated steps. It can be
 // used to prepare common query builders and use them differently after the clone is made.
-func (_q *ChangeQuery) Clone() *ChangeQuery {
+func (_q *ChangeRowQuery) Clone() *ChangeRowQuery {
 	if _q == nil {
 		return nil
 	}
-	return &ChangeQuery{
+	return &ChangeRowQuery{
 		config:     _q.config,
 		ctx:        _q.ctx.Clone(),
-		order:      append([]change.OrderOption{}, _q.order...),
+		order:      append([]changerow.OrderOption{}, _q.order...),
 		inters:     append([]Interceptor{}, _q.inters...),
-		predicates: append([]predicate.Change{}, _q.predicates...),
+		predicates: append([]predicate.ChangeRow{}, _q.predicates...),
 		// clone intermediate query.
 		sql:  _q.sql.Clone(),
 		path: _q.path,
@@ -266,15 +266,15 @@ func (_q *ChangeQuery) Clone() *ChangeQuery {
 //		Count int `json:"count,omitempty"`
 //	}
 //
-//	client.Change.Query().
-//		GroupBy(change.FieldNumber).
+//	client.ChangeRow.Query().
+//		GroupBy(changerow.FieldNumber).
 //		Aggregate(ent.Count()).
 //		Scan(ctx, &v)
-func (_q *ChangeQuery) GroupBy(field string, fields ...string) *ChangeGroupBy {
+func (_q *ChangeRowQuery) GroupBy(field string, fields ...string) *ChangeRowGroupBy {
 	_q.ctx.Fields = append([]string{field}, fields...)
-	grbuild := &ChangeGroupBy{build: _q}
+	grbuild := &ChangeRowGroupBy{build: _q}
 	grbuild.flds = &_q.ctx.Fields
-	grbuild.label = change.Label
+	grbuild.label = changerow.Label
 	grbuild.scan = grbuild.Scan
 	return grbuild
 }
@@ -288,23 +288,23 @@ func (_q *ChangeQuery) GroupBy(field string, fields ...string) *ChangeGroupBy {
 //		Number int64 `json:"number,omitempty"`
 //	}
 //
-//	client.Change.Query().
-//		Select(change.FieldNumber).
+//	client.ChangeRow.Query().
+//		Select(changerow.FieldNumber).
 //		Scan(ctx, &v)
-func (_q *ChangeQuery) Select(fields ...string) *ChangeSelect {
+func (_q *ChangeRowQuery) Select(fields ...string) *ChangeRowSelect {
 	_q.ctx.Fields = append(_q.ctx.Fields, fields...)
-	sbuild := &ChangeSelect{ChangeQuery: _q}
-	sbuild.label = change.Label
+	sbuild := &ChangeRowSelect{ChangeRowQuery: _q}
+	sbuild.label = changerow.Label
 	sbuild.flds, sbuild.scan = &_q.ctx.Fields, sbuild.Scan
 	return sbuild
 }
 
-// Aggregate returns a ChangeSelect configured with the given aggregations.
-func (_q *ChangeQuery) Aggregate(fns ...AggregateFunc) *ChangeSelect {
+// Aggregate returns a ChangeRowSelect configured with the given aggregations.
+func (_q *ChangeRowQuery) Aggregate(fns ...AggregateFunc) *ChangeRowSelect {
 	return _q.Select().Aggregate(fns...)
 }
 
-func (_q *ChangeQuery) prepareQuery(ctx context.Context) error {
+func (_q *ChangeRowQuery) prepareQuery(ctx context.Context) error {
 	for _, inter := range _q.inters {
 		if inter == nil {
 			return fmt.Errorf("ent: uninitialized interceptor (forgotten import ent/runtime?)")
@@ -316,7 +316,7 @@ func (_q *ChangeQuery) prepareQuery(ctx context.Context) error {
 		}
 	}
 	for _, f := range _q.ctx.Fields {
-		if !change.ValidColumn(f) {
+		if !changerow.ValidColumn(f) {
 			return &ValidationError{Name: f, err: fmt.Errorf("ent: invalid field %q for query", f)}
 		}
 	}
@@ -330,16 +330,16 @@ func (_q *ChangeQuery) prepareQuery(ctx context.Context) error {
 	return nil
 }
 
-func (_q *ChangeQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Change, error) {
+func (_q *ChangeRowQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*ChangeRow, error) {
 	var (
-		nodes = []*Change{}
+		nodes = []*ChangeRow{}
 		_spec = _q.querySpec()
 	)
 	_spec.ScanValues = func(columns []string) ([]any, error) {
-		return (*Change).scanValues(nil, columns)
+		return (*ChangeRow).scanValues(nil, columns)
 	}
 	_spec.Assign = func(columns []string, values []any) error {
-		node := &Change{config: _q.config}
+		node := &ChangeRow{config: _q.config}
 		nodes = append(nodes, node)
 		return node.assignValues(columns, values)
 	}
@@ -355,7 +355,7 @@ func (_q *ChangeQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Chang
 	return nodes, nil
 }
 
-func (_q *ChangeQuery) sqlCount(ctx context.Context) (int, error) {
+func (_q *ChangeRowQuery) sqlCount(ctx context.Context) (int, error) {
 	_spec := _q.querySpec()
 	_spec.Node.Columns = _q.ctx.Fields
 	if len(_q.ctx.Fields) > 0 {
@@ -364,8 +364,8 @@ func (_q *ChangeQuery) sqlCount(ctx context.Context) (int, error) {
 	return sqlgraph.CountNodes(ctx, _q.driver, _spec)
 }
 
-func (_q *ChangeQuery) querySpec() *sqlgraph.QuerySpec {
-	_spec := sqlgraph.NewQuerySpec(change.Table, change.Columns, sqlgraph.NewFieldSpec(change.FieldID, field.TypeInt64))
+func (_q *ChangeRowQuery) querySpec() *sqlgraph.QuerySpec {
+	_spec := sqlgraph.NewQuerySpec(changerow.Table, changerow.Columns, sqlgraph.NewFieldSpec(changerow.FieldID, field.TypeInt64))
 	_spec.From = _q.sql
 	if unique := _q.ctx.Unique; unique != nil {
 		_spec.Unique = *unique
@@ -374,9 +374,9 @@ func (_q *ChangeQuery) querySpec() *sqlgraph.QuerySpec {
 	}
 	if fields := _q.ctx.Fields; len(fields) > 0 {
 		_spec.Node.Columns = make([]string, 0, len(fields))
-		_spec.Node.Columns = append(_spec.Node.Columns, change.FieldID)
+		_spec.Node.Columns = append(_spec.Node.Columns, changerow.FieldID)
 		for i := range fields {
-			if fields[i] != change.FieldID {
+			if fields[i] != changerow.FieldID {
 				_spec.Node.Columns = append(_spec.Node.Columns, fields[i])
 			}
 		}
@@ -404,12 +404,12 @@ func (_q *ChangeQuery) querySpec() *sqlgraph.QuerySpec {
 	return _spec
 }
 
-func (_q *ChangeQuery) sqlQuery(ctx context.Context) *sql.Selector {
+func (_q *ChangeRowQuery) sqlQuery(ctx context.Context) *sql.Selector {
 	builder := sql.Dialect(_q.driver.Dialect())
-	t1 := builder.Table(change.Table)
+	t1 := builder.Table(changerow.Table)
 	columns := _q.ctx.Fields
 	if len(columns) == 0 {
-		columns = change.Columns
+		columns = changerow.Columns
 	}
 	selector := builder.Select(t1.Columns(columns...)...).From(t1)
 	if _q.sql != nil {
@@ -436,28 +436,28 @@ func (_q *ChangeQuery) sqlQuery(ctx context.Context) *sql.Selector {
 	return selector
 }
 
-// ChangeGroupBy is the group-by builder for Change entities.
-type ChangeGroupBy struct {
+// ChangeRowGroupBy is the group-by builder for ChangeRow entities.
+type ChangeRowGroupBy struct {
 	selector
-	build *ChangeQuery
+	build *ChangeRowQuery
 }
 
 // Aggregate adds the given aggregation functions to the group-by query.
-func (_g *ChangeGroupBy) Aggregate(fns ...AggregateFunc) *ChangeGroupBy {
+func (_g *ChangeRowGroupBy) Aggregate(fns ...AggregateFunc) *ChangeRowGroupBy {
 	_g.fns = append(_g.fns, fns...)
 	return _g
 }
 
 // Scan applies the selector query and scans the result into the given value.
-func (_g *ChangeGroupBy) Scan(ctx context.Context, v any) error {
+func (_g *ChangeRowGroupBy) Scan(ctx context.Context, v any) error {
 	ctx = setContextOp(ctx, _g.build.ctx, ent.OpQueryGroupBy)
 	if err := _g.build.prepareQuery(ctx); err != nil {
 		return err
 	}
-	return scanWithInterceptors[*ChangeQuery, *ChangeGroupBy](ctx, _g.build, _g, _g.build.inters, v)
+	return scanWithInterceptors[*ChangeRowQuery, *ChangeRowGroupBy](ctx, _g.build, _g, _g.build.inters, v)
 }
 
-func (_g *ChangeGroupBy) sqlScan(ctx context.Context, root *ChangeQuery, v any) error {
+func (_g *ChangeRowGroupBy) sqlScan(ctx context.Context, root *ChangeRowQuery, v any) error {
 	selector := root.sqlQuery(ctx).Select()
 	aggregation := make([]string, 0, len(_g.fns))
 	for _, fn := range _g.fns {
@@ -484,28 +484,28 @@ func (_g *ChangeGroupBy) sqlScan(ctx context.Context, root *ChangeQuery, v any) 
 	return sql.ScanSlice(rows, v)
 }
 
-// ChangeSelect is the builder for selecting fields of Change entities.
-type ChangeSelect struct {
-	*ChangeQuery
+// ChangeRowSelect is the builder for selecting fields of ChangeRow entities.
+type ChangeRowSelect struct {
+	*ChangeRowQuery
 	selector
 }
 
 // Aggregate adds the given aggregation functions to the selector query.
-func (_s *ChangeSelect) Aggregate(fns ...AggregateFunc) *ChangeSelect {
+func (_s *ChangeRowSelect) Aggregate(fns ...AggregateFunc) *ChangeRowSelect {
 	_s.fns = append(_s.fns, fns...)
 	return _s
 }
 
 // Scan applies the selector query and scans the result into the given value.
-func (_s *ChangeSelect) Scan(ctx context.Context, v any) error {
+func (_s *ChangeRowSelect) Scan(ctx context.Context, v any) error {
 	ctx = setContextOp(ctx, _s.ctx, ent.OpQuerySelect)
 	if err := _s.prepareQuery(ctx); err != nil {
 		return err
 	}
-	return scanWithInterceptors[*ChangeQuery, *ChangeSelect](ctx, _s.ChangeQuery, _s, _s.inters, v)
+	return scanWithInterceptors[*ChangeRowQuery, *ChangeRowSelect](ctx, _s.ChangeRowQuery, _s, _s.inters, v)
 }
 
-func (_s *ChangeSelect) sqlScan(ctx context.Context, root *ChangeQuery, v any) error {
+func (_s *ChangeRowSelect) sqlScan(ctx context.Context, root *ChangeRowQuery, v any) error {
 	selector := root.sqlQuery(ctx)
 	aggregation := make([]string, 0, len(_s.fns))
 	for _, fn := range _s.fns {

@@ -4,7 +4,7 @@ package ent
 
 import (
 	"context"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
@@ -12,26 +12,26 @@ import (
 	"entgo.io/ent/schema/field"
 )
 
-// ChangeDelete is the builder for deleting a Change entity.
-type ChangeDelete struct {
+// ChangeRowDelete is the builder for deleting a ChangeRow entity.
+type ChangeRowDelete struct {
 	config
 	hooks    []Hook
-	mutation *ChangeMutation
+	mutation *ChangeRowMutation
 }
 
-// Where appends a list predicates to the ChangeDelete builder.
-func (_d *ChangeDelete) Where(ps ...predicate.Change) *ChangeDelete {
+// Where appends a list predicates to the ChangeRowDelete builder.
+func (_d *ChangeRowDelete) Where(ps ...predicate.ChangeRow) *ChangeRowDelete {
 	_d.mutation.Where(ps...)
 	return _d
 }
 
 // Exec executes the deletion query and returns how many vertices were deleted.
-func (_d *ChangeDelete) Exec(ctx context.Context) (int, error) {
+func (_d *ChangeRowDelete) Exec(ctx context.Context) (int, error) {
 	return withHooks(ctx, _d.sqlExec, _d.mutation, _d.hooks)
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_d *ChangeDelete) ExecX(ctx context.Context) int {
+func (_d *ChangeRowDelete) ExecX(ctx context.Context) int {
 	n, err := _d.Exec(ctx)
 	if err != nil {
 		panic(err)
@@ -39,8 +39,8 @@ func (_d *ChangeDelete) ExecX(ctx context.Context) int {
 	return n
 }
 
-func (_d *ChangeDelete) sqlExec(ctx context.Context) (int, error) {
-	_spec := sqlgraph.NewDeleteSpec(change.Table, sqlgraph.NewFieldSpec(change.FieldID, field.TypeInt64))
+func (_d *ChangeRowDelete) sqlExec(ctx context.Context) (int, error) {
+	_spec := sqlgraph.NewDeleteSpec(changerow.Table, sqlgraph.NewFieldSpec(changerow.FieldID, field.TypeInt64))
 	if ps := _d.mutation.predicates; len(ps) > 0 {
 		_spec.Predicate = func(selector *sql.Selector) {
 			for i := range ps {
@@ -56,32 +56,32 @@ func (_d *ChangeDelete) sqlExec(ctx context.Context) (int, error) {
 	return affected, err
 }
 
-// ChangeDeleteOne is the builder for deleting a single Change entity.
-type ChangeDeleteOne struct {
-	_d *ChangeDelete
+// ChangeRowDeleteOne is the builder for deleting a single ChangeRow entity.
+type ChangeRowDeleteOne struct {
+	_d *ChangeRowDelete
 }
 
-// Where appends a list predicates to the ChangeDelete builder.
-func (_d *ChangeDeleteOne) Where(ps ...predicate.Change) *ChangeDeleteOne {
+// Where appends a list predicates to the ChangeRowDelete builder.
+func (_d *ChangeRowDeleteOne) Where(ps ...predicate.ChangeRow) *ChangeRowDeleteOne {
 	_d._d.mutation.Where(ps...)
 	return _d
 }
 
 // Exec executes the deletion query.
-func (_d *ChangeDeleteOne) Exec(ctx context.Context) error {
+func (_d *ChangeRowDeleteOne) Exec(ctx context.Context) error {
 	n, err := _d._d.Exec(ctx)
 	switch {
 	case err != nil:
 		return err
 	case n == 0:
-		return &NotFoundError{change.Label}
+		return &NotFoundError{changerow.Label}
 	default:
 		return nil
 	}
 }
 
 // ExecX is like Exec, but panics if an error occurs.
-func (_d *ChangeDeleteOne) ExecX(ctx context.Context) {
+func (_d *ChangeRowDeleteOne) ExecX(ctx context.Context) {
 	if err := _d.Exec(ctx); err != nil {
 		panic(err)
 	}

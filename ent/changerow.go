@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"roster/ent/change"
+	"roster/ent/changerow"
 	"roster/internal/typeid"
 	"strings"
 
@@ -12,8 +12,8 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
-// Change is the model entity for the Change schema.
-type Change struct {
+// ChangeRow is the model entity for the ChangeRow schema.
+type ChangeRow struct {
 	config `json:"-"`
 	// ID of the ent.
 	ID int64 `json:"id,omitempty"`
@@ -37,15 +37,15 @@ type Change struct {
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
-func (*Change) scanValues(columns []string) ([]any, error) {
+func (*ChangeRow) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case change.FieldID, change.FieldNumber, change.FieldVersion, change.FieldAt:
+		case changerow.FieldID, changerow.FieldNumber, changerow.FieldVersion, changerow.FieldAt:
 			values[i] = new(sql.NullInt64)
-		case change.FieldType, change.FieldKind, change.FieldFields, change.FieldActor:
+		case changerow.FieldType, changerow.FieldKind, changerow.FieldFields, changerow.FieldActor:
 			values[i] = new(sql.NullString)
-		case change.FieldNodeID:
+		case changerow.FieldNodeID:
 			values[i] = new(typeid.ID)
 		default:
 			values[i] = new(sql.UnknownType)
@@ -55,20 +55,20 @@ func (*Change) scanValues(columns []string) ([]any, error) {
 }
 
 // assignValues assigns the values that were returned from sql.Rows (after scanning)
-// to the Change fields.
-func (_m *Change) assignValues(columns []string, values []any) error {
+// to the ChangeRow fields.
+func (_m *ChangeRow) assignValues(columns []string, values []any) error {
 	if m, n := len(values), len(columns); m < n {
 		return fmt.Errorf("mismatch number of scan values: %d != %d", m, n)
 	}
 	for i := range columns {
 		switch columns[i] {
-		case change.FieldID:
+		case changerow.FieldID:
 			value, ok := values[i].(*sql.NullInt64)
 			if !ok {
 				return fmt.Errorf("unexpected type %T for field id", value)
 			}
 			_m.ID = int64(value.Int64)
-		case change.FieldNumber:
+		case changerow.FieldNumber:
 
 			if value, ok := values[i].(*sql.NullInt64); !ok {
 				return fmt.Errorf("unexpected type %T for field number", values[i])
@@ -76,49 +76,49 @@ func (_m *Change) assignValues(columns []string, values []any) error {
 				_m.Number = new(int64)
 				*_m.Number = value.Int64
 			}
-		case change.FieldType:
+		case changerow.FieldType:
 
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field type", values[i])
 			} else if value.Valid {
 				_m.Type = value.String
 			}
-		case change.FieldNodeID:
+		case changerow.FieldNodeID:
 
 			if value, ok := values[i].(*typeid.ID); !ok {
 				return fmt.Errorf("unexpected type %T for field node_id", values[i])
 			} else if value != nil {
 				_m.NodeID = *value
 			}
-		case change.FieldKind:
+		case changerow.FieldKind:
 
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field kind", values[i])
 			} else if value.Valid {
 				_m.Kind = value.String
 			}
-		case change.FieldVersion:
+		case changerow.FieldVersion:
 
 			if value, ok := values[i].(*sql.NullInt64); !ok {
 				return fmt.Errorf("unexpected type %T for field version", values[i])
 			} else if value.Valid {
 				_m.Version = int(value.Int64)
 			}
-		case change.FieldFields:
+		case changerow.FieldFields:
 
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field fields", values[i])
 			} else if value.Valid {
 				_m.Fields = value.String
 			}
-		case change.FieldAt:
+		case changerow.FieldAt:
 
 			if value, ok := values[i].(*sql.NullInt64); !ok {
 				return fmt.Errorf("unexpected type %T for field at", values[i])
 			} else if value.Valid {
 				_m.At = value.Int64
 			}
-		case change.FieldActor:
+		case changerow.FieldActor:
 
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field actor", values[i])
@@ -133,34 +133,34 @@ func (_m *Change) assignValues(columns []string, values []any) error {
 	return nil
 }
 
-// Value returns the ent.Value that was dynamically selected and assigned to the Change.
+// Value returns the ent.Value that was dynamically selected and assigned to the ChangeRow.
 // This includes values selected through modifiers, order, etc.
-func (_m *Change) Value(name string) (ent.Value, error) {
+func (_m *ChangeRow) Value(name string) (ent.Value, error) {
 	return _m.selectValues.Get(name)
 }
 
-// Update returns a builder for updating this Change.
-// Note that you need to call Change.Unwrap() before calling this method if this Change
+// Update returns a builder for updating this ChangeRow.
+// Note that you need to call ChangeRow.Unwrap() before calling this method if this ChangeRow
 // was returned from a transaction, and the transaction was committed or rolled back.
-func (_m *Change) Update() *ChangeUpdateOne {
-	return NewChangeClient(_m.config).UpdateOne(_m)
+func (_m *ChangeRow) Update() *ChangeRowUpdateOne {
+	return NewChangeRowClient(_m.config).UpdateOne(_m)
 }
 
-// Unwrap unwraps the Change entity that was returned from a transaction after it was closed,
+// Unwrap unwraps the ChangeRow entity that was returned from a transaction after it was closed,
 // so that all future queries will be executed through the driver which created the transaction.
-func (_m *Change) Unwrap() *Change {
+func (_m *ChangeRow) Unwrap() *ChangeRow {
 	_tx, ok := _m.config.driver.(*txDriver)
 	if !ok {
-		panic("ent: Change is not a transactional entity")
+		panic("ent: ChangeRow is not a transactional entity")
 	}
 	_m.config.driver = _tx.drv
 	return _m
 }
 
 // String implements the fmt.Stringer.
-func (_m *Change) String() string {
+func (_m *ChangeRow) String() string {
 	var builder strings.Builder
-	builder.WriteString("Change(")
+	builder.WriteString("ChangeRow(")
 	builder.WriteString(fmt.Sprintf("id=%v, ", _m.ID))
 	if v := _m.Number; v != nil {
 		builder.WriteString("number=")
@@ -193,5 +193,5 @@ func (_m *Change) String() string {
 	return builder.String()
 }
 
-// Changes is a parsable slice of Change.
-type Changes []*Change
+// ChangeRows is a parsable slice of ChangeRow.
+type ChangeRows []*ChangeRow

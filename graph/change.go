@@ -1,0 +1,169 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"roster/ent"
+	"roster/ent/rules"
+	"roster/graph/model"
+	"roster/internal/feed"
+	"roster/internal/typeid"
+)
+
+// Bounds of one page of changes.
+const (
+	defaultChanges = 100
+	maxChanges     = 1000
+	maxChangeIDs   = 1000 // to filter by
+)
+
+// record keeps a change for the feed until the operation commits. fields are the names in GraphQL of what an update
+// changed.
+func (a *attempt) record(ctx context.Context, kind feed.Kind, id typeid.ID, version int, at time.Time, fields ...string) {
+	a.changes = append(a.changes, feed.Change{
+		NodeID: id, Kind: kind, Version: version, Fields: fields, At: at, Actor: rules.CallerFrom(ctx).Subject,
+	})
+}
+
+// Changes implements generated.QueryResolver.
+func (r queryResolver) Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID) (*model.ChangePage, error) {
+	if err := mayFollow(ctx); err != nil {
+		return nil, err
+	}
+	request, faults := changesRequest(after, types, nodeIDs)
+	request.First = defaultChanges
+	if first != nil {
+		request.First = *first
+	}
+	if request.First < 1 || request.First > maxChanges {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be from 1 to %d", maxChanges)}, "first")
+	}
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	a := attemptFrom(ctx)
+	found, err := feed.Read(ctx, a.session, request)
+	if errors.Is(err, feed.ErrExpired) {
+		return nil, fault(expired(), "after")
+	}
+	if err != nil {
+		return nil, err
+	}
+	page := &model.ChangePage{Changes: make([]model.Change, len(found.Changes)), EndCursor: found.End.String(), CaughtUp: found.CaughtUp}
+	ids := make([]typeid.ID, len(found.Changes))
+	for i := range found.Changes {
+		ids[i] = found.Changes[i].NodeID
+	}
+	nodes := a.ent.NodeGroup(ids)
+	for i := range found.Changes {
+		page.Changes[i] = changeOf(&found.Changes[i], nodes)
+	}
+	return page, nil
+}
+
+// ChangesCursor implements generated.QueryResolver.
+func (r queryResolver) ChangesCursor(ctx context.Context) (string, error) {
+	if err := mayFollow(ctx); err != nil {
+		return "", err
+	}
+	state, err := feed.ReadState(ctx, attemptFrom(ctx).session)
+	if err != nil {
+		return "", err
+	}
+	return state.End().String(), nil
+}
+
+// Node implements generated.ChangeResolver.
+func (changeResolver) Node(ctx context.Context, c *model.Change) (ent.Node, error) {
+	return c.Nodes.Load(ctx, c.NodeID)
+}
+
+// mayFollow refuses the feed to who may not read it.
+func mayFollow(ctx context.Context) error {
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Change") {
+		return &rules.ForbiddenError{Action: rules.Read, Type: "Change"}
+	}
+	return nil
+}
+
+// changesRequest checks the arguments that the query and the subscription have in common.
+func changesRequest(after *string, types []model.EntityType, nodeIDs []typeid.ID) (feed.Request, rules.Faults) {
+	var r feed.Request
+	var faults rules.Faults
+	if after != nil {
+		cursor, err := feed.ParseCursor(*after)
+		if err != nil {
+			faults.Add(&rules.Fault{Code: rules.CursorInvalid, Message: "is not a cursor of the changes"}, "after")
+		}
+		r.After = &cursor
+	}
+	if types != nil {
+		r.Types = []string{}
+		for _, t := range types {
+			r.Types = append(r.Types, strings.ToLower(string(t)))
+		}
+	}
+	if len(nodeIDs) > maxChangeIDs {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d IDs", maxChangeIDs)}, "nodeIds")
+		return r, faults
+	}
+	for i, id := range nodeIDs {
+		if !entityType(id).IsValid() {
+			faults.Add(rules.MalformedID(""), "nodeIds", i)
+		}
+	}
+	r.NodeIDs = nodeIDs
+	return r, faults
+}
+
+// expired is the fault of a cursor after which the changes cannot be told.
+func expired() *rules.Fault {
+	return &rules.Fault{
+		Code:    rules.CursorExpired,
+		Message: "is of another database, or older than the changes that are kept: take a new copy of the data, with changesCursor",
+	}
+}
+
+// entityType is the type of an entity by its ID.
+func entityType(id typeid.ID) model.EntityType { return model.EntityType(strings.ToUpper(id.Type())) }
+
+// changeOf is a change as clients see it.
+func changeOf(c *feed.Change, nodes *ent.NodeGroup) model.Change {
+	out := model.Change{
+		Cursor:        c.Cursor.String(),
+		Type:          entityType(c.NodeID),
+		NodeID:        c.NodeID,
+		Kind:          model.ChangeKind(strings.ToUpper(string(c.Kind))),
+		Version:       c.Version,
+		ChangedFields: c.Fields,
+		At:            c.At,
+		Nodes:         nodes,
+	}
+	if c.Fields == nil {
+		out.ChangedFields = []string{}
+	}
+	if c.Actor != "" {
+		out.Actor = &c.Actor
+	}
+	return out
+}
+
+// follows reports whether an operation reads the changes, so that those that are committed need their numbers first.
+func follows(o *graphql.OperationContext) bool {
+	if o.Operation.Operation != ast.Query {
+		return false
+	}
+	for _, f := range graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"}) {
+		if f.Name == "changes" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,88 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/internal/database"
+)
+
+// batch is how many changes are numbered, or pruned, in one transaction.
+const batch = 1_000
+
+// Number gives their numbers to the changes that are committed and have none, and reports whether there were any. Any
+// server may do it at any time: one at a time does, and the others wait. When nothing is to be done it costs one
+// statement; on SQLite, none.
+func Number(ctx context.Context, db *database.DB) (bool, error) {
+	if db.Dialect() == dialect.SQLite {
+		return false, nil
+	}
+	found := false
+	for {
+		var pending bool
+		err := one(ctx, db.Session(database.Single), "SELECT EXISTS (SELECT 1 FROM "+changesTable+" WHERE number IS NULL)", nil, &pending)
+		if err != nil || !pending {
+			return found, err
+		}
+		if err := numberBatch(ctx, db); err != nil {
+			return found, err
+		}
+		found = true
+	}
+}
+
+// numberBatch numbers the changes with the lowest IDs.
+func numberBatch(ctx context.Context, db *database.DB) error {
+	tx := db.Session(database.Write)
+	defer tx.Rollback()
+	var last int64
+	if err := one(ctx, tx, "SELECT last FROM "+feedTable+" WHERE id = 1 FOR UPDATE", nil, &last); err != nil {
+		return err
+	}
+	// What comes now sees all that is committed now, under the isolation of transactions that write.
+	number := numberMySQL
+	if tx.Dialect() == dialect.Postgres {
+		number = numberPostgres
+	}
+	n, err := number(ctx, tx, last)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("last", last+n).Where(entsql.EQ("id", 1)).Query()
+		if _, err := exec(ctx, tx, query, args...); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
+	return exec(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
+		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT $2"+
+		") AS p WHERE c.id = p.id", last, batch)
+}
+
+// numberMySQL reads the IDs first: an UPDATE that looked for them would wait for the changes of transactions under way.
+func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
+	ids := []int64{}
+	err := each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{batch}, func(rows *entsql.Rows) error {
+		var id int64
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return 0, fmt.Errorf("feed: %w", err)
+	}
+	return exec(ctx, tx, "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (place FOR ORDINALITY, id BIGINT PATH '$')) AS p "+
+		"STRAIGHT_JOIN "+changesTable+" AS c FORCE INDEX (PRIMARY) ON c.id = p.id SET c.number = ? + p.place", string(list), last)
+}
