@@ -37,15 +37,8 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	if err := mayFollow(ctx); err != nil {
 		return nil, err
 	}
-	request, faults := changesRequest(after, types, nodeIDs)
-	request.First = defaultChanges
-	if first != nil {
-		request.First = *first
-	}
-	if request.First < 1 || request.First > maxChanges {
-		faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be from 1 to %d", maxChanges)}, "first")
-	}
-	if err := faults.Err(); err != nil {
+	request, err := changesRequest(after, first, types, nodeIDs)
+	if err != nil {
 		return nil, err
 	}
 	a := attemptFrom(ctx)
@@ -93,9 +86,10 @@ func mayFollow(ctx context.Context) error {
 	return nil
 }
 
-// changesRequest checks the arguments that the query and the subscription have in common.
-func changesRequest(after *string, types []model.EntityType, nodeIDs []typeid.ID) (feed.Request, rules.Faults) {
-	var r feed.Request
+// changesRequest checks the arguments that the query and the subscription have in common; first is the query's. The error
+// is rules.Faults.
+func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID) (feed.Request, error) {
+	r := feed.Request{First: defaultChanges, NodeIDs: nodeIDs}
 	var faults rules.Faults
 	if after != nil {
 		cursor, err := feed.ParseCursor(*after)
@@ -103,6 +97,12 @@ func changesRequest(after *string, types []model.EntityType, nodeIDs []typeid.ID
 			faults.Add(&rules.Fault{Code: rules.CursorInvalid, Message: "is not a cursor of the changes"}, "after")
 		}
 		r.After = &cursor
+	}
+	if first != nil {
+		r.First = *first
+	}
+	if r.First < 1 || r.First > maxChanges {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be from 1 to %d", maxChanges)}, "first")
 	}
 	if types != nil {
 		r.Types = []string{}
@@ -112,15 +112,14 @@ func changesRequest(after *string, types []model.EntityType, nodeIDs []typeid.ID
 	}
 	if len(nodeIDs) > maxChangeIDs {
 		faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d IDs", maxChangeIDs)}, "nodeIds")
-		return r, faults
+		nodeIDs = nil
 	}
 	for i, id := range nodeIDs {
 		if !entityType(id).IsValid() {
 			faults.Add(rules.MalformedID(""), "nodeIds", i)
 		}
 	}
-	r.NodeIDs = nodeIDs
-	return r, faults
+	return r, faults.Err()
 }
 
 // expired is the fault of a cursor after which the changes cannot be told.

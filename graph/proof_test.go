@@ -31,8 +31,10 @@ func (w *world) bound(document *ast.QueryDocument, set ast.SelectionSet) (n int)
 		case *ast.Field:
 			below := w.bound(document, s.SelectionSet)
 			switch parent := s.ObjectDefinition.Name; {
-			case parent == "Query" && s.Name == "nodes":
+			case parent == "Query" && s.Name == "nodes", parent == "Change" && s.Name == "node":
 				below += len(w.kinds)
+			case parent == "Query" && s.Name == "changes":
+				below += 2
 			case parent == "Query" && s.Name != "__typename":
 				below++
 			case s.Name == "totalCount":
