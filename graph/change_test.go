@@ -150,7 +150,9 @@ func TestCursorsOfChanges(t *testing.T) {
 		}
 		s.fails("CURSOR_INVALID", query, "after", end[1:])
 		s.fails("CURSOR_INVALID", query, "after", end+"A")
-		var page struct{ Users struct{ PageInfo struct{ EndCursor string } } }
+		var page struct {
+			Users struct{ PageInfo struct{ EndCursor string } }
+		}
 		s.must(&page, "{ users { pageInfo { endCursor } } }")
 		s.fails("CURSOR_INVALID", query, "after", page.Users.PageInfo.EndCursor)
 		s.fails("CURSOR_INVALID", "query ($after: String) { users(after: $after) { nodes { id } } }", "after", end)
