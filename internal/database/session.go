@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
@@ -92,13 +93,16 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 		done()
 		return s.fail(errors.New("database: Query wants *sql.Rows"))
 	}
-	scanner := rows.ColumnScanner
+	open := &sessionRows{ColumnScanner: rows.ColumnScanner, session: s}
 	// Rows that nobody closes end with their time: the next statement, and the end of the session, wait no longer.
 	stop := context.AfterFunc(ctx, func() {
-		_ = scanner.Close() // database/sql closes it too, and its reader gets the error
+		cut := s.fail(ctx.Err())
+		open.cut.Store(&cut)
+		_ = open.ColumnScanner.Close() // what is left of them nobody reads
 		done()
 	})
-	rows.ColumnScanner = &sessionRows{ColumnScanner: scanner, session: s, done: func() { stop(); done() }}
+	open.done = func() { stop(); done() }
+	rows.ColumnScanner = open
 	return nil
 }
 
@@ -243,32 +247,39 @@ type sessionRows struct {
 	entsql.ColumnScanner
 	session *Session
 	done    func()
+	cut     atomic.Pointer[error] // why the rows were closed before their reader was done: a Failure
+}
+
+// failed makes an error of the rows a Failure. Where they were cut off, that is the error: of rows that were closed,
+// database/sql says no more than that, or even nothing, as if they were at their end.
+func (r *sessionRows) failed(err error) error {
+	if cut := r.cut.Load(); cut != nil {
+		return *cut
+	}
+	if err == nil {
+		return nil
+	}
+	return r.session.fail(err)
+}
+
+// Columns returns the names of the columns.
+func (r *sessionRows) Columns() ([]string, error) {
+	names, err := r.ColumnScanner.Columns()
+	return names, r.failed(err)
 }
 
 func (r *sessionRows) Next() bool {
 	if r.ColumnScanner.Next() {
 		return true
 	}
-	if err := r.ColumnScanner.Err(); err != nil {
-		_ = r.session.fail(err) // Err returns it
-	}
+	_ = r.failed(r.ColumnScanner.Err()) // Err returns it
 	r.done()
 	return false
 }
 
-func (r *sessionRows) Scan(into ...any) error {
-	if err := r.ColumnScanner.Scan(into...); err != nil {
-		return r.session.fail(err)
-	}
-	return nil
-}
+func (r *sessionRows) Scan(into ...any) error { return r.failed(r.ColumnScanner.Scan(into...)) }
 
-func (r *sessionRows) Err() error {
-	if err := r.ColumnScanner.Err(); err != nil {
-		return r.session.fail(err)
-	}
-	return nil
-}
+func (r *sessionRows) Err() error { return r.failed(r.ColumnScanner.Err()) }
 
 func (r *sessionRows) Close() error {
 	err := r.ColumnScanner.Close()

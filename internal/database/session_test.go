@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	entsql "entgo.io/ent/dialect/sql"
+
 	"roster/internal/database"
 	"roster/internal/dbtest"
 )
@@ -412,6 +414,45 @@ func TestPoolWaitEndsWithContext(t *testing.T) {
 		}
 		cancel()
 		waiters.Wait()
+	})
+}
+
+// TestRowsCutOff ends the context of a statement while its rows are being read: they do not look as if they were at their
+// end.
+func TestRowsCutOff(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
+		db := things(t, e, func(o *database.Options) { o.MaxConnections = 1 })
+		for range 20 {
+			s := db.Session(mode)
+			ctx, cancel := context.WithCancel(t.Context())
+			rows := new(entsql.Rows)
+			if err := s.Query(ctx, "SELECT id FROM things", []any{}, rows); err != nil {
+				t.Fatal(err)
+			}
+			if !rows.Next() {
+				t.Fatal("no rows")
+			}
+			cancel()
+			next := s
+			if mode == database.Single {
+				next = db.Session(mode)
+			}
+			_, _ = number(t.Context(), next, "SELECT 1") // when it has its turn, the rows are closed
+			var id int
+			_, columns := rows.Columns()
+			scanned, more, err := rows.Scan(&id), rows.Next(), rows.Err()
+			for _, err := range []error{columns, scanned, err} {
+				if f := database.AsFailure(err); more || f == nil || f.Kind != database.Timeout || !errors.Is(err, context.Canceled) {
+					t.Errorf("more: %t, %v", more, err)
+				}
+			}
+			if f := s.Failure(); f == nil || f.Kind != database.Timeout {
+				t.Error(f)
+			}
+			_ = rows.Close()
+			s.Rollback()
+		}
 	})
 }
 
