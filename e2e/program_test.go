@@ -163,15 +163,33 @@ func (p *process) ask(t *testing.T, query string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(string(body)))
+	_, answer := p.post(t, string(body), "")
+	return answer
+}
+
+// post sends a body to the endpoint, under an idempotency key unless that is empty.
+func (p *process) post(t *testing.T, body, key string) (http.Header, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	return send(t, request)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	return exchange(t, request)
 }
 
+// send sends a request and returns the body of its answer.
 func send(t *testing.T, request *http.Request) string {
+	t.Helper()
+	_, body := exchange(t, request)
+	return body
+}
+
+// exchange sends a request and returns the header and the body of its answer.
+func exchange(t *testing.T, request *http.Request) (http.Header, string) {
 	t.Helper()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
@@ -183,5 +201,5 @@ func send(t *testing.T, request *http.Request) string {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("%s: %s, %v", request.URL, response.Status, err)
 	}
-	return string(body)
+	return response.Header, string(body)
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"regexp"
@@ -15,7 +14,7 @@ import (
 )
 
 // step is one request of the README's walk and the answer beside it.
-type step struct{ body, answer string }
+type step struct{ key, body, answer string }
 
 // walk reads the steps from the README: each curl command, followed by its answer.
 func walk(t *testing.T) []step {
@@ -24,15 +23,17 @@ func walk(t *testing.T) []step {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const curl = "```sh\ncurl -s http://127.0.0.1:8080/graphql -H 'Content-Type: application/json' -d '"
+	const curl = "```sh\ncurl -s http://127.0.0.1:8080/graphql -H 'Content-Type: application/json' "
 	var steps []step
 	for _, part := range strings.Split(string(text), curl)[1:] {
-		body, rest, ok := strings.Cut(part, "'\n```\n\n```json\n")
-		if !ok {
+		header, rest, ok := strings.Cut(part, "-d '")
+		body, rest, alsoOK := strings.Cut(rest, "'\n```\n\n```json\n")
+		if !ok || !alsoOK {
 			t.Fatalf("a curl command without an answer: %.200s", part)
 		}
 		answer, _, _ := strings.Cut(rest, "```")
-		steps = append(steps, step{body: body, answer: answer})
+		key, _ := strings.CutPrefix(header, "-H 'Idempotency-Key: ")
+		steps = append(steps, step{key: strings.TrimSuffix(key, "' "), body: body, answer: answer})
 	}
 	if all := strings.Count(string(text), "curl -s"); len(steps) == 0 || len(steps) != all {
 		t.Fatalf("found %d of %d curl commands", len(steps), all)
@@ -54,12 +55,13 @@ func TestReadmeWalk(t *testing.T) {
 			for theirs, ours := range own {
 				body = strings.ReplaceAll(body, theirs, ours)
 			}
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.url+"/graphql", strings.NewReader(body))
-			if err != nil {
-				t.Fatal(err)
+			_, got := server.post(t, body, s.key)
+			if s.key != "" {
+				header, again := server.post(t, body, s.key)
+				if again != got || header.Get("Idempotency-Replayed") != "true" {
+					t.Errorf("step %d, sent again, answers %s, with %v", i+1, again, header)
+				}
 			}
-			request.Header.Set("Content-Type", "application/json")
-			got := send(t, request)
 			if err := matches(decode(t, s.answer), decode(t, got), own); err != nil {
 				t.Fatalf("step %d, %s\nanswers %s\nwhich is not what the README says: %v", i+1, body, got, err)
 			}

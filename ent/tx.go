@@ -18,6 +18,8 @@ type Tx struct {
 	ChangeRow *ChangeRowClient
 	// Feed is the client for interacting with the Feed builders.
 	Feed *FeedClient
+	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
+	IdempotencyKey *IdempotencyKeyClient
 	// Post is the client for interacting with the Post builders.
 	Post *PostClient
 	// User is the client for interacting with the User builders.
@@ -155,6 +157,7 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.ChangeRow = NewChangeRowClient(tx.config)
 	tx.Feed = NewFeedClient(tx.config)
+	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
 	tx.Post = NewPostClient(tx.config)
 	tx.User = NewUserClient(tx.config)
 }

@@ -92,8 +92,8 @@ func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	exec.SetRecoverFunc(func(_ context.Context, panicked any) error {
 		return loading.Recovered(panicked)
 	})
-	exec.Use(&operations{Options: o})
 	exec.Use(costs{})
+	exec.Use(&operations{Options: o})
 	if o.Introspection {
 		exec.Use(extension.Introspection{})
 	}

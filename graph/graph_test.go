@@ -100,7 +100,9 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s2.running.Add(1)
 		defer s2.running.Add(-1)
-		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), rules.Everyone())))
+		caller := rules.Everyone()
+		caller.Subject = r.Header.Get("Test-Caller")
+		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), caller)))
 	}))
 	t.Cleanup(func() {
 		web.Close()

@@ -12,6 +12,7 @@ import (
 	"roster/ent"
 	"roster/internal/database"
 	"roster/internal/feed"
+	"roster/internal/idempotency"
 )
 
 // How often and how long an operation is tried again that lost a race.
@@ -45,6 +46,9 @@ type attempt struct {
 	careful bool
 	failed  bool // a field of the mutation has failed
 	changes []feed.Change
+	// entry is where the answer is stored; nil when the request has no idempotency key.
+	entry  *idempotency.Entry
+	stored []byte // the data that was found there: there is nothing left to do
 }
 
 type attemptKey struct{}
@@ -80,10 +84,14 @@ func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *gr
 		o.number(ctx)
 	}
 	started := o.Clock()
+	entry, err := entryOf(ctx)
+	if err != nil {
+		return o.finish(ctx, failed(ctx, err))
+	}
 	careful, reconnected := false, false
 	for retries := 0; ; retries++ {
 		session := o.Database.Session(mode)
-		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful}
+		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful, entry: entry}
 		response, failure := o.try(ctx, a, mode, next)
 		if failure == nil {
 			return o.finish(ctx, response)
@@ -110,13 +118,13 @@ func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *gr
 func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, next graphql.OperationHandler) (*graphql.Response, *database.Failure) {
 	defer a.session.Rollback() // what is not committed below; after a panic too
 	ctx = context.WithValue(ctx, attemptKey{}, a)
-	response := next(ctx)(ctx)
-	if response == nil { // the executor's answer to a context that has ended
-		response = &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{present(ctx, context.Cause(ctx))}}
+	response := a.respond(ctx, next, o.Clock)
+	if a.stored != nil { // nothing was written
+		return response, nil
 	}
 	failure := a.session.Failure()
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
-		err := a.commit(ctx)
+		err := a.commit(ctx, response)
 		if err == nil {
 			if len(a.changes) > 0 {
 				o.Committed()
@@ -135,12 +143,37 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	return response, failure
 }
 
-// commit writes what is written last, and commits.
-func (a *attempt) commit(ctx context.Context) error {
+// respond runs the operation. Its first statement claims the idempotency key, when the request has one.
+func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, clock func() time.Time) *graphql.Response {
+	if a.entry != nil {
+		var err error
+		if a.stored, err = a.entry.Claim(ctx, a.session, clock()); err != nil {
+			return failed(ctx, err)
+		}
+	}
+	response := next(ctx)(ctx)
+	if response == nil { // the executor's answer to a context that has ended
+		response = failed(ctx, context.Cause(ctx))
+	}
+	return response
+}
+
+// commit writes what is written last, the answer under its key at the very end, and commits.
+func (a *attempt) commit(ctx context.Context, response *graphql.Response) error {
 	if err := feed.Write(ctx, a.session, a.changes); err != nil {
 		return err
 	}
+	if a.entry != nil {
+		if err := a.entry.Store(ctx, a.session, response.Data); err != nil {
+			return err
+		}
+	}
 	return a.session.Commit()
+}
+
+// failed is the response of an operation that ended with an error of its own.
+func failed(ctx context.Context, err error) *graphql.Response {
+	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{present(ctx, err)}}
 }
 
 // number gives their places in the feed to the changes that are committed, so that who asks now gets them all. Without

@@ -12,6 +12,9 @@ type ChangeRow func(*sql.Selector)
 // Feed is the predicate function for feed builders.
 type Feed func(*sql.Selector)
 
+// IdempotencyKey is the predicate function for idempotencykey builders.
+type IdempotencyKey func(*sql.Selector)
+
 // Post is the predicate function for post builders.
 type Post func(*sql.Selector)
 

@@ -1098,6 +1098,10 @@ type Query {
 What can be changed. One operation is one transaction: the response has data and all of it is committed, or it has
 errors, data is null, and nothing is. (The one exception says so itself: OUTCOME_UNKNOWN, when the connection to the
 database died while committing.) In an update an absent field stays as it is; null in a required one is an error (BLANK).
+
+A request with the header Idempotency-Key, 1 to 255 characters that the client has made up, can be sent again: what was
+done is not done twice, but answered with the same data and the header Idempotency-Replayed: true. So a client that lost
+an answer, or got OUTCOME_UNKNOWN, learns the outcome. Keys are kept for a day.
 """
 type Mutation {
   "Creates a user, and its first posts with it."
@@ -1342,7 +1346,7 @@ enum ErrorCode {
   IDEMPOTENCY_KEY_REUSED
   "Others changed the same things at the same time, again and again. Try again."
   CONFLICT
-  "The connection to the database died while committing: the operation may have happened."
+  "The connection to the database died while committing: the operation may have happened. Sent again with the same Idempotency-Key, it happens once."
   OUTCOME_UNKNOWN
   "The database is away or busy. Try again."
   UNAVAILABLE

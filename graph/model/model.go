@@ -391,7 +391,7 @@ const (
 	ErrorCodeIdempotencyKeyReused ErrorCode = "IDEMPOTENCY_KEY_REUSED"
 	// Others changed the same things at the same time, again and again. Try again.
 	ErrorCodeConflict ErrorCode = "CONFLICT"
-	// The connection to the database died while committing: the operation may have happened.
+	// The connection to the database died while committing: the operation may have happened. Sent again with the same Idempotency-Key, it happens once.
 	ErrorCodeOutcomeUnknown ErrorCode = "OUTCOME_UNKNOWN"
 	// The database is away or busy. Try again.
 	ErrorCodeUnavailable ErrorCode = "UNAVAILABLE"

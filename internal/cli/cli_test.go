@@ -82,6 +82,7 @@ func TestWrongUse(t *testing.T) {
 		"serve --listen=:http":                  `serve: --listen must have a port from 0 to 65535, not "http"`,
 		"serve --listen=:70000":                 `serve: --listen must have a port from 0 to 65535, not "70000"`,
 		"serve --max-body-bytes=0":              `serve: --max-body-bytes must be 1 or more, not 0`,
+		"serve --keep-idempotency-keys=0s":      `serve: --keep-idempotency-keys must be longer than 0s, not 0s`,
 		"serve --max-requests=-1":               `serve: --max-requests must be 0 or more, not -1`,
 		"serve --max-cost=-1":                   `serve: --max-cost must be 0 or more, not -1`,
 		"serve --max-expanded=0":                `serve: --max-expanded must be from 1 to 1000000, not 0`,

@@ -45,6 +45,7 @@ type serveCommand struct {
 	config.Streams
 	config.GraphQL
 	config.Limits
+	config.Retention
 	config.Database
 	config.Log
 	Migrate bool `default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
@@ -52,7 +53,7 @@ type serveCommand struct {
 
 // Validate checks the flags; kong calls it.
 func (c *serveCommand) Validate() error {
-	for _, part := range []interface{ Validate() error }{c.HTTP, c.Streams, c.GraphQL, c.Limits, c.Database} {
+	for _, part := range []interface{ Validate() error }{c.HTTP, c.Streams, c.GraphQL, c.Limits, c.Retention, c.Database} {
 		if err := part.Validate(); err != nil {
 			return err
 		}
@@ -109,6 +110,8 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Idle:       idleTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}
+	stopChores := startChores(ctx, c.Retention, db, logger)
+	defer stopChores()
 	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
 		return err
 	}

@@ -127,6 +127,14 @@ func (l Limits) Validate() error {
 	)
 }
 
+// Retention is for how long things are kept that clients may come back for.
+type Retention struct {
+	KeepIdempotencyKeys time.Duration `default:"24h" placeholder:"DURATION" help:"How long the answer of a mutation is kept for requests with the same Idempotency-Key, at least."`
+}
+
+// Validate checks all fields.
+func (r Retention) Validate() error { return positive("keep-idempotency-keys", r.KeepIdempotencyKeys) }
+
 // Seed is what a database is filled with to try Roster out.
 type Seed struct {
 	Users        int    `env:"-" default:"100" placeholder:"NUMBER" help:"How many users to create, at most 1000000."`

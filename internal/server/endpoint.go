@@ -7,6 +7,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"roster/internal/idempotency"
 )
 
 // endpoint answers /graphql.
@@ -52,7 +54,18 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			e.serveEvents(ctx, w, operation)
 			return
 		}
+		use, refused := keyOf(operation.Operation.Operation, r.Header)
+		if refused != nil {
+			refused.write(w, mediaType)
+			return
+		}
+		if use != nil {
+			ctx = idempotency.WithUse(ctx, use)
+		}
 		response = e.execute(ctx, operation)
+		if use != nil && use.Replayed {
+			w.Header().Set(headerReplayed, "true")
+		}
 	}
 	leave() // a slow reader takes nobody's place
 	status := http.StatusOK

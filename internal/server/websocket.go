@@ -57,7 +57,7 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 		writing:      make(chan struct{}, 1),
 		operations:   map[string]*socketOperation{},
 	}
-	s.header.Del("Idempotency-Key") // It would be the key of every mutation on the socket.
+	s.header.Del(headerKey) // It would be the key of every mutation on the socket.
 	leave, refused := e.streams.enter(s.end)
 	if refused != nil {
 		refused.write(w, typeJSON)

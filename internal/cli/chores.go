@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/idempotency"
+	"roster/internal/janitor"
+)
+
+// How often the chores are done, and how many rows one step of theirs deletes: few enough that nobody waits for it.
+const (
+	choreInterval = time.Minute
+	choreRows     = 500
+)
+
+// startChores does the chores of a server until stop is called or ctx ends; stop waits for the step under way.
+func startChores(ctx context.Context, c config.Retention, db *database.DB, logger *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ticker := time.NewTicker(choreInterval)
+	var running sync.WaitGroup
+	running.Go(func() { janitor.Run(ctx, ticker.C, logger, pruneKeys(db, c.KeepIdempotencyKeys, choreRows)) })
+	return func() {
+		cancel()
+		ticker.Stop()
+		running.Wait()
+	}
+}
+
+// pruneKeys deletes the idempotency keys that are older than age, so many in a step.
+func pruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
+	return janitor.Chore{Name: "prune idempotency keys", Step: func(ctx context.Context, now time.Time) (more bool, err error) {
+		session := db.Session(database.Write)
+		defer session.Rollback()
+		deleted, err := idempotency.Prune(ctx, session, now.Add(-age), rows)
+		if err != nil {
+			return false, err
+		}
+		return deleted == rows, session.Commit()
+	}}
+}

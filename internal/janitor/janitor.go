@@ -1,0 +1,47 @@
+// Package janitor does the chores of a server in the background, such as deleting what is kept no longer. It knows
+// neither what they are nor what time it is.
+package janitor
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// A Chore is something to be done again and again, in small steps between which others get their turn.
+type Chore struct {
+	// Name is for the log, such as "prune idempotency keys".
+	Name string
+	// Step does a part of what is to be done at the time now, and reports whether there is more to do at once.
+	Step func(ctx context.Context, now time.Time) (more bool, err error)
+}
+
+// Run does all chores at each tick, whose value is the time that it is, until ctx or the ticks end. After an error, which
+// is logged, a chore goes on with the next tick.
+func Run(ctx context.Context, ticks <-chan time.Time, logger *slog.Logger, chores ...Chore) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now, ok := <-ticks:
+			if !ok {
+				return
+			}
+			for _, chore := range chores {
+				chore.do(ctx, now, logger)
+			}
+		}
+	}
+}
+
+func (c Chore) do(ctx context.Context, now time.Time, logger *slog.Logger) {
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if more, err = c.Step(ctx, now); err != nil {
+			if ctx.Err() == nil {
+				logger.WarnContext(ctx, "a chore failed", "chore", c.Name, "error", err)
+			}
+			return
+		}
+	}
+}
