@@ -2,9 +2,12 @@
 
 # What "roster version" says.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# How long "make fuzz" gives each target, and "make soak" the whole of its load.
+# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, and "make soak" the whole of its load.
 FUZZTIME ?= 30s
+FUZZHTTP ?= 10m
 SOAK ?= 60s
+# Where random tests start; the same number gives the same requests again.
+SEED ?= $(shell date +%s)
 # Arguments for "make run", added to "bin/roster serve".
 ARGS ?=
 
@@ -17,7 +20,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity race fuzz bench soak
+.PHONY: help run build generate migration verify lint format test test-entity race fuzz fuzz-http bench soak
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +69,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		name=$${function#func }; echo "fuzz $$name in $${file%/*} for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 10x "$${file%/*}" </dev/null || exit; \
 	done
+
+fuzz-http: ## send random requests over HTTP, WebSockets and event streams for FUZZHTTP (10m); SEED repeats them
+	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestFuzzHTTP$$' ./graph -fuzzhttp=$(FUZZHTTP) -seed=$(SEED)
 
 bench: ## measure the server on PostgreSQL and print the figures
 	$(WITH_SERVERS) go run ./bench

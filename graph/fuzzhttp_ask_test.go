@@ -1,0 +1,287 @@
+package graph_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// ask sends an HTTP request and checks the answer. It returns what it sent.
+func (f *fuzz) ask(conn net.Conn, r *requester) (sent []byte, err error) {
+	q := r.request()
+	sent = q.wire(r)
+	broken := q.cut
+	if r.chance(12) {
+		sent, broken = r.mutate(sent), true
+	}
+	if q.cut {
+		sent = sent[:r.random.IntN(len(sent)+1)]
+	}
+	sizes := []int{len(sent) + 1}
+	if r.chance(6) {
+		sizes = []int{1 + r.random.IntN(100), 1 + r.random.IntN(2000)}
+	}
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer conn.Close()
+	writing.Go(func() { // A server that refuses a request may not read all of it.
+		for rest, i := sent, 0; len(rest) > 0; i++ {
+			n := min(len(rest), sizes[min(i, len(sizes)-1)])
+			if _, err := conn.Write(rest[:n]); err != nil {
+				return
+			}
+			rest = rest[n:]
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok && broken {
+			_ = tcp.CloseWrite() // nothing follows that the server could wait for
+		}
+	})
+	if r.chance(30) { // does not wait
+		return sent, nil
+	}
+	err = f.answer(conn, q, broken, r)
+	if reset := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE); reset && len(sent) > 64<<10 {
+		err = nil // a body that is refused unread
+	}
+	return sent, err
+}
+
+// answer reads and checks the answer to a request. Of a broken one the server may not know where it ends.
+func (f *fuzz) answer(conn net.Conn, q *httpRequest, broken bool, r *requester) error {
+	in := bufio.NewReader(conn)
+	method := q.method
+	if broken {
+		method = http.MethodPost // what HEAD became has a body
+	}
+	var response *http.Response
+	for {
+		var err error
+		response, err = http.ReadResponse(in, &http.Request{Method: method}) //nolint:bodyclose // Its end is that of the connection.
+		if err != nil && broken {
+			return nil // there need be none
+		}
+		if err != nil {
+			return fmt.Errorf("no answer: %w", err)
+		}
+		if response.StatusCode >= 200 {
+			break
+		}
+		if response.StatusCode != http.StatusContinue {
+			f.count(response.Status)
+			return nil // another protocol, by chance
+		}
+	}
+	f.count(response.Status)
+	ofHandler := response.Header.Get("X-Request-Id") != ""
+	if !ofHandler { // net/http's own answer to what it does not take for a request
+		if q.plain && !broken && response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			return fmt.Errorf("answered by net/http: %s", response.Status)
+		}
+		return nil
+	}
+	if response.StatusCode >= 500 && response.StatusCode != http.StatusServiceUnavailable {
+		return fmt.Errorf("answered %s", response.Status)
+	}
+	if broken || q.path != "/graphql" || method == http.MethodHead || response.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	mediaType, parameters, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil || parameters["charset"] != "utf-8" {
+		return fmt.Errorf("the answer is of type %q", response.Header.Get("Content-Type"))
+	}
+	if mediaType == "text/event-stream" {
+		return f.events(response.Body, q, r)
+	}
+	if mediaType != "application/json" && mediaType != "application/graphql-response+json" {
+		return fmt.Errorf("the answer is of type %q", mediaType)
+	}
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.Header.Get("Content-Encoding") == "gzip" {
+		text, err = unzip(text)
+	}
+	if err != nil {
+		return fmt.Errorf("%s, but the answer breaks off: %w", response.Status, err)
+	}
+	if err := f.verify(text); err != nil {
+		return fmt.Errorf("%s: %w", response.Status, err)
+	}
+	executed := bytes.HasPrefix(text, []byte(`{"data":`)) || bytes.Contains(text, []byte(`,"data":`))
+	switch {
+	case executed && response.StatusCode != http.StatusOK,
+		!executed && response.StatusCode == http.StatusOK && mediaType == "application/graphql-response+json":
+		return fmt.Errorf("%s: %.1000q", response.Status, text)
+	case response.StatusCode == http.StatusMethodNotAllowed && response.Header.Get("Allow") == "":
+		return errors.New("405 without Allow")
+	}
+	return nil
+}
+
+func unzip(text []byte) ([]byte, error) {
+	reader, err := gzip.NewReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(reader)
+}
+
+// events reads an event stream to its end, or as much as the client likes.
+func (f *fuzz) events(body io.Reader, q *httpRequest, r *requester) error {
+	most := 1 + r.random.IntN(20)
+	lines := bufio.NewReader(body)
+	event, data := "", ""
+	for n := 0; n < most; {
+		line, err := lines.ReadString('\n')
+		if errors.Is(err, io.EOF) && line == "" {
+			return nil // the server stops, or did not want more
+		}
+		if err != nil {
+			return fmt.Errorf("the stream of %s breaks off: %w in %.1000q", q.path, err, line)
+		}
+		line = strings.TrimSuffix(line, "\n")
+		switch name, value, _ := strings.Cut(line, ":"); {
+		case line == "" && event == "next":
+			if err := f.verify([]byte(data)); err != nil {
+				return fmt.Errorf("event %d: %w", n, err)
+			}
+			event, n = "", n+1
+		case line == "" && event == "complete":
+			rest, err := io.ReadAll(lines)
+			if err != nil || len(rest) > 0 {
+				return fmt.Errorf("after complete: %w, %q", err, rest)
+			}
+			f.count("complete")
+			return nil
+		case line == "", name == "": // between events; a comment
+		case name == "event" && (value == " next" || value == " complete"):
+			event = strings.TrimSpace(value)
+		case name == "data":
+			data = strings.TrimPrefix(value, " ")
+		default:
+			return fmt.Errorf("no line of an event stream: %.1000q", line)
+		}
+		if q.impatient { // one that listens for silence would wait for ever
+			n++
+		}
+	}
+	return nil
+}
+
+// httpRequest is a request before it is written.
+type httpRequest struct {
+	method, path, query string
+	headers             [][2]string
+	body                []byte
+	chunked             bool
+	cut                 bool // it ends before its end
+	plain               bool // as HTTP it is right
+	impatient           bool // its client counts comments as events
+}
+
+// request makes a random request.
+func (r *requester) request() *httpRequest {
+	q := &httpRequest{method: "POST", path: "/graphql", plain: true, impatient: r.streams, cut: r.chance(25)}
+	if r.chance(25) {
+		q.method = pick(r.random, "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "TRACE")
+	}
+	if r.chance(40) {
+		q.path = pick(r.random, "/", "/healthz", "/readyz", "/schema.graphql", "/playground/x", "/graphql/", "/nothing")
+	}
+	members := r.members()
+	if r.chance(5) {
+		q.method, q.query = pick(r.random, "GET", "GET", "GET", "HEAD"), r.queryString(members)
+	} else {
+		q.body = r.body(members)
+		q.chunked = r.chance(5)
+	}
+	q.headers = append(q.headers, [2]string{"Host", "localhost"})
+	if !r.chance(30) && len(q.body) > 0 {
+		q.headers = append(q.headers, [2]string{"Content-Type", r.contentType()})
+	}
+	if !r.chance(4) {
+		q.headers = append(q.headers, [2]string{"Accept", r.accept()})
+	}
+	if r.chance(3) {
+		q.headers = append(q.headers, [2]string{"Accept-Encoding", pick(r.random, "gzip", "br, gzip;q=0.5", "gzip;q=0, *", "*", "identity", ";q=", "gzip;q=x")})
+	}
+	for r.chance(4) {
+		q.headers = append(q.headers, r.oddHeader())
+	}
+	return q
+}
+
+func (r *requester) contentType() string {
+	if r.chance(20) {
+		return pick(r.random, "application/json; charset=latin1", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+			"application/graphql", "application/json; charset=\"UTF-8", "APPLICATION/JSON;charset=UTF-8", "*/*", ";", string(printable(r.mutate([]byte("application/json")))))
+	}
+	return pick(r.random, "application/json", "application/json; charset=utf-8")
+}
+
+func (r *requester) accept() string {
+	accept := pick(r.random, "application/json", "application/graphql-response+json", "*/*", "text/event-stream",
+		"application/graphql-response+json, application/json;q=0.9", "text/event-stream;q=0.5, application/json", "application/*;q=0.1",
+		"application/json;q=0, */*", "text/event-stream, multipart/mixed;deferSpec=20220824")
+	if r.chance(20) {
+		accept = pick(r.random, "text/html", ", ,", "application/json;charset=utf-16", "*/*;q=0")
+	}
+	if r.chance(20) {
+		accept = string(printable(r.mutate([]byte(accept))))
+	}
+	return accept
+}
+
+// oddHeader is a header that may change what the server does.
+func (r *requester) oddHeader() [2]string {
+	return pick(r.random,
+		[2]string{"Content-Encoding", pick(r.random, "gzip", "identity", "br", "")},
+		[2]string{"Origin", pick(r.random, "https://app.example.com", "https://evil.example.com", "null", "http://localhost", "%")},
+		[2]string{"Sec-Fetch-Site", pick(r.random, "cross-site", "same-origin", "none", "x")},
+		[2]string{"Access-Control-Request-Method", "POST"},
+		[2]string{"X-Request-Id", pick(r.random, "abc", strings.Repeat("x", 1000), "a b", "é")},
+		[2]string{"Idempotency-Key", pick(r.random, "", "k", strings.Repeat("k", 255), strings.Repeat("k", 256), "k"+strconv.Itoa(r.random.IntN(50)))},
+		[2]string{"Expect", pick(r.random, "100-continue", "100-continue")},
+		[2]string{"Connection", pick(r.random, "close", "keep-alive")},
+		[2]string{"Authorization", "Bearer " + strings.Repeat("a", r.random.IntN(2000))},
+		[2]string{"X-Filler", strings.Repeat("f", r.random.IntN(20_000))},
+		[2]string{"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		[2]string{"Last-Event-ID", "7"},
+	)
+}
+
+// wire is the request as it is sent.
+func (q *httpRequest) wire(r *requester) []byte {
+	var b bytes.Buffer
+	target := q.path
+	if q.query != "" {
+		target += "?" + q.query
+	}
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", q.method, target)
+	for _, h := range q.headers {
+		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
+	}
+	switch length := len(q.body); {
+	case q.chunked:
+		b.WriteString("Transfer-Encoding: chunked\r\n\r\n")
+		for chunk := range slices.Chunk(q.body, 1+r.random.IntN(5000)) {
+			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
+		}
+		b.WriteString("0\r\n\r\n")
+	case r.chance(30): // says that there is more than there is, or less
+		q.cut, q.plain = true, false
+		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", max(0, length+r.random.IntN(21)-10), q.body)
+	default:
+		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", length, q.body)
+	}
+	return b.Bytes()
+}

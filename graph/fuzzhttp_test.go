@@ -1,0 +1,416 @@
+package graph_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"roster/e2e/abuse"
+	"roster/graph"
+	"roster/internal/cli"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/dbtest/migrated"
+	"roster/internal/server"
+	"roster/internal/server/streamtest"
+)
+
+var (
+	fuzzHTTP = flag.Duration("fuzzhttp", 0, "how long TestFuzzHTTP goes on in all; 0: a bounded number of exchanges")
+	exchange = flag.Uint64("exchange", 0, "the only exchange that TestFuzzHTTP has with each server; 0: all")
+)
+
+// What TestFuzzHTTP does, and what it allows a server.
+const (
+	fuzzClients   = 16
+	fuzzExchanges = 400
+	// answerLimit is the time for an answer, and for all to be gone when the clients are.
+	answerLimit = 30 * time.Second
+	// heapGrowth is what may stay in memory: the cache of documents, the pools, the statements of the connections.
+	heapGrowth = 32 << 20
+)
+
+// TestFuzzHTTP sends random requests over HTTP, WebSockets and event streams, from right ones to noise, to the whole
+// program on each engine, and to the transports on the schema of streamtest, whose subscriptions go in every way. Every
+// answer keeps to the contract, none says INTERNAL, a well-meant client is answered meanwhile, and when all clients are
+// gone nothing of them is left.
+//
+// Each exchange follows from -seed and its number alone, but for what the others do to the data at the same time:
+// -seed=S -exchange=N has one again.
+//
+//nolint:paralleltest // It counts the goroutines of the process.
+func TestFuzzHTTP(t *testing.T) {
+	t.Logf("-seed=%d", *seed)
+	seeds := readSeeds(t)
+	for _, e := range dbtest.Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			url := dbtest.Empty(t, e)
+			w := newWorld(t, *seed)
+			w.fillRandom(t, 40)
+			t.Run("data", func(t *testing.T) { // whose own way to the database ends with it
+				db := migrated.Open(t, e, func(o *database.Options) { o.URL = url })
+				w.insert(&tester{T: t, engine: e, db: db, statements: new(recording)})
+			})
+			f := &fuzz{T: t, world: w, seeds: seeds}
+			f.against(func(ctx context.Context, stdout, stderr io.Writer) error {
+				return serveProgram(ctx, url, stdout, stderr)
+			})
+		})
+	}
+	t.Run("streams", func(t *testing.T) {
+		schema := gqlparser.MustLoadSchema(&ast.Source{Input: streamtest.SDL()})
+		f := &fuzz{T: t, world: &world{schema: schema}, streams: true}
+		backend := streamtest.New()
+		f.against(func(ctx context.Context, stdout, stderr io.Writer) error {
+			return serveStreams(ctx, backend, stdout, stderr)
+		})
+		if n := backend.Active(); n > 0 {
+			t.Errorf("%d subscriptions have not ended", n)
+		}
+	})
+}
+
+// serveProgram runs "roster serve" until ctx ends.
+func serveProgram(ctx context.Context, url string, stdout, stderr io.Writer) error {
+	code := cli.Run(ctx, []string{
+		"serve", "--listen=127.0.0.1:0", "--database-url=" + url, "--document-cache-bytes=4194304",
+		"--ping-interval=1s", "--cors-origins=https://app.example.com",
+	}, strings.NewReader(""), stdout, stderr, "1.2.3")
+	if code != 0 {
+		return fmt.Errorf("exit code %d", code)
+	}
+	return nil
+}
+
+// serveStreams serves the schema of streamtest with the transports until ctx ends.
+func serveStreams(ctx context.Context, backend *streamtest.Schema, stdout, stderr io.Writer) error {
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "endpoint http://%s/graphql\n", listener.Addr())
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	streams := server.NewStreams(server.StreamOptions{
+		MaxStreams: 100, MaxOperations: 10, PingInterval: time.Second, InitTimeout: 2 * time.Second, WriteTimeout: 5 * time.Second,
+	})
+	handler := server.New(server.Options{
+		Executor:     backend.Executor(),
+		Ready:        func(context.Context) error { return nil },
+		Logger:       logger,
+		Clock:        time.Now,
+		NewRequestID: func() string { return "made-here" },
+		MaxBodyBytes: 1 << 20,
+		MaxValues:    21_000,
+		MaxRequests:  100,
+		Origins:      []string{"https://app.example.com"},
+		Streams:      streams,
+	})
+	return server.Serve(ctx, listener, handler, streams, server.Timeouts{
+		ReadHeader: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Shutdown: 10 * time.Second,
+	}, logger)
+}
+
+// fuzz is the exchanges with one server.
+type fuzz struct {
+	*testing.T
+	world   *world
+	seeds   []seedRequest
+	streams bool // the server has the schema of streamtest
+
+	address string
+	codes   map[string]bool // of the contract
+	mu      sync.Mutex
+	seen    map[string]int // answers, by status and code
+}
+
+// against has the exchanges with a server, which serve runs until its context ends. The server prints the URL of its
+// endpoint, and logs to stderr.
+func (f *fuzz) against(serve func(ctx context.Context, stdout, stderr io.Writer) error) {
+	f.Helper()
+	f.seen, f.codes = map[string]int{}, map[string]bool{}
+	for _, v := range gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()}).Types["ErrorCode"].EnumValues {
+		f.codes[v.Name] = true
+	}
+	goroutines, descriptors, heap := runtime.NumGoroutine(), openDescriptors(f.T), heapInUse()
+	ctx, stop := context.WithCancel(f.Context())
+	defer stop()
+	stdout, writer := io.Pipe()
+	log := new(recording)
+	stopped := make(chan error, 1)
+	go func() {
+		err := serve(ctx, writer, log)
+		_ = writer.Close() // a pipe's never fails
+		stopped <- err
+	}()
+	lines := bufio.NewScanner(stdout)
+	for f.address == "" && lines.Scan() {
+		if _, rest, ok := strings.Cut(lines.Text(), "endpoint"); ok {
+			f.address = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(rest), "http://"), "/graphql")
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }() // until serve is done
+	if f.address == "" {
+		f.Fatalf("no server: %v, %v", <-stopped, log.take())
+	}
+	f.exchanges()
+	f.eventually("connections of clients that are gone", func() int { return strings.Count(allStacks(), "net/http.(*conn).serve(") })
+	stop()
+	if err := <-stopped; err != nil {
+		f.Errorf("the server's end: %v", err)
+	}
+	for _, line := range log.take() {
+		if !strings.Contains(line, "level=INFO") {
+			f.Errorf("the server logged %s", line)
+		}
+	}
+	f.eventually("goroutines that are left", func() int { return runtime.NumGoroutine() - goroutines })
+	f.eventually("file descriptors that are left", func() int { return openDescriptors(f.T) - descriptors })
+	f.eventually("megabytes of memory that are left", func() int { return (heapInUse() - heap - heapGrowth) >> 20 })
+	var counts []string
+	for _, key := range slices.Sorted(maps.Keys(f.seen)) {
+		counts = append(counts, fmt.Sprintf("%s: %d", key, f.seen[key]))
+	}
+	f.Logf("%s", strings.Join(counts, "; "))
+}
+
+// exchanges has them, with several clients at a time.
+func (f *fuzz) exchanges() {
+	f.Helper()
+	if *exchange > 0 {
+		f.exchange(*exchange)
+		return
+	}
+	targets := len(dbtest.Engines()) + 1
+	end := time.Now().Add(*fuzzHTTP / time.Duration(targets))
+	var next atomic.Uint64
+	var busy sync.WaitGroup
+	for range fuzzClients {
+		busy.Go(func() {
+			for !f.Failed() {
+				n := next.Add(1)
+				if *fuzzHTTP == 0 && n > fuzzExchanges || *fuzzHTTP > 0 && time.Now().After(end) {
+					return
+				}
+				f.exchange(n)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		busy.Wait()
+		close(done)
+	}()
+	f.serves(done)
+	f.Logf("%d exchanges", next.Load())
+}
+
+// serves sends well-meant requests until done is closed.
+func (f *fuzz) serves(done <-chan struct{}) {
+	f.Helper()
+	client := &http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	pause := time.NewTicker(50 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-pause.C:
+		}
+		const body, want = `{"query":"{ __typename }"}`, `{"data":{"__typename":"Query"}}`
+		request, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "http://"+f.address+"/graphql", strings.NewReader(body))
+		if err != nil {
+			f.Error(err)
+			return
+		}
+		request.Header.Set("Content-Type", "application/json")
+		response, err := client.Do(request)
+		if err != nil {
+			f.Errorf("a well-meant request: %v", err)
+			return
+		}
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || string(text) != want {
+			f.Errorf("a well-meant request: %v, %s", err, text)
+			return
+		}
+	}
+}
+
+// exchange has the exchange of a number.
+func (f *fuzz) exchange(n uint64) {
+	r := &requester{author: &author{world: f.world, random: rand.New(rand.NewPCG(*seed, n))}, seeds: f.seeds, streams: f.streams}
+	dialer := net.Dialer{Timeout: answerLimit}
+	conn, err := dialer.DialContext(f.Context(), "tcp", f.address)
+	if err != nil {
+		f.Errorf("exchange %d: %v", n, err)
+		return
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
+		f.Error(err)
+		return
+	}
+	var sent []byte
+	if r.chance(4) {
+		sent, err = f.converse(conn, r)
+	} else {
+		sent, err = f.ask(conn, r)
+	}
+	if err != nil {
+		f.Errorf("%v\nin exchange %d (-seed=%d -exchange=%d), which sent\n%q", err, n, *seed, n, sent[:min(len(sent), 20_000)])
+	}
+}
+
+// count notes an answer.
+func (f *fuzz) count(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen[what]++
+}
+
+// eventually waits until there is none of something.
+func (f *fuzz) eventually(what string, excess func() int) {
+	f.Helper()
+	limit := time.After(answerLimit)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for excess() > 0 {
+		select {
+		case <-limit:
+			f.Fatalf("%d %s:\n%s", excess(), what, allStacks())
+		case <-again.C:
+		}
+	}
+}
+
+func allStacks() string {
+	buffer := make([]byte, 1<<20)
+	for {
+		if n := runtime.Stack(buffer, true); n < len(buffer) {
+			return string(buffer[:n])
+		}
+		buffer = make([]byte, 2*len(buffer))
+	}
+}
+
+func heapInUse() int {
+	runtime.GC()
+	runtime.GC() // what was in a sync.Pool stays for one
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// openDescriptors is how many files and sockets the process has, where that can be seen.
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	const directory = "/proc/self/fd"
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// seedRequest is a request to begin with.
+type seedRequest struct {
+	document  string
+	variables string // JSON, or nothing
+	body      string // instead of a document
+}
+
+// readSeeds returns what tests send: the requests of testdata, and the hostile ones.
+func readSeeds(t *testing.T) (seeds []seedRequest) {
+	t.Helper()
+	hostile, err := abuse.Requests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range hostile {
+		seeds = append(seeds, seedRequest{body: string(r.Body)})
+	}
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		for _, step := range readScenario(t, file).steps {
+			seeds = append(seeds, seedRequest{step.section(""), step.section("variables"), step.section("body")})
+		}
+	}
+	return seeds
+}
+
+// verify checks a response of GraphQL by the contract.
+func (f *fuzz) verify(text []byte) error {
+	var response map[string]json.RawMessage
+	if err := json.Unmarshal(text, &response); err != nil {
+		return fmt.Errorf("no JSON object: %w in %.1000q", err, text)
+	}
+	for key := range response {
+		if key != "data" && key != "errors" && key != "extensions" {
+			return fmt.Errorf("a response has no %q: %.1000q", key, text)
+		}
+	}
+	data, executed := response["data"]
+	switch {
+	case executed && string(data) != "null" && !bytes.HasPrefix(data, []byte("{")):
+		return fmt.Errorf("the data is no object: %.1000q", text)
+	case response["errors"] != nil:
+		return f.verifyErrors(response["errors"])
+	case !executed || string(data) == "null":
+		return fmt.Errorf("neither data nor errors: %.1000q", text)
+	}
+	f.count("data")
+	return nil
+}
+
+// verifyErrors checks the errors of a response.
+func (f *fuzz) verifyErrors(text []byte) error {
+	var errors []struct {
+		Message    string
+		Extensions struct {
+			Code      string
+			RequestID string
+		}
+	}
+	if err := json.Unmarshal(text, &errors); err != nil {
+		return fmt.Errorf("no errors: %w in %.1000q", err, text)
+	}
+	if len(errors) == 0 || len(errors) > 10 || len(text) > 20_000 {
+		return fmt.Errorf("%d errors in %d bytes: %.2000q", len(errors), len(text), text)
+	}
+	for _, e := range errors {
+		if e.Message == "" || !f.codes[e.Extensions.Code] || e.Extensions.Code == "INTERNAL" {
+			return fmt.Errorf("an error as none should be: %.2000q", text)
+		}
+	}
+	f.count(errors[0].Extensions.Code)
+	return nil
+}
