@@ -57,7 +57,7 @@ func prices() limits.Prices {
 		MaxPage:  paging.MaxSize,
 		MaxPages: map[string]int{"changes": maxChanges},
 		List:     paging.DefaultSize,
-		Fields:   map[string]int64{"totalCount": 1_000},
+		Fields:   map[string]int64{"totalCount": 1_000, "userCount": 1_000, "postCount": 1_000, "usersWithoutPosts": 1_000, "signUps": 1_000},
 		Inputs:   map[string]int64{"contains": 5_000},
 	}
 }

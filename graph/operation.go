@@ -261,8 +261,10 @@ func (s *statements) field(f *ast.Field) int {
 		return ent.NodeTypes
 	case f.Name == "changes":
 		return 2
-	case f.Name == "changesCursor":
+	case f.Name == "changesCursor", f.ObjectDefinition.Name == "Stats":
 		return 1
+	case f.Name == "stats" && f.ObjectDefinition.Name == "Query": // its fields do
+		return 0
 	case f.Name == "totalCount":
 		return 1
 	case f.SelectionSet == nil || f.Name == "__schema" || f.Name == "__type":

@@ -5,9 +5,11 @@ package rules
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -54,6 +56,22 @@ func text(s string, limit int, control func(rune) bool) *Fault {
 
 // separator reports line and paragraph separators and control characters, which no single line of text holds.
 func separator(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+
+// timeForm is that of RFC 3339 with up to six fraction digits. time.Parse takes more, such as 9:30 and a comma.
+var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// Time reads an instant with any offset, and returns it in UTC. More than six fraction digits are a fault: no database
+// keeps them, and what is written must be what is read.
+func Time(s string) (time.Time, *Fault) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || !timeForm.MatchString(s) {
+		return time.Time{}, &Fault{Invalid, "must be an RFC 3339 time with at most six fraction digits, such as 2026-01-31T09:30:00Z"}
+	}
+	return t.UTC(), nil
+}
+
+// TimeFormat is how times are written: as time.Time.Format wants it, of a time in UTC.
+const TimeFormat = "2006-01-02T15:04:05.000000Z"
 
 // MalformedID is the fault of an ID that is none of the given type; of any type when that is empty.
 func MalformedID(kind string) *Fault {

@@ -13,6 +13,7 @@ import (
 	"roster/graph/scalar"
 	"roster/internal/filter"
 	"roster/internal/paging"
+	"roster/internal/stats"
 	"roster/internal/typeid"
 	"strconv"
 	"sync/atomic"
@@ -124,8 +125,22 @@ type ComplexityRoot struct {
 		Nodes         func(childComplexity int, ids []typeid.ID) int
 		Post          func(childComplexity int, id typeid.ID) int
 		Posts         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
+		Stats         func(childComplexity int) int
 		User          func(childComplexity int, by model.UserBy) int
 		Users         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) int
+	}
+
+	SignUps struct {
+		From  func(childComplexity int) int
+		To    func(childComplexity int) int
+		Users func(childComplexity int) int
+	}
+
+	Stats struct {
+		PostCount         func(childComplexity int) int
+		SignUps           func(childComplexity int, from time.Time, to time.Time, by stats.Period) int
+		UserCount         func(childComplexity int) int
+		UsersWithoutPosts func(childComplexity int) int
 	}
 
 	UpdatePostPayload struct {
@@ -186,6 +201,7 @@ type QueryResolver interface {
 	Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) (*ent.PostConnection, error)
 	Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIds []typeid.ID) (*model.ChangePage, error)
 	ChangesCursor(ctx context.Context) (string, error)
+	Stats(ctx context.Context) (*stats.Stats, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -549,6 +565,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
+	case "Query.stats":
+		if e.ComplexityRoot.Query.Stats == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Stats(childComplexity), true
 	case "Query.user":
 		if e.ComplexityRoot.Query.User == nil {
 			break
@@ -571,6 +593,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.UserWhere), args["orderBy"].([]ent.UserOrder)), true
+
+	case "SignUps.from":
+		if e.ComplexityRoot.SignUps.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignUps.From(childComplexity), true
+	case "SignUps.to":
+		if e.ComplexityRoot.SignUps.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignUps.To(childComplexity), true
+	case "SignUps.users":
+		if e.ComplexityRoot.SignUps.Users == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignUps.Users(childComplexity), true
+
+	case "Stats.postCount":
+		if e.ComplexityRoot.Stats.PostCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Stats.PostCount(childComplexity), true
+	case "Stats.signUps":
+		if e.ComplexityRoot.Stats.SignUps == nil {
+			break
+		}
+
+		args, err := ec.field_Stats_signUps_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Stats.SignUps(childComplexity, args["from"].(time.Time), args["to"].(time.Time), args["by"].(stats.Period)), true
+	case "Stats.userCount":
+		if e.ComplexityRoot.Stats.UserCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Stats.UserCount(childComplexity), true
+	case "Stats.usersWithoutPosts":
+		if e.ComplexityRoot.Stats.UsersWithoutPosts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Stats.UsersWithoutPosts(childComplexity), true
 
 	case "UpdatePostPayload.post":
 		if e.ComplexityRoot.UpdatePostPayload.Post == nil {
@@ -1092,6 +1163,47 @@ type Query {
   ): ChangePage!
   "The feed's end at the moment that this operation reads: take a copy of the data and this cursor in one operation, then follow the feed from it. Nothing is missing from copy plus feed; a change that the copy has already may come again. For ADMIN."
   changesCursor: String!
+  "What there is in numbers, counted at one moment. For ADMIN."
+  stats: Stats!
+}
+
+"What there is in numbers. Each of them is counted when it is asked for, in one statement."
+type Stats {
+  "How many users there are."
+  userCount: Int!
+  "How many posts there are."
+  postCount: Int!
+  "How many users have no posts."
+  usersWithoutPosts: Int!
+  "How many users were created in each period of a range, in order, those in which none was too; at most 1000 periods."
+  signUps(
+    "Where the range starts, inclusive."
+    from: DateTime!
+    "Where the range ends, exclusive."
+    to: DateTime!
+    "How long a period is."
+    by: StatsPeriod! = DAY
+  ): [SignUps!]!
+}
+
+"Parts of the calendar, in UTC."
+enum StatsPeriod {
+  "From midnight."
+  DAY
+  "From midnight on Monday."
+  WEEK
+  "From midnight on its first day."
+  MONTH
+}
+
+"How many users were created in one period, or in the part of it that the range has."
+type SignUps {
+  "Where it starts, inclusive."
+  from: DateTime!
+  "Where it ends, exclusive."
+  to: DateTime!
+  "How many users were created in it."
+  users: Int!
 }
 
 """
@@ -1487,6 +1599,32 @@ func (ec *executionContext) childFields_PostEdge(ctx context.Context, field grap
 		return ec.fieldContext_PostEdge_node(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PostEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_SignUps(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "from":
+		return ec.fieldContext_SignUps_from(ctx, field)
+	case "to":
+		return ec.fieldContext_SignUps_to(ctx, field)
+	case "users":
+		return ec.fieldContext_SignUps_users(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignUps", field.Name)
+}
+
+func (ec *executionContext) childFields_Stats(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "userCount":
+		return ec.fieldContext_Stats_userCount(ctx, field)
+	case "postCount":
+		return ec.fieldContext_Stats_postCount(ctx, field)
+	case "usersWithoutPosts":
+		return ec.fieldContext_Stats_usersWithoutPosts(ctx, field)
+	case "signUps":
+		return ec.fieldContext_Stats_signUps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Stats", field.Name)
 }
 
 func (ec *executionContext) childFields_UpdatePostPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1962,6 +2100,36 @@ func (ec *executionContext) field_Query_users_args(ctx context.Context, rawArgs 
 		return nil, err
 	}
 	args["orderBy"] = arg5
+	return args, nil
+}
+
+func (ec *executionContext) field_Stats_signUps_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "from",
+		func(ctx context.Context, v any) (time.Time, error) {
+			return ec.unmarshalNDateTime2timeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["from"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "to",
+		func(ctx context.Context, v any) (time.Time, error) {
+			return ec.unmarshalNDateTime2timeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["to"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "by",
+		func(ctx context.Context, v any) (stats.Period, error) {
+			return ec.unmarshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["by"] = arg2
 	return args, nil
 }
 
@@ -3560,6 +3728,38 @@ func (ec *executionContext) fieldContext_Query_changesCursor(_ context.Context, 
 	return graphql.NewScalarFieldContext("Query", field, true, true, "String")
 }
 
+func (ec *executionContext) _Query_stats(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_stats(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Stats(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *stats.Stats) graphql.Marshaler {
+			return ec.marshalNStats2ᚖrosterᚋinternalᚋstatsᚐStats(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_stats(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Stats(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query___type(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3632,6 +3832,188 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields___Schema(ctx, field)
 		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SignUps_from(ctx context.Context, field graphql.CollectedField, obj *stats.SignUps) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignUps_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignUps_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignUps", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _SignUps_to(ctx context.Context, field graphql.CollectedField, obj *stats.SignUps) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignUps_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignUps_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignUps", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _SignUps_users(ctx context.Context, field graphql.CollectedField, obj *stats.SignUps) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignUps_users(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Users, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignUps_users(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignUps", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Stats_userCount(ctx context.Context, field graphql.CollectedField, obj *stats.Stats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Stats_userCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserCount(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Stats_userCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Stats", field, true, false, "Int")
+}
+
+func (ec *executionContext) _Stats_postCount(ctx context.Context, field graphql.CollectedField, obj *stats.Stats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Stats_postCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PostCount(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Stats_postCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Stats", field, true, false, "Int")
+}
+
+func (ec *executionContext) _Stats_usersWithoutPosts(ctx context.Context, field graphql.CollectedField, obj *stats.Stats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Stats_usersWithoutPosts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UsersWithoutPosts(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Stats_usersWithoutPosts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Stats", field, true, false, "Int")
+}
+
+func (ec *executionContext) _Stats_signUps(ctx context.Context, field graphql.CollectedField, obj *stats.Stats) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Stats_signUps(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return obj.SignUps(ctx, fc.Args["from"].(time.Time), fc.Args["to"].(time.Time), fc.Args["by"].(stats.Period))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []stats.SignUps) graphql.Marshaler {
+			return ec.marshalNSignUps2ᚕrosterᚋinternalᚋstatsᚐSignUpsᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Stats_signUps(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Stats",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SignUps(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Stats_signUps_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -6696,6 +7078,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_changesCursor(ctx, field)
 				})
+		case "stats":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_stats(ctx, field)
+				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Query___type(ctx, field)
@@ -6710,6 +7098,101 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var signUpsImplementors = []string{"SignUps"}
+
+func (ec *executionContext) _SignUps(ctx context.Context, sel ast.SelectionSet, obj *stats.SignUps) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, signUpsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SignUps")
+		case "from":
+			out.Values[i] = ec._SignUps_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._SignUps_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "users":
+			out.Values[i] = ec._SignUps_users(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var statsImplementors = []string{"Stats"}
+
+func (ec *executionContext) _Stats(ctx context.Context, sel ast.SelectionSet, obj *stats.Stats) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, statsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Stats")
+		case "userCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Stats_userCount(ctx, field, obj)
+				})
+		case "postCount":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Stats_postCount(ctx, field, obj)
+				})
+		case "usersWithoutPosts":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Stats_usersWithoutPosts(ctx, field, obj)
+				})
+		case "signUps":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Stats_signUps(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -7600,6 +8083,62 @@ func (ec *executionContext) unmarshalNPostWhere2rosterᚋentᚐPostWhere(ctx con
 	res, err := ec.unmarshalInputPostWhere(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
+
+func (ec *executionContext) marshalNSignUps2rosterᚋinternalᚋstatsᚐSignUps(ctx context.Context, sel ast.SelectionSet, v stats.SignUps) graphql.Marshaler {
+	return ec._SignUps(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSignUps2ᚕrosterᚋinternalᚋstatsᚐSignUpsᚄ(ctx context.Context, sel ast.SelectionSet, v []stats.SignUps) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSignUps2rosterᚋinternalᚋstatsᚐSignUps(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNStats2ᚖrosterᚋinternalᚋstatsᚐStats(ctx context.Context, sel ast.SelectionSet, v *stats.Stats) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Stats!")
+		return graphql.Null
+	}
+	return ec._Stats(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod(ctx context.Context, v any) (stats.Period, error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := unmarshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod[tmp]
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod(ctx context.Context, sel ast.SelectionSet, v stats.Period) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(marshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod[v])
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "StatsPeriod!")
+	}
+	return res
+}
+
+var (
+	unmarshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod = map[string]stats.Period{
+		"DAY":   stats.Day,
+		"WEEK":  stats.Week,
+		"MONTH": stats.Month,
+	}
+	marshalNStatsPeriod2rosterᚋinternalᚋstatsᚐPeriod = map[stats.Period]string{
+		stats.Day:   "DAY",
+		stats.Week:  "WEEK",
+		stats.Month: "MONTH",
+	}
+)
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
 	res, err := scalar.UnmarshalString(v)

@@ -23,6 +23,8 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Migrate migrateCommand `cmd:"" help:"Change the database's schema, or show what state it is in."`
 	Seed    seedCommand    `cmd:"" help:"Fill the database with users and posts to try it out: with all of them or, if that fails, with none."`
+	Export  exportCommand  `cmd:"" help:"Write all users or all posts, as they are at one moment, as CSV or JSON lines."`
+	Stats   statsCommand   `cmd:"" help:"Print what the database has in numbers, and the sign-ups by day, week or month."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version of this program."`
 }

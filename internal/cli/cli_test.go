@@ -40,6 +40,8 @@ func TestHelp(t *testing.T) {
 		{[]string{"serve", "--help"}, "help-serve.txt"},
 		{[]string{"migrate", "--help"}, "help-migrate.txt"},
 		{[]string{"seed", "--help"}, "help-seed.txt"},
+		{[]string{"export", "--help"}, "help-export.txt"},
+		{[]string{"stats", "--help"}, "help-stats.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -108,6 +110,12 @@ func TestWrongUse(t *testing.T) {
 		"seed --posts-per-user=1001":            `seed: --posts-per-user must be from 0 to 1000, not 1001`,
 		"seed --seed=-1":                        `--seed: expected a valid 64 bit uint but got "-1"`,
 		"seed --database-pool-wait=0s":          `seed: --database-pool-wait must be longer than 0s, not 0s`,
+		"export":                                `expected "<what>"`,
+		"export things":                         `<what> must be one of "users","posts" but got "things"`,
+		"export users --format=xml":             `--format must be one of "auto","csv","jsonl" but got "xml"`,
+		"stats --by=year":                       `--by must be one of "day","week","month" but got "year"`,
+		"stats --from=yesterday":                `stats: --from must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "yesterday"`,
+		"stats --to=2026-02-30":                 `stats: --to must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "2026-02-30"`,
 		"migrate --statement-timeout=0s status": `migrate: --statement-timeout must be longer than 0s, not 0s`,
 		"migrate down --to=-1":                  `migrate down: --to must be a version that roster migrate status lists, or 0, not -1`,
 	} {
@@ -152,6 +160,8 @@ func TestFailures(t *testing.T) {
 		{"migrate", "up", "--database-url", missing},
 		{"migrate", "--database-url", missing, "status"},
 		{"seed", "--database-url", missing},
+		{"export", "users", "--database-url", missing},
+		{"stats", "--database-url", missing},
 		{"serve", "--database-url=oracle://u:s3cret@h/d"},
 	} {
 		code, stdout, stderr := run(t, args...)

@@ -150,6 +150,20 @@ func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 	)
 }
 
+// Export is how rows are written to a file.
+type Export struct {
+	Output string `env:"-" short:"o" placeholder:"FILE" help:"File to write, which is there once it is whole; without it, the standard output. A name that ends in .gz is compressed."`
+	Format string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what the name of the file says, and csv otherwise."`
+	Gzip   bool   `env:"-" help:"Compress the output."`
+}
+
+// Stats is which sign-ups are counted.
+type Stats struct {
+	By   string `env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Count sign-ups by day, week or month, in UTC."`
+	From string `env:"-" placeholder:"TIME" help:"First moment whose sign-ups count: a date or an RFC 3339 time. Without it, the start of the 30th day, the 12th week or the 12th month that ends with --to."`
+	To   string `env:"-" placeholder:"TIME" help:"Moment from which on they do not. Without it, now."`
+}
+
 // Log is what is logged, and how. Logs go to the standard error output.
 type Log struct {
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug (with a line per request), info, warn or error."`

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"roster/ent/rules"
+	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/stats"
+)
+
+type statsCommand struct {
+	config.Stats
+	config.Database
+	config.Log
+}
+
+// Validate checks the flags; kong calls it.
+func (c *statsCommand) Validate() error {
+	for flag, value := range map[string]string{"from": c.From, "to": c.To} {
+		if _, err := moment(value); err != nil {
+			return fmt.Errorf("--%s must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not %q", flag, value)
+		}
+	}
+	return c.Database.Validate()
+}
+
+// moment reads a date, at whose start it is in UTC, or a time. Nothing is the zero time.
+func moment(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	t, fault := rules.Time(text)
+	if fault != nil {
+		return time.Time{}, fault
+	}
+	return t, nil
+}
+
+// Run prints the figures, all of one moment.
+func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
+	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	session := db.Session(database.Snapshot)
+	defer session.Rollback() // it changes nothing
+	from, to, by := c.period(time.Now())
+	s, err := stats.New(rules.WithCaller(ctx, rules.Everyone()), session)
+	if err != nil {
+		return err
+	}
+	counts := map[string]int{}
+	for name, count := range map[string]func(context.Context) (int, error){
+		"users": s.UserCount, "posts": s.PostCount, "users without posts": s.UsersWithoutPosts,
+	} {
+		if counts[name], err = count(ctx); err != nil {
+			return fmt.Errorf("count %s of %v: %w", name, db, err)
+		}
+	}
+	signUps, err := s.SignUps(ctx, from, to, by)
+	if faults, ok := errors.AsType[rules.Faults](err); ok {
+		return fmt.Errorf("--%v %s", faults[0].Path[0], faults[0].Message)
+	}
+	if err != nil {
+		return fmt.Errorf("count sign-ups of %v: %w", db, err)
+	}
+	var b strings.Builder
+	for _, name := range []string{"users", "posts", "users without posts"} {
+		fmt.Fprintf(&b, "%-19s  %*d\n", name, columnWidth, counts[name])
+	}
+	b.WriteByte('\n')
+	chart(&b, signUps, by)
+	_, err = io.WriteString(e.stdout, b.String())
+	return err
+}
+
+// period is the range that the flags ask for.
+func (c *statsCommand) period(now time.Time) (from, to time.Time, by stats.Period) {
+	by = stats.Period(strings.ToUpper(c.By))
+	from, _ = moment(c.From) // Validate has read both
+	to, _ = moment(c.To)
+	if c.To == "" {
+		to = now.UTC()
+	}
+	if c.From == "" {
+		last := by.Start(to)
+		if last.Equal(to) { // nothing of that period is in the range
+			last = by.Add(last, -1)
+		}
+		from = by.Add(last, 1-map[stats.Period]int{stats.Day: 30, stats.Week: 12, stats.Month: 12}[by])
+	}
+	return from, to, by
+}
+
+// Widths of the chart, in characters.
+const (
+	columnWidth = 10
+	barWidth    = 50
+)
+
+// chart draws a bar for each period, the longest of them barWidth long.
+func chart(b *strings.Builder, signUps []stats.SignUps, by stats.Period) {
+	most, total := 0, 0
+	for i := range signUps {
+		most, total = max(most, signUps[i].Users), total+signUps[i].Users
+	}
+	fmt.Fprintf(b, "%-19s  %*d\n", "sign-ups by "+strings.ToLower(string(by)), columnWidth, total)
+	for i := range signUps {
+		s := &signUps[i]
+		line := fmt.Sprintf("%-19s  %*d  %s", periodName(s, by), columnWidth, s.Users, bar(s.Users, most))
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+}
+
+// periodName is the day, or the first day of a week, or the month.
+func periodName(s *stats.SignUps, by stats.Period) string {
+	if by == stats.Month {
+		return s.From.Format("2006-01")
+	}
+	return s.From.Format(time.DateOnly)
+}
+
+// bar is as long as n of most, in eighths of a character.
+func bar(n, most int) string {
+	if most == 0 {
+		return ""
+	}
+	const eighths = "▏▎▍▌▋▊▉"
+	length := (n*barWidth*8 + most - 1) / most // what is there shows
+	whole := strings.Repeat("█", length/8)
+	if rest := length % 8; rest > 0 {
+		whole += string([]rune(eighths)[rest-1])
+	}
+	return whole
+}

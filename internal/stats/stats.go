@@ -1,0 +1,173 @@
+// Package stats counts what a database holds: each figure is one set-based statement, written by hand, since no entity
+// is loaded for it. It knows the tables, and neither ent's clients nor GraphQL.
+package stats
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/ent/post"
+	"roster/ent/rules"
+	"roster/ent/user"
+)
+
+// MaxPeriods is the most periods that SignUps counts.
+const MaxPeriods = 1000
+
+// A Period is a part of the calendar, in UTC.
+type Period string
+
+// The periods. A week starts on Monday, as in ISO 8601.
+const (
+	Day   Period = "DAY"
+	Week  Period = "WEEK"
+	Month Period = "MONTH"
+)
+
+// Start is the start of the period in which t lies.
+func (p Period) Start(t time.Time) time.Time {
+	t = t.UTC()
+	day := t.Day()
+	switch p {
+	case Week:
+		day -= (int(t.Weekday()) + 6) % 7
+	case Month:
+		day = 1
+	case Day:
+	}
+	return time.Date(t.Year(), t.Month(), day, 0, 0, 0, 0, time.UTC)
+}
+
+// Add is the start of the n-th period after the one that starts at t, or before it.
+func (p Period) Add(t time.Time, n int) time.Time {
+	switch p {
+	case Week:
+		return t.AddDate(0, 0, 7*n)
+	case Month:
+		return t.AddDate(0, n, 0)
+	case Day:
+	}
+	return t.AddDate(0, 0, n)
+}
+
+// Stats counts in a session: several figures in one snapshot are of one moment.
+type Stats struct{ driver dialect.Driver }
+
+// New counts what the session reads. The error is a rules.ForbiddenError when the caller in ctx may not know.
+func New(ctx context.Context, d dialect.Driver) (*Stats, error) {
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Stats") {
+		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "Stats"}
+	}
+	return &Stats{d}, nil
+}
+
+// UserCount is how many users there are.
+func (s *Stats) UserCount(ctx context.Context) (int, error) { return s.count(ctx, s.all(user.Table)) }
+
+// PostCount is how many posts there are.
+func (s *Stats) PostCount(ctx context.Context) (int, error) { return s.count(ctx, s.all(post.Table)) }
+
+// UsersWithoutPosts is how many users have written nothing.
+func (s *Stats) UsersWithoutPosts(ctx context.Context) (int, error) {
+	users, posts := entsql.Table(user.Table).As("u"), entsql.Table(post.Table).As("p")
+	build := entsql.Dialect(s.driver.Dialect())
+	none := build.Select(posts.C(post.FieldID)).From(posts).Where(entsql.ColumnsEQ(posts.C(post.FieldAuthorID), users.C(user.FieldID)))
+	return s.count(ctx, build.Select(entsql.Count("*")).From(users).Where(entsql.NotExists(none)))
+}
+
+func (s *Stats) all(table string) *entsql.Selector {
+	return entsql.Dialect(s.driver.Dialect()).Select(entsql.Count("*")).From(entsql.Table(table))
+}
+
+func (s *Stats) count(ctx context.Context, q *entsql.Selector) (int, error) {
+	rows := new(entsql.Rows)
+	query, args := q.Query()
+	if err := s.driver.Query(ctx, query, args, rows); err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	return entsql.ScanInt(rows)
+}
+
+// SignUps is how many users came in one period, or in that part of it that was asked for.
+type SignUps struct {
+	From  time.Time // inclusive
+	To    time.Time // exclusive
+	Users int
+}
+
+// SignUps counts the users who were created from one moment, inclusive, to another, exclusive, for each period that
+// overlaps that range, in order, those without users too. The error is rules.Faults of from and to.
+func (s *Stats) SignUps(ctx context.Context, from, to time.Time, by Period) ([]SignUps, error) {
+	periods, faults := divide(from.UTC(), to.UTC(), by)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	days, err := s.days(ctx, from.UTC(), to.UTC())
+	if err != nil {
+		return nil, err
+	}
+	for i := range periods {
+		p := &periods[i]
+		for day := Day.Start(p.From); day.Before(p.To); day = Day.Add(day, 1) {
+			p.Users += days[day.Format(time.DateOnly)]
+		}
+	}
+	return periods, nil
+}
+
+// divide cuts a range where periods start.
+func divide(from, to time.Time, by Period) (periods []SignUps, faults rules.Faults) {
+	if !from.Before(to) {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must be after from"}, "to")
+		return nil, faults
+	}
+	for from.Before(to) {
+		if len(periods) == MaxPeriods {
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be so that there are at most %d periods", MaxPeriods)}, "to")
+			return nil, faults
+		}
+		end := by.Add(by.Start(from), 1)
+		if end.After(to) {
+			end = to
+		}
+		periods = append(periods, SignUps{From: from, To: end})
+		from = end
+	}
+	return periods, nil
+}
+
+// days counts users by the day on which they were created, as in 2026-01-31. Weeks and months are whole days, so this is
+// all that the engines have to do, each of which has an own way to cut time.
+func (s *Stats) days(ctx context.Context, from, to time.Time) (map[string]int, error) {
+	day := map[string]string{
+		dialect.Postgres: "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+		dialect.MySQL:    "date_format(created_at, '%Y-%m-%d')",
+		dialect.SQLite:   "substr(created_at, 1, 10)",
+	}[s.driver.Dialect()]
+	t := entsql.Table(user.Table)
+	q := entsql.Dialect(s.driver.Dialect()).Select().From(t).
+		AppendSelectExprAs(entsql.Raw(day), "day").AppendSelectExprAs(entsql.Raw("count(*)"), "users").
+		Where(entsql.And(entsql.GTE(t.C(user.FieldCreatedAt), from), entsql.LT(t.C(user.FieldCreatedAt), to))).
+		GroupBy("day")
+	rows := new(entsql.Rows)
+	query, args := q.Query()
+	if err := s.driver.Query(ctx, query, args, rows); err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	days := map[string]int{}
+	for rows.Next() {
+		var name string
+		var n int
+		if err := rows.Scan(&name, &n); err != nil {
+			return nil, err
+		}
+		days[name] = n
+	}
+	return days, rows.Err()
+}
