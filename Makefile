@@ -6,6 +6,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
 SOAK ?= 60s
+# How many mutations "make chaos" sends to each database.
+CHAOS ?= 2000
 # Where random tests start; the same number gives the same requests again.
 SEED ?= $(shell date +%s)
 # Arguments for "make run", added to "bin/roster serve".
@@ -20,7 +22,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity race fuzz fuzz-http bench soak
+.PHONY: help run build generate migration verify lint format test test-entity race fuzz fuzz-http bench soak chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,3 +80,6 @@ bench: ## measure the server on PostgreSQL and print the figures
 
 soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
+
+chaos: ## send CHAOS (2000) mutations to each database, over connections that break and to a server that is killed
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)

@@ -12,9 +12,8 @@ import (
 
 // Proxy passes TCP connections on to a server until it is cut, which stands for a database that is away.
 type Proxy struct {
-	tb     testing.TB
-	target string
-	addr   string
+	tb   testing.TB
+	addr string
 	// reserved are the ends of a connection from the proxy to itself. As long as it is open the system gives the port to
 	// nobody who asks for any free one, so that a cut proxy can return to it.
 	reserved []net.Conn
@@ -22,6 +21,7 @@ type Proxy struct {
 	turn     sync.Mutex // held by the one Cut or Restore that is going on
 	serving  sync.WaitGroup
 	mu       sync.Mutex
+	target   string
 	listener net.Listener // nil while cut
 	conns    map[net.Conn]struct{}
 	loses    func(request []byte) bool
@@ -111,6 +111,13 @@ func (p *Proxy) Restore() {
 	p.serve(listener)
 }
 
+// Redirect passes the connections that begin from now on to another address, where the server is after a restart.
+func (p *Proxy) Redirect(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
 // LoseAnswers makes the proxy call f with whatever a client sends. Where f returns true, the server still gets it, but
 // the connection ends instead of bringing its answer: the client can't know what became of its request. The drivers send
 // a statement in one piece. A nil f ends this.
@@ -162,7 +169,10 @@ func (p *Proxy) pass(listener net.Listener, client net.Conn) {
 		return
 	}
 	defer p.leave(client)
-	server, err := new(net.Dialer).DialContext(p.tb.Context(), "tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := new(net.Dialer).DialContext(p.tb.Context(), "tcp", target)
 	if err != nil {
 		return // the client sees its connection end, as it would if the server itself had failed
 	}

@@ -48,6 +48,16 @@ func TestProxyWithoutTarget(t *testing.T) {
 	}
 }
 
+func TestProxyRedirect(t *testing.T) {
+	t.Parallel()
+	p := dbtest.NewProxy(t, "127.0.0.1:1")
+	p.Redirect(echo(t))
+	c := dial(t, p.Addr())
+	say(t, c, "one\n")
+	p.Redirect("127.0.0.1:1")
+	say(t, c, "two\n") // a connection stays where it is
+}
+
 func TestProxyLosesAnswers(t *testing.T) {
 	t.Parallel()
 	p := dbtest.NewProxy(t, echo(t))
