@@ -4,10 +4,12 @@
 package main
 
 import (
+	"fmt"
 	"log"
 	"slices"
 	"strings"
 
+	"entgo.io/ent/dialect"
 	"entgo.io/ent/entc"
 	"entgo.io/ent/entc/gen"
 )
@@ -16,6 +18,7 @@ func main() {
 	gen.Funcs["fieldName"] = fieldName
 	gen.Funcs["entities"] = entities
 	gen.Funcs["isEntity"] = isEntity
+	gen.Funcs["size"] = size
 	err := entc.Generate("./schema", &gen.Config{
 		Package: "roster/ent",
 		Target:  ".",
@@ -36,6 +39,16 @@ func entities(g *gen.Graph) []*gen.Type {
 func isEntity(t *gen.Type) bool {
 	_, is := t.Annotations["Entity"]
 	return is
+}
+
+// size is how many characters a text has at most, where MySQL's type tells; a byte for a byte, it may be fewer.
+func size(f *gen.Field) (n int) {
+	for _, format := range []string{"varchar(%d)", "varbinary(%d)"} {
+		if _, err := fmt.Sscanf(f.Column().SchemaType[dialect.MySQL], format, &n); err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // fieldName is the name of a field or an edge in GraphQL, which knows no initialisms: authorId, not authorID.

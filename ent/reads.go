@@ -122,8 +122,8 @@ var postTable = &statement.Table{
 		{Name: post.FieldCreatedAt, Kind: statement.Time},
 		{Name: post.FieldUpdatedAt, Kind: statement.Time},
 		{Name: post.FieldVersion, Kind: statement.Int},
-		{Name: post.FieldTitle, Kind: statement.Text},
-		{Name: post.FieldTitleKey, Kind: statement.Text},
+		{Name: post.FieldTitle, Kind: statement.Text, Size: 200},
+		{Name: post.FieldTitleKey, Kind: statement.Text, Size: 2400},
 		{Name: post.FieldBody, Kind: statement.Text},
 		{Name: post.FieldAuthorID, Kind: statement.ID},
 	},
@@ -174,8 +174,8 @@ func (c *PostClient) read(ctx context.Context, s *statement.Select, each func(pa
 	})
 }
 
-// sortValue is what the Post has in a column that an order uses.
-func (_m *Post) sortValue(column string) any {
+// value is what the Post has in a column; nil for NULL.
+func (_m *Post) value(column string) any {
 	switch column {
 	case post.FieldCreatedAt:
 		return _m.CreatedAt
@@ -234,18 +234,25 @@ func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	return found, err
 }
 
-// LockBy locks at most limit of the rows that have the value in a column until the transaction ends, in the order of
-// their IDs, and returns them with their IDs and versions.
-func (c *PostClient) LockBy(ctx context.Context, column string, value any, limit int) ([]*Post, error) {
+// LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
+// returns them with these and their versions. What refers to a row that is locked gets no more of them meanwhile.
+func (c *PostClient) LockBy(ctx context.Context, column string, ids []typeid.ID) ([]*Post, error) {
 	var found []*Post
 	err := c.read(ctx, &statement.Select{
 		Table:   postTable,
 		Columns: []string{post.FieldID, post.FieldVersion},
-		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
-		Limit:   limit,
+		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
 		Lock:    true,
 	}, func(_ typeid.ID, n *Post) { found = append(found, n) })
 	return found, err
+}
+
+// CountBy counts the rows that have each of the IDs in a column: by these, without their types.
+func (c *PostClient) CountBy(ctx context.Context, column string, ids []typeid.ID) (map[typeid.ID]int, error) {
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Post") {
+		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "Post"}
+	}
+	return count(ctx, c.config, &statement.Select{Table: postTable, Count: true, Parents: &statement.Parents{IDs: distinct(ids), Column: column}})
 }
 
 // PostWhere is a filter of Posts: all its fields that are not nil are joined by AND.
@@ -342,7 +349,7 @@ type PostEdge struct {
 }
 
 // Cursor is where to go on from this node.
-func (e *PostEdge) Cursor() string { return paging.Cursor(e.page, e.Node, (*Post).sortValue) }
+func (e *PostEdge) Cursor() string { return paging.Cursor(e.page, e.Node, (*Post).value) }
 
 // PostConnection is a page of Posts.
 type PostConnection struct {
@@ -353,7 +360,7 @@ type PostConnection struct {
 }
 
 func newPostConnection(page *paging.Page, found []*Post, count func(context.Context) (int, error)) *PostConnection {
-	nodes, info := paging.Cut(page, found, (*Post).sortValue)
+	nodes, info := paging.Cut(page, found, (*Post).value)
 	return &PostConnection{nodes: nodes, page: page, info: info, count: count}
 }
 
@@ -443,10 +450,10 @@ var userTable = &statement.Table{
 		{Name: user.FieldCreatedAt, Kind: statement.Time},
 		{Name: user.FieldUpdatedAt, Kind: statement.Time},
 		{Name: user.FieldVersion, Kind: statement.Int},
-		{Name: user.FieldUsername, Kind: statement.Text},
-		{Name: user.FieldUsernameKey, Kind: statement.Text, Unique: true},
-		{Name: user.FieldEmail, Kind: statement.Text},
-		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true},
+		{Name: user.FieldUsername, Kind: statement.Text, Size: 80},
+		{Name: user.FieldUsernameKey, Kind: statement.Text, Unique: true, Size: 480},
+		{Name: user.FieldEmail, Kind: statement.Text, Size: 120},
+		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true, Size: 1440},
 	},
 	Fields: map[string]string{
 		"id":          user.FieldID,
@@ -495,8 +502,8 @@ func (c *UserClient) read(ctx context.Context, s *statement.Select, each func(pa
 	})
 }
 
-// sortValue is what the User has in a column that an order uses.
-func (_m *User) sortValue(column string) any {
+// value is what the User has in a column; nil for NULL.
+func (_m *User) value(column string) any {
 	switch column {
 	case user.FieldCreatedAt:
 		return _m.CreatedAt
@@ -555,18 +562,25 @@ func (c *UserClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	return found, err
 }
 
-// LockBy locks at most limit of the rows that have the value in a column until the transaction ends, in the order of
-// their IDs, and returns them with their IDs and versions.
-func (c *UserClient) LockBy(ctx context.Context, column string, value any, limit int) ([]*User, error) {
+// LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
+// returns them with these and their versions. What refers to a row that is locked gets no more of them meanwhile.
+func (c *UserClient) LockBy(ctx context.Context, column string, ids []typeid.ID) ([]*User, error) {
 	var found []*User
 	err := c.read(ctx, &statement.Select{
 		Table:   userTable,
 		Columns: []string{user.FieldID, user.FieldVersion},
-		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
-		Limit:   limit,
+		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
 		Lock:    true,
 	}, func(_ typeid.ID, n *User) { found = append(found, n) })
 	return found, err
+}
+
+// CountBy counts the rows that have each of the IDs in a column: by these, without their types.
+func (c *UserClient) CountBy(ctx context.Context, column string, ids []typeid.ID) (map[typeid.ID]int, error) {
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, "User") {
+		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "User"}
+	}
+	return count(ctx, c.config, &statement.Select{Table: userTable, Count: true, Parents: &statement.Parents{IDs: distinct(ids), Column: column}})
 }
 
 // UserWhere is a filter of Users: all its fields that are not nil are joined by AND.
@@ -667,7 +681,7 @@ type UserEdge struct {
 }
 
 // Cursor is where to go on from this node.
-func (e *UserEdge) Cursor() string { return paging.Cursor(e.page, e.Node, (*User).sortValue) }
+func (e *UserEdge) Cursor() string { return paging.Cursor(e.page, e.Node, (*User).value) }
 
 // UserConnection is a page of Users.
 type UserConnection struct {
@@ -678,7 +692,7 @@ type UserConnection struct {
 }
 
 func newUserConnection(page *paging.Page, found []*User, count func(context.Context) (int, error)) *UserConnection {
-	nodes, info := paging.Cut(page, found, (*User).sortValue)
+	nodes, info := paging.Cut(page, found, (*User).value)
 	return &UserConnection{nodes: nodes, page: page, info: info, count: count}
 }
 

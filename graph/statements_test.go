@@ -144,8 +144,8 @@ func TestStatementsOfMutations(t *testing.T) {
 				{`createPost(input: {authorId: $user, title: "new"}) { post { title } }`, 2},
 				{`updatePost(input: {id: $post, title: "changed"}) { post { title } }`, 3},
 				{`deletePost(input: {id: $post}) { deletedId }`, 3},
-				{`deleteUser(input: {id: $user}) { deletedId }`, 2},                      // lock it and look for posts
-				{`deleteUser(input: {id: $user, dependents: CASCADE}) { deletedId }`, 5}, // these go before it
+				{`deleteUser(input: {id: $user}) { deletedId }`, 2},                      // lock it and count its posts
+				{`deleteUser(input: {id: $user, dependents: CASCADE}) { deletedId }`, 6}, // these go before it
 			} {
 				document, variables := operation("mutation", test.field, []variable{
 					{"posts", "[UserPostInput!]", titles(posts)}, {"user", "ID!", c.userIDs[0]}, {"post", "ID!", c.postIDs[posts]},

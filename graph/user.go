@@ -150,15 +150,21 @@ func (r mutationResolver) DeleteUser(ctx context.Context, input model.DeleteUser
 	if u != nil {
 		in.version(input.ExpectedVersion, u.Version)
 		// Nobody adds a post now: the foreign key has to wait for the lock of the user.
-		limit, message := 1, "has posts: delete them first, or send dependents: CASCADE"
+		limit, message := 0, "has posts: delete them first, or send dependents: CASCADE"
 		if input.Dependents == model.DependentsCascade {
-			limit, message = maxCascade+1, fmt.Sprintf("has more than %d posts: delete some first", maxCascade)
+			limit, message = maxCascade, fmt.Sprintf("has more than %d posts: delete some first", maxCascade)
 		}
-		if dependents, err = db.Post.LockBy(ctx, post.FieldAuthorID, u.ID, limit); err != nil {
+		counts, err := db.Post.CountBy(ctx, post.FieldAuthorID, []typeid.ID{u.ID})
+		if err != nil {
 			return nil, err
 		}
-		if len(dependents) == limit {
+		switch n := counts[u.ID.As("")]; {
+		case n > limit:
 			in.add(&rules.Fault{Code: rules.HasDependents, Message: message}, "id")
+		case n > 0:
+			if dependents, err = db.Post.LockBy(ctx, post.FieldAuthorID, []typeid.ID{u.ID}); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := in.err(); err != nil {

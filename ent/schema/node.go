@@ -84,7 +84,7 @@ func varchar(limit int) map[string]string {
 
 // folded is the column beside a text by which it is compared, sorted and unique, in byte order on every engine.
 // The hook fold fills it. bytes is the longest form that a valid text can have; rule names the function of package
-// rules that folds a text for a filter.
+// rules that checks and folds a text, and with Fold before its name the one that folds any text, for a filter.
 func folded(name string, bytes int, rule string) ent.Field {
 	return field.String(name+"_key").
 		SchemaType(map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", bytes)}).
@@ -94,10 +94,10 @@ func folded(name string, bytes int, rule string) ent.Field {
 		)
 }
 
-// Folded marks a folded column for the templates: filters and orders go by it.
+// Folded marks a folded column for the templates: filters and orders go by it, and what writes many rows fills it.
 type Folded struct {
 	Of   string // the field that it folds
-	Rule string // the function of package rules that folds a text
+	Rule string // the function of package rules that checks and folds a text
 }
 
 // Name implements schema.Annotation.
@@ -121,6 +121,12 @@ func fold(name string, rule func(string) (string, *rules.Fault)) ent.Hook {
 		})
 	}
 }
+
+// Checked tells the templates which rule, a function of package rules, the hook check applies to a text.
+type Checked struct{ Rule string }
+
+// Name implements schema.Annotation.
+func (Checked) Name() string { return "Checked" }
 
 // check refuses a text that breaks a rule. The error is the rule's Fault.
 func check(name string, rule func(string) *rules.Fault) ent.Hook {

@@ -20,8 +20,8 @@ func (Post) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
 func (Post) Fields() []ent.Field {
 	return []ent.Field{
 		field.String("title").SchemaType(varchar(rules.TitleLimit)),
-		folded("title", 12*rules.TitleLimit, "FoldTitle"),
-		field.Text("body"),
+		folded("title", 12*rules.TitleLimit, "Title"),
+		field.Text("body").Annotations(Checked{"Body"}),
 		field.UUID("author_id", typeid.ID{}).SchemaType(idType()),
 	}
 }

@@ -19,9 +19,9 @@ func (User) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
 func (User) Fields() []ent.Field {
 	return []ent.Field{
 		field.String("username").SchemaType(varchar(rules.UsernameLimit)),
-		folded("username", 6*rules.UsernameLimit, "FoldUsername"),
+		folded("username", 6*rules.UsernameLimit, "Username"),
 		field.String("email").SchemaType(varchar(rules.EmailLimit)),
-		folded("email", 12*rules.EmailLimit, "FoldEmail"),
+		folded("email", 12*rules.EmailLimit, "Email"),
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package statement builds the SELECTs that Roster reads with: columns, filter, order, keyset, parents and limit
-// become one statement in the dialect of each engine. It knows ent's SQL builder, but neither ent's query types nor
-// GraphQL, and it runs nothing.
+// become one statement in the dialect of each engine; and the INSERTs and UPDATEs of many rows at once. It knows ent's SQL
+// builder, but neither ent's query types nor GraphQL, and it runs nothing.
 package statement
 
 import (
@@ -35,6 +35,7 @@ type Column struct {
 	Name   string
 	Kind   Kind
 	Unique bool // no two rows have the same value
+	Size   int  // the most characters of a text, or more; 0: any number
 }
 
 // A Kind is the Go type of a column's values.

@@ -1,0 +1,315 @@
+package statement
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+
+	"roster/internal/typeid"
+)
+
+// A Write inserts or updates rows of one table: one statement, whose text does not depend on how many rows there are,
+// but that a single one, the usual number, goes in as it is. All the values of more rows are one argument, or on
+// PostgreSQL one for each column.
+type Write struct {
+	Table *Table
+	// Columns are what is written; an update finds the rows by their IDs, which are not among them.
+	Columns []string
+	Rows    int
+	// Value is what a row has in a column: a typeid.ID, a string, a time.Time or an int, as the Kind of the column says,
+	// or nil.
+	Value func(row int, column string) any
+}
+
+// valuesAlias is the alias of the written values.
+const valuesAlias = "v"
+
+// Insert returns the text and the arguments of the statement that inserts the rows, in their order.
+func (w *Write) Insert(d string) (query string, args []any, err error) {
+	if w.Rows == 1 {
+		return sql.Dialect(d).Insert(w.Table.Name).Columns(w.Columns...).Values(w.row(0, w.Columns)...).QueryErr()
+	}
+	v, err := w.values(d, w.Columns)
+	if err != nil {
+		return "", nil, err
+	}
+	b := &sql.Builder{}
+	b.SetDialect(d)
+	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteString(") SELECT ")
+	b.WriteString(strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
+	if d == dialect.SQLite {
+		b.WriteString(" ORDER BY ").Ident(valuesAlias).WriteString(".key")
+	}
+	query, args = b.Query()
+	return query, args, b.Err()
+}
+
+// Update returns the text and the arguments of the statement that gives the rows with the IDs their new values. Values that
+// are unique must not change hands among the rows: engines look at each row by itself.
+func (w *Write) Update(d string) (query string, args []any, err error) {
+	id := w.Table.ID
+	if w.Rows == 1 {
+		u := sql.Dialect(d).Update(w.Table.Name).Where(sql.EQ(id, w.Value(0, id)))
+		for i, value := range w.row(0, w.Columns) {
+			u.Set(w.Columns[i], value)
+		}
+		query, args = u.Query()
+		return query, args, u.Err()
+	}
+	columns := append([]string{id}, w.Columns...)
+	v, err := w.values(d, columns)
+	if err != nil {
+		return "", nil, err
+	}
+	b := &sql.Builder{}
+	b.SetDialect(d)
+	set := func() {
+		b.WriteString(" SET ")
+		for i, c := range w.Columns {
+			if i > 0 {
+				b.Comma()
+			}
+			if d == dialect.MySQL { // which updates a join, and has to be told of which table
+				b.Ident(rowAlias).WriteByte('.')
+			}
+			b.Ident(c).WriteString(" = " + v.columns[i+1])
+		}
+	}
+	b.WriteString("UPDATE ")
+	if d == dialect.MySQL { // whose planner would begin with the table, and lock all of it
+		b.Join(v).WriteString(" STRAIGHT_JOIN ").Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias).WriteString(" FORCE INDEX (PRIMARY) ON ")
+		b.Ident(rowAlias).WriteByte('.').Ident(id).WriteString(" = " + v.columns[0])
+		set()
+	} else {
+		b.Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias)
+		set()
+		b.WriteString(" FROM ").Join(v).WriteString(" WHERE ")
+		b.Ident(rowAlias).WriteByte('.').Ident(id).WriteString(" = " + v.columns[0])
+	}
+	query, args = b.Query()
+	return query, args, b.Err()
+}
+
+// row is the values of one row.
+func (w *Write) row(i int, columns []string) []any {
+	values := make([]any, len(columns))
+	for j, c := range columns {
+		values[j] = w.Value(i, c)
+	}
+	return values
+}
+
+// values is rows as something to select from, and how each of their columns is called there.
+type values struct {
+	*sql.Builder
+
+	columns []string
+}
+
+var _ sql.Querier = (*values)(nil)
+
+// values writes the rows as arguments.
+func (w *Write) values(d string, columns []string) (*values, error) {
+	v := &values{Builder: &sql.Builder{}, columns: make([]string, len(columns))}
+	v.SetDialect(d)
+	list := make([]Column, len(columns))
+	for i, name := range columns {
+		list[i], _ = w.Table.Column(name)
+	}
+	var err error
+	switch d {
+	case dialect.Postgres:
+		err = w.arrays(v, list)
+	case dialect.SQLite:
+		err = w.list(v, list)
+	default:
+		err = w.table(v, list)
+	}
+	return v, err
+}
+
+// arrays is one array for each column, on PostgreSQL.
+func (w *Write) arrays(v *values, columns []Column) error {
+	v.WriteString("unnest(")
+	for i, c := range columns {
+		if i > 0 {
+			v.Comma()
+		}
+		t := pgTypes()[c.Kind]
+		array, err := w.array(c, t.element)
+		if err != nil {
+			return err
+		}
+		v.Arg(array).WriteString("::" + t.name + "[]")
+		v.columns[i] = fmt.Sprintf("%s.c%d", valuesAlias, i)
+	}
+	v.WriteString(") AS " + valuesAlias + " (")
+	for i := range columns {
+		if i > 0 {
+			v.Comma()
+		}
+		v.WriteString("c" + strconv.Itoa(i))
+	}
+	v.WriteByte(')')
+	return nil
+}
+
+// pgType is a type of PostgreSQL, with its number in the catalogue, which is the same in all versions.
+type pgType struct {
+	name    string
+	element uint32
+}
+
+func pgTypes() map[Kind]pgType {
+	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}
+}
+
+// array is a column as PostgreSQL's binary form of an array, which costs neither side any parsing; its text form would need
+// quotes. (lib/pq sends bytes as the binary form of a value, when it is set to, as package database does.)
+func (w *Write) array(c Column, element uint32) ([]byte, error) {
+	b := make([]byte, 0, 20+w.Rows*24)
+	for _, n := range []uint32{1, 1, element, uint32(w.Rows), 1} { //nolint:gosec // as many as one operation has
+		b = binary.BigEndian.AppendUint32(b, n) // dimensions, whether there may be NULL, type, length, first index
+	}
+	for row := range w.Rows {
+		at := len(b)
+		b = append(b, 0, 0, 0, 0)
+		switch value := w.Value(row, c.Name).(type) {
+		case nil:
+			binary.BigEndian.PutUint32(b[at:], ^uint32(0))
+			continue
+		case typeid.ID:
+			u := value.UUID()
+			b = append(b, u[:]...)
+		case string:
+			b = append(b, value...)
+		case time.Time:
+			b = binary.BigEndian.AppendUint64(b, uint64(value.UnixMicro()-pgEpoch)) //nolint:gosec // the bits of a negative one too
+		case int:
+			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
+		default:
+			return nil, fmt.Errorf("statement: a %T in the column %s", value, c.Name)
+		}
+		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // no value has 4 GB
+	}
+	return b, nil
+}
+
+// pgEpoch is the start of the year 2000, from which PostgreSQL counts, in microseconds since 1970.
+const pgEpoch = 946_684_800_000_000
+
+// list is a JSON list of lists, on SQLite.
+func (w *Write) list(v *values, columns []Column) error {
+	text, err := w.json(columns, sqliteTime)
+	if err != nil {
+		return err
+	}
+	v.WriteString("json_each(").Arg(text).WriteString(") AS " + valuesAlias)
+	for i, c := range columns {
+		v.columns[i] = fmt.Sprintf("%s.value ->> %d", valuesAlias, i)
+		if c.Kind == ID {
+			v.columns[i] = "unhex(" + v.columns[i] + ")"
+		}
+	}
+	return nil
+}
+
+// Forms of times as text: that of SQLite's driver, and that of MySQL.
+const (
+	sqliteTime = "2006-01-02 15:04:05.999999999-07:00"
+	mysqlTime  = "2006-01-02 15:04:05.000000"
+)
+
+// table is a JSON list of lists too, on MySQL and MariaDB, where each column needs a type.
+func (w *Write) table(v *values, columns []Column) error {
+	text, err := w.json(columns, mysqlTime)
+	if err != nil {
+		return err
+	}
+	v.WriteString("JSON_TABLE(").Arg(text).WriteString(", '$[*]' COLUMNS (")
+	for i, c := range columns {
+		if i > 0 {
+			v.Comma()
+		}
+		name := "c" + strconv.Itoa(i)
+		v.WriteString(name + " " + c.jsonType() + " PATH '$[" + strconv.Itoa(i) + "]'")
+		v.columns[i] = valuesAlias + "." + name
+		if c.Kind == ID {
+			v.columns[i] = "UNHEX(" + v.columns[i] + ")"
+		}
+	}
+	v.WriteString(")) AS " + valuesAlias)
+	return nil
+}
+
+// jsonType is the type in which MySQL takes a value out of JSON.
+func (c Column) jsonType() string {
+	switch c.Kind {
+	case ID:
+		return "CHAR(32)"
+	case Time:
+		return "DATETIME(6)"
+	case Int:
+		return "BIGINT"
+	case Text:
+	}
+	text := "LONGTEXT"
+	if c.Size > 0 {
+		text = fmt.Sprintf("VARCHAR(%d)", c.Size)
+	}
+	return text + " CHARACTER SET utf8mb4"
+}
+
+// json is the rows as a JSON list of lists.
+func (w *Write) json(columns []Column, times string) (string, error) {
+	b := make([]byte, 0, w.Rows*len(columns)*24)
+	b = append(b, '[')
+	for row := range w.Rows {
+		if row > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
+		for i, c := range columns {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			switch value := w.Value(row, c.Name).(type) {
+			case nil:
+				b = append(b, "null"...)
+			case typeid.ID:
+				u := value.UUID()
+				b = append(hex.AppendEncode(append(b, '"'), u[:]), '"')
+			case string:
+				b = appendText(b, value)
+			case time.Time:
+				b = append(value.UTC().AppendFormat(append(b, '"'), times), '"')
+			case int:
+				b = strconv.AppendInt(b, int64(value), 10)
+			default:
+				return "", fmt.Errorf("statement: a %T in the column %s", value, c.Name)
+			}
+		}
+		b = append(b, ']')
+	}
+	return string(append(b, ']')), nil
+}
+
+// appendText appends a text as JSON.
+func appendText(b []byte, s string) []byte {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError }) {
+		return append(append(append(b, '"'), s...), '"')
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("statement: a string does not marshal: %v", err)) // it always does
+	}
+	return append(b, text...)
+}
