@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"roster/e2e/abuse"
 )
 
 // TestBench sees to it that every workload is answered rightly, by Roster and by the floor, on every engine.
@@ -18,6 +20,15 @@ func TestBench(t *testing.T) {
 	for _, w := range []string{"W1", "W2", "W3", "W4", "W6"} {
 		if n := strings.Count(stdout.String(), "\n"+w+" "); n < 3 {
 			t.Errorf("%s is reported for %d engines instead of 3", w, n)
+		}
+	}
+	requests, err := abuse.Requests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range requests {
+		if n := strings.Count(stdout.String(), "\n"+r.Name+" "); n != 1 {
+			t.Errorf("the hostile request %s is reported %d times", r.Name, n)
 		}
 	}
 	if n := strings.Count(stdout.String(), "floor  "); n != 5 {
@@ -46,7 +57,7 @@ func TestWrongUse(t *testing.T) {
 		"-n=0":             "-n and -c must be 1 or more",
 		"-users=1500":      "-users must be a multiple of 1000",
 		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
-		"-workloads=W1,W5": `-workloads must be some of W1,W2,W3,W4,W6, not "W5"`,
+		"-workloads=W1,W5": `-workloads must be some of W1,W2,W3,W4,W6,abuse, not "W5"`,
 		"W1":               `unexpected argument "W1"`,
 	} {
 		var stderr strings.Builder

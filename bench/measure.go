@@ -78,7 +78,15 @@ func measureEngine(
 			return err
 		}
 	}
-	return b.report(ctx, chosen, stdout)
+	if len(chosen) > 0 {
+		if err := b.report(ctx, chosen, stdout); err != nil {
+			return err
+		}
+	}
+	if engine == s.engines[0] && slices.Contains(s.workloads, abuseWorkload) { // refused before the database is asked
+		return b.reportAbuse(ctx, stdout)
+	}
+	return nil
 }
 
 // A bench is the programs that run on one store; the floor, where there is one, after Roster.
