@@ -71,7 +71,9 @@ func New(o Options) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		if err := o.Ready(ctx); err != nil {
-			o.Logger.WarnContext(ctx, "not ready", "error", err)
+			if r.Context().Err() == nil { // else the client has gone
+				o.Logger.WarnContext(ctx, "not ready", "error", err)
+			}
 			writePlain(w, http.StatusServiceUnavailable, typeJSON, `{"status":"unavailable"}`)
 			return
 		}

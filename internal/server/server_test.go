@@ -420,6 +420,14 @@ func TestNotReady(t *testing.T) {
 	}
 	alive := request{method: http.MethodGet, target: "/healthz", answer: `{"status":"ok"}`}
 	alive.check(t, alive.send(t, handler))
+
+	log.Reset()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(gone, http.MethodGet, "/readyz", http.NoBody))
+	if log.Len() > 0 {
+		t.Errorf("of a client that does not wait, it logged %q", log.String())
+	}
 }
 
 func TestPlayground(t *testing.T) {
