@@ -10,6 +10,8 @@ SOAK ?= 60s
 CHAOS ?= 2000
 # Where random tests start; the same number gives the same requests again.
 SEED ?= $(shell date +%s)
+# The browser of "make test-clients".
+CHROMIUM ?= chromium
 # Arguments for "make run", added to "bin/roster serve".
 ARGS ?=
 
@@ -22,7 +24,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity race fuzz fuzz-http bench soak chaos
+.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench soak chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,8 +67,17 @@ race: ## the same with the race detector, which needs a C compiler
 test-entity: ## do what docs/adding-an-entity.md says in a copy of the tree, and run the tests of the result: takes minutes
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags entity -v ./e2e/entity
 
+test-clients: export CHROMIUM := $(CHROMIUM)
+test-clients: ## test with the clients and tools of others, from npm, and with a browser, CHROMIUM (chromium)
+	@missing=; for program in node npm '$(CHROMIUM)'; do command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" || { \
+		echo "test-clients: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y nodejs npm chromium" >&2; exit 1; }
+	$(MAKE) build
+	go build -trimpath -o bin/testserver ./internal/server/testserver
+	cd clients && npm ci && npm run generate && npm run compile && npm test
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@grep -rE --include='*_test.go' --exclude-dir=node_modules -o '^func Fuzz[A-Za-z0-9_]+' . | sort | \
+	@grep -rE --include='*_test.go' --exclude-dir=clients -o '^func Fuzz[A-Za-z0-9_]+' . | sort | \
 	while IFS=: read -r file function; do \
 		name=$${function#func }; echo "fuzz $$name in $${file%/*} for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 10x "$${file%/*}" </dev/null || exit; \

@@ -1,0 +1,78 @@
+// The programs under test: the real binary on a database of its own, and the server with the schema for subscriptions.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+
+/** The root of the project; this file is in clients/build. */
+export const root = fileURLToPath(new URL("../../", import.meta.url));
+
+export interface Server {
+  /** The endpoint. */
+  url: string;
+  /** The endpoint, for WebSockets. */
+  webSocketURL: string;
+  /** Another address of the same server. */
+  at(path: string): string;
+  /** Its host and port. */
+  address: string;
+  /** Ends the server: as a crash would, or by SIGTERM, as an update does. */
+  kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
+}
+
+/** Starts bin/roster with an empty SQLite database, until the end of the test. */
+export async function startRoster(t: TestContext, ...flags: string[]): Promise<Server> {
+  const directory = await mkdtemp(join(tmpdir(), "roster-clients-"));
+  const server = await start(join(root, "bin/roster"), ["serve", "--listen=127.0.0.1:0", ...flags], {
+    DATABASE_URL: `sqlite:${join(directory, "roster.db")}`,
+  });
+  t.after(async () => {
+    await server.kill();
+    await rm(directory, { recursive: true });
+  });
+  return server;
+}
+
+/** Starts the server with the schema of internal/server/streamtest, until the end of the test. */
+export async function startTestServer(t: TestContext, address = "127.0.0.1:0"): Promise<Server> {
+  const server = await start(join(root, "bin/testserver"), [`--listen=${address}`], {});
+  t.after(() => server.kill());
+  return server;
+}
+
+// No server outlives its tests, however they end.
+const children = new Set<ChildProcess>();
+process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+
+/** Starts a program that prints the URL of its endpoint, and waits for that. */
+async function start(program: string, args: string[], environment: Record<string, string>): Promise<Server> {
+  // Settings of the one who runs the tests are not those of the tests.
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"], env: environment });
+  children.add(child);
+  for await (const line of createInterface(child.stdout)) {
+    const url = /http:\/\/\S+\/graphql/.exec(line)?.[0];
+    if (url) {
+      child.stdout.resume();
+      return {
+        url,
+        webSocketURL: url.replace("http:", "ws:"),
+        address: new URL(url).host,
+        at: (path) => new URL(path, url).href,
+        kill: (signal = "SIGKILL") => kill(child, signal),
+      };
+    }
+  }
+  throw new Error(`${program} ${args.join(" ")} has ended without an address`);
+}
+
+async function kill(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    child.kill(signal);
+    await once(child, "exit");
+    children.delete(child);
+  }
+}
