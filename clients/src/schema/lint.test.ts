@@ -14,8 +14,16 @@ const config: Linter.Config = {
     ...(graphqlESLint.configs["flat/schema-relay"].rules as Linter.RulesRecord),
     // A description of one line stands in one line, a longer one in a block; the rule knows only one of them.
     "@graphql-eslint/description-style": "off",
-    // What is no entity has no identity: pages, edges, and the answers of mutations.
-    "@graphql-eslint/strict-id-in-types": ["error", { exceptions: { types: ["PageInfo"], suffixes: ["Connection", "Edge", "Payload"] } }],
+    // What is no entity has no identity: pages, edges, the answers of mutations, numbers, and what has happened.
+    "@graphql-eslint/strict-id-in-types": [
+      "error",
+      {
+        exceptions: {
+          types: ["PageInfo", "Change", "ChangePage", "Stats", "SignUps"],
+          suffixes: ["Connection", "Edge", "Payload"],
+        },
+      },
+    ],
     // `nodes` of a page and `nodes(ids:)` of the query are lists of nodes, as GitHub's schema has them, beside the edges.
     "@graphql-eslint/relay-edge-types": ["error", { listTypeCanWrapOnlyEdgeType: false }],
   },
@@ -24,6 +32,8 @@ const config: Linter.Config = {
 const exceptions = [
   // It is one word.
   'Field "username" starts with the name of the parent type "User"',
+  // It says which fields have changed; the change's own are others.
+  'Field "changedFields" starts with the name of the parent type "Change"',
   // It is in extensions.code of errors, which no schema describes.
   "Enum type `ErrorCode` is unreachable.",
 ];
