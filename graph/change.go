@@ -126,9 +126,12 @@ func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs
 func expired() *rules.Fault {
 	return &rules.Fault{
 		Code:    rules.CursorExpired,
-		Message: "is of another database, or older than the changes that are kept: take a new copy of the data, with changesCursor",
+		Message: "is of another database, or older than the changes that are kept: " + newCopy,
 	}
 }
+
+// newCopy is what to do then.
+const newCopy = "take a new copy of the data, with changesCursor"
 
 // entityType is the type of an entity by its ID.
 func entityType(id typeid.ID) model.EntityType { return model.EntityType(strings.ToUpper(id.Type())) }

@@ -15,6 +15,7 @@ import (
 	"roster/ent/rules"
 	"roster/graph/model"
 	"roster/internal/database"
+	"roster/internal/feed"
 	"roster/internal/idempotency"
 	"roster/internal/loading"
 	"roster/internal/requestid"
@@ -95,6 +96,10 @@ func classify(err error) (model.ErrorCode, string) {
 		return model.ErrorCodeIdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
 	case errors.Is(err, idempotency.ErrTooLarge):
 		return model.ErrorCodeCostLimit, fmt.Sprintf("the data is larger than the %d bytes that are kept for an Idempotency-Key: ask for less of it", idempotency.MaxDataBytes)
+	case errors.Is(err, feed.ErrExpired):
+		return model.ErrorCodeCursorExpired, "the changes that follow cannot be told: " + newCopy
+	case errors.Is(err, feed.ErrSlow):
+		return model.ErrorCodeUnavailable, "too many changes wait for this subscriber: subscribe again after the last cursor"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return model.ErrorCodeTimeout, "the operation took too long"
 	}

@@ -20,6 +20,7 @@ import (
 	"roster/graph/generated"
 	"roster/internal/database"
 	"roster/internal/documents"
+	"roster/internal/feed"
 	"roster/internal/limits"
 	"roster/internal/loading"
 	"roster/internal/paging"
@@ -33,6 +34,8 @@ type Options struct {
 	Clock func() time.Time
 	// IDs gives the IDs of what is created.
 	IDs *typeid.Source
+	// Feed is what subscriptions follow; without it there are none.
+	Feed *feed.Feed
 	// Committed is called after each commit that changed something; nil for nothing.
 	Committed func()
 	// Jitter gives a number from 0 to 1, to spread retries.
@@ -85,7 +88,7 @@ func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolver := &resolver{clock: o.Clock, ids: o.IDs}
+	resolver := &resolver{clock: o.Clock, ids: o.IDs, feed: o.Feed}
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolver}))
 	exec.SetQueryCache(found{})
 	exec.SetErrorPresenter(present)
@@ -118,6 +121,7 @@ func served() *ast.Schema {
 type resolver struct {
 	clock func() time.Time
 	ids   *typeid.Source
+	feed  *feed.Feed
 }
 
 // now is the time to write: in UTC with the microseconds that every database keeps, so that what a mutation returns
@@ -132,6 +136,7 @@ type queryResolver struct {
 
 type (
 	mutationResolver          struct{ *resolver }
+	subscriptionResolver      struct{ *resolver }
 	changeResolver            struct{ *resolver }
 	deletePostPayloadResolver struct{ *resolver }
 )
@@ -147,6 +152,9 @@ func client(ctx context.Context) *ent.Client { return attemptFrom(ctx).ent }
 
 // Mutation implements generated.ResolverRoot.
 func (r *resolver) Mutation() generated.MutationResolver { return mutationResolver{r} }
+
+// Subscription implements generated.ResolverRoot.
+func (r *resolver) Subscription() generated.SubscriptionResolver { return subscriptionResolver{r} }
 
 // Change implements generated.ResolverRoot.
 func (r *resolver) Change() generated.ChangeResolver { return changeResolver{r} }

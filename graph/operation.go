@@ -58,35 +58,26 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
 }
 
-// InterceptOperation implements graphql.OperationInterceptor. A subscription is no transaction and has no time limit, since
-// it lasts as long as the client listens; the errors of each of its responses are those that a client may see, as a
-// query's. What each of its events reads is an attempt of its own.
+// InterceptOperation implements graphql.OperationInterceptor. Of a subscription, each event is an operation.
 func (o *operations) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
-		responses := next(ctx)
-		return func(ctx context.Context) *graphql.Response {
-			response := responses(ctx)
-			if response == nil {
-				return nil
-			}
-			return o.finish(ctx, response)
-		}
+	operation := graphql.GetOperationContext(ctx)
+	if operation.Operation.Operation == ast.Subscription {
+		return o.subscribe(ctx, next)
 	}
-	return graphql.OneShot(o.run(ctx, next))
+	return graphql.OneShot(o.finish(ctx, o.run(ctx, sessionMode(operation), next)))
 }
 
 // run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again.
-func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *graphql.Response {
+func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.OperationHandler) *graphql.Response {
 	ctx, cancel := context.WithTimeout(ctx, o.RequestTimeout)
 	defer cancel()
-	mode := sessionMode(graphql.GetOperationContext(ctx))
 	if follows(graphql.GetOperationContext(ctx)) {
 		o.number(ctx)
 	}
 	started := o.Clock()
 	entry, err := entryOf(ctx)
 	if err != nil {
-		return o.finish(ctx, failed(ctx, err))
+		return failed(ctx, err)
 	}
 	careful, reconnected := false, false
 	for retries := 0; ; retries++ {
@@ -94,7 +85,7 @@ func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *gr
 		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful, entry: entry}
 		response, failure := o.try(ctx, a, mode, next)
 		if failure == nil {
-			return o.finish(ctx, response)
+			return response
 		}
 		again := retries < maxRetries && ctx.Err() == nil && o.Clock().Sub(started) < maxRetry
 		switch failure.Kind {
@@ -109,7 +100,7 @@ func (o *operations) run(ctx context.Context, next graphql.OperationHandler) *gr
 			again = false
 		}
 		if !again {
-			return o.finish(ctx, response)
+			return response
 		}
 	}
 }
@@ -217,7 +208,7 @@ func sessionMode(o *graphql.OperationContext) database.Mode {
 	if o.Operation.Operation == ast.Mutation {
 		return database.Write
 	}
-	s := &statements{fragments: map[string]int{}}
+	s := &statements{fragments: map[string]int{}, event: o.Operation.Operation == ast.Subscription}
 	if s.count(o.Operation.SelectionSet) > 1 {
 		return database.Snapshot
 	}
@@ -227,6 +218,7 @@ func sessionMode(o *graphql.OperationContext) database.Mode {
 // statements counts how many statements a query needs, by its document alone: never too few.
 type statements struct {
 	fragments map[string]int // each is counted once: fragments that double each other would take for ever
+	event     bool           // of a subscription, which has its change already
 }
 
 // many is more than any document needs to be told apart from one.
@@ -256,6 +248,10 @@ func (s *statements) count(set ast.SelectionSet) int {
 // field is how many statements a field needs itself.
 func (s *statements) field(f *ast.Field) int {
 	switch {
+	case s.event && f.ObjectDefinition.Name == "Subscription":
+		return 0
+	case s.event && f.Name == "node" && f.ObjectDefinition.Name == "Change":
+		return 1
 	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query", // one for each type
 		f.Name == "node" && f.ObjectDefinition.Name == "Change":
 		return ent.NodeTypes

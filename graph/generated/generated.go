@@ -39,6 +39,7 @@ type ResolverRoot interface {
 	DeletePostPayload() DeletePostPayloadResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Subscription() SubscriptionResolver
 }
 
 type DirectiveRoot struct {
@@ -143,6 +144,10 @@ type ComplexityRoot struct {
 		UsersWithoutPosts func(childComplexity int) int
 	}
 
+	Subscription struct {
+		Changes func(childComplexity int, after *string, types []model.EntityType, nodeIds []typeid.ID) int
+	}
+
 	UpdatePostPayload struct {
 		Post func(childComplexity int) int
 	}
@@ -202,6 +207,9 @@ type QueryResolver interface {
 	Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIds []typeid.ID) (*model.ChangePage, error)
 	ChangesCursor(ctx context.Context) (string, error)
 	Stats(ctx context.Context) (*stats.Stats, error)
+}
+type SubscriptionResolver interface {
+	Changes(ctx context.Context, after *string, types []model.EntityType, nodeIds []typeid.ID) (<-chan *model.Change, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -643,6 +651,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Stats.UsersWithoutPosts(childComplexity), true
 
+	case "Subscription.changes":
+		if e.ComplexityRoot.Subscription.Changes == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_changes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.Changes(childComplexity, args["after"].(*string), args["types"].([]model.EntityType), args["nodeIds"].([]typeid.ID)), true
+
 	case "UpdatePostPayload.post":
 		if e.ComplexityRoot.UpdatePostPayload.Post == nil {
 			break
@@ -811,6 +831,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			ctx = graphql.WithLazyInputUnmarshalerIndex(ctx, inputUnmarshalers)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
 			data.MarshalGQL(&buf)
 
 			return &graphql.Response{
@@ -1366,6 +1403,19 @@ type DeletePostPayload {
   author: User!
 }
 
+"What a client is told of as it happens, over a WebSocket or as server-sent events."
+type Subscription {
+  "With after: every change since that cursor, then live, without a gap or a repeat. Without: from now on. Its node is the thing as it was when the feed came to the change, or later, never older than the change. A cursor older than what is kept, or of another database, ends it with CURSOR_EXPIRED, as does a new life of this one. Who reads so slowly that too many changes wait is ended with UNAVAILABLE: subscribe again after the last cursor. For ADMIN."
+  changes(
+    "Start after the change with this cursor, or from where a page or changesCursor said. Without it: from now on."
+    after: String
+    "Only changes of these types. An empty list lets none through."
+    types: [EntityType!]
+    "Only changes of what has these IDs, at most 1000. An empty list lets none through."
+    nodeIds: [ID!]
+  ): Change!
+}
+
 "A type of what changes."
 enum EntityType {
   "A User."
@@ -1460,7 +1510,7 @@ enum ErrorCode {
   CONFLICT
   "The connection to the database died while committing: the operation may have happened. Sent again with the same Idempotency-Key, it happens once."
   OUTCOME_UNKNOWN
-  "The database is away or busy. Try again."
+  "The database is away or busy, or a subscriber has fallen behind. Try again; subscribe again after the last cursor."
   UNAVAILABLE
   "An error that nobody foresaw; extensions.requestId finds the log line."
   INTERNAL
@@ -2130,6 +2180,36 @@ func (ec *executionContext) field_Stats_signUps_args(ctx context.Context, rawArg
 		return nil, err
 	}
 	args["by"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_changes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "types",
+		func(ctx context.Context, v any) ([]model.EntityType, error) {
+			return ec.unmarshalOEntityType2ᚕrosterᚋgraphᚋmodelᚐEntityTypeᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["types"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "nodeIds",
+		func(ctx context.Context, v any) ([]typeid.ID, error) {
+			return ec.unmarshalOID2ᚕrosterᚋinternalᚋtypeidᚐIDᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["nodeIds"] = arg2
 	return args, nil
 }
 
@@ -4012,6 +4092,50 @@ func (ec *executionContext) fieldContext_Stats_signUps(ctx context.Context, fiel
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Stats_signUps_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_changes(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_changes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Changes(ctx, fc.Args["after"].(*string), fc.Args["types"].([]model.EntityType), fc.Args["nodeIds"].([]typeid.ID))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Change) graphql.Marshaler {
+			return ec.marshalNChange2ᚖrosterᚋgraphᚋmodelᚐChange(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_changes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Change(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_changes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -7210,6 +7334,26 @@ func (ec *executionContext) _Stats(ctx context.Context, sel ast.SelectionSet, ob
 	return out
 }
 
+var subscriptionImplementors = []string{"Subscription"}
+
+func (ec *executionContext) _Subscription(ctx context.Context, sel ast.SelectionSet) func(ctx context.Context) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, subscriptionImplementors)
+	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
+		Object: "Subscription",
+	})
+	if len(fields) != 1 {
+		graphql.AddErrorf(ctx, "must subscribe to exactly one stream")
+		return nil
+	}
+
+	switch fields[0].Name {
+	case "changes":
+		return ec._Subscription_changes(ctx, fields[0])
+	default:
+		panic("unknown field " + strconv.Quote(fields[0].Name))
+	}
+}
+
 var updatePostPayloadImplementors = []string{"UpdatePostPayload"}
 
 func (ec *executionContext) _UpdatePostPayload(ctx context.Context, sel ast.SelectionSet, obj *model.UpdatePostPayload) graphql.Marshaler {
@@ -7821,6 +7965,14 @@ func (ec *executionContext) marshalNChange2ᚕrosterᚋgraphᚋmodelᚐChangeᚄ
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNChange2ᚖrosterᚋgraphᚋmodelᚐChange(ctx context.Context, sel ast.SelectionSet, v *model.Change) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Change!")
+		return graphql.Null
+	}
+	return ec._Change(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNChangeKind2rosterᚋgraphᚋmodelᚐChangeKind(ctx context.Context, v any) (model.ChangeKind, error) {

@@ -114,6 +114,10 @@ type DeleteUserPayload struct {
 	DeletedID typeid.ID `json:"deletedId"`
 }
 
+// What a client is told of as it happens, over a WebSocket or as server-sent events.
+type Subscription struct {
+}
+
 // New values for a post.
 type UpdatePostInput struct {
 	// The post to change.
@@ -393,7 +397,7 @@ const (
 	ErrorCodeConflict ErrorCode = "CONFLICT"
 	// The connection to the database died while committing: the operation may have happened. Sent again with the same Idempotency-Key, it happens once.
 	ErrorCodeOutcomeUnknown ErrorCode = "OUTCOME_UNKNOWN"
-	// The database is away or busy. Try again.
+	// The database is away or busy, or a subscriber has fallen behind. Try again; subscribe again after the last cursor.
 	ErrorCodeUnavailable ErrorCode = "UNAVAILABLE"
 	// An error that nobody foresaw; extensions.requestId finds the log line.
 	ErrorCodeInternal ErrorCode = "INTERNAL"

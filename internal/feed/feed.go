@@ -107,13 +107,18 @@ func Read(ctx context.Context, d dialect.Driver, r Request) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := state.from(r.After)
+	return state.read(ctx, d, r)
+}
+
+// read reads a page up to the end that the state says, in one statement.
+func (s *State) read(ctx context.Context, d dialect.Driver, r Request) (*Page, error) {
+	from, err := s.from(r.After)
 	if err != nil {
 		return nil, err
 	}
-	to := min(from+window, state.last)
-	page := &Page{CaughtUp: to == state.last}
-	epoch := epochOf(state.epoch)
+	to := min(from+window, s.last)
+	page := &Page{CaughtUp: to == s.last}
+	epoch := epochOf(s.epoch)
 	query, args := r.statement(d.Dialect(), from, to)
 	err = each(ctx, d, query, args, func(rows *entsql.Rows) error {
 		c, err := scan(rows, epoch)

@@ -1,0 +1,102 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+var _ signaler = (*postgresEngine)(nil)
+
+func (*postgresEngine) signal() string { return "SELECT pg_notify($1, $2)" }
+
+// How long the listener waits before it connects again: at first, and at most.
+const (
+	reconnectFirst = 50 * time.Millisecond
+	reconnectMost  = time.Second
+)
+
+func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, heard func(text string)) {
+	dsn := e.dsn
+	if config, err := pq.NewConfig(dsn); err == nil && config.ConnectTimeout == 0 {
+		dsn += fmt.Sprintf("connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
+	}
+	l := pq.NewDialListener(endingDialer{ctx}, dsn, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
+		switch event {
+		case pq.ListenerEventDisconnected:
+			o.Logger.WarnContext(ctx, "the connection that listens to other servers broke", "error", err)
+		case pq.ListenerEventReconnected:
+			o.Logger.InfoContext(ctx, "listening to other servers again")
+		case pq.ListenerEventConnectionAttemptFailed:
+			o.Logger.DebugContext(ctx, "no connection to listen to other servers", "error", err)
+		case pq.ListenerEventConnected:
+		}
+	})
+	// It connects in its own time. With ctx its connection ends, and so whatever it waits for.
+	go func() {
+		if err := l.Listen(channel); err != nil && ctx.Err() == nil {
+			o.Logger.WarnContext(ctx, "not listening to other servers", "error", err)
+		}
+	}()
+	for {
+		select {
+		case n := <-l.Notify:
+			if n == nil {
+				heard("")
+				continue
+			}
+			heard(n.Extra)
+		case <-ctx.Done():
+			go func() { // it may be asleep before it connects again, or hold a signal that nobody takes
+				_ = l.Close()
+				for range l.Notify { //nolint:revive // nobody wants them
+				}
+			}()
+			return
+		}
+	}
+}
+
+// endingDialer opens connections that end with a context: lib/pq's listener has none, and connects under a lock without
+// which it cannot be closed. Such a connection may be silent for any time; the operating system finds out that the
+// server is gone.
+type endingDialer struct{ ctx context.Context }
+
+var _ pq.Dialer = endingDialer{}
+
+// Dial implements pq.Dialer.
+func (d endingDialer) Dial(network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(d.ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return d.ending(c), nil
+}
+
+// DialTimeout implements pq.Dialer.
+func (d endingDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, timeout)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return d.ending(c), nil
+}
+
+func (d endingDialer) ending(c net.Conn) net.Conn {
+	return &endingConn{Conn: c, stop: context.AfterFunc(d.ctx, func() { _ = c.Close() })}
+}
+
+type endingConn struct {
+	net.Conn
+	stop func() bool
+}
+
+func (c *endingConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}

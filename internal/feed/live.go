@@ -1,0 +1,239 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"roster/internal/database"
+	"roster/internal/typeid"
+)
+
+// Options are what a Feed stands on.
+type Options struct {
+	Database *database.DB
+	// Nodes returns what there is of the things with the IDs: where all subscribers start from.
+	Nodes func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error)
+	// Keep is how many of the newest changes are kept for subscribers; one that is further behind is ended. 0 is 10,000.
+	Keep int
+	// Poll is how often to look for what nobody has told of, such as what other servers have committed: 0 is twice a
+	// second.
+	Poll   time.Duration
+	Logger *slog.Logger
+}
+
+const (
+	defaultKeep = 10_000
+	defaultPoll = 500 * time.Millisecond
+	// pace is the least time between two looks: what is committed meanwhile is numbered and read together.
+	pace = 10 * time.Millisecond
+	// segmentSize is how many changes are handed out, and their nodes loaded, together.
+	segmentSize = 100
+	// keptNodes is of how many segments the nodes are kept, which may be large.
+	keptNodes = 4
+	// channel is where servers tell each other that they have committed.
+	channel = "roster_changes"
+)
+
+// ErrSlow is the error of a subscriber that has fallen behind what is kept for all.
+var ErrSlow = errors.New("feed: the subscriber is too slow")
+
+// A Feed follows the end of the change feed for all subscribers of a server. It gives committed changes their numbers,
+// reads each once and keeps the newest: a subscriber that waits costs no statement, and one that is slow no memory.
+type Feed struct {
+	Options
+	name      string        // of this Feed, among those that signal each other
+	committed chan struct{} // something was committed here
+	woken     chan struct{} // there may be something new
+	away      bool          // the database was, when it was last looked at
+
+	mu   sync.Mutex
+	tail *tail // nil while nobody follows
+}
+
+// tail is the end of the feed as subscribers follow it, in one life of the database. Feed.mu guards it.
+type tail struct {
+	epoch       epoch
+	start, end  int64         // the segments have the changes after the one and up to the other
+	segments    []*segment    // in their order
+	more        chan struct{} // closed when there is another segment, or err
+	err         error         // after which nothing comes
+	subscribers int
+	nodes       int // subscribers that want nodes
+}
+
+// segment is changes that follow one another. Nothing of it changes any more.
+type segment struct {
+	changes []Change
+	to      int64             // the number up to which it tells of all that its readers want
+	nodes   map[typeid.ID]any // nil when they are not loaded
+}
+
+// New returns a Feed that nobody follows.
+func New(o Options) *Feed {
+	o.Keep = cmp.Or(o.Keep, defaultKeep)
+	o.Poll = cmp.Or(o.Poll, defaultPoll)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Feed{Options: o, name: rand.Text(), committed: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+}
+
+// Wake says that something was committed that has changes. It returns at once.
+func (f *Feed) Wake() { poke(f.committed) }
+
+// poke leaves a word for who is busy, unless there is one already.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run does the Feed's work until ctx ends. While it does not run, subscribers wait.
+func (f *Feed) Run(ctx context.Context) {
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	listening.Go(func() {
+		f.Database.Listen(ctx, channel, func(name string) {
+			if name != f.name {
+				poke(f.woken)
+			}
+		})
+	})
+	poll := time.NewTicker(f.Poll)
+	defer poll.Stop()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-f.committed:
+			f.tell(ctx)
+			f.round(ctx, false)
+		case <-f.woken:
+			f.round(ctx, false)
+		case <-poll.C:
+			f.round(ctx, true)
+		}
+		rest.Reset(pace)
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// tell wakes the other servers. They look by themselves too, so that it does not matter when it fails.
+func (f *Feed) tell(ctx context.Context) {
+	if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil {
+		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
+	}
+}
+
+// round looks for what is new, and reports when it cannot: once until it can again. When nobody follows, it is enough to
+// do so now and then, so that what is committed gets its number.
+func (f *Feed) round(ctx context.Context, always bool) {
+	t := f.followed()
+	if t == nil && !always {
+		return
+	}
+	err := f.look(ctx, t)
+	if err != nil && ctx.Err() == nil && !f.away {
+		f.Logger.WarnContext(ctx, "the change feed cannot be read", "error", err)
+	}
+	f.away = err != nil
+}
+
+func (f *Feed) followed() *tail {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tail
+}
+
+// look gives committed changes their numbers, and adds what is new to the tail, if there is one.
+func (f *Feed) look(ctx context.Context, t *tail) error {
+	if _, err := Number(ctx, f.Database); err != nil || t == nil {
+		return err
+	}
+	d := f.Database.Session(database.Single)
+	state, err := ReadState(ctx, d)
+	if err != nil {
+		return err
+	}
+	if epochOf(state.epoch) != t.epoch || state.last < t.end { // another life, or the past of this one
+		f.finish(t, ErrExpired)
+		return nil
+	}
+	for t.end < state.last {
+		page, err := state.read(ctx, d, Request{After: &Cursor{t.epoch, t.end}, First: segmentSize})
+		switch {
+		case errors.Is(err, ErrExpired), err == nil && int64(len(page.Changes)) != page.End.number-t.end: // pruned already
+			f.finish(t, ErrExpired)
+			return nil
+		case err != nil:
+			return err
+		}
+		f.add(t, f.segment(ctx, page, f.wanted(t)))
+	}
+	return nil
+}
+
+// wanted reports whether a subscriber wants nodes.
+func (f *Feed) wanted(t *tail) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return t.nodes > 0
+}
+
+// segment makes a page one, with its nodes when they are wanted. When they cannot be loaded, who wants one does it.
+func (f *Feed) segment(ctx context.Context, page *Page, nodes bool) *segment {
+	s := &segment{changes: page.Changes, to: page.End.number}
+	if !nodes || len(s.changes) == 0 {
+		return s
+	}
+	ids := make([]typeid.ID, len(s.changes))
+	for i := range s.changes {
+		ids[i] = s.changes[i].NodeID
+	}
+	found, err := f.Nodes(ctx, ids)
+	if err != nil {
+		f.Logger.DebugContext(ctx, "the nodes of changes are not loaded", "error", err)
+		return s
+	}
+	s.nodes = found
+	return s
+}
+
+// add adds a segment, and forgets the oldest.
+func (f *Feed) add(t *tail, s *segment) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t.segments = append(t.segments, s)
+	t.end = s.to
+	if i := len(t.segments) - 1 - keptNodes; i >= 0 {
+		t.segments[i] = &segment{changes: t.segments[i].changes, to: t.segments[i].to}
+	}
+	for t.end-t.segments[0].to >= int64(f.Keep) {
+		t.start = t.segments[0].to
+		t.segments = slices.Delete(t.segments, 0, 1)
+	}
+	close(t.more)
+	t.more = make(chan struct{})
+}
+
+// finish ends all subscriptions that follow.
+func (f *Feed) finish(t *tail, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t.err = err
+	close(t.more)
+	if f.tail == t {
+		f.tail = nil
+	}
+}

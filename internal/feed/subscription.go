@@ -1,0 +1,189 @@
+package feed
+
+import (
+	"context"
+	"slices"
+	"sort"
+
+	"roster/internal/database"
+)
+
+// A Subscription is the place of one subscriber in the feed. It takes what is new when it is asked: between two calls
+// nothing of it runs. One goroutine uses it at a time, but for Close.
+type Subscription struct {
+	feed    *Feed
+	request Request
+	nodes   bool
+	at      Cursor   // what comes next is after it
+	segment *segment // that is being handed out; nil for none
+	next    int      // in the segment
+
+	// Feed.mu guards these.
+	tail   *tail // nil while the subscriber catches up with it
+	closed bool
+}
+
+// An Event is a change as a subscriber gets it.
+type Event struct {
+	Change
+	// Node is what the change is about, as it was when the feed came to the change, or later; nil when it was gone.
+	Node any
+	// Loaded is false when there is no Node because none was loaded.
+	Loaded bool
+}
+
+// Subscribe begins a subscription: to all changes after the cursor of the request, and without one to all that are
+// committed from now on. nodes says that its events are to have their nodes. Close ends it. The error is a Failure of the
+// database.
+func (f *Feed) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscription, error) {
+	s := &Subscription{feed: f, request: r, nodes: nodes}
+	if r.After != nil {
+		s.at = *r.After
+		return s, nil
+	}
+	if _, err := Number(ctx, f.Database); err != nil { // what is committed already comes before
+		return nil, err
+	}
+	state, err := ReadState(ctx, f.Database.Session(database.Single))
+	if err != nil {
+		return nil, err
+	}
+	s.at = state.End()
+	s.join(s.at)
+	return s, nil
+}
+
+// Next waits for the next change and returns it. The error is ErrExpired when what comes after the last one cannot be
+// told, ErrSlow when the subscriber has fallen too far behind, a Failure of the database, or what ended ctx.
+func (s *Subscription) Next(ctx context.Context) (*Event, error) {
+	for {
+		for s.segment != nil && s.next < len(s.segment.changes) {
+			c := &s.segment.changes[s.next]
+			s.next++
+			if c.Cursor.number > s.at.number && s.request.passes(c) {
+				s.at = c.Cursor
+				return &Event{Change: *c, Node: s.segment.nodes[c.NodeID], Loaded: s.segment.nodes != nil}, nil
+			}
+		}
+		if s.segment != nil {
+			s.at.number = max(s.at.number, s.segment.to)
+			s.segment = nil
+		}
+		if err := s.advance(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// passes is the filter of a request.
+func (r *Request) passes(c *Change) bool {
+	return (r.Types == nil || slices.Contains(r.Types, c.NodeID.Type())) &&
+		(r.NodeIDs == nil || slices.Contains(r.NodeIDs, c.NodeID))
+}
+
+// advance goes on to another segment, or waits: until it has caught up with the tail, what it reads from the database is
+// a segment of its own.
+func (s *Subscription) advance(ctx context.Context) error {
+	following, segment, more, err := s.follow()
+	if err != nil {
+		return err
+	}
+	if following && segment == nil {
+		return wait(ctx, more)
+	}
+	if !following {
+		r := s.request
+		r.After, r.First = &s.at, segmentSize
+		page, err := Read(ctx, s.feed.Database.Session(database.Single), r)
+		if err != nil {
+			return err
+		}
+		segment = s.feed.segment(ctx, page, s.nodes)
+		if page.CaughtUp {
+			if more := s.join(page.End); more != nil && len(page.Changes) == 0 {
+				return wait(ctx, more)
+			}
+		}
+	}
+	s.segment, s.next = segment, 0
+	return nil
+}
+
+func wait(ctx context.Context, more <-chan struct{}) error {
+	select {
+	case <-more:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// join lets the subscriber follow the tail after a place up to which it has got everything. When the tail has forgotten
+// what comes next, the subscriber has to read on. When the tail is of another life of the database, the Feed or the
+// subscriber has yet to find out, and the subscriber reads on when the Feed has looked.
+func (s *Subscription) join(at Cursor) (later <-chan struct{}) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	if f.tail == nil {
+		f.tail = &tail{epoch: at.epoch, start: at.number, end: at.number, more: make(chan struct{})}
+		poke(f.woken)
+	}
+	t := f.tail
+	switch {
+	case t.epoch != at.epoch:
+		poke(f.woken)
+		return t.more
+	case t.start <= at.number:
+		s.tail = t
+		t.subscribers++
+		if s.nodes {
+			t.nodes++
+		}
+	}
+	return nil
+}
+
+// follow returns the next segment of the tail, or what closes when there may be one.
+func (s *Subscription) follow() (following bool, next *segment, more <-chan struct{}, err error) {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	t := s.tail
+	switch {
+	case t == nil:
+		return false, nil, nil, nil
+	case t.err != nil:
+		return true, nil, nil, t.err
+	case s.at.number < t.start:
+		return true, nil, nil, ErrSlow
+	case s.at.number >= t.end:
+		return true, nil, t.more, nil
+	}
+	i := sort.Search(len(t.segments), func(i int) bool { return t.segments[i].to > s.at.number })
+	return true, t.segments[i], nil, nil
+}
+
+// Close ends the subscription. It may be called at any time, and more than once.
+func (s *Subscription) Close() {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	t := s.tail
+	if t == nil {
+		return
+	}
+	t.subscribers--
+	if s.nodes {
+		t.nodes--
+	}
+	if t.subscribers == 0 && f.tail == t {
+		f.tail = nil
+	}
+}
