@@ -96,6 +96,9 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		Clock:        time.Now,
 		NewRequestID: func() string { return "request-1" },
 		MaxBodyBytes: 8 << 20,
+		Streams: server.NewStreams(server.StreamOptions{
+			MaxStreams: 10_000, MaxOperations: 100, PingInterval: time.Minute, InitTimeout: time.Minute, WriteTimeout: time.Minute,
+		}),
 	})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s2.running.Add(1)

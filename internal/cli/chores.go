@@ -8,6 +8,7 @@ import (
 
 	"roster/internal/config"
 	"roster/internal/database"
+	"roster/internal/feed"
 	"roster/internal/idempotency"
 	"roster/internal/janitor"
 )
@@ -18,12 +19,16 @@ const (
 	choreRows     = 500
 )
 
-// startChores does the chores of a server until stop is called or ctx ends; stop waits for the step under way.
-func startChores(ctx context.Context, c config.Retention, db *database.DB, logger *slog.Logger) (stop func()) {
+// startChores does what a server does beside its requests, which is to follow the feed and its chores, until stop is
+// called or ctx ends; stop waits for the step under way.
+func startChores(ctx context.Context, c config.Retention, db *database.DB, changes *feed.Feed, logger *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ticker := time.NewTicker(choreInterval)
 	var running sync.WaitGroup
-	running.Go(func() { janitor.Run(ctx, ticker.C, logger, pruneKeys(db, c.KeepIdempotencyKeys, choreRows)) })
+	running.Go(func() { changes.Run(ctx) })
+	running.Go(func() {
+		janitor.Run(ctx, ticker.C, logger, pruneKeys(db, c.KeepIdempotencyKeys, choreRows), pruneChanges(db, c.KeepChanges))
+	})
 	return func() {
 		cancel()
 		ticker.Stop()
@@ -41,5 +46,13 @@ func pruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
 			return false, err
 		}
 		return deleted == rows, session.Commit()
+	}}
+}
+
+// pruneChanges deletes the changes that are older than age, in steps of its own.
+func pruneChanges(db *database.DB, age time.Duration) janitor.Chore {
+	return janitor.Chore{Name: "prune changes", Step: func(ctx context.Context, now time.Time) (more bool, err error) {
+		_, err = feed.Prune(ctx, db, now.Add(-age))
+		return false, err
 	}}
 }

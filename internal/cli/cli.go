@@ -25,6 +25,7 @@ type commands struct {
 	Seed    seedCommand    `cmd:"" help:"Fill the database with users and posts to try it out: with all of them or, if that fails, with none."`
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts, as they are at one moment, as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print what the database has in numbers, and the sign-ups by day, week or month."`
+	Changes changesCommand `cmd:"" help:"See to the changes that clients follow."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version of this program."`
 }

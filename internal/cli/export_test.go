@@ -11,3 +11,6 @@ import (
 func PruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
 	return pruneKeys(db, age, rows)
 }
+
+// PruneChanges is the chore of a server.
+func PruneChanges(db *database.DB, age time.Duration) janitor.Chore { return pruneChanges(db, age) }

@@ -18,6 +18,7 @@ import (
 	"roster/internal/config"
 	"roster/internal/database"
 	"roster/internal/documents"
+	"roster/internal/feed"
 	"roster/internal/limits"
 	"roster/internal/playground"
 	"roster/internal/server"
@@ -88,7 +89,8 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		InitTimeout:   initTimeout,
 		WriteTimeout:  messageTimeout,
 	})
-	executor, err := newExecutor(c, db, trusted, logger)
+	changes := feed.New(feed.Options{Database: db, Nodes: graph.Nodes(db), Logger: logger})
+	executor, err := newExecutor(c, db, changes, trusted, logger)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Idle:       idleTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}
-	stopChores := startChores(ctx, c.Retention, db, logger)
+	stopChores := startChores(ctx, c.Retention, db, changes, logger)
 	defer stopChores()
 	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
 		return err
@@ -145,11 +147,15 @@ func (c *serveCommand) trusted() (map[string]string, error) {
 }
 
 // newExecutor wires what executes operations on a database.
-func newExecutor(c *serveCommand, db *database.DB, trusted map[string]string, logger *slog.Logger) (graphql.GraphExecutor, error) {
+func newExecutor(
+	c *serveCommand, db *database.DB, changes *feed.Feed, trusted map[string]string, logger *slog.Logger,
+) (graphql.GraphExecutor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
 		Clock:              time.Now,
 		IDs:                typeid.NewSource(time.Now, rand.Reader),
+		Feed:               changes,
+		Committed:          changes.Wake,
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.Introspection,

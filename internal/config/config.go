@@ -130,10 +130,16 @@ func (l Limits) Validate() error {
 // Retention is for how long things are kept that clients may come back for.
 type Retention struct {
 	KeepIdempotencyKeys time.Duration `default:"24h" placeholder:"DURATION" help:"How long the answer of a mutation is kept for requests with the same Idempotency-Key, at least."`
+	KeepChanges         time.Duration `default:"168h" placeholder:"DURATION" help:"How long the changes are kept that clients follow; an older cursor is answered with CURSOR_EXPIRED."`
 }
 
 // Validate checks all fields.
-func (r Retention) Validate() error { return positive("keep-idempotency-keys", r.KeepIdempotencyKeys) }
+func (r Retention) Validate() error {
+	return first(
+		positive("keep-idempotency-keys", r.KeepIdempotencyKeys),
+		positive("keep-changes", r.KeepChanges),
+	)
+}
 
 // Seed is what a database is filled with to try Roster out.
 type Seed struct {

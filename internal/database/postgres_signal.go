@@ -52,7 +52,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		case <-ctx.Done():
 			go func() { // it may be asleep before it connects again, or hold a signal that nobody takes
 				_ = l.Close()
-				for range l.Notify { //nolint:revive // nobody wants them
+				for range l.Notify {
 				}
 			}()
 			return

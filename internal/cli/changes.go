@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/feed"
+)
+
+type changesCommand struct {
+	config.Database
+	config.Log
+	Reset changesReset `cmd:"" help:"Expire all cursors, as after restoring a backup: every client that follows the changes takes a new copy of the data."`
+}
+
+type changesReset struct {
+	Yes bool `env:"-" help:"Do it; without, nothing is done."`
+}
+
+// Run expires all cursors.
+func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesCommand) (err error) {
+	if !c.Yes {
+		return errors.New("every client that follows the changes would have to take a new copy of the data: say --yes to do it")
+	}
+	db, err := openDatabase(ctx, parent.Database, parent.Logger(e.stderr))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return reset(ctx, e, db)
+}
+
+func reset(ctx context.Context, e *environment, db *database.DB) error {
+	if err := db.CheckVersion(ctx); err != nil {
+		return err
+	}
+	if err := feed.Reset(ctx, db); err != nil {
+		return fmt.Errorf("reset the changes of %v: %w", db, err)
+	}
+	_, err := fmt.Fprintf(e.stdout, "The changes of %v begin anew: all cursors are expired.\n", db)
+	return err
+}
