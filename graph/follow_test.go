@@ -308,3 +308,58 @@ func TestSubscriptionFaults(t *testing.T) {
 		}
 	})
 }
+
+// Who reads too slowly is told to subscribe again, and misses nothing by that. Nobody else is held up.
+func TestSlowSubscriber(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := follow(t, e, feed.Options{Keep: 1000}, nil)
+		start := s.cursor()
+		// Events of 10 kB: the network holds a few hundred of them.
+		var large strings.Builder
+		for i := range 200 {
+			fmt.Fprintf(&large, "c%d: cursor ", i)
+		}
+		slow := s.subscribe("subscription ($after: String) { changes(after: $after) { cursor "+large.String()+"} }", "after", start)
+		quick := s.subscribe(followed, "after", start)
+		s.create("first")
+		last := slow.change()
+		quick.change()
+		total := 0
+		for i := range 20 {
+			titles := slices.Repeat([]string{"A post"}, 199)
+			s.create(fmt.Sprint("u", i), titles...)
+			for range 1 + len(titles) {
+				quick.change()
+				total++
+			}
+		}
+		got := 0
+		for {
+			text, ok := slow.next()
+			if !ok {
+				t.Fatal("it ended without a word")
+			}
+			if strings.HasPrefix(text, `{"errors":[{"message":"too many changes wait for this subscriber: subscribe again after the last cursor","path":["changes"]`) {
+				if !strings.Contains(text, `"code":"UNAVAILABLE"`) {
+					t.Errorf("it ended with %s", text)
+				}
+				break
+			}
+			var event struct{ Data struct{ Changes change } }
+			if err := json.Unmarshal([]byte(text), &event); err != nil {
+				t.Fatal(err)
+			}
+			last = event.Data.Changes
+			got++
+		}
+		again := s.subscribe(followed, "after", last.Cursor)
+		for ; got < total; got++ {
+			again.change()
+		}
+		s.create("last")
+		if c := again.change(); told(c) != "CREATED USER 1 " {
+			t.Errorf("then came %+v", c)
+		}
+	})
+}
