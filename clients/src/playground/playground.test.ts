@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { execFileSync } from "node:child_process";
+import { chromium } from "playwright-core";
+import { request } from "graphql-request";
+import { CreateUser } from "../documents.js";
+import { root, startRoster } from "../servers.js";
+import { preparedOperations } from "./prepared.js";
+
+const artifacts = join(root, "clients/artifacts");
+
+test("the playground in a browser", async (t) => {
+  const server = await startRoster(t);
+  await request(server.url, CreateUser, { input: { username: "grace", email: "grace@example.com" } });
+  const name = process.env["CHROMIUM"] ?? "chromium";
+  const browser = await chromium.launch({
+    executablePath: execFileSync("sh", ["-c", 'command -v "$1"', "sh", name], { encoding: "utf8" }).trim(),
+    chromiumSandbox: false, // which root cannot have
+    args: ["--disable-background-networking", "--disable-component-update", "--disable-gpu", "--disable-quic", "--disable-sync", "--no-first-run"],
+  });
+  t.after(() => browser.close());
+  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const requests: string[] = [];
+  const faults: string[] = [];
+  page.on("request", (sent) => requests.push(sent.url()));
+  page.on("requestfailed", (sent) => faults.push(`${sent.url()} ${sent.failure()?.errorText}`));
+  page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+  await page.goto(server.at("/"));
+
+  const result = page.getByLabel("Result Window");
+  const run = page.locator(".graphiql-execute-button");
+  // GraphiQL looks for the operations of a document when nobody has typed for a moment, and stores the document with that.
+  const read = () =>
+    page.waitForFunction(() => {
+      const editor = document.querySelector<HTMLElement & { CodeMirror: { getValue(): string } }>(".graphiql-query-editor .CodeMirror");
+      return editor && editor.CodeMirror.getValue() === localStorage.getItem("graphiql:query");
+    });
+  /** Runs the operation that is shown, and returns its answer. */
+  const answer = async (): Promise<{ data?: Record<string, unknown>; errors?: unknown }> => {
+    await read();
+    const answered = page.waitForResponse((response) => response.url() === server.url && response.request().method() === "POST");
+    await run.click();
+    const body = (await (await answered).json()) as Awaited<ReturnType<typeof answer>>;
+    // What the server says is what the page shows.
+    for (const text of JSON.stringify(body).match(/"[^"]+"(?=:)/g) ?? []) await result.getByText(text).first().waitFor();
+    return body;
+  };
+
+  await t.test("its prepared operations run as they are", async () => {
+    const prepared = await preparedOperations();
+    const tabs = page.locator(".graphiql-tab-button");
+    await tabs.nth(prepared.length - 1).waitFor();
+    assert.equal(await tabs.count(), prepared.length);
+    for (let i = 0; i < prepared.length; i++) {
+      await tabs.nth(i).click();
+      const { data, errors } = await answer();
+      assert.ok(data && !errors, JSON.stringify(errors));
+    }
+  });
+
+  await t.test("a query is typed, run and answered", async () => {
+    await page.getByLabel("New tab").click();
+    await page.locator(".graphiql-query-editor .CodeMirror").click();
+    await page.keyboard.press("ControlOrMeta+A");
+    await page.keyboard.type('{ user(by: {username: "Grace"}) { username email } }');
+    const { data, errors } = await answer();
+    assert.equal(errors, undefined);
+    assert.deepEqual(data, { user: { username: "grace", email: "grace@example.com" } });
+    await result.getByText('"grace@example.com"').waitFor();
+  });
+
+  await t.test("the documentation explorer shows the descriptions of the contract", async () => {
+    await page.getByLabel("Show Documentation Explorer").click();
+    const explorer = page.locator(".graphiql-doc-explorer");
+    await explorer.getByText("Query", { exact: true }).click();
+    await explorer.getByText("One user; null when there is none.").waitFor();
+    await mkdir(artifacts, { recursive: true });
+    await page.screenshot({ path: join(artifacts, "playground.png") });
+    console.log(`screenshot: ${join("clients/artifacts", "playground.png")}`);
+  });
+
+  await t.test("it asks no other host and breaks no rule of its policy", () => {
+    const elsewhere = requests.filter((url) => !url.startsWith(server.at("/")) && !url.startsWith("data:") && !url.startsWith("blob:"));
+    assert.deepEqual(elsewhere, []);
+    assert.deepEqual(faults, []);
+  });
+});
