@@ -278,12 +278,12 @@ func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 }
 
 // LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
-// returns them with these and their versions. What refers to a row that is locked gets no more of them meanwhile.
+// returns them with these, that column and their versions. What refers to a row that is locked gets no more of them meanwhile.
 func (c *PostClient) LockBy(ctx context.Context, column string, ids []typeid.ID) ([]*Post, error) {
 	var found []*Post
 	err := c.read(ctx, &statement.Select{
 		Table:   postTable,
-		Columns: []string{post.FieldID, post.FieldVersion},
+		Columns: []string{post.FieldID, post.FieldVersion, column},
 		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
 		Lock:    true,
 	}, func(_ typeid.ID, n *Post) { found = append(found, n) })
@@ -606,12 +606,12 @@ func (c *UserClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 }
 
 // LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
-// returns them with these and their versions. What refers to a row that is locked gets no more of them meanwhile.
+// returns them with these, that column and their versions. What refers to a row that is locked gets no more of them meanwhile.
 func (c *UserClient) LockBy(ctx context.Context, column string, ids []typeid.ID) ([]*User, error) {
 	var found []*User
 	err := c.read(ctx, &statement.Select{
 		Table:   userTable,
-		Columns: []string{user.FieldID, user.FieldVersion},
+		Columns: []string{user.FieldID, user.FieldVersion, column},
 		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
 		Lock:    true,
 	}, func(_ typeid.ID, n *User) { found = append(found, n) })

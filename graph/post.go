@@ -3,23 +3,44 @@ package graph
 import (
 	"context"
 
+	"entgo.io/ent/dialect/sql"
+
 	"roster/ent"
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
 	"roster/internal/feed"
+	"roster/internal/statement"
 	"roster/internal/typeid"
 )
 
 // CreatePost implements generated.MutationResolver.
 func (r mutationResolver) CreatePost(ctx context.Context, input model.CreatePostInput) (*model.CreatePostPayload, error) {
-	in := newInput(ctx, "authorId", "title", "body")
-	in.id(input.AuthorID, user.Label, "authorId")
-	in.text(rules.Title, input.Title, "title")
-	in.add(rules.Body(input.Body), "body")
+	p, err := only(r.createPosts(ctx, oneInput, []model.CreatePostInput{input}))
+	return &model.CreatePostPayload{Post: p}, err
+}
+
+// CreatePosts implements generated.MutationResolver.
+func (r mutationResolver) CreatePosts(ctx context.Context, list []model.CreatePostInput) (*model.CreatePostsPayload, error) {
+	posts, err := r.createPosts(ctx, manyInputs, list)
+	return &model.CreatePostsPayload{Posts: posts}, err
+}
+
+func (r mutationResolver) createPosts(ctx context.Context, argument string, list []model.CreatePostInput) ([]*ent.Post, error) {
+	in, err := newInputs(ctx, argument, len(list), "authorId", "title", "body")
+	if err != nil {
+		return nil, err
+	}
+	posts := make([]*ent.Post, len(list))
+	for i, input := range list {
+		one := in.all[i]
+		one.id(input.AuthorID, user.Label, "authorId")
+		posts[i] = &ent.Post{AuthorID: input.AuthorID, Title: input.Title, TitleKey: one.text(rules.Title, input.Title, "title"), Body: input.Body, Version: 1}
+		one.add(rules.Body(input.Body), "body")
+	}
 	if in.careful() {
-		if err := in.author(ctx, input.AuthorID); err != nil {
+		if err := in.authors(ctx, posts); err != nil {
 			return nil, err
 		}
 	}
@@ -27,17 +48,38 @@ func (r mutationResolver) CreatePost(ctx context.Context, input model.CreatePost
 		return nil, err
 	}
 	now := r.now()
-	p, err := newPost(in.attempt.ent, r.ids.New(post.Label), input.AuthorID, input.Title, input.Body).SetCreatedAt(now).SetUpdatedAt(now).Save(ctx)
-	if err != nil {
-		return nil, err
+	for _, p := range posts {
+		p.ID, p.CreatedAt, p.UpdatedAt = r.ids.New(post.Label), now, now
+		in.attempt.record(ctx, feed.Created, p.ID, p.Version, now)
 	}
-	in.attempt.record(ctx, feed.Created, p.ID, p.Version, now)
-	return &model.CreatePostPayload{Post: p}, nil
+	return posts, in.attempt.ent.Post.InsertAll(ctx, posts)
 }
 
-// newPost starts a post, without its times.
-func newPost(db *ent.Client, id, author typeid.ID, title, body string) *ent.PostCreate {
-	return db.Post.Create().SetID(id).SetAuthorID(author).SetTitle(title).SetBody(body).SetVersion(1)
+// authors adds a fault to each input whose post has an author who does not exist.
+func (in *inputs) authors(ctx context.Context, posts []*ent.Post) error {
+	var ids []typeid.ID
+	for i, p := range posts {
+		if in.all[i].clean("authorId") {
+			ids = append(ids, p.AuthorID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := in.attempt.ent.User.Query().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(user.FieldID), ids)) }).IDs(ctx)
+	if err != nil {
+		return err
+	}
+	exist := make(map[typeid.ID]bool, len(found))
+	for _, id := range found {
+		exist[id.As(user.Label)] = true
+	}
+	for i, p := range posts {
+		if in.all[i].clean("authorId") && !exist[p.AuthorID] {
+			in.all[i].missing(user.Label, "authorId")
+		}
+	}
+	return nil
 }
 
 // UpdatePost implements generated.MutationResolver.

@@ -304,7 +304,7 @@ func (w *world) mutate(s *tester, m *ast.FieldDefinition, n int) (document strin
 	var parameters, arguments []string
 	var variables []any
 	for _, a := range m.Arguments {
-		if v := w.input(s, m, a.Name, a.Type, a.DefaultValue, subject, n); v != nil {
+		if v := w.input(s, m, a.Name, a.Type, a.DefaultValue, subject, 0, n); v != nil {
 			parameters = append(parameters, "$"+a.Name+": "+a.Type.String())
 			arguments = append(arguments, a.Name+": $"+a.Name)
 			variables = append(variables, a.Name, v)
@@ -375,8 +375,9 @@ func (w *world) checkPayload(s *tester, def *ast.Definition, text json.RawMessag
 	}
 }
 
-// input is a value for an argument, or a field of one, of a mutation about a subject; nil leaves it out.
-func (w *world) input(t *tester, m *ast.FieldDefinition, name string, typ *ast.Type, byDefault *ast.Value, subject *kind, n int) any {
+// input is a value for an argument, or a field of one, of a mutation about a subject; nil leaves it out. Lists have n values;
+// what is not in one is the value at an index.
+func (w *world) input(t *tester, m *ast.FieldDefinition, name string, typ *ast.Type, byDefault *ast.Value, subject *kind, at, n int) any {
 	t.Helper()
 	def := w.schema.Types[typ.Name()]
 	about := func(name string) *kind { // what an input is about: the end of an edge, or another entity
@@ -392,10 +393,14 @@ func (w *world) input(t *tester, m *ast.FieldDefinition, name string, typ *ast.T
 		if about(name) != nil {
 			of = about(name)
 		}
-		one = func(int) any {
+		below := n
+		if typ.Elem != nil { // the lists of all together are as long as this one
+			below = 1
+		}
+		one = func(i int) any {
 			object := map[string]any{}
 			for _, f := range def.Fields {
-				if v := w.input(t, m, f.Name, f.Type, f.DefaultValue, of, n); v != nil {
+				if v := w.input(t, m, f.Name, f.Type, f.DefaultValue, of, i, below); v != nil {
 					object[f.Name] = v
 				}
 			}
@@ -413,7 +418,11 @@ func (w *world) input(t *tester, m *ast.FieldDefinition, name string, typ *ast.T
 		}
 		one = func(i int) any { return of.rows[i].id.String() }
 	case def.Name == "String":
-		one = func(int) any {
+		one = func(i int) any {
+			// What is to be there or new is found by the first field of its input: that of one that is there.
+			if known := snake(name); strings.HasPrefix(m.Name, "upsert") && snake(w.schema.Types[m.Arguments[0].Type.Name()].Fields[0].Name) == known {
+				return subject.rows[i].values[known]
+			}
 			for {
 				s := texts(subject, snake(name)).random(w.random)
 				if key := snake(name) + "\x00" + texts(subject, snake(name)).fold(s); !subject.taken[key] {
@@ -428,7 +437,7 @@ func (w *world) input(t *tester, m *ast.FieldDefinition, name string, typ *ast.T
 		t.Fatalf("%s: teach input what %s wants", m.Name, name)
 	}
 	if typ.Elem == nil {
-		return one(0)
+		return one(at)
 	}
 	list := make([]any, n)
 	for i := range list {

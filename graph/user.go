@@ -3,6 +3,13 @@ package graph
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/99designs/gqlgen/graphql"
 
 	"roster/ent"
 	"roster/ent/post"
@@ -10,13 +17,16 @@ import (
 	"roster/ent/user"
 	"roster/graph/model"
 	"roster/internal/feed"
+	"roster/internal/statement"
 	"roster/internal/typeid"
 )
 
-// Bounds of what one mutation of a user takes along.
+// Bounds of what a mutation of users takes along.
 const (
-	maxUserPosts = 1000   // created with it
-	maxCascade   = 10_000 // deleted with it
+	maxUserPosts = 1000    // created with a user
+	maxPosts     = 10_000  // created with all users
+	maxCascade   = 10_000  // deleted with a user
+	maxCascades  = 100_000 // deleted with all users
 )
 
 // User implements generated.QueryResolver.
@@ -48,171 +58,428 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 
 // CreateUser implements generated.MutationResolver.
 func (r mutationResolver) CreateUser(ctx context.Context, input model.CreateUserInput) (*model.CreateUserPayload, error) {
-	in := newInput(ctx, "username", "email", "posts")
-	username := in.text(rules.Username, input.Username, "username")
-	email := in.text(rules.Email, input.Email, "email")
-	posts := input.Posts.Value()
-	if len(posts) > maxUserPosts {
-		in.add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d", maxUserPosts)}, "posts")
-		posts = nil
+	u, err := only(r.createUsers(ctx, oneInput, []model.CreateUserInput{input}))
+	return &model.CreateUserPayload{User: u}, err
+}
+
+// CreateUsers implements generated.MutationResolver.
+func (r mutationResolver) CreateUsers(ctx context.Context, list []model.CreateUserInput) (*model.CreateUsersPayload, error) {
+	users, err := r.createUsers(ctx, manyInputs, list)
+	return &model.CreateUsersPayload{Users: users}, err
+}
+
+func (r mutationResolver) createUsers(ctx context.Context, argument string, list []model.CreateUserInput) ([]*ent.User, error) {
+	in, err := newInputs(ctx, argument, len(list), "username", "email", "posts")
+	if err != nil {
+		return nil, err
 	}
-	for i, p := range posts {
-		in.text(rules.Title, p.Title, "posts", i, "title")
-		in.add(rules.Body(p.Body), "posts", i, "body")
+	users, posts := make([]*ent.User, len(list)), make([][]*ent.Post, len(list))
+	total := 0
+	for i := range list {
+		users[i] = in.all[i].user(new(ent.User), &list[i].Username, &list[i].Email)
+		posts[i] = in.all[i].posts(list[i].Posts.Value(), &total)
 	}
-	db := in.attempt.ent
-	if in.careful() {
-		if err := in.takenUser(ctx, typeid.ID{}, username, email); err != nil {
-			return nil, err
-		}
+	if err := in.uniqueUsers(ctx, make([]ent.User, len(list)), users); err != nil {
+		return nil, err
 	}
 	if err := in.err(); err != nil {
 		return nil, err
 	}
 	now := r.now()
-	u, err := db.User.Create().SetID(r.ids.New(user.Label)).SetUsername(input.Username).SetEmail(input.Email).
-		SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1).Save(ctx)
-	if err != nil {
+	for i, u := range users {
+		r.create(ctx, in.attempt, u, now)
+		for _, p := range posts[i] {
+			p.ID, p.AuthorID, p.CreatedAt, p.UpdatedAt, p.Version = r.ids.New(post.Label), u.ID, now, now, 1
+			in.attempt.record(ctx, feed.Created, p.ID, p.Version, now)
+		}
+	}
+	db := in.attempt.ent
+	if err := db.User.InsertAll(ctx, users); err != nil {
 		return nil, err
 	}
-	in.attempt.record(ctx, feed.Created, u.ID, u.Version, now)
-	if len(posts) > 0 {
-		create := make([]*ent.PostCreate, len(posts))
-		for i, p := range posts {
-			id := r.ids.New(post.Label)
-			create[i] = newPost(db, id, u.ID, p.Title, p.Body).SetCreatedAt(now).SetUpdatedAt(now)
-			in.attempt.record(ctx, feed.Created, id, 1, now)
-		}
-		if err := db.Post.CreateBulk(create...).Exec(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return &model.CreateUserPayload{User: u}, nil
+	return users, db.Post.InsertAll(ctx, slices.Concat(posts...))
+}
+
+// create completes a user that is new, and records it.
+func (r mutationResolver) create(ctx context.Context, a *attempt, u *ent.User, now time.Time) {
+	u.ID, u.CreatedAt, u.UpdatedAt, u.Version = r.ids.New(user.Label), now, now, 1
+	a.record(ctx, feed.Created, u.ID, u.Version, now)
 }
 
 // UpdateUser implements generated.MutationResolver.
 func (r mutationResolver) UpdateUser(ctx context.Context, input model.UpdateUserInput) (*model.UpdateUserPayload, error) {
-	in := newInput(ctx, "id", "username", "email", "expectedVersion")
-	u, err := in.lockUser(ctx, input.ID)
+	u, err := only(r.updateUsers(ctx, oneInput, []model.UpdateUserInput{input}))
+	return &model.UpdateUserPayload{User: u}, err
+}
+
+// UpdateUsers implements generated.MutationResolver.
+func (r mutationResolver) UpdateUsers(ctx context.Context, list []model.UpdateUserInput) (*model.UpdateUsersPayload, error) {
+	users, err := r.updateUsers(ctx, manyInputs, list)
+	return &model.UpdateUsersPayload{Users: users}, err
+}
+
+func (r mutationResolver) updateUsers(ctx context.Context, argument string, list []model.UpdateUserInput) ([]*ent.User, error) {
+	in, err := newInputs(ctx, argument, len(list), "id", "username", "email", "expectedVersion")
 	if err != nil {
 		return nil, err
 	}
-	if u != nil {
-		in.version(input.ExpectedVersion, u.Version)
+	users, err := in.lockUsers(ctx, func(i int) (typeid.ID, graphql.Omittable[*int]) { return list[i].ID, list[i].ExpectedVersion })
+	if err != nil {
+		return nil, err
 	}
-	var usernameKey, emailKey string
-	username := set(in, input.Username, "username")
-	if username != nil {
-		usernameKey = in.text(rules.Username, *username, "username")
+	before := make([]ent.User, len(list))
+	for i, u := range users {
+		before[i] = *u
+		in.all[i].user(u, set(in.all[i], list[i].Username, "username"), set(in.all[i], list[i].Email, "email"))
 	}
-	email := set(in, input.Email, "email")
-	if email != nil {
-		emailKey = in.text(rules.Email, *email, "email")
-	}
-	if in.careful() {
-		if err := in.takenUser(ctx, input.ID, usernameKey, emailKey); err != nil {
-			return nil, err
-		}
+	if err := in.uniqueUsers(ctx, before, users); err != nil {
+		return nil, err
 	}
 	if err := in.err(); err != nil {
 		return nil, err
 	}
-	change := in.attempt.ent.User.Update().Where(user.ID(u.ID))
-	var changed []string
-	if username != nil && *username != u.Username {
-		u.Username, u.UsernameKey, changed = *username, usernameKey, append(changed, "username")
-		change.SetUsername(u.Username)
-	}
-	if email != nil && *email != u.Email {
-		u.Email, u.EmailKey, changed = *email, emailKey, append(changed, "email")
-		change.SetEmail(u.Email)
-	}
-	if changed == nil {
-		return &model.UpdateUserPayload{User: u}, nil
-	}
-	u.Version, u.UpdatedAt = u.Version+1, r.now()
-	if err := change.SetVersion(u.Version).SetUpdatedAt(u.UpdatedAt).Exec(ctx); err != nil {
+	_, _, err = r.save(ctx, in, before, users)
+	return users, err
+}
+
+// UpsertUsers implements generated.MutationResolver.
+func (r mutationResolver) UpsertUsers(ctx context.Context, list []model.UpsertUserInput, key model.UserKey) (*model.UpsertUsersPayload, error) {
+	in, err := newInputs(ctx, manyInputs, len(list), "username", "email")
+	if err != nil {
 		return nil, err
 	}
-	in.attempt.record(ctx, feed.Updated, u.ID, u.Version, u.UpdatedAt, changed...)
-	return &model.UpdateUserPayload{User: u}, nil
+	users, before := make([]*ent.User, len(list)), make([]ent.User, len(list))
+	for i := range list {
+		users[i] = in.all[i].user(new(ent.User), &list[i].Username, &list[i].Email)
+	}
+	by := usernameKey()
+	if key == model.UserKeyEmail {
+		by = emailKey()
+	}
+	there, err := in.lockUsersBy(ctx, by, users)
+	if err != nil {
+		return nil, err
+	}
+	for i, wanted := range users {
+		if u := there[*by.in(wanted)]; u != nil && in.all[i].clean(by.field) {
+			before[i] = *u
+			u.Username, u.UsernameKey, u.Email, u.EmailKey = wanted.Username, wanted.UsernameKey, wanted.Email, wanted.EmailKey
+			users[i] = u
+		}
+	}
+	if err := in.uniqueUsers(ctx, before, users); err != nil {
+		return nil, err
+	}
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	created, updated, err := r.save(ctx, in, before, users)
+	in.attempt.ent.User.Together(users)
+	return &model.UpsertUsersPayload{Users: users, Created: created, Updated: updated, Unchanged: len(users) - created - updated}, err
+}
+
+// save writes users: those that were not there before, which have no version then, and those that are not what they were.
+func (r mutationResolver) save(ctx context.Context, in *inputs, before []ent.User, users []*ent.User) (created, updated int, err error) {
+	var news, changed []*ent.User
+	columns := map[string]bool{}
+	now := sync.OnceValue(r.now)
+	for i, u := range users {
+		was := &before[i]
+		if was.Version == 0 {
+			r.create(ctx, in.attempt, u, now())
+			news = append(news, u)
+			continue
+		}
+		var fields []string
+		if u.Username != was.Username {
+			fields, columns[user.FieldUsername], columns[user.FieldUsernameKey] = append(fields, "username"), true, true
+		}
+		if u.Email != was.Email {
+			fields, columns[user.FieldEmail], columns[user.FieldEmailKey] = append(fields, "email"), true, true
+		}
+		if fields == nil {
+			continue
+		}
+		u.Version, u.UpdatedAt = u.Version+1, now()
+		in.attempt.record(ctx, feed.Updated, u.ID, u.Version, u.UpdatedAt, fields...)
+		changed = append(changed, u)
+	}
+	db := in.attempt.ent.User
+	// What is given up is free before it is taken, and all of it before anything new comes.
+	if err := db.UpdateAll(ctx, vacate(before, users), user.FieldUsernameKey, user.FieldEmailKey); err != nil {
+		return 0, 0, err
+	}
+	if err := db.UpdateAll(ctx, changed, append(slices.Sorted(maps.Keys(columns)), user.FieldVersion, user.FieldUpdatedAt)...); err != nil {
+		return 0, 0, err
+	}
+	return len(news), len(changed), db.InsertAll(ctx, news)
+}
+
+// vacate returns those users who have what another one of them is to have, without that: engines look at each row by
+// itself, in any order.
+func vacate(before []ent.User, users []*ent.User) (from []*ent.User) {
+	moved := make([]ent.User, len(users))
+	for _, key := range []userKey{usernameKey(), emailKey()} {
+		for _, i := range key.claims(before, users).moves() {
+			if moved[i].Version == 0 {
+				moved[i] = before[i]
+				from = append(from, &moved[i])
+			}
+			*key.in(&moved[i]) = vacant(users[i].ID)
+		}
+	}
+	return from
 }
 
 // DeleteUser implements generated.MutationResolver.
 func (r mutationResolver) DeleteUser(ctx context.Context, input model.DeleteUserInput) (*model.DeleteUserPayload, error) {
-	in := newInput(ctx, "id", "expectedVersion")
-	u, err := in.lockUser(ctx, input.ID)
+	id, err := only(r.deleteUsers(ctx, oneInput, []model.DeleteUserInput{input}))
+	return &model.DeleteUserPayload{DeletedID: id}, err
+}
+
+// DeleteUsers implements generated.MutationResolver.
+func (r mutationResolver) DeleteUsers(ctx context.Context, list []model.DeleteUserInput) (*model.DeleteUsersPayload, error) {
+	ids, err := r.deleteUsers(ctx, manyInputs, list)
+	return &model.DeleteUsersPayload{DeletedIds: ids}, err
+}
+
+func (r mutationResolver) deleteUsers(ctx context.Context, argument string, list []model.DeleteUserInput) ([]typeid.ID, error) {
+	in, err := newInputs(ctx, argument, len(list), "id", "expectedVersion")
 	if err != nil {
 		return nil, err
 	}
-	db := in.attempt.ent
-	var dependents []*ent.Post
-	if u != nil {
-		in.version(input.ExpectedVersion, u.Version)
-		// Nobody adds a post now: the foreign key has to wait for the lock of the user.
-		limit, message := 0, "has posts: delete them first, or send dependents: CASCADE"
-		if input.Dependents == model.DependentsCascade {
-			limit, message = maxCascade, fmt.Sprintf("has more than %d posts: delete some first", maxCascade)
-		}
-		counts, err := db.Post.CountBy(ctx, post.FieldAuthorID, []typeid.ID{u.ID})
-		if err != nil {
-			return nil, err
-		}
-		switch n := counts[u.ID.As("")]; {
-		case n > limit:
-			in.add(&rules.Fault{Code: rules.HasDependents, Message: message}, "id")
-		case n > 0:
-			if dependents, err = db.Post.LockBy(ctx, post.FieldAuthorID, []typeid.ID{u.ID}); err != nil {
-				return nil, err
-			}
-		}
+	users, err := in.lockUsers(ctx, func(i int) (typeid.ID, graphql.Omittable[*int]) { return list[i].ID, list[i].ExpectedVersion })
+	if err != nil {
+		return nil, err
+	}
+	posts, err := in.dependents(ctx, users, list)
+	if err != nil {
+		return nil, err
 	}
 	if err := in.err(); err != nil {
 		return nil, err
 	}
-	now := r.now()
-	if len(dependents) > 0 {
-		for _, p := range dependents {
+	db, now, ids := in.attempt.ent, r.now(), make([]typeid.ID, len(users))
+	for i, u := range users {
+		for _, p := range posts[u.ID] {
 			in.attempt.record(ctx, feed.Deleted, p.ID, p.Version, now)
 		}
-		if _, err := db.Post.Delete().Where(post.AuthorID(u.ID)).Exec(ctx); err != nil {
+		in.attempt.record(ctx, feed.Deleted, u.ID, u.Version, now)
+		ids[i] = u.ID
+	}
+	if len(posts) > 0 {
+		if err := db.Post.DeleteBy(ctx, post.FieldAuthorID, ids); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := db.User.Delete().Where(user.ID(u.ID)).Exec(ctx); err != nil {
+	return ids, db.User.DeleteBy(ctx, user.FieldID, ids)
+}
+
+// dependents locks the posts that go with users who are locked, by their authors; an input has a fault whose user has more
+// than may go. Nobody adds a post meanwhile: the foreign key has to wait for the lock of the user.
+func (in *inputs) dependents(ctx context.Context, users []*ent.User, list []model.DeleteUserInput) (map[typeid.ID][]*ent.Post, error) {
+	var ids []typeid.ID
+	for i, u := range users {
+		if in.all[i].clean("id") {
+			ids = append(ids, u.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	db := in.attempt.ent.Post
+	counts, err := db.CountBy(ctx, post.FieldAuthorID, ids)
+	if err != nil || len(counts) == 0 {
 		return nil, err
 	}
-	in.attempt.record(ctx, feed.Deleted, u.ID, u.Version, now)
-	return &model.DeleteUserPayload{DeletedID: u.ID}, nil
-}
-
-// lockUser locks the user that the input names and returns it; nil with a fault when there is none.
-func (in *input) lockUser(ctx context.Context, id typeid.ID) (*ent.User, error) {
-	if !in.id(id, user.Label, "id") {
-		return nil, nil //nolint:nilnil // the fault says why
-	}
-	locked, err := in.attempt.ent.User.Lock(ctx, id)
-	if err == nil && locked[id] == nil {
-		in.missing(user.Label, "id")
-	}
-	return locked[id], err
-}
-
-// takenUser adds a fault for each value that a user other than self has; an empty value is none.
-func (in *input) takenUser(ctx context.Context, self typeid.ID, username, email string) error {
-	for _, c := range []struct{ path, column, key string }{
-		{"username", user.FieldUsernameKey, username},
-		{"email", user.FieldEmailKey, email},
-	} {
-		if c.key == "" {
+	total := 0
+	for i, u := range users {
+		n, message := counts[u.ID.As("")], ""
+		switch total += n; {
+		case n == 0 || !in.all[i].clean("id"):
+			continue
+		case list[i].Dependents != model.DependentsCascade:
+			message = "has posts: delete them first, or send dependents: CASCADE"
+		case n > maxCascade:
+			message = fmt.Sprintf("has more than %d posts: delete some first", maxCascade)
+		case total > maxCascades && total-n <= maxCascades:
+			message = fmt.Sprintf("and the users before it have more than %d posts: delete fewer at once", maxCascades)
+		default:
 			continue
 		}
-		err := in.taken(c.path, func() (bool, error) {
-			return in.attempt.ent.User.Query().Where(has(c.column, c.key), user.IDNEQ(self)).Exist(ctx)
-		})
+		in.all[i].add(&rules.Fault{Code: rules.HasDependents, Message: message}, "id")
+	}
+	posts := make(map[typeid.ID][]*ent.Post, len(counts))
+	if in.err() != nil { // which is the answer
+		return posts, nil
+	}
+	locked, err := db.LockBy(ctx, post.FieldAuthorID, ids)
+	for _, p := range locked {
+		posts[p.AuthorID] = append(posts[p.AuthorID], p)
+	}
+	return posts, err
+}
+
+// lockUsers locks the users that the inputs name, and checks the versions that the client has read. An input that names
+// none that exists, or one again, has a fault, and an empty user with its ID or a copy.
+func (in *inputs) lockUsers(ctx context.Context, named func(i int) (typeid.ID, graphql.Omittable[*int])) ([]*ent.User, error) {
+	ids := make([]typeid.ID, len(in.all))
+	var valid []typeid.ID
+	for i, one := range in.all {
+		if ids[i], _ = named(i); one.id(ids[i], user.Label, "id") {
+			valid = append(valid, ids[i])
+		}
+	}
+	in.distinct(ids)
+	var locked map[typeid.ID]*ent.User
+	if len(valid) > 0 {
+		var err error
+		if locked, err = in.attempt.ent.User.Lock(ctx, valid...); err != nil {
+			return nil, err
+		}
+	}
+	users := make([]*ent.User, len(in.all))
+	for i, one := range in.all {
+		u := locked[ids[i]]
+		switch {
+		case u == nil:
+			if ids[i].Type() == user.Label {
+				one.missing(user.Label, "id")
+			}
+			users[i] = &ent.User{ID: ids[i]}
+			continue
+		case one.clean("id"):
+			users[i] = u
+		default:
+			again := *u
+			users[i] = &again
+		}
+		_, version := named(i)
+		one.version(version, u.Version)
+	}
+	return users, nil
+}
+
+// lockUsersBy locks the users that have the keys of the wanted ones, and returns them by these. Two inputs with one key are a
+// fault of the later one.
+func (in *inputs) lockUsersBy(ctx context.Context, key userKey, wanted []*ent.User) (map[string]*ent.User, error) {
+	first := make(map[string]int, len(wanted))
+	for i, u := range wanted {
+		value := *key.in(u)
+		if at, again := first[value]; again && value != "" {
+			in.all[i].add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("is that of %s.%d too: one input for each", manyInputs, at)}, key.field)
+			continue
+		}
+		first[value] = i
+	}
+	delete(first, "")
+	there := make(map[string]*ent.User, len(first))
+	if len(first) == 0 {
+		return there, nil
+	}
+	db := in.attempt.ent
+	owners, err := key.owners(ctx, db, slices.Sorted(maps.Keys(first)))
+	if err != nil || len(owners) == 0 {
+		return there, err
+	}
+	locked, err := db.User.Lock(ctx, slices.Collect(maps.Values(owners))...)
+	for _, u := range locked {
+		there[*key.in(u)] = u // which may be another key now
+	}
+	return there, err
+}
+
+// userKey is a column of users that is unique.
+type userKey struct {
+	field, column string
+	in            func(*ent.User) *string
+}
+
+func usernameKey() userKey {
+	return userKey{"username", user.FieldUsernameKey, func(u *ent.User) *string { return &u.UsernameKey }}
+}
+
+func emailKey() userKey {
+	return userKey{"email", user.FieldEmailKey, func(u *ent.User) *string { return &u.EmailKey }}
+}
+
+// claims are what users are to have who had something else before.
+func (k userKey) claims(before []ent.User, users []*ent.User) *claims {
+	c := &claims{field: k.field, list: make([]claim, len(users))}
+	for i, u := range users {
+		c.list[i] = claim{who: u.ID, had: *k.in(&before[i]), wants: *k.in(u)}
+	}
+	return c
+}
+
+// owners finds who has one of some values.
+func (k userKey) owners(ctx context.Context, db *ent.Client, values []string) (map[string]typeid.ID, error) {
+	found, err := db.User.Query().Where(func(s *sql.Selector) { s.Where(statement.InTexts(s.C(k.column), values)) }).
+		Select(user.FieldID, k.column).All(ctx)
+	owners := make(map[string]typeid.ID, len(found))
+	for _, u := range found {
+		owners[*k.in(u)] = u.ID
+	}
+	return owners, err
+}
+
+// uniqueUsers adds a fault for each value that somebody else has.
+func (in *inputs) uniqueUsers(ctx context.Context, before []ent.User, users []*ent.User) error {
+	keys := []userKey{usernameKey(), emailKey()}
+	wanted := make([]*claims, len(keys))
+	for i, key := range keys {
+		wanted[i] = key.claims(before, users)
+		wanted[i].settle(in)
+	}
+	if !in.careful() {
+		return nil
+	}
+	for i, key := range keys {
+		if len(wanted[i].open) == 0 {
+			continue
+		}
+		owners, err := key.owners(ctx, in.attempt.ent, slices.Sorted(maps.Keys(wanted[i].open)))
 		if err != nil {
 			return err
 		}
+		wanted[i].refuse(in, owners)
 	}
 	return nil
+}
+
+// user gives a user the values of an input; one that is nil or breaks a rule leaves the key as it is.
+func (in *input) user(u *ent.User, username, email *string) *ent.User {
+	if username != nil {
+		u.Username = *username
+		if key := in.text(rules.Username, u.Username, "username"); key != "" {
+			u.UsernameKey = key
+		}
+	}
+	if email != nil {
+		u.Email = *email
+		if key := in.text(rules.Email, u.Email, "email"); key != "" {
+			u.EmailKey = key
+		}
+	}
+	return u
+}
+
+// posts are the posts that are created with a user, of which there are so many before.
+func (in *input) posts(list []model.UserPostInput, total *int) []*ent.Post {
+	tooMany := func(limit int, of string) []*ent.Post {
+		in.add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d%s", limit, of)}, "posts")
+		return nil
+	}
+	if len(list) > maxUserPosts {
+		return tooMany(maxUserPosts, "")
+	}
+	if *total += len(list); *total > maxPosts {
+		return tooMany(maxPosts, " of all users together")
+	}
+	posts := make([]*ent.Post, len(list))
+	for i, p := range list {
+		posts[i] = &ent.Post{Title: p.Title, TitleKey: in.text(rules.Title, p.Title, "posts", i, "title"), Body: p.Body}
+		in.add(rules.Body(p.Body), "posts", i, "body")
+	}
+	return posts
 }

@@ -64,6 +64,12 @@ type CreatePostPayload struct {
 	Post *ent.Post `json:"post"`
 }
 
+// What createPosts made.
+type CreatePostsPayload struct {
+	// The new posts, in the order of the inputs.
+	Posts []*ent.Post `json:"posts"`
+}
+
 // A new user.
 type CreateUserInput struct {
 	// 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken.
@@ -78,6 +84,12 @@ type CreateUserInput struct {
 type CreateUserPayload struct {
 	// The new user.
 	User *ent.User `json:"user"`
+}
+
+// What createUsers made.
+type CreateUsersPayload struct {
+	// The new users, in the order of the inputs.
+	Users []*ent.User `json:"users"`
 }
 
 // A post to delete.
@@ -112,6 +124,12 @@ type DeleteUserInput struct {
 type DeleteUserPayload struct {
 	// The ID of the user that is gone.
 	DeletedID typeid.ID `json:"deletedId"`
+}
+
+// What deleteUsers did.
+type DeleteUsersPayload struct {
+	// The IDs of the users that are gone, in the order of the inputs.
+	DeletedIds []typeid.ID `json:"deletedIds"`
 }
 
 // What a client is told of as it happens, over a WebSocket or as server-sent events.
@@ -154,6 +172,32 @@ type UpdateUserInput struct {
 type UpdateUserPayload struct {
 	// The user as it is now.
 	User *ent.User `json:"user"`
+}
+
+// What updateUsers did.
+type UpdateUsersPayload struct {
+	// The users as they are now, in the order of the inputs.
+	Users []*ent.User `json:"users"`
+}
+
+// A user as it is to be.
+type UpsertUserInput struct {
+	// 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken by another user.
+	Username string `json:"username"`
+	// At most 120 characters, a valid address, not taken by another user.
+	Email string `json:"email"`
+}
+
+// What upsertUsers did.
+type UpsertUsersPayload struct {
+	// The users as they are now, in the order of the inputs.
+	Users []*ent.User `json:"users"`
+	// How many are new.
+	Created int `json:"created"`
+	// How many were there and have changed.
+	Updated int `json:"updated"`
+	// How many were there just so.
+	Unchanged int `json:"unchanged"`
 }
 
 // One user, by exactly one of its unique values.
@@ -467,6 +511,64 @@ func (e *ErrorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (e ErrorCode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a user is found by.
+type UserKey string
+
+const (
+	// The username, in any case.
+	UserKeyUsername UserKey = "USERNAME"
+	// The address, in any case.
+	UserKeyEmail UserKey = "EMAIL"
+)
+
+var AllUserKey = []UserKey{
+	UserKeyUsername,
+	UserKeyEmail,
+}
+
+func (e UserKey) IsValid() bool {
+	switch e {
+	case UserKeyUsername, UserKeyEmail:
+		return true
+	}
+	return false
+}
+
+func (e UserKey) String() string {
+	return string(e)
+}
+
+func (e *UserKey) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = UserKey(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid UserKey", str)
+	}
+	return nil
+}
+
+func (e UserKey) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *UserKey) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e UserKey) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
