@@ -78,18 +78,6 @@ func (in *input) clean(path ...any) bool {
 	return len(in.faults) == 0 || !in.faults.Has(slices.Concat(in.path, path)...)
 }
 
-// taken adds a fault when another entity has the value.
-func (in *input) taken(path string, other func() (bool, error)) error {
-	if !in.clean(path) {
-		return nil
-	}
-	found, err := other()
-	if err == nil && found {
-		in.add(taken(), path)
-	}
-	return err
-}
-
 // err returns the faults in the order of the contract.
 func (in *input) err() error {
 	rank := func(f rules.FieldFault) int { return slices.Index(in.fields, fmt.Sprint(f.Path[len(in.path)])) }
@@ -129,8 +117,11 @@ func newInputs(ctx context.Context, argument string, n int, fields ...string) (*
 }
 
 // careful reports whether to look in the database for further faults.
-func (in *inputs) careful() bool {
-	return in.attempt.careful || slices.ContainsFunc(in.all, func(one *input) bool { return len(one.faults) > 0 })
+func (in *inputs) careful() bool { return in.attempt.careful || in.faulty() }
+
+// faulty reports whether any input has a fault.
+func (in *inputs) faulty() bool {
+	return slices.ContainsFunc(in.all, func(one *input) bool { return len(one.faults) > 0 })
 }
 
 // err returns the faults of all inputs, in their order.

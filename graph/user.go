@@ -309,10 +309,10 @@ func (in *inputs) dependents(ctx context.Context, users []*ent.User, list []mode
 		}
 		in.all[i].add(&rules.Fault{Code: rules.HasDependents, Message: message}, "id")
 	}
-	posts := make(map[typeid.ID][]*ent.Post, len(counts))
-	if in.err() != nil { // which is the answer
-		return posts, nil
+	if in.faulty() { // nothing will go
+		return nil, nil
 	}
+	posts := make(map[typeid.ID][]*ent.Post, len(counts))
 	locked, err := db.LockBy(ctx, post.FieldAuthorID, ids)
 	for _, p := range locked {
 		posts[p.AuthorID] = append(posts[p.AuthorID], p)
