@@ -7,34 +7,67 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/coder/websocket"
 
 	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/feed"
+	"roster/internal/typeid"
 )
 
 // patience is how long a test waits for what should come at once.
 const patience = 30 * time.Second
 
-// follow is a server that has a feed, as a server process has. It runs until the test ends.
-func follow(t *testing.T, e dbtest.Engine, o feed.Options, database func(*database.Options)) *tester {
-	t.Helper()
-	return serve(t, e, settings{database: database, graph: func(options *graph.Options) {
-		o.Database, o.Nodes, o.Logger = options.Database, graph.Nodes(options.Database), options.Logger
-		f := feed.New(o)
-		options.Feed, options.Committed = f, f.Wake
-		ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-		var running sync.WaitGroup
-		running.Go(func() { f.Run(ctx) })
-		t.Cleanup(func() { stop(); running.Wait() })
-	}})
+// follower is a server that has a feed, as a server process has. It runs until the test ends.
+type follower struct {
+	*tester
+	feed   *feed.Feed
+	loaded atomic.Pointer[func()] // is called when nodes have been loaded for all subscribers
 }
+
+// follow starts a server. url is of the database; empty for one of its own.
+func follow(t *testing.T, e dbtest.Engine, o feed.Options, url string) *follower {
+	t.Helper()
+	s := &follower{}
+	s.tester = serve(t, e, settings{
+		database: func(d *database.Options) {
+			if url != "" {
+				d.URL = url
+			}
+		},
+		graph: func(g *graph.Options) {
+			o.Database, o.Logger = g.Database, g.Logger
+			nodes := graph.Nodes(g.Database)
+			o.Nodes = func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
+				found, err := nodes(ctx, ids)
+				if loaded := s.loaded.Swap(nil); loaded != nil {
+					(*loaded)()
+				}
+				return found, err
+			}
+			s.feed = feed.New(o)
+			g.Feed, g.Committed = s.feed, s.feed.Wake
+			ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+			var running sync.WaitGroup
+			running.Go(func() { s.feed.Run(ctx) })
+			t.Cleanup(func() { stop(); running.Wait() })
+		},
+	})
+	return s
+}
+
+// never is a time between two polls that is longer than any test: what is new has to be told.
+const never = time.Hour
 
 // events is a subscription over server-sent events.
 type events struct {
@@ -163,7 +196,7 @@ func told(c change) string {
 func TestSubscription(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := follow(t, e, feed.Options{}, nil)
+		s := follow(t, e, feed.Options{Poll: never}, "")
 		start := s.cursor()
 		ada := s.create("ada", "One")
 		sub := s.subscribe(followed, "after", start)
@@ -205,7 +238,7 @@ func TestSubscription(t *testing.T) {
 func TestSubscriptionNodes(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := follow(t, e, feed.Options{}, nil)
+		s := follow(t, e, feed.Options{Poll: never}, "")
 		start := s.cursor()
 		const document = `subscription ($after: String) { changes(after: $after) { kind node { __typename id
 			... on User { username posts { totalCount nodes { title author { username } } } }
@@ -240,11 +273,34 @@ func TestSubscriptionNodes(t *testing.T) {
 	})
 }
 
+// What goes between the reading of a node for all and of what it leads to, for one, is gone in the answer, which has no error.
+func TestSubscriptionNodeGoes(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := follow(t, e, feed.Options{Poll: never}, "")
+		start := s.cursor()
+		ada := s.create("ada")
+		sub := s.subscribe("subscription ($after: String) { changes(after: $after) { kind node { ... on Post { title author { username } } } } }", "after", start)
+		sub.change()
+		eventually(t, func() bool { return s.feed.Subscribers() == 1 })
+		goes := func() {
+			s.must(nil, `mutation ($id: ID!) { deleteUser(input: {id: $id, dependents: CASCADE}) { deletedId } }`, "id", ada.ID)
+		}
+		s.loaded.Store(&goes)
+		s.must(nil, `mutation ($id: ID!) { createPost(input: {authorId: $id, title: "One"}) { post { id } } }`, "id", ada.ID)
+		for _, want := range []string{"CREATED", "DELETED", "DELETED"} {
+			if got := sub.change(); got.Kind != want || string(got.Node) != "null" {
+				t.Errorf("got %+v, want %s", got, want)
+			}
+		}
+	})
+}
+
 // Filters let through what they name, and nothing else.
 func TestSubscriptionFilters(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := follow(t, e, feed.Options{}, nil)
+		s := follow(t, e, feed.Options{Poll: never}, "")
 		start := s.cursor()
 		ada := s.create("ada", "One")
 		const document = `subscription ($after: String, $types: [EntityType!], $ids: [ID!]) {
@@ -279,7 +335,7 @@ func TestSubscriptionFilters(t *testing.T) {
 func TestSubscriptionFaults(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s, other := follow(t, e, feed.Options{}, nil), serve(t, e, settings{})
+		s, other := follow(t, e, feed.Options{}, ""), serve(t, e, settings{})
 		s.subscribe(followed, "after", "nonsense").ends("CURSOR_INVALID")
 		s.subscribe(followed, "after", other.cursor()).ends("CURSOR_EXPIRED")
 		s.subscribe(`subscription { changes(nodeIds: ["group_00000000000000000000000000"]) { cursor } }`).ends("INVALID")
@@ -313,7 +369,7 @@ func TestSubscriptionFaults(t *testing.T) {
 func TestSlowSubscriber(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := follow(t, e, feed.Options{Keep: 1000}, nil)
+		s := follow(t, e, feed.Options{Keep: 1000, Poll: never}, "")
 		start := s.cursor()
 		// Events of 10 kB: the network holds a few hundred of them.
 		var large strings.Builder
@@ -362,4 +418,245 @@ func TestSlowSubscriber(t *testing.T) {
 			t.Errorf("then came %+v", c)
 		}
 	})
+}
+
+// Servers on one database tell each other: within the time between two polls, and on PostgreSQL at once, also after the
+// connection over which it is told has been broken.
+func TestServersFollowEachOther(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		url, o := dbtest.Empty(t, e), feed.Options{}
+		if e == dbtest.PostgreSQL {
+			o.Poll = never
+		}
+		one, two := follow(t, e, o, url), follow(t, e, o, url)
+		start := one.cursor()
+		subs := []*events{one.subscribe(followed, "after", start), two.subscribe(followed, "after", start)}
+		both := func(want string) {
+			t.Helper()
+			for i, sub := range subs {
+				if got := sub.change(); told(got) != want {
+					t.Errorf("server %d: %+v, want %s", i, got, want)
+				}
+			}
+		}
+		if e == dbtest.PostgreSQL {
+			listening(t, one.db, 2)
+		}
+		one.create("ada")
+		both("CREATED USER 1 ")
+		u := two.create("bob")
+		both("CREATED USER 1 ")
+		if e == dbtest.PostgreSQL {
+			for range 3 {
+				number(t, one.db, "SELECT count(pg_terminate_backend(pid)) FROM "+listeners)
+				two.must(nil, `mutation ($id: ID!) { deleteUser(input: {id: $id}) { deletedId } }`, "id", u.ID)
+				both("DELETED USER 1 ")
+				u = one.create("bob")
+				both("CREATED USER 1 ")
+				listening(t, one.db, 2)
+			}
+		}
+	})
+}
+
+// listeners are the connections that listen.
+const listeners = `pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`
+
+// number is the number that a statement returns.
+func number(t *testing.T, db *database.DB, query string) (n int) {
+	t.Helper()
+	session := db.Session(database.Single)
+	rows := new(sql.Rows)
+	if err := session.Query(t.Context(), query, []any{}, rows); err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	if err := rows.Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// listening waits until so many connections listen.
+func listening(t *testing.T, db *database.DB, n int) {
+	t.Helper()
+	eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM "+listeners) == n })
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to hold")
+		}
+	}
+}
+
+// Subscribers that wait cost no statement: all there is are the two by which the server looks for what is new.
+func TestIdleSubscribers(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		const subscribers, polls = 100, 20
+		s := follow(t, e, feed.Options{Poll: time.Millisecond}, "")
+		start := s.cursor()
+		s.create("ada")
+		for range subscribers {
+			s.subscribe("subscription ($after: String) { changes(after: $after) { node { ... on User { posts { totalCount } } } } }", "after", start).change()
+		}
+		eventually(t, func() bool { return s.feed.Subscribers() == subscribers })
+		s.statements.take()
+		var seen []string
+		looks := func() (n int) {
+			seen = append(seen, s.statements.take()...)
+			for _, statement := range seen {
+				if strings.HasPrefix(statement, "SELECT epoch, last, pruned FROM feed") {
+					n++
+				}
+			}
+			return n
+		}
+		eventually(t, func() bool { return looks() > polls })
+		others := 0
+		for _, statement := range seen {
+			switch {
+			case strings.HasPrefix(statement, "SELECT epoch, last, pruned FROM feed"):
+			case strings.HasPrefix(statement, "SELECT EXISTS (SELECT 1 FROM changes WHERE number IS NULL)"):
+				others++
+			default:
+				t.Errorf("for idle subscribers: %s", statement)
+			}
+		}
+		if e == dbtest.SQLite && others > 0 || others > looks()+1 {
+			t.Errorf("%d looks for changes without a number in %d polls", others, looks())
+		}
+	})
+}
+
+// While writers write, those who catch up from different places get everything once, in the order of the query.
+func TestSeam(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		const writers, users, late = 4, 40, 12
+		s := follow(t, e, feed.Options{Poll: never}, "")
+		start := s.cursor()
+		var seen [late][]string
+		var subscribing sync.WaitGroup
+		begin := make(chan struct{}, late)
+		for i := range late {
+			subscribing.Go(func() {
+				<-begin
+				sub := s.subscribe(followed, "after", start)
+				defer sub.stop()
+				for len(seen[i]) < writers*users*2 {
+					text, ok := sub.next()
+					var event struct{ Data struct{ Changes change } }
+					if err := json.Unmarshal([]byte(text), &event); err != nil || !ok || event.Data.Changes.Cursor == "" {
+						t.Errorf("%t, %v, %s", ok, err, text)
+						return
+					}
+					seen[i] = append(seen[i], event.Data.Changes.Cursor)
+				}
+			})
+		}
+		clients(writers, func(w int) {
+			for i := range users {
+				s.create(fmt.Sprintf("w%d-%d", w, i), "One")
+				if i*late/users != (i+1)*late/users && w == 0 {
+					begin <- struct{}{}
+				}
+			}
+		})
+		for range late {
+			select {
+			case begin <- struct{}{}:
+			default:
+			}
+		}
+		subscribing.Wait()
+		all, _ := s.changes(start, 1000)
+		for i := range seen {
+			if !slices.EqualFunc(seen[i], all, func(cursor string, c change) bool { return cursor == c.Cursor }) {
+				t.Errorf("subscriber %d got %d changes, of %d", i, len(seen[i]), len(all))
+			}
+		}
+	})
+}
+
+// Of clients that come and go nothing stays: no goroutine, no subscriber, no memory. This test is not parallel to others,
+// whose goroutines and memory it would see.
+func TestSubscribersLeaveNothing(t *testing.T) { //nolint:paralleltest // as said above
+	const group, groups = 100, 10
+	const few, memory = 50, 1 << 20 // what comes and goes for other reasons, such as connections to the database
+	for _, e := range dbtest.Engines() {
+		t.Run(string(e), func(t *testing.T) {
+			s := follow(t, e, feed.Options{}, "")
+			s.client.Transport.(*http.Transport).DisableKeepAlives = true //nolint:errcheck,forcetypeassert // httptest makes one
+			start := s.cursor()
+			s.create("ada", "One")
+			const document = "subscription ($after: String) { changes(after: $after) { cursor node { id ... on User { posts { nodes { id } } } } } }"
+			wave := func() {
+				var drops []func()
+				for range group {
+					sub := s.subscribe(document, "after", start)
+					sub.change()
+					drops = append(drops, sub.stop, s.socket(document, start))
+				}
+				eventually(t, func() bool { return s.feed.Subscribers() == 2*group })
+				for _, drop := range drops {
+					drop()
+				}
+				eventually(t, func() bool { return s.feed.Subscribers() == 0 })
+			}
+			wave()
+			wave()
+			s.statements.take()
+			goroutines, before := runtime.NumGoroutine(), heap()
+			for range groups {
+				wave()
+				s.statements.take()
+			}
+			eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+few })
+			if after := heap(); after > before+memory {
+				t.Errorf("%d bytes have become %d", before, after)
+			}
+		})
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // for what pools hold back once
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
+
+// socket subscribes over a WebSocket, and waits for one event. What it returns breaks the connection off.
+func (s *tester) socket(document, after string) (drop func()) {
+	s.Helper()
+	c, _, err := websocket.Dial(s.Context(), s.url, &websocket.DialOptions{HTTPClient: s.client, Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
+	if err != nil {
+		s.Fatal(err)
+	}
+	payload, err := json.Marshal(map[string]any{"query": document, "variables": map[string]any{"after": after}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, message := range []string{`{"type":"connection_init"}`, `{"type":"subscribe","id":"1","payload":` + string(payload) + `}`} {
+		if err := c.Write(s.Context(), websocket.MessageText, []byte(message)); err != nil {
+			s.Fatal(err)
+		}
+	}
+	for _, want := range []string{`{"type":"connection_ack"`, `{"type":"next"`, `{"type":"next"`} {
+		_, got, err := c.Read(s.Context())
+		if err != nil || !strings.Contains(string(got), strings.Trim(want, "{}")) {
+			s.Fatalf("%v, %s", err, got)
+		}
+	}
+	return func() { _ = c.CloseNow() }
 }

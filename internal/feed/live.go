@@ -87,6 +87,16 @@ func New(o Options) *Feed {
 // Wake says that something was committed that has changes. It returns at once.
 func (f *Feed) Wake() { poke(f.committed) }
 
+// Subscribers is how many follow the end of the feed now; those that catch up with it are not among them.
+func (f *Feed) Subscribers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.tail == nil {
+		return 0
+	}
+	return f.tail.subscribers
+}
+
 // poke leaves a word for who is busy, unless there is one already.
 func poke(c chan struct{}) {
 	select {
