@@ -103,3 +103,30 @@ export const CreatePost = graphql(`
     }
   }
 `);
+
+export const ChangesCursor = graphql(`
+  query ChangesCursor {
+    changesCursor
+  }
+`);
+
+export const Changes = graphql(`
+  subscription Changes($after: String!) {
+    changes(after: $after) {
+      cursor
+      kind
+      type
+      nodeId
+      version
+      node {
+        id
+        ... on User {
+          ...UserFields
+        }
+        ... on Post {
+          ...PostFields
+        }
+      }
+    }
+  }
+`);

@@ -4,7 +4,9 @@ import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { getIntrospectionQuery, Kind, Lexer, parse, Source, TokenKind, visit } from "graphql";
+import { getIntrospectionQuery, Kind, Lexer, parse, Source, TokenKind, visit, type SelectionNode } from "graphql";
+import { request } from "graphql-request";
+import { ChangesCursor, CreateUser } from "./documents.js";
 import { preparedOperations } from "./playground/prepared.js";
 import { root, startRoster, type Server } from "./servers.js";
 
@@ -21,6 +23,7 @@ const variables: Record<string, object> = {
   UpdateUser: { input: { id, username: "ada", expectedVersion: 1 } },
   DeleteUser: { input: { id } },
   CreatePost: { input: { authorId: id, title: "Notes" } },
+  ChangesCursor: {},
   UserListQuery: { first: 100 },
   UserListPageQuery: { first: 100 },
   renameUserMutation: { input: { id, username: "ada", expectedVersion: 1 } },
@@ -35,7 +38,7 @@ interface Sent {
 async function persisted(path: string): Promise<Sent[]> {
   const documents = JSON.parse(await readFile(join(root, "clients/src", path), "utf8")) as Record<string, string>;
   return Object.values(documents).map((query) => {
-    const name = /(?:query|mutation) (\w+)/.exec(query)?.[1] ?? "";
+    const name = /(?:query|mutation|subscription) (\w+)/.exec(query)?.[1] ?? "";
     assert.ok(variables[name], `${name} has no variables in this test`);
     return { name, query, variables: variables[name] };
   });
@@ -72,7 +75,7 @@ function measure(query: string) {
     Directive: () => void found.directives++,
     VariableDefinition: () => void found.variables++,
   });
-  const depth = (selections: readonly import("graphql").SelectionNode[]): number =>
+  const depth = (selections: readonly SelectionNode[]): number =>
     Math.max(...selections.map((one) => {
       if (one.kind === Kind.FIELD) return one.selectionSet ? 1 + depth(one.selectionSet.selections) : 0;
       if (one.kind === Kind.INLINE_FRAGMENT) return depth(one.selectionSet.selections);
@@ -85,13 +88,25 @@ function measure(query: string) {
   return found;
 }
 
+async function firstEvent(response: Response): Promise<string> {
+  let text = "";
+  for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    const event = /^data: (.*)\n\n/m.exec(text)?.[1];
+    if (event) return event;
+  }
+  throw new Error(`no event in ${text}`);
+}
+
 async function costOf(server: Server, { name, ...body }: Sent): Promise<number> {
+  const subscription = body.query.includes("subscription ");
   const response = await fetch(server.url, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", Accept: subscription ? "text/event-stream" : "application/json" },
     body: JSON.stringify({ ...body, extensions: { cost: true } }),
   });
-  const { errors = [], extensions } = (await response.json()) as {
+  const text = subscription ? await firstEvent(response) : await response.text();
+  const { errors = [], extensions } = JSON.parse(text) as {
     errors?: { message: string; extensions: { code: string } }[];
     extensions?: { cost?: { cost: number } };
   };
@@ -107,6 +122,11 @@ test("what clients send stays far below the limits", async (t) => {
   assert.equal(limits.size, 15, `found ${[...limits.keys()].join()}`);
   const lower = [...limits].map(([name, limit]) => `--${name}=${Math.floor(limit / share(name))}`);
   const server = await startRoster(t, ...lower);
+
+  const { changesCursor } = await request(server.url, ChangesCursor);
+  variables["Changes"] = variables["followChangesSubscription"] = { after: changesCursor };
+  // So that there is an event.
+  await request(server.url, CreateUser, { input: { username: "grace", email: "grace@example.com" } });
 
   const greatest = new Map<string, { value: number; name: string }>();
   for (const sent of await documents()) {

@@ -18,16 +18,16 @@ export interface Server {
   webSocketURL: string;
   /** Another address of the same server. */
   at(path: string): string;
-  /** Its host and port. */
-  address: string;
   /** Ends the server: as a crash would, or by SIGTERM, as an update does. */
   kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
+  /** Ends the server, and starts another one in its place, with the same data. */
+  restart(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
 }
 
 /** Starts bin/roster with an empty SQLite database, until the end of the test. */
 export async function startRoster(t: TestContext, ...flags: string[]): Promise<Server> {
   const directory = await mkdtemp(join(tmpdir(), "roster-clients-"));
-  const server = await start(join(root, "bin/roster"), ["serve", "--listen=127.0.0.1:0", ...flags], {
+  const server = await start(join(root, "bin/roster"), ["serve", ...flags], {
     DATABASE_URL: `sqlite:${join(directory, "roster.db")}`,
   });
   t.after(async () => {
@@ -38,8 +38,8 @@ export async function startRoster(t: TestContext, ...flags: string[]): Promise<S
 }
 
 /** Starts the server with the schema of internal/server/streamtest, until the end of the test. */
-export async function startTestServer(t: TestContext, address = "127.0.0.1:0"): Promise<Server> {
-  const server = await start(join(root, "bin/testserver"), [`--listen=${address}`], {});
+export async function startTestServer(t: TestContext): Promise<Server> {
+  const server = await start(join(root, "bin/testserver"), [], {});
   t.after(() => server.kill());
   return server;
 }
@@ -48,8 +48,23 @@ export async function startTestServer(t: TestContext, address = "127.0.0.1:0"): 
 const children = new Set<ChildProcess>();
 process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
 
-/** Starts a program that prints the URL of its endpoint, and waits for that. */
 async function start(program: string, args: string[], environment: Record<string, string>): Promise<Server> {
+  let running = await run(program, [...args, "--listen=127.0.0.1:0"], environment);
+  const { url } = running;
+  return {
+    url,
+    webSocketURL: url.replace("http:", "ws:"),
+    at: (path) => new URL(path, url).href,
+    kill: (signal = "SIGKILL") => kill(running.child, signal),
+    restart: async (signal) => {
+      await kill(running.child, signal);
+      running = await run(program, [...args, `--listen=${new URL(url).host}`], environment);
+    },
+  };
+}
+
+/** Starts a program that prints the URL of its endpoint, and waits for that. */
+async function run(program: string, args: string[], environment: Record<string, string>): Promise<{ child: ChildProcess; url: string }> {
   // Settings of the one who runs the tests are not those of the tests.
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"], env: environment });
   children.add(child);
@@ -57,13 +72,7 @@ async function start(program: string, args: string[], environment: Record<string
     const url = /http:\/\/\S+\/graphql/.exec(line)?.[0];
     if (url) {
       child.stdout.resume();
-      return {
-        url,
-        webSocketURL: url.replace("http:", "ws:"),
-        address: new URL(url).host,
-        at: (path) => new URL(path, url).href,
-        kill: (signal = "SIGKILL") => kill(child, signal),
-      };
+      return { child, url };
     }
   }
   throw new Error(`${program} ${args.join(" ")} has ended without an address`);

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { CombinedGraphQLErrors, gql, type ObservableQuery, type OperationVariables, type TypedDocumentNode } from "@apollo/client";
+import { CombinedGraphQLErrors, type ObservableQuery, type OperationVariables } from "@apollo/client";
 import { request } from "graphql-request";
-import { firstValueFrom, map, toArray } from "rxjs";
 import "../browser.js";
-import { CreatePost, CreateUser, DeleteUser, UpdateUser, UserByName, UserPosts, UsersPage } from "../documents.js";
+import { Changes, ChangesCursor, CreatePost, CreateUser, DeleteUser, UpdateUser, UserByName, UserPosts, UsersPage } from "../documents.js";
 import { formErrors } from "../form.js";
 import type { UserByNameQuery, UserPostsQuery, UsersPageQuery } from "../gql/graphql.js";
-import { startRoster, startTestServer } from "../servers.js";
+import { startRoster } from "../servers.js";
 import { until } from "../until.js";
 import { connect } from "./client.js";
 
@@ -153,17 +152,21 @@ test("Apollo: queries go by their hash and GET, once the server knows them", asy
   assert.deepEqual(requests, ["GET by hash", "POST with the document", "GET by hash", "POST by hash", "POST with the document"]);
 });
 
-// The subscriptions of these tests are those of the test schema, until the contract has its own.
-const Counter: TypedDocumentNode<{ counter: { number: number } }, { to: number }> = gql`
-  subscription Counter($to: Int!) {
-    counter(to: $to) {
-      number
-    }
-  }
-`;
+test("Apollo: changes of others show as they happen", async (t) => {
+  const { url } = await startRoster(t);
+  const { id } = (await request(url, CreateUser, { input: ada })).createUser.user;
+  const client = connect(url);
+  const shown = await watch(t, client.watchQuery({ query: UserByName, variables: { username: "ada" } }), version);
+  const { changesCursor } = (await client.query({ query: ChangesCursor })).data!;
+  const changes = client.subscribe({ query: Changes, variables: { after: changesCursor } }).subscribe(({ data, error }) => {
+    assert.equal(error, undefined);
+    if (data?.changes.kind === "DELETED") client.cache.evict({ id: client.cache.identify({ __typename: "User", id: data.changes.nodeId })! });
+  });
+  t.after(() => changes.unsubscribe());
+  await request(url, UpdateUser, { input: { id, email: "countess@example.com" } });
+  await until(() => shown.length === 2);
+  assert.deepEqual(shown, ["Ada <ada@example.com> 1", "Ada <countess@example.com> 2"]);
 
-test("Apollo: subscriptions", async (t) => {
-  const client = connect((await startTestServer(t)).url);
-  const events = client.subscribe({ query: Counter, variables: { to: 3 } });
-  assert.deepEqual(await firstValueFrom(events.pipe(map(({ data }) => data?.counter.number), toArray())), [1, 2, 3]);
+  await request(url, DeleteUser, { input: { id } });
+  await until(() => !(`User:${id}` in (client.cache.extract() as object)));
 });

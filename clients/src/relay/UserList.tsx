@@ -22,7 +22,7 @@ function Pages({ query, first }: { query: UserList_query$key; first: number }) {
       fragment UserList_query on Query
       @refetchable(queryName: "UserListPageQuery")
       @argumentDefinitions(first: { type: "Int!" }, after: { type: "String" }) {
-        users(first: $first, after: $after, orderBy: [{ field: USERNAME }]) @connection(key: "UserList_users") {
+        users(first: $first, after: $after, orderBy: [{ field: USERNAME }]) @connection(key: "UserList_users", filters: []) {
           edges {
             node {
               id

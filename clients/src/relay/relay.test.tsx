@@ -4,12 +4,12 @@ import { request } from "graphql-request";
 import { Suspense } from "react";
 import { RelayEnvironmentProvider } from "react-relay";
 import { create } from "react-test-renderer";
-import type { RequestParameters } from "relay-runtime";
 import "../browser.js";
-import { CreateUser, UpdateUser } from "../documents.js";
-import { startRoster, startTestServer } from "../servers.js";
+import { ChangesCursor, CreateUser, DeleteUser, UpdateUser } from "../documents.js";
+import { startRoster } from "../servers.js";
 import { until } from "../until.js";
 import { createEnvironment } from "./environment.js";
+import { followChanges } from "./followChanges.js";
 import { renameUser } from "./renameUser.js";
 import { UserList } from "./UserList.js";
 
@@ -17,7 +17,7 @@ import { UserList } from "./UserList.js";
 const { setTimeout } = globalThis;
 Object.assign(globalThis, { setTimeout: (...args: Parameters<typeof setTimeout>) => setTimeout(...args).unref() });
 
-test("Relay: a list by pages, an optimistic change, and one that is taken back", async (t) => {
+test("Relay: a list by pages, an optimistic change, one that is taken back, and changes of others", async (t) => {
   const { url } = await startRoster(t);
   const users: { id: string; username: string; version: number }[] = [];
   for (const username of ["ada", "bob", "cleo", "dan", "eve"]) {
@@ -57,22 +57,13 @@ test("Relay: a list by pages, an optimistic change, and one that is taken back",
   await shows("ada.lovelace", "robert", "cleo", "dan", "eve");
   assert.equal((await form)?.fields["expectedVersion"]?.code, "STALE_VERSION");
   await shows("ada.lovelace", "bob", "cleo", "dan", "eve");
-});
 
-test("Relay: subscriptions", async (t) => {
-  const { url } = await startTestServer(t);
-  // As Relay's compiler would write it, if the subscription were one of the contract.
-  const params: RequestParameters = {
-    id: null,
-    cacheID: "counter",
-    metadata: {},
-    name: "Counter",
-    operationKind: "subscription",
-    text: "subscription Counter($to: Int!) { counter(to: $to) { number } }",
-  };
-  const events: unknown[] = [];
-  await new Promise<void>((complete, error) => {
-    createEnvironment(url).getNetwork().execute(params, { to: 3 }, {}).subscribe({ next: (event) => events.push(event), complete, error });
-  });
-  assert.deepEqual(events, [1, 2, 3].map((number) => ({ data: { counter: { number } } })));
+  const kinds: string[] = [];
+  const { changesCursor } = await request(url, ChangesCursor);
+  t.after(followChanges(environment, changesCursor, ({ kind }) => kinds.push(kind)));
+  await request(url, UpdateUser, { input: { id: users[2]!.id, username: "cleopatra" } });
+  await shows("ada.lovelace", "bob", "cleopatra", "dan", "eve");
+  await request(url, DeleteUser, { input: { id: users[3]!.id } });
+  await shows("ada.lovelace", "bob", "cleopatra", "eve");
+  assert.deepEqual(kinds, ["UPDATED", "DELETED"]);
 });

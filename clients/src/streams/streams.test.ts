@@ -1,12 +1,16 @@
-// The clients of both transports of subscriptions, when all is well and when the server goes away. The subscriptions are
-// those of the test schema, until the contract has its own.
+// The clients of both transports of subscriptions, when all is well and when the server goes away: with the change feed,
+// and with the test schema, which has subscriptions of every kind.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventSource } from "eventsource";
+import { print } from "graphql";
+import { request } from "graphql-request";
 import * as sse from "graphql-sse";
 import * as ws from "graphql-ws";
 import "../browser.js";
-import { startTestServer, type Server } from "../servers.js";
+import { Changes, ChangesCursor, CreateUser } from "../documents.js";
+import type { ChangesSubscription } from "../gql/graphql.js";
+import { startRoster, startTestServer } from "../servers.js";
 import { until } from "../until.js";
 import { follow } from "./follow.js";
 
@@ -22,15 +26,6 @@ const event = (number: number) => ({ data: { counter: { number } } });
 
 // What clients do again and again until the server is back.
 const retries = { retryAttempts: 1000, retryWait: () => new Promise<void>((resolve) => setImmediate(resolve)) };
-
-/** Ends a server as a crash or an update does, and starts another one in its place. */
-const restarts = (["SIGKILL", "SIGTERM"] as const).map((signal) => ({
-  signal,
-  async restart(t: Parameters<typeof startTestServer>[0], server: Server): Promise<void> {
-    await server.kill(signal);
-    await startTestServer(t, server.address);
-  },
-}));
 
 async function collect<T>(events: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
@@ -53,7 +48,7 @@ test("graphql-ws: many operations on one socket", async (t) => {
   });
 });
 
-for (const { signal, restart } of restarts) {
+for (const signal of ["SIGKILL", "SIGTERM"] as const) {
   test(`graphql-ws: connects again by itself after ${signal}`, async (t) => {
     const server = await startTestServer(t);
     const client = ws.createClient({ url: server.webSocketURL, shouldRetry: () => true, ...retries });
@@ -61,23 +56,37 @@ for (const { signal, restart } of restarts) {
     const numbers: number[] = [];
     for await (const { data } of client.iterate<Tick>({ query: "subscription { counter: endless(pause: 1) { number } }" })) {
       numbers.push(data!.counter.number);
-      if (numbers.length === 3) await restart(t, server);
+      if (numbers.length === 3) await server.restart(signal);
       // It repeats the subscription, which begins again.
       if (numbers.length > 3 && numbers.lastIndexOf(1) > 0) break;
     }
     assert.deepEqual(numbers.slice(0, 3), [1, 2, 3]);
   });
 
-  test(`graphql-ws: goes on where it was after ${signal}`, async (t) => {
-    const server = await startTestServer(t);
+  test(`graphql-ws: follows the change feed without a gap through ${signal}`, async (t) => {
+    const server = await startRoster(t);
+    const create = async (number: number) => {
+      await request(server.url, CreateUser, { input: { username: `user${number}`, email: `${number}@example.com` } });
+    };
+    const { changesCursor } = await request(server.url, ChangesCursor);
     const client = ws.createClient({ url: server.webSocketURL, retryAttempts: 0 });
     t.after(() => client.dispose());
-    const numbers: number[] = [];
-    for await (const { counter: { number } } of follow<Tick>(client, (last) => counter((last?.counter.number ?? 0) + 1, 9, 1))) {
-      numbers.push(number);
-      if (number === 3) await restart(t, server);
+    await create(1);
+    const names: (string | undefined)[] = [];
+    const changes = follow<ChangesSubscription>(client, (last) => ({
+      query: print(Changes),
+      variables: { after: last?.changes.cursor ?? changesCursor },
+    }));
+    for await (const { changes: { node } } of changes) {
+      names.push(node?.__typename === "User" ? node.username : undefined);
+      if (names.length === 2) {
+        await server.restart(signal);
+        await create(3); // which may be before the client is back
+      }
+      if (names.length === 5) break;
+      if (names.length !== 2) await create(names.length + 1);
     }
-    assert.deepEqual(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert.deepEqual(names, ["user1", "user2", "user3", "user4", "user5"]);
   });
 
   test(`graphql-sse: connects again by itself after ${signal}`, async (t) => {
@@ -87,7 +96,7 @@ for (const { signal, restart } of restarts) {
     const numbers: number[] = [];
     for await (const { data } of client.iterate<Tick>({ query: "subscription { counter: endless(pause: 1) { number } }" })) {
       numbers.push(data!.counter.number);
-      if (numbers.length === 3) await restart(t, server);
+      if (numbers.length === 3) await server.restart(signal);
       if (numbers.length > 3 && numbers.lastIndexOf(1) > 0) break;
     }
     assert.deepEqual(numbers.slice(0, 3), [1, 2, 3]);
@@ -159,9 +168,8 @@ test("EventSource: events, the end, and another server in the place of the first
 
   const long = open("subscription { counter: endless(pause: 10) { number } }");
   await until(() => long.length >= 3);
-  await server.kill();
+  await server.restart("SIGKILL");
   const before = long.length;
-  await startTestServer(t, server.address);
   await until(() => long.length > before);
   assert.deepEqual(long[before], event(1));
 });

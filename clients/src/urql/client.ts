@@ -21,7 +21,15 @@ export function connect(url: string): Client {
             deleteUser: (_, args: { input: { id: string } }, cache) => cache.invalidate({ __typename: "User", id: args.input.id }),
             deletePost: (_, args: { input: { id: string } }, cache) => cache.invalidate({ __typename: "Post", id: args.input.id }),
           },
+          Subscription: {
+            changes: ({ changes }: { changes: { kind: string; type: string; nodeId: string } }, _, cache) => {
+              if (changes.kind !== "DELETED") return;
+              cache.invalidate({ __typename: changes.type === "USER" ? "User" : "Post", id: changes.nodeId });
+            },
+          },
         },
+        // A change is an event: it has no identity, and what it is about has its own.
+        keys: { Change: () => null },
         optimistic: {
           updateUser: (args: { input: { id: string; expectedVersion?: number } }) => ({
             __typename: "UpdateUserPayload",

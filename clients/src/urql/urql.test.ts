@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { gql, type OperationResult } from "@urql/core";
+import { type OperationResult } from "@urql/core";
 import { request } from "graphql-request";
 import { pipe, subscribe, type Source } from "wonka";
 import "../browser.js";
-import { CreateUser, DeleteUser, UpdateUser, UserByName, UserPosts, UsersPage } from "../documents.js";
+import { Changes, ChangesCursor, CreateUser, DeleteUser, UpdateUser, UserByName, UserPosts, UsersPage } from "../documents.js";
 import { formErrors } from "../form.js";
-import type { UserByNameQuery, UsersPageQuery } from "../gql/graphql.js";
-import { startRoster, startTestServer } from "../servers.js";
+import type { ChangesSubscription, UserByNameQuery, UsersPageQuery } from "../gql/graphql.js";
+import { startRoster } from "../servers.js";
 import { until } from "../until.js";
 import { connect } from "./client.js";
 
@@ -122,18 +122,19 @@ test("urql: queries go by their hash and GET, once the server knows them", async
   assert.deepEqual(requests, ["GET by hash", "GET with the document", "GET by hash"]);
 });
 
-// The subscriptions of these tests are those of the test schema, until the contract has its own.
-const Counter = gql<{ counter: { number: number } }, { to: number }>`
-  subscription Counter($to: Int!) {
-    counter(to: $to) {
-      number
-    }
-  }
-`;
-
-test("urql: subscriptions", async (t) => {
-  const client = connect((await startTestServer(t)).url);
-  const shown = await watch(t, client.subscription(Counter, { to: 3 }), (data: { counter: { number: number } }) => data.counter.number);
-  await until(() => shown.length === 3);
-  assert.deepEqual(shown, [1, 2, 3]);
+test("urql: changes of others show as they happen", async (t) => {
+  const { url } = await startRoster(t);
+  const { id } = (await request(url, CreateUser, { input: ada })).createUser.user;
+  const client = connect(url);
+  const shown = await watch(t, client.query(UserByName, { username: "ada" }), ({ user }: UserByNameQuery) => user?.email);
+  const after = (await client.query(ChangesCursor, {}).toPromise()).data!.changesCursor;
+  const kinds = watch(t, client.subscription(Changes, { after }), ({ changes }: ChangesSubscription) => changes.kind);
+  await request(url, UpdateUser, { input: { id, email: "countess@example.com" } });
+  await until(() => shown.length === 2);
+  assert.deepEqual(shown, ["ada@example.com", "countess@example.com"]);
+  await request(url, DeleteUser, { input: { id } });
+  const seen = await kinds;
+  await until(() => seen.length === 2);
+  assert.deepEqual(seen, ["UPDATED", "DELETED"]);
+  await until(() => !client.readQuery(UserByName, { username: "ada" })?.data?.user);
 });
