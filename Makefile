@@ -2,12 +2,14 @@
 
 # What "roster version" says.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, and "make soak" the whole of its load.
+# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, and "make soak" the whole of its load; how many
+# mutations or transactions "make chaos" and "make follow" send.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
 SOAK ?= 60s
 # How many mutations "make chaos" sends to each database.
 CHAOS ?= 2000
+FOLLOW ?= 1000
 # Where random tests start; the same number gives the same requests again.
 SEED ?= $(shell date +%s)
 # The browser of "make test-clients".
@@ -24,7 +26,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench soak chaos
+.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench soak follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -91,6 +93,9 @@ bench: ## measure the server on PostgreSQL and print the figures
 
 soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
+
+follow: ## let eight writers begin FOLLOW (1000) transactions each while others follow the changes and servers are killed
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestFollow$$' ./e2e -follow=$(FOLLOW)
 
 chaos: ## send CHAOS (2000) mutations to each database, over connections that break and to a server that is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)
