@@ -11,6 +11,7 @@ export function connect(url: string): Client {
     url,
     exchanges: [
       cacheExchange({
+        possibleTypes: { Node: ["User", "Post"] },
         resolvers: {
           // One list for each filter and order; pages are joined to it.
           Query: { users: relayPagination(), posts: relayPagination() },
