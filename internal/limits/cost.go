@@ -48,7 +48,7 @@ func (e *evaluation) below(n *node, page int64) int64 {
 	for i := range n.below {
 		sum = plus(sum, e.node(&n.below[i], page))
 	}
-	e.extra = plus(e.extra, n.extra)
+	e.extra = plus(e.extra, plus(n.extra, e.largest(n.inputs, 0)))
 	for _, variable := range n.searches {
 		e.extra = plus(e.extra, e.search(variable))
 	}

@@ -8,6 +8,7 @@ package limits
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -100,6 +101,8 @@ type Checker struct {
 	schema *ast.Schema
 	limits Limits
 	prices Prices
+	// batches are the types that mutations of many answer, by their names.
+	batches map[string]bool
 }
 
 // New returns a checker for the documents of a schema, which gqlparser has loaded.
@@ -110,7 +113,15 @@ func New(schema *ast.Schema, l Limits, p Prices) *Checker {
 	if l.MaxRepeats == 0 || l.MaxRepeats > ceilingRepeats {
 		l.MaxRepeats = ceilingRepeats
 	}
-	return &Checker{schema: schema, limits: l, prices: p}
+	c := &Checker{schema: schema, limits: l, prices: p, batches: map[string]bool{}}
+	if schema.Mutation != nil {
+		for _, f := range schema.Mutation.Fields {
+			if f.Type.Elem == nil && slices.ContainsFunc(f.Arguments, func(a *ast.ArgumentDefinition) bool { return a.Type.Elem != nil }) {
+				c.batches[f.Type.Name()] = true
+			}
+		}
+	}
+	return c
 }
 
 // Limits returns what the checker allows.

@@ -33,7 +33,8 @@ const library = `
 		thing: Thing
 		count: Int
 	}
-	type Mutation { lend(isbn: String!): Book, giveBack(isbn: String!): Book }
+	type Mutation { lend(isbn: String!): Book, giveBack(isbn: String!): Book, lendAll(isbns: [String!]!, note: String): Lent }
+	type Lent { books: [Book!]!, note: String }
 	input Find { text: String, contains: String, any: [Find!] }
 	type BookConnection { edges: [BookEdge!]!, nodes: [Book!]!, pageInfo: PageInfo!, counted: Int! }
 	type BookEdge { cursor: String!, node: Book! }
@@ -151,6 +152,12 @@ func TestCost(t *testing.T) {
 		{`query ($i: [String!]! = ["1", "2"]) { books(isbns: $i) { title } }`, ``, 2 + 1},
 		{`{ shelf { title } }`, ``, 20 + 2},
 		{`{ shelf { authors { title } } }`, ``, 20 + 20*20 + 40},
+		// Mutations of many: each input, and as much of the answer.
+		{`mutation { lendAll(isbns: ["1", "2", "3"]) { note } }`, ``, 3 + 1 + 1},
+		{`mutation { lendAll(isbns: ["1", "2", "3"]) { books { title } } }`, ``, 3 + 1 + 3 + 1},
+		{`mutation { lendAll(isbns: ["1", "2", "3"]) { books { others(first: 7) { nodes { title } } } } }`, ``, 3 + 1 + 3 + 3*(1+7) + 3},
+		{`mutation ($i: [String!]!) { lendAll(isbns: $i) { a: books { title } b: books { title } } }`, `{"i": ["1", "2", "3", "4"]}`, 4 + 1 + 2*4 + 1},
+		{`mutation ($i: [String!]!) { a: lendAll(isbns: $i) { note } b: lendAll(isbns: "1") { books { title } } }`, `{"i": ["1", "2", "3", "4"]}`, 4 + 1 + 1 + 1 + 1 + 1},
 		// Prices that are paid once, and not for what is not asked for.
 		{`{ find { counted } }`, ``, 1 + 1 + 1_000},
 		{`{ shelf { others { a: counted b: counted } } }`, ``, 20 + 20 + 4 + 2_000},
@@ -185,7 +192,7 @@ func TestCost(t *testing.T) {
 }
 
 // types is how many types the library has, those of introspection included.
-const types = 22
+const types = 23
 
 func TestCostEndsAtTheLargestNumber(t *testing.T) {
 	t.Parallel()
@@ -342,6 +349,35 @@ func TestRealDocuments(t *testing.T) {
 		if _, _, cost, err := check(c, document, nil); (err == nil) != passes {
 			t.Errorf("%s: cost %d, %v", document, cost, err)
 		}
+	}
+}
+
+// TestMutationsOfMany checks that a thousand inputs are within the limits that the server has, with what belongs to them.
+func TestMutationsOfMany(t *testing.T) {
+	t.Parallel()
+	c, _ := roster(t)
+	posts := make([]any, 5)
+	for i := range posts {
+		posts[i] = map[string]any{"title": "t", "body": "b"}
+	}
+	inputs := make([]any, 1000)
+	for i := range inputs {
+		inputs[i] = map[string]any{"username": "u", "email": "e", "posts": posts[:3]}
+	}
+	for document, passes := range map[string]bool{
+		`mutation ($i: [CreateUserInput!]!) { createUsers(inputs: $i) {
+			users { __typename id username email createdAt updatedAt version posts(first: 3) { nodes { id title body author { id username } } } } } }`: true,
+		`mutation ($i: [CreateUserInput!]!) { createUsers(inputs: $i) { users { posts(first: 100) { nodes { author { id } } } } } }`: false,
+	} {
+		if _, _, cost, err := check(c, document, map[string]any{"i": inputs}); (err == nil) != passes {
+			t.Errorf("%s: cost %d, %v", document, cost, err)
+		}
+	}
+	for i := range inputs {
+		inputs[i] = map[string]any{"username": "u", "email": "e", "posts": posts}
+	}
+	if _, _, cost, err := check(c, `mutation ($i: [CreateUserInput!]!) { createUsers(inputs: $i) { users { id } } }`, map[string]any{"i": inputs}); err != nil {
+		t.Errorf("cost %d, %v", cost, err)
 	}
 }
 

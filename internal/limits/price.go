@@ -44,7 +44,8 @@ type defaultValue struct {
 // A node is a field that returns objects, or all the fields that answer under one name in one place.
 type node struct {
 	count    []count  // how many objects for each one above; the largest counts, of fields of types that exclude each other
-	page     []count  // how many objects the lists directly below have, when this is a connection
+	page     []count  // how many objects the lists directly below have, when this is a connection or a batch
+	inputs   []count  // how many inputs a mutation of many has
 	values   int64    // fields below that return no objects
 	extra    int64    // the price of what is paid once
 	searches []string // variables, whose values may have more of it
@@ -243,6 +244,7 @@ func (m *merger) price(above *node, p *place, fields name) {
 			alone := m.alone(s.field, s.parent, definition, returned)
 			n.count = append(n.count, alone.count...)
 			n.page = append(n.page, alone.page...)
+			n.inputs = append(n.inputs, alone.inputs...)
 			n.extra = plus(n.extra, alone.extra)
 			n.searches = append(n.searches, alone.searches...)
 		}
@@ -294,12 +296,16 @@ func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 	switch {
 	case definition.Type.Elem == nil:
 		n.count = []count{{fixed: 1}}
-		if page != nil && connection(returned) {
+		switch {
+		case page != nil && connection(returned):
 			n.page = page
+		case m.checker.batches[definition.Type.Name()]:
+			n.page = m.listed(f, definition)
+			n.inputs = n.page
 		}
 	case page != nil: // a list that is cut like a page
 		n.count = page
-	case connection(parent):
+	case connection(parent), m.checker.batches[parent.Name]:
 		n.count = []count{{of: pageAbove}}
 	case strings.HasPrefix(parent.Name, "__"):
 		n.count = []count{{fixed: introspectionList}}
