@@ -17,7 +17,7 @@ func TestBench(t *testing.T) {
 	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
 		t.Fatalf("%v: code %d, stderr %s, stdout\n%s", args, code, &stderr, &stdout)
 	}
-	for _, w := range []string{"W1", "W2", "W3", "W4", "W6"} {
+	for _, w := range []string{"W1", "W2", "W3", "W4", "W5", "W6"} {
 		if n := strings.Count(stdout.String(), "\n"+w+" "); n < 3 {
 			t.Errorf("%s is reported for %d engines instead of 3", w, n)
 		}
@@ -31,8 +31,8 @@ func TestBench(t *testing.T) {
 			t.Errorf("the hostile request %s is reported %d times", r.Name, n)
 		}
 	}
-	if n := strings.Count(stdout.String(), "floor  "); n != 5 {
-		t.Errorf("the floor is reported for %d workloads instead of 5", n)
+	if n := strings.Count(stdout.String(), "floor  "); n != 6 {
+		t.Errorf("the floor is reported for %d workloads instead of 6", n)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestWrongUse(t *testing.T) {
 		"-n=0":             "-n and -c must be 1 or more",
 		"-users=1500":      "-users must be a multiple of 1000",
 		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
-		"-workloads=W1,W5": `-workloads must be some of W1,W2,W3,W4,W6,abuse, not "W5"`,
+		"-workloads=W1,W7": `-workloads must be some of W1,W2,W3,W4,W5,W6,abuse, not "W7"`,
 		"W1":               `unexpected argument "W1"`,
 	} {
 		var stderr strings.Builder

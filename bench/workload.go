@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"roster/ent"
@@ -36,7 +37,7 @@ type workload struct {
 	name, title string
 	part        int                      // one in so many of the -n requests is made
 	objects     int                      // in an answer
-	writes      bool                     // each request creates one user
+	writes      int                      // users that each request creates
 	key         func(i int) string       // what the i-th request is about
 	roster      func(key string) request // in GraphQL
 	floor       func(key string) request // as package floor has it
@@ -72,13 +73,22 @@ func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
 			floor:  func(string) request { return request{path: "/feed"} },
 		},
 		{
-			name: "W4", title: "create a user", part: 2, objects: 1, writes: true,
+			name: "W4", title: "create a user", part: 2, objects: 1, writes: 1,
 			key: func(int) string { return strings.ToLower(rand.Text()) },
 			roster: func(key string) request {
 				return graphQL("mutation($input: CreateUserInput!) { createUser(input: $input) { user "+fields+" } }",
 					map[string]any{"input": newUser(key)})
 			},
 			floor: func(key string) request { return request{"/users", encode(newUser(key))} },
+		},
+		{
+			name: "W5", title: "create 1,000 users", part: 100, objects: manyUsers, writes: manyUsers,
+			key: func(int) string { return strings.ToLower(rand.Text()) },
+			roster: func(key string) request {
+				return graphQL("mutation($inputs: [CreateUserInput!]!) { createUsers(inputs: $inputs) { users "+fields+" } }",
+					map[string]any{"inputs": newUsers(key)})
+			},
+			floor: func(key string) request { return request{"/users/many", encode(newUsers(key))} },
 		},
 		{
 			name: "W6", title: "100 users after nine tenths", part: 4, objects: 100,
@@ -98,6 +108,18 @@ const feedDocument = "{ users(first: 50) { nodes { id username posts(first: 10) 
 // newUser is the input of W4.
 func newUser(username string) map[string]string {
 	return map[string]string{"username": username, "email": username + "@example.com"}
+}
+
+// manyUsers is how many users W5 creates at once.
+const manyUsers = 1000
+
+// newUsers are the inputs of W5.
+func newUsers(key string) []map[string]string {
+	list := make([]map[string]string, manyUsers)
+	for i := range list {
+		list[i] = newUser(key + strconv.Itoa(i))
+	}
+	return list
 }
 
 func graphQL(document string, variables any) request {

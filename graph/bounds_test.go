@@ -40,6 +40,38 @@ func TestManyPosts(t *testing.T) {
 	})
 }
 
+// TestManyPostsOfManyUsers deletes as many posts with many users as go with them: with each, and with all together.
+func TestManyPostsOfManyUsers(t *testing.T) {
+	t.Parallel()
+	const each, all = 10_000, 20_000
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{})
+		var data struct{ CreateUsers madeUsers }
+		s.must(&data, many()["createUsers"], "inputs", newUsers(all/each+1, "u", 0))
+		users := data.CreateUsers.Users
+		for _, u := range users[:all/each] {
+			s.write(u.ID, each)
+		}
+		s.write(users[all/each].ID, 1)
+		inputs := data.CreateUsers.each(func(_ int, id string) object { return object{"id": id, "dependents": "CASCADE"} })
+		a := s.fails("HAS_DEPENDENTS", many()["deleteUsers"], "inputs", inputs)
+		if got := fmt.Sprint(a.Errors[0].Extensions.Field); got != "[inputs 2 id]" {
+			t.Errorf("the fault is at %s", got)
+		}
+		s.must(nil, many()["deleteUsers"], "inputs", inputs[1:])
+		s.write(users[0].ID, 1)
+		a = s.fails("HAS_DEPENDENTS", many()["deleteUsers"], "inputs", inputs[:1])
+		if got := fmt.Sprint(a.Errors[0].Extensions.Field); got != "[inputs 0 id]" {
+			t.Errorf("the fault is at %s", got)
+		}
+		var left struct{ Users, Posts struct{ TotalCount int } }
+		s.must(&left, "{ users { totalCount } posts { totalCount } }")
+		if left.Users.TotalCount != 1 || left.Posts.TotalCount != each+1 {
+			t.Errorf("left are %+v", left)
+		}
+	})
+}
+
 // write puts posts of a user into the database, more than clients could in a reasonable time.
 func (s *tester) write(author string, n int) {
 	s.Helper()
@@ -52,12 +84,11 @@ func (s *tester) write(author string, n int) {
 	client := ent.NewClient(ent.Driver(session))
 	ids := typeid.NewSource(time.Now, rand.NewChaCha8([32]byte{1}))
 	for n > 0 {
-		some := make([]*ent.PostCreate, min(n, 1000))
+		some := make([]*ent.Post, min(n, 10_000))
 		for i := range some {
-			some[i] = client.Post.Create().SetID(ids.New("post")).SetAuthorID(id).SetTitle("T").SetBody("").
-				SetCreatedAt(time.UnixMilli(0)).SetUpdatedAt(time.UnixMilli(0)).SetVersion(1)
+			some[i] = &ent.Post{ID: ids.New("post"), AuthorID: id, Title: "T", CreatedAt: time.UnixMilli(0), UpdatedAt: time.UnixMilli(0), Version: 1}
 		}
-		if err := client.Post.CreateBulk(some...).Exec(ctx); err != nil {
+		if err := client.Post.InsertAll(ctx, some); err != nil {
 			s.Fatal(err)
 		}
 		n -= len(some)

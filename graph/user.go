@@ -23,10 +23,10 @@ import (
 
 // Bounds of what a mutation of users takes along.
 const (
-	maxUserPosts = 1000    // created with a user
-	maxPosts     = 10_000  // created with all users
-	maxCascade   = 10_000  // deleted with a user
-	maxCascades  = 100_000 // deleted with all users
+	maxUserPosts = 1000   // created with a user
+	maxPosts     = 10_000 // created with all users
+	maxCascade   = 10_000 // deleted with a user
+	maxCascades  = 20_000 // deleted with all users
 )
 
 // User implements generated.QueryResolver.

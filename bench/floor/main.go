@@ -55,6 +55,7 @@ func run(ctx context.Context, databaseURL string, stdout io.Writer) (err error) 
 	mux.Handle("GET /users", handler(a.users))
 	mux.Handle("GET /feed", handler(a.feed))
 	mux.Handle("POST /users", handler(a.create))
+	mux.Handle("POST /users/many", handler(a.createMany))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -73,6 +74,7 @@ type app struct {
 	db                                        *sql.DB
 	byName, first, after                      *sql.Stmt // whole users
 	feedUsers, feedPosts, feedAuthors, insert *sql.Stmt
+	insertMany, insertChanges                 *sql.Stmt
 	ids                                       *typeid.Source
 }
 
@@ -102,6 +104,11 @@ func open(ctx context.Context, databaseURL string) (*app, error) {
 		&a.feedAuthors: "SELECT id, username FROM users WHERE id = ANY($1::uuid[])",
 		&a.insert: "INSERT INTO users (id, username, username_key, email, email_key, created_at, updated_at, version) " +
 			"VALUES ($1, $2, $3, $4, $5, $6, $6, 1)",
+		&a.insertMany: "INSERT INTO users (id, username, username_key, email, email_key, created_at, updated_at, version) " +
+			"SELECT id, username, username_key, email, email_key, $6::timestamptz, $6::timestamptz, 1 " +
+			"FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS n (id, username, username_key, email, email_key)",
+		&a.insertChanges: "INSERT INTO changes (type, node_id, kind, version, fields, at) " +
+			"SELECT 'user', id, 'created', 1, '', $2::bigint FROM unnest($1::uuid[]) AS id",
 	} {
 		if *statement, err = a.db.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // kept as long as the database
 			return nil, errors.Join(err, a.db.Close())
@@ -182,6 +189,46 @@ func (a *app) create(r *http.Request) (answer, error) {
 	id, now := a.ids.New("user"), time.Now()
 	_, err := a.insert.ExecContext(r.Context(), id, in.Username, usernameKey, in.Email, emailKey, now)
 	return answer{`{"data":{"createUser":{"user":`, newUser(id, in.Username, in.Email, now), `}}}`}, err
+}
+
+// createMany is W5: the users and their changes, in one transaction.
+func (a *app) createMany(r *http.Request) (answer, error) {
+	var in []struct{ Username, Email string }
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return answer{}, err
+	}
+	now := time.Now()
+	users := make([]user, len(in))
+	var ids, usernames, usernameKeys, emails, emailKeys []string
+	for i, u := range in {
+		usernameKey, fault := rules.Username(u.Username)
+		if fault != nil {
+			return answer{}, fault
+		}
+		emailKey, fault := rules.Email(u.Email)
+		if fault != nil {
+			return answer{}, fault
+		}
+		id := a.ids.New("user")
+		users[i] = newUser(id, u.Username, u.Email, now)
+		ids, usernames, usernameKeys = append(ids, id.UUID().String()), append(usernames, u.Username), append(usernameKeys, usernameKey)
+		emails, emailKeys = append(emails, u.Email), append(emailKeys, emailKey)
+	}
+	tx, err := a.db.BeginTx(r.Context(), nil)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = tx.Rollback() }()                                        // which does nothing after the commit
+	_, err = tx.StmtContext(r.Context(), a.insertMany).ExecContext(r.Context(), //nolint:sqlclosecheck // ends with the transaction
+		pq.Array(ids), pq.Array(usernames), pq.Array(usernameKeys), pq.Array(emails), pq.Array(emailKeys), now)
+	if err != nil {
+		return answer{}, err
+	}
+	_, err = tx.StmtContext(r.Context(), a.insertChanges).ExecContext(r.Context(), pq.Array(ids), now.UnixMicro()) //nolint:sqlclosecheck // as above
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{`{"data":{"createUsers":{"users":`, users, `}}}`}, tx.Commit()
 }
 
 type (

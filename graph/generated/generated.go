@@ -1420,7 +1420,7 @@ type Mutation {
     "The users and their new values."
     inputs: [UpdateUserInput!]!
   ): UpdateUsersPayload!
-  "Deletes users: 1 to 1000, each once, with at most 100000 posts in all."
+  "Deletes users: 1 to 1000, each once, with at most 20000 posts in all."
   deleteUsers(
     "The users, and what becomes of their posts."
     inputs: [DeleteUserInput!]!
