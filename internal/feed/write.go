@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"entgo.io/ent/dialect"
+
+	"roster/internal/statement"
 )
 
 // Write writes the changes of a transaction, in their order: as the last thing before its commit, when it holds the
@@ -17,8 +19,11 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 		return nil
 	}
 	if tx.Dialect() != dialect.SQLite {
-		query, args := insert(tx.Dialect(), changes)
-		_, err := exec(ctx, tx, query, args...)
+		query, args, err := insert(tx.Dialect(), changes)
+		if err != nil {
+			return err
+		}
+		_, err = exec(ctx, tx, query, args...)
 		return err
 	}
 	var last int64
@@ -32,25 +37,40 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	return err
 }
 
-// insert is the statement for the engines on which changes are numbered later. One change, the usual number, goes in as
-// it is; more go in as one argument.
-func insert(d string, changes []Change) (query string, args []any) {
-	into := "INSERT INTO " + changesTable + " (type, node_id, kind, version, fields, at, actor) "
-	if c := &changes[0]; len(changes) == 1 {
-		places := "?, ?, ?, ?, ?, ?, ?"
-		if d == dialect.Postgres {
-			places = "$1, $2, $3, $4, $5, $6, $7"
+// insert is the statement for the engines on which changes are numbered later.
+func insert(d string, changes []Change) (query string, args []any, err error) {
+	w := &statement.Write{Table: columns(), Columns: columns().Names(), Rows: len(changes), Value: func(row int, column string) any {
+		switch c := &changes[row]; column {
+		case "type":
+			return c.NodeID.Type()
+		case "node_id":
+			return c.NodeID
+		case "kind":
+			return string(c.Kind)
+		case "version":
+			return c.Version
+		case "fields":
+			return strings.Join(c.Fields, ",")
+		case "at":
+			return int(c.At.UnixMicro())
+		default:
+			return actor(c)
 		}
-		return into + "VALUES (" + places + ")",
-			[]any{c.NodeID.Type(), c.NodeID, string(c.Kind), c.Version, strings.Join(c.Fields, ","), c.At.UnixMicro(), actor(c)}
-	}
-	if d == dialect.Postgres {
-		return into + "SELECT value ->> 0, (value ->> 1)::uuid, value ->> 2, (value ->> 3)::bigint, value ->> 4, (value ->> 5)::bigint, value ->> 6 " +
-			"FROM json_array_elements($1::json) AS value", []any{list(changes)}
-	}
-	return into + "SELECT type, UNHEX(node_id), kind, version, fields, at, actor FROM JSON_TABLE(?, '$[*]' COLUMNS (" +
-		"type VARCHAR(64) PATH '$[0]', node_id CHAR(32) PATH '$[1]', kind VARCHAR(64) PATH '$[2]', version BIGINT PATH '$[3]', " +
-		"fields VARCHAR(1024) PATH '$[4]', at BIGINT PATH '$[5]', actor VARCHAR(255) PATH '$[6]')) AS t", []any{list(changes)}
+	}}
+	return w.Insert(d)
+}
+
+// columns is what is written of a change; its ID and its number come of themselves.
+func columns() *statement.Table {
+	return &statement.Table{Name: changesTable, Columns: []statement.Column{
+		{Name: "type", Kind: statement.Text, Size: 64},
+		{Name: "node_id", Kind: statement.ID},
+		{Name: "kind", Kind: statement.Text, Size: 64},
+		{Name: "version", Kind: statement.Int},
+		{Name: "fields", Kind: statement.Text, Size: 1024},
+		{Name: "at", Kind: statement.Int},
+		{Name: "actor", Kind: statement.Text, Size: 255},
+	}}
 }
 
 // actor is NULL when there is none.
