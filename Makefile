@@ -91,6 +91,9 @@ fuzz-http: ## send random requests over HTTP, WebSockets and event streams for F
 bench: ## measure the server on PostgreSQL and print the figures
 	$(WITH_SERVERS) go run ./bench
 
+bench-import: ## measure the import of a million users on each database, beside psql's \copy of the same rows
+	$(WITH_SERVERS) go run ./bench/transfer
+
 soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
 

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,6 +17,10 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	// Of import alone: everything else was imported.
+	exitRejected = 3
+	// What a shell says of a program that SIGINT ends.
+	exitInterrupted = 130
 )
 
 // commands is the grammar of the command line.
@@ -23,6 +28,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Migrate migrateCommand `cmd:"" help:"Change the database's schema, or show what state it is in."`
 	Seed    seedCommand    `cmd:"" help:"Fill the database with users and posts to try it out: with all of them or, if that fails, with none."`
+	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file of CSV or JSON lines: all of them or, if that fails, none."`
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts, as they are at one moment, as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print what the database has in numbers, and the sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"See to the changes that clients follow."`
@@ -32,15 +38,16 @@ type commands struct {
 
 // environment is what a command needs beside its flags.
 type environment struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
 }
 
 // Run runs the command line args, which do not have the program's name, and returns the program's
-// exit code: 0 for success, 1 when the command failed, 2 when the command line is wrong. Errors go
+// exit code: 0 for success, 1 when the command failed, 2 when the command line is wrong; import has more. Errors go
 // to stderr, as one line. A command that runs on, as serve does, ends in success when ctx does.
 // version is what this build calls itself.
-func Run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer, version string) int {
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, version string) int {
 	helpTo, code := stdout, exitOK
 	if len(args) == 0 {
 		args, helpTo, code = []string{"--help"}, stderr, exitUsage
@@ -65,10 +72,19 @@ func Run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	if err != nil {
 		return fail(stderr, exitUsage, fmt.Errorf("%w; see roster --help", err))
 	}
-	if err := command.Run(&environment{stdout: stdout, stderr: stderr, version: version}); err != nil {
+	if err := command.Run(&environment{stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
+		if coded, ok := errors.AsType[*exitError](err); ok {
+			return fail(stderr, coded.code, err)
+		}
 		return fail(stderr, exitFailure, err)
 	}
 	return exitOK
+}
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	error
+	code int
 }
 
 // fail reports err in one line and returns code. When not even stderr can be written to, the code

@@ -163,6 +163,24 @@ type Export struct {
 	Gzip   bool   `env:"-" help:"Compress the output."`
 }
 
+// Import is how rows are read from a file, and what becomes of them.
+type Import struct {
+	Format      string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what they look like."`
+	OnConflict  string `env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What becomes of a row whose ID, username or email is there already: fail rejects it, skip leaves it out, update gives what is there its values."`
+	DryRun      bool   `env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
+	Batch       int    `env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
+	Errors      string `env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on. Without it, nothing is imported when a row is rejected."`
+	MaxRowBytes int    `env:"-" default:"4194304" placeholder:"BYTES" help:"Longest row; a longer one is rejected."`
+}
+
+// Validate checks the numbers, not the file.
+func (i Import) Validate() error {
+	return first(
+		atLeast("batch", i.Batch, 0),
+		within("max-row-bytes", i.MaxRowBytes, 1, 1<<30),
+	)
+}
+
 // Stats is which sign-ups are counted.
 type Stats struct {
 	By   string `env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Count sign-ups by day, week or month, in UTC."`

@@ -32,4 +32,5 @@ const (
 	createdAtField = "createdAt"
 	updatedAtField = "updatedAt"
 	versionField   = "version"
+	postsField     = "posts" // of a user in JSON: a list of its posts
 )

@@ -1,0 +1,181 @@
+// Transfer measures what it costs to import users from a file of CSV with "roster import" on each engine, beside psql's
+// \copy of the same rows into the same table on PostgreSQL. "make bench-import" runs it.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"roster/ent/rules"
+	"roster/ent/user"
+	"roster/internal/dbtest/servers"
+	"roster/internal/typeid"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/transfer:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // what is deferred is done
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) (err error) {
+	flags := flag.NewFlagSet("bench/transfer", flag.ContinueOnError)
+	users := flags.Int("users", 1_000_000, "how many users to import")
+	engines := flags.String("engines", "postgres,sqlite,mysql", "engines to measure")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "roster-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{dir: dir, binary: filepath.Join(dir, "roster"), users: *users, getenv: getenv, out: stdout}
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "roster").CombinedOutput(); err != nil { //nolint:gosec // G204: its own directory
+		return fmt.Errorf("build: %w: %s", err, out)
+	}
+	if err := b.files(); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d users\n\n%-28s %9s %9s %11s\n", *users, "", "seconds", "CPU s", "peak MiB")
+	for engine := range strings.SplitSeq(*engines, ",") {
+		if err := b.engine(ctx, engine); err != nil {
+			return fmt.Errorf("%s: %w", engine, err)
+		}
+	}
+	return nil
+}
+
+// bench is one run.
+type bench struct {
+	dir, binary string
+	users       int
+	getenv      func(string) string
+	out         io.Writer
+}
+
+// files writes the same rows twice: as "roster import" takes them, and as the table has them.
+func (b *bench) files() error {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: it has to come out the same every time
+	now := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	ids := typeid.NewSource(func() time.Time { return now }, rand.NewChaCha8([32]byte{}))
+	return errors.Join(write(b.path("import.csv"), func(imports io.Writer) error {
+		return write(b.path("copy.csv"), func(copies io.Writer) error {
+			fmt.Fprintln(imports, "id,username,email,createdAt,updatedAt,version")
+			for i := range b.users {
+				now = now.Add(time.Second)
+				id := ids.New(user.Label)
+				name := fmt.Sprintf("%x.User%d", random.Uint32(), i)
+				email := name + "@example.com"
+				username, _ := rules.Username(name)
+				address, _ := rules.Email(email)
+				at := now.Format(rules.TimeFormat)
+				fmt.Fprintf(imports, "%s,%s,%s,%s,%s,1\n", id, name, email, at, at)
+				fmt.Fprintf(copies, "%s,%s,%s,1,%s,%s,%s,%s\n", id.UUID(), at, at, name, username, email, address)
+			}
+			return nil
+		})
+	}))
+}
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
+
+// write writes a file.
+func write(name string, to func(io.Writer) error) error {
+	f, err := os.Create(name) //nolint:gosec // G304: its own file
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	return errors.Join(to(w), w.Flush(), f.Close())
+}
+
+// engine measures one engine: an import into an empty database, with a change for each row; on PostgreSQL also \copy
+// into an empty table with the same indexes.
+func (b *bench) engine(ctx context.Context, engine string) error {
+	variable := map[string]string{"postgres": servers.PostgresVariable, "mysql": servers.MySQLVariable}[engine]
+	if engine == "sqlite" {
+		return b.measure(ctx, "sqlite: roster import", b.importer(ctx, "sqlite:"+b.path("roster.db")))
+	}
+	if variable == "" {
+		return errors.New("no engine has this name")
+	}
+	server, err := url.Parse(b.getenv(variable))
+	if err != nil || server.Host == "" {
+		return fmt.Errorf("%s names no server: run make bench-import", variable)
+	}
+	if engine == "mysql" {
+		return b.in(ctx, server, func(url string) error {
+			return b.measure(ctx, "mysql: roster import", b.importer(ctx, url))
+		})
+	}
+	err = b.in(ctx, server, func(url string) error {
+		if out, err := exec.CommandContext(ctx, b.binary, "migrate", "up", "--database-url="+url).CombinedOutput(); err != nil { //nolint:gosec // G204: our own program
+			return fmt.Errorf("migrate: %w: %s", err, out)
+		}
+		columns := strings.Join(slices.Concat(user.Columns[:1], []string{"created_at", "updated_at", "version", "username", "username_key", "email", "email_key"}), ",")
+		return b.measure(ctx, `postgres: psql \copy`, exec.CommandContext(ctx, "psql", url, "-qc", `\copy users (`+columns+`) from '`+b.path("copy.csv")+`' with (format csv)`)) //nolint:gosec // G204: as above
+	})
+	return errors.Join(err, b.in(ctx, server, func(url string) error {
+		return b.measure(ctx, "postgres: roster import", b.importer(ctx, url))
+	}))
+}
+
+func (b *bench) importer(ctx context.Context, url string) *exec.Cmd {
+	return exec.CommandContext(ctx, b.binary, "import", "--log-level=error", "--database-url="+url, b.path("import.csv")) //nolint:gosec // G204: our own program
+}
+
+// in gives a new database on a server to f.
+func (b *bench) in(ctx context.Context, server *url.URL, f func(url string) error) (err error) {
+	admin, err := servers.Open(server.String())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, admin.Close()) }()
+	name := fmt.Sprintf("roster_bench_transfer_%d", os.Getpid())
+	if _, err := admin.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return err
+	}
+	defer func() {
+		_, dropErr := admin.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE "+name)
+		err = errors.Join(err, dropErr)
+	}()
+	database := *server
+	database.Path = "/" + name
+	return f(database.String())
+}
+
+// measure runs a program and prints what it took: its own CPU time and memory, not the server's.
+func (b *bench) measure(_ context.Context, name string, cmd *exec.Cmd) error {
+	started := time.Now()
+	out, err := cmd.CombinedOutput()
+	took := time.Since(started)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return errors.New("the system does not tell what a program has used")
+	}
+	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	fmt.Fprintf(b.out, "%-28s %9.1f %9.1f %11d\n", name, took.Seconds(), cpu.Seconds(), usage.Maxrss/1024)
+	return nil
+}

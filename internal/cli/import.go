@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"roster/ent/rules"
+	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/transfer"
+	"roster/internal/typeid"
+)
+
+type importCommand struct {
+	File string `arg:"" optional:"" default:"-" help:"File to read, compressed by gzip or not; - is the standard input."`
+	config.Import
+	config.Database
+	config.Log
+}
+
+// Validate checks the flags; kong calls it.
+func (c *importCommand) Validate() error {
+	if err := c.Import.Validate(); err != nil {
+		return err
+	}
+	return c.Database.Validate()
+}
+
+// Run imports the file and says what became of its rows.
+func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
+	in, size, err := c.open(e.stdin)
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	defer func() { _ = in.Close() }() // reading is over
+	logger := c.Logger(e.stderr)
+	db, err := openDatabase(ctx, c.Database, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := migrateDatabase(ctx, db, logger); err != nil {
+		return err
+	}
+	rejects, err := newRejects(c.Errors, e.stderr)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", c.File, err)
+	}
+	defer func() { err = errors.Join(err, rejects.Close()) }()
+	return c.run(ctx, e, db, in, size, rejects)
+}
+
+// open opens the file; its size is 0 when it is not known.
+func (c *importCommand) open(stdin io.Reader) (in io.ReadCloser, size int64, err error) {
+	if c.File == "-" {
+		return io.NopCloser(stdin), 0, nil
+	}
+	f, err := os.Open(c.File)
+	if err != nil {
+		return nil, 0, err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return f, size, nil
+}
+
+func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB, in io.Reader, size int64, rejects *rejects) error {
+	counted := &countingReader{Reader: in}
+	progress := newProgress(e.stderr, size, time.Now)
+	started := time.Now()
+	format := transfer.Format(c.Format)
+	if c.Format == formatAuto {
+		format = ""
+	}
+	var summary transfer.Summary
+	rows, err := newReader(ctx, counted, format, c.MaxRowBytes)
+	if err == nil {
+		summary, err = transfer.Import(rules.WithCaller(ctx, rules.Everyone()), db, rows, transfer.ImportOptions{
+			OnConflict:   transfer.OnConflict(c.OnConflict),
+			DryRun:       c.DryRun,
+			Batch:        c.Batch,
+			Tolerant:     c.Errors != "",
+			Reject:       rejects.add,
+			BeforeCommit: rejects.Flush,
+			Progress:     func(s transfer.Summary) { progress.update(s.Rows(), counted.n.Load()) },
+			Now:          started,
+			IDs:          typeid.NewSource(time.Now, rand.Reader),
+		})
+	}
+	progress.clear()
+	if err != nil {
+		return c.failed(ctx, err, summary)
+	}
+	if _, err := io.WriteString(e.stdout, c.summary(summary, rows.Unknown(), time.Since(started))); err != nil {
+		return err
+	}
+	if n := summary.Rejected(); n > 0 {
+		return &exitError{fmt.Errorf("import %s: %s rejected: %s has the reasons", c.File, are(n, "row"), c.Errors), exitRejected}
+	}
+	return nil
+}
+
+// newReader starts to read, which may take as long as the input does, and gives up when ctx ends.
+func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit int) (*transfer.Reader, error) {
+	type result struct {
+		reader *transfer.Reader
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r, err := transfer.NewReader(in, format, limit)
+		done <- result{r, err}
+	}()
+	select {
+	case r := <-done:
+		return r.reader, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// failed is the error of an import, with what it has left behind.
+func (c *importCommand) failed(ctx context.Context, err error, committed transfer.Summary) error {
+	left := "nothing is imported"
+	if n := committed.Rows(); n > 0 {
+		left = fmt.Sprintf("the first %d rows are done, and nothing of the others: run it again with --on-conflict=skip to complete it", n)
+	}
+	failure := database.AsFailure(err)
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{fmt.Errorf("import %s: interrupted: %s", c.File, left), exitInterrupted}
+	case errors.Is(err, transfer.ErrRejected):
+		left += "; --errors=FILE keeps the reasons and imports the others"
+	case failure == nil:
+	case failure.Kind == database.Unknown:
+		left = "the connection broke during the last commit, which may have happened: run it again with --on-conflict=skip"
+	case failure.Kind == database.Unique, failure.Kind == database.ForeignKey, failure.Kind == database.Retry:
+		left += "; somebody else wrote the same at the same time: run it again"
+	}
+	return fmt.Errorf("import %s: %w: %s", c.File, err, left)
+}
+
+// summary is what became of the rows, for people.
+func (c *importCommand) summary(s transfer.Summary, unknown []string, took time.Duration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-6s  %9s  %9s  %9s  %9s  %9s\n", "", "created", "updated", "unchanged", "skipped", "rejected")
+	for _, line := range []struct {
+		name string
+		of   transfer.Counts
+	}{{"users", s.Users}, {"posts", s.Posts}} {
+		fmt.Fprintf(&b, "%-6s  %9d  %9d  %9d  %9d  %9d\n", line.name, line.of.Created, line.of.Updated, line.of.Unchanged, line.of.Skipped, line.of.Rejected)
+	}
+	if len(unknown) > 0 {
+		for i := range unknown {
+			unknown[i] = strconv.Quote(unknown[i])
+		}
+		fmt.Fprintf(&b, "Not imported, since no field has the name: %s.\n", strings.Join(unknown, ", "))
+	}
+	if c.DryRun {
+		b.WriteString("This was a dry run: nothing is imported.\n")
+	}
+	fmt.Fprintf(&b, "%d rows in %.1f s\n", s.Rows(), took.Seconds())
+	return b.String()
+}
+
+func are(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, what)
+}
+
+// maxTold is how many faults are told when no file takes them.
+const maxTold = 10
+
+// rejects takes down what is wrong with rows: in a file or, without one, the first few for people.
+type rejects struct {
+	file *os.File
+	out  *csv.Writer
+	told io.Writer
+	n    int
+}
+
+func newRejects(name string, stderr io.Writer) (*rejects, error) {
+	if name == "" {
+		return &rejects{told: stderr}, nil
+	}
+	f, err := os.Create(name) //nolint:gosec // G304: the file that the user names
+	if err != nil {
+		return nil, err
+	}
+	r := &rejects{file: f, out: csv.NewWriter(f)}
+	if err := r.write("line", "field", "code", "reason"); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, r.Flush()
+}
+
+func (r *rejects) write(fields ...string) error {
+	if err := r.out.Write(fields); err != nil {
+		return fmt.Errorf("write the rejected rows: %w", err)
+	}
+	return nil
+}
+
+// add takes the faults of a row.
+func (r *rejects) add(faults []transfer.Fault) error {
+	for _, f := range faults {
+		if r.n++; r.file != nil {
+			if err := r.write(strconv.Itoa(f.Line), f.Field, string(f.Code), f.Message); err != nil {
+				return err
+			}
+		} else if r.n <= maxTold {
+			fmt.Fprintf(r.told, "line %d: %s%s\n", f.Line, strings.TrimPrefix(f.Field+" ", " "), f.Message)
+		}
+	}
+	return nil
+}
+
+// Flush writes what is buffered.
+func (r *rejects) Flush() error {
+	if r.file == nil {
+		return nil
+	}
+	r.out.Flush()
+	if err := r.out.Error(); err != nil {
+		return fmt.Errorf("write the rejected rows: %w", err)
+	}
+	return nil
+}
+
+// Close writes the rest.
+func (r *rejects) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return errors.Join(r.Flush(), r.file.Close())
+}

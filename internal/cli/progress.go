@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// countingReader counts what is read.
+type countingReader struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n.Add(int64(n))
+	return n, err
+}
+
+// How often progress is shown: as a bar on a terminal, and as lines elsewhere.
+const (
+	barInterval  = 200 * time.Millisecond
+	lineInterval = 10 * time.Second
+)
+
+// progress shows how far the reading of a file has come.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	size     int64 // of the file in bytes; 0 when it is not known
+	clock    func() time.Time
+	started  time.Time
+	shown    time.Time
+	drawn    bool // a bar stands on the terminal
+}
+
+func newProgress(w io.Writer, size int64, clock func() time.Time) *progress {
+	f, ok := w.(*os.File)
+	if ok {
+		info, err := f.Stat()
+		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	now := clock()
+	return &progress{w: w, terminal: ok, size: size, clock: clock, started: now, shown: now}
+}
+
+// update shows how many rows are done, and how much of the file is read.
+func (p *progress) update(rows int, read int64) {
+	now := p.clock()
+	interval := lineInterval
+	if p.terminal {
+		interval = barInterval
+	}
+	if now.Sub(p.shown) < interval {
+		return
+	}
+	p.shown = now
+	var done float64
+	if p.size > 0 {
+		done = min(1, float64(read)/float64(p.size))
+	}
+	if text := progressText(rows, done, now.Sub(p.started)); p.terminal {
+		fmt.Fprint(p.w, "\r\x1b[K", progressBar(done), text)
+		p.drawn = true
+	} else {
+		fmt.Fprintln(p.w, text)
+	}
+}
+
+// clear removes the bar.
+func (p *progress) clear() {
+	if p.drawn {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
+
+// progressText says how many rows are done, how fast, and how long the rest will take, when a part of the whole is
+// known to be done.
+func progressText(rows int, done float64, elapsed time.Duration) string {
+	text := fmt.Sprintf("%d rows, %.0f rows/s", rows, float64(rows)/elapsed.Seconds())
+	if done > 0 {
+		left := time.Duration(float64(elapsed) * (1 - done) / done).Round(time.Second)
+		text = fmt.Sprintf("%3.0f %%, %s, %s left", 100*done, text, left)
+	}
+	return text
+}
+
+// progressBar is the part of the whole that is done; nothing when it is not known.
+func progressBar(done float64) string {
+	const width = 30
+	if done == 0 {
+		return ""
+	}
+	n := int(done * width)
+	return "[" + strings.Repeat("█", n) + strings.Repeat("░", width-n) + "] "
+}

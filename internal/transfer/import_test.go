@@ -1,0 +1,360 @@
+package transfer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"roster/ent"
+	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/dbtest/migrated"
+	"roster/internal/feed"
+	"roster/internal/seed"
+	"roster/internal/transfer"
+	"roster/internal/typeid"
+)
+
+func everyone(t *testing.T) context.Context {
+	t.Helper()
+	return rules.WithCaller(t.Context(), rules.Everyone())
+}
+
+// world is a database to which files are imported, one after the other. The same files make the same world, down to the
+// IDs.
+type world struct {
+	db  *database.DB
+	now time.Time
+	ids *typeid.Source
+}
+
+func newWorld(db *database.DB) *world {
+	w := &world{db: db, now: time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)}
+	w.ids = typeid.NewSource(func() time.Time { return w.now }, mathrand.NewChaCha8([32]byte{}))
+	return w
+}
+
+// take imports a text, and returns the summary and what was wrong.
+func (w *world) take(t *testing.T, text string, o transfer.ImportOptions) (transfer.Summary, []string, error) {
+	t.Helper()
+	r, err := transfer.NewReader(strings.NewReader(text), "", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var faults []string
+	w.now = w.now.Add(time.Hour)
+	o.Now, o.IDs = w.now, w.ids
+	o.Reject = func(found []transfer.Fault) error {
+		for _, f := range found {
+			faults = append(faults, fmt.Sprintf("%d %s %s", f.Line, f.Field, f.Message))
+		}
+		return nil
+	}
+	summary, err := transfer.Import(everyone(t), w.db, r, o)
+	return summary, faults, err
+}
+
+// export is all that there is.
+func (w *world) export(t *testing.T, format transfer.Format) (users, posts string) {
+	t.Helper()
+	var texts [2]string
+	for i, kind := range []transfer.Kind{transfer.Users, transfer.Posts} {
+		var b bytes.Buffer
+		if _, err := transfer.Export(everyone(t), w.db, kind, format, &b); err != nil {
+			t.Fatal(err)
+		}
+		texts[i] = b.String()
+	}
+	return texts[0], texts[1]
+}
+
+// changes is the whole feed.
+func (w *world) changes(t *testing.T) (all []string) {
+	t.Helper()
+	ctx := everyone(t)
+	if _, err := feed.Number(ctx, w.db); err != nil {
+		t.Fatal(err)
+	}
+	session := w.db.Session(database.Snapshot)
+	defer session.Rollback()
+	for after := (*feed.Cursor)(nil); ; {
+		page, err := feed.Read(ctx, session, feed.Request{After: after, First: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range page.Changes {
+			all = append(all, fmt.Sprint(c.NodeID, " ", c.Kind, " ", c.Version, " ", c.Fields, " ", c.At.Format(time.RFC3339)))
+		}
+		if after = &page.End; page.CaughtUp {
+			return all
+		}
+	}
+}
+
+// file makes rows of few names, addresses and IDs, so that each kind of conflict comes up: with what is there, and with
+// rows before.
+type file struct {
+	random *mathrand.Rand
+	users  []typeid.ID
+	posts  []typeid.ID
+}
+
+func newFile(random *mathrand.Rand) *file {
+	f := &file{random: random}
+	ids := typeid.NewSource(func() time.Time { return time.UnixMilli(1_700_000_000_000) }, mathrand.NewChaCha8([32]byte{1}))
+	for range 6 {
+		f.users, f.posts = append(f.users, ids.New("user")), append(f.posts, ids.New("post"))
+	}
+	return f
+}
+
+func (f *file) pick(of ...string) string { return of[f.random.IntN(len(of))] }
+
+func (f *file) name() string {
+	return f.pick("ada", "Ada", "ADA", "bob", "Bob", "cleo", "dora", "élise", "ÉLISE", "", "no name")
+}
+
+func (f *file) address() string {
+	return f.pick("a", "A", "b", "c", "d", "e", "é", "É") + f.pick("@example.com", "@example.com", "@EXAMPLE.com", "@example.org", "")
+}
+
+func (f *file) post(nested bool) string {
+	parts := []string{fmt.Sprintf(`"title": %q`, f.pick("x", "y", "Engines", ""))}
+	if f.random.IntN(2) == 0 {
+		parts = append(parts, fmt.Sprintf(`"body": %q`, f.pick("", "text")))
+	}
+	if f.random.IntN(2) == 0 {
+		parts = append(parts, fmt.Sprintf(`"id": "%s"`, f.posts[f.random.IntN(len(f.posts))]))
+	}
+	if !nested {
+		parts = append(parts, fmt.Sprintf(`"authorId": "%s"`, f.users[f.random.IntN(len(f.users))]))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+func (f *file) text(rows int) string {
+	var b strings.Builder
+	for range rows {
+		if f.random.IntN(3) == 0 {
+			b.WriteString(f.post(false) + "\n")
+			continue
+		}
+		fmt.Fprintf(&b, `{"username": %q, "email": %q`, f.name(), f.address())
+		if f.random.IntN(2) == 0 {
+			fmt.Fprintf(&b, `, "id": "%s"`, f.users[f.random.IntN(len(f.users))])
+		}
+		if f.random.IntN(3) == 0 {
+			fmt.Fprintf(&b, `, "createdAt": "2024-01-0%dT00:00:00Z", "version": %d`, 1+f.random.IntN(9), 1+f.random.IntN(3))
+		}
+		if n := f.random.IntN(3); n > 0 {
+			posts := make([]string, n)
+			for i := range posts {
+				posts[i] = f.post(true)
+			}
+			b.WriteString(`, "posts": [` + strings.Join(posts, ", ") + "]")
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
+}
+
+// TestImportRowByRow imports random files in one piece, and each row in a transaction of its own: the outcome is the
+// same, down to versions, faults and changes, whatever becomes of conflicts, and on every engine.
+func TestImportRowByRow(t *testing.T) {
+	t.Parallel()
+	outcomes := make(chan []string, len(dbtest.Engines()))
+	t.Run("engines", func(t *testing.T) {
+		t.Parallel()
+		dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+			random := mathrand.New(mathrand.NewPCG(3, 4))
+			var log []string
+			for range 8 {
+				f := newFile(random)
+				whole, single := newWorld(migrated.Open(t, e)), newWorld(migrated.Open(t, e))
+				for _, mode := range []transfer.OnConflict{transfer.Fail, transfer.Skip, transfer.Update, transfer.Update, transfer.Fail} {
+					text := f.text(1 + random.IntN(40))
+					o := transfer.ImportOptions{OnConflict: mode, Tolerant: true}
+					want := outcome(t, single, text, o, 1)
+					if got := outcome(t, whole, text, o, 0); got != want {
+						t.Fatalf("%s of\n%s\n got %s\nwant %s", mode, text, got, want)
+					}
+					log = append(log, want)
+				}
+			}
+			outcomes <- log
+		})
+	})
+	t.Cleanup(func() {
+		close(outcomes)
+		first := <-outcomes
+		for other := range outcomes {
+			if i := slices.IndexFunc(other, func(s string) bool { return !slices.Contains(first, s) }); i >= 0 || len(first) != len(other) {
+				t.Errorf("engines differ: %s", other[max(i, 0)])
+			}
+		}
+		all := strings.Join(first, "")
+		for _, seen := range []string{"created", "updated", "[username]", "[email]", "[username email]", "[author]", "is taken", "names no user", "stands with a user"} {
+			if !strings.Contains(all, seen) {
+				t.Errorf("no import says %q", seen)
+			}
+		}
+	})
+}
+
+// outcome imports a text in batches, and says all that came of it.
+func outcome(t *testing.T, w *world, text string, o transfer.ImportOptions, batch int) string {
+	t.Helper()
+	o.Batch = batch
+	summary, faults, err := w.take(t, text, o)
+	if err != nil {
+		t.Fatalf("%v of\n%s", err, text)
+	}
+	users, posts := w.export(t, transfer.CSV)
+	return fmt.Sprintf("%+v\n%s\n%s\n%s\n%s\n", summary, strings.Join(faults, "\n"), users, posts, strings.Join(w.changes(t), "\n"))
+}
+
+// TestRoundTrip exports a database, imports it on the next engine, and exports it there: the same bytes, in both formats,
+// from engine to engine and back to the first.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	ctx := everyone(t)
+	first := newWorld(migrated.Open(t, dbtest.SQLite))
+	if err := seed.Fill(ctx, first.db, seed.Options{Users: 5000, PostsPerUser: 1, Seed: 7}); err != nil {
+		t.Fatal(err)
+	}
+	awkward(t, first)
+	for _, format := range []transfer.Format{transfer.CSV, transfer.JSONLines} {
+		users, posts := first.export(t, format)
+		if again, _ := first.export(t, format); again != users {
+			t.Error("the same export is other bytes the second time")
+		}
+		for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL, dbtest.SQLite} {
+			next := newWorld(migrated.Open(t, e))
+			rows := 0
+			for _, text := range []string{users, posts} {
+				summary, faults, err := next.take(t, text, transfer.ImportOptions{OnConflict: transfer.Fail})
+				if err != nil || summary.Users.Created+summary.Posts.Created != summary.Rows() {
+					t.Fatalf("%s: %+v, %q, %v", e, summary, faults, err)
+				}
+				rows += summary.Rows()
+			}
+			nextUsers, nextPosts := next.export(t, format)
+			if nextUsers != users || nextPosts != posts {
+				t.Fatalf("%s from %s: %s", format, e, difference(nextUsers+nextPosts, users+posts))
+			}
+			if n := len(next.changes(t)); n != rows {
+				t.Errorf("%d changes of %d rows", n, rows)
+			}
+			users, posts = nextUsers, nextPosts
+		}
+	}
+}
+
+// difference is where two texts differ.
+func difference(a, b string) string {
+	i := 0
+	for i < min(len(a), len(b)) && a[i] == b[i] {
+		i++
+	}
+	return fmt.Sprintf("%.200q, not %.200q", a[i:], b[i:])
+}
+
+// awkward adds posts whose texts are hard on formats.
+func awkward(t *testing.T, w *world) {
+	t.Helper()
+	session := w.db.Session(database.Write)
+	defer session.Rollback()
+	client := ent.NewClient(ent.Driver(session))
+	ctx := everyone(t)
+	u, err := client.User.Create().SetID(w.ids.New("user")).SetUsername("o'neil;x").SetEmail("o'neil|x@example.com").
+		SetCreatedAt(w.now).SetUpdatedAt(w.now.Add(time.Microsecond)).SetVersion(2147483647).Save(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"", " ", "\r", "\n", "\r\n", "a\r\nb\rc\nd\r", `"`, `""`, `","`, ",;\t|", "\\N", "\\.", "\\n\\t", "NULL", "null", "=1+1", "\ufeff", "\u2028\u2029\u0085",
+		"\x01\x7f", "<b>&amp;</b>", "😀\u200d", "{}", strings.Repeat("x\n", 5000), "\v\f\b",
+	} {
+		err := client.Post.Create().SetID(w.ids.New("post")).SetAuthor(u).SetTitle(strings.NewReplacer("\r", "", "\n", "", "\t", "", "\u2028", "", "\u2029", "", "\u0085", "", "\x01", "", "\x7f", "", "\v", "", "\f", "", "\b", "").Replace("t" + text[:min(len(text), 20)])).
+			SetBody(text).SetCreatedAt(w.now).SetUpdatedAt(w.now).SetVersion(1).Exec(ctx)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+	}
+	if err := session.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestImportAll takes nothing when a row is rejected, or only the batches before it; and nothing in a dry run.
+func TestImportAll(t *testing.T) {
+	t.Parallel()
+	const text = "username,email\na,a@example.com\nb,b@example.com\nc,c@example.com\nd,d@example.com\nB,e@example.com\nf,f@example.com\n"
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		w := newWorld(migrated.Open(t, e))
+		total := func(want int) {
+			t.Helper()
+			if users, _ := w.export(t, transfer.CSV); strings.Count(users, "@") != want || len(w.changes(t)) != want {
+				t.Errorf("want %d users: %s", want, users)
+			}
+		}
+		summary, faults, err := w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Fail})
+		if !errors.Is(err, transfer.ErrRejected) || summary != (transfer.Summary{}) || !slices.Equal(faults, []string{"6 username is taken"}) {
+			t.Errorf("%+v, %q, %v", summary, faults, err)
+		}
+		total(0)
+		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Skip, DryRun: true, Batch: 2})
+		if want := (transfer.Summary{Users: transfer.Counts{Created: 5, Skipped: 1}}); err != nil || summary != want {
+			t.Errorf("%+v, %v", summary, err)
+		}
+		total(0)
+		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Fail, Batch: 2})
+		if want := (transfer.Summary{Users: transfer.Counts{Created: 4}}); !errors.Is(err, transfer.ErrRejected) || summary != want {
+			t.Errorf("%+v, %v", summary, err)
+		}
+		total(4)
+		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Skip, Batch: 2})
+		if want := (transfer.Summary{Users: transfer.Counts{Created: 1, Skipped: 5}}); err != nil || summary != want {
+			t.Errorf("%+v, %v", summary, err)
+		}
+		total(5)
+		full := errors.New("the disk is full")
+		r, err := transfer.NewReader(strings.NewReader("username,email\nx,x@example.com\n"), "", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = transfer.Import(everyone(t), w.db, r, transfer.ImportOptions{
+			OnConflict: transfer.Fail, Now: w.now, IDs: w.ids, BeforeCommit: func() error { return full },
+		})
+		if !errors.Is(err, full) {
+			t.Errorf("%v", err)
+		}
+		total(5)
+	})
+}
+
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	db := migrated.Open(t, dbtest.SQLite)
+	r, err := transfer.NewReader(strings.NewReader("username,email\na,a@example.com\n"), "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(db)
+	if _, err := transfer.Import(t.Context(), db, r, transfer.ImportOptions{OnConflict: transfer.Fail, Now: w.now, IDs: w.ids}); err == nil {
+		t.Error("nobody may import")
+	}
+	if _, err := transfer.Export(t.Context(), db, transfer.Users, transfer.CSV, new(bytes.Buffer)); err == nil {
+		t.Error("nobody may export")
+	}
+	if users, _ := w.export(t, transfer.CSV); strings.Contains(users, "@") {
+		t.Error("and has")
+	}
+}

@@ -1,0 +1,241 @@
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"roster/ent/rules"
+)
+
+// jsonRows reads rows from JSON lines: an object on each line, a post if it has an authorId, and else a user, with its
+// posts if it has any.
+type jsonRows struct {
+	in    *bufio.Reader
+	limit int
+	line  int
+	text  []byte
+	next  []*Row // of the line that was read last
+	extra []string
+}
+
+func newJSONRows(in *bufio.Reader, limit int) *jsonRows { return &jsonRows{in: in, limit: limit} }
+
+func (r *jsonRows) unknown() []string { return r.extra }
+
+// read implements rowReader.
+func (r *jsonRows) read() (*Row, error) {
+	for len(r.next) == 0 {
+		over, err := r.readLine()
+		if err != nil {
+			return nil, err
+		}
+		text := bytes.TrimSpace(r.text)
+		switch {
+		case over:
+			r.reject(tooLong(r.limit))
+		case len(text) == 0:
+		case !utf8.Valid(text):
+			r.reject(&rules.Fault{Code: rules.Invalid, Message: "must be valid UTF-8"})
+		case halfSurrogate(text):
+			r.reject(&rules.Fault{Code: rules.Invalid, Message: "escapes half a surrogate pair, which is no character"})
+		default:
+			r.object(text)
+		}
+	}
+	row := r.next[0]
+	r.next = r.next[1:]
+	return row, nil
+}
+
+// readLine reads a line, or what of it the limit allows.
+func (r *jsonRows) readLine() (over bool, err error) {
+	r.text = r.text[:0]
+	r.line++
+	for {
+		part, err := r.in.ReadSlice('\n')
+		if over = over || len(r.text)+len(part) > r.limit; !over {
+			r.text = append(r.text, part...)
+		}
+		switch {
+		case err == nil:
+			return over, nil
+		case errors.Is(err, io.EOF) && (over || len(r.text) > 0):
+			return over, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return over, err
+		}
+	}
+}
+
+// reject makes the line a row with a fault.
+func (r *jsonRows) reject(f *rules.Fault) {
+	row := &Row{Kind: Users, Line: r.line}
+	row.fault("", f)
+	r.next = append(r.next, row)
+}
+
+// object makes rows of the line.
+func (r *jsonRows) object(text []byte) {
+	members, fault := r.members(text)
+	if fault != nil {
+		r.reject(fault)
+		return
+	}
+	kind := Users
+	if _, ok := members[authorIDField]; ok {
+		kind = Posts
+	}
+	row, posts := r.row(kind, "", nil, members)
+	r.next = append(r.next, row)
+	for i, text := range posts {
+		path := postsField + "." + strconv.Itoa(i)
+		members, fault := r.members(text)
+		if fault != nil {
+			post := &Row{Kind: Posts, Line: r.line, path: path, author: row}
+			post.fault("", fault)
+			r.next = append(r.next, post)
+			continue
+		}
+		post, _ := r.row(Posts, path, row, members)
+		r.next = append(r.next, post)
+	}
+}
+
+// members reads an object that says nothing twice.
+func (*jsonRows) members(text []byte) (map[string]json.RawMessage, *rules.Fault) {
+	wrong := func(err error) *rules.Fault {
+		message := "must be a JSON object"
+		if err != nil {
+			message += ": " + err.Error()
+		}
+		return &rules.Fault{Code: rules.Invalid, Message: message}
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil, wrong(err)
+	}
+	members := map[string]json.RawMessage{}
+	for d.More() {
+		key, err := d.Token()
+		name, _ := key.(string)
+		var value json.RawMessage
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, wrong(err)
+		}
+		if _, twice := members[name]; twice {
+			return nil, &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("says %q twice", name[:min(len(name), maxName)])}
+		}
+		members[name] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, wrong(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, &rules.Fault{Code: rules.Invalid, Message: "must be one JSON object: something follows it"}
+	}
+	return members, nil
+}
+
+// row makes a row of an object, and returns the posts that stand in it.
+func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]json.RawMessage) (*Row, []json.RawMessage) {
+	fields := []string{idField, usernameField, emailField, createdAtField, updatedAtField, versionField}
+	if kind == Posts {
+		fields = []string{idField, titleField, bodyField, createdAtField, updatedAtField, versionField}
+		if author == nil {
+			fields = append(fields, authorIDField)
+		}
+	}
+	v := values{}
+	wrong := map[string]*rules.Fault{}
+	for _, field := range fields {
+		v[field], wrong[field] = jsonText(field, members[field])
+		delete(members, field)
+	}
+	var posts []json.RawMessage
+	if list, ok := members[postsField]; ok && kind == Users {
+		if err := json.Unmarshal(list, &posts); err != nil {
+			wrong[postsField] = &rules.Fault{Code: rules.Invalid, Message: "must be a list of objects"}
+		}
+		delete(members, postsField)
+	}
+	for name := range members {
+		r.note(path, name)
+	}
+	row := newRow(kind, r.line, path, author, v)
+	for _, field := range append(fields, postsField) {
+		if f := wrong[field]; f != nil {
+			row.Faults = slices.DeleteFunc(row.Faults, func(f Fault) bool { return f.Field == row.place(field) }) // it says the same of the text that is missing
+			row.fault(field, f)
+		}
+	}
+	return row, posts
+}
+
+// jsonText is the text of a member; null is none.
+func jsonText(field string, value json.RawMessage) (string, *rules.Fault) {
+	if len(value) == 0 || string(value) == "null" {
+		return "", nil
+	}
+	if field == versionField {
+		return string(value), nil
+	}
+	var text string
+	if err := json.Unmarshal(value, &text); err != nil {
+		return "", &rules.Fault{Code: rules.Invalid, Message: "must be a text"}
+	}
+	return text, nil
+}
+
+// note keeps the name of a member that is not known.
+func (r *jsonRows) note(path, name string) {
+	if path != "" {
+		name = postsField + "." + name
+	}
+	name = name[:min(len(name), maxName)]
+	if len(r.extra) < maxExtra && !slices.Contains(r.extra, name) {
+		r.extra = append(r.extra, name)
+		slices.Sort(r.extra)
+	}
+}
+
+// halfSurrogate reports whether a text in JSON escapes half a pair, which encoding/json reads as U+FFFD.
+func halfSurrogate(text []byte) bool {
+	for i := bytes.IndexByte(text, '\\'); i >= 0 && i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		switch first := escapedUnit(text[i:]); {
+		case !utf16.IsSurrogate(first):
+			i++ // what is escaped
+		case utf16.DecodeRune(first, escapedUnit(text[i+len(`\uXXXX`):])) == utf8.RuneError:
+			return true
+		default:
+			i += len(`\uXXXX\uXXXX`) - 1
+		}
+	}
+	return false
+}
+
+// escapedUnit is the UTF-16 code unit that the start of a text escapes; 0 when it escapes none.
+func escapedUnit(text []byte) rune {
+	const length = len(`\uXXXX`)
+	if len(text) < length || string(text[:2]) != `\u` {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(text[2:length]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
+}

@@ -1,0 +1,244 @@
+package transfer_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"roster/ent/rules"
+	"roster/internal/transfer"
+)
+
+const limit = 1000 // bytes of a row
+
+// read reads a file, and says for each row where it stands, what it has, and what is wrong with it.
+func read(t *testing.T, r io.Reader, format transfer.Format) (rows, unknown []string, err error) {
+	t.Helper()
+	file, err := transfer.NewReader(r, format, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	for {
+		row, err := file.Read()
+		if errors.Is(err, io.EOF) {
+			return rows, file.Unknown(), nil
+		}
+		if err != nil {
+			return rows, nil, err
+		}
+		text := fmt.Sprintf("%d %s", row.Line, row.Texts())
+		for _, f := range row.Faults {
+			if f.Line != row.Line {
+				t.Errorf("a fault of line %d in the row of line %d", f.Line, row.Line)
+			}
+			text += fmt.Sprintf(" %s(%s)", f.Field, f.Code)
+		}
+		rows = append(rows, text)
+	}
+}
+
+func TestReadUsers(t *testing.T) {
+	t.Parallel()
+	const ada, grace = "users username=Ada email=ada@example.com", "users username=grace email=grace@example.com"
+	for name, text := range map[string]string{
+		"plain":               "username,email\nAda,ada@example.com\ngrace,grace@example.com\n",
+		"no end of line":      "username,email\nAda,ada@example.com\ngrace,grace@example.com",
+		"CRLF":                "username,email\r\nAda,ada@example.com\r\ngrace,grace@example.com\r\n",
+		"mark and CRLF":       "\ufeffusername,email\r\nAda,ada@example.com\r\ngrace,grace@example.com\r",
+		"semicolons":          "\ufeffusername;email\r\nAda;ada@example.com\r\ngrace;grace@example.com\r\n",
+		"tabs":                "username\temail\nAda\tada@example.com\ngrace\tgrace@example.com\n",
+		"quotes":              "\"username\",\"email\"\n\"Ada\",ada@example.com\n\"grace\",\"grace@example.com\"\n",
+		"any order":           "Email,User_Name\nada@example.com,Ada\ngrace@example.com,grace\n",
+		"names as people do":  "USERNAME, E-Mail \nAda,ada@example.com\ngrace,grace@example.com\n",
+		"trailing lines":      "username,email\nAda,ada@example.com\ngrace,grace@example.com\n,\n,\n",
+		"JSON":                "{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\n{\"email\":\"grace@example.com\",\"username\":\"grace\"}",
+		"JSON, mark and CRLF": "\ufeff{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\r\n {\"id\":null,\"email\":\"grace@example.com\",\"username\":\"grac\\u0065\"}\r\n\r\n",
+	} {
+		want := []string{"2 " + ada, "3 " + grace}
+		if strings.HasPrefix(name, "JSON") {
+			want = []string{"1 " + ada, "2 " + grace}
+		}
+		for _, compressed := range []bool{false, true} {
+			var in io.Reader = strings.NewReader(text)
+			if compressed {
+				in = zip(t, text)
+			}
+			rows, unknown, err := read(t, in, "")
+			if err != nil || !slices.Equal(rows, want) || unknown != nil {
+				t.Errorf("%s: %q, %q, %v", name, rows, unknown, err)
+			}
+		}
+	}
+}
+
+func zip(t *testing.T, text string) *bytes.Buffer {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &b
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	const user, post = "user_01jvsz5r0xe3k8m1p4s6t9w2yb", "post_01jvsz5r0xe3k8m1p4s6t9w2yb"
+	for name, test := range map[string]struct {
+		text    string
+		rows    []string
+		unknown []string
+	}{
+		"posts": {
+			text: "id,authorId,title,body\n" + post + "," + user + ",Engines,\"two\r\nlines, and a \"\"quote\"\"\"\n,user_x,,\n,,x,y\n" + user + "," + post + ",x,y\n",
+			rows: []string{
+				"2 posts id=" + post + " author=" + user + " title=Engines body=two\r\nlines, and a \"quote\"",
+				"4 posts authorId(INVALID) title(BLANK)", "5 posts title=x body=y authorId(INVALID)",
+				"6 posts title=x body=y id(INVALID) authorId(INVALID)",
+			},
+		},
+		"users with posts": {
+			text: "username,email,title,body\nada,ada@example.com,Engines,one\nada,ada@example.com,Notes,\ngrace,grace@example.com,,\nada,ada@example.com,,text\nbob,bob,x,\n",
+			rows: []string{
+				"2 users username=ada email=ada@example.com", "2 posts of=ada title=Engines body=one", "3 posts of=ada title=Notes",
+				"4 users username=grace email=grace@example.com",
+				"5 users username=ada email=ada@example.com", "5 posts of=ada body=text title(BLANK)",
+				"6 users username=bob email=bob email(INVALID)", "6 posts of=bob title=x",
+			},
+		},
+		"extra columns": {
+			text:    "phone,username,email,Department,body\n1,ada,ada@example.com,x,y\n",
+			rows:    []string{"2 users username=ada email=ada@example.com"},
+			unknown: []string{"phone", "Department", "body"},
+		},
+		"wrong quotes": {
+			text: "username,email\na\"b,c@d\n\"ab\"c,d@e\nada,ada@example.com\n\"open,x@y\nmore\n",
+			rows: []string{"2 users (INVALID)", "3 users (INVALID)", "4 users username=ada email=ada@example.com", "5 users (INVALID)"},
+		},
+		"numbers of fields": {
+			text: "username,email\nada\nada,ada@example.com,x\n\nada,ada@example.com\n",
+			rows: []string{"2 users (INVALID)", "3 users (INVALID)", "5 users username=ada email=ada@example.com"},
+		},
+		"invalid UTF-8": {
+			text: "username,email\na\xffa,ada@example.com\nada,a\xe4@example.com\n",
+			rows: []string{"2 users username=a\xffa email=ada@example.com username(INVALID)", "3 users username=ada email=a\xe4@example.com email(INVALID)"},
+		},
+		"long rows": {
+			text: "username,email\n" + strings.Repeat("x", limit) + ",y\n\"" + strings.Repeat("x\n", limit) + "\"\n" + strings.Repeat(",", limit) + "\nada,ada@example.com\n",
+			rows: []string{"2 users (TOO_LONG)", "3 users (TOO_LONG)", "1004 users (TOO_LONG)", "1005 users username=ada email=ada@example.com"},
+		},
+		"history": {
+			text: "username,email,created_at,updated_at,version\na,a@b.c,2024-01-01T00:00:00+02:00,2024-01-01T00:00:00Z,7\n" +
+				"a,a@b.c,yesterday,2024-01-01T00:00:00.0000001Z,0\na,a@b.c,2024-01-02T00:00:00Z,2024-01-01T00:00:00Z,2147483648\n" +
+				"a,a@b.c,0999-01-01T00:00:00Z,9999-12-31T23:59:59-01:00,x\n",
+			rows: []string{
+				"2 users username=a email=a@b.c", "3 users username=a email=a@b.c createdAt(INVALID) updatedAt(INVALID) version(INVALID)",
+				"4 users username=a email=a@b.c updatedAt(INVALID) version(INVALID)",
+				"5 users username=a email=a@b.c createdAt(INVALID) updatedAt(INVALID) version(INVALID)",
+			},
+		},
+		"JSON of all kinds": {
+			text: `{"username": "ada", "email": "ada@example.com", "phone": 1, "version": 2, "posts": [{"title": "Engines", "body": null, "x": 1}, {"title": ""}, 7]}` + "\n" +
+				`{"id": "` + post + `", "authorId": "` + user + `", "title": "\ud83d\ude00", "body": "\\ud800"}` + "\n",
+			rows: []string{
+				"1 users username=ada email=ada@example.com", "1 posts of=ada title=Engines", "1 posts of=ada posts.1.title(BLANK)", "1 posts posts.2(INVALID)",
+				"2 posts id=" + post + " author=" + user + ` title=😀 body=\ud800`,
+			},
+			unknown: []string{"phone", "posts.x"},
+		},
+		"JSON that is wrong": {
+			text: "{\"username\": \"a\", \"username\": \"b\"}\n{\"username\": \"a\xff\"}\n{\"username\": \"\\ud800x\"}\n{\"username\": 1, \"email\": [\"x\"], \"version\": \"1\"}\n" +
+				"{}\n[]\n{\"a\": 1}}\n{\"a\": 1\n\"x\n{\"posts\": {}}\n{\"x\": \"" + strings.Repeat("x", limit) + "\"}\n{\"username\": \"ada\", \"email\": \"ada@example.com\"}",
+			rows: []string{
+				"1 users (INVALID)", "2 users (INVALID)", "3 users (INVALID)", "4 users version(INVALID) username(INVALID) email(INVALID)",
+				"5 users username(BLANK) email(BLANK)", "6 users (INVALID)", "7 users (INVALID)", "8 users (INVALID)", "9 users (INVALID)",
+				"10 users username(BLANK) email(BLANK) posts(INVALID)", "11 users (TOO_LONG)", "12 users username=ada email=ada@example.com",
+			},
+		},
+	} {
+		rows, unknown, err := read(t, strings.NewReader(test.text), "")
+		if err != nil || !slices.Equal(rows, test.rows) || !slices.Equal(unknown, test.unknown) {
+			t.Errorf("%s: %v, unknown %q\n got %q\nwant %q", name, err, unknown, rows, test.rows)
+		}
+	}
+}
+
+func TestReadFails(t *testing.T) {
+	t.Parallel()
+	broken := zip(t, "username,email\nada,ada@example.com\n"+strings.Repeat("x", 10_000)).String()
+	for name, test := range map[string]struct {
+		text   string
+		format transfer.Format
+		want   string
+	}{
+		"empty":           {"", "", transfer.ErrEmpty.Error()},
+		"a mark only":     {"\ufeff", "", transfer.ErrEmpty.Error()},
+		"blank":           {" \r\n\n", "", transfer.ErrEmpty.Error()},
+		"empty JSON":      {"", transfer.JSONLines, transfer.ErrEmpty.Error()},
+		"empty gzip":      {zip(t, "").String(), "", transfer.ErrEmpty.Error()},
+		"UTF-16":          {"\xff\xfeu\x00", "", "the file is UTF-16: save it as UTF-8"},
+		"a JSON array":    {"[{}]", "", "the file is a JSON array: write an object on each line"},
+		"no email":        {"Username,Phone\nada,1\n", "", "line 1: there is no column email: the columns are Username, Phone; users need username and email, posts authorId and title"},
+		"no title":        {"authorId,username,email\n", "", "line 1: there is no column title: the columns are authorId, username, email; users need username and email, posts authorId and title"},
+		"no names":        {"\n1,2\n", "", "line 2: there is no column username: the columns are 1, 2; users need username and email, posts authorId and title"},
+		"a column twice":  {"username,email,E_Mail\n", "", "line 1: two columns are email"},
+		"a wrong header":  {"user\"name,email\n", "", `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
+		"JSON for CSV":    {`{"username":"ada"}`, transfer.CSV, `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
+		"no gzip":         {"\x1f\x8bx", "", "decompress: unexpected EOF"},
+		"a cut gzip":      {broken[:len(broken)-9], "", "unexpected EOF"},
+		"a damaged gzip":  {broken[:len(broken)-8] + "xxxxyyyy", "", "gzip: invalid checksum"},
+		"a header so big": {strings.Repeat("x", limit+1) + "\n", "", "line 1: the header has more than 1000 bytes"},
+	} {
+		_, _, err := read(t, strings.NewReader(test.text), test.format)
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v, want %s", name, err, test.want)
+		}
+	}
+}
+
+// endless is a line of 100 MB between a start and an end.
+func endless(start, end string) io.Reader {
+	return io.MultiReader(strings.NewReader(start), io.LimitReader(xs{}, 100_000_000), strings.NewReader(end))
+}
+
+type xs struct{}
+
+func (xs) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// TestReadLongLine is not parallel, since it watches what the process allocates.
+func TestReadLongLine(t *testing.T) { //nolint:paralleltest // as said
+	for name, in := range map[string]io.Reader{
+		"CSV":        endless("username,email\na,", "\nada,ada@example.com\n"),
+		"quoted CSV": endless("username,email\n\"a", "\",b\nada,ada@example.com\n"),
+		"open quote": endless("username,email\n\"a", "\nada,ada@example.com\n"),
+		"JSON":       endless("{\"username\": \"", "\"}\n{\"username\":\"ada\",\"email\":\"ada@example.com\"}\n"),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		rows, _, err := read(t, in, "")
+		runtime.ReadMemStats(&after)
+		if want := 2; err != nil || name != "open quote" && len(rows) != want || !strings.HasSuffix(rows[0], "users ("+string(rules.TooLong)+")") && name != "open quote" {
+			t.Errorf("%s: %q, %v", name, rows, err)
+		}
+		if name == "open quote" && (len(rows) != 1 || rows[0] != "2 users (INVALID)") {
+			t.Errorf("%s: %q", name, rows)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+			t.Errorf("%s: %d bytes are allocated", name, used)
+		}
+	}
+}
