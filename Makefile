@@ -2,13 +2,13 @@
 
 # What "roster version" says.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, and "make soak" the whole of its load; how many
-# mutations or transactions "make chaos" and "make follow" send.
+# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, and "make soak" the whole of its load.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
 SOAK ?= 60s
 # How many mutations "make chaos" sends to each database.
 CHAOS ?= 2000
+# How many transactions each of the writers of "make follow" begins.
 FOLLOW ?= 1000
 # Where random tests start; the same number gives the same requests again.
 SEED ?= $(shell date +%s)

@@ -49,7 +49,7 @@ func measureEngine(
 	if err != nil {
 		return err
 	}
-	chosen := slices.DeleteFunc(all, func(w workload) bool { return !slices.Contains(s.workloads, w.name) })
+	chosen := slices.DeleteFunc(slices.Clone(all), func(w workload) bool { return !slices.Contains(s.workloads, w.name) })
 	fmt.Fprintf(stdout, "\n%v: %d users with %d posts each, made in %.1f s; %d connections\n",
 		st, st.users, postsPerUser, time.Since(started).Seconds(), s.connections)
 	if s.profiles != "" {
@@ -80,6 +80,12 @@ func measureEngine(
 	}
 	if len(chosen) > 0 {
 		if err := b.report(ctx, chosen, stdout); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(s.workloads, changesWorkload) {
+		i := slices.IndexFunc(all, func(w workload) bool { return w.name == "W4" })
+		if err := b.reportChanges(ctx, all[i], stdout); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,9 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		dsn += fmt.Sprintf("connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
 	}
 	l := pq.NewDialListener(endingDialer{ctx}, dsn, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
+		if ctx.Err() != nil { // it was ended
+			return
+		}
 		switch event {
 		case pq.ListenerEventDisconnected:
 			o.Logger.WarnContext(ctx, "the connection that listens to other servers broke", "error", err)

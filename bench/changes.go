@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// changesWorkload is what -workloads calls the change feed.
+const changesWorkload = "changes"
+
+const (
+	changesWriters   = 8
+	changesDelivered = 100 // commits whose delivery is timed
+)
+
+// reportChanges measures what the change feed costs those who write, and how long a change takes to those who follow.
+func (b *bench) reportChanges(ctx context.Context, create workload, out io.Writer) error {
+	p := b.programs[0]
+	writers := *b
+	writers.connections = changesWriters
+	fmt.Fprintf(out, "\nChanges: %d writers that create users, and how long after its answer each of %d more is delivered\n", changesWriters, changesDelivered)
+	fmt.Fprintf(out, "%11s%15s%15s%15s%12s%12s\n", "subscribers", "commits/s", "server CPU ms", "database ms", "p50 ms", "p99 ms")
+	for _, subscribers := range []int{0, 1, 1000} {
+		rate, server, database, p50, p99 := "-", "-", "-", "-", "-"
+		if subscribers < 1000 { // one thousand times thousands a second is more than a machine can send
+			f, err := writers.followed(ctx, create, p, subscribers)
+			if err != nil {
+				return err
+			}
+			rate, server, database = decimal(0, f.perSecond), cpuTime(f.server), cpuTime(f.database)
+		}
+		if subscribers > 0 {
+			delays, err := deliver(ctx, p.address, create, subscribers)
+			if err != nil {
+				return err
+			}
+			p50, p99 = decimal(2, milliseconds(delays.at(0.5))), decimal(2, milliseconds(delays.at(0.99)))
+		}
+		fmt.Fprintf(out, "%11d%15s%15s%15s%12s%12s\n", subscribers, rate, server, database, p50, p99)
+	}
+	return nil
+}
+
+// followed runs a workload while so many follow.
+func (b *bench) followed(ctx context.Context, create workload, p *program, subscribers int) (figures, error) {
+	f, err := newFollowers(ctx, p.address, subscribers)
+	if err != nil {
+		return figures{}, err
+	}
+	defer f.stop()
+	go func() {
+		for range f.arrivals { //nolint:revive // they are taken, so that nobody waits
+		}
+	}()
+	return b.run(ctx, create, p, create.roster)
+}
+
+// deliver creates users one after the other, and returns how long after each answer the change came to each subscriber.
+func deliver(ctx context.Context, address string, create workload, subscribers int) (latencies, error) {
+	f, err := newFollowers(ctx, address, subscribers)
+	if err != nil {
+		return nil, err
+	}
+	defer f.stop()
+	var delays latencies
+	one := load{n: 1, connections: 1, request: asks(create, create.roster), check: create.check}
+	for i := range changesDelivered + 1 {
+		if _, err := one.drive(ctx, address); err != nil {
+			return nil, err
+		}
+		answered := time.Now()
+		for range subscribers {
+			select {
+			case at, ok := <-f.arrivals:
+				if !ok {
+					return nil, errors.New("a subscription has ended")
+				}
+				if i > 0 { // the first one may have found subscribers that were not there yet
+					delays = append(delays, max(at.Sub(answered), 0))
+				}
+			case <-time.After(answerLimit):
+				return nil, errors.New("a change does not come")
+			}
+		}
+	}
+	slices.Sort(delays)
+	return delays, nil
+}
+
+// followers are clients of the change feed.
+type followers struct {
+	ctx      context.Context //nolint:containedctx // it is their life
+	cancel   context.CancelFunc
+	reading  sync.WaitGroup
+	arrivals chan time.Time // of each change at each of them
+	after    string         // the cursor at which all of them begin
+}
+
+// newFollowers returns so many that follow.
+func newFollowers(ctx context.Context, address string, n int) (*followers, error) {
+	f := &followers{arrivals: make(chan time.Time, 1<<16)}
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	end := load{
+		n: 1, connections: 1,
+		request: func(int) (request, string) { return graphQL("{ changesCursor }", nil), "" },
+		check: func(_ string, _ int, body []byte) error {
+			var answer struct {
+				Data struct{ ChangesCursor string }
+			}
+			err := json.Unmarshal(body, &answer)
+			f.after = answer.Data.ChangesCursor
+			return err
+		},
+	}
+	_, err := end.drive(ctx, address)
+	for range n {
+		if err == nil {
+			err = f.add(address)
+		}
+	}
+	if err != nil {
+		f.stop()
+		return nil, err
+	}
+	return f, nil
+}
+
+// stop ends them.
+func (f *followers) stop() {
+	f.cancel()
+	f.reading.Wait()
+	close(f.arrivals)
+}
+
+// add adds a client that follows from now on.
+func (f *followers) add(address string) (err error) {
+	conn, err := new(net.Dialer).DialContext(f.ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	const document = "subscription($after: String!) { changes(after: $after) { cursor kind nodeId version node { ... on User { username } } } }"
+	r, err := graphQL(document, map[string]string{"after": f.after}).http(f.ctx, address)
+	if err == nil {
+		r.Header.Set("Accept", "text/event-stream")
+		err = r.Write(conn)
+	}
+	reader := bufio.NewReader(conn)
+	if err == nil {
+		err = head(reader, r)
+	}
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	context.AfterFunc(f.ctx, func() { _ = conn.Close() })
+	f.reading.Go(func() {
+		for {
+			line, err := reader.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if strings.HasPrefix(line, `data: {"data":{"changes":{`) {
+				f.arrivals <- time.Now()
+			}
+		}
+	})
+	return nil
+}
+
+// head reads the beginning of an answer, whose body never ends.
+func head(reader *bufio.Reader, r *http.Request) error {
+	response, err := http.ReadResponse(reader, r) //nolint:bodyclose // the connection is closed
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("subscribe: %s", response.Status)
+	}
+	return err
+}
