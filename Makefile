@@ -76,6 +76,7 @@ test-clients: ## test with the clients and tools of others, from npm, and with a
 		echo "test-clients: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y nodejs npm chromium" >&2; exit 1; }
 	$(MAKE) build
 	go build -trimpath -o bin/testserver ./internal/server/testserver
+	cd examples/replica && npm ci
 	cd clients && npm ci && npm run generate && npm run compile && npm test
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)

@@ -66,6 +66,25 @@ query Search {
 }
 `,
   },
+  {
+    query: `# Every change as it happens: run this, then a mutation in another tab or window.
+subscription Changes {
+  changes {
+    at
+    type
+    kind
+    version
+    changedFields
+    nodeId
+    node {
+      ... on User { username email }
+      ... on Post { title author { username } }
+    }
+    cursor
+  }
+}
+`,
+  },
 ];
 
 const headers = { "Content-Type": "application/json" };

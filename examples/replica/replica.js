@@ -1,0 +1,109 @@
+// Keeps a copy of all users and posts in a JSON file, in step with a server:
+//
+//   node replica.js http://127.0.0.1:8080/graphql copy.json
+//
+// It may be stopped at any time, and so may the server: the file has the cursor beside the data, and it goes on from there.
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { createClient } from "graphql-ws";
+import WebSocket from "ws";
+
+const [url, file] = process.argv.slice(2);
+if (!file) {
+  console.error("usage: node replica.js URL FILE");
+  process.exit(2);
+}
+
+const user = "id version username email";
+const post = "id version title body author { id }";
+
+/** What there is: things by their IDs, as they are after the change with the cursor. */
+let copy = await readFile(file, "utf8").then(JSON.parse, () => undefined);
+
+async function query(text, variables) {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/graphql-response+json" },
+    body: JSON.stringify({ query: text, variables }),
+  });
+  const { data, errors } = await response.json();
+  if (errors) throw Object.assign(new Error(errors[0].message), { code: errors[0].extensions.code });
+  return data;
+}
+
+/**
+ * Takes a copy. The cursor comes first, in one operation with the first pages: what changes while the others are read
+ * comes again from the feed, and a change that the copy has already changes nothing.
+ */
+async function takeCopy() {
+  const things = {};
+  const pages = { users: user, posts: post };
+  let cursor;
+  for (let after = {}; Object.keys(pages).length > 0; ) {
+    const fields = Object.entries(pages).map(
+      ([name, of]) => `${name}(first: 100, after: $${name}) { nodes { __typename ${of} } pageInfo { hasNextPage endCursor } }`);
+    const parameters = Object.keys(pages).map((name) => `$${name}: String`);
+    const data = await query(`query (${parameters}) { changesCursor ${fields.join(" ")} }`, after);
+    cursor ??= data.changesCursor;
+    for (const name of Object.keys(pages)) {
+      for (const thing of data[name].nodes) things[thing.id] = thing;
+      after[name] = data[name].pageInfo.endCursor;
+      if (!data[name].pageInfo.hasNextPage) {
+        delete pages[name];
+        delete after[name];
+      }
+    }
+  }
+  copy = { cursor, things };
+  await save();
+}
+
+/** Changes the copy as the thing has changed. To do it twice is to do it once. */
+function apply({ cursor, kind, nodeId, node }) {
+  if (kind === "DELETED") delete copy.things[nodeId];
+  // Without a node it is gone, and a change that says so follows.
+  else if (node && !(copy.things[nodeId]?.version > node.version)) copy.things[nodeId] = node;
+  copy.cursor = cursor;
+}
+
+/** Writes data and cursor together: the file is a copy of one moment, or the one before. */
+async function save() {
+  await writeFile(`${file}.new`, JSON.stringify(copy, null, 2));
+  await rename(`${file}.new`, file);
+}
+
+const changes = `subscription ($after: String!) {
+  changes(after: $after) { cursor kind nodeId node { __typename ... on User { ${user} } ... on Post { ${post} } } }
+}`;
+
+// It would subscribe again by itself, but with the first cursor.
+const client = createClient({ url: url.replace(/^http/, "ws"), webSocketImpl: WebSocket, retryAttempts: 0 });
+
+/** Saves what has come: all of it at once, when more comes while the file is written. */
+let unsaved = false;
+let saving = false;
+async function saveSoon() {
+  unsaved = true;
+  if (saving) return;
+  saving = true;
+  while (unsaved) {
+    unsaved = false;
+    await save();
+  }
+  saving = false;
+}
+
+for (;;) {
+  try {
+    if (!copy) await takeCopy();
+    for await (const { data, errors } of client.iterate({ query: changes, variables: { after: copy.cursor } })) {
+      if (errors) throw Object.assign(new Error(errors[0].message), { code: errors[0].extensions.code });
+      apply(data.changes);
+      void saveSoon(); // what cannot be saved ends the program
+    }
+  } catch (error) {
+    const code = error.code ?? error[0]?.extensions?.code;
+    if (code === "CURSOR_EXPIRED" || code === "CURSOR_INVALID") copy = undefined;
+    console.error(`again in a moment: ${code ?? error}`);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100 + 400 * Math.random()));
+}
