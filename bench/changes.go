@@ -59,7 +59,7 @@ func (b *bench) followed(ctx context.Context, create workload, p *program, subsc
 	}
 	defer f.stop()
 	go func() {
-		for range f.arrivals { //nolint:revive // they are taken, so that nobody waits
+		for range f.arrivals { // they are taken, so that nobody waits
 		}
 	}()
 	return b.run(ctx, create, p, create.roster)
