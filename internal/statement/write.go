@@ -24,8 +24,8 @@ type Write struct {
 	// Columns are what is written; an update finds the rows by their IDs, which are not among them.
 	Columns []string
 	Rows    int
-	// Value is what a row has in a column: a typeid.ID, a string, a time.Time or an int, as the Kind of the column says,
-	// or nil.
+	// Value is what a row has in a column: a typeid.ID, a string, a time.Time or an int (of 64 bits too), as the Kind of the
+	// column says, or nil.
 	Value func(row int, column string) any
 }
 
@@ -195,6 +195,8 @@ func (w *Write) array(c Column, element uint32) ([]byte, error) {
 			b = binary.BigEndian.AppendUint64(b, uint64(value.UnixMicro()-pgEpoch)) //nolint:gosec // the bits of a negative one too
 		case int:
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
+		case int64:
+			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
 		default:
 			return nil, fmt.Errorf("statement: a %T in the column %s", value, c.Name)
 		}
@@ -293,6 +295,8 @@ func (w *Write) json(columns []Column, times string) (string, error) {
 				b = append(value.UTC().AppendFormat(append(b, '"'), times), '"')
 			case int:
 				b = strconv.AppendInt(b, int64(value), 10)
+			case int64:
+				b = strconv.AppendInt(b, value, 10)
 			default:
 				return "", fmt.Errorf("statement: a %T in the column %s", value, c.Name)
 			}
