@@ -140,9 +140,14 @@ func TestBuild(t *testing.T) {
 		}
 		b.WriteString("\n")
 	}
-	const file = "testdata/statements.txt"
+	golden(t, "testdata/statements.txt", b.Bytes())
+}
+
+// golden compares what is built with a file, or writes it.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
 	if flag.Lookup("update").Value.String() == "true" {
-		if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -150,15 +155,15 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(b.Bytes(), want) {
-		t.Errorf("%s is not what is built:\n%s", file, b.Bytes())
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what is built:\n%s", file, got)
 	}
 }
 
 // broken breaks a statement into lines.
 func broken(query string) string {
 	query = regexp.MustCompile(`(\?, ){100,}`).ReplaceAllString(query, "?, …, ")
-	return regexp.MustCompile(` (FROM|WHERE|ORDER BY|GROUP BY|UNION ALL|CROSS JOIN|ON|JOIN|LIMIT|FOR UPDATE)\b`).ReplaceAllString(query, "\n  $1")
+	return regexp.MustCompile(` (FROM|WHERE|SET|ORDER BY|GROUP BY|UNION ALL|CROSS JOIN|ON|JOIN|LIMIT|FOR UPDATE)\b`).ReplaceAllString(query, "\n  $1")
 }
 
 // shown is an argument as the database gets it.
@@ -169,6 +174,8 @@ func shown(arg any) string {
 		return "x'" + hex.EncodeToString(u[:]) + "'"
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
+	case []byte:
+		return "x'" + hex.EncodeToString(v) + "'"
 	}
 	return fmt.Sprintf("%v", arg)
 }
