@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -81,8 +82,9 @@ type reader struct {
 	name    string
 	follow  func(ctx context.Context, r *reader) error // until something breaks
 	cursors []string
-	last    string // cursor
-	done    bool   // it has the last change of all
+	last    string        // cursor
+	done    bool          // it has the last change of all
+	first   chan struct{} // closed when it has the first; nil when nobody waits for that
 }
 
 func newFollowing(t *testing.T, e dbtest.Engine, binary string) *following {
@@ -378,6 +380,9 @@ const followedFields = "cursor kind nodeId"
 func (f *following) got(r *reader, c followed) {
 	r.cursors, r.last = append(r.cursors, c.Cursor), c.Cursor
 	r.done = c.Kind == "DELETED" && c.NodeID == f.users[0].String()
+	if r.first != nil && len(r.cursors) == 1 {
+		close(r.first)
+	}
 }
 
 func (f *following) poll(ctx context.Context, server int, r *reader) error {
@@ -530,5 +535,30 @@ func (f *following) check() {
 	}
 	if !maps.Equal(now, there) {
 		f.Errorf("the feed makes %d things, and there are %d, or their versions differ", len(now), len(there))
+	}
+}
+
+// TestStopWhileFollowed stops a server that is followed: it tells its clients, and ends well.
+func TestStopWhileFollowed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "roster.db")
+	p := start(t, build(t), "sqlite:"+file, "SQLite ("+file+")")
+	f := &following{T: t, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, users: []typeid.ID{{}}}
+	f.urls[0].Store(&p.url)
+	end := f.data(p.ask(t, "{ changesCursor }"), "changesCursor")
+	var ends []<-chan error
+	for _, follow := range []func(context.Context, int, *reader) error{f.listen, f.socket} {
+		r, ended := &reader{last: end, first: make(chan struct{})}, make(chan error, 1)
+		go func() { ended <- follow(t.Context(), 0, r) }()
+		ends = append(ends, ended)
+		p.ask(t, fmt.Sprintf(`mutation { createUser(input: {username: "user%d", email: "user%d@example.com"}) { user { id } } }`, len(ends), len(ends)))
+		<-r.first
+	}
+	p.stop(t, syscall.SIGTERM)
+	if err := <-ends[0]; !errors.Is(err, io.EOF) {
+		t.Errorf("the event stream ended with %v", err)
+	}
+	if err := <-ends[1]; websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("the WebSocket ended with %v", err)
 	}
 }
