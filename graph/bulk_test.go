@@ -445,3 +445,46 @@ func TestUpsertsOfTheSame(t *testing.T) {
 		}
 	})
 }
+
+// TestManyAgainstDeletes deletes users, from the last to the first, while others change them and write posts of theirs:
+// each operation is done, or some of its users are gone.
+func TestManyAgainstDeletes(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{database: func(o *database.Options) {
+			if e == dbtest.PostgreSQL {
+				set(o, "deadlock_timeout", "10ms")
+			}
+		}})
+		const n, together, rounds = 60, 20, 4
+		var data struct{ CreateUsers madeUsers }
+		s.must(&data, many()["createUsers"], "inputs", newUsers(n, "u", 1))
+		clients(4, func(client int) {
+			for round := range rounds {
+				name, list := "deleteUsers", data.CreateUsers.each(func(_ int, id string) object { return object{"id": id, "dependents": "CASCADE"} })
+				switch client {
+				case 0:
+					if round >= n/together {
+						return
+					}
+					list = list[n-(round+1)*together : n-round*together]
+					slices.Reverse(list)
+				case 1:
+					name, list = "createPosts", data.CreateUsers.each(func(_ int, id string) object { return object{"authorId": id, "title": "T"} })
+				default:
+					name, list = "updateUsers", data.CreateUsers.each(func(i int, id string) object {
+						return object{"id": id, "username": fmt.Sprintf("c%d.%d.%d", client, round, i)}
+					})
+				}
+				if a := s.do(many()[name], "inputs", list); strings.Trim(a.codes(), "NOT_FOUND ") != "" {
+					t.Errorf("%s by client %d: %s", name, client, a.codes())
+				}
+			}
+		})
+		var left struct{ Users, Posts struct{ TotalCount int } }
+		s.must(&left, "{ users { totalCount } posts { totalCount } }")
+		if left.Users.TotalCount+left.Posts.TotalCount != 0 {
+			t.Errorf("left are %+v", left)
+		}
+	})
+}
