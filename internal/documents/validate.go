@@ -30,6 +30,8 @@ func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
 	} {
 		silent.ReplaceRule(name, rule.RuleFunc)
 	}
+	all.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
+	silent.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
 	if !allowIntrospection {
 		all.AddRule(introspection, noIntrospection)
 		silent.AddRule(introspection, noIntrospection)
@@ -46,16 +48,67 @@ func sorted(set *rules.Rules) []validator.Rule {
 	return list
 }
 
+// singleRootField is the specification's rule that a subscription has one root field, whatever the variables are: the
+// library's takes one field under two names for one, and knows nothing of @skip and @include.
+func singleRootField(observers *validator.Events, addError validator.AddErrFunc) {
+	observers.OnOperation(func(_ *validator.Walker, operation *ast.OperationDefinition) {
+		if operation.Operation != ast.Subscription {
+			return
+		}
+		found := ""
+		spread := map[string]bool{}
+		var look func(ast.SelectionSet)
+		directed := func(directives ast.DirectiveList) {
+			for _, d := range directives {
+				if d.Name == "skip" || d.Name == "include" {
+					addError(validator.Message("A subscription must not skip or include its field."), at(d.Position))
+				}
+			}
+		}
+		look = func(set ast.SelectionSet) {
+			for _, selection := range set {
+				switch s := selection.(type) {
+				case *ast.Field:
+					directed(s.Directives)
+					switch {
+					case len(s.Name) > 1 && s.Name[:2] == "__":
+						addError(validator.Message("A subscription must have a field that is not of introspection."), at(s.Position))
+					case found == "":
+						found = s.Alias
+					case s.Alias != found:
+						addError(validator.Message("A subscription must have one field only."), at(s.Position))
+					}
+				case *ast.InlineFragment:
+					directed(s.Directives)
+					look(s.SelectionSet)
+				case *ast.FragmentSpread:
+					directed(s.Directives)
+					if s.Definition != nil && !spread[s.Name] {
+						spread[s.Name] = true
+						look(s.Definition.SelectionSet)
+					}
+				}
+			}
+		}
+		look(operation.SelectionSet)
+	})
+}
+
 // noIntrospection finds what asks for the schema, under whatever alias and in whatever fragment; not __typename, which
 // says no more than the document.
 func noIntrospection(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnField(func(_ *validator.Walker, field *ast.Field) {
 		if field.Name == "__schema" || field.Name == "__type" {
-			addError(validator.Message("Introspection is switched off."), func(err *gqlerror.Error) {
-				err.Locations = []gqlerror.Location{{Line: field.Position.Line, Column: field.Position.Column}}
-			})
+			addError(validator.Message("Introspection is switched off."), at(field.Position))
 		}
 	})
+}
+
+// at says where a fault is.
+func at(position *ast.Position) validator.ErrorOption {
+	return func(err *gqlerror.Error) {
+		err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
+	}
 }
 
 // enough is thrown to stop validating.
@@ -105,7 +158,7 @@ func discreet(err *gqlerror.Error) string {
 	case introspection,
 		"KnownFragmentNames", "LoneAnonymousOperation", "NoFragmentCycles", "NoUndefinedVariables", "NoUnusedFragments",
 		"NoUnusedVariables", "UniqueArgumentNames", "UniqueDirectivesPerLocation", "UniqueFragmentNames",
-		"UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames":
+		"SingleFieldSubscriptions", "UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames":
 		return err.Message // of the document alone
 	case "FieldsOnCorrectType":
 		return "There is no such field."
