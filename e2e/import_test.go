@@ -23,7 +23,6 @@ type importing struct {
 	cmd            *exec.Cmd
 	stdin          io.WriteCloser
 	stdout, stderr bytes.Buffer
-	sent           int // users
 }
 
 func startImport(t *testing.T, binary, database string, flags ...string) *importing {
@@ -56,19 +55,16 @@ const (
 	inTheMiddle = 8 * importPiece
 )
 
-// send sends more users. When they are inTheMiddle or more, and have been taken, some of them are written: the import is
-// in the middle.
-func (i *importing) send(t *testing.T, n int) {
+// send sends so many users that, when they have been taken, some of them are written: the import is in the middle.
+func (i *importing) send(t *testing.T) {
 	t.Helper()
-	i.write(t, usersFile(i.sent, n))
-	i.sent += n
+	i.write(t, usersFile(inTheMiddle))
 }
 
-func usersFile(from, n int) string {
+func usersFile(n int) string {
 	var b strings.Builder
-	for ; n > 0; n-- {
-		from++
-		fmt.Fprintf(&b, "user%d,user%d@example.com\n", from, from)
+	for i := range n {
+		fmt.Fprintf(&b, "user%d,user%d@example.com\n", i+1, i+1)
 	}
 	return b.String()
 }
@@ -146,7 +142,7 @@ func TestImportStopped(t *testing.T) {
 		rosterOn(t.Context(), t, binary, database, "migrate", "up")
 		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 			i := startImport(t, binary, database)
-			i.send(t, inTheMiddle)
+			i.send(t)
 			if err := i.cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
@@ -162,17 +158,17 @@ func TestImportStopped(t *testing.T) {
 
 		const batch = 1000
 		i := startImport(t, binary, database, "--batch="+strconv.Itoa(batch))
-		i.send(t, inTheMiddle)
+		i.send(t)
 		if err := i.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		i.end(t)
 		lines := strings.Count(rosterOn(t.Context(), t, binary, database, "export", "users"), "\n") - 1
-		if lines == 0 || lines%batch != 0 || lines >= i.sent {
-			t.Errorf("killed, an import by batches of %d has left %d of %d users", batch, lines, i.sent)
+		if lines == 0 || lines%batch != 0 || lines >= inTheMiddle {
+			t.Errorf("killed, an import by batches of %d has left %d of %d users", batch, lines, inTheMiddle)
 		}
 		again := startImport(t, binary, database, "--on-conflict=skip", "--batch=5000")
-		again.send(t, inTheMiddle)
+		again.send(t)
 		if err := again.stdin.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +191,7 @@ func TestImportLosesDatabase(t *testing.T) {
 			rosterOn(t.Context(), t, binary, database, "migrate", "up")
 			behind, proxy := dbtest.ProxyURL(t, database)
 			i := startImport(t, binary, behind)
-			i.send(t, inTheMiddle)
+			i.send(t)
 			proxy.Cut()
 			_ = i.stdin.Close() // when the import has not seen it yet
 			if code := i.end(t); code != 1 || i.stdout.Len() > 0 || !strings.HasSuffix(i.stderr.String(), ": nothing is imported\n") || strings.Count(i.stderr.String(), "\n") != 1 {
@@ -213,7 +209,7 @@ func TestImportFillsDisk(t *testing.T) {
 	database := dbtest.Empty(t, dbtest.SQLite)
 	rosterOn(t.Context(), t, binary, database, "migrate", "up")
 	file := filepath.Join(t.TempDir(), "users.csv")
-	if err := os.WriteFile(file, []byte("username,email\n"+usersFile(0, 100_000)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("username,email\n"+usersFile(100_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap "" XFSZ; ulimit -f 8192; exec "$0" "$@"`, binary, "import", "--log-level=error", file)
