@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,51 +113,40 @@ func write(name string, to func(io.Writer) error) error {
 func (b *bench) engine(ctx context.Context, engine string) error {
 	variable := map[string]string{"postgres": servers.PostgresVariable, "mysql": servers.MySQLVariable}[engine]
 	if engine == "sqlite" {
-		return b.measure("sqlite: roster import", b.importer(ctx, "sqlite:"+b.path("roster.db")), nil)
-	}
-	if variable == "" {
-		return errors.New("no engine has this name")
+		used, err := measure(b.importer(ctx, "sqlite:"+b.path("roster.db")))
+		b.print("sqlite: roster import", used, 0)
+		return err
 	}
 	server, err := url.Parse(b.getenv(variable))
 	if err != nil || server.Host == "" {
-		return fmt.Errorf("%s names no server: run make bench-import", variable)
+		return fmt.Errorf("no server: run make bench-import")
 	}
-	if engine == "mysql" {
-		return b.in(ctx, server, func(url string, cpu func() time.Duration) error {
-			return b.measure("mysql: roster import", b.importer(ctx, url), cpu)
+	if engine == "postgres" {
+		columns := strings.Join([]string{
+			user.FieldID, user.FieldCreatedAt, user.FieldUpdatedAt, user.FieldVersion,
+			user.FieldUsername, user.FieldEmail, user.FieldUsernameKey, user.FieldEmailKey,
+		}, ",")
+		err := b.in(ctx, server, `postgres: psql \copy`, func(url string) *exec.Cmd {
+			return exec.CommandContext(ctx, "psql", url, "-qc", `\copy users (`+columns+`) from '`+b.path("copy.csv")+`' with (format csv)`) //nolint:gosec // G204: its own file
 		})
-	}
-	err = b.in(ctx, server, func(url string, cpu func() time.Duration) error {
-		if out, err := exec.CommandContext(ctx, b.binary, "migrate", "up", "--database-url="+url).CombinedOutput(); err != nil { //nolint:gosec // G204: our own program
-			return fmt.Errorf("migrate: %w: %s", err, out)
+		if err != nil {
+			return err
 		}
-		columns := strings.Join(slices.Concat(user.Columns[:1], []string{"created_at", "updated_at", "version", "username", "username_key", "email", "email_key"}), ",")
-		return b.measure(`postgres: psql \copy`, exec.CommandContext(ctx, "psql", url, "-qc", `\copy users (`+columns+`) from '`+b.path("copy.csv")+`' with (format csv)`), cpu) //nolint:gosec // G204: as above
-	})
-	return errors.Join(err, b.in(ctx, server, func(url string, cpu func() time.Duration) error {
-		return b.measure("postgres: roster import", b.importer(ctx, url), cpu)
-	}))
+	}
+	return b.in(ctx, server, engine+": roster import", func(url string) *exec.Cmd { return b.importer(ctx, url) })
 }
 
 func (b *bench) importer(ctx context.Context, url string) *exec.Cmd {
 	return exec.CommandContext(ctx, b.binary, "import", "--log-level=error", "--database-url="+url, b.path("import.csv")) //nolint:gosec // G204: our own program
 }
 
-// in gives a new database on a server to f, and what tells how much CPU time the server has used.
-func (b *bench) in(ctx context.Context, server *url.URL, f func(url string, cpu func() time.Duration) error) (err error) {
+// in measures a program on a new database of a server.
+func (b *bench) in(ctx context.Context, server *url.URL, name string, program func(url string) *exec.Cmd) (err error) {
 	admin, err := servers.Open(server.String())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, admin.Close()) }()
-	name := fmt.Sprintf("roster_bench_transfer_%d", os.Getpid())
-	if _, err := admin.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-		return err
-	}
-	defer func() {
-		_, dropErr := admin.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE "+name)
-		err = errors.Join(err, dropErr)
-	}()
 	query := "SELECT @@pid_file"
 	if strings.HasPrefix(server.Scheme, "postgres") {
 		query = "SELECT current_setting('data_directory') || '/postmaster.pid'"
@@ -168,8 +156,26 @@ func (b *bench) in(ctx context.Context, server *url.URL, f func(url string, cpu 
 		return err
 	}
 	database := *server
-	database.Path = "/" + name
-	return f(database.String(), func() time.Duration { return serverTime(file) })
+	database.Path = fmt.Sprintf("/roster_bench_transfer_%d", os.Getpid())
+	if _, err := admin.ExecContext(ctx, "CREATE DATABASE "+database.Path[1:]); err != nil {
+		return err
+	}
+	migrate := exec.CommandContext(ctx, b.binary, "migrate", "up", "--database-url="+database.String()) //nolint:gosec // G204: our own program
+	out, err := migrate.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("migrate: %w: %s", err, out)
+	}
+	before := serverTime(file)
+	var used usage
+	if err == nil {
+		used, err = measure(program(database.String()))
+	}
+	// When the database is gone, so are the processes of its connections, whose time counts when they have ended.
+	_, dropErr := admin.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE "+database.Path[1:])
+	if err == nil {
+		b.print(name, used, serverTime(file)-before)
+	}
+	return errors.Join(err, dropErr)
 }
 
 // serverTime is the CPU time that a server on this machine has used with all its processes that have ended, by the file
@@ -198,22 +204,26 @@ const (
 	ticksPerSecond = 100
 )
 
-// measure runs a program and prints what it took: its own CPU time and memory, and the CPU time of the server.
-func (b *bench) measure(name string, cmd *exec.Cmd, server func() time.Duration) error {
-	if server == nil {
-		server = func() time.Duration { return 0 }
-	}
-	started, before := time.Now(), server()
+// usage is what a program took.
+type usage struct {
+	took, cpu time.Duration
+	peak      int64 // KiB of memory
+}
+
+func measure(cmd *exec.Cmd) (usage, error) {
+	started := time.Now()
 	out, err := cmd.CombinedOutput()
-	took, used := time.Since(started), server()-before
+	took := time.Since(started)
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+		return usage{}, fmt.Errorf("%w: %s", err, out)
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	system, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return errors.New("the system does not tell what a program has used")
+		return usage{}, errors.New("the system does not tell what a program has used")
 	}
-	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	fmt.Fprintf(b.out, "%-28s %9.1f %9.1f %11.1f %9d\n", name, took.Seconds(), cpu.Seconds(), used.Seconds(), usage.Maxrss/1024)
-	return nil
+	return usage{took, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), system.Maxrss}, nil
+}
+
+func (b *bench) print(name string, u usage, server time.Duration) {
+	fmt.Fprintf(b.out, "%-28s %9.1f %9.1f %11.1f %9d\n", name, u.took.Seconds(), u.cpu.Seconds(), server.Seconds(), u.peak>>10)
 }
