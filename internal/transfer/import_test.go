@@ -358,3 +358,34 @@ func TestForbidden(t *testing.T) {
 		t.Error("and has")
 	}
 }
+
+// TestImportMeetsWriter imports a name that another transaction takes at the same time: whoever is first has it, and the
+// import takes all of its rows or none.
+func TestImportMeetsWriter(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		w := newWorld(migrated.Open(t, e))
+		session := w.db.Session(database.Write)
+		defer session.Rollback()
+		err := ent.NewClient(ent.Driver(session)).User.Create().SetID(w.ids.New("user")).SetUsername("ada").SetEmail("first@example.com").
+			SetCreatedAt(w.now).SetUpdatedAt(w.now).SetVersion(1).Exec(everyone(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() {
+			_, _, err := w.take(t, "username,email\nbob,bob@example.com\nADA,second@example.com\n", transfer.ImportOptions{OnConflict: transfer.Fail})
+			done <- err
+		}()
+		if err := session.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		failure := database.AsFailure(<-done)
+		if users, _ := w.export(t, transfer.CSV); strings.Count(users, "@") != 1 || !strings.Contains(users, "first@") {
+			t.Errorf("in the end there are %s; the import failed by %v", users, failure)
+		}
+		if failure != nil && failure.Kind != database.Unique {
+			t.Errorf("the import failed by %v", failure)
+		}
+	})
+}
