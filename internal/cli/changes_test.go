@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -89,7 +88,7 @@ func TestPruneChanges(t *testing.T) {
 		ticks := make(chan time.Time, 1)
 		ticks <- start.Add(30 * time.Hour)
 		close(ticks)
-		janitor.Run(t.Context(), ticks, slog.New(slog.NewTextHandler(io.Discard, nil)), cli.PruneChanges(db, 24*time.Hour))
+		janitor.Run(t.Context(), ticks, slog.New(slog.DiscardHandler), cli.PruneChanges(db, 24*time.Hour))
 		page, err := read(t, db, nil)
 		if err != nil || len(page.Changes) != 24 || !page.Changes[0].At.Equal(start.Add(6*time.Hour)) {
 			t.Errorf("%v, %+v", err, page)
