@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -21,6 +22,7 @@ const changesWorkload = "changes"
 const (
 	changesWriters   = 8
 	changesDelivered = 100 // commits whose delivery is timed
+	changesPause     = 50 * time.Millisecond
 )
 
 // reportChanges measures what the change feed costs those who write, and how long a change takes to those who follow.
@@ -75,6 +77,7 @@ func deliver(ctx context.Context, address string, create workload, subscribers i
 	var delays latencies
 	one := load{n: 1, connections: 1, request: asks(create, create.roster), check: create.check}
 	for i := range changesDelivered + 1 {
+		<-time.After(time.Duration(rand.Int64N(int64(changesPause)))) //nolint:gosec // any pause will do, so that the feed is at rest now and then
 		if _, err := one.drive(ctx, address); err != nil {
 			return nil, err
 		}
@@ -112,7 +115,9 @@ func newFollowers(ctx context.Context, address string, n int) (*followers, error
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	end := load{
 		n: 1, connections: 1,
-		request: func(int) (request, string) { return graphQL("{ changesCursor }", nil), "" },
+		request: func(int) (request, string) {
+			return graphQL("{ changes(first: 1) { caughtUp } changesCursor }", nil), ""
+		}, // the one gives all their numbers
 		check: func(_ string, _ int, body []byte) error {
 			var answer struct {
 				Data struct{ ChangesCursor string }
