@@ -24,7 +24,11 @@ func Number(ctx context.Context, db *database.DB) (bool, error) {
 	found := false
 	for {
 		var pending bool
-		err := one(ctx, db.Session(database.Single), "SELECT EXISTS (SELECT 1 FROM "+changesTable+" WHERE number IS NULL)", nil, &pending)
+		query := "SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)"
+		if db.Dialect() == dialect.Postgres { // in the order of the index, or a plan from when there were few changes would read them all
+			query = "SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)"
+		}
+		err := one(ctx, db.Session(database.Single), query, nil, &pending)
 		if err != nil || !pending {
 			return found, err
 		}
@@ -61,7 +65,11 @@ func numberBatch(ctx context.Context, db *database.DB) error {
 	return tx.Commit()
 }
 
+// numberPostgres has its statement planned each time: a plan from when there were few changes would read them all.
 func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
+	if _, err := exec(ctx, tx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
+		return 0, err
+	}
 	return exec(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
 		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT $2"+
 		") AS p WHERE c.id = p.id", last, batch)
