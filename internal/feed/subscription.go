@@ -94,7 +94,9 @@ func (s *Subscription) advance(ctx context.Context) error {
 	if !following {
 		r := s.request
 		r.After, r.First = &s.at, segmentSize
-		page, err := Read(ctx, s.feed.Database.Session(database.Single), r)
+		snapshot := s.feed.Database.Session(database.Snapshot) // or what is pruned between the two statements would be missing
+		page, err := Read(ctx, snapshot, r)
+		snapshot.Rollback()
 		if err != nil {
 			return err
 		}
