@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 
+	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 )
 
@@ -275,6 +276,17 @@ func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	s := &statement.Select{Table: postTable, Columns: postTable.Names(), IDs: distinct(ids), Lock: true}
 	err := c.read(ctx, s, func(_ typeid.ID, n *Post) { found[n.ID] = n })
 	return found, err
+}
+
+// Hold keeps the rows with the IDs as they are until the transaction ends, in the order of their IDs, for many rows that
+// will refer to them. MySQL and MariaDB insert such a row before they look for what it refers to: who has locked that, and
+// then meets the new row, would wait for who waits for the lock. Other engines look in time, and need no statement.
+func (c *PostClient) Hold(ctx context.Context, ids []typeid.ID) error {
+	if c.driver.Dialect() != dialect.MySQL {
+		return nil
+	}
+	s := &statement.Select{Table: postTable, Columns: []string{post.FieldID}, IDs: distinct(ids), Lock: true, Share: true}
+	return c.read(ctx, s, func(typeid.ID, *Post) {})
 }
 
 // LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
@@ -603,6 +615,17 @@ func (c *UserClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]
 	s := &statement.Select{Table: userTable, Columns: userTable.Names(), IDs: distinct(ids), Lock: true}
 	err := c.read(ctx, s, func(_ typeid.ID, n *User) { found[n.ID] = n })
 	return found, err
+}
+
+// Hold keeps the rows with the IDs as they are until the transaction ends, in the order of their IDs, for many rows that
+// will refer to them. MySQL and MariaDB insert such a row before they look for what it refers to: who has locked that, and
+// then meets the new row, would wait for who waits for the lock. Other engines look in time, and need no statement.
+func (c *UserClient) Hold(ctx context.Context, ids []typeid.ID) error {
+	if c.driver.Dialect() != dialect.MySQL {
+		return nil
+	}
+	s := &statement.Select{Table: userTable, Columns: []string{user.FieldID}, IDs: distinct(ids), Lock: true, Share: true}
+	return c.read(ctx, s, func(typeid.ID, *User) {})
 }
 
 // LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and

@@ -92,9 +92,13 @@ func TestStatementsOfMany(t *testing.T) {
 			}
 			counts["taken"] = append(counts["taken"], len(s.statements.take()))
 		}
+		authors := 0
+		if e == dbtest.MySQL { // which has to lock the authors before
+			authors = 1
+		}
 		for what, want := range map[string]int{
 			"create": 2, "create with posts": 3, "update": 3, "move": 3, "change nothing": 1, "upsert new": 3, "upsert": 4, "upsert by address": 4,
-			"create posts": 3, "delete": 6, "taken": 3,
+			"create posts": 3 + authors, "delete": 6, "taken": 3,
 		} {
 			if got, want := fmt.Sprint(counts[what]), fmt.Sprint([]int{want, want, want}); got != want && (what != "move" || got != "[1 4 4]") {
 				t.Errorf("%s: %s statements, want %s", what, got, want)
@@ -403,7 +407,7 @@ func TestManyAtOnce(t *testing.T) {
 				default:
 					name, list = "createPosts", data.CreateUsers.each(func(_ int, id string) object { return object{"authorId": id, "title": "T"} })
 				}
-				if a := s.do(many()[name], "inputs", inOrder(client, list)); len(a.Errors) > 0 {
+				if a := s.settled(many()[name], "inputs", inOrder(client, list)); len(a.Errors) > 0 {
 					t.Errorf("%s by client %d failed: %+v", name, client, a.Errors[0])
 					continue
 				}
@@ -446,6 +450,18 @@ func TestUpsertsOfTheSame(t *testing.T) {
 	})
 }
 
+// settled sends an operation, and again as long as it loses every race, as a client would: on a machine that is slow enough
+// the retries of the server are over before the others are done.
+func (s *tester) settled(document string, variables ...any) *answer {
+	s.Helper()
+	const most = 5
+	for sent := 1; ; sent++ {
+		if a := s.do(document, variables...); a.codes() != "CONFLICT" || sent == most {
+			return a
+		}
+	}
+}
+
 // TestManyAgainstDeletes deletes users, from the last to the first, while others change them and write posts of theirs:
 // each operation is done, or some of its users are gone.
 func TestManyAgainstDeletes(t *testing.T) {
@@ -476,7 +492,7 @@ func TestManyAgainstDeletes(t *testing.T) {
 						return object{"id": id, "username": fmt.Sprintf("c%d.%d.%d", client, round, i)}
 					})
 				}
-				if a := s.do(many()[name], "inputs", list); strings.TrimSpace(strings.ReplaceAll(a.codes(), "NOT_FOUND", "")) != "" {
+				if a := s.settled(many()[name], "inputs", list); strings.TrimSpace(strings.ReplaceAll(a.codes(), "NOT_FOUND", "")) != "" {
 					t.Errorf("%s by client %d: %s", name, client, a.codes())
 				}
 			}

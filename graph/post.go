@@ -47,6 +47,15 @@ func (r mutationResolver) createPosts(ctx context.Context, argument string, list
 	if err := in.err(); err != nil {
 		return nil, err
 	}
+	if argument == manyInputs {
+		authors := make([]typeid.ID, len(posts))
+		for i, p := range posts {
+			authors[i] = p.AuthorID
+		}
+		if err := in.attempt.ent.User.Hold(ctx, authors); err != nil {
+			return nil, err
+		}
+	}
 	now := r.now()
 	for _, p := range posts {
 		p.ID, p.CreatedAt, p.UpdatedAt = r.ids.New(post.Label), now, now

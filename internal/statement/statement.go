@@ -98,6 +98,7 @@ type Select struct {
 	Parents *Parents
 	Count   bool // the number of rows instead of the rows; with Parents, of each parent that has any
 	Lock    bool // for update, in the order of the IDs
+	Share   bool // with Lock: against changes alone, together with others who lock so
 }
 
 // Bounds of one statement on MySQL: how many parents it takes, where each is an arm of a UNION ALL, and how many
@@ -175,7 +176,13 @@ func (s *Select) flat(d string) *sql.Selector {
 	s.sort(q)
 	if s.Lock {
 		q.OrderBy(t.C(s.Table.ID))
-		if d != dialect.SQLite { // whose writers are alone
+		switch {
+		case d == dialect.SQLite: // whose writers are alone
+		case s.Share && d == dialect.MySQL: // MariaDB knows no FOR SHARE
+			q.For(sql.LockShare, sql.WithLockClause("LOCK IN SHARE MODE"))
+		case s.Share:
+			q.ForShare()
+		default:
 			q.ForUpdate()
 		}
 	}
