@@ -170,7 +170,7 @@ func failed(ctx context.Context, err error) *graphql.Response {
 // number gives their places in the feed to the changes that are committed, so that who asks now gets them all. Without
 // it, the feed ends a little earlier.
 func (o *operations) number(ctx context.Context) {
-	if _, err := feed.Number(ctx, o.Database); err != nil && ctx.Err() == nil { // else the client has gone
+	if _, err := feed.NumberSome(ctx, o.Database); err != nil && ctx.Err() == nil { // else the client has gone
 		o.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
 	}
 }

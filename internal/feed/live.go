@@ -168,8 +168,15 @@ func (f *Feed) followed() *tail {
 
 // look gives committed changes their numbers, and adds what is new to the tail, if there is one.
 func (f *Feed) look(ctx context.Context, t *tail) error {
-	if _, err := Number(ctx, f.Database); err != nil || t == nil {
+	more, err := NumberSome(ctx, f.Database)
+	if err != nil {
 		return err
+	}
+	if more {
+		poke(f.woken) // who follows gets these before the next ones are numbered
+	}
+	if t == nil {
+		return nil
 	}
 	d := f.Database.Session(database.Single)
 	state, err := ReadState(ctx, d)

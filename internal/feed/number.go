@@ -11,32 +11,41 @@ import (
 	"roster/internal/database"
 )
 
-// batch is how many changes are numbered, or pruned, in one transaction.
-const batch = 1_000
+// How many changes are numbered, and how many are pruned, in one transaction.
+const (
+	numbered = 10_000
+	batch    = 1_000
+)
 
-// Number gives their numbers to the changes that are committed and have none, and reports whether there were any. Any
+// Number gives their numbers to all changes that are committed and have none, and reports whether there were any. Any
 // server may do it at any time: one at a time does, and the others wait. When nothing is to be done it costs one
 // statement; on SQLite, none.
 func Number(ctx context.Context, db *database.DB) (bool, error) {
-	if db.Dialect() == dialect.SQLite {
-		return false, nil
-	}
 	found := false
 	for {
-		var pending bool
-		query := "SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)"
-		if db.Dialect() == dialect.Postgres { // in the order of the index, or a plan from when there were few changes would read them all
-			query = "SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)"
-		}
-		err := one(ctx, db.Session(database.Single), query, nil, &pending)
-		if err != nil || !pending {
-			return found, err
-		}
-		if err := numberBatch(ctx, db); err != nil {
+		some, err := NumberSome(ctx, db)
+		if err != nil || !some {
 			return found, err
 		}
 		found = true
 	}
+}
+
+// NumberSome is Number for so many changes as one transaction takes: after an import there may be more than anybody
+// waits for.
+func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
+	if db.Dialect() == dialect.SQLite {
+		return false, nil
+	}
+	var pending bool
+	query := "SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)"
+	if db.Dialect() == dialect.Postgres { // in the order of the index, or a plan from when there were few changes would read them all
+		query = "SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)"
+	}
+	if err := one(ctx, db.Session(database.Single), query, nil, &pending); err != nil || !pending {
+		return false, err
+	}
+	return true, numberBatch(ctx, db)
 }
 
 // numberBatch numbers the changes with the lowest IDs.
@@ -72,13 +81,13 @@ func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, 
 	}
 	return exec(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
 		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT $2"+
-		") AS p WHERE c.id = p.id", last, batch)
+		") AS p WHERE c.id = p.id", last, numbered)
 }
 
 // numberMySQL reads the IDs first: an UPDATE that looked for them would wait for the changes of transactions under way.
 func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
 	ids := []int64{}
-	err := each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{batch}, func(rows *entsql.Rows) error {
+	err := each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numbered}, func(rows *entsql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)
