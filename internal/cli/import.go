@@ -50,12 +50,27 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := migrateDatabase(ctx, db, logger); err != nil {
 		return err
 	}
+	if err := c.apart(); err != nil {
+		return err
+	}
 	rejects, err := newRejects(c.Errors, e.stderr)
 	if err != nil {
 		return fmt.Errorf("import %s: %w", c.File, err)
 	}
 	defer func() { err = errors.Join(err, rejects.Close()) }()
 	return c.run(ctx, e, db, in, size, rejects)
+}
+
+// apart refuses to write the rejected rows over the file that is imported.
+func (c *importCommand) apart() error {
+	from, err := os.Stat(c.File)
+	if err != nil { // standard input, which is no file of this name
+		return nil //nolint:nilerr // as said
+	}
+	if to, err := os.Stat(c.Errors); err == nil && os.SameFile(from, to) {
+		return fmt.Errorf("import %s: --errors must be another file", c.File)
+	}
+	return nil
 }
 
 // open opens the file; its size is 0 when it is not known.
