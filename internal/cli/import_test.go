@@ -83,7 +83,7 @@ func TestImport(t *testing.T) {
 		{name: "nothing", code: 1, stderr: "roster: import -: the file is empty: nothing is imported\n"},
 		{
 			name: "no email", stdin: "username;phone\nada;1\n", code: 1,
-			stderr: "roster: import -: line 1: there is no column email: the columns are username, phone; users need username and email, posts authorId and title: nothing is imported\n",
+			stderr: "roster: import -: line 1: there is no column email: the columns are \"username\", \"phone\"; users need username and email, posts authorId and title: nothing is imported\n",
 		},
 		{
 			name: "batches", flags: "--batch=2", stdin: "username,email\ne,e@example.com\nf,f@example.com\nF,g@example.com\n", code: 1,

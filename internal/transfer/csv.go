@@ -221,7 +221,7 @@ func (r *csvRows) header() error {
 	for _, field := range required {
 		if !has(field) {
 			return fmt.Errorf("there is no column %s: the columns are %s; users need username and email, posts authorId and title",
-				field, strings.Join(names[:min(len(names), maxExtra)], ", "))
+				field, listed(names[:min(len(names), maxExtra)]))
 		}
 	}
 	for i, field := range r.columns {
@@ -229,7 +229,7 @@ func (r *csvRows) header() error {
 			r.columns[i], field = "", ""
 		}
 		if field == "" && len(r.extra) < maxExtra {
-			r.extra = append(r.extra, names[i])
+			r.extra = append(r.extra, shortened(names[i]))
 		}
 	}
 	return nil

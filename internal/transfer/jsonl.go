@@ -15,24 +15,35 @@ import (
 	"roster/ent/rules"
 )
 
+// maxMembers is how many members an object may have, known ones and others.
+const maxMembers = 1000
+
 // jsonRows reads rows from JSON lines: an object on each line, a post if it has an authorId, and else a user, with its
 // posts if it has any.
 type jsonRows struct {
-	in    *bufio.Reader
-	limit int
-	line  int
-	text  []byte
-	next  []*Row // of the line that was read last
-	extra []string
+	in     *bufio.Reader
+	limit  int
+	line   int
+	text   []byte
+	author *Row          // the user of the line that was read last
+	posts  *json.Decoder // within the list of its posts; nil when there are no more
+	n      int           // of the next one
+	extra  []string
 }
 
 func newJSONRows(in *bufio.Reader, limit int) *jsonRows { return &jsonRows{in: in, limit: limit} }
 
 func (r *jsonRows) unknown() []string { return r.extra }
 
-// read implements rowReader.
+// read implements rowReader. The posts of a user become rows one by one: a short line can have very many.
 func (r *jsonRows) read() (*Row, error) {
-	for len(r.next) == 0 {
+	for {
+		if r.posts != nil {
+			if r.posts.More() {
+				return r.post(), nil
+			}
+			r.posts = nil
+		}
 		over, err := r.readLine()
 		if err != nil {
 			return nil, err
@@ -40,19 +51,16 @@ func (r *jsonRows) read() (*Row, error) {
 		text := bytes.TrimSpace(r.text)
 		switch {
 		case over:
-			r.reject(tooLong(r.limit))
+			return r.reject(tooLong(r.limit)), nil
 		case len(text) == 0:
 		case !utf8.Valid(text):
-			r.reject(&rules.Fault{Code: rules.Invalid, Message: "must be valid UTF-8"})
+			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "must be valid UTF-8"}), nil
 		case halfSurrogate(text):
-			r.reject(&rules.Fault{Code: rules.Invalid, Message: "escapes half a surrogate pair, which is no character"})
+			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "escapes half a surrogate pair, which is no character"}), nil
 		default:
-			r.object(text)
+			return r.object(text), nil
 		}
 	}
-	row := r.next[0]
-	r.next = r.next[1:]
-	return row, nil
 }
 
 // readLine reads a line, or what of it the limit allows.
@@ -76,37 +84,44 @@ func (r *jsonRows) readLine() (over bool, err error) {
 }
 
 // reject makes the line a row with a fault.
-func (r *jsonRows) reject(f *rules.Fault) {
+func (r *jsonRows) reject(f *rules.Fault) *Row {
 	row := &Row{Kind: Users, Line: r.line}
 	row.fault("", f)
-	r.next = append(r.next, row)
+	return row
 }
 
-// object makes rows of the line.
-func (r *jsonRows) object(text []byte) {
+// object makes the row of the line, whose posts come after it.
+func (r *jsonRows) object(text []byte) *Row {
 	members, fault := r.members(text)
 	if fault != nil {
-		r.reject(fault)
-		return
+		return r.reject(fault)
 	}
 	kind := Users
 	if _, ok := members[authorIDField]; ok {
 		kind = Posts
 	}
 	row, posts := r.row(kind, "", nil, members)
-	r.next = append(r.next, row)
-	for i, text := range posts {
-		path := postsField + "." + strconv.Itoa(i)
-		members, fault := r.members(text)
-		if fault != nil {
-			post := &Row{Kind: Posts, Line: r.line, path: path, author: row}
-			post.fault("", fault)
-			r.next = append(r.next, post)
-			continue
-		}
-		post, _ := r.row(Posts, path, row, members)
-		r.next = append(r.next, post)
+	if posts != nil {
+		r.author, r.posts, r.n = row, json.NewDecoder(bytes.NewReader(posts)), 0
+		_, _ = r.posts.Token() // the bracket that row has seen
 	}
+	return row
+}
+
+// post makes a row of the next post of the user.
+func (r *jsonRows) post() *Row {
+	path := postsField + "." + strconv.Itoa(r.n)
+	r.n++
+	var text json.RawMessage
+	_ = r.posts.Decode(&text) // the line is JSON: it was read as such
+	members, fault := r.members(text)
+	if fault != nil {
+		post := &Row{Kind: Posts, Line: r.line, path: path, author: r.author}
+		post.fault("", fault)
+		return post
+	}
+	post, _ := r.row(Posts, path, r.author, members)
+	return post
 }
 
 // members reads an object that says nothing twice.
@@ -134,7 +149,10 @@ func (*jsonRows) members(text []byte) (map[string]json.RawMessage, *rules.Fault)
 			return nil, wrong(err)
 		}
 		if _, twice := members[name]; twice {
-			return nil, &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("says %q twice", name[:min(len(name), maxName)])}
+			return nil, &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("says %q twice", shortened(name))}
+		}
+		if len(members) == maxMembers {
+			return nil, &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("has more than %d members", maxMembers)}
 		}
 		members[name] = value
 	}
@@ -147,8 +165,8 @@ func (*jsonRows) members(text []byte) (map[string]json.RawMessage, *rules.Fault)
 	return members, nil
 }
 
-// row makes a row of an object, and returns the posts that stand in it.
-func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]json.RawMessage) (*Row, []json.RawMessage) {
+// row makes a row of an object, and returns the list of posts that stands in it; nil when there is none.
+func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]json.RawMessage) (*Row, json.RawMessage) {
 	fields := []string{idField, usernameField, emailField, createdAtField, updatedAtField, versionField}
 	if kind == Posts {
 		fields = []string{idField, titleField, bodyField, createdAtField, updatedAtField, versionField}
@@ -162,9 +180,12 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 		v[field], wrong[field] = jsonText(field, members[field])
 		delete(members, field)
 	}
-	var posts []json.RawMessage
+	var posts json.RawMessage
 	if list, ok := members[postsField]; ok && kind == Users {
-		if err := json.Unmarshal(list, &posts); err != nil {
+		switch {
+		case list[0] == '[':
+			posts = list
+		case string(list) != "null":
 			wrong[postsField] = &rules.Fault{Code: rules.Invalid, Message: "must be a list of objects"}
 		}
 		delete(members, postsField)
@@ -202,7 +223,7 @@ func (r *jsonRows) note(path, name string) {
 	if path != "" {
 		name = postsField + "." + name
 	}
-	name = name[:min(len(name), maxName)]
+	name = shortened(name)
 	if len(r.extra) < maxExtra && !slices.Contains(r.extra, name) {
 		r.extra = append(r.extra, name)
 		slices.Sort(r.extra)

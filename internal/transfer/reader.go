@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -81,3 +82,17 @@ func (r *Reader) Read() (*Row, error) { return r.rows.read() }
 
 // Unknown has the names of columns and members that no field has, the first few.
 func (r *Reader) Unknown() []string { return r.rows.unknown() }
+
+// shortened is a name of the file as far as people read it.
+func shortened(name string) string {
+	return strings.ToValidUTF8(name[:min(len(name), maxName)], "")
+}
+
+// listed is a list of names of the file, which may have anything in them.
+func listed(names []string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = strconv.Quote(shortened(name))
+	}
+	return strings.Join(list, ", ")
+}

@@ -187,9 +187,10 @@ func TestReadFails(t *testing.T) {
 		"empty gzip":      {zip(t, "").String(), "", transfer.ErrEmpty.Error()},
 		"UTF-16":          {"\xff\xfeu\x00", "", "the file is UTF-16: save it as UTF-8"},
 		"a JSON array":    {"[{}]", "", "the file is a JSON array: write an object on each line"},
-		"no email":        {"Username,Phone\nada,1\n", "", "line 1: there is no column email: the columns are Username, Phone; users need username and email, posts authorId and title"},
-		"no title":        {"authorId,username,email\n", "", "line 1: there is no column title: the columns are authorId, username, email; users need username and email, posts authorId and title"},
-		"no names":        {"\n1,2\n", "", "line 2: there is no column username: the columns are 1, 2; users need username and email, posts authorId and title"},
+		"no email":        {"Username,Phone\nada,1\n", "", "line 1: there is no column email: the columns are \"Username\", \"Phone\"; users need username and email, posts authorId and title"},
+		"odd names":       {"\x1b[2J" + strings.Repeat("é", 100) + ",a\n", "", "line 1: there is no column username: the columns are \"\\x1b[2J" + strings.Repeat("é", 30) + "\", \"a\"; users need username and email, posts authorId and title"},
+		"no title":        {"authorId,username,email\n", "", "line 1: there is no column title: the columns are \"authorId\", \"username\", \"email\"; users need username and email, posts authorId and title"},
+		"no names":        {"\n1,2\n", "", "line 2: there is no column username: the columns are \"1\", \"2\"; users need username and email, posts authorId and title"},
 		"a column twice":  {"username,email,E_Mail\n", "", "line 1: two columns are email"},
 		"a wrong header":  {"user\"name,email\n", "", `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
 		"JSON for CSV":    {`{"username":"ada"}`, transfer.CSV, `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
@@ -240,5 +241,45 @@ func TestReadLongLine(t *testing.T) { //nolint:paralleltest // as said
 		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
 			t.Errorf("%s: %d bytes are allocated", name, used)
 		}
+	}
+}
+
+// TestReadManyPosts is not parallel, as above: the posts of a line become rows when they are read, not before.
+func TestReadManyPosts(t *testing.T) { //nolint:paralleltest // as said
+	const size = 1 << 20
+	line := `{"username":"ada","email":"ada@example.com","posts":[` + strings.Repeat("1,", size/2) + "1]}\n"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	rows, err := transfer.NewReader(strings.NewReader(line), "", 2*size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		row, err := rows.Read()
+		if err != nil || row.Line != 1 || (len(row.Faults) == 0) != (i == 0) {
+			t.Fatalf("row %d: %+v, %v", i, row, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 20*size {
+		t.Errorf("%d bytes are allocated for three rows of a line of %d", used, len(line))
+	}
+}
+
+// An object of very many members is wrong as a whole.
+func TestReadManyMembers(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString(`{"username":"ada","email":"ada@example.com"`)
+	for i := range 1000 {
+		fmt.Fprintf(&b, `,"x%d":1`, i)
+	}
+	rows, err := transfer.NewReader(strings.NewReader(b.String()+"}\n"), "", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := rows.Read()
+	if err != nil || len(row.Faults) != 1 || row.Faults[0].Message != "has more than 1000 members" {
+		t.Errorf("%+v, %v", row, err)
 	}
 }
