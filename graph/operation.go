@@ -116,17 +116,14 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	failure := a.session.Failure()
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
 		err := a.commit(ctx, response)
-		if err == nil {
-			if len(a.changes) > 0 {
-				o.Committed()
-			}
+		if len(a.changes) > 0 && err == nil {
+			o.Committed()
+		}
+		if err == nil || mode != database.Write { // what was read is right, whatever became of the transaction
 			return response, nil
 		}
 		response.Errors = gqlerror.List{present(ctx, err)}
 		failure = database.AsFailure(err)
-		if mode != database.Write { // what was read is right
-			response.Errors, failure = nil, nil
-		}
 	}
 	if mode == database.Write && len(response.Errors) > 0 {
 		response.Data = json.RawMessage("null")

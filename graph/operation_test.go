@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -541,6 +542,34 @@ func TestLostAnswers(t *testing.T) {
 			}
 			if !slices.ContainsFunc(unknown, func(request string) bool { return strings.Contains(request, "COMMIT") }) || len(unknown) != 1 {
 				t.Errorf("the outcome was unknown after %q, want only the commit", unknown)
+			}
+		})
+	}
+}
+
+// TestLostCommitOfQuery loses the answer to the COMMIT of what only read: the answer of the query, with the errors of its
+// fields, is what it is otherwise.
+func TestLostCommitOfQuery(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			s := serve(t, e, settings{database: func(o *database.Options) {
+				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+			}})
+			s.create("ada", "One")
+			const query = `{ user(by: {id: "post_01kg9p6je5tqmrz92xxm1cr6rb"}) { id } users { nodes { username posts { nodes { title } } } } }`
+			want := s.fails("INVALID", query)
+			lost := false
+			proxy.LoseAnswers(func(request []byte) bool {
+				lost = lost || bytes.Contains(request, []byte("COMMIT"))
+				return lost
+			})
+			got := s.fails("INVALID", query)
+			proxy.LoseAnswers(nil)
+			if string(got.Data) != string(want.Data) || !lost {
+				t.Errorf("the COMMIT was lost: %v; %s, want %s", lost, got.Data, want.Data)
 			}
 		})
 	}

@@ -36,6 +36,9 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.CheckVersion(ctx); err != nil {
+		return err
+	}
 	if err := c.to(e.stdout, func(w io.Writer) error { return c.write(ctx, db, w) }); err != nil {
 		return fmt.Errorf("export %s of %v: %w", c.What, db, err)
 	}

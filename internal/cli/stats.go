@@ -52,6 +52,9 @@ func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.CheckVersion(ctx); err != nil {
+		return err
+	}
 	session := db.Session(database.Snapshot)
 	defer session.Rollback() // it changes nothing
 	from, to, by := c.period(time.Now())

@@ -34,6 +34,10 @@ func TestStats(t *testing.T) {
 	if code, stdout, stderr := run(t, "stats", url, "--from=2024-01-01", "--to=2024-01-01"); code != 1 || stdout != "" || stderr != want {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
+	empty := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
+	if code, stdout, stderr := run(t, "stats", empty); code != 1 || stdout != "" || !strings.HasSuffix(stderr, "): the schema is older than this program's: run roster migrate up\n") {
+		t.Errorf("without tables: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
 	if code, stdout, stderr := run(t, "stats", url); code != 0 || strings.Count(stdout, "\n") != 35 || stderr != "" {
 		t.Errorf("until now: code %d, stderr %q, stdout\n%s", code, stderr, stdout)
 	}

@@ -80,8 +80,11 @@ func TestExportFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	empty := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db") // without tables
+	code, stdout, stderr := run(t, "export", "users", empty, "-o", file)
+	if code != 1 || stdout != "" || !strings.HasSuffix(stderr, "): the schema is older than this program's: run roster migrate up\n") {
+		t.Errorf("without tables: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
 	for _, args := range [][]string{
-		{"export", "users", empty, "-o", file},
 		{"export", "users", seeded(t, "--users=1"), "-o", filepath.Join(dir, "missing", "users.csv")},
 		{"export", "users", seeded(t, "--users=1"), "-o", "/dev/full"},
 	} {
