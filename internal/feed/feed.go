@@ -120,7 +120,7 @@ func (s *State) read(ctx context.Context, d dialect.Driver, r Request) (*Page, e
 	page := &Page{CaughtUp: to == s.last}
 	epoch := epochOf(s.epoch)
 	query, args := r.statement(d.Dialect(), from, to)
-	err = each(ctx, d, query, args, func(rows *entsql.Rows) error {
+	err = database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
 		c, err := scan(rows, epoch)
 		page.Changes = append(page.Changes, c)
 		return err
@@ -168,7 +168,7 @@ func scan(rows *entsql.Rows, epoch epoch) (Change, error) {
 // one reads a row that is there.
 func one(ctx context.Context, d dialect.Driver, query string, args []any, into ...any) error {
 	found := false
-	err := each(ctx, d, query, args, func(rows *entsql.Rows) error {
+	err := database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
 		found = true
 		return rows.Scan(into...)
 	})
@@ -177,39 +177,3 @@ func one(ctx context.Context, d dialect.Driver, query string, args []any, into .
 	}
 	return err
 }
-
-// each hands out the rows of a statement.
-func each(ctx context.Context, d dialect.Driver, query string, args []any, f func(*entsql.Rows) error) (err error) {
-	rows := new(entsql.Rows)
-	if args == nil {
-		args = []any{}
-	}
-	if err := d.Query(ctx, query, args, rows); err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := rows.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// exec runs a statement and returns how many rows it found.
-func exec(ctx context.Context, d dialect.Driver, query string, args ...any) (int64, error) {
-	if args == nil {
-		args = []any{}
-	}
-	var result entsql.Result
-	if err := d.Exec(ctx, query, args, &result); err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-var _ dialect.Driver = (*database.Session)(nil)

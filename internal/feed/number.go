@@ -67,7 +67,7 @@ func numberBatch(ctx context.Context, db *database.DB) error {
 	}
 	if n > 0 {
 		query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("last", last+n).Where(entsql.EQ("id", 1)).Query()
-		if _, err := exec(ctx, tx, query, args...); err != nil {
+		if _, err := database.Affected(ctx, tx, query, args...); err != nil {
 			return err
 		}
 	}
@@ -76,10 +76,10 @@ func numberBatch(ctx context.Context, db *database.DB) error {
 
 // numberPostgres has its statement planned each time: a plan from when there were few changes would read them all.
 func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
-	if _, err := exec(ctx, tx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
+	if _, err := database.Affected(ctx, tx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
 		return 0, err
 	}
-	return exec(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
+	return database.Affected(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
 		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT $2"+
 		") AS p WHERE c.id = p.id", last, numbered)
 }
@@ -87,7 +87,7 @@ func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, 
 // numberMySQL reads the IDs first: an UPDATE that looked for them would wait for the changes of transactions under way.
 func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
 	ids := []int64{}
-	err := each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numbered}, func(rows *entsql.Rows) error {
+	err := database.Each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numbered}, func(rows *entsql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)
@@ -100,6 +100,6 @@ func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, err
 	if err != nil {
 		return 0, fmt.Errorf("feed: %w", err)
 	}
-	return exec(ctx, tx, "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (place FOR ORDINALITY, id BIGINT PATH '$')) AS p "+
+	return database.Affected(ctx, tx, "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (place FOR ORDINALITY, id BIGINT PATH '$')) AS p "+
 		"STRAIGHT_JOIN "+changesTable+" AS c FORCE INDEX (PRIMARY) ON c.id = p.id SET c.number = ? + p.place", string(list), last)
 }

@@ -41,7 +41,7 @@ func pruneBatch(ctx context.Context, db *database.DB, before time.Time) (int64, 
 	}
 	to := pruned
 	query, args = d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", pruned)).OrderBy("number").Limit(batch).Query()
-	err := each(ctx, tx, query, args, func(rows *entsql.Rows) error {
+	err := database.Each(ctx, tx, query, args, func(rows *entsql.Rows) error {
 		var number, at int64
 		err := rows.Scan(&number, &at)
 		if at < before.UnixMicro() {
@@ -53,12 +53,12 @@ func pruneBatch(ctx context.Context, db *database.DB, before time.Time) (int64, 
 		return 0, err
 	}
 	query, args = d.Delete(changesTable).Where(entsql.And(entsql.GT("number", pruned), entsql.LTE("number", to))).Query()
-	n, err := exec(ctx, tx, query, args...)
+	n, err := database.Affected(ctx, tx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	query, args = d.Update(feedTable).Set("pruned", to).Where(entsql.EQ("id", 1)).Query()
-	if _, err := exec(ctx, tx, query, args...); err != nil {
+	if _, err := database.Affected(ctx, tx, query, args...); err != nil {
 		return 0, err
 	}
 	return n, tx.Commit()
@@ -72,7 +72,7 @@ func Reset(ctx context.Context, db *database.DB) error {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("epoch", hex.EncodeToString(fresh)).Where(entsql.EQ("id", 1)).Query()
-	if _, err := exec(ctx, tx, query, args...); err != nil {
+	if _, err := database.Affected(ctx, tx, query, args...); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -6,6 +6,7 @@ import (
 
 	"entgo.io/ent/dialect"
 
+	"roster/internal/database"
 	"roster/internal/statement"
 )
 
@@ -39,7 +40,7 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, tx, query, args...)
+	_, err = database.Affected(ctx, tx, query, args...)
 	return err
 }
 

@@ -2,12 +2,12 @@ package idempotency
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"time"
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/internal/database"
 )
 
 // statements are the SQL of one engine.
@@ -51,13 +51,9 @@ func statementsOf(name string) statements {
 func (e *Entry) Claim(ctx context.Context, session dialect.Driver, now time.Time) (data []byte, err error) {
 	s := statementsOf(session.Dialect())
 	for {
-		var result sql.Result
-		if err := session.Exec(ctx, s.claim, []any{e.id[:], e.request[:], now.UnixMicro()}, &result); err != nil {
-			return nil, err
-		}
-		claimed, err := result.RowsAffected()
+		claimed, err := database.Affected(ctx, session, s.claim, e.id[:], e.request[:], now.UnixMicro())
 		if err != nil {
-			return nil, fmt.Errorf("idempotency: claim: %w", err)
+			return nil, err
 		}
 		if claimed == 1 {
 			return nil, nil
@@ -77,17 +73,8 @@ func (e *Entry) Claim(ctx context.Context, session dialect.Driver, now time.Time
 
 // read returns what is stored; no request when nothing is.
 func (e *Entry) read(ctx context.Context, session dialect.Driver, query string) (request, data []byte, err error) {
-	rows := new(entsql.Rows)
-	if err := session.Query(ctx, query, []any{e.id[:]}, rows); err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := rows.Scan(&request, &data); err != nil {
-			return nil, nil, err
-		}
-	}
-	return request, data, rows.Err()
+	err = database.Each(ctx, session, query, []any{e.id[:]}, func(rows *entsql.Rows) error { return rows.Scan(&request, &data) })
+	return request, data, err
 }
 
 // Store stores the data of the answer under the key that the transaction has claimed. The error is ErrTooLarge, or the
@@ -102,13 +89,6 @@ func (e *Entry) Store(ctx context.Context, session dialect.Driver, data []byte) 
 // Prune deletes at most limit keys that were claimed before a time, the oldest first, and returns how many. The error is
 // the session's.
 func Prune(ctx context.Context, session dialect.Driver, before time.Time, limit int) (int, error) {
-	var result sql.Result
-	if err := session.Exec(ctx, statementsOf(session.Dialect()).prune, []any{before.UnixMicro(), limit}, &result); err != nil {
-		return 0, err
-	}
-	deleted, err := result.RowsAffected()
-	if err != nil {
-		return 0, fmt.Errorf("idempotency: prune: %w", err)
-	}
-	return int(deleted), nil
+	deleted, err := database.Affected(ctx, session, statementsOf(session.Dialect()).prune, before.UnixMicro(), limit)
+	return int(deleted), err
 }

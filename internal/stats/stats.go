@@ -13,6 +13,7 @@ import (
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
+	"roster/internal/database"
 )
 
 // MaxPeriods is the most periods that SignUps counts.
@@ -84,13 +85,10 @@ func (s *Stats) all(table string) *entsql.Selector {
 }
 
 func (s *Stats) count(ctx context.Context, q *entsql.Selector) (int, error) {
-	rows := new(entsql.Rows)
 	query, args := q.Query()
-	if err := s.driver.Query(ctx, query, args, rows); err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	return entsql.ScanInt(rows)
+	n := 0
+	err := database.Each(ctx, s.driver, query, args, func(rows *entsql.Rows) error { return rows.Scan(&n) })
+	return n, err
 }
 
 // SignUps is how many users came in one period, or in that part of it that was asked for.
@@ -154,20 +152,14 @@ func (s *Stats) days(ctx context.Context, from, to time.Time) (map[string]int, e
 		AppendSelectExprAs(entsql.Raw(day), "day").AppendSelectExprAs(entsql.Raw("count(*)"), "users").
 		Where(entsql.And(entsql.GTE(t.C(user.FieldCreatedAt), from), entsql.LT(t.C(user.FieldCreatedAt), to))).
 		GroupBy("day")
-	rows := new(entsql.Rows)
 	query, args := q.Query()
-	if err := s.driver.Query(ctx, query, args, rows); err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	days := map[string]int{}
-	for rows.Next() {
+	err := database.Each(ctx, s.driver, query, args, func(rows *entsql.Rows) error {
 		var name string
 		var n int
-		if err := rows.Scan(&name, &n); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&name, &n)
 		days[name] = n
-	}
-	return days, rows.Err()
+		return err
+	})
+	return days, err
 }

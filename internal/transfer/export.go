@@ -90,15 +90,10 @@ func (e *exporter) page(ctx context.Context, last *typeid.ID, out rowWriter) (n 
 		q.Where(entsql.GT(t.C(idField), *last))
 	}
 	query, args := q.Query()
-	rows := new(entsql.Rows)
-	if err := e.session.Query(ctx, query, args, rows); err != nil {
-		return 0, err
-	}
-	defer rows.Close()
 	values, texts := e.values(), make([]string, len(e.columns))
-	for rows.Next() {
+	err = database.Each(ctx, e.session, query, args, func(rows *entsql.Rows) error {
 		if err := rows.Scan(values...); err != nil {
-			return n, err
+			return err
 		}
 		for i := range values {
 			texts[i] = e.text(e.columns[i].field, values[i])
@@ -106,8 +101,9 @@ func (e *exporter) page(ctx context.Context, last *typeid.ID, out rowWriter) (n 
 		*last = *values[0].(*typeid.ID) //nolint:errcheck // columns start with the ID
 		out.row(texts)
 		n++
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return n, err
 	}
 	return n, out.err()

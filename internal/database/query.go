@@ -1,0 +1,43 @@
+package database
+
+import (
+	"context"
+	"errors"
+
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+)
+
+// Each runs a statement and hands out its rows, one after the other, until f has an error. What f gets is good until it
+// returns. The error is f's or the driver's; a session's is a Failure.
+func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, f func(*entsql.Rows) error) (err error) {
+	rows := new(entsql.Rows)
+	if err := d.Query(ctx, query, given(args), rows); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Affected runs a statement and returns how many rows it found to change. The error is the driver's; a session's is a
+// Failure.
+func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...any) (int64, error) {
+	var result entsql.Result
+	if err := d.Exec(ctx, query, given(args), &result); err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// given is the arguments as drivers want them, when there are none too.
+func given(args []any) []any {
+	if args == nil {
+		return []any{}
+	}
+	return args
+}
