@@ -239,7 +239,8 @@ func (f *following) all() (found []feed.Change) {
 	}
 }
 
-// pause takes a moment, of up to some milliseconds.
+// pause is what a writer does between two statements of a transaction that others run into: nothing, for some
+// milliseconds. No check depends on its length; without it transactions hardly meet.
 func pause(random *rand.Rand, most int) {
 	<-time.After(time.Duration(random.IntN(most)) * time.Millisecond)
 }
@@ -367,7 +368,7 @@ func (f *following) read(ctx context.Context, r *reader) {
 			f.Errorf("%s: got %d changes: %v", r.name, len(r.cursors), err)
 			return
 		}
-		<-time.After(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond) // the server may be dead: who asks without a pause keeps it from coming back
 	}
 }
 

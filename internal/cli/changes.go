@@ -25,7 +25,7 @@ func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesC
 	if !c.Yes {
 		return errors.New("every client that follows the changes would have to take a new copy of the data: say --yes to do it")
 	}
-	db, err := openDatabase(ctx, parent.Database, parent.Logger(e.stderr))
+	db, err := openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checkDatabase)
 	if err != nil {
 		return err
 	}
@@ -34,9 +34,6 @@ func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesC
 }
 
 func reset(ctx context.Context, e *environment, db *database.DB) error {
-	if err := db.CheckVersion(ctx); err != nil {
-		return err
-	}
 	if err := feed.Reset(ctx, db); err != nil {
 		return fmt.Errorf("reset the changes of %v: %w", db, err)
 	}

@@ -2,14 +2,18 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"roster/internal/config"
 	"roster/internal/database"
 )
 
-func openDatabase(ctx context.Context, c config.Database, logger *slog.Logger) (*database.DB, error) {
-	return database.Open(ctx, database.Options{
+// openDatabase opens the database and prepares it for a command: by migrateDatabase, checkDatabase or unprepared.
+func openDatabase(
+	ctx context.Context, c config.Database, logger *slog.Logger, prepare func(context.Context, *database.DB, *slog.Logger) error,
+) (*database.DB, error) {
+	db, err := database.Open(ctx, database.Options{
 		URL:              c.DatabaseURL,
 		MaxConnections:   c.DatabaseMaxConnections,
 		PoolWait:         c.DatabasePoolWait,
@@ -18,6 +22,21 @@ func openDatabase(ctx context.Context, c config.Database, logger *slog.Logger) (
 		StatementCache:   c.DatabaseStatementCache,
 		Logger:           logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, db, logger); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// unprepared leaves the schema as it is, whatever it is.
+func unprepared(context.Context, *database.DB, *slog.Logger) error { return nil }
+
+// checkDatabase makes sure that the schema is the one that this program needs.
+func checkDatabase(ctx context.Context, db *database.DB, _ *slog.Logger) error {
+	return db.CheckVersion(ctx)
 }
 
 // migrateDatabase applies the migrations that the database lacks, and logs them.

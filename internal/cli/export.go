@@ -31,14 +31,11 @@ func (c *exportCommand) Validate() error { return c.Database.Validate() }
 
 // Run writes the rows where they are wanted.
 func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
-	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr))
+	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr), checkDatabase)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := db.CheckVersion(ctx); err != nil {
-		return err
-	}
 	if err := c.to(e.stdout, func(w io.Writer) error { return c.write(ctx, db, w) }); err != nil {
 		return fmt.Errorf("export %s of %v: %w", c.What, db, err)
 	}

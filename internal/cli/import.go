@@ -42,14 +42,11 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	defer func() { _ = in.Close() }() // reading is over
 	logger := c.Logger(e.stderr)
-	db, err := openDatabase(ctx, c.Database, logger)
+	db, err := openDatabase(ctx, c.Database, logger, migrateDatabase)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := migrateDatabase(ctx, db, logger); err != nil {
-		return err
-	}
 	if err := c.apart(); err != nil {
 		return err
 	}

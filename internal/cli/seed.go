@@ -28,14 +28,11 @@ func (c *seedCommand) Validate() error {
 // Run fills the database and says with what.
 func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
-	db, err := openDatabase(ctx, c.Database, logger)
+	db, err := openDatabase(ctx, c.Database, logger, migrateDatabase)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := migrateDatabase(ctx, db, logger); err != nil {
-		return err
-	}
 	started, told := time.Now(), 0
 	rows := c.Users * (1 + c.PostsPerUser)
 	err = seed.Fill(rules.WithCaller(ctx, rules.Everyone()), db, seed.Options{

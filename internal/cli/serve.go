@@ -70,14 +70,15 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	db, err := openDatabase(ctx, c.Database, logger)
+	prepare := migrateDatabase
+	if !c.Migrate {
+		prepare = checkDatabase
+	}
+	db, err := openDatabase(ctx, c.Database, logger, prepare)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := c.prepare(ctx, db, logger); err != nil {
-		return err
-	}
 	page, err := playground.Handler()
 	if err != nil {
 		return err
@@ -119,14 +120,6 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	_, err = fmt.Fprintln(e.stdout, "Roster has stopped.")
 	return err
-}
-
-// prepare brings the database's schema to what this program needs, or checks that it is there.
-func (c *serveCommand) prepare(ctx context.Context, db *database.DB, logger *slog.Logger) error {
-	if !c.Migrate {
-		return db.CheckVersion(ctx)
-	}
-	return migrateDatabase(ctx, db, logger)
 }
 
 // trusted reads the file of trusted documents; nil without one.

@@ -47,14 +47,11 @@ func moment(text string) (time.Time, error) {
 
 // Run prints the figures, all of one moment.
 func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
-	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr))
+	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr), checkDatabase)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := db.CheckVersion(ctx); err != nil {
-		return err
-	}
 	session := db.Session(database.Snapshot)
 	defer session.Rollback() // it changes nothing
 	from, to, by := c.period(time.Now())

@@ -43,7 +43,8 @@ type site struct {
 }
 
 // inBubble runs test with a server in a bubble of its own, and fails when anything of the server is
-// left when the test has ended. configure may be nil.
+// left when the test has ended. configure may be nil. Time in a bubble is testing/synctest's: it passes at once when all
+// wait for it, so a test that waits an hour takes no time, and none depends on how fast the machine is.
 func inBubble(t *testing.T, configure func(*server.Options, *server.StreamOptions), test func(t *testing.T, s *site)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
