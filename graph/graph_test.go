@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -115,6 +116,23 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	})
 	s2.url, s2.client = web.URL+"/graphql", web.Client()
 	return s2
+}
+
+// overNetwork runs f once for each engine that has a network before it, with a server and the proxy on its way to the
+// database. The server has so many connections; 0 is the usual number.
+func overNetwork(t *testing.T, connections int, f func(t *testing.T, s *tester, proxy *dbtest.Proxy)) {
+	t.Helper()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			s := serve(t, e, settings{database: func(o *database.Options) {
+				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+				o.MaxConnections = cmp.Or(connections, o.MaxConnections)
+			}})
+			f(t, s, proxy)
+		})
+	}
 }
 
 // boundless is the usual limits without one for the cost: these tests are about what is right, however much it is.

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/idempotency"
 )
@@ -364,49 +363,41 @@ func TestKeyOfOneUnderWay(t *testing.T) {
 // in the end. SQLite has no way to the database that could break.
 func TestLostAnswersWithKeys(t *testing.T) {
 	t.Parallel()
-	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
-		t.Run(string(e), func(t *testing.T) {
-			t.Parallel()
-			var proxy *dbtest.Proxy
-			s := serve(t, e, settings{database: func(o *database.Options) {
-				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
-				o.MaxConnections = 1 // one after the other
-			}})
-			author := s.create("ada").ID
-			unknown := 0
-			for n := 1; ; n++ {
-				key, left := fmt.Sprint("request", n), n
-				proxy.LoseAnswers(func([]byte) bool {
-					left--
-					return left == 0
-				})
-				body := s.body(writePost, "author", author, "title", key)
-				a, replayed := s.again(key, body)
-				proxy.LoseAnswers(nil)
-				switch {
-				case a.codes() == "OUTCOME_UNKNOWN":
-					unknown++
-					s.failures.take() // the log has it
-					if a, replayed = s.again(key, body); !replayed {
-						t.Error("what may have happened was done again")
-					}
-				case replayed:
-					t.Error("what was lost before the commit was done")
+	overNetwork(t, 1, func(t *testing.T, s *tester, proxy *dbtest.Proxy) { // one statement after the other
+		author := s.create("ada").ID
+		unknown := 0
+		for n := 1; ; n++ {
+			key, left := fmt.Sprint("request", n), n
+			proxy.LoseAnswers(func([]byte) bool {
+				left--
+				return left == 0
+			})
+			body := s.body(writePost, "author", author, "title", key)
+			a, replayed := s.again(key, body)
+			proxy.LoseAnswers(nil)
+			switch {
+			case a.codes() == "OUTCOME_UNKNOWN":
+				unknown++
+				s.failures.take() // the log has it
+				if a, replayed = s.again(key, body); !replayed {
+					t.Error("what may have happened was done again")
 				}
-				if len(a.Errors) > 0 {
-					t.Fatalf("%s: %+v", key, a.Errors)
-				}
-				s.replays(a, key, body)
-				if got := s.read(author); got.Posts.TotalCount != n || !strings.Contains(string(a.Data), got.Posts.Nodes[n-1].ID) {
-					t.Fatalf("after %d requests, the last of which was answered %s, there is %+v", n, a.Data, got)
-				}
-				if left > 0 { // the mutation did not send so many
-					break
-				}
+			case replayed:
+				t.Error("what was lost before the commit was done")
 			}
-			if unknown != 1 {
-				t.Errorf("the outcome was unknown %d times, want once: after COMMIT", unknown)
+			if len(a.Errors) > 0 {
+				t.Fatalf("%s: %+v", key, a.Errors)
 			}
-		})
-	}
+			s.replays(a, key, body)
+			if got := s.read(author); got.Posts.TotalCount != n || !strings.Contains(string(a.Data), got.Posts.Nodes[n-1].ID) {
+				t.Fatalf("after %d requests, the last of which was answered %s, there is %+v", n, a.Data, got)
+			}
+			if left > 0 { // the mutation did not send so many
+				break
+			}
+		}
+		if unknown != 1 {
+			t.Errorf("the outcome was unknown %d times, want once: after COMMIT", unknown)
+		}
+	})
 }

@@ -451,126 +451,106 @@ func (b *brittle) Read(p []byte) (int, error) {
 // TestDatabaseAway cuts the way to the database between two requests.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
-	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
-		t.Run(string(e), func(t *testing.T) {
-			t.Parallel()
-			var proxy *dbtest.Proxy
-			s := serve(t, e, settings{database: func(o *database.Options) { o.URL, proxy = dbtest.ProxyURL(t, o.URL) }})
-			u := s.create("ada", "Engines")
-			const (
-				one     = "query ($id: ID!) { user(by: {id: $id}) { username } }"
-				several = "query ($id: ID!) { user(by: {id: $id}) { username posts { nodes { title } } } }"
-			)
-			clients(6, func(int) { s.do(several, "id", u.ID) }) // several connections are open
-			for round := range 2 {
-				proxy.Cut()
-				for _, document := range []string{one, several} {
-					a := s.fails("UNAVAILABLE", document, "id", u.ID)
-					if string(a.Data) != `{"user":null}` {
-						t.Errorf("with data: %s", a.Data)
-					}
-				}
-				if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
+	overNetwork(t, 0, func(t *testing.T, s *tester, proxy *dbtest.Proxy) {
+		u := s.create("ada", "Engines")
+		const (
+			one     = "query ($id: ID!) { user(by: {id: $id}) { username } }"
+			several = "query ($id: ID!) { user(by: {id: $id}) { username posts { nodes { title } } } }"
+		)
+		clients(6, func(int) { s.do(several, "id", u.ID) }) // several connections are open
+		for round := range 2 {
+			proxy.Cut()
+			for _, document := range []string{one, several} {
+				a := s.fails("UNAVAILABLE", document, "id", u.ID)
+				if string(a.Data) != `{"user":null}` {
 					t.Errorf("with data: %s", a.Data)
 				}
-				if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
-					t.Errorf("ready without a database: %d", response.StatusCode)
-				}
-				proxy.Restore()
-				s.must(nil, []string{several, one}[round], "id", u.ID)
-				s.must(nil, rename, "id", u.ID, "username", fmt.Sprintf("ada%d", round), "version", round+1)
-				proxy.Cut() // no request notices that the connections were broken for a moment
-				proxy.Restore()
-				clients(6, func(i int) {
-					a := s.do([]string{one, several}[i%2], "id", u.ID)
-					if len(a.Errors) > 0 {
-						t.Errorf("after the database had been away: %+v", a.Errors)
-					}
-				})
 			}
-		})
-	}
+			if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
+				t.Errorf("with data: %s", a.Data)
+			}
+			if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("ready without a database: %d", response.StatusCode)
+			}
+			proxy.Restore()
+			s.must(nil, []string{several, one}[round], "id", u.ID)
+			s.must(nil, rename, "id", u.ID, "username", fmt.Sprintf("ada%d", round), "version", round+1)
+			proxy.Cut() // no request notices that the connections were broken for a moment
+			proxy.Restore()
+			clients(6, func(i int) {
+				a := s.do([]string{one, several}[i%2], "id", u.ID)
+				if len(a.Errors) > 0 {
+					t.Errorf("after the database had been away: %+v", a.Errors)
+				}
+			})
+		}
+	})
 }
 
 // TestLostAnswers loses the answer to the first, the second, the third request to the database of one operation, and so
 // on. It succeeds, or says that its outcome is unknown; what it did, it did once and whole.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
-	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
-		t.Run(string(e), func(t *testing.T) {
-			t.Parallel()
-			var proxy *dbtest.Proxy
-			s := serve(t, e, settings{database: func(o *database.Options) {
-				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
-				o.MaxConnections = 1 // one after the other
-			}})
-			var unknown []string
-			for n := 1; ; n++ {
-				name := fmt.Sprintf("user%d", n)
-				var lost string
-				left := n
-				proxy.LoseAnswers(func(request []byte) bool {
-					left--
-					if left == 0 {
-						lost = string(request)
-					}
-					return left == 0
-				})
-				a := s.do(`mutation ($name: String!, $email: String!) {
+	overNetwork(t, 1, func(t *testing.T, s *tester, proxy *dbtest.Proxy) { // one statement after the other
+		var unknown []string
+		for n := 1; ; n++ {
+			name := fmt.Sprintf("user%d", n)
+			var lost string
+			left := n
+			proxy.LoseAnswers(func(request []byte) bool {
+				left--
+				if left == 0 {
+					lost = string(request)
+				}
+				return left == 0
+			})
+			a := s.do(`mutation ($name: String!, $email: String!) {
 					createUser(input: {username: $name, email: $email, posts: [{title: "one"}, {title: "two"}]}) { user { id } }
 				}`, "name", name, "email", name+"@example.com")
-				proxy.LoseAnswers(nil)
-				switch a.codes() {
-				case "":
-				case "OUTCOME_UNKNOWN":
-					if string(a.Data) != "null" || a.Errors[0].Extensions.RequestID == "" {
-						t.Errorf("the answer is %s %+v", a.Data, a.Errors)
-					}
-					unknown = append(unknown, lost)
-					s.failures.take() // the log has it
-				default:
-					t.Errorf("without the answer to %q: %+v", lost, a.Errors)
+			proxy.LoseAnswers(nil)
+			switch a.codes() {
+			case "":
+			case "OUTCOME_UNKNOWN":
+				if string(a.Data) != "null" || a.Errors[0].Extensions.RequestID == "" {
+					t.Errorf("the answer is %s %+v", a.Data, a.Errors)
 				}
-				var data struct{ User *user }
-				s.must(&data, "query ($name: String!) { user(by: {username: $name}) { posts { nodes { title } } } }", "name", name)
-				if data.User == nil || len(data.User.Posts.Nodes) != 2 {
-					t.Errorf("without the answer to %q there is %+v", lost, data.User)
-				}
-				if left > 0 { // the operation did not send so many
-					break
-				}
+				unknown = append(unknown, lost)
+				s.failures.take() // the log has it
+			default:
+				t.Errorf("without the answer to %q: %+v", lost, a.Errors)
 			}
-			if !slices.ContainsFunc(unknown, func(request string) bool { return strings.Contains(request, "COMMIT") }) || len(unknown) != 1 {
-				t.Errorf("the outcome was unknown after %q, want only the commit", unknown)
+			var data struct{ User *user }
+			s.must(&data, "query ($name: String!) { user(by: {username: $name}) { posts { nodes { title } } } }", "name", name)
+			if data.User == nil || len(data.User.Posts.Nodes) != 2 {
+				t.Errorf("without the answer to %q there is %+v", lost, data.User)
 			}
-		})
-	}
+			if left > 0 { // the operation did not send so many
+				break
+			}
+		}
+		if !slices.ContainsFunc(unknown, func(request string) bool { return strings.Contains(request, "COMMIT") }) || len(unknown) != 1 {
+			t.Errorf("the outcome was unknown after %q, want only the commit", unknown)
+		}
+	})
 }
 
 // TestLostCommitOfQuery loses the answer to the COMMIT of what only read: the answer of the query, with the errors of its
 // fields, is what it is otherwise.
 func TestLostCommitOfQuery(t *testing.T) {
 	t.Parallel()
-	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
-		t.Run(string(e), func(t *testing.T) {
-			t.Parallel()
-			var proxy *dbtest.Proxy
-			s := serve(t, e, settings{database: func(o *database.Options) {
-				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
-			}})
-			s.create("ada", "One")
-			const query = `{ user(by: {id: "post_01kg9p6je5tqmrz92xxm1cr6rb"}) { id } users { nodes { username posts { nodes { title } } } } }`
-			want := s.fails("INVALID", query)
-			lost := false
-			proxy.LoseAnswers(func(request []byte) bool {
-				lost = lost || bytes.Contains(request, []byte("COMMIT"))
-				return lost
-			})
-			got := s.fails("INVALID", query)
-			proxy.LoseAnswers(nil)
-			if string(got.Data) != string(want.Data) || !lost {
-				t.Errorf("the COMMIT was lost: %v; %s, want %s", lost, got.Data, want.Data)
-			}
+	overNetwork(t, 0, func(t *testing.T, s *tester, proxy *dbtest.Proxy) {
+		s.create("ada", "One")
+		const query = `{ user(by: {id: "post_01kg9p6je5tqmrz92xxm1cr6rb"}) { id } users { nodes { username posts { nodes { title } } } } }`
+		want := s.fails("INVALID", query)
+		lost := false
+		proxy.LoseAnswers(func(request []byte) bool {
+			lost = lost || bytes.Contains(request, []byte("COMMIT"))
+			return lost
 		})
-	}
+		got := s.fails("INVALID", query)
+		proxy.LoseAnswers(nil)
+		if string(got.Data) != string(want.Data) || !lost {
+			t.Errorf("the COMMIT was lost: %v; %s, want %s", lost, got.Data, want.Data)
+		}
+	})
 }

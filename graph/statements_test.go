@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"roster/internal/database"
 	"roster/internal/dbtest"
 )
 
@@ -167,46 +166,41 @@ func TestStatementsOfMutations(t *testing.T) {
 // that only reads, and a mutation writes in one; each begins with the first statement.
 func TestTransactions(t *testing.T) {
 	t.Parallel()
-	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
-		t.Run(string(e), func(t *testing.T) {
-			t.Parallel()
-			wire := new(recording)
-			var proxy *dbtest.Proxy
-			s := serve(t, e, settings{database: func(o *database.Options) { o.URL, proxy = dbtest.ProxyURL(t, o.URL) }})
-			c := populate(s, 2, 2)
-			proxy.LoseAnswers(func(request []byte) bool {
-				wire.add(string(request))
-				return false
-			})
-			for field, want := range map[string]string{
-				"{ users { nodes { username } } }":                              "",
-				"{ node(id: $post) { ... on Post { title } } }":                 "",
-				"{ user(by: {id: $user}) { username } }":                        "",
-				"{ __typename }":                                                "",
-				"{ users { nodes { posts { nodes { title } } } } }":             "reads",
-				"{ users { totalCount } }":                                      "reads",
-				"{ a: post(id: $post) { title } b: post(id: $post) { title } }": "reads",
-				"{ users(first: 0) { totalCount } }":                            "",
-			} {
-				document, variables := operation("query", strings.Trim(field, "{}"), []variable{{"user", "ID!", c.userIDs[0]}, {"post", "ID!", c.postIDs[0]}})
-				s.do(document, variables...)
-				if got := transactions(wire.take()); got != want {
-					t.Errorf("%s: %q, want %q", field, got, want)
-				}
-			}
-			for input, want := range map[string]string{
-				`{id: "` + c.userIDs[0] + `", username: "changed"}`: "writes commits",
-				`{id: "` + c.userIDs[0] + `"}`:                      "writes commits",
-				`{id: "` + c.userIDs[0] + `", username: ""}`:        "writes rolls back",
-				`{id: "` + c.postIDs[0] + `"}`:                      "", // it fails before any statement
-			} {
-				s.do("mutation { updateUser(input: " + input + ") { user { id } } }")
-				if got := transactions(wire.take()); got != want {
-					t.Errorf("updateUser(%s): %q, want %q", input, got, want)
-				}
-			}
+	overNetwork(t, 0, func(t *testing.T, s *tester, proxy *dbtest.Proxy) {
+		wire := new(recording)
+		c := populate(s, 2, 2)
+		proxy.LoseAnswers(func(request []byte) bool {
+			wire.add(string(request))
+			return false
 		})
-	}
+		for field, want := range map[string]string{
+			"{ users { nodes { username } } }":                              "",
+			"{ node(id: $post) { ... on Post { title } } }":                 "",
+			"{ user(by: {id: $user}) { username } }":                        "",
+			"{ __typename }":                                                "",
+			"{ users { nodes { posts { nodes { title } } } } }":             "reads",
+			"{ users { totalCount } }":                                      "reads",
+			"{ a: post(id: $post) { title } b: post(id: $post) { title } }": "reads",
+			"{ users(first: 0) { totalCount } }":                            "",
+		} {
+			document, variables := operation("query", strings.Trim(field, "{}"), []variable{{"user", "ID!", c.userIDs[0]}, {"post", "ID!", c.postIDs[0]}})
+			s.do(document, variables...)
+			if got := transactions(wire.take()); got != want {
+				t.Errorf("%s: %q, want %q", field, got, want)
+			}
+		}
+		for input, want := range map[string]string{
+			`{id: "` + c.userIDs[0] + `", username: "changed"}`: "writes commits",
+			`{id: "` + c.userIDs[0] + `"}`:                      "writes commits",
+			`{id: "` + c.userIDs[0] + `", username: ""}`:        "writes rolls back",
+			`{id: "` + c.postIDs[0] + `"}`:                      "", // it fails before any statement
+		} {
+			s.do("mutation { updateUser(input: " + input + ") { user { id } } }")
+			if got := transactions(wire.take()); got != want {
+				t.Errorf("updateUser(%s): %q, want %q", input, got, want)
+			}
+		}
+	})
 }
 
 // transactions tells what of transactions went over the wire.
