@@ -369,7 +369,7 @@ func TestSubscriptionFaults(t *testing.T) {
 func TestSlowSubscriber(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := follow(t, e, feed.Options{Keep: 1000, Poll: never}, "")
+		s := follow(t, e, feed.Options{Keep: 1000, Slack: 1, Poll: never}, "")
 		start := s.cursor()
 		// Events of 10 kB: the network holds a few hundred of them.
 		var large strings.Builder
@@ -416,6 +416,35 @@ func TestSlowSubscriber(t *testing.T) {
 		s.create("last")
 		if c := again.change(); told(c) != "CREATED USER 1 " {
 			t.Errorf("then came %+v", c)
+		}
+	})
+}
+
+// Who has everything gets all of a burst that is longer than what is kept, as after an import.
+func TestBurst(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := follow(t, e, feed.Options{Keep: 100, Slack: patience, Poll: never}, "")
+		start := s.cursor()
+		var subs []*events
+		for range 3 {
+			subs = append(subs, s.subscribe(followed, "after", start))
+		}
+		s.create("ada", slices.Repeat([]string{"A post"}, 999)...)
+		s.create("grace", slices.Repeat([]string{"A post"}, 999)...)
+		want, _ := s.changes(start, 1000)
+		for _, sub := range subs {
+			for i := range want {
+				if got := sub.change(); got.Cursor != want[i].Cursor {
+					t.Fatalf("change %d is %+v, want %+v", i, got, want[i])
+				}
+			}
+		}
+		s.create("last")
+		for _, sub := range subs {
+			if c := sub.change(); told(c) != "CREATED USER 1 " {
+				t.Errorf("then came %+v", c)
+			}
 		}
 	})
 }

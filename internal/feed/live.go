@@ -19,8 +19,13 @@ type Options struct {
 	Database *database.DB
 	// Nodes returns what there is of the things with the IDs: where all subscribers start from.
 	Nodes func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error)
-	// Keep is how many of the newest changes are kept for subscribers; one that is further behind is ended. 0 is 10,000.
+	// Keep is how many of the newest changes are kept for subscribers. One that is further behind reads what it has missed
+	// from the database when it had everything a moment ago, as before an import, and is ended when it did not. 0 is 10,000.
 	Keep int
+	// Slack is how long that moment is: 0 is 10 seconds.
+	Slack time.Duration
+	// Clock tells it; nil is the system's.
+	Clock func() time.Time
 	// Poll is how often to look for what nobody has told of, such as what other servers have committed: 0 is twice a
 	// second.
 	Poll   time.Duration
@@ -28,8 +33,9 @@ type Options struct {
 }
 
 const (
-	defaultKeep = 10_000
-	defaultPoll = 500 * time.Millisecond
+	defaultKeep  = 10_000
+	defaultSlack = 10 * time.Second
+	defaultPoll  = 500 * time.Millisecond
 	// pace is the least time between two looks: what is committed meanwhile is numbered and read together.
 	pace = 10 * time.Millisecond
 	// segmentSize is how many changes are handed out, and their nodes loaded, together.
@@ -77,7 +83,11 @@ type segment struct {
 // New returns a Feed that nobody follows.
 func New(o Options) *Feed {
 	o.Keep = cmp.Or(o.Keep, defaultKeep)
+	o.Slack = cmp.Or(o.Slack, defaultSlack)
 	o.Poll = cmp.Or(o.Poll, defaultPoll)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

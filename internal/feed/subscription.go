@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sort"
+	"time"
 
 	"roster/internal/database"
 )
@@ -19,7 +20,8 @@ type Subscription struct {
 	next    int      // in the segment
 
 	// Feed.mu guards these.
-	tail   *tail // nil while the subscriber catches up with it
+	tail   *tail     // nil while the subscriber catches up with it
+	level  time.Time // when it had everything that there was
 	closed bool
 }
 
@@ -140,7 +142,7 @@ func (s *Subscription) join(at Cursor) (later <-chan struct{}) {
 		poke(f.woken)
 		return t.more
 	case t.start <= at.number:
-		s.tail = t
+		s.tail, s.level = t, f.Clock()
 		t.subscribers++
 		if s.nodes {
 			t.nodes++
@@ -151,17 +153,22 @@ func (s *Subscription) join(at Cursor) (later <-chan struct{}) {
 
 // follow returns the next segment of the tail, or what closes when there may be one.
 func (s *Subscription) follow() (following bool, next *segment, more <-chan struct{}, err error) {
-	s.feed.mu.Lock()
-	defer s.feed.mu.Unlock()
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	t := s.tail
 	switch {
 	case t == nil:
 		return false, nil, nil, nil
 	case t.err != nil:
 		return true, nil, nil, t.err
-	case s.at.number < t.start:
+	case s.at.number < t.start && f.Clock().Sub(s.level) > f.Slack:
 		return true, nil, nil, ErrSlow
+	case s.at.number < t.start: // more came at once than is kept
+		s.leave()
+		return false, nil, nil, nil
 	case s.at.number >= t.end:
+		s.level = f.Clock()
 		return true, nil, t.more, nil
 	}
 	i := sort.Search(len(t.segments), func(i int) bool { return t.segments[i].to > s.at.number })
@@ -177,10 +184,16 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.closed = true
-	t := s.tail
+	s.leave()
+}
+
+// leave ends that the subscriber follows the tail, under Feed.mu.
+func (s *Subscription) leave() {
+	f, t := s.feed, s.tail
 	if t == nil {
 		return
 	}
+	s.tail = nil
 	t.subscribers--
 	if s.nodes {
 		t.nodes--
