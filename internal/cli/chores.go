@@ -49,10 +49,10 @@ func pruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
 	}}
 }
 
-// pruneChanges deletes the changes that are older than age, in steps of its own.
+// pruneChanges deletes the changes that are older than age, as many in a step as feed.Prune does.
 func pruneChanges(db *database.DB, age time.Duration) janitor.Chore {
 	return janitor.Chore{Name: "prune changes", Step: func(ctx context.Context, now time.Time) (more bool, err error) {
-		_, err = feed.Prune(ctx, db, now.Add(-age))
-		return false, err
+		deleted, err := feed.Prune(ctx, db, now.Add(-age))
+		return deleted > 0, err
 	}}
 }

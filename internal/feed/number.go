@@ -11,11 +11,8 @@ import (
 	"roster/internal/database"
 )
 
-// How many changes are numbered, and how many are pruned, in one transaction.
-const (
-	numbered = 10_000
-	batch    = 1_000
-)
+// numberAtOnce is how many changes are numbered in one transaction.
+const numberAtOnce = 10_000
 
 // Number gives their numbers to all changes that are committed and have none, and reports whether there were any. Any
 // server may do it at any time: one at a time does, and the others wait. When nothing is to be done it costs one
@@ -81,13 +78,13 @@ func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, 
 	}
 	return database.Affected(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
 		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT $2"+
-		") AS p WHERE c.id = p.id", last, numbered)
+		") AS p WHERE c.id = p.id", last, numberAtOnce)
 }
 
 // numberMySQL reads the IDs first: an UPDATE that looked for them would wait for the changes of transactions under way.
 func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
 	ids := []int64{}
-	err := database.Each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numbered}, func(rows *entsql.Rows) error {
+	err := database.Each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numberAtOnce}, func(rows *entsql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)

@@ -12,21 +12,13 @@ import (
 	"roster/internal/database"
 )
 
-// Prune forgets the oldest changes, those made before a time, in small transactions, and returns how many. A cursor that
-// points before them is expired from then on.
-func Prune(ctx context.Context, db *database.DB, before time.Time) (n int64, err error) {
-	for {
-		pruned, err := pruneBatch(ctx, db, before)
-		n += pruned
-		if err != nil || pruned == 0 {
-			return n, err
-		}
-	}
-}
+// pruneAtOnce is how many changes are pruned in one transaction.
+const pruneAtOnce = 1_000
 
-// pruneBatch looks at the oldest changes. Their times rise with their numbers, but for what transactions took: what was
-// made before the newest change to prune goes with it.
-func pruneBatch(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
+// Prune forgets some of the oldest changes, of those made before a time, in one small transaction, and returns how many: 0
+// when there are no more. A cursor that points before them is expired from then on. Their times rise with their numbers,
+// but for what transactions took: what was made before the newest change to prune goes with it.
+func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	d := entsql.Dialect(tx.Dialect())
@@ -40,7 +32,7 @@ func pruneBatch(ctx context.Context, db *database.DB, before time.Time) (int64, 
 		return 0, err
 	}
 	to := pruned
-	query, args = d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", pruned)).OrderBy("number").Limit(batch).Query()
+	query, args = d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", pruned)).OrderBy("number").Limit(pruneAtOnce).Query()
 	err := database.Each(ctx, tx, query, args, func(rows *entsql.Rows) error {
 		var number, at int64
 		err := rows.Scan(&number, &at)
