@@ -10,6 +10,7 @@ import (
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
+	"roster/internal/budget"
 	"roster/internal/filter"
 	"roster/internal/loading"
 	"roster/internal/paging"
@@ -204,6 +205,7 @@ func (c *PostClient) read(ctx context.Context, s *statement.Select, each func(pa
 		dest = append([]any{&parent}, values...)
 	}
 	group := new(loading.Group[*Post])
+	read := counter{answer: budget.FromContext(ctx), statement: s}
 	return run(ctx, c.config, s, func(rows *sql.Rows) error {
 		if err := rows.Scan(dest...); err != nil {
 			return err
@@ -212,10 +214,26 @@ func (c *PostClient) read(ctx context.Context, s *statement.Select, each func(pa
 		if err := node.assignValues(s.Columns, values); err != nil {
 			return err
 		}
-		group.Add(node)
+		answered, err := read.row(parent, node.texts)
+		if err != nil {
+			return err
+		}
+		if answered {
+			group.Add(node)
+		}
 		each(parent, node)
 		return nil
 	})
+}
+
+// texts is how many bytes of text the Post has, and how many of these clients see.
+func (_m *Post) texts() (all, seen int) {
+	all += len(_m.Title)
+	seen += len(_m.Title)
+	all += len(_m.TitleKey)
+	all += len(_m.Body)
+	seen += len(_m.Body)
+	return all, seen
 }
 
 // value is what the Post has in a column; nil for NULL.
@@ -543,6 +561,7 @@ func (c *UserClient) read(ctx context.Context, s *statement.Select, each func(pa
 		dest = append([]any{&parent}, values...)
 	}
 	group := new(loading.Group[*User])
+	read := counter{answer: budget.FromContext(ctx), statement: s}
 	return run(ctx, c.config, s, func(rows *sql.Rows) error {
 		if err := rows.Scan(dest...); err != nil {
 			return err
@@ -551,10 +570,27 @@ func (c *UserClient) read(ctx context.Context, s *statement.Select, each func(pa
 		if err := node.assignValues(s.Columns, values); err != nil {
 			return err
 		}
-		group.Add(node)
+		answered, err := read.row(parent, node.texts)
+		if err != nil {
+			return err
+		}
+		if answered {
+			group.Add(node)
+		}
 		each(parent, node)
 		return nil
 	})
+}
+
+// texts is how many bytes of text the User has, and how many of these clients see.
+func (_m *User) texts() (all, seen int) {
+	all += len(_m.Username)
+	seen += len(_m.Username)
+	all += len(_m.UsernameKey)
+	all += len(_m.Email)
+	seen += len(_m.Email)
+	all += len(_m.EmailKey)
+	return all, seen
 }
 
 // value is what the User has in a column; nil for NULL.
@@ -861,6 +897,35 @@ func (_m *User) Posts(ctx context.Context, first *int, after *string, last *int,
 		return nil, err
 	}
 	return newPostConnection(page, found, count), nil
+}
+
+// bytesPerRow is how many bytes of memory a row takes beside its texts, about.
+const bytesPerRow = 384
+
+// counter counts rows on the account of an answer while they are read.
+type counter struct {
+	answer    *budget.Answer
+	statement *statement.Select
+	parent    typeid.ID
+	n         int // rows of the parent
+}
+
+// row counts a row, and reports whether it is one that is answered: the last one that a page reads only tells that there
+// are more. A row that is locked need not be answered.
+func (c *counter) row(parent typeid.ID, texts func() (all, seen int)) (answered bool, err error) {
+	if parent != c.parent {
+		c.parent, c.n = parent, 0
+	}
+	c.n++
+	answered = c.n != c.statement.Limit
+	if c.answer == nil {
+		return answered, nil
+	}
+	all, seen := texts()
+	if c.statement.Lock || !answered {
+		seen = 0
+	}
+	return answered, c.answer.Row(bytesPerRow+int64(all), int64(seen))
 }
 
 // run builds and runs a statement and hands out its rows.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -13,6 +14,7 @@ import (
 	"roster/ent"
 	"roster/ent/rules"
 	"roster/graph/model"
+	"roster/internal/budget"
 	"roster/internal/feed"
 	"roster/internal/typeid"
 )
@@ -42,6 +44,7 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 		return nil, err
 	}
 	a := attemptFrom(ctx)
+	request.First = min(request.First, a.pages.most)
 	found, err := feed.Read(ctx, a.session, request)
 	if errors.Is(err, feed.ErrExpired) {
 		return nil, fault(expired(), "after")
@@ -54,11 +57,49 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	for i := range found.Changes {
 		ids[i] = found.Changes[i].NodeID
 	}
+	a.pages.read(len(ids))
 	nodes := a.ent.NodeGroup(ids)
 	for i := range found.Changes {
 		page.Changes[i] = changeOf(&found.Changes[i], nodes)
 	}
 	return page, nil
+}
+
+// changesPages bounds the pages of changes that an operation reads. When its answer is too large, the pages end earlier:
+// who follows the feed can always go on.
+type changesPages struct {
+	most int // changes on a page
+
+	mu      sync.Mutex
+	longest int // changes on a page of the last attempt
+}
+
+// read notes the length of a page.
+func (p *changesPages) read(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.longest = max(p.longest, n)
+}
+
+// shorten makes pages shorter that have made an answer too large, and reports whether to try again. Nothing but pages of
+// changes may be in the operation, or shorter ones may not help.
+func (p *changesPages) shorten(o *graphql.OperationContext, answer *budget.Answer) bool {
+	longest := p.longest
+	p.longest = 0
+	_, large := errors.AsType[*budget.TooLargeError](answer.Err())
+	if !large || longest < 2 || o.Operation.Operation != ast.Query {
+		return false
+	}
+	for _, f := range graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"}) {
+		if f.Name != "changes" && f.Name != "changesCursor" && f.Name != "__typename" {
+			return false
+		}
+	}
+	p.most = longest / 2
+	if fit := int(answer.Rows() * 3 / 4); fit > 0 { // of the rows that were read before it was too much
+		p.most = min(p.most, fit)
+	}
+	return true
 }
 
 // ChangesCursor implements generated.QueryResolver.

@@ -14,6 +14,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/graph/model"
+	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
@@ -75,6 +76,7 @@ func knownCode(e *gqlerror.Error) model.ErrorCode {
 func classify(err error) (model.ErrorCode, string) {
 	var failure *database.Failure
 	var forbidden *rules.ForbiddenError
+	var large *budget.TooLargeError
 	switch {
 	case errors.As(err, &forbidden):
 		return model.ErrorCodeForbidden, forbidden.Error()
@@ -92,6 +94,10 @@ func classify(err error) (model.ErrorCode, string) {
 			return model.ErrorCodeOutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
 		case database.Other:
 		}
+	case errors.As(err, &large):
+		return model.ErrorCodeCostLimit, tooLarge(large)
+	case errors.Is(err, budget.ErrBusy):
+		return model.ErrorCodeUnavailable, "the server has as many answers under way as its memory allows: try again"
 	case errors.Is(err, idempotency.ErrReused):
 		return model.ErrorCodeIdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
 	case errors.Is(err, idempotency.ErrTooLarge):

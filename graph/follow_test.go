@@ -40,6 +40,7 @@ func follow(t *testing.T, e dbtest.Engine, o feed.Options, url string) *follower
 	t.Helper()
 	s := &follower{}
 	s.tester = serve(t, e, settings{
+		answers: o.Budget,
 		database: func(d *database.Options) {
 			if url != "" {
 				d.URL = url

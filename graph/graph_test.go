@@ -20,6 +20,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/graph"
+	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
@@ -56,6 +57,7 @@ type tester struct {
 type settings struct {
 	database func(*database.Options)
 	graph    func(*graph.Options)
+	answers  *budget.Budget
 }
 
 // serve starts a server for the length of the test. A test that expects an error in the log clears it.
@@ -97,6 +99,7 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		Clock:        time.Now,
 		NewRequestID: func() string { return "request-1" },
 		MaxBodyBytes: 8 << 20,
+		Budget:       s.answers,
 		Streams: server.NewStreams(server.StreamOptions{
 			MaxStreams: 10_000, MaxOperations: 100, PingInterval: time.Minute, InitTimeout: time.Minute, WriteTimeout: time.Minute,
 		}),

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -10,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/ent"
+	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
@@ -46,6 +48,8 @@ type attempt struct {
 	careful bool
 	failed  bool // a field of the mutation has failed
 	changes []feed.Change
+	answer  *budget.Answer // what its answer is counted on
+	pages   *changesPages  // of the feed
 	// entry is where the answer is stored; nil when the request has no idempotency key.
 	entry  *idempotency.Entry
 	stored []byte // the data that was found there: there is nothing left to do
@@ -79,11 +83,18 @@ func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.O
 	if err != nil {
 		return failed(ctx, err)
 	}
+	answer := budget.FromContext(ctx)
+	pages := &changesPages{most: maxChanges}
 	careful, reconnected := false, false
+	answer.Reset()
 	for retries := 0; ; retries++ {
 		session := o.Database.Session(mode)
-		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful, entry: entry}
+		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful, entry: entry, answer: answer, pages: pages}
 		response, failure := o.try(ctx, a, mode, next)
+		if ctx.Err() == nil && a.fits(ctx) {
+			retries--
+			continue
+		}
 		if failure == nil {
 			return response
 		}
@@ -102,7 +113,21 @@ func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.O
 		if !again {
 			return response
 		}
+		answer.Reset()
 	}
+}
+
+// fits reports whether another attempt may fit into the memory that is too small for this one: after a wait, or with
+// shorter pages of changes.
+func (a *attempt) fits(ctx context.Context) bool {
+	if errors.Is(a.answer.Err(), budget.ErrBusy) {
+		return a.answer.Wait(ctx) == nil
+	}
+	if !a.pages.shorten(graphql.GetOperationContext(ctx), a.answer) {
+		return false
+	}
+	a.answer.Reset()
+	return true
 }
 
 // try makes one attempt. The failure is the first that the database reported; it may be gone on the next attempt.
@@ -142,6 +167,9 @@ func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, cl
 	response := next(ctx)(ctx)
 	if response == nil { // the executor's answer to a context that has ended
 		response = failed(ctx, context.Cause(ctx))
+	}
+	if err := a.answer.Data(int64(len(response.Data))); err != nil {
+		return failed(ctx, err)
 	}
 	return response
 }
@@ -187,14 +215,14 @@ func (o *operations) pause(ctx context.Context, retries int) bool {
 // InterceptRootField implements graphql.RootFieldInterceptor: after a field of a mutation has failed, the ones after it
 // are not run, since nothing of them would stay.
 func (o *operations) InterceptRootField(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
-	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
-		return next(ctx)
-	}
 	a := attemptFrom(ctx)
+	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
+		return write(a.answer, next(ctx))
+	}
 	if a.failed {
 		return graphql.Null
 	}
-	m := next(ctx)
+	m := write(a.answer, next(ctx))
 	a.failed = m == graphql.Null // every field of Mutation is non-null
 	return m
 }

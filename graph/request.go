@@ -36,6 +36,9 @@ func (l *limited) CreateOperationContext(ctx context.Context, params *graphql.Ra
 		err.Err = nil // the message has all of it
 		l.variable(documents.Tidy(err))
 	}
+	if len(errs) == 0 {
+		metered(ctx, operation, cost)
+	}
 	l.report(operation, params, cost)
 	return operation, errs
 }

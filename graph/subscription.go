@@ -126,5 +126,8 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 	if ctx.Err() != nil {
 		return nil
 	}
+	if string(response.Data) == "null" { // the next event would hide that this one is missing
+		response.Data = nil
+	}
 	return o.finish(ctx, response)
 }

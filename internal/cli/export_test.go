@@ -3,6 +3,8 @@ package cli
 import (
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
 	"roster/internal/database"
 	"roster/internal/janitor"
 )
@@ -14,3 +16,11 @@ func PruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
 
 // PruneChanges is the chore of a server.
 func PruneChanges(db *database.DB, age time.Duration) janitor.Chore { return pruneChanges(db, age) }
+
+// MemoryLimit is the limit of a server that runs in a container, as a process, on a machine.
+func MemoryLimit(inContainer, process, machine memlimit.Provider) int64 {
+	return memoryLimit(container(inContainer), memlimit.ApplyRatio(process, ofProcess), memlimit.ApplyRatio(machine, ofMachine))
+}
+
+// AnswerMemory is what a server has for answers.
+func AnswerMemory(configured, limit int64) int64 { return answerMemory(configured, limit) }

@@ -15,6 +15,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/graph"
+	"roster/internal/budget"
 	"roster/internal/config"
 	"roster/internal/database"
 	"roster/internal/documents"
@@ -33,6 +34,9 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 )
+
+// answerWait is how long a request waits for memory for its answer.
+const answerWait = time.Second
 
 // What a client may take to begin on a WebSocket, and to accept a message on that or on an event
 // stream.
@@ -64,7 +68,7 @@ func (c *serveCommand) Validate() error {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
-	tuneMemory()
+	memory := tuneMemory()
 	logger := c.Logger(e.stderr)
 	trusted, err := c.trusted()
 	if err != nil {
@@ -83,19 +87,21 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
+	answers := budget.New(budget.Options{MaxAnswer: c.MaxAnswerBytes, Memory: answerMemory(c.AnswerMemory, memory), Wait: answerWait})
 	streams := server.NewStreams(server.StreamOptions{
 		MaxStreams:    c.MaxStreams,
 		MaxOperations: c.MaxOperationsPerSocket,
 		PingInterval:  c.PingInterval,
 		InitTimeout:   initTimeout,
+		ReadTimeout:   readTimeout,
 		WriteTimeout:  messageTimeout,
 	})
-	changes := feed.New(feed.Options{Database: db, Nodes: graph.Nodes(db), Logger: logger})
+	changes := feed.New(feed.Options{Database: db, Nodes: graph.Nodes(db), Budget: answers, Logger: logger})
 	executor, err := newExecutor(c, db, changes, trusted, logger)
 	if err != nil {
 		return err
 	}
-	handler := newHandler(c, db, executor, page, streams, logger)
+	handler := newHandler(c, db, executor, page, streams, answers, logger)
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -164,7 +170,8 @@ func newExecutor(
 
 // newHandler wires the server on top of an executor.
 func newHandler(
-	c *serveCommand, db *database.DB, executor graphql.GraphExecutor, page http.Handler, streams *server.Streams, logger *slog.Logger,
+	c *serveCommand, db *database.DB, executor graphql.GraphExecutor, page http.Handler, streams *server.Streams, answers *budget.Budget,
+	logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{
 		Executor:     executor,
@@ -177,6 +184,8 @@ func newHandler(
 		MaxValues:    maxValues(c.MaxInputValues),
 		MaxRequests:  c.MaxRequests,
 		Origins:      c.CORSOrigins,
+		Budget:       answers,
+		WriteTimeout: writeTimeout,
 		Streams:      streams,
 	}
 	if c.Introspection {

@@ -42,6 +42,8 @@ func (d Database) Validate() error {
 type HTTP struct {
 	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, and largest message on a WebSocket, in bytes."`
+	MaxAnswerBytes  int64         `default:"16777216" placeholder:"BYTES" help:"Largest data of an answer or of an event, in bytes of JSON; a larger one is refused with COST_LIMIT. 0 is no limit."`
+	AnswerMemory    int64         `name:"answer-memory-bytes" env:"ROSTER_ANSWER_MEMORY_BYTES" default:"0" placeholder:"BYTES" help:"Memory for all answers that are read, built or written at a time, in bytes. A request that finds none within a second is answered with 503. 0 is half of the memory limit, at most 1 GiB."`
 	MaxRequests     int           `default:"1000" placeholder:"NUMBER" help:"Most requests that are executed at a time; a further one is answered with 503 at once. 0 is no limit."`
 	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
@@ -53,6 +55,8 @@ func (h HTTP) Validate() error {
 	return first(
 		address("listen", h.Listen),
 		atLeast("max-body-bytes", h.MaxBodyBytes, 1),
+		atLeast("max-answer-bytes", h.MaxAnswerBytes, 0),
+		atLeast("answer-memory-bytes", h.AnswerMemory, 0),
 		atLeast("max-requests", h.MaxRequests, 0),
 		positive("request-timeout", h.RequestTimeout),
 		positive("shutdown-timeout", h.ShutdownTimeout),

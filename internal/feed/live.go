@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/typeid"
 )
@@ -17,8 +18,11 @@ import (
 // Options are what a Feed stands on.
 type Options struct {
 	Database *database.DB
-	// Nodes returns what there is of the things with the IDs: where all subscribers start from.
+	// Nodes returns what there is of the things with the IDs: where all subscribers start from. It counts what it reads on
+	// the account of the context, and its error is a *budget.TooLargeError when that is too much.
 	Nodes func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error)
+	// Budget is the memory for what is kept for single subscribers; nil is no bound.
+	Budget *budget.Budget
 	// Keep is how many of the newest changes are kept for subscribers. One that is further behind reads what it has missed
 	// from the database when it had everything a moment ago, as before an import, and is ended when it did not. 0 is 10,000.
 	Keep int
@@ -40,6 +44,9 @@ const (
 	pace = 10 * time.Millisecond
 	// segmentSize is how many changes are handed out, and their nodes loaded, together.
 	segmentSize = 100
+	// segmentBytes is how many bytes of text the nodes of a segment have. Of larger ones a segment has fewer, and one that
+	// is larger by itself is loaded by each event that wants it.
+	segmentBytes = 256 << 10
 	// keptNodes is of how many segments the nodes are kept, which may be large.
 	keptNodes = 4
 	// channel is where servers tell each other that they have committed.
@@ -218,22 +225,32 @@ func (f *Feed) wanted(t *tail) bool {
 	return t.nodes > 0
 }
 
-// segment makes a page one, with its nodes when they are wanted. When they cannot be loaded, who wants one does it.
+// segment makes the first changes of a page a segment: all of them, or as many as have nodes that fit when nodes are
+// wanted. When nodes cannot be loaded, who wants one does it.
 func (f *Feed) segment(ctx context.Context, page *Page, nodes bool) *segment {
 	s := &segment{changes: page.Changes, to: page.End.number}
-	if !nodes || len(s.changes) == 0 {
-		return s
+	for nodes && len(s.changes) > 0 {
+		ids := make([]typeid.ID, len(s.changes))
+		for i := range s.changes {
+			ids[i] = s.changes[i].NodeID
+		}
+		account := budget.Limited(segmentBytes)
+		found, err := f.Nodes(budget.WithAnswer(ctx, account), ids)
+		if err == nil {
+			s.nodes = found
+			return s
+		}
+		_, large := errors.AsType[*budget.TooLargeError](err)
+		fit := min(len(s.changes)/2, int(account.Rows())-1)
+		if large && len(s.changes) > 1 {
+			s.changes = s.changes[:max(fit, 1)]
+			s.to = s.changes[len(s.changes)-1].Cursor.number
+		}
+		if !large || fit < 1 {
+			f.Logger.DebugContext(ctx, "the nodes of changes are not loaded", "error", err)
+			return s
+		}
 	}
-	ids := make([]typeid.ID, len(s.changes))
-	for i := range s.changes {
-		ids[i] = s.changes[i].NodeID
-	}
-	found, err := f.Nodes(ctx, ids)
-	if err != nil {
-		f.Logger.DebugContext(ctx, "the nodes of changes are not loaded", "error", err)
-		return s
-	}
-	s.nodes = found
 	return s
 }
 

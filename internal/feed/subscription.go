@@ -20,9 +20,10 @@ type Subscription struct {
 	next    int      // in the segment
 
 	// Feed.mu guards these.
-	tail   *tail     // nil while the subscriber catches up with it
-	level  time.Time // when it had everything that there was
-	closed bool
+	tail    *tail     // nil while the subscriber catches up with it
+	level   time.Time // when it had everything that there was
+	release func()    // gives back the memory for a segment of its own; nil without one
+	closed  bool
 }
 
 // An Event is a change as a subscriber gets it.
@@ -102,8 +103,8 @@ func (s *Subscription) advance(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		segment = s.feed.segment(ctx, page, s.nodes)
-		if page.CaughtUp {
+		segment = s.feed.segment(ctx, page, s.nodes && s.reserve())
+		if page.CaughtUp && segment.to == page.End.number {
 			if more := s.join(page.End); more != nil && len(page.Changes) == 0 {
 				return wait(ctx, more)
 			}
@@ -111,6 +112,24 @@ func (s *Subscription) advance(ctx context.Context) error {
 	}
 	s.segment, s.next = segment, 0
 	return nil
+}
+
+// reserve reserves memory for the nodes of a segment that only this subscriber has, and reports whether there is some.
+func (s *Subscription) reserve() bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if s.release == nil && !s.closed {
+		s.release, _ = s.feed.Budget.Reserve(segmentBytes)
+	}
+	return s.release != nil
+}
+
+// free gives back what reserve has reserved. The caller holds Feed.mu.
+func (s *Subscription) free() {
+	if s.release != nil {
+		s.release()
+		s.release = nil
+	}
 }
 
 func wait(ctx context.Context, more <-chan struct{}) error {
@@ -157,6 +176,9 @@ func (s *Subscription) follow() (following bool, next *segment, more <-chan stru
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := s.tail
+	if t != nil {
+		s.free() // its segments are everybody's
+	}
 	switch {
 	case t == nil:
 		return false, nil, nil, nil
@@ -184,6 +206,7 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.closed = true
+	s.free()
 	s.leave()
 }
 

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/budget"
 )
 
 // gzipFrom is the size in bytes from which an answer is compressed for those who accept it; below,
@@ -18,10 +21,10 @@ const gzipFrom = 4 << 10
 
 // answer is a GraphQL response on its way to the client.
 type answer struct {
-	status    int
-	mediaType string
-	gzip      bool // the client accepts it
-	response  *graphql.Response
+	status      int
+	mediaType   string
+	compressors compressors // nil for an answer that is not compressed
+	response    *graphql.Response
 }
 
 // write sends the answer. A failure to write means that the client is gone: there is nobody left to
@@ -34,29 +37,55 @@ func (a answer) write(w http.ResponseWriter) {
 	}
 	if a.mediaType == typeEvents {
 		parts = append(nextEvent(parts), completeEvent())
-		a.gzip = false
+		a.compressors = nil
 		announceEvents(w.Header())
 	}
 	size := 0
 	for _, part := range parts {
 		size += len(part)
 	}
-	var out io.Writer = w
 	w.Header().Set("Content-Type", a.mediaType+"; charset=utf-8")
-	if a.gzip && size >= gzipFrom {
+	if a.compressors != nil && size >= gzipFrom {
+		compressed := a.compressors.compress(parts)
+		a.response.Data = nil // a slow reader need not keep both
+		clear(parts)
 		w.Header().Set("Content-Encoding", "gzip")
-		compressor := gzip.NewWriter(w)
-		defer func() { _ = compressor.Close() }()
-		out = compressor
-	} else {
-		w.Header().Set("Content-Length", strconv.Itoa(size))
+		w.Header().Set("Content-Length", strconv.Itoa(compressed.Len()))
+		w.WriteHeader(a.status)
+		_, _ = compressed.WriteTo(w)
+		return
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(size))
 	w.WriteHeader(a.status)
 	for _, part := range parts {
-		if _, err := out.Write(part); err != nil {
+		if _, err := w.Write(part); err != nil {
 			return
 		}
 	}
+}
+
+// compressors compress answers, as many at a time as there are processors. One takes about a megabyte, so none
+// waits for a slow reader.
+type compressors chan *gzip.Writer
+
+func newCompressors() compressors {
+	c := make(compressors, runtime.GOMAXPROCS(0))
+	for range cap(c) {
+		c <- gzip.NewWriter(io.Discard)
+	}
+	return c
+}
+
+func (c compressors) compress(parts [][]byte) *budget.Buffer {
+	out := new(budget.Buffer)
+	z := <-c
+	defer func() { c <- z }()
+	z.Reset(out)
+	for _, part := range parts {
+		_, _ = z.Write(part) // a buffer has no errors
+	}
+	_ = z.Close()
+	return out
 }
 
 func unencodable(err error) error { return fmt.Errorf("encode a response: %w", err) }

@@ -1,13 +1,16 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"roster/internal/budget"
 	"roster/internal/idempotency"
 )
 
@@ -19,6 +22,9 @@ type endpoint struct {
 	maxValues    int
 	requests     gate
 	streams      *Streams
+	budget       *budget.Budget
+	compressors  compressors
+	writeTimeout time.Duration
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +38,10 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusNotAcceptable, "nothing of what is accepted can be given: accept "+typeResponse+" or "+typeJSON).write(w, typeJSON)
 		return
 	}
-	params, refused := e.read(w, r)
+	account := e.budget.Open()
+	defer account.Close()
+	ctx := budget.WithAnswer(r.Context(), account)
+	params, refused := e.read(ctx, w, r)
 	if refused != nil {
 		refused.write(w, mediaType)
 		return
@@ -43,7 +52,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	ctx, operation, response := e.prepare(r.Context(), params)
+	ctx, operation, response := e.prepare(ctx, params)
 	if response == nil {
 		if refused := fits(operation.Operation.Operation, r); refused != nil {
 			refused.write(w, mediaType)
@@ -63,21 +72,28 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			ctx = idempotency.WithUse(ctx, use)
 		}
 		response = e.execute(ctx, operation)
+		if busy(ctx) {
+			refuseBusy().write(w, mediaType)
+			return
+		}
 		if use != nil && use.Replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
 	}
-	leave() // a slow reader takes nobody's place
+	leave() // a slow reader takes nobody's place, but the memory of its answer
+	account.Settle(int64(len(response.Data)))
 	status := http.StatusOK
 	if response.Data == nil {
 		status = requestErrorStatus(response, mediaType)
 	}
-	answer{
-		status:    status,
-		mediaType: mediaType,
-		gzip:      acceptsGzip(r.Header.Values("Accept-Encoding")),
-		response:  response,
-	}.write(w)
+	out := answer{status: status, mediaType: mediaType, response: response}
+	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+		out.compressors = e.compressors
+	}
+	if e.writeTimeout > 0 { // a writer that knows no deadline is none that could block
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(e.writeTimeout))
+	}
+	out.write(w)
 }
 
 // fits refuses operations that the request cannot carry.
@@ -93,10 +109,10 @@ func fits(kind ast.Operation, r *http.Request) *refusal {
 	return nil
 }
 
-func (e endpoint) read(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
+func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
 	switch r.Method {
 	case http.MethodPost:
-		return readPost(w, r, e.maxBodyBytes, e.maxValues)
+		return readPost(ctx, w, r, e.maxBodyBytes, e.maxValues)
 	case http.MethodGet, http.MethodHead:
 		return readGet(r)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/internal/budget"
 	"roster/internal/requestid"
 )
 
@@ -31,7 +32,15 @@ func (e endpoint) execute(ctx context.Context, operation *graphql.OperationConte
 	if response == nil { // gqlgen's way to say that the context had ended
 		response = interrupted(ctx)
 	}
+	if busy(ctx) { // nothing of it was done
+		response = &graphql.Response{Errors: refuseBusy().errors()}
+	}
 	return response
+}
+
+// busy reports whether there was no memory for the answer of an operation.
+func busy(ctx context.Context) bool {
+	return errors.Is(budget.FromContext(ctx).Err(), budget.ErrBusy)
 }
 
 // responses runs an operation and yields each of its responses: one of a query or a mutation, any

@@ -38,6 +38,13 @@ func refuseFor(status int, code, message string) *refusal {
 	return &refusal{status: status, message: message, extensions: map[string]any{"code": code}}
 }
 
+// refuseBusy refuses a request for whose answer there is no memory now.
+func refuseBusy() *refusal {
+	r := refuseFor(http.StatusServiceUnavailable, codeUnavailable, "the server has as many answers under way as its memory allows: try again")
+	r.retry = true
+	return r
+}
+
 // refuseMethod lists in allow the methods that the address has.
 func refuseMethod(allow string) *refusal {
 	r := refuse(http.StatusMethodNotAllowed, "this method is not allowed here: use "+allow)

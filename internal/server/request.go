@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"roster/internal/budget"
 )
 
 // The parameters of a GraphQL request.
@@ -31,7 +34,7 @@ func paramNames() []string {
 // readPost reads the parameters from a JSON body of at most limit bytes and so many values. Only application/json in
 // UTF-8 is read: it is also what keeps other sites' forms out, for a browser asks before it sends
 // that type across sites.
-func readPost(w http.ResponseWriter, r *http.Request, limit int64, values int) (*graphql.RawParams, *refusal) {
+func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (*graphql.RawParams, *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || mediaType != typeJSON || given && !strings.EqualFold(charset, "utf-8") {
@@ -40,7 +43,7 @@ func readPost(w http.ResponseWriter, r *http.Request, limit int64, values int) (
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the body must not be compressed")
 	}
-	body, refused := readBody(w, r, limit)
+	body, refused := readBody(ctx, w, r, limit)
 	if refused != nil {
 		return nil, refused
 	}
@@ -60,7 +63,7 @@ func tooMany(err error) bool {
 	return ok && e.cost
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
+func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is too large")
 	if r.ContentLength > limit {
 		if r.Header.Get("Expect") != "" { // the client waits for a word before it sends the body
@@ -68,7 +71,10 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 		}
 		limit = 0
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(unwrapped(w), r.Body, limit))
+	body, err := io.ReadAll(counted(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit)))
+	if errors.Is(err, budget.ErrBusy) {
+		return nil, refuseBusy()
+	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, tooLarge
 	}
@@ -79,6 +85,33 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *ref
 		return nil, refuse(http.StatusBadRequest, "the body did not arrive as a whole")
 	}
 	return body, nil
+}
+
+// copiesOfRequest is how often a request is in memory, about: as it came, as JSON that was read, as a document, and as
+// the arguments that were made of it.
+const copiesOfRequest = 4
+
+// counted counts what is read of a request on the account of its answer. The error may be budget.ErrBusy.
+func counted(ctx context.Context, r io.Reader) io.Reader {
+	return &countedReader{ctx, r, budget.FromContext(ctx)}
+}
+
+type countedReader struct {
+	ctx     context.Context //nolint:containedctx // io.Reader has none, and the reader lives for one call
+	from    io.Reader
+	account *budget.Answer
+}
+
+func (r *countedReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	full := r.account.Hold(int64(n) * copiesOfRequest)
+	if errors.Is(full, budget.ErrBusy) { // nothing is held up by a request that is not read yet
+		full = r.account.Wait(r.ctx)
+	}
+	if full != nil {
+		return n, full
+	}
+	return n, err
 }
 
 // unwrapped is the writer of net/http itself. Only from that one it learns that a body was too large: then it lets the

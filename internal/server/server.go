@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"roster/internal/budget"
 )
 
 // readyTimeout bounds what Options.Ready may take: an orchestrator asks every few seconds.
@@ -48,6 +50,10 @@ type Options struct {
 	// Origins are the origins of other sites whose pages may use the endpoint, each in the form that
 	// browsers send, such as https://app.example.com, or AnyOrigin. It may be empty.
 	Origins []string
+	// Budget is the memory of all answers; nil is no bound.
+	Budget *budget.Budget
+	// WriteTimeout is how long a client may take to accept an answer that is not a stream. 0 is no bound.
+	WriteTimeout time.Duration
 	// Streams are the WebSockets and event streams that are open, for Serve to end.
 	Streams *Streams
 }
@@ -57,7 +63,8 @@ func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
 		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
-		requests: newGate(o.MaxRequests), streams: o.Streams,
+		requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
+		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
 	}))
 	if o.SDL != "" {
 		mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {

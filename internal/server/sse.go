@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"roster/internal/budget"
 )
 
 // The Server-Sent Events here follow the distinct connections mode of GraphQL over Server-Sent
@@ -37,6 +39,7 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, operat
 		events.beat(ctx, e.streams.options.PingInterval)
 	})
 	for response := range e.responses(ctx, operation) {
+		budget.FromContext(ctx).Settle(int64(len(response.Data)))
 		data, err := parts(response)
 		if err != nil {
 			panic(unencodable(err))
@@ -121,7 +124,10 @@ func announceEvents(h http.Header) {
 func nextEvent(response [][]byte) [][]byte {
 	event := [][]byte{[]byte("event: next\ndata: ")}
 	for _, part := range response {
-		event = append(event, bytes.ReplaceAll(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), []byte("\r"), []byte(" ")))
+		if bytes.ContainsAny(part, "\r\n") { // else it need not be copied
+			part = bytes.ReplaceAll(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), []byte("\r"), []byte(" "))
+		}
+		event = append(event, part)
 	}
 	return append(event, []byte("\n\n"))
 }

@@ -20,6 +20,8 @@ type StreamOptions struct {
 	PingInterval time.Duration
 	// InitTimeout is how long a WebSocket may be open without being acknowledged.
 	InitTimeout time.Duration
+	// ReadTimeout is how long the client of a WebSocket may take to send a message, once it has begun. 0 is no bound.
+	ReadTimeout time.Duration
 	// WriteTimeout is how long a client may take to accept a message.
 	WriteTimeout time.Duration
 	// Connect decides about a WebSocket by the payload of its connection_init, nil without one. It

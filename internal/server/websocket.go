@@ -19,6 +19,7 @@ const subprotocol = "graphql-transport-ws"
 const (
 	closeGoingAway       = websocket.StatusGoingAway
 	closeInternal        = websocket.StatusInternalError
+	closeTryAgain        = websocket.StatusTryAgainLater
 	closeInvalid         = websocket.StatusCode(4400)
 	closeUnauthorized    = websocket.StatusCode(4401)
 	closeForbidden       = websocket.StatusCode(4403)

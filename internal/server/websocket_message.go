@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,22 +96,25 @@ func errorMessage(id string, errs gqlerror.List) []byte {
 
 func completeMessage(id string) []byte { return layOut(messageComplete, id) }
 
-// layOut writes a message by hand, for the data of a response is finished JSON.
+// layOut writes a message by hand, for the data of a response is finished JSON: into memory of the right size, for it
+// may be large.
 func layOut(kind, id string, payload ...[]byte) []byte {
-	var b bytes.Buffer
-	b.WriteString(`{"type":"` + kind + `"`)
+	head := `{"type":"` + kind + `"`
 	if id != "" {
-		b.WriteString(`,"id":`)
-		b.Write(encoded(id))
+		head += `,"id":` + string(encoded(id))
 	}
 	if len(payload) > 0 {
-		b.WriteString(`,"payload":`)
-		for _, part := range payload {
-			b.Write(part)
-		}
+		head += `,"payload":`
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	size := len(head) + len("}")
+	for _, part := range payload {
+		size += len(part)
+	}
+	b := append(make([]byte, 0, size), head...)
+	for _, part := range payload {
+		b = append(b, part...)
+	}
+	return append(b, '}')
 }
 
 func encoded(value any) []byte {

@@ -2,11 +2,16 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/budget"
 )
 
 // socketOperation is an operation on a socket.
@@ -22,7 +27,10 @@ func (s *socket) read(ctx context.Context) *fault {
 	caller := ctx // of the operations
 	initialised, acknowledged := false, false
 	for {
-		kind, data, err := s.conn.Read(ctx)
+		kind, data, err := s.receive(ctx)
+		if errors.Is(err, budget.ErrBusy) {
+			return &fault{closeTryAgain, "The server has no memory for the message now"}
+		}
 		if err != nil {
 			return nil
 		}
@@ -63,6 +71,24 @@ func (s *socket) read(ctx context.Context) *fault {
 			s.complete(m.id)
 		}
 	}
+}
+
+// receive waits for the next message and reads it. The error may be budget.ErrBusy.
+func (s *socket) receive(ctx context.Context) (websocket.MessageType, []byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	kind, message, err := s.conn.Reader(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	if limit := s.streams.options.ReadTimeout; limit > 0 {
+		late := time.AfterFunc(limit, cancel)
+		defer late.Stop()
+	}
+	account := s.budget.Open()
+	defer account.Close()
+	data, err := io.ReadAll(counted(budget.WithAnswer(ctx, account), message))
+	return kind, data, err
 }
 
 // connect asks whether the client may go on.
@@ -149,6 +175,9 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *grap
 		return
 	}
 	defer leave()
+	account := s.budget.Open()
+	defer account.Close()
+	ctx = budget.WithAnswer(ctx, account)
 	var operation *graphql.OperationContext
 	failed := s.guard(ctx, func() (response *graphql.Response) {
 		ctx, operation, response = s.prepare(ctx, params)
@@ -166,7 +195,8 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *grap
 		}
 	}
 	for response := range s.responses(ctx, operation) {
-		leave() // A slow reader takes nobody's place.
+		leave() // A slow reader takes nobody's place, but the memory of its answer.
+		account.Settle(int64(len(response.Data)))
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)
 			return
