@@ -21,74 +21,91 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
+// reader answers the messages of a socket.
+type reader struct {
+	*socket
+	caller                    context.Context //nolint:containedctx // of the operations, as connection_init makes it
+	initialised, acknowledged bool
+}
+
 // read answers messages until the connection ends, or the client breaks a rule, which is the fault.
 // ctx is the connection's.
 func (s *socket) read(ctx context.Context) *fault {
-	caller := ctx // of the operations
-	initialised, acknowledged := false, false
+	r := &reader{socket: s, caller: ctx}
 	for {
-		kind, data, err := s.receive(ctx)
-		if errors.Is(err, budget.ErrBusy) {
-			return &fault{closeTryAgain, "The server has no memory for the message now"}
+		account := s.budget.Open()
+		m, f := s.receive(ctx, account)
+		if m != nil {
+			f = r.answer(ctx, m, account)
 		}
-		if err != nil {
-			return nil
+		if m == nil || f != nil || m.kind != messageSubscribe {
+			account.Close()
 		}
-		if kind != websocket.MessageText {
-			return &fault{closeInvalid, "a message must be text"}
-		}
-		m, err := parseMessage(data, s.maxValues)
-		if err != nil {
-			return &fault{closeInvalid, shortened(err.Error(), maxReason)}
-		}
-		switch m.kind {
-		case messageInit:
-			if initialised {
-				return &fault{closeTooManyRequests, "Too many initialisation requests"}
-			}
-			initialised = true
-			var payload map[string]any
-			if caller, payload, err = s.connect(ctx, m.payload); err != nil {
-				return &fault{closeForbidden, "Forbidden"}
-			}
-			acknowledged = true
-			close(s.acknowledged)
-			s.reply(ctx, replyMessage(messageAck, payload))
-		case messagePing:
-			s.reply(ctx, replyMessage(messagePong, m.payload))
-		case messageSubscribe:
-			params, refused := requestParams(m.payload, s.header)
-			if refused != nil {
-				return &fault{closeInvalid, shortened(refused.message, maxReason)}
-			}
-			if !acknowledged {
-				return &fault{closeUnauthorized, "Unauthorized"}
-			}
-			if f := s.subscribe(ctx, caller, m.id, params); f != nil {
-				return f
-			}
-		case messageComplete:
-			s.complete(m.id)
+		if m == nil || f != nil {
+			return f
 		}
 	}
 }
 
-// receive waits for the next message and reads it. The error may be budget.ErrBusy.
-func (s *socket) receive(ctx context.Context) (websocket.MessageType, []byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
+// receive waits for the next message and reads it, counted on an account. The message is nil when
+// there is none any more.
+func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message, *fault) {
+	reading, cancel := context.WithCancel(budget.WithAnswer(ctx, account))
 	defer cancel()
-	kind, message, err := s.conn.Reader(ctx)
+	kind, content, err := s.conn.Reader(reading)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil
 	}
 	if limit := s.streams.options.ReadTimeout; limit > 0 {
 		late := time.AfterFunc(limit, cancel)
 		defer late.Stop()
 	}
-	account := s.budget.Open()
-	defer account.Close()
-	data, err := io.ReadAll(counted(budget.WithAnswer(ctx, account), message))
-	return kind, data, err
+	data, err := io.ReadAll(counted(reading, content))
+	switch {
+	case errors.Is(err, budget.ErrBusy):
+		return nil, &fault{closeTryAgain, "The server has no memory for the message now"}
+	case err != nil:
+		return nil, nil
+	case kind != websocket.MessageText:
+		return nil, &fault{closeInvalid, "a message must be text"}
+	}
+	m, err := parseMessage(data, s.maxValues)
+	if err != nil {
+		return nil, &fault{closeInvalid, shortened(err.Error(), maxReason)}
+	}
+	return &m, nil
+}
+
+// answer answers a message. An operation takes its account over.
+func (r *reader) answer(ctx context.Context, m *message, account *budget.Answer) *fault {
+	switch m.kind {
+	case messageInit:
+		if r.initialised {
+			return &fault{closeTooManyRequests, "Too many initialisation requests"}
+		}
+		r.initialised = true
+		caller, payload, err := r.connect(ctx, m.payload)
+		if err != nil {
+			return &fault{closeForbidden, "Forbidden"}
+		}
+		r.caller, r.acknowledged = caller, true
+		close(r.socket.acknowledged)
+		r.reply(ctx, replyMessage(messageAck, payload))
+	case messagePing:
+		r.reply(ctx, replyMessage(messagePong, m.payload))
+	case messageSubscribe:
+		params, refused := requestParams(m.payload, r.header)
+		if refused != nil {
+			return &fault{closeInvalid, shortened(refused.message, maxReason)}
+		}
+		if !r.acknowledged {
+			return &fault{closeUnauthorized, "Unauthorized"}
+		}
+		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, params)
+	case messageComplete:
+		r.complete(m.id)
+	}
+	return nil
 }
 
 // connect asks whether the client may go on.
@@ -100,17 +117,21 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 }
 
 // subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
-// one that the operation's is made from.
+// one that the operation's is made from, with the operation's account.
 func (s *socket) subscribe(conn, caller context.Context, id string, params *graphql.RawParams) *fault {
 	s.mu.Lock()
 	doubled := s.operations[id] != nil
 	// One that the client has cancelled may take a moment to end, and must not pile up.
 	most := s.streams.options.MaxOperations
 	full := len(s.operations) >= most || s.running >= 2*most
-	if !doubled && !full && !s.draining {
+	starts := !doubled && !full && !s.draining
+	if starts {
 		s.start(conn, caller, id, params)
 	}
 	s.mu.Unlock()
+	if !starts {
+		budget.FromContext(caller).Close()
+	}
 	switch {
 	case doubled:
 		return &fault{closeDuplicate, duplicateReason(id)}
@@ -130,6 +151,7 @@ func (s *socket) start(conn, caller context.Context, id string, params *graphql.
 	s.operations[id] = o
 	s.running++
 	s.group.Go(func() {
+		defer budget.FromContext(ctx).Close()
 		defer s.finish(o)
 		defer s.recoverOperation(ctx)
 		s.run(conn, ctx, o, params)
@@ -175,9 +197,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *grap
 		return
 	}
 	defer leave()
-	account := s.budget.Open()
-	defer account.Close()
-	ctx = budget.WithAnswer(ctx, account)
+	account := budget.FromContext(ctx)
 	var operation *graphql.OperationContext
 	failed := s.guard(ctx, func() (response *graphql.Response) {
 		ctx, operation, response = s.prepare(ctx, params)
