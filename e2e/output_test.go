@@ -210,6 +210,9 @@ func outputOpen(t *testing.T, binary string) {
 			t.Errorf("%s is now %s, %v", path, link, err)
 		}
 	}
+	if got := runWith(t, binary, url, inherit{}, "export", "users", "-o", "/dev/fd/77"); got.code != 1 || got.stderr != "roster: export users: --output: /dev/fd/77 cannot be written: no such file or directory\n" {
+		t.Errorf("%+v", got)
+	}
 	const rejected = "line,field,code,reason\n2,email,BLANK,must not be blank\n"
 	input := filepath.Join(dir, "input.csv")
 	write(t, input, "username,email\nx,\n")

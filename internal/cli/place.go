@@ -43,7 +43,11 @@ func find(path string) (place, error) {
 		}
 		at = filepath.Join(dir, name)
 		if filepath.Base(dir) == "fd" {
-			if p, ok := opened(dir, name); ok {
+			p, err := opened(dir, name)
+			if err != nil {
+				return place{}, unwritable(path, err)
+			}
+			if p.info != nil {
 				return p, nil
 			}
 		}
@@ -80,23 +84,23 @@ func reason(err error) error {
 	return err
 }
 
-// opened is a file that a process has open, by its number in /dev/fd or a directory of /proc. What such a link says is not
-// a path to follow: the file may be a pipe, or deleted, and has a position that must be kept.
-func opened(dir, name string) (place, bool) {
+// opened is a file that a process has open, by its number in /dev/fd or a directory of /proc; it has no info for other
+// paths. What such a link says is not a path to follow: the file may be a pipe, or deleted, and has a position to keep.
+func opened(dir, name string) (place, error) {
 	path := filepath.Join(dir, name)
 	number, err := strconv.Atoi(name)
 	if err != nil || dir != "/dev/fd" && !strings.HasPrefix(dir, "/proc/") {
-		return place{}, false
+		return place{}, nil //nolint:nilerr // it is another path
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return place{}, false
+		return place{}, err
 	}
 	self, err := filepath.EvalSymlinks("/proc/self")
 	if dir == "/dev/fd" || err == nil && strings.HasPrefix(dir, self+"/") {
-		return place{path: path, info: info, descriptor: number}, true
+		return place{path: path, info: info, descriptor: number}, nil
 	}
-	return place{path: path, info: info, descriptor: -1, foreign: true}, true
+	return place{path: path, info: info, descriptor: -1, foreign: true}, nil
 }
 
 // placeOf is the place of an open file.
