@@ -75,7 +75,10 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 	if err := errors.Join(write(f), o.dress(f), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), o.path)
+	if err := os.Rename(f.Name(), o.path); err != nil {
+		return fmt.Errorf("%s cannot be replaced: %w", o.name, reason(err))
+	}
+	return nil
 }
 
 // dress gives a file the owner and the permissions of the one that it replaces.

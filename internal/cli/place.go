@@ -76,9 +76,12 @@ func unwritable(path string, err error) error {
 	return fmt.Errorf("%s cannot be written: %w", path, reason(err))
 }
 
-// reason is an error without the path of a file, which may not be the one that the user gave.
+// reason is an error without the paths of files, which may not be the one that the user gave.
 func reason(err error) error {
 	if named, ok := errors.AsType[*fs.PathError](err); ok {
+		return named.Err
+	}
+	if named, ok := errors.AsType[*os.LinkError](err); ok {
 		return named.Err
 	}
 	return err

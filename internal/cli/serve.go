@@ -121,8 +121,8 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, "Roster has stopped.")
-	return err
+	fmt.Fprintln(e.stdout, "Roster has stopped.") // after SIGHUP, there may be no terminal to say it on
+	return nil
 }
 
 // trusted reads the file of trusted documents; nil without one.
