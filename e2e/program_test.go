@@ -49,7 +49,7 @@ func TestProgram(t *testing.T) {
 			t.Errorf("got %v, want the exit code 2", err)
 		}
 	})
-	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run("serve until "+signal.String(), func(t *testing.T) {
 			t.Parallel()
 			serves(t, binary, signal)

@@ -20,6 +20,7 @@ type author struct {
 	*world
 	random *rand.Rand
 	known  *cursors
+	nulls  bool // whether null is sent for variables with a default, wherever they are
 
 	names       int
 	definitions []string       // of variables
@@ -426,8 +427,13 @@ func (a *author) value(t *ast.Type, v any) string {
 	if a.chance(6) {
 		name := a.name("v")
 		a.variables[name] = v
-		if !t.NonNull && v != nil && a.chance(4) {
-			a.definitions = append(a.definitions, "$"+name+": "+t.String()+" = "+a.literal(t, v, false))
+		if (a.nulls || !t.NonNull) && v != nil && a.chance(4) {
+			nullable := *t
+			nullable.NonNull = false
+			a.definitions = append(a.definitions, "$"+name+": "+nullable.String()+" = "+a.literal(t, v, false))
+			if a.nulls && a.chance(2) {
+				a.send[name] = nil
+			}
 			return "$" + name
 		}
 		a.send[name] = v

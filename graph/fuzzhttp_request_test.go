@@ -213,7 +213,7 @@ func (r *requester) anyID() string {
 
 // wild writes an operation that fits the schema, with values of the right types, mostly, that fit nothing else.
 func (r *requester) wild() (document string, variables map[string]any) {
-	r.definitions, r.send, r.variables = nil, map[string]any{}, map[string]any{}
+	r.definitions, r.send, r.variables, r.nulls = nil, map[string]any{}, map[string]any{}, true
 	roots := []*ast.Definition{r.schema.Query}
 	for _, root := range []*ast.Definition{r.schema.Mutation, r.schema.Subscription} {
 		if root != nil {
@@ -311,7 +311,8 @@ func (r *requester) wildValue(name string, t *ast.Type, depth int) any {
 	case "ID":
 		return r.anyID()
 	case "DateTime":
-		return pick(r.random, "2026-01-31T09:30:00Z", "2026-01-31T09:30:00.123456+02:00", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "now", "")
+		return pick[any](r.random, "2026-01-31T09:30:00Z", "2026-01-31T09:30:00.123456+02:00", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "now", "",
+			json.Number("99999999999999999999"), json.Number("1e999"))
 	}
 	return r.word()
 }

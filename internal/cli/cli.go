@@ -19,7 +19,7 @@ const (
 	exitUsage   = 2
 	// Of import alone: everything else was imported.
 	exitRejected = 3
-	// What a shell says of a program that SIGINT ends.
+	// Of import, export and seed: a signal has ended them. A shell says the same of a program that SIGINT ends.
 	exitInterrupted = 130
 )
 
@@ -44,7 +44,7 @@ type environment struct {
 }
 
 // Run runs the command line args, which do not have the program's name, and returns the program's
-// exit code: 0 for success, 1 when the command failed, 2 when the command line is wrong; import has more. Errors go
+// exit code: 0 for success, 1 when the command failed, 2 when the command line is wrong; some commands have more. Errors go
 // to stderr, as one line. A command that runs on, as serve does, ends in success when ctx does.
 // version is what this build calls itself.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, version string) int {
@@ -73,6 +73,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return fail(stderr, exitUsage, fmt.Errorf("%w; see roster --help", err))
 	}
 	if err := command.Run(&environment{stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
+		if errors.Is(err, errSilent) {
+			return exitFailure
+		}
 		if coded, ok := errors.AsType[*exitError](err); ok {
 			return fail(stderr, coded.code, err)
 		}
@@ -85,6 +88,14 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type exitError struct {
 	error
 	code int
+}
+
+// failed is the error of a command, with an exit code of its own when a signal has ended what it was doing.
+func failed(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		return &exitError{fmt.Errorf("%s: interrupted", doing), exitInterrupted}
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // fail reports err in one line and returns code. When not even stderr can be written to, the code

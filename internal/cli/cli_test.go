@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"roster/internal/cli"
@@ -247,6 +248,32 @@ $`)
 	if code != 0 || !want.MatchString(stdout.String()) {
 		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr.String(), stdout)
 	}
+}
+
+// TestServeUntilHangUp stops a server whose terminal is gone: that is no failure.
+func TestServeUntilHangUp(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var stderr bytes.Buffer
+	code := cli.Run(ctx, []string{
+		"serve", "--listen=localhost:0", "--log-level=error", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
+	}, strings.NewReader(""), &hungUp{first: stop}, &stderr, "1.2.3")
+	if code != 0 || stderr.Len() > 0 {
+		t.Errorf("code %d, stderr %q", code, &stderr)
+	}
+}
+
+// hungUp is a terminal that is gone after the first thing written to it.
+type hungUp struct{ first func() }
+
+func (h *hungUp) Write(p []byte) (int, error) {
+	if h.first == nil {
+		return 0, syscall.EIO
+	}
+	h.first()
+	h.first = nil
+	return len(p), nil
 }
 
 // onWrite calls first when something is written to it for the first time.

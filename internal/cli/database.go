@@ -9,10 +9,14 @@ import (
 	"roster/internal/database"
 )
 
-// openDatabase opens the database and prepares it for a command: by migrateDatabase, checkDatabase or unprepared.
-func openDatabase(
+// openDatabase opens the database and prepares it for a command: by migrateDatabase, checkDatabase or unprepared. It does not
+// when the command's standard output is a file of the database.
+func (e *environment) openDatabase(
 	ctx context.Context, c config.Database, logger *slog.Logger, prepare func(context.Context, *database.DB, *slog.Logger) error,
 ) (*database.DB, error) {
+	if err := e.clash(filesOf(c.DatabaseURL)); err != nil {
+		return nil, err
+	}
 	db, err := database.Open(ctx, database.Options{
 		URL:              c.DatabaseURL,
 		MaxConnections:   c.DatabaseMaxConnections,

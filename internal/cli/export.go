@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"roster/ent/rules"
@@ -31,41 +29,29 @@ func (c *exportCommand) Validate() error { return c.Database.Validate() }
 
 // Run writes the rows where they are wanted.
 func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
-	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr), checkDatabase)
+	used := filesOf(c.DatabaseURL)
+	if err := e.clash(used); err != nil {
+		return err
+	}
+	to := func(write func(io.Writer) error) error {
+		return write(interruptible{ctx, shared{e.stdout}})
+	}
+	if c.Output != "" && c.Output != "-" {
+		out, err := newOutput(c.Output, used)
+		if err != nil {
+			return fmt.Errorf("export %s: --output: %w", c.What, err)
+		}
+		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
+	}
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checkDatabase)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := c.to(e.stdout, func(w io.Writer) error { return c.write(ctx, db, w) }); err != nil {
-		return fmt.Errorf("export %s of %v: %w", c.What, db, err)
+	if err := to(func(w io.Writer) error { return c.write(ctx, db, w) }); err != nil {
+		return failed(ctx, fmt.Sprintf("export %s of %v", c.What, db), err)
 	}
 	return nil
-}
-
-// to has a file written, which is there when it is whole and not before.
-func (c *exportCommand) to(stdout io.Writer, write func(io.Writer) error) (err error) {
-	if c.Output == "" || c.Output == "-" {
-		return write(stdout)
-	}
-	if info, err := os.Stat(c.Output); err == nil && !info.Mode().IsRegular() { // a pipe or a device, which cannot be replaced
-		f, err := os.OpenFile(c.Output, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(write(f), f.Close())
-	}
-	f, err := os.CreateTemp(filepath.Dir(c.Output), "."+filepath.Base(c.Output)+".*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(f), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), c.Output)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // the reason is err
-	}
-	return err
 }
 
 func (c *exportCommand) write(ctx context.Context, db *database.DB, w io.Writer) error {

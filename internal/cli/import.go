@@ -36,46 +36,50 @@ func (c *importCommand) Validate() error {
 
 // Run imports the file and says what became of its rows.
 func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
-	in, size, err := c.open(e.stdin)
+	used := filesOf(c.DatabaseURL)
+	if err := e.clash(used); err != nil {
+		return fmt.Errorf("import %s: %w", c.File, err)
+	}
+	in, size, err := c.open(ctx, e.stdin)
 	if err != nil {
-		return fmt.Errorf("import: %w", err)
+		return failed(ctx, "import", err)
 	}
 	defer func() { _ = in.Close() }() // reading is over
+	if f, ok := in.(*os.File); ok {
+		used = append(used, usedFile{placeOf(f), "the file that is imported"})
+	}
+	if err := e.clash(used); err != nil {
+		return fmt.Errorf("import %s: %w", c.File, err)
+	}
+	var errorsTo *output
+	if c.Errors != "" {
+		if errorsTo, err = newOutput(c.Errors, used); err != nil {
+			return fmt.Errorf("import %s: --errors: %w", c.File, err)
+		}
+	}
 	logger := c.Logger(e.stderr)
-	db, err := openDatabase(ctx, c.Database, logger, migrateDatabase)
+	db, err := e.openDatabase(ctx, c.Database, logger, migrateDatabase)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := c.apart(); err != nil {
-		return err
-	}
-	rejects, err := newRejects(c.Errors, e.stderr)
+	rejects, err := newRejects(ctx, errorsTo, e.stderr)
 	if err != nil {
-		return fmt.Errorf("import %s: %w", c.File, err)
+		return failed(ctx, "import "+c.File, err)
 	}
 	defer func() { err = errors.Join(err, rejects.Close()) }()
 	return c.run(ctx, e, db, in, size, rejects)
 }
 
-// apart refuses to write the rejected rows over the file that is imported.
-func (c *importCommand) apart() error {
-	from, err := os.Stat(c.File)
-	if err != nil { // standard input, which is no file of this name
-		return nil //nolint:nilerr // as said
-	}
-	if to, err := os.Stat(c.Errors); err == nil && os.SameFile(from, to) {
-		return fmt.Errorf("import %s: --errors must be another file", c.File)
-	}
-	return nil
-}
-
 // open opens the file; its size is 0 when it is not known.
-func (c *importCommand) open(stdin io.Reader) (in io.ReadCloser, size int64, err error) {
+func (c *importCommand) open(ctx context.Context, stdin io.Reader) (in io.ReadCloser, size int64, err error) {
 	if c.File == "-" {
+		if f, ok := stdin.(*os.File); ok {
+			return f, 0, nil
+		}
 		return io.NopCloser(stdin), 0, nil
 	}
-	f, err := os.Open(c.File)
+	f, err := openWaiting(ctx, c.File, os.O_RDONLY)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -196,17 +200,17 @@ const maxTold = 10
 
 // rejects takes down what is wrong with rows: in a file or, without one, the first few for people.
 type rejects struct {
-	file *os.File
+	file io.WriteCloser
 	out  *csv.Writer
 	told io.Writer
 	n    int
 }
 
-func newRejects(name string, stderr io.Writer) (*rejects, error) {
-	if name == "" {
+func newRejects(ctx context.Context, to *output, stderr io.Writer) (*rejects, error) {
+	if to == nil {
 		return &rejects{told: stderr}, nil
 	}
-	f, err := os.Create(name) //nolint:gosec // G304: the file that the user names
+	f, err := to.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package cli_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -135,24 +134,6 @@ func TestImportFile(t *testing.T) {
 	code, stdout, stderr := feedIn(t, "", "import", url, "missing.csv")
 	if code != 1 || stdout != "" || stderr != "roster: import: open missing.csv: no such file or directory\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
-	}
-}
-
-// The rejected rows never take the place of the rows that are imported, by whatever name.
-func TestImportOverItself(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	file, other := filepath.Join(dir, "users.csv"), filepath.Join(dir, "other.csv")
-	const text = "username,email\nada,ada@example.com\n"
-	if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), os.Symlink(file, other)); err != nil {
-		t.Fatal(err)
-	}
-	code, _, stderr := feedIn(t, "", "import", "--database-url=sqlite:"+filepath.Join(dir, "roster.db"), file, "--errors="+other)
-	if want := "roster: import " + file + ": --errors must be another file\n"; code != 1 || stderr != want {
-		t.Errorf("code %d, stderr %q, want %q", code, stderr, want)
-	}
-	if left, err := os.ReadFile(file); err != nil || string(left) != text {
-		t.Errorf("the file is now %q: %v", left, err)
 	}
 }
 

@@ -23,7 +23,7 @@ type migrateCommand struct {
 
 // with opens the database for one of the subcommands.
 func (c *migrateCommand) with(ctx context.Context, e *environment, do func(*database.DB) error) (err error) {
-	db, err := openDatabase(ctx, c.Database, c.Logger(e.stderr), unprepared)
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), unprepared)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (c *seedCommand) Validate() error {
 // Run fills the database and says with what.
 func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
-	db, err := openDatabase(ctx, c.Database, logger, migrateDatabase)
+	db, err := e.openDatabase(ctx, c.Database, logger, migrateDatabase)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("seed %v: %w", db, err)
+		return failed(ctx, fmt.Sprintf("seed %v", db), err)
 	}
 	_, err = fmt.Fprintf(e.stdout, "%d users and %d posts in %.1f s\n", c.Users, c.Users*c.PostsPerUser, time.Since(started).Seconds())
 	return err

@@ -70,7 +70,10 @@ func (c *serveCommand) Validate() error {
 func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	memory := tuneMemory()
 	logger := c.Logger(e.stderr)
-	trusted, err := c.trusted()
+	if err := e.clash(filesOf(c.DatabaseURL)); err != nil {
+		return err
+	}
+	trusted, err := c.trusted(e)
 	if err != nil {
 		return err
 	}
@@ -78,7 +81,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if !c.Migrate {
 		prepare = checkDatabase
 	}
-	db, err := openDatabase(ctx, c.Database, logger, prepare)
+	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
 	if err != nil {
 		return err
 	}
@@ -124,12 +127,12 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, "Roster has stopped.")
-	return err
+	fmt.Fprintln(e.stdout, "Roster has stopped.") // after SIGHUP, there may be no terminal to say it on
+	return nil
 }
 
 // trusted reads the file of trusted documents; nil without one.
-func (c *serveCommand) trusted() (map[string]string, error) {
+func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	if c.TrustedDocuments == "" {
 		return nil, nil
 	}
@@ -138,6 +141,9 @@ func (c *serveCommand) trusted() (map[string]string, error) {
 		return nil, fmt.Errorf("--trusted-documents: %w", err)
 	}
 	defer func() { _ = file.Close() }()
+	if err := e.clash([]usedFile{{placeOf(file), "the file of trusted documents"}}); err != nil {
+		return nil, fmt.Errorf("--trusted-documents: %w", err)
+	}
 	trusted, err := documents.ReadTrusted(file)
 	if err != nil {
 		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, err)

@@ -81,6 +81,7 @@ type Document struct {
 	Parsed *ast.QueryDocument
 
 	measured *limits.Document
+	nonNull  map[*ast.OperationDefinition][]nonNullUse
 	size     int64 // in memory, about
 }
 
@@ -111,13 +112,16 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 		if err := affordable(d); err != nil {
 			return nil, cost, gqlerror.List{err}
 		}
-		return d, cost, nil
+	} else {
+		var errs gqlerror.List
+		if d, errs = l.prepare(r.Text, affordable); len(errs) > 0 {
+			return nil, cost, errs
+		}
+		l.cache.add(d)
 	}
-	d, errs := l.prepare(r.Text, affordable)
-	if len(errs) > 0 {
+	if errs := d.nulls(d.Parsed.Operations.ForName(r.OperationName), r.Variables); len(errs) > 0 {
 		return nil, cost, errs
 	}
-	l.cache.add(d)
 	return d, cost, nil
 }
 
@@ -186,9 +190,11 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 			return nil, gqlerror.List{err}
 		}
 	}
-	if errs := l.validate(parsed, found.Longest); len(errs) > 0 {
+	variables, errs := l.validate(parsed, found.Longest)
+	if len(errs) > 0 {
 		return nil, errs
 	}
+	d.nonNull = variables.nonNull
 	return d, nil
 }
 

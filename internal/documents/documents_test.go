@@ -201,6 +201,66 @@ func TestCostIsCheckedEachTime(t *testing.T) {
 	}
 }
 
+// TestNulls checks that a null for a variable is an error where its operation uses it in a place that must not be null, each
+// time, and there alone.
+func TestNulls(t *testing.T) {
+	t.Parallel()
+	const text = `query Optional($n: Boolean = true, $m: Boolean = true, $f: Int) { ...f a: users(first: $f) { totalCount @skip(if: $m) } }
+		query Required($n: Boolean!) { ...f }
+		query Without($n: Int = 5) { users(first: $n) { totalCount } }
+		fragment f on Query { users { totalCount @include(if: $n) } }`
+	null := func(names ...string) map[string]any {
+		variables := map[string]any{}
+		for _, name := range names {
+			variables[name] = nil
+		}
+		return variables
+	}
+	for _, l := range []*documents.Library{library(t), library(t, secret)} {
+		for range 2 { // it is new, and then it is known
+			for _, test := range []struct {
+				operation string
+				variables map[string]any
+				names     string
+			}{
+				{"Optional", null("n", "m", "f"), "[n m]"},
+				{"Optional", null("m", "other"), "[m]"},
+				{"Optional", map[string]any{"n": true, "m": false}, "[]"},
+				{"Optional", nil, "[]"},
+				{"Without", null("n"), "[]"},
+				{"Required", null("n"), "[]"}, // which the executor refuses
+				{"", null("n"), "[]"},         // the same
+			} {
+				_, _, errs := l.Find(documents.Request{Text: text, OperationName: test.operation, Variables: test.variables})
+				names := []string{}
+				for _, err := range errs {
+					name := strings.TrimPrefix(err.Path.String(), "variable.")
+					if want := fmt.Sprintf(`Variable "$%s" is null, but is used where null is not allowed.`, name); err.Message != want {
+						t.Errorf("got %s, want %s", err.Message, want)
+					}
+					names = append(names, name)
+				}
+				if fmt.Sprint(names) != test.names {
+					t.Errorf("%s %v: %v, want errors of %s", test.operation, test.variables, errs, test.names)
+				}
+			}
+		}
+	}
+	var definitions, uses strings.Builder
+	for i := range 15 {
+		fmt.Fprintf(&definitions, "$v%d: Boolean = true ", i)
+		fmt.Fprintf(&uses, "a%d: __typename @skip(if: $v%d) ", i, i)
+	}
+	nulls := map[string]any{}
+	for i := range 15 {
+		nulls[fmt.Sprintf("v%d", i)] = nil
+	}
+	_, _, errs := library(t).Find(documents.Request{Text: "query (" + definitions.String() + ") {" + uses.String() + "}", Variables: nulls})
+	if len(errs) != documents.MaxErrors {
+		t.Errorf("%d errors", len(errs))
+	}
+}
+
 func TestErrorsOfDocuments(t *testing.T) {
 	t.Parallel()
 	l := library(t)
@@ -300,6 +360,7 @@ var faults = []string{ //nolint:gochecknoglobals // of two tests, and never chan
 	`{ users { totalCount @include(if: true) @include(if: false) } }`,
 	`{ users { nodes { id ... @defer { username } } } }`,
 	`{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }`,
+	`query ($a: DateTime = 1e999) { stats { signUps(from: 99999999999999999999, to: {x: [-1e999]}) { users } } users(where: {createdAt: {gt: $a}}) { totalCount } }`,
 }
 
 // TestSecretSchema checks that without introspection no message has a name of the schema that the document did not have.

@@ -14,8 +14,11 @@ import (
 // as long as both are long.
 const longWord = 100
 
-// introspection is the rule that documents do not ask for the schema.
-const introspection = "Introspection"
+// The rules of Roster beside those of the specification.
+const (
+	introspection  = "Introspection"  // documents do not ask for the schema
+	numbersInRange = "NumbersInRange" // numbers in places of any form can be read
+)
 
 // ruleSets returns the rules of the GraphQL specification in a fixed order, without and with suggestions.
 func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
@@ -32,6 +35,8 @@ func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
 	}
 	all.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
 	silent.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
+	all.AddRule(numbersInRange, readableNumbers)
+	silent.AddRule(numbersInRange, readableNumbers)
 	if !allowIntrospection {
 		all.AddRule(introspection, noIntrospection)
 		silent.AddRule(introspection, noIntrospection)
@@ -104,6 +109,21 @@ func noIntrospection(observers *validator.Events, addError validator.AddErrFunc)
 	})
 }
 
+// readableNumbers finds numbers that no Go number holds, in places of custom scalars, which the library lets through: the
+// executor would panic.
+func readableNumbers(observers *validator.Events, addError validator.AddErrFunc) {
+	observers.OnValue(func(_ *validator.Walker, value *ast.Value) {
+		number := value.Kind == ast.IntValue || value.Kind == ast.FloatValue
+		custom := value.Definition == nil || value.Definition.Kind == ast.Scalar && !value.Definition.BuiltIn
+		if !number || !custom {
+			return
+		}
+		if _, err := value.Value(nil); err != nil {
+			addError(validator.Message("The number %.100s is out of range.", value.Raw), at(value.Position))
+		}
+	})
+}
+
 // at says where a fault is.
 func at(position *ast.Position) validator.ErrorOption {
 	return func(err *gqlerror.Error) {
@@ -114,8 +134,8 @@ func at(position *ast.Position) validator.ErrorOption {
 // enough is thrown to stop validating.
 type enough struct{}
 
-// validate returns the first faults of a document, in the order in which they are found.
-func (l *Library) validate(doc *ast.QueryDocument, longest int) (errs gqlerror.List) {
+// validate returns the uses of variables of a document, or its first faults, in the order in which they are found.
+func (l *Library) validate(doc *ast.QueryDocument, longest int) (found *uses, errs gqlerror.List) {
 	set := l.suggest
 	if !l.Introspection || longest > longWord {
 		set = l.rules
@@ -147,15 +167,18 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (errs gqlerror.L
 			}
 		})
 	}
+	found = &uses{}
+	found.observe(observers)
 	validator.Walk(l.Schema, doc, observers)
-	return errs
+	found.forget()
+	return found, errs
 }
 
 // discreet is the message of a fault that names nothing of the schema, which the client cannot ask for. What the client
 // wrote itself it finds at the location.
 func discreet(err *gqlerror.Error) string {
 	switch err.Rule {
-	case introspection,
+	case introspection, numbersInRange,
 		"KnownFragmentNames", "LoneAnonymousOperation", "NoFragmentCycles", "NoUndefinedVariables", "NoUnusedFragments",
 		"NoUnusedVariables", "UniqueArgumentNames", "UniqueDirectivesPerLocation", "UniqueFragmentNames",
 		"SingleFieldSubscriptions", "UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames":

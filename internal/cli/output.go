@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// An output is a file that a command writes.
+type output struct {
+	place
+	name string // as the user gave it
+}
+
+// newOutput finds what a path leads to, and refuses a directory and the files that are in use.
+func newOutput(name string, used []usedFile) (*output, error) {
+	p, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	if p.info != nil && p.info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory: give the path of a file", name)
+	}
+	if err := p.clash(name, used); err != nil {
+		return nil, err
+	}
+	return &output{p, name}, nil
+}
+
+// inPlace reports whether there is something that cannot be replaced, but only be written: a pipe, a device, or a file
+// that a process has open.
+func (o *output) inPlace() bool {
+	return o.descriptor >= 0 || o.foreign || o.info != nil && !o.info.Mode().IsRegular()
+}
+
+// replace has a file written that is there when it is whole and not before. One that was there keeps its permissions and,
+// where the system allows it, its owner; a link to it stays one. A new one has the permissions that the umask leaves.
+func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err error) {
+	if o.inPlace() {
+		f, err := o.open(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	mode := fs.FileMode(0o666)
+	if o.info != nil {
+		f, err := os.OpenFile(o.path, os.O_WRONLY, 0) // a file that must not be written is not replaced either
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		mode = 0o600 // until it has the owner
+	}
+	dir := filepath.Dir(o.path)
+	f, err := os.OpenFile(filepath.Join(dir, ".roster-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // G302: as said
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: no file can be made beside it: %w", o.name, reason(err))
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name()) // the reason is err
+			if named, ok := errors.AsType[*fs.PathError](err); ok && named.Path == f.Name() {
+				named.Path = o.name
+			}
+		}
+	}()
+	if err := errors.Join(write(f), o.dress(f), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), o.path); err != nil {
+		return fmt.Errorf("%s cannot be replaced: %w", o.name, reason(err))
+	}
+	return nil
+}
+
+// dress gives a file the owner and the permissions of the one that it replaces.
+func (o *output) dress(f *os.File) error {
+	if o.info == nil {
+		return nil
+	}
+	keepOwner(f, o.info)
+	return f.Chmod(o.info.Mode())
+}
+
+// open empties the file, or makes a new one, and opens it for writing. What is no file is opened as it is.
+func (o *output) open(ctx context.Context) (io.WriteCloser, error) {
+	if o.descriptor >= 0 {
+		return interruptible{ctx, descriptor(o.descriptor, o.name)}, nil
+	}
+	if !o.inPlace() {
+		return os.OpenFile(o.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666) //nolint:gosec // G302: the umask decides
+	}
+	f, err := openWaiting(ctx, o.path, os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		return nil, err
+	}
+	return interruptible{ctx, f}, nil
+}
+
+// openWaiting opens a file. One that is a pipe waits for the other side, until ctx ends.
+func openWaiting(ctx context.Context, path string, flag int) (*os.File, error) {
+	type result struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := os.OpenFile(path, flag, 0) //nolint:gosec // G304: the file that the user names
+		done <- result{f, err}
+	}()
+	select {
+	case r := <-done:
+		return r.f, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// descriptor is an open file of this process. The standard ones stay open.
+func descriptor(number int, name string) io.WriteCloser {
+	for n, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if n == number {
+			return shared{f}
+		}
+	}
+	return os.NewFile(uintptr(number), name)
+}
+
+// shared is a file that others go on to use.
+type shared struct{ io.Writer }
+
+// Close does nothing.
+func (shared) Close() error { return nil }
+
+// interruptible is a file whose writes end with ctx, although nobody reads what is in a pipe.
+type interruptible struct {
+	ctx  context.Context //nolint:containedctx // of the command that writes
+	file io.WriteCloser
+}
+
+// Write implements io.Writer.
+func (i interruptible) Write(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := i.file.Write(p)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-i.ctx.Done():
+		return 0, context.Cause(i.ctx)
+	}
+}
+
+// Close implements io.Closer.
+func (i interruptible) Close() error { return i.file.Close() }
