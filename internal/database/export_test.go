@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -18,14 +17,8 @@ func (db *DB) WithMigrations(files fs.FS) *DB {
 }
 
 // Locked runs f while it holds the lock under which databases are migrated.
-func (db *DB) Locked(ctx context.Context, f func() error) (err error) {
-	write, _, err := db.engine.connectors(db.options)
-	if err != nil {
-		return err
-	}
-	pool := sql.OpenDB(write)
-	defer func() { err = errors.Join(err, pool.Close()) }()
-	return db.engine.locked(ctx, pool, f)
+func (db *DB) Locked(ctx context.Context, f func() error) error {
+	return db.locked(ctx, func(*sql.DB) error { return f() })
 }
 
 // Leaked says what sessions have not given back.

@@ -154,6 +154,14 @@ func TestMigrate(t *testing.T) {
 // later are Roster's migrations and others, by their names, that a newer version has. The SQL does on all engines.
 func later(t *testing.T, more map[string]string) fs.FS {
 	t.Helper()
+	files, err := with(more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func with(more map[string]string) (fs.FS, error) {
 	files := fstest.MapFS{}
 	err := fs.WalkDir(migrations.Files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -163,15 +171,12 @@ func later(t *testing.T, more map[string]string) fs.FS {
 		files[name] = &fstest.MapFile{Data: data}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, folder := range []string{"sqlite3", "postgres", "mysql"} {
 		for name, sql := range more {
 			files[path.Join(folder, name)] = &fstest.MapFile{Data: []byte(sql)}
 		}
 	}
-	return files
+	return files, err
 }
 
 const (
