@@ -1,16 +1,20 @@
 package database_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -56,9 +60,8 @@ UPDATE log SET n = n + 1;
 const beforeLater = 20990101000000
 
 // migrateUntilKilled goes up, down by one or down to nothing with these migrations, and kills itself before the n-th
-// statement that writes. Before each of them is after the one before, and what that did has taken effect: nothing is
-// known by then to one who is killed that one who lost the answer does not know.
-func migrateUntilKilled(url, where, n string, stderr io.Writer) (code int) {
+// statement that writes. Before the first one it says that it is there, and waits for a byte or the end of its input.
+func migrateUntilKilled(url, where, n string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	files, err := with(more())
 	if err != nil {
 		fmt.Fprintln(stderr, err)
@@ -72,7 +75,15 @@ func migrateUntilKilled(url, where, n string, stderr io.Writer) (code int) {
 	var writes atomic.Int64
 	o := options(url)
 	o.Observe = func(query string) {
-		if writing(query) && writes.Add(1) == last {
+		if !writing(query) {
+			return
+		}
+		n := writes.Add(1)
+		if n == 1 { // now it has the lock
+			fmt.Fprintln(stdout, "migrating")
+			_, _ = stdin.Read(make([]byte, 1))
+		}
+		if n == last {
 			_ = kill()
 			select {} // until it is dead
 		}
@@ -118,11 +129,18 @@ func writing(query string) bool {
 	return true
 }
 
-// killed runs such a process and reports whether it was killed before it was done.
-func killed(t *testing.T, url, where string, n int) bool {
+// killing is a command that runs such a process.
+func killing(t *testing.T, url, where string, n int) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), self(t), url, where, strconv.Itoa(n))
 	cmd.Args[0] = killedName
+	return cmd
+}
+
+// killed runs such a process and reports whether it was killed before it was done.
+func killed(t *testing.T, url, where string, n int) bool {
+	t.Helper()
+	cmd := killing(t, url, where, n)
 	var output bytes.Buffer
 	cmd.Stderr = &output
 	err := cmd.Run()
@@ -139,75 +157,91 @@ func made(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	return append(columns(t, e, db), indexes(t, e, db)...)
 }
 
+// goal checks that a database is where migrations lead that nothing interrupts.
+type goal struct {
+	engine dbtest.Engine
+	files  fs.FS
+	top    []string
+}
+
+func newGoal(t *testing.T, e dbtest.Engine) *goal {
+	t.Helper()
+	g := &goal{engine: e, files: later(t, more())}
+	db := g.open(t, dbtest.Empty(t, e))
+	up(t, db, len(status(t, db, 0)))
+	g.top = made(t, e, db)
+	return g
+}
+
+func (g *goal) open(t *testing.T, url string) *database.DB {
+	t.Helper()
+	return open(t, options(url)).WithMigrations(g.files)
+}
+
+// up and down go on after something happened before or in statement n.
+func (g *goal) up(t *testing.T, db *database.DB, n int) {
+	t.Helper()
+	if _, err := db.MigrateUp(t.Context()); err != nil {
+		t.Fatalf("up, after statement %d: %v", n, err)
+	}
+	if err := db.CheckVersion(t.Context()); err != nil {
+		t.Errorf("up, after statement %d: %v", n, err)
+	}
+	if got := made(t, g.engine, db); !slices.Equal(got, g.top) {
+		t.Errorf("up, after statement %d, leads to\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(g.top, "\n"))
+	}
+	if got := texts(t, db, "SELECT id, k, m FROM later"); !slices.Equal(got, []string{"1 3 20"}) {
+		t.Errorf("up, after statement %d, leads to the rows %q", n, got)
+	}
+	if got := texts(t, db, "SELECT count(*) FROM feed"); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("up, after statement %d, leads to %q rows of feed", n, got)
+	}
+}
+
+func (g *goal) down(t *testing.T, db *database.DB, n int) {
+	t.Helper()
+	if _, err := db.MigrateDown(t.Context(), 0); err != nil {
+		t.Fatalf("down, after statement %d: %v", n, err)
+	}
+	status(t, db, 0)
+	if got := made(t, g.engine, db); len(got) > 0 {
+		t.Errorf("down, after statement %d, leaves\n%s", n, strings.Join(got, "\n"))
+	}
+}
+
 // TestMigrateKilled kills migrations before each of their statements, and then goes on, in the same direction or in the
 // other one.
 func TestMigrateKilled(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		files, err := with(more())
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole := open(t, options(dbtest.Empty(t, e))).WithMigrations(files)
-		up(t, whole, len(status(t, whole, 0)))
-		want := made(t, e, whole)
-
-		// toTop and toBottom go on, and check that what is there then is what is there without a kill.
-		toTop := func(t *testing.T, db *database.DB, n int) {
-			t.Helper()
-			if _, err := db.MigrateUp(t.Context()); err != nil {
-				t.Fatalf("up, after a kill before statement %d: %v", n, err)
-			}
-			if err := db.CheckVersion(t.Context()); err != nil {
-				t.Errorf("up, after a kill before statement %d: %v", n, err)
-			}
-			if got := made(t, e, db); !slices.Equal(got, want) {
-				t.Errorf("up, after a kill before statement %d, leads to\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(want, "\n"))
-			}
-			if got := texts(t, db, "SELECT id, k, m FROM later"); !slices.Equal(got, []string{"1 3 20"}) {
-				t.Errorf("up, after a kill before statement %d, leads to the rows %q", n, got)
-			}
-			if got := texts(t, db, "SELECT count(*) FROM feed"); !slices.Equal(got, []string{"1"}) {
-				t.Errorf("up, after a kill before statement %d, leads to %q rows of feed", n, got)
-			}
-		}
-		toBottom := func(t *testing.T, db *database.DB, n int) {
-			t.Helper()
-			if _, err := db.MigrateDown(t.Context(), 0); err != nil {
-				t.Fatalf("down, after a kill before statement %d: %v", n, err)
-			}
-			status(t, db, 0)
-			if got := made(t, e, db); len(got) > 0 {
-				t.Errorf("down, after a kill before statement %d, leaves\n%s", n, strings.Join(got, "\n"))
-			}
-		}
+		g := newGoal(t, e)
 		ways := map[string]func(t *testing.T, db *database.DB, url string, n int) bool{
 			"and on": func(t *testing.T, db *database.DB, url string, n int) bool {
 				inUp := killed(t, url, "up", n)
-				toTop(t, db, n)
+				g.up(t, db, n)
 				inDown := killed(t, url, "all", n)
-				toBottom(t, db, n)
+				g.down(t, db, n)
 				return inUp || inDown
 			},
-			"and back": func(t *testing.T, db *database.DB, url string, n int) bool {
+			"up and back": func(t *testing.T, db *database.DB, url string, n int) bool {
 				inUp := killed(t, url, "up", n)
-				toBottom(t, db, n)
-				toTop(t, db, n)
-				inDown := killed(t, url, "all", n)
-				toTop(t, db, n)
-				toBottom(t, db, n)
-				return inUp || inDown
+				g.down(t, db, n)
+				return inUp
+			},
+			"down and back": func(t *testing.T, db *database.DB, url string, n int) bool {
+				g.up(t, db, n)
+				return killed(t, url, "all", n)
 			},
 			"in one": func(t *testing.T, db *database.DB, url string, n int) bool {
-				toTop(t, db, n)
+				g.up(t, db, n)
 				inOne := killed(t, url, "one", n)
 				if _, err := db.MigrateDown(t.Context(), beforeLater); err != nil {
-					t.Fatalf("down, after a kill before statement %d: %v", n, err)
+					t.Fatalf("down, after statement %d: %v", n, err)
 				}
 				if got := texts(t, db, "SELECT n FROM log"); !slices.Equal(got, []string{"3"}) {
-					t.Errorf("down, after a kill before statement %d, leads to the rows %q", n, got)
+					t.Errorf("down, after statement %d, leads to the rows %q", n, got)
 				}
-				toBottom(t, db, n)
+				g.down(t, db, n)
 				return inOne
 			},
 		}
@@ -215,13 +249,203 @@ func TestMigrateKilled(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				url := dbtest.Empty(t, e)
-				db := open(t, options(url)).WithMigrations(files)
+				db := g.open(t, url)
 				n := 1
 				for way(t, db, url, n) && !t.Failed() {
 					n++
+				}
+				if n < 3 {
+					t.Errorf("it was killed before %d statements", n-1)
 				}
 				t.Logf("killed before each of %d statements", n-1)
 			})
 		}
 	})
+}
+
+// TestMigrateKilledFirst kills the first migration of a database, in which there is no table of versions.
+func TestMigrateKilledFirst(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		g := newGoal(t, e)
+		for n := 1; n <= 5; n++ {
+			url := dbtest.Empty(t, e)
+			if !killed(t, url, "up", n) {
+				t.Errorf("there is no statement %d", n)
+			}
+			g.up(t, g.open(t, url), n)
+		}
+	})
+}
+
+// TestMigrateKilledBesideAnother starts two servers at once. The one that migrates is killed while the other one waits.
+func TestMigrateKilledBesideAnother(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		g := newGoal(t, e)
+		for n := 2; n <= 30; n += 4 {
+			url := dbtest.Empty(t, e)
+			other := g.open(t, url)
+			cmd := killing(t, url, "up", n)
+			input, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			output, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if said, err := bufio.NewReader(output).ReadString('\n'); said != "migrating\n" {
+				t.Fatalf("it said %q: %v", said, err)
+			}
+			var waiting sync.WaitGroup
+			waiting.Go(func() {
+				if _, err := other.MigrateUp(t.Context()); err != nil {
+					t.Errorf("the other one, after a kill before statement %d: %v", n, err)
+				}
+			})
+			if err := input.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); err == nil {
+				t.Errorf("there is no statement %d", n)
+			}
+			waiting.Wait()
+			g.up(t, other, n)
+		}
+	})
+}
+
+// TestMigrateStatementOutlivesClient breaks the connection while its statement waits on the server for a lock. The
+// server does not notice, and goes on later; nobody else migrates until then.
+func TestMigrateStatementOutlivesClient(t *testing.T) {
+	t.Parallel()
+	waits := map[dbtest.Engine]struct{ statement, lock string }{
+		dbtest.PostgreSQL: {
+			"SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+			"SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+		},
+		dbtest.MySQL: {
+			"SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state LIKE 'Waiting for table metadata lock%'",
+			"SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state = 'User lock'",
+		},
+	}
+	for e, queries := range waits {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			url := dbtest.Empty(t, e)
+			behind, proxy := dbtest.ProxyURL(t, url)
+			db := open(t, options(url))
+			up(t, db, len(status(t, db, 0)))
+			files := later(t, map[string]string{"20990101000000_later.sql": `-- +goose Up
+ALTER TABLE users ADD COLUMN later int;
+UPDATE users SET later = 1;
+
+-- +goose Down
+ALTER TABLE users DROP COLUMN later;
+`})
+			one, other := open(t, options(behind)).WithMigrations(files), db.WithMigrations(files)
+
+			reader := db.Session(database.Snapshot)
+			defer reader.Rollback()
+			if rows, err := query(t.Context(), reader, "SELECT id FROM users"); err != nil {
+				t.Fatal(err)
+			} else if err := rows.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var both sync.WaitGroup
+			both.Go(func() {
+				if _, err := one.MigrateUp(t.Context()); err == nil {
+					t.Error("it is not noticed that the connection broke")
+				}
+			})
+			until(t, db, queries.statement)
+			proxy.Cut()
+			both.Wait()
+			both.Go(func() {
+				if applied, err := other.MigrateUp(t.Context()); err != nil || len(applied) != 1 {
+					t.Errorf("the other one applied %v: %v", applied, err)
+				}
+			})
+			until(t, db, queries.lock)
+			reader.Rollback()
+			both.Wait()
+			if err := other.CheckVersion(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// until asks until the answer is 1.
+func until(t *testing.T, db *database.DB, question string) {
+	t.Helper()
+	for !slices.Equal(texts(t, db, question), []string{"1"}) {
+		if t.Context().Err() != nil {
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
+// TestMigrateAnswerLost breaks the connection after each statement that changes something has taken effect.
+func TestMigrateAnswerLost(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} { // SQLite has no connection
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			g := newGoal(t, e)
+			url := dbtest.Empty(t, e)
+			behind, proxy := dbtest.ProxyURL(t, url)
+			db := g.open(t, url)
+			// losing runs f, which loses the answer to the n-th of its statements, and reports whether there are as many.
+			losing := func(n int, f func(*database.DB) error) bool {
+				through := g.open(t, behind)
+				var seen atomic.Int64
+				changes := changing(e)
+				proxy.LoseAnswers(func(request []byte) bool { return changes(request) && seen.Add(1) == int64(n) })
+				defer proxy.LoseAnswers(nil)
+				err := f(through)
+				lost := seen.Load() >= int64(n)
+				if lost != (err != nil) {
+					t.Errorf("the answer to statement %d was lost: %t: %v", n, lost, err)
+				}
+				return lost
+			}
+			n := 1
+			for ; !t.Failed(); n++ {
+				inUp := losing(n, func(db *database.DB) error { _, err := db.MigrateUp(t.Context()); return err })
+				g.up(t, db, n)
+				inDown := losing(n, func(db *database.DB) error { _, err := db.MigrateDown(t.Context(), 0); return err })
+				g.down(t, db, n)
+				if !inUp && !inDown {
+					break
+				}
+			}
+			t.Logf("lost the answer to each of %d statements", n-1)
+		})
+	}
+}
+
+// changing returns what tells whether a request changes something that a client sends to a server on one connection.
+func changing(e dbtest.Engine) func(request []byte) bool {
+	const prepare, execute = 0x16, 0x17 // of MySQL and MariaDB
+	words := regexp.MustCompile(`\b(CREATE|ALTER|RENAME|DROP|INSERT|UPDATE|DELETE|REPLACE|COMMIT)\b`)
+	prepared := false
+	return func(request []byte) bool {
+		changes := words.Match(request)
+		if e != dbtest.MySQL || len(request) < 5 {
+			return changes
+		}
+		switch request[4] {
+		case prepare:
+			prepared = changes
+			return false
+		case execute:
+			return prepared
+		}
+		return changes
+	}
 }

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	case processName:
 		os.Exit(start(os.Args[1], os.Stdout, os.Stderr))
 	case killedName:
-		os.Exit(migrateUntilKilled(os.Args[1], os.Args[2], os.Args[3], os.Stderr))
+		os.Exit(migrateUntilKilled(os.Args[1], os.Args[2], os.Args[3], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
