@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"roster/internal/database"
 	"roster/internal/dbtest"
@@ -383,8 +384,10 @@ ALTER TABLE users DROP COLUMN later;
 // until asks until the answer is 1.
 func until(t *testing.T, db *database.DB, question string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for !slices.Equal(texts(t, db, question), []string{"1"}) {
-		if t.Context().Err() != nil {
+		if ctx.Err() != nil {
 			t.Fatal("it does not happen")
 		}
 	}
@@ -447,5 +450,59 @@ func changing(e dbtest.Engine) func(request []byte) bool {
 			return prepared
 		}
 		return changes
+	}
+}
+
+// TestMigrateKilledOfEarlierRelease goes on from where an earlier release was killed, which kept no record. Where that
+// undid a migration, the next one has to be told to undo it too.
+func TestMigrateKilledOfEarlierRelease(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			whole := open(t, options(dbtest.Empty(t, e)))
+			up(t, whole, len(status(t, whole, 0)))
+			want := made(t, e, whole)
+			for n := 1; !t.Failed(); n++ {
+				url := dbtest.Empty(t, e)
+				behind, proxy := dbtest.ProxyURL(t, url)
+				db := open(t, options(url))
+				var seen atomic.Int64
+				changes := changing(e)
+				lose := func(request []byte) bool { return changes(request) && seen.Add(1) == int64(n) }
+				through := open(t, options(behind))
+				proxy.LoseAnswers(lose)
+				_ = through.MigrateAsReleased(t.Context(), true)
+				proxy.LoseAnswers(nil)
+				inUp := seen.Swap(0) >= int64(n)
+				if _, err := db.MigrateUp(t.Context()); err != nil {
+					t.Errorf("up, after statement %d: %v", n, err)
+				}
+				if got := made(t, e, db); !slices.Equal(got, want) {
+					t.Errorf("up, after statement %d, leads to\n%s", n, strings.Join(got, "\n"))
+				}
+				if got := texts(t, db, "SELECT count(*) FROM feed"); !slices.Equal(got, []string{"1"}) {
+					t.Errorf("up, after statement %d, leads to %q rows of feed", n, got)
+				}
+
+				proxy.LoseAnswers(lose)
+				_ = through.MigrateAsReleased(t.Context(), false)
+				proxy.LoseAnswers(nil)
+				inDown := seen.Load() >= int64(n)
+				if _, err := db.MigrateDown(t.Context(), 0); err != nil {
+					t.Errorf("down, after statement %d: %v", n, err)
+				}
+				if got := made(t, e, db); len(got) > 0 {
+					t.Errorf("down, after statement %d, leaves\n%s", n, strings.Join(got, "\n"))
+				}
+				if _, err := db.MigrateUp(t.Context()); err != nil {
+					t.Errorf("up and down, after statement %d: %v", n, err)
+				}
+				if !inUp && !inDown {
+					t.Logf("lost the answer to each of %d statements", n-1)
+					break
+				}
+			}
+		})
 	}
 }
