@@ -36,7 +36,7 @@ type Options struct {
 	StatementTimeout time.Duration
 	// StatementCache is how many prepared statements each connection keeps; 0 prepares none.
 	StatementCache int
-	// Observe, when set, is called with the text of each statement that is sent, BEGIN and COMMIT left out.
+	// Observe, when set, is called with the text of each statement that is sent, BEGIN, COMMIT and migrations left out.
 	// It must be fast and safe for concurrent use.
 	Observe func(query string)
 	// Logger gets what concerns the operator. Never a password, nor values.
@@ -74,6 +74,8 @@ type DB struct {
 	write, read *pool
 	migrations  fs.FS               // a folder for each dialect
 	looks       *singleflight.Group // of CheckTables
+	// observeMigrations gets the statements of migrations, which Options.Observe does not; for tests.
+	observeMigrations func(query string)
 }
 
 // parse reads a URL.

@@ -19,6 +19,13 @@ func (db *DB) WithMigrations(files fs.FS) *DB {
 	return &other
 }
 
+// ObservingMigrations returns the same database, whose migrations show their statements to f before they send them.
+func (db *DB) ObservingMigrations(f func(query string)) *DB {
+	other := *db
+	other.observeMigrations = f
+	return &other
+}
+
 // Locked runs f while it holds the lock under which databases are migrated.
 func (db *DB) Locked(ctx context.Context, f func() error) error {
 	return db.locked(ctx, func(*sql.DB) error { return f() })

@@ -74,8 +74,13 @@ func migrateUntilKilled(url, where, n string, stdin io.Reader, stdout, stderr io
 		return 1
 	}
 	var writes atomic.Int64
-	o := options(url)
-	o.Observe = func(query string) {
+	ctx := context.Background()
+	db, err := database.Open(ctx, options(url))
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	db = db.WithMigrations(files).ObservingMigrations(func(query string) {
 		if !writing(query) {
 			return
 		}
@@ -88,14 +93,7 @@ func migrateUntilKilled(url, where, n string, stdin io.Reader, stdout, stderr io
 			_ = kill()
 			select {} // until it is dead
 		}
-	}
-	ctx := context.Background()
-	db, err := database.Open(ctx, o)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
-	}
-	db = db.WithMigrations(files)
+	})
 	switch where {
 	case "up":
 		_, err = db.MigrateUp(ctx)
@@ -277,6 +275,45 @@ func TestMigrateKilledFirst(t *testing.T) {
 			g.up(t, g.open(t, url), n)
 		}
 	})
+}
+
+// TestMigrateKilledOfNewer looks at what a newer program began with the eyes of an older one: it does not touch it.
+func TestMigrateKilledOfNewer(t *testing.T) {
+	t.Parallel()
+	const newer = 20990101000001
+	url := dbtest.Empty(t, dbtest.MySQL)
+	older := open(t, options(url))
+	known := status(t, older, 0)
+	up(t, older, len(known))
+	g := newGoal(t, dbtest.MySQL)
+	n := 1
+	for ; len(texts(t, older, fmt.Sprintf("SELECT version FROM roster_migration WHERE version = %d AND step > 0", newer))) == 0; n++ {
+		if !killed(t, url, "up", n) {
+			t.Fatal("it was done before it was killed")
+		}
+	}
+	_, upErr := older.MigrateUp(t.Context())
+	_, downErr := older.MigrateDown(t.Context(), -1)
+	for what, err := range map[string]error{"up": upErr, "down": downErr, "check": older.CheckVersion(t.Context())} {
+		want := fmt.Sprintf("%v: the schema has version %d, newer than this program's %d: ", older, newer, known[len(known)-1].Version)
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	db := g.open(t, url)
+	all, err := db.MigrateStatus(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if m.Interrupted != (m.Version == newer) || m.Applied != (m.Version < newer) {
+			t.Errorf("the status has %+v", m)
+		}
+	}
+	if err := db.CheckVersion(t.Context()); err == nil || !strings.Contains(err.Error(), "a migration was interrupted") {
+		t.Error(err)
+	}
+	g.up(t, db, n)
 }
 
 // TestMigrateKilledBesideAnother starts two servers at once. The one that migrates is killed while the other one waits.

@@ -210,7 +210,7 @@ func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
 	if err != nil {
 		return err
 	}
-	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: o.Observe}})
+	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations}})
 	defer pool.Close() //nolint:errcheck // nothing is under way
 	pool.SetMaxOpenConns(1)
 	return db.engine.locked(ctx, pool, func() error { return f(pool) })
