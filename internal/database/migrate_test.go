@@ -431,6 +431,28 @@ func TestMigrateInPieces(t *testing.T) {
 	}
 }
 
+// TestMigrateForeignTables leaves the database of another program alone, however often it is told to.
+func TestMigrateForeignTables(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		write(t, db, "CREATE TABLE users (id int PRIMARY KEY, username int)")
+		before := columns(t, e, db)
+		for range 2 {
+			applied, err := db.MigrateUp(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "already exists") || len(applied) > 0 {
+				t.Errorf("applied %v: %v", applied, err)
+			}
+			if e == dbtest.MySQL && !strings.Contains(err.Error(), "is not Roster's, it lacks the column users.created_at, ") {
+				t.Error(err)
+			}
+		}
+		if got := columns(t, e, db); !slices.Equal(got, before) {
+			t.Errorf("it leads to %q", got)
+		}
+	})
+}
+
 // TestMigrateRebuildsTable replaces a table of SQLite to which others refer. They lose nothing, and may not refer to
 // what is not there any more.
 func TestMigrateRebuildsTable(t *testing.T) {

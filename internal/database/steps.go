@@ -144,21 +144,24 @@ func texts(ctx context.Context, tx *sql.Tx, query string) (texts []string, err e
 	return texts, rows.Err()
 }
 
-// runStep runs a statement. Earlier releases kept no record: what they were killed after is done and fails.
+// runStep runs a statement. Earlier releases kept no record: what they were killed after fails, and is done.
 func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	_, err := tx.ExecContext(ctx, statement)
 	if err == nil {
 		return nil
 	}
-	done, checkErr := doneBefore(ctx, tx, statement)
-	if checkErr != nil || !done {
-		return err
+	done, why := doneBefore(ctx, tx, statement)
+	switch {
+	case done:
+		return nil
+	case why != nil:
+		return fmt.Errorf("%w: %w", err, why)
 	}
-	return nil
+	return err
 }
 
 // doneBefore reports whether a statement creates a table of the ent schema that is there and lacks nothing, or drops one
-// that is not there.
+// that is not there. The error says what a table lacks that is in the way.
 func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error) {
 	match := regexp.MustCompile("(?i)^(CREATE|DROP) TABLE `(\\w+)`").FindStringSubmatch(statement)
 	wanted, err := tables(dialect.MySQL)
@@ -174,10 +177,11 @@ func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	if create {
-		return len(lacks) == 0, nil
+	gone := slices.Equal(lacks, []string{"the table " + name})
+	if create && len(lacks) > 0 && !gone {
+		return false, fmt.Errorf("the one that is there is not Roster's, it lacks %s: choose another database", strings.Join(lacks, ", "))
 	}
-	return slices.Equal(lacks, []string{"the table " + name}), nil
+	return create != gone, nil
 }
 
 // changesRows reports whether a statement changes rows, and so is part of a transaction.
