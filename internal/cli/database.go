@@ -45,9 +45,13 @@ func checkDatabase(ctx context.Context, db *database.DB, _ *slog.Logger) error {
 
 // migrateDatabase applies the migrations that the database lacks, and logs them.
 func migrateDatabase(ctx context.Context, db *database.DB, logger *slog.Logger) error {
-	applied, err := db.MigrateUp(ctx)
-	for _, m := range applied {
-		logger.InfoContext(ctx, "migration applied", "version", m.Version, "name", m.Name)
+	done, err := db.MigrateUp(ctx)
+	for _, m := range done {
+		if m.Applied {
+			logger.InfoContext(ctx, "migration applied", "version", m.Version, "name", m.Name)
+		} else { // someone began to undo it, and was killed
+			logger.InfoContext(ctx, "migration undone", "version", m.Version, "name", m.Name)
+		}
 	}
 	return err
 }

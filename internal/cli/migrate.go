@@ -35,8 +35,8 @@ type migrateUp struct{}
 
 func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand) error {
 	return parent.with(ctx, e, func(db *database.DB) error {
-		applied, err := db.MigrateUp(ctx)
-		return errors.Join(list(e.stdout, "applied", "nothing to apply", applied, err), err)
+		done, err := db.MigrateUp(ctx)
+		return errors.Join(list(e.stdout, "nothing to apply", done, err), err)
 	})
 }
 
@@ -58,8 +58,8 @@ func (c *migrateDown) Run(ctx context.Context, e *environment, parent *migrateCo
 		to = *c.To
 	}
 	return parent.with(ctx, e, func(db *database.DB) error {
-		undone, err := db.MigrateDown(ctx, to)
-		return errors.Join(list(e.stdout, "undone", "nothing to undo", undone, err), err)
+		done, err := db.MigrateDown(ctx, to)
+		return errors.Join(list(e.stdout, "nothing to undo", done, err), err)
 	})
 }
 
@@ -74,30 +74,52 @@ func (migrateStatus) Run(ctx context.Context, e *environment, parent *migrateCom
 		table := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 		var rows strings.Builder
 		rows.WriteString("VERSION\tNAME\tAPPLIED AT\n")
+		complete := true
 		for _, m := range migrations {
-			at := "pending"
-			if m.Applied {
-				at = m.AppliedAt.UTC().Format(time.RFC3339)
-			}
-			fmt.Fprintf(&rows, "%d\t%s\t%s\n", m.Version, m.Name, at)
+			complete = complete && m.Applied && !m.Interrupted
+			fmt.Fprintf(&rows, "%d\t%s\t%s\n", m.Version, m.Name, state(m))
 		}
 		if _, err := io.WriteString(table, rows.String()); err != nil {
 			return err
 		}
-		return table.Flush()
+		if err := table.Flush(); err != nil || !complete {
+			return err
+		}
+		return db.CheckTables(ctx)
 	})
 }
 
+// state says when a migration was applied, or why it has no such time.
+func state(m database.Migration) string {
+	switch {
+	case m.Interrupted && m.Applied:
+		return "interrupted while it was undone"
+	case m.Interrupted:
+		return "interrupted while it was applied"
+	case m.Applied:
+		return m.AppliedAt.UTC().Format(time.RFC3339)
+	}
+	return "pending"
+}
+
 // list prints what was done, one line per migration, also when err then stopped it.
-func list(w io.Writer, done, nothing string, migrations []database.Migration, err error) error {
+func list(w io.Writer, nothing string, migrations []database.Migration, err error) error {
 	if len(migrations) == 0 && err == nil {
 		_, err := fmt.Fprintln(w, nothing)
 		return err
 	}
 	for _, m := range migrations {
-		if _, err := fmt.Fprintf(w, "%-7s  %d %s\n", done, m.Version, m.Name); err != nil {
+		if _, err := fmt.Fprintf(w, "%-7s  %d %s\n", verb(m), m.Version, m.Name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// verb is what was done to a migration.
+func verb(m database.Migration) string {
+	if m.Applied {
+		return "applied"
+	}
+	return "undone"
 }

@@ -181,7 +181,7 @@ func newHandler(
 ) http.Handler {
 	o := server.Options{
 		Executor:     executor,
-		Ready:        db.Ping,
+		Ready:        ready(db),
 		Playground:   page,
 		Logger:       logger,
 		Clock:        time.Now,
@@ -198,6 +198,17 @@ func newHandler(
 		o.SDL = graph.SDL()
 	}
 	return asEveryone(server.New(o))
+}
+
+// ready reports whether the database answers and has the tables that this program needs: someone may undo a migration
+// while it runs.
+func ready(db *database.DB) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := db.Ping(ctx); err != nil {
+			return err
+		}
+		return db.CheckTables(ctx)
+	}
 }
 
 // maxValues is how many values the JSON of a request has that has as many variables as it may: what is around them is

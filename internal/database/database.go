@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"entgo.io/ent/dialect"
+	"golang.org/x/sync/singleflight"
 
 	"roster/ent/migrate/migrations"
 	_ "roster/ent/runtime" // registers the hooks of the ent schema, without which no rule would be kept
@@ -35,7 +36,7 @@ type Options struct {
 	StatementTimeout time.Duration
 	// StatementCache is how many prepared statements each connection keeps; 0 prepares none.
 	StatementCache int
-	// Observe, when set, is called with the text of each statement that is sent, BEGIN and COMMIT left out.
+	// Observe, when set, is called with the text of each statement that is sent, BEGIN, COMMIT and migrations left out.
 	// It must be fast and safe for concurrent use.
 	Observe func(query string)
 	// Logger gets what concerns the operator. Never a password, nor values.
@@ -56,8 +57,12 @@ type engine interface {
 	txOptions(write bool) *sql.TxOptions
 	// check makes sure that the database can be written, when a connection can be opened even if it cannot.
 	check(ctx context.Context) error
-	// locked runs f while no other server migrates the same database.
+	// locked runs f while no other server migrates the same database. db has one connection, which gets the lock.
 	locked(ctx context.Context, db *sql.DB, f func() error) error
+	// apply goes a way in the transaction that records it then.
+	apply(ctx context.Context, tx *sql.Tx, w way) error
+	// unfinished is the way on which a migration was interrupted; of version 0 when none was.
+	unfinished(ctx context.Context, db *sql.DB) (way, error)
 	// String names the database for people, without a password.
 	String() string
 }
@@ -67,7 +72,10 @@ type DB struct {
 	engine      engine
 	options     Options
 	write, read *pool
-	migrations  fs.FS // a folder for each dialect
+	migrations  fs.FS               // a folder for each dialect
+	looks       *singleflight.Group // of CheckTables
+	// observeMigrations gets the statements of migrations, which Options.Observe does not; for tests.
+	observeMigrations func(query string)
 }
 
 // parse reads a URL.
@@ -100,7 +108,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
-	db := &DB{engine: e, options: o, migrations: migrations.Files}
+	db := &DB{engine: e, options: o, migrations: migrations.Files, looks: &singleflight.Group{}}
 	if e.dialect() == dialect.SQLite {
 		db.write = newPool(write, o, 1)
 		db.read = newPool(read, o, o.MaxConnections)

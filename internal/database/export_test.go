@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
+
+	"entgo.io/ent/dialect"
+	"github.com/pressly/goose/v3"
 )
 
 // WithMigrations returns the same database as a program with other migrations sees it.
@@ -17,15 +19,35 @@ func (db *DB) WithMigrations(files fs.FS) *DB {
 	return &other
 }
 
+// ObservingMigrations returns the same database, whose migrations show their statements to f before they send them.
+func (db *DB) ObservingMigrations(f func(query string)) *DB {
+	other := *db
+	other.observeMigrations = f
+	return &other
+}
+
 // Locked runs f while it holds the lock under which databases are migrated.
-func (db *DB) Locked(ctx context.Context, f func() error) (err error) {
-	write, _, err := db.engine.connectors(db.options)
+func (db *DB) Locked(ctx context.Context, f func() error) error {
+	return db.locked(ctx, func(*sql.DB) error { return f() })
+}
+
+// MigrateAsReleased applies all migrations, or undoes them, as releases did that kept no record of the steps.
+func (db *DB) MigrateAsReleased(ctx context.Context, up bool) error {
+	dir, err := fs.Sub(db.migrations, db.Dialect())
 	if err != nil {
 		return err
 	}
-	pool := sql.OpenDB(write)
-	defer func() { err = errors.Join(err, pool.Close()) }()
-	return db.engine.locked(ctx, pool, f)
+	d := map[string]goose.Dialect{dialect.Postgres: goose.DialectPostgres, dialect.MySQL: goose.DialectMySQL}
+	p, err := goose.NewProvider(d[db.Dialect()], db.write.db, dir)
+	if err != nil {
+		return err
+	}
+	if up {
+		_, err = p.Up(ctx)
+	} else {
+		_, err = p.DownTo(ctx, 0)
+	}
+	return err
 }
 
 // Leaked says what sessions have not given back.

@@ -3,9 +3,11 @@ package database
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -20,53 +22,72 @@ type Migration struct {
 	Applied bool
 	// AppliedAt is when; zero when it is not.
 	AppliedAt time.Time
+	// Interrupted is whether the program was killed while it applied it, or undid it when it is applied. On MySQL and
+	// MariaDB a part of its statements then has taken effect; the next MigrateUp or MigrateDown completes them.
+	Interrupted bool
 }
 
-// MigrateUp applies the migrations that are missing and returns them, those before an error too. Of several servers
-// that start at once, one does it and the others wait for it.
-func (db *DB) MigrateUp(ctx context.Context) (applied []Migration, err error) {
-	err = db.migrate(ctx, func(p *goose.Provider) error {
-		if err := db.refuseNewer(ctx, p); err != nil {
+// MigrateUp applies the migrations that are missing and returns what it did, before an error too. One that was
+// interrupted is completed first: an undone one is in the result as such. Of several servers that start at once, one does
+// it and the others wait for it. It is an error when the schema lacks something then.
+func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
+	err = db.migrate(ctx, func(m *migrator) error {
+		if err := m.refuseNewer(ctx); err != nil {
 			return err
 		}
-		results, err := p.Up(ctx)
-		applied = migrated(results, err)
-		return err
+		if done, err = m.complete(ctx); err != nil {
+			return err
+		}
+		results, err := m.Up(ctx)
+		done = append(done, m.migrated(results, err)...)
+		if err != nil {
+			return err
+		}
+		return checkTables(ctx, db.Dialect(), m.pool)
 	})
-	return applied, err
+	return done, err
 }
 
-// MigrateDown undoes migrations, the newest first, and returns them: all that are newer than the version to, or one
-// when to is negative. With an error, it returns those that were undone before.
-func (db *DB) MigrateDown(ctx context.Context, to int64) (undone []Migration, err error) {
-	err = db.migrate(ctx, func(p *goose.Provider) error {
-		if err := db.refuseNewer(ctx, p); err != nil {
+// MigrateDown undoes migrations, the newest first, and returns what it did, before an error too: all that are newer than
+// the version to, or one when to is negative. One that was interrupted is completed first. When it was being undone, it
+// is the one.
+func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err error) {
+	err = db.migrate(ctx, func(m *migrator) error {
+		if err := m.refuseNewer(ctx); err != nil {
+			return err
+		}
+		if done, err = m.complete(ctx); err != nil {
 			return err
 		}
 		if to >= 0 {
-			results, err := p.DownTo(ctx, to)
-			undone = migrated(results, err)
+			results, err := m.DownTo(ctx, to)
+			done = append(done, m.migrated(results, err)...)
 			return err
 		}
-		result, err := p.Down(ctx)
+		if len(done) > 0 && !done[0].Applied {
+			return nil
+		}
+		result, err := m.Down(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
 			return nil
 		}
 		if result != nil {
-			undone = migrated([]*goose.MigrationResult{result}, nil)
+			done = append(done, m.migrated([]*goose.MigrationResult{result}, nil)...)
 		}
 		return err
 	})
-	return undone, err
+	return done, err
 }
 
 // MigrateStatus returns all migrations that this program knows, in order.
 func (db *DB) MigrateStatus(ctx context.Context) (all []Migration, err error) {
-	err = db.migrate(ctx, func(p *goose.Provider) error {
-		status, err := p.Status(ctx)
+	err = db.migrate(ctx, func(m *migrator) error {
+		status, err := m.Status(ctx)
 		for _, s := range status {
+			version := s.Source.Version
 			all = append(all, Migration{
-				Version: s.Source.Version, Name: name(s.Source), Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt.UTC(),
+				Version: version, Name: m.names[version], Applied: s.State == goose.StateApplied, AppliedAt: s.AppliedAt.UTC(),
+				Interrupted: version == m.unfinished.version,
 			})
 		}
 		return err
@@ -74,51 +95,96 @@ func (db *DB) MigrateStatus(ctx context.Context) (all []Migration, err error) {
 	return all, err
 }
 
-// CheckVersion returns an error when the schema of the database is newer or older than this program's.
+// CheckVersion returns an error when the schema of the database is newer or older than this program's, when a migration
+// was interrupted, and when something is missing that the version promises.
 func (db *DB) CheckVersion(ctx context.Context) error {
-	return db.migrate(ctx, func(p *goose.Provider) error {
-		if err := db.refuseNewer(ctx, p); err != nil {
+	return db.migrate(ctx, func(m *migrator) error {
+		if err := m.refuseNewer(ctx); err != nil {
 			return err
 		}
-		pending, err := p.HasPending(ctx)
-		if err == nil && pending {
-			err = errors.New("the schema is older than this program's: run roster migrate up")
+		if m.unfinished.version != 0 {
+			return errors.New("a migration was interrupted: run roster migrate up, or roster migrate down again")
 		}
-		return err
+		pending, err := m.HasPending(ctx)
+		if err != nil {
+			return err
+		}
+		if pending {
+			return errors.New("the schema is older than this program's: run roster migrate up")
+		}
+		return checkTables(ctx, db.Dialect(), m.pool)
 	})
 }
 
-// refuseNewer refuses a schema that a newer program made.
-func (db *DB) refuseNewer(ctx context.Context, p *goose.Provider) error {
-	current, known, err := p.GetVersions(ctx)
-	if err == nil && current > known {
-		err = fmt.Errorf("the schema has version %d, newer than this program's %d: run a newer roster, or undo it with the newer one's migrate down --to %d", current, known, known)
+// migrator migrates a database that is locked.
+type migrator struct {
+	*goose.Provider
+	// pool has one connection.
+	pool *sql.DB
+	// names of the migrations, by version.
+	names map[int64]string
+	// unfinished is the way on which a migration was interrupted; of version 0 when none was.
+	unfinished way
+}
+
+// way is a migration in one direction.
+type way struct {
+	version    int64
+	up         bool
+	statements []string
+}
+
+// refuseNewer refuses a schema that a newer program made, or began to make.
+func (m *migrator) refuseNewer(ctx context.Context) error {
+	current, known, err := m.GetVersions(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	if current = max(current, m.unfinished.version); current > known {
+		return fmt.Errorf("the schema has version %d, newer than this program's %d: run a newer roster, or undo it with the newer one's migrate down --to %d", current, known, known)
+	}
+	return nil
+}
+
+// complete goes the way to its end on which a migration was interrupted, and returns what that did.
+func (m *migrator) complete(ctx context.Context) ([]Migration, error) {
+	if m.unfinished.version == 0 {
+		return nil, nil
+	}
+	result, err := m.ApplyVersion(ctx, m.unfinished.version, m.unfinished.up)
+	if err != nil {
+		return nil, fmt.Errorf("complete the migration that was interrupted: %w", err)
+	}
+	return m.migrated([]*goose.MigrationResult{result}, nil), nil
 }
 
 // migrate runs f with the migrations of the engine, alone.
-func (db *DB) migrate(ctx context.Context, f func(*goose.Provider) error) error {
+func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	dir, err := fs.Sub(db.migrations, db.Dialect())
 	if err != nil {
 		return err
 	}
-	// Migrations get connections of their own: a lock holds one, and they may take longer than a statement otherwise may.
-	o := db.options
-	o.StatementTimeout = 0
-	write, _, err := db.engine.connectors(o)
+	files, err := readMigrations(dir)
 	if err != nil {
 		return err
 	}
-	pool := sql.OpenDB(&connector{Connector: write, timeout: o.ConnectTimeout})
-	defer pool.Close() //nolint:errcheck // nothing is under way
-	err = db.engine.locked(ctx, pool, func() error {
+	err = db.locked(ctx, func(pool *sql.DB) error {
+		m := &migrator{pool: pool, names: map[int64]string{}}
+		if m.unfinished, err = db.engine.unfinished(ctx, pool); err != nil {
+			return err
+		}
+		var all []*goose.Migration
+		for _, file := range files {
+			m.names[file.version] = file.name
+			all = append(all, goose.NewGoMigration(file.version,
+				db.goes(way{file.version, true, file.up}), db.goes(way{file.version, false, file.down})))
+		}
 		d := map[string]goose.Dialect{dialect.SQLite: goose.DialectSQLite3, dialect.Postgres: goose.DialectPostgres, dialect.MySQL: goose.DialectMySQL}
-		p, err := goose.NewProvider(d[db.Dialect()], pool, dir)
+		m.Provider, err = goose.NewProvider(d[db.Dialect()], pool, nil, goose.WithGoMigrations(all...))
 		if err != nil {
 			return err
 		}
-		return f(p)
+		return f(m)
 	})
 	if err == nil {
 		return nil
@@ -129,23 +195,61 @@ func (db *DB) migrate(ctx context.Context, f func(*goose.Provider) error) error 
 	return fmt.Errorf("%v: %w", db, err)
 }
 
-// name is a migration's name, without version and ending.
-func name(s *goose.Source) string {
-	n := s.Path
-	if len(n) > 15 {
-		n = n[15:]
+// goes makes a way goose's.
+func (db *DB) goes(w way) *goose.GoFunc {
+	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return db.engine.apply(ctx, tx, w) }}
+}
+
+// locked runs f while no other server migrates the database, with a connection of its own: migrations may take longer
+// than a statement otherwise may. There is no second one. The lock belongs to the connection that changes the schema, so
+// that nobody gets it while a server still runs the last statement of a client that was killed.
+func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
+	o := db.options
+	o.StatementTimeout = 0
+	write, _, err := db.engine.connectors(o)
+	if err != nil {
+		return err
 	}
-	return n[:max(len(n)-len(".sql"), 0)]
+	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations}})
+	defer pool.Close() //nolint:errcheck // nothing is under way
+	pool.SetMaxOpenConns(1)
+	return db.engine.locked(ctx, pool, func() error { return f(pool) })
+}
+
+// single opens one connection.
+type single struct {
+	driver.Connector
+	opened atomic.Bool
+}
+
+// Connect implements driver.Connector.
+func (s *single) Connect(ctx context.Context) (driver.Conn, error) {
+	if s.opened.Load() {
+		return nil, errors.New("the connection broke on which the database was locked")
+	}
+	c, err := s.Connector.Connect(ctx)
+	s.opened.Store(err == nil)
+	return c, err
+}
+
+// execute runs statements one after the other.
+func execute(ctx context.Context, tx *sql.Tx, statements []string) error {
+	for i, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("statement %d of %d: %w", i+1, len(statements), err)
+		}
+	}
+	return nil
 }
 
 // migrated is what was done, before err too.
-func migrated(results []*goose.MigrationResult, err error) []Migration {
+func (m *migrator) migrated(results []*goose.MigrationResult, err error) (done []Migration) {
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 		results = partial.Applied
 	}
-	var out []Migration
 	for _, r := range results {
-		out = append(out, Migration{Version: r.Source.Version, Name: name(r.Source), Applied: r.Direction == "up"})
+		version := r.Source.Version
+		done = append(done, Migration{Version: version, Name: m.names[version], Applied: r.Direction == "up"})
 	}
-	return out
+	return done
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,6 +155,14 @@ func TestMigrate(t *testing.T) {
 // later are Roster's migrations and others, by their names, that a newer version has. The SQL does on all engines.
 func later(t *testing.T, more map[string]string) fs.FS {
 	t.Helper()
+	files, err := with(more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func with(more map[string]string) (fs.FS, error) {
 	files := fstest.MapFS{}
 	err := fs.WalkDir(migrations.Files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -163,15 +172,12 @@ func later(t *testing.T, more map[string]string) fs.FS {
 		files[name] = &fstest.MapFile{Data: data}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, folder := range []string{"sqlite3", "postgres", "mysql"} {
 		for name, sql := range more {
 			files[path.Join(folder, name)] = &fstest.MapFile{Data: []byte(sql)}
 		}
 	}
-	return files
+	return files, err
 }
 
 const (
@@ -375,4 +381,116 @@ func TestMigrateNothing(t *testing.T) {
 		down(t, db, -1, 1)
 		up(t, db, 2)
 	})
+}
+
+// TestMigrateInPieces refuses what a kill could tear.
+func TestMigrateInPieces(t *testing.T) {
+	t.Parallel()
+	const downs = "\n-- +goose Down\nDROP TABLE later;\n"
+	refused := map[string]struct {
+		sql     string
+		engines []dbtest.Engine
+	}{
+		`"-- +goose NO TRANSACTION" is not understood: each way is one transaction`: {
+			"-- +goose Up\n-- +goose NO TRANSACTION\nCREATE TABLE later (id int);\n" + downs, dbtest.Engines(),
+		},
+		`"-- +goose StatementBegin" is not understood`: {
+			"-- +goose Up\n-- +goose StatementBegin\nCREATE TABLE later (id int);\n-- +goose StatementEnd\n" + downs, dbtest.Engines(),
+		},
+		"it does not consist of an Up and a Down": {"-- +goose NO TRANSACTION\n-- +goose Up\nCREATE TABLE later (id int);\n" + downs, dbtest.Engines()},
+		"does not consist of an Up and a Down":    {"-- +goose Up\nCREATE TABLE later (id int);\n", dbtest.Engines()},
+		"statement 2 of 2: it names several tables": {
+			"-- +goose Up\nCREATE TABLE later (id int);\nDROP TABLE feed, changes;\n" + downs, []dbtest.Engine{dbtest.MySQL},
+		},
+		"statement 2 of 2: it makes a table with rows": {
+			"-- +goose Up\nUPDATE feed SET last = 1;\nCREATE TABLE later AS SELECT * FROM users;\n" + downs, []dbtest.Engine{dbtest.MySQL},
+		},
+		"statement 1 of 1: it cannot be taken up again after a kill": {
+			"-- +goose Up\nSET foreign_key_checks = 0;\n" + downs, []dbtest.Engine{dbtest.MySQL},
+		},
+	}
+	for want, r := range refused {
+		for _, e := range r.engines {
+			t.Run(want+" "+string(e), func(t *testing.T) {
+				t.Parallel()
+				db := open(t, options(dbtest.Empty(t, e)))
+				n := len(status(t, db, 0))
+				up(t, db, n)
+				before := columns(t, e, db)
+				_, err := db.WithMigrations(later(t, map[string]string{"20990101000000_later.sql": r.sql})).MigrateUp(t.Context())
+				if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "20990101000000") {
+					t.Error(err)
+				}
+				status(t, db, n)
+				if got := columns(t, e, db); !slices.Equal(got, before) {
+					t.Errorf("it leads to %q", got)
+				}
+				up(t, db, 0)
+			})
+		}
+	}
+}
+
+// TestMigrateForeignTables leaves the database of another program alone, however often it is told to.
+func TestMigrateForeignTables(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		write(t, db, "CREATE TABLE users (id int PRIMARY KEY, username int)")
+		before := columns(t, e, db)
+		for range 2 {
+			applied, err := db.MigrateUp(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "already exists") || len(applied) > 0 {
+				t.Errorf("applied %v: %v", applied, err)
+			}
+			if e == dbtest.MySQL && !strings.Contains(err.Error(), "is not Roster's, it lacks the column users.created_at, ") {
+				t.Error(err)
+			}
+		}
+		if got := columns(t, e, db); !slices.Equal(got, before) {
+			t.Errorf("it leads to %q", got)
+		}
+	})
+}
+
+// TestMigrateRebuildsTable replaces a table of SQLite to which others refer. They lose nothing, and may not refer to
+// what is not there any more.
+func TestMigrateRebuildsTable(t *testing.T) {
+	t.Parallel()
+	rebuild := func(rows string) string {
+		return `-- +goose Up
+CREATE TABLE new_users (id blob NOT NULL PRIMARY KEY, created_at datetime NOT NULL, updated_at datetime NOT NULL, version integer NOT NULL,
+	username text NOT NULL, username_key text NOT NULL, email text NOT NULL, email_key text NOT NULL, later text);
+INSERT INTO new_users SELECT *, NULL FROM users` + rows + `;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+CREATE INDEX user_created_at_id ON users (created_at, id);
+CREATE INDEX user_updated_at_id ON users (updated_at, id);
+CREATE UNIQUE INDEX user_username_key ON users (username_key);
+CREATE UNIQUE INDEX user_email_key ON users (email_key);
+
+-- +goose Down
+ALTER TABLE users DROP COLUMN later;
+`
+	}
+	db := open(t, options(dbtest.Empty(t, dbtest.SQLite)))
+	n := len(status(t, db, 0))
+	up(t, db, n)
+	fill(t, db)
+	bad := db.WithMigrations(later(t, map[string]string{"20990101000000_bad.sql": rebuild(" LIMIT 2")}))
+	if _, err := bad.MigrateUp(t.Context()); err == nil || !strings.Contains(err.Error(), "rows of posts would refer to rows of users that do not exist") {
+		t.Error(err)
+	}
+	status(t, bad, n)
+	filled(t, db)
+	good := db.WithMigrations(later(t, map[string]string{"20990101000000_good.sql": rebuild("")}))
+	up(t, good, 1)
+	filled(t, db)
+	down(t, good, -1, 1)
+	filled(t, db)
+	s := db.Session(database.Write)
+	defer s.Rollback()
+	if err := run(t.Context(), s, "DELETE FROM users"); database.AsFailure(err) == nil || database.AsFailure(err).Kind != database.ForeignKey {
+		t.Errorf("foreign keys are not kept: %v", err)
+	}
 }

@@ -167,17 +167,12 @@ func (*mysqlEngine) check(context.Context) error { return nil }
 
 // locked takes a lock of the server, named after the database.
 func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close() //nolint:errcheck // nothing is under way
 	name := "roster migrate " + e.config.DBName
 	if len(name) > 64 { // MySQL's limit
 		name = name[:64]
 	}
 	var got sql.NullInt64
-	if err := c.QueryRowContext(ctx, "SELECT GET_LOCK(?, 60)", name).Scan(&got); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT GET_LOCK(?, 60)", name).Scan(&got); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
 	if got.Int64 != 1 {
@@ -185,7 +180,10 @@ func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) er
 	}
 	defer func() {
 		// When this fails, the connection is closed soon, and with it the lock released.
-		_ = c.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
+		_ = db.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
 	}()
+	if err := completeVersions(ctx, db); err != nil {
+		return err
+	}
 	return f()
 }

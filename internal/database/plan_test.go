@@ -118,7 +118,7 @@ func TestSchema(t *testing.T) {
 	})
 }
 
-// columns are the columns of all tables but goose's, with their types and collations.
+// columns are the columns of all tables but those of migrations, with their types and collations.
 func columns(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	t.Helper()
 	return texts(t, db, map[dbtest.Engine]string{
@@ -126,10 +126,10 @@ func columns(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 			WHERE t.type = 'table' AND t.name NOT LIKE 'goose%' AND t.name NOT LIKE 'sqlite%' ORDER BY t.name, c.cid`,
 		dbtest.PostgreSQL: `SELECT table_name, column_name, udt_name || coalesce(' ' || collation_name, '')
 			|| CASE is_nullable WHEN 'YES' THEN ' NULL' ELSE '' END
-			FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%'
+			FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' AND table_name <> 'roster_migration'
 			ORDER BY table_name, ordinal_position`,
 		dbtest.MySQL: `SELECT table_name, column_name, concat(replace(column_type, '(20)', ''), coalesce(concat(' ', collation_name), ''), if(is_nullable = 'YES', ' NULL', ''))
-			FROM information_schema.columns WHERE table_schema = database() AND table_name NOT LIKE 'goose%'
+			FROM information_schema.columns WHERE table_schema = database() AND table_name NOT LIKE 'goose%' AND table_name <> 'roster_migration'
 			ORDER BY table_name, ordinal_position`,
 	}[e])
 }
@@ -184,7 +184,7 @@ func indexes(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 			GROUP BY t.relname, i.relname, x.indisunique`,
 		dbtest.MySQL: `SELECT table_name, index_name, if(non_unique, 'plain', 'unique'), group_concat(column_name ORDER BY seq_in_index)
 			FROM information_schema.statistics
-			WHERE table_schema = database() AND table_name NOT LIKE 'goose%' AND index_name <> 'PRIMARY'
+			WHERE table_schema = database() AND table_name NOT LIKE 'goose%' AND table_name <> 'roster_migration' AND index_name <> 'PRIMARY'
 			GROUP BY table_name, index_name, non_unique`,
 	}[e])
 	slices.Sort(lines)

@@ -165,17 +165,18 @@ func (*postgresEngine) check(context.Context) error { return nil }
 const migrateLock = 0x726f73746572 // "roster"
 
 func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close() //nolint:errcheck // nothing is under way
-	if _, err := c.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrateLock)); err != nil {
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrateLock)); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
 	defer func() {
 		// When this fails, the connection is closed soon, and with it the lock released.
-		_, _ = c.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrateLock))
+		_, _ = db.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrateLock))
 	}()
 	return f()
 }
+
+func (*postgresEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
+	return execute(ctx, tx, w.statements)
+}
+
+func (*postgresEngine) unfinished(context.Context, *sql.DB) (way, error) { return way{}, nil }

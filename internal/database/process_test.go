@@ -17,8 +17,11 @@ import (
 const processName = "starting-server"
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == processName {
+	switch filepath.Base(os.Args[0]) {
+	case processName:
 		os.Exit(start(os.Args[1], os.Stdout, os.Stderr))
+	case killedName:
+		os.Exit(migrateUntilKilled(os.Args[1], os.Args[2], os.Args[3], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

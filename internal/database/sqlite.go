@@ -146,12 +146,13 @@ func (e *sqliteEngine) check(ctx context.Context) error {
 }
 
 // locked holds a second, empty database file beside the first, since SQLite has no lock that outlives a transaction
-// and migrations are several.
-func (e *sqliteEngine) locked(ctx context.Context, _ *sql.DB, f func() error) error {
+// and migrations are several. Foreign keys are off meanwhile, which no transaction can say for itself: a migration that
+// replaces a table would delete what refers to it, or fail.
+func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	path := e.path + "-migrate"
-	db := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)"})
-	defer db.Close() //nolint:errcheck // this releases the lock, and nothing is under way
-	lock, err := db.Conn(ctx)
+	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)"})
+	defer beside.Close() //nolint:errcheck // this releases the lock, and nothing is under way
+	lock, err := beside.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -159,5 +160,26 @@ func (e *sqliteEngine) locked(ctx context.Context, _ *sql.DB, f func() error) er
 	if _, err := lock.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
+	if _, err := db.ExecContext(ctx, "PRAGMA foreign_keys = OFF"); err != nil {
+		return err
+	}
 	return f()
 }
+
+// apply makes sure that every foreign key still refers to a row.
+func (*sqliteEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
+	if err := execute(ctx, tx, w.statements); err != nil {
+		return err
+	}
+	var table, parent string
+	err := tx.QueryRowContext(ctx, `SELECT "table", parent FROM pragma_foreign_key_check LIMIT 1`).Scan(&table, &parent)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("rows of %s would refer to rows of %s that do not exist", table, parent)
+	}
+	return err
+}
+
+func (*sqliteEngine) unfinished(context.Context, *sql.DB) (way, error) { return way{}, nil }

@@ -1,0 +1,242 @@
+package database
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql/schema"
+	"github.com/pressly/goose/v3"
+	goosedb "github.com/pressly/goose/v3/database"
+)
+
+// On MySQL and MariaDB a statement that defines data commits at once and does not roll back, so that a migration is many
+// transactions. A record says how far it has come, and whoever comes next goes on from there: roster_migration has one
+// row while a migration is under way, and none otherwise. For the step that comes next it has a hash of the tables that
+// the step names, as they were before it. Each such statement takes effect wholly or not at all, so a step whose tables
+// are as they were has to be run, and one whose tables have changed was the last thing that happened. A statement that
+// changes rows is in one transaction with the record that it is done.
+const (
+	createRecord = "CREATE TABLE IF NOT EXISTS roster_migration (id int NOT NULL PRIMARY KEY, version bigint NOT NULL, up bool NOT NULL, " +
+		"step int NOT NULL, tables varchar(64) NOT NULL) ENGINE InnoDB CHARSET utf8mb4 COLLATE utf8mb4_bin"
+	existsTable = "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = ?"
+	readRecord  = "SELECT step, tables FROM roster_migration WHERE version = ? AND up = ?"
+	writeRecord = "REPLACE INTO roster_migration (id, version, up, step, tables) VALUES (1, ?, ?, ?, ?)"
+	dropRecord  = "DELETE FROM roster_migration"
+	// A record that the versions contradict is none: someone has mended the database by hand.
+	unfinishedRecord = "SELECT version, up FROM roster_migration r WHERE up <> EXISTS (SELECT 1 FROM goose_db_version v WHERE v.version_id = r.version)"
+)
+
+// apply runs the steps that are left. Then it begins the transaction that ends the record and that goose, which commits
+// it, adds the version to.
+func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
+	for i, statement := range w.statements {
+		if err := resumable(statement); err != nil {
+			return fmt.Errorf("statement %d of %d: %w", i+1, len(w.statements), err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, createRecord); err != nil {
+		return err
+	}
+	step, err := nextStep(ctx, tx, w)
+	if err != nil {
+		return err
+	}
+	for ; step < len(w.statements); step++ {
+		if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
+			return err
+		}
+		if err := runStep(ctx, tx, w.statements[step]); err != nil {
+			if step == 0 { // nothing has happened; when the connection broke, this fails, and the record says what may have
+				_, _ = tx.ExecContext(ctx, "ROLLBACK")
+				_, _ = tx.ExecContext(ctx, dropRecord)
+			}
+			return fmt.Errorf("statement %d of %d: %w", step+1, len(w.statements), err)
+		}
+		if err := record(ctx, tx, w, step+1); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "COMMIT"); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, dropRecord)
+	return err
+}
+
+// nextStep returns the step that comes next, and records the first one as such.
+func nextStep(ctx context.Context, tx *sql.Tx, w way) (step int, err error) {
+	var before string
+	err = tx.QueryRowContext(ctx, readRecord, w.version, w.up).Scan(&step, &before)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, record(ctx, tx, w, 0)
+	}
+	if err != nil {
+		return 0, err
+	}
+	now, err := tablesOf(ctx, tx, w, step)
+	if err == nil && now != before {
+		step++
+	}
+	return step, err
+}
+
+// record says that a step comes next.
+func record(ctx context.Context, tx *sql.Tx, w way, step int) error {
+	tables, err := tablesOf(ctx, tx, w, step)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, writeRecord, w.version, w.up, step, tables)
+	return err
+}
+
+// tablesOf is a hash of the definitions of those tables that a step names; empty when it leaves definitions alone.
+func tablesOf(ctx context.Context, tx *sql.Tx, w way, step int) (string, error) {
+	if step >= len(w.statements) || changesRows(w.statements[step]) {
+		return "", nil
+	}
+	all, err := texts(ctx, tx, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type <> 'VIEW' ORDER BY table_name")
+	if err != nil {
+		return "", err
+	}
+	autoIncrement := regexp.MustCompile(` AUTO_INCREMENT=\d+`) // what rows change of a definition
+	hash := sha256.New()
+	for _, name := range all {
+		if !regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(w.statements[step]) {
+			continue
+		}
+		var definition string
+		if err := tx.QueryRowContext(ctx, "SHOW CREATE TABLE "+quote(name)).Scan(new(string), &definition); err != nil {
+			return "", err
+		}
+		hash.Write([]byte(autoIncrement.ReplaceAllString(definition, "") + "\n"))
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+// texts returns a column.
+func texts(ctx context.Context, tx *sql.Tx, query string) (texts []string, err error) {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, rows.Err()
+}
+
+// runStep runs a statement. Earlier releases kept no record: what they were killed after fails, and is done.
+func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
+	_, err := tx.ExecContext(ctx, statement)
+	if err == nil {
+		return nil
+	}
+	done, why := doneBefore(ctx, tx, statement)
+	switch {
+	case done:
+		return nil
+	case why != nil:
+		return fmt.Errorf("%w: %w", err, why)
+	}
+	return err
+}
+
+// doneBefore reports whether a statement creates a table of the ent schema that is there and lacks nothing, or drops one
+// that is not there. The error says what a table lacks that is in the way.
+func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error) {
+	match := regexp.MustCompile("(?i)^(CREATE|DROP) TABLE `(\\w+)`").FindStringSubmatch(statement)
+	wanted, err := tables(dialect.MySQL)
+	if match == nil || err != nil {
+		return false, err
+	}
+	create, name := strings.EqualFold(match[1], "CREATE"), match[2]
+	at := slices.IndexFunc(wanted, func(t *schema.Table) bool { return t.Name == name })
+	if at < 0 {
+		return false, nil
+	}
+	lacks, err := missing(ctx, dialect.MySQL, tx, wanted[at:at+1])
+	if err != nil {
+		return false, err
+	}
+	gone := slices.Equal(lacks, []string{"the table " + name})
+	if create && len(lacks) > 0 && !gone {
+		return false, fmt.Errorf("the one that is there is not Roster's, it lacks %s: choose another database", strings.Join(lacks, ", "))
+	}
+	return create != gone, nil
+}
+
+// changesRows reports whether a statement changes rows, and so is part of a transaction.
+func changesRows(statement string) bool {
+	first, _, _ := strings.Cut(strings.ToUpper(statement)+" ", " ")
+	return slices.Contains([]string{"INSERT", "UPDATE", "DELETE", "REPLACE"}, strings.TrimSpace(first))
+}
+
+// resumable returns an error for a statement that a kill could leave in a state that nobody recognises. The others that
+// define data take effect wholly or not at all, and show in the definition of a table.
+func resumable(statement string) error {
+	matches := func(pattern string) bool {
+		return regexp.MustCompile(`(?is)^(?:` + pattern + `)`).MatchString(statement)
+	}
+	switch {
+	case changesRows(statement):
+		return nil
+	case matches(`(DROP|RENAME)\s+TABLE\b.*,`):
+		return errors.New("it names several tables, and a kill can come between them: write a statement for each")
+	case matches(`CREATE\b.*\bSELECT\b`):
+		return errors.New("it makes a table with rows, and a kill can come between: create the table, then INSERT … SELECT")
+	case !matches(`(CREATE|DROP|ALTER|RENAME)\s+TABLE\b|CREATE\s+(UNIQUE\s+)?INDEX\b|DROP\s+INDEX\b`):
+		return errors.New("it cannot be taken up again after a kill: write it as CREATE, ALTER, RENAME or DROP TABLE, " +
+			"CREATE or DROP INDEX, INSERT, UPDATE, DELETE or REPLACE")
+	}
+	return nil
+}
+
+// unfinished reads the record. Nobody but goose has to know the table of versions, which is there when the record is.
+func (*mysqlEngine) unfinished(ctx context.Context, db *sql.DB) (w way, err error) {
+	var exists bool
+	if err := db.QueryRowContext(ctx, existsTable, "roster_migration").Scan(&exists); err != nil || !exists {
+		return way{}, err
+	}
+	err = db.QueryRowContext(ctx, unfinishedRecord).Scan(&w.version, &w.up)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return w, err
+}
+
+// completeVersions adds the version 0 to goose's table when goose was killed before it did.
+func completeVersions(ctx context.Context, db *sql.DB) error {
+	store, err := goosedb.NewStore(goosedb.DialectMySQL, goose.DefaultTablename)
+	if err != nil {
+		return err
+	}
+	var exists bool
+	err = db.QueryRowContext(ctx, existsTable, store.Tablename()).Scan(&exists)
+	if err != nil || !exists {
+		return err
+	}
+	_, err = store.GetLatestVersion(ctx, db)
+	if errors.Is(err, goosedb.ErrVersionNotFound) {
+		err = store.Insert(ctx, db, goosedb.InsertRequest{Version: 0})
+	}
+	return err
+}

@@ -1,0 +1,149 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ariga.io/atlas/sql/migrate"
+	"ariga.io/atlas/sql/mysql"
+	"ariga.io/atlas/sql/postgres"
+	atlas "ariga.io/atlas/sql/schema"
+	"ariga.io/atlas/sql/sqlite"
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql/schema"
+)
+
+// CheckTables returns an error when a table, column, index or foreign key of the ent schema is missing, and names all
+// that are. Whatever else the database has is fine: servers of the next version may have added it. It takes a few
+// milliseconds, and nothing is kept of it, so that the answer is always true; those who ask at once share one look.
+func (db *DB) CheckTables(ctx context.Context) error {
+	look := db.looks.DoChan("", func() (any, error) {
+		// The first who asks may go before the others.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.options.ConnectTimeout)
+		defer cancel()
+		return nil, checkTables(ctx, db.Dialect(), db.read.db)
+	})
+	select {
+	case result := <-look:
+		if result.Err != nil {
+			return fmt.Errorf("%v: %w", db, result.Err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
+	wanted, err := tables(d)
+	if err != nil {
+		return err
+	}
+	lacks, err := missing(ctx, d, db, wanted)
+	if err != nil {
+		return fmt.Errorf("look at the tables: %w", err)
+	}
+	if len(lacks) > 0 {
+		return fmt.Errorf("the version says that the schema is complete, but it lacks %s: if a roster migrate down was interrupted, "+
+			"run it again, then roster migrate up; otherwise restore the database from a backup", strings.Join(lacks, ", "))
+	}
+	return nil
+}
+
+// missing returns what the database lacks of the tables, for people.
+func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*schema.Table) (lacks []string, err error) {
+	open := map[string]func(atlas.ExecQuerier) (migrate.Driver, error){
+		dialect.SQLite: sqlite.Open, dialect.Postgres: postgres.Open, dialect.MySQL: mysql.Open,
+	}
+	driver, err := open[d](bound{ctx, db})
+	if err != nil {
+		return nil, err
+	}
+	options := &atlas.InspectOptions{Mode: atlas.InspectTables}
+	for _, t := range wanted {
+		options.Tables = append(options.Tables, t.Name)
+	}
+	found, err := driver.InspectSchema(ctx, "", options)
+	if atlas.IsNotExistError(err) {
+		return nil, errors.New("the database has no schema of the name that the URL gives")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range wanted {
+		if there, ok := found.Table(t.Name); ok {
+			lacks = append(lacks, missingOf(t, there)...)
+		} else {
+			lacks = append(lacks, "the table "+t.Name)
+		}
+	}
+	return lacks, nil
+}
+
+// bound runs statements in a context: Atlas asks for the version of a server in none.
+type bound struct {
+	ctx context.Context
+	db  atlas.ExecQuerier
+}
+
+func (b bound) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	return b.db.QueryContext(b.ctx, query, args...) //nolint:contextcheck // see above
+}
+
+func (b bound) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	return b.db.ExecContext(b.ctx, query, args...) //nolint:contextcheck // see above
+}
+
+// missingOf returns what a table lacks. Indexes and foreign keys are known by their columns: names differ where ent's are
+// too long for an engine.
+func missingOf(wanted *schema.Table, there *atlas.Table) (lacks []string) {
+	for _, c := range wanted.Columns {
+		if _, ok := there.Column(c.Name); !ok {
+			lacks = append(lacks, "the column "+wanted.Name+"."+c.Name)
+		}
+	}
+	if there.PrimaryKey == nil || !slices.Equal(indexed(there.PrimaryKey), names(wanted.PrimaryKey)) {
+		lacks = append(lacks, "the primary key of "+wanted.Name)
+	}
+	for _, index := range wanted.Indexes {
+		if !slices.ContainsFunc(there.Indexes, func(i *atlas.Index) bool {
+			return (i.Unique || !index.Unique) && slices.Equal(indexed(i), names(index.Columns))
+		}) {
+			lacks = append(lacks, "the index "+index.Name+" of "+wanted.Name)
+		}
+	}
+	for _, key := range wanted.ForeignKeys {
+		if !slices.ContainsFunc(there.ForeignKeys, func(k *atlas.ForeignKey) bool {
+			return k.RefTable.Name == key.RefTable.Name && slices.EqualFunc(k.Columns, key.Columns, sameName) &&
+				slices.EqualFunc(k.RefColumns, key.RefColumns, sameName)
+		}) {
+			lacks = append(lacks, "the foreign key "+key.Symbol+" of "+wanted.Name)
+		}
+	}
+	return lacks
+}
+
+func sameName(there *atlas.Column, wanted *schema.Column) bool { return there.Name == wanted.Name }
+
+func names(columns []*schema.Column) (names []string) {
+	for _, c := range columns {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// indexed returns the names of the columns of an index, in order; of an expression, an empty one.
+func indexed(i *atlas.Index) (names []string) {
+	for _, part := range i.Parts {
+		name := ""
+		if part.C != nil {
+			name = part.C.Name
+		}
+		names = append(names, name)
+	}
+	return names
+}
