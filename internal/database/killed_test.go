@@ -42,7 +42,8 @@ CREATE TABLE later (id int PRIMARY KEY, n int);
 INSERT INTO later VALUES (1, 1);
 UPDATE later SET n = n + 1;
 ALTER TABLE later ADD COLUMN m int;
-UPDATE later SET m = n * 10;
+UPDATE
+later SET m = n * 10;
 UPDATE later SET n = n + 1;
 ALTER TABLE later RENAME COLUMN n TO k;
 CREATE INDEX later_k ON later (k, id);

@@ -49,7 +49,7 @@ func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
 	}
 	if len(lacks) > 0 {
 		return fmt.Errorf("the version says that the schema is complete, but it lacks %s: if a roster migrate down was interrupted, "+
-			"run it again, then roster migrate up; otherwise restore the database from a backup", strings.Join(lacks, ", "))
+			"run it again, then roster migrate up; otherwise restore a backup, or grant the user what it may not see", strings.Join(lacks, ", "))
 	}
 	return nil
 }
@@ -75,13 +75,45 @@ func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*sche
 		return nil, err
 	}
 	for _, t := range wanted {
-		if there, ok := found.Table(t.Name); ok {
-			lacks = append(lacks, missingOf(t, there)...)
-		} else {
+		there, ok := found.Table(t.Name)
+		if !ok {
 			lacks = append(lacks, "the table "+t.Name)
+			continue
+		}
+		lacks = append(lacks, missingOf(t, there)...)
+		for _, key := range missingKeys(t, there) {
+			hidden := false
+			if d == dialect.MySQL {
+				if hidden, err = hasHidden(ctx, db, t, key); err != nil {
+					return nil, err
+				}
+			}
+			if !hidden {
+				lacks = append(lacks, "the foreign key "+key.Symbol+" of "+t.Name)
+			}
 		}
 	}
 	return lacks, nil
+}
+
+// hasHidden looks for a foreign key in the definition of a table: MySQL and MariaDB list the foreign keys of a table only
+// for users who may write it, and show its definition to all who may read it.
+func hasHidden(ctx context.Context, db atlas.ExecQuerier, t *schema.Table, key *schema.ForeignKey) (bool, error) {
+	rows, err := db.QueryContext(ctx, "SHOW CREATE TABLE "+quote(t.Name))
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	var definition string
+	for rows.Next() {
+		if err := rows.Scan(new(string), &definition); err != nil {
+			return false, err
+		}
+	}
+	list := func(columns []*schema.Column) string {
+		return "(`" + strings.Join(names(columns), "`, `") + "`)"
+	}
+	return strings.Contains(definition, "FOREIGN KEY "+list(key.Columns)+" REFERENCES "+quote(key.RefTable.Name)+" "+list(key.RefColumns)), rows.Err()
 }
 
 // bound runs statements in a context: Atlas asks for the version of a server in none.
@@ -98,7 +130,7 @@ func (b bound) ExecContext(_ context.Context, query string, args ...any) (sql.Re
 	return b.db.ExecContext(b.ctx, query, args...) //nolint:contextcheck // see above
 }
 
-// missingOf returns what a table lacks. Indexes and foreign keys are known by their columns: names differ where ent's are
+// missingOf returns what a table lacks but for foreign keys. Indexes and foreign keys are known by their columns: names differ where ent's are
 // too long for an engine.
 func missingOf(wanted *schema.Table, there *atlas.Table) (lacks []string) {
 	for _, c := range wanted.Columns {
@@ -116,12 +148,16 @@ func missingOf(wanted *schema.Table, there *atlas.Table) (lacks []string) {
 			lacks = append(lacks, "the index "+index.Name+" of "+wanted.Name)
 		}
 	}
+	return lacks
+}
+
+func missingKeys(wanted *schema.Table, there *atlas.Table) (lacks []*schema.ForeignKey) {
 	for _, key := range wanted.ForeignKeys {
 		if !slices.ContainsFunc(there.ForeignKeys, func(k *atlas.ForeignKey) bool {
 			return k.RefTable.Name == key.RefTable.Name && slices.EqualFunc(k.Columns, key.Columns, sameName) &&
 				slices.EqualFunc(k.RefColumns, key.RefColumns, sameName)
 		}) {
-			lacks = append(lacks, "the foreign key "+key.Symbol+" of "+wanted.Name)
+			lacks = append(lacks, key)
 		}
 	}
 	return lacks

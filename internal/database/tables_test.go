@@ -1,9 +1,13 @@
 package database_test
 
 import (
+	"crypto/rand"
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
+	"roster/internal/database"
 	"roster/internal/dbtest"
 )
 
@@ -57,7 +61,7 @@ func TestCheckTables(t *testing.T) {
 					"tables": db.CheckTables(t.Context()), "version": db.CheckVersion(t.Context()), "up": upErr,
 				} {
 					want := db.String() + ": the version says that the schema is complete, but it lacks " + c.want +
-						": if a roster migrate down was interrupted, run it again, then roster migrate up; otherwise restore the database from a backup"
+						": if a roster migrate down was interrupted, run it again, then roster migrate up; otherwise restore a backup, or grant the user what it may not see"
 					if c.want == ok && err != nil || c.want != ok && (err == nil || err.Error() != want) {
 						t.Errorf("%s: %v\nwant %s", what, err, want)
 					}
@@ -65,4 +69,53 @@ func TestCheckTables(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestCheckTablesAsReader looks as a user who may read the tables and do nothing else.
+func TestCheckTablesAsReader(t *testing.T) {
+	t.Parallel()
+	grants := map[dbtest.Engine]struct{ create, grant, drop string }{
+		dbtest.PostgreSQL: {
+			"CREATE ROLE %[1]s LOGIN PASSWORD 'secret'", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %[1]s",
+			"DROP OWNED BY %[1]s; DROP ROLE %[1]s",
+		},
+		dbtest.MySQL: {
+			"CREATE USER %[1]s@'%%' IDENTIFIED BY 'secret'", "GRANT SELECT ON %[2]s.* TO %[1]s@'%%'",
+			"DROP USER %[1]s@'%%'",
+		},
+	}
+	for e, sql := range grants {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			address := dbtest.Empty(t, e)
+			db := open(t, options(address))
+			up(t, db, len(status(t, db, 0)))
+			u, err := url.Parse(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := "reader_" + strings.ToLower(rand.Text())[:16]
+			for _, statement := range []string{sql.create, sql.grant} {
+				write(t, db, fmt.Sprintf(strings.ReplaceAll(statement, "%[2]s", u.Path[1:]), name))
+			}
+			u.User = url.UserPassword(name, "secret")
+			o := options(u.String())
+			reader, err := database.Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := reader.CheckTables(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := reader.CheckVersion(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := reader.Close(); err != nil {
+				t.Error(err)
+			}
+			for statement := range strings.SplitSeq(sql.drop, "; ") {
+				write(t, db, fmt.Sprintf(statement, name))
+			}
+		})
+	}
 }
