@@ -79,6 +79,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	_ = db.Ready(ctx) // a database that takes no changes is served for reading; why it does, this logs
 	page, err := playground.Handler()
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func newHandler(
 ) http.Handler {
 	o := server.Options{
 		Executor:     executor,
-		Ready:        db.Ping,
+		Ready:        readiness(db),
 		Playground:   page,
 		Logger:       logger,
 		Clock:        time.Now,
@@ -183,6 +184,20 @@ func newHandler(
 		o.SDL = graph.SDL()
 	}
 	return asEveryone(server.New(o))
+}
+
+// readiness says whether operations can be executed on a database, or with reads, queries.
+func readiness(db *database.DB) func(ctx context.Context, reads bool) error {
+	return func(ctx context.Context, reads bool) error {
+		if reads {
+			return db.ReadyForReads(ctx)
+		}
+		err := db.Ready(ctx)
+		if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
+			return fmt.Errorf("%w: %w", server.ErrReadOnly, err)
+		}
+		return err
+	}
 }
 
 // maxValues is how many values the JSON of a request has that has as many variables as it may: what is around them is
