@@ -52,7 +52,7 @@ func newHealth() *health {
 
 // failed draws the conclusions from a failure.
 func (db *DB) failed(p *pool, f *Failure) *Failure {
-	p.failed(f)
+	p.concludes(f)
 	switch {
 	case f.Kind == ReadOnly, f.Kind == Unusable:
 		db.found(f)
@@ -169,11 +169,8 @@ func (db *DB) hasTables(ctx context.Context) error {
 		for i, c := range t.Columns {
 			columns[i] = db.quote(c.Name)
 		}
-		rows, err := db.read.db.QueryContext(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+db.quote(t.Name)+" WHERE 1 = 0")
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		nothing := "SELECT " + strings.Join(columns, ", ") + " FROM " + db.quote(t.Name) + " WHERE 1 = 0"
+		if _, err := db.read.db.ExecContext(ctx, nothing); err != nil {
 			return err
 		}
 	}
@@ -196,7 +193,7 @@ func (db *DB) takesChanges(ctx context.Context, fill bool) error {
 	if slices.Contains([]Kind{Timeout, Retry, Busy, TooLarge}, f.Kind) && ctx.Err() == nil {
 		return nil
 	}
-	db.write.failed(f)
+	db.write.concludes(f)
 	if !errors.Is(ctx.Err(), context.Canceled) {
 		db.found(f)
 	}

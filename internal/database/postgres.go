@@ -13,6 +13,7 @@ import (
 
 	"entgo.io/ent/dialect"
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 // postgresEngine is PostgreSQL.
@@ -108,8 +109,8 @@ const (
 )
 
 // postgresMeanings is the table of PostgreSQL's errors, by SQLSTATE, or by the first two characters for a whole class.
-func postgresMeanings() map[pq.ErrorCode]meaning {
-	return map[pq.ErrorCode]meaning{
+func postgresMeanings() map[pqerror.Code]meaning {
+	return map[pqerror.Code]meaning{
 		pgUnique:           {kind: Unique},
 		pgForeignKey:       {kind: ForeignKey},
 		pgSerialization:    {kind: Retry},
@@ -157,7 +158,7 @@ func (*postgresEngine) classify(err error) (m meaning, constraint string) {
 	table := postgresMeanings()
 	m, ok := table[e.Code]
 	if !ok {
-		m = table[pq.ErrorCode(e.Code.Class())]
+		m = table[pqerror.Code(e.Code.Class())]
 	}
 	return m, e.Constraint
 }

@@ -64,7 +64,7 @@ func (s *Session) fail(err error) error {
 	if f.Kind == ReadOnly && s.mode != Write {
 		f.reading()
 	}
-	s.db.failed(s.pool, f)
+	f = s.db.failed(s.pool, f)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {
@@ -203,8 +203,7 @@ func (s *Session) Commit() error {
 		err := tx.Commit()
 		if err == nil {
 			if err := s.attached(); err != nil { // it went to where nobody reads it, or just before that
-				s.db.failed(s.pool, s.db.fail(err))
-				return &Failure{Kind: Unknown, err: err}
+				return &Failure{Kind: Unknown, err: s.db.failed(s.pool, s.db.fail(err))}
 			}
 			return nil
 		}
