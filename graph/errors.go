@@ -92,6 +92,12 @@ func classify(err error) (model.ErrorCode, string) {
 			return model.ErrorCodeTimeout, "the operation took too long"
 		case database.Unknown:
 			return model.ErrorCodeOutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
+		case database.ReadOnly:
+			return model.ErrorCodeUnavailable, "the database takes no changes now: try again later"
+		case database.Unusable:
+			return model.ErrorCodeUnavailable, "the database cannot be used now: try again later"
+		case database.TooLarge:
+			return model.ErrorCodeCostLimit, "the operation is larger than what the database takes at a time: send less in it"
 		case database.Other:
 		}
 	case errors.As(err, &large):

@@ -117,7 +117,7 @@ func serveStreams(ctx context.Context, backend *streamtest.Schema, stdout, stder
 	})
 	handler := server.New(server.Options{
 		Executor:     backend.Executor(),
-		Ready:        func(context.Context) error { return nil },
+		Ready:        func(context.Context, bool) error { return nil },
 		Logger:       logger,
 		Clock:        time.Now,
 		NewRequestID: func() string { return "made-here" },

@@ -93,7 +93,7 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	}
 	handler := server.New(server.Options{
 		Executor:     executor,
-		Ready:        s2.db.Ping,
+		Ready:        func(ctx context.Context, _ bool) error { return s2.db.Ping(ctx) },
 		SDL:          graph.SDL(),
 		Logger:       logger,
 		Clock:        time.Now,

@@ -104,7 +104,7 @@ func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.O
 			again = again && o.pause(ctx, retries)
 		case database.Unique, database.ForeignKey:
 			careful = true
-		case database.Lost: // a connection from before the database went away, or a database that is away
+		case database.Lost, database.ReadOnly: // a connection from before the database went away, or became a standby
 			again = again && !reconnected
 			reconnected = true
 		default:

@@ -27,13 +27,26 @@ func startChores(ctx context.Context, c config.Retention, db *database.DB, chang
 	var running sync.WaitGroup
 	running.Go(func() { changes.Run(ctx) })
 	running.Go(func() {
-		janitor.Run(ctx, ticker.C, logger, pruneKeys(db, c.KeepIdempotencyKeys, choreRows), pruneChanges(db, c.KeepChanges))
+		janitor.Run(ctx, ticker.C, logger, writing(pruneKeys(db, c.KeepIdempotencyKeys, choreRows)), writing(pruneChanges(db, c.KeepChanges)))
 	})
 	return func() {
 		cancel()
 		ticker.Stop()
 		running.Wait()
 	}
+}
+
+// writing is a chore that does nothing while the database takes no changes, which is logged already.
+func writing(c janitor.Chore) janitor.Chore {
+	step := c.Step
+	c.Step = func(ctx context.Context, now time.Time) (more bool, err error) {
+		more, err = step(ctx, now)
+		if f := database.AsFailure(err); f != nil && (f.Kind == database.ReadOnly || f.Kind == database.Unusable) {
+			return false, nil
+		}
+		return more, err
+	}
+	return c
 }
 
 // pruneKeys deletes the idempotency keys that are older than age, so many in a step.

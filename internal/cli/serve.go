@@ -86,6 +86,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	_ = db.Ready(ctx) // a database that takes no changes is served for reading; why it does, this logs
 	page, err := playground.Handler()
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func newHandler(
 ) http.Handler {
 	o := server.Options{
 		Executor:     executor,
-		Ready:        ready(db),
+		Ready:        readiness(db),
 		Playground:   page,
 		Logger:       logger,
 		Clock:        time.Now,
@@ -200,14 +201,17 @@ func newHandler(
 	return asEveryone(server.New(o))
 }
 
-// ready reports whether the database answers and has the tables that this program needs: someone may undo a migration
-// while it runs.
-func ready(db *database.DB) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if err := db.Ping(ctx); err != nil {
-			return err
+// readiness says whether operations can be executed on a database, or with reads, queries.
+func readiness(db *database.DB) func(ctx context.Context, reads bool) error {
+	return func(ctx context.Context, reads bool) error {
+		if reads {
+			return db.ReadyForReads(ctx)
 		}
-		return db.CheckTables(ctx)
+		err := db.Ready(ctx)
+		if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
+			return fmt.Errorf("%w: %w", server.ErrReadOnly, err)
+		}
+		return err
 	}
 }
 

@@ -49,14 +49,18 @@ type engine interface {
 	dialect() string
 	// connectors open connections that write and that read; they are the same but for SQLite.
 	connectors(o Options) (write, read driver.Connector, err error)
-	// classify says what an error of a statement means.
-	classify(err error) (kind Kind, constraint string)
+	// classify says what an error of a statement means, from a table.
+	classify(err error) (m meaning, constraint string)
 	// explain says what of the URL is wrong when a first connection fails, and what to do; empty when it can't tell.
 	explain(err error) string
 	// txOptions of a transaction that writes or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
-	// check makes sure that the database can be written, when a connection can be opened even if it cannot.
-	check(ctx context.Context) error
+	// check makes sure that the database is one that Roster can use, when a connection can be opened even if it is not.
+	check(ctx context.Context, db *sql.DB) error
+	// attached returns an error when the connections have something open that is the database no more.
+	attached() error
+	// close gives back what check has taken.
+	close() error
 	// locked runs f while no other server migrates the same database. db has one connection, which gets the lock.
 	locked(ctx context.Context, db *sql.DB, f func() error) error
 	// apply goes a way in the transaction that records it then.
@@ -72,6 +76,7 @@ type DB struct {
 	engine      engine
 	options     Options
 	write, read *pool
+	health      *health
 	migrations  fs.FS               // a folder for each dialect
 	looks       *singleflight.Group // of CheckTables
 	// observeMigrations gets the statements of migrations, which Options.Observe does not; for tests.
@@ -108,7 +113,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
-	db := &DB{engine: e, options: o, migrations: migrations.Files, looks: &singleflight.Group{}}
+	db := &DB{engine: e, options: o, health: newHealth(), migrations: migrations.Files, looks: &singleflight.Group{}}
 	if e.dialect() == dialect.SQLite {
 		db.write = newPool(write, o, 1)
 		db.read = newPool(read, o, o.MaxConnections)
@@ -118,7 +123,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	err = db.Ping(ctx)
 	if err == nil {
-		err = e.check(ctx)
+		err = e.check(ctx, db.write.db)
 	}
 	if err != nil {
 		_ = db.Close() // the reason is err
@@ -144,11 +149,12 @@ func (db *DB) unreachable(ctx context.Context, err error) error {
 
 // Close closes all connections, after the statements that are under way.
 func (db *DB) Close() error {
+	db.health.close()
 	err := db.write.db.Close()
 	if db.read != db.write {
 		err = errors.Join(err, db.read.db.Close())
 	}
-	return err
+	return errors.Join(err, db.engine.close())
 }
 
 // Ping asks the database for an answer, which may take as long as opening a connection. The error is a Failure.
@@ -162,7 +168,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	for _, p := range pools {
 		var one int
 		if err := p.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-			return fmt.Errorf("ping the database: %w", p.failed(db.fail(err)))
+			return fmt.Errorf("ping the database: %w", db.failed(p, db.fail(err)))
 		}
 	}
 	return nil

@@ -192,6 +192,9 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers name what they did about it, not the reason
 	}
+	if f := db.fail(err); f.Kind == ReadOnly && f.Advice != "" {
+		return fmt.Errorf("%v: the schema cannot be changed: %s: %w", db, f.Advice, err)
+	}
 	return fmt.Errorf("%v: %w", db, err)
 }
 

@@ -38,11 +38,16 @@ func parseMySQL(text string) (engine, error) {
 	// rows that an update found count as found when it changed nothing.
 	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
 	c.Collation = "utf8mb4_bin"
+	if !u.Query().Has("maxAllowedPacket") {
+		c.MaxAllowedPacket = 0 // the server's: a larger packet is refused here, and not by a server that hangs up
+	}
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
 	c.Params["time_zone"] = "'+00:00'"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+	// Whatever the server's default is, as after a restore that was cut short: constraints are kept.
+	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"
 	c.Logger = mysql.Logger(quiet{}) // what it would print comes back as an error too
 	return &mysqlEngine{name: u.String(), config: c}, nil
 }
@@ -95,39 +100,96 @@ const (
 	myExecutionTimeout = 3024
 	myKilled           = 1927
 	myIdle             = 4031
+	myUnspecific       = 1105
 )
 
-func (*mysqlEngine) classify(err error) (kind Kind, constraint string) {
-	if errors.Is(err, mysql.ErrInvalidConn) {
-		return Lost, ""
+// What to do about a MariaDB or MySQL server that takes no changes, and about a schema that is not Roster's.
+const (
+	myStandby = "the server is read only: end its read_only mode, or name the primary in the URL"
+	myGrant   = "the user lacks a right: grant it SELECT, INSERT, UPDATE and DELETE on all tables of Roster"
+	myFull    = "the disk of the server, or its tablespace, is full: make room"
+	myMemory  = "the server is out of memory: give it more, or lower --database-max-connections"
+	myPacket  = "a statement is larger than the server takes: raise its max_allowed_packet, or send less at a time"
+	mySchema  = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
+	myDamaged = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
+)
+
+// mysqlMeanings is the table of the errors of MariaDB and MySQL.
+func mysqlMeanings() map[uint16]meaning {
+	return map[uint16]meaning{
+		myDuplicate:        {kind: Unique},
+		myParent:           {kind: ForeignKey},
+		myChild:            {kind: ForeignKey},
+		myDeadlock:         {kind: Retry},
+		myLockWaitTimeout:  {kind: Retry},
+		myChangedSinceRead: {kind: Retry},
+		myInterrupted:      {kind: Timeout},
+		myStatementTimeout: {kind: Timeout},
+		myExecutionTimeout: {kind: Timeout},
+		myTooMany:          {kind: Lost},
+		myTooManyOfUser:    {kind: Lost},
+		myUserLimit:        {kind: Lost},
+		myShutdown:         {kind: Lost},
+		myKilled:           {kind: Lost},
+		myIdle:             {kind: Lost},
+		1290:               {kind: ReadOnly, role: true, advice: myStandby}, // read_only, super_read_only
+		1792:               {kind: ReadOnly, role: true, advice: myStandby}, // the transaction is read only by default
+		1836:               {kind: ReadOnly, role: true, advice: myStandby}, // read-only mode
+		1142:               {kind: ReadOnly, advice: myGrant},               // on a table
+		1143:               {kind: ReadOnly, advice: myGrant},               // on a column
+		1227:               {kind: ReadOnly, advice: myGrant},               // on the server
+		myDatabaseDenied:   {kind: ReadOnly, advice: myGrant},               // on a database
+		1021:               {kind: ReadOnly, advice: myFull},                // disk full
+		1026:               {kind: ReadOnly, advice: myFull},                // error writing a file
+		1030:               {kind: ReadOnly, advice: myFull},                // "got error 28 from storage engine"
+		1114:               {kind: ReadOnly, advice: myFull},                // table full
+		1036:               {kind: ReadOnly, advice: myDamaged},             // a table that is read only
+		1037:               {kind: Busy, advice: myMemory},
+		1038:               {kind: Busy, advice: myMemory},
+		1041:               {kind: Busy, advice: myMemory},
+		1153:               {kind: TooLarge, advice: myPacket},
+		1162:               {kind: TooLarge, advice: myPacket},  // the result of a function
+		1301:               {kind: TooLarge, advice: myPacket},  // the same, as a warning
+		1046:               {kind: Unusable, advice: mySchema},  // no database
+		myNoDatabase:       {kind: Unusable, advice: mySchema},  // dropped
+		1054:               {kind: Unusable, advice: mySchema},  // no such column
+		1146:               {kind: Unusable, advice: mySchema},  // no such table
+		1932:               {kind: Unusable, advice: myDamaged}, // a table without its data
+		1812:               {kind: Unusable, advice: myDamaged}, // a tablespace is missing
+		1034:               {kind: Unusable, advice: myDamaged}, // a damaged index
+		1194:               {kind: Unusable, advice: myDamaged}, // a damaged table
 	}
+}
+
+func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 	var e *mysql.MySQLError
-	if !errors.As(err, &e) {
-		return Other, ""
+	switch {
+	case errors.Is(err, mysql.ErrInvalidConn):
+		return meaning{kind: Lost}, ""
+	case errors.Is(err, mysql.ErrPktTooLarge): // the driver knows the server's limit
+		return meaning{kind: TooLarge, advice: myPacket}, ""
+	case !errors.As(err, &e):
+		return meaning{}, ""
+	case e.Number == myUnspecific && strings.Contains(e.Message, "max_allowed_packet"): // of a long parameter
+		return meaning{kind: TooLarge, advice: myPacket}, ""
 	}
-	switch e.Number {
-	case myDuplicate: // Duplicate entry 'x' for key 'user_username_key', on MySQL 8 with the table and a point before it
+	m = mysqlMeanings()[e.Number]
+	switch m.kind {
+	case Unique: // Duplicate entry 'x' for key 'user_username_key', on MySQL 8 with the table and a point before it
 		at := strings.LastIndex(e.Message, "for key '")
 		if at < 0 {
-			return Unique, ""
+			return m, ""
 		}
-		name := strings.TrimSuffix(e.Message[at+len("for key '"):], "'")
-		if _, after, ok := strings.Cut(name, "."); ok {
-			name = after
+		constraint = strings.TrimSuffix(e.Message[at+len("for key '"):], "'")
+		if _, after, ok := strings.Cut(constraint, "."); ok {
+			constraint = after
 		}
-		return Unique, name
-	case myParent, myChild: // … CONSTRAINT `posts_users_posts` FOREIGN KEY …
-		_, name, _ := strings.Cut(e.Message, "CONSTRAINT `")
-		name, _, _ = strings.Cut(name, "`")
-		return ForeignKey, name
-	case myDeadlock, myLockWaitTimeout, myChangedSinceRead:
-		return Retry, ""
-	case myInterrupted, myStatementTimeout, myExecutionTimeout:
-		return Timeout, ""
-	case myTooMany, myTooManyOfUser, myUserLimit, myShutdown, myKilled, myIdle:
-		return Lost, ""
+	case ForeignKey: // … CONSTRAINT `posts_users_posts` FOREIGN KEY …
+		_, constraint, _ = strings.Cut(e.Message, "CONSTRAINT `")
+		constraint, _, _ = strings.Cut(constraint, "`")
+	default:
 	}
-	return Other, ""
+	return m, constraint
 }
 
 func (e *mysqlEngine) explain(err error) string {
@@ -163,7 +225,21 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-func (*mysqlEngine) check(context.Context) error { return nil }
+// check refuses a database that cannot hold all text.
+func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
+	var charset string
+	if err := db.QueryRowContext(ctx, "SELECT @@character_set_database").Scan(&charset); err != nil {
+		return err
+	}
+	if charset != "utf8mb4" {
+		return fmt.Errorf("the database has the character set %s: take an empty one with utf8mb4, or ALTER DATABASE %s CHARACTER SET utf8mb4", charset, e.config.DBName)
+	}
+	return nil
+}
+
+func (*mysqlEngine) attached() error { return nil }
+
+func (*mysqlEngine) close() error { return nil }
 
 // locked takes a lock of the server, named after the database.
 func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {

@@ -54,12 +54,12 @@ func (p *pool) acquire(ctx context.Context) error {
 
 func (p *pool) release() { p.free <- struct{}{} }
 
-// failed draws the conclusion from a failure: when an open connection broke, those beside it are likely to be broken too.
-// When one could not be made, they are not: the server may have as many as it takes.
-func (p *pool) failed(f *Failure) *Failure {
+// concludes draws the conclusion from a failure: when an open connection broke, those beside it are likely to be broken too.
+// When one could not be made, they are not: the server may have as many as it takes. When a server has become a standby,
+// they lead to the standby, and a new one finds the primary.
+func (p *pool) concludes(f *Failure) {
 	var connect *connectError
-	if f.Kind == Lost && !errors.As(f, &connect) {
+	if f.role || f.Kind == Lost && !errors.As(f, &connect) {
 		p.conns.dropIdle()
 	}
-	return f
 }

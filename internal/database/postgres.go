@@ -13,6 +13,7 @@ import (
 
 	"entgo.io/ent/dialect"
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 // postgresEngine is PostgreSQL.
@@ -84,7 +85,7 @@ func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, er
 
 // SQLSTATE codes, PostgreSQL's appendix A.
 const (
-	pgStalePlan        = "0A000"
+	pgUnsupported      = "0A000"
 	pgForeignKey       = "23503"
 	pgUnique           = "23505"
 	pgNoStatement      = "26000"
@@ -99,34 +100,67 @@ const (
 	pgTooMany          = "53300"
 )
 
-func (*postgresEngine) classify(err error) (kind Kind, constraint string) {
+// What to do about a PostgreSQL server that takes no changes, and about a schema that is not Roster's.
+const (
+	pgStandby = "the server is a standby or was made read only: promote it or end its read-only mode, or name the primary in the URL"
+	pgGrant   = "the user lacks a right: grant it SELECT, INSERT, UPDATE and DELETE on all tables of Roster"
+	pgSchema  = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
+	pgDamaged = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
+)
+
+// postgresMeanings is the table of PostgreSQL's errors, by SQLSTATE, or by the first two characters for a whole class.
+func postgresMeanings() map[pqerror.Code]meaning {
+	return map[pqerror.Code]meaning{
+		pgUnique:           {kind: Unique},
+		pgForeignKey:       {kind: ForeignKey},
+		pgSerialization:    {kind: Retry},
+		pgDeadlock:         {kind: Retry},
+		pgLockNotAvailable: {kind: Retry},
+		pgQueryCanceled:    {kind: Timeout},
+		pgTooMany:          {kind: Lost},
+		pgNoStatement:      {kind: Lost}, // behind a pooler that gave the statement's connection to another
+		"08":               {kind: Lost}, // connection exceptions
+		"57":               {kind: Lost}, // operator intervention: shutting down, starting up
+		"25P03":            {kind: Lost}, // the server ended a connection that did nothing in its transaction
+		"25006":            {kind: ReadOnly, role: true, advice: pgStandby},
+		pgNoPrivilege:      {kind: ReadOnly, advice: pgGrant},
+		"53100":            {kind: ReadOnly, advice: "the disk of the server is full: make room on it"},
+		"53200":            {kind: Busy, advice: "the server is out of memory: give it more, or lower --database-max-connections"},
+		"53400":            {kind: Busy, advice: "a limit of the server is reached: see its log, and raise the limit"},
+		"54":               {kind: TooLarge, advice: "a statement is beyond a limit of the server: send less at a time"},
+		"3F000":            {kind: Unusable, advice: pgSchema},  // no such schema
+		"42P01":            {kind: Unusable, advice: pgSchema},  // no such table
+		"42703":            {kind: Unusable, advice: pgSchema},  // no such column
+		"58":               {kind: Unusable, advice: pgDamaged}, // system errors, such as of input and output
+		"XX001":            {kind: Unusable, advice: pgDamaged}, // damaged data
+		"XX002":            {kind: Unusable, advice: pgDamaged}, // a damaged index
+	}
+}
+
+// postgresUnsupported is the table of "feature not supported", which says one thing or another by the server's function.
+func postgresUnsupported() map[string]meaning {
+	return map[string]meaning{
+		// A migration changed a column's type under a prepared statement; a new connection prepares it anew.
+		"RevalidateCachedQuery": {kind: Lost},
+		// A setting is refused. Those of Roster's are allowed, but for that of a transaction that writes, on a standby.
+		"call_bool_check_hook": {kind: ReadOnly, role: true, advice: pgStandby},
+	}
+}
+
+func (*postgresEngine) classify(err error) (m meaning, constraint string) {
 	var e *pq.Error
 	if !errors.As(err, &e) {
-		return Other, ""
+		return meaning{}, ""
 	}
-	switch e.Code {
-	case pgUnique:
-		return Unique, e.Constraint
-	case pgForeignKey:
-		return ForeignKey, e.Constraint
-	case pgSerialization, pgDeadlock, pgLockNotAvailable:
-		return Retry, ""
-	case pgQueryCanceled:
-		return Timeout, ""
-	case pgTooMany:
-		return Lost, ""
-	case pgNoStatement: // behind a pooler that gave the statement's connection to another
-		return Lost, ""
-	case pgStalePlan: // a migration changed a column's type under a prepared statement; a new connection prepares it anew
-		if e.Routine == "RevalidateCachedQuery" {
-			return Lost, ""
-		}
+	if e.Code == pgUnsupported {
+		return postgresUnsupported()[e.Routine], ""
 	}
-	switch e.Code.Class() {
-	case "08", "57": // connection exceptions; operator intervention: shutting down, starting up
-		return Lost, ""
+	table := postgresMeanings()
+	m, ok := table[e.Code]
+	if !ok {
+		m = table[pqerror.Code(e.Code.Class())]
 	}
-	return Other, ""
+	return m, e.Constraint
 }
 
 func (e *postgresEngine) explain(err error) string {
@@ -159,7 +193,21 @@ func (*postgresEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-func (*postgresEngine) check(context.Context) error { return nil }
+// check refuses a database that cannot hold all text.
+func (*postgresEngine) check(ctx context.Context, db *sql.DB) error {
+	var encoding string
+	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database has the encoding %s: take one that was created with ENCODING 'UTF8'", encoding)
+	}
+	return nil
+}
+
+func (*postgresEngine) attached() error { return nil }
+
+func (*postgresEngine) close() error { return nil }
 
 // migrateLock is an arbitrary number, the same in all versions.
 const migrateLock = 0x726f73746572 // "roster"

@@ -60,7 +60,11 @@ func (s *Session) Failure() *Failure {
 
 // fail records the first failure.
 func (s *Session) fail(err error) error {
-	f := s.pool.failed(s.db.fail(err))
+	f := s.db.fail(err)
+	if f.Kind == ReadOnly && s.mode != Write {
+		f.reading()
+	}
+	f = s.db.failed(s.pool, f)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {
@@ -177,7 +181,8 @@ func (s *Session) begin(ctx context.Context) error {
 }
 
 // Commit commits what the session did, once; without any statement there is nothing to do. The error is a Failure, of
-// kind Unknown when the connection broke before the answer came. After a failed statement nothing is committed, since
+// kind Unknown when the connection broke before the answer came, and of kind Unusable when the file was deleted or replaced
+// under SQLite. After a failed statement nothing is committed, since
 // engines differ in what such a transaction still holds, and the error is the statement's.
 func (s *Session) Commit() error {
 	if s.hasEnded() {
@@ -191,11 +196,18 @@ func (s *Session) Commit() error {
 		if tx == nil {
 			return nil
 		}
+		if err := s.attached(); err != nil {
+			s.rollback(tx)
+			return s.db.failed(s.pool, s.db.fail(err))
+		}
 		err := tx.Commit()
 		if err == nil {
+			if err := s.attached(); err != nil { // it went to where nobody reads it, or just before that
+				return &Failure{Kind: Unknown, err: s.db.failed(s.pool, s.db.fail(err))}
+			}
 			return nil
 		}
-		f := s.pool.failed(s.db.fail(err))
+		f := s.db.failed(s.pool, s.db.fail(err))
 		if f.Kind == Lost || f.Kind == Timeout {
 			f = &Failure{Kind: Unknown, err: err}
 			if s.mode != Write {
@@ -204,6 +216,14 @@ func (s *Session) Commit() error {
 		}
 		return f
 	})
+}
+
+// attached returns an error when a commit would go to a file that is the database no more.
+func (s *Session) attached() error {
+	if s.mode != Write {
+		return nil
+	}
+	return s.db.engine.attached()
 }
 
 // Rollback undoes what the session did. It does nothing after Commit or another Rollback.

@@ -21,7 +21,7 @@ func (db *DB) Signal(ctx context.Context, channel, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
 	defer cancel()
 	if _, err := db.write.db.ExecContext(ctx, s.signal(), channel, text); err != nil {
-		return db.write.failed(db.fail(err))
+		return db.failed(db.write, db.fail(err))
 	}
 	return nil
 }

@@ -18,7 +18,10 @@ import (
 )
 
 // sqliteEngine is a database in a file.
-type sqliteEngine struct{ path string }
+type sqliteEngine struct {
+	path  string
+	files *sqliteFiles
+}
 
 func parseSQLite(path string) (engine, error) {
 	path = strings.TrimPrefix(path, "//") // sqlite:///srv/roster.db
@@ -28,7 +31,7 @@ func parseSQLite(path string) (engine, error) {
 	case strings.HasPrefix(path, ":memory:"), strings.ContainsRune(path, 0):
 		return nil, fmt.Errorf("database URL: sqlite:%q is no file: give the path of one", path)
 	}
-	return &sqliteEngine{path: path}, nil
+	return &sqliteEngine{path: path, files: &sqliteFiles{}}, nil
 }
 
 func (*sqliteEngine) dialect() string { return dialect.SQLite }
@@ -53,51 +56,103 @@ func (e *sqliteEngine) connectors(Options) (write, read driver.Connector, err er
 		}
 		return uri(e.path) + "?" + q.Encode()
 	}
-	return &file{e.path, name("_txlock", "immediate")}, &file{e.path, name("_pragma", "query_only(1)")}, nil
+	return &file{e.path, name("_txlock", "immediate"), e.files}, &file{e.path, name("_pragma", "query_only(1)"), e.files}, nil
 }
 
 // uri is the name of a file for SQLite, without parameters.
 func uri(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // file is a connector of modernc.org/sqlite.
-type file struct{ path, dsn string }
+type file struct {
+	path, dsn string
+	files     *sqliteFiles
+}
 
 // Connect creates the file where there is none, readable by nobody else: SQLite itself would let everyone read it. The
-// files that SQLite puts beside it get the same permissions.
+// files that SQLite puts beside it get the same permissions. Once the files are known, it opens no others.
 func (f *file) Connect(context.Context) (driver.Conn, error) {
-	if created, err := os.OpenFile(f.path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-		if err := created.Close(); err != nil {
-			return nil, err
+	if err := f.files.attached(); err != nil {
+		return nil, err
+	}
+	if !f.files.known() {
+		if created, err := os.OpenFile(f.path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			if err := created.Close(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return f.Driver().Open(f.dsn) // what was wrong with the file, SQLite says too
+	c, err := f.Driver().Open(f.dsn) // what was wrong with the file, SQLite says too
+	if err != nil {
+		return nil, err
+	}
+	if err := f.files.attached(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 func (*file) Driver() driver.Driver { return &sqlite.Driver{} }
 
-func (*sqliteEngine) classify(err error) (kind Kind, constraint string) {
+// What to do about an SQLite file.
+const (
+	sqliteFull     = "the disk is full, or a quota or limit of files is reached: make room"
+	sqliteDenied   = "the file cannot be written: check the permissions of the file and of its directory, and how the disk is mounted"
+	sqliteDamaged  = "the file is damaged: stop the server and restore a backup"
+	sqliteReplaced = "the database was deleted, moved or replaced under the running server: put the right files back, or restart the server to take those that are there"
+	sqliteSchema   = "the schema is not the one that this program needs: run roster migrate up, or restore a backup"
+	sqliteMemory   = "out of memory: give the server more"
+)
+
+// sqliteMeanings is the table of SQLite's errors, by extended code, or by the primary code in the lowest byte.
+func sqliteMeanings() map[int]meaning {
+	return map[int]meaning{
+		sqlite3.SQLITE_CONSTRAINT_UNIQUE:     {kind: Unique},
+		sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: {kind: Unique},
+		sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: {kind: ForeignKey},
+		sqlite3.SQLITE_INTERRUPT:             {kind: Timeout},
+		sqlite3.SQLITE_BUSY:                  {kind: Retry},
+		sqlite3.SQLITE_LOCKED:                {kind: Retry},
+		sqlite3.SQLITE_CANTOPEN:              {kind: Lost},
+		sqlite3.SQLITE_IOERR:                 {kind: Lost},
+		sqlite3.SQLITE_FULL:                  {kind: ReadOnly, advice: sqliteFull},
+		sqlite3.SQLITE_IOERR_WRITE:           {kind: ReadOnly, advice: sqliteFull}, // a quota, a limit of the process
+		sqlite3.SQLITE_IOERR_FSYNC:           {kind: ReadOnly, advice: sqliteFull},
+		sqlite3.SQLITE_IOERR_TRUNCATE:        {kind: ReadOnly, advice: sqliteFull},
+		sqlite3.SQLITE_IOERR_SHMSIZE:         {kind: ReadOnly, advice: sqliteFull},
+		sqlite3.SQLITE_READONLY:              {kind: ReadOnly, role: true, advice: sqliteDenied},
+		sqlite3.SQLITE_PERM:                  {kind: ReadOnly, role: true, advice: sqliteDenied},
+		sqlite3.SQLITE_READONLY_DBMOVED:      {kind: Unusable, advice: sqliteReplaced},
+		sqlite3.SQLITE_CORRUPT:               {kind: Unusable, advice: sqliteDamaged},
+		sqlite3.SQLITE_NOTADB:                {kind: Unusable, advice: sqliteDamaged},
+		sqlite3.SQLITE_IOERR_READ:            {kind: Unusable, advice: sqliteDamaged},
+		sqlite3.SQLITE_IOERR_SHORT_READ:      {kind: Unusable, advice: sqliteDamaged},
+		sqlite3.SQLITE_NOMEM:                 {kind: Busy, advice: sqliteMemory},
+		sqlite3.SQLITE_TOOBIG:                {kind: TooLarge, advice: "a value is larger than SQLite takes: send less at a time"},
+	}
+}
+
+func (*sqliteEngine) classify(err error) (m meaning, constraint string) {
 	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return Other, ""
+	switch {
+	case errors.Is(err, errReplaced):
+		return meaning{kind: Unusable, advice: sqliteReplaced}, ""
+	case !errors.As(err, &e):
+		return meaning{}, ""
 	}
-	switch e.Code() {
-	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		// "constraint failed: UNIQUE constraint failed: users.username_key (2067)"
-		_, name, _ := strings.Cut(e.Error(), "UNIQUE constraint failed: ")
-		name, _, _ = strings.Cut(name, " ")
-		return Unique, strings.TrimSuffix(name, ",")
-	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-		return ForeignKey, ""
-	case sqlite3.SQLITE_INTERRUPT:
-		return Timeout, ""
+	table := sqliteMeanings()
+	m, ok := table[e.Code()]
+	if !ok {
+		m = table[e.Code()&0xff]
 	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return Retry, ""
-	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR:
-		return Lost, ""
+	switch {
+	case m.kind == Unique: // "constraint failed: UNIQUE constraint failed: users.username_key (2067)"
+		_, constraint, _ = strings.Cut(e.Error(), "UNIQUE constraint failed: ")
+		constraint, _, _ = strings.Cut(constraint, " ")
+		constraint = strings.TrimSuffix(constraint, ",")
+	case e.Code() == sqlite3.SQLITE_ERROR && (strings.Contains(e.Error(), "no such table") || strings.Contains(e.Error(), "no such column")):
+		m = meaning{kind: Unusable, advice: sqliteSchema} // it has no code of its own
 	}
-	return Other, ""
+	return m, constraint
 }
 
 func (e *sqliteEngine) explain(err error) string {
@@ -131,26 +186,34 @@ func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOption
 
 // check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error. It
 // does not wait for another who is writing, which shows as much.
-func (e *sqliteEngine) check(ctx context.Context) error {
-	db := sql.OpenDB(&file{e.path, uri(e.path) + "?_txlock=immediate"})
+func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
+	db := sql.OpenDB(&file{e.path, uri(e.path) + "?_txlock=immediate", e.files})
 	defer db.Close() //nolint:errcheck // nothing is under way
 	tx, err := db.BeginTx(ctx, nil)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change would do
 		_ = tx.Rollback()                                       // what matters is err
 	}
-	if kind, _ := e.classify(err); kind == Retry {
-		return nil
+	if m, _ := e.classify(err); err != nil && m.kind != Retry {
+		return err
 	}
-	return err
+	_, read, err := e.connectors(Options{})
+	if err != nil {
+		return err
+	}
+	return e.files.keep(ctx, e.path, read)
 }
+
+func (e *sqliteEngine) attached() error { return e.files.attached() }
+
+func (e *sqliteEngine) close() error { return e.files.close() }
 
 // locked holds a second, empty database file beside the first, since SQLite has no lock that outlives a transaction
 // and migrations are several. Foreign keys are off meanwhile, which no transaction can say for itself: a migration that
 // replaces a table would delete what refers to it, or fail.
 func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	path := e.path + "-migrate"
-	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)"})
+	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)", &sqliteFiles{}})
 	defer beside.Close() //nolint:errcheck // this releases the lock, and nothing is under way
 	lock, err := beside.Conn(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // CheckTables returns an error when a table, column, index or foreign key of the ent schema is missing, and names all
-// that are. Whatever else the database has is fine: servers of the next version may have added it. It takes a few
+// that are: a Failure of kind Unusable. Whatever else the database has is fine: servers of the next version may have added it. It takes a few
 // milliseconds, and nothing is kept of it, so that the answer is always true; those who ask at once share one look.
 func (db *DB) CheckTables(ctx context.Context) error {
 	look := db.looks.DoChan("", func() (any, error) {
@@ -48,8 +48,8 @@ func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
 		return fmt.Errorf("look at the tables: %w", err)
 	}
 	if len(lacks) > 0 {
-		return fmt.Errorf("the version says that the schema is complete, but it lacks %s: if a roster migrate down was interrupted, "+
-			"run it again, then roster migrate up; otherwise restore a backup, or grant the user what it may not see", strings.Join(lacks, ", "))
+		return &Failure{Kind: Unusable, err: fmt.Errorf("the version says that the schema is complete, but it lacks %s: if a roster migrate down "+
+			"was interrupted, run it again, then roster migrate up; otherwise restore a backup, or grant the user what it may not see", strings.Join(lacks, ", "))}
 	}
 	return nil
 }

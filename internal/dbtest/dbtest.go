@@ -70,7 +70,7 @@ func Empty(tb testing.TB, e Engine) string {
 		return withDatabase(server, name)
 	case MySQL:
 		server := serverOf(tb, servers.MySQLVariable)
-		create(tb, server, "CREATE DATABASE "+name, func(ctx context.Context, db *sql.DB) error {
+		create(tb, server, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4", func(ctx context.Context, db *sql.DB) error {
 			return dropMySQL(ctx, db, name)
 		})
 		return withDatabase(server, name)

@@ -29,7 +29,7 @@ func Number(ctx context.Context, db *database.DB) (bool, error) {
 }
 
 // NumberSome is Number for so many changes as one transaction takes: after an import there may be more than anybody
-// waits for.
+// waits for. On a database that takes no changes it does nothing.
 func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
 	if db.Dialect() == dialect.SQLite {
 		return false, nil
@@ -42,7 +42,11 @@ func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
 	if err := one(ctx, db.Session(database.Single), query, nil, &pending); err != nil || !pending {
 		return false, err
 	}
-	return true, numberBatch(ctx, db)
+	err := numberBatch(ctx, db)
+	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
+		return false, nil // those that have their numbers can be read
+	}
+	return true, err
 }
 
 // numberBatch numbers the changes with the lowest IDs.

@@ -11,6 +11,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -23,11 +24,15 @@ import (
 // readyTimeout bounds what Options.Ready may take: an orchestrator asks every few seconds.
 const readyTimeout = 2 * time.Second
 
+// ErrReadOnly says that requests which change something cannot be answered now, and others can.
+var ErrReadOnly = errors.New("read only")
+
 // Options is what the server stands on. Every field is required that does not say what it is without.
 type Options struct {
 	Executor graphql.GraphExecutor
-	// Ready returns nil when requests can be answered; its error is logged and not shown.
-	Ready func(context.Context) error
+	// Ready returns nil when requests can be answered, or with reads, when those can that change nothing. An error that
+	// wraps ErrReadOnly says that those can. Errors are not shown; Ready has logged them.
+	Ready func(ctx context.Context, reads bool) error
 	// Playground is the page at / and what belongs to it below /playground/; without one, nothing is there.
 	Playground http.Handler
 	// SDL is the text of /schema.graphql; without one, nothing is there.
@@ -74,18 +79,7 @@ func New(o Options) http.Handler {
 	mux.Handle("/healthz", reading(func(w http.ResponseWriter, _ *http.Request) {
 		writePlain(w, http.StatusOK, typeJSON, `{"status":"ok"}`)
 	}))
-	mux.Handle("/readyz", reading(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-		defer cancel()
-		if err := o.Ready(ctx); err != nil {
-			if r.Context().Err() == nil { // else the client has gone
-				o.Logger.WarnContext(ctx, "not ready", "error", err)
-			}
-			writePlain(w, http.StatusServiceUnavailable, typeJSON, `{"status":"unavailable"}`)
-			return
-		}
-		writePlain(w, http.StatusOK, typeJSON, `{"status":"ready"}`)
-	}))
+	mux.Handle("/readyz", reading(o.readiness))
 	if o.Playground != nil {
 		mux.Handle("/{$}", reading(o.Playground.ServeHTTP))
 		mux.Handle("/playground/", reading(o.Playground.ServeHTTP))
@@ -94,6 +88,26 @@ func New(o Options) http.Handler {
 		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)
 	})
 	return observed(guarded(mux), o)
+}
+
+// readiness answers whether the server can be sent requests; with ?for=reads, those that change nothing.
+func (o Options) readiness(w http.ResponseWriter, r *http.Request) {
+	purpose := r.URL.Query()
+	reads := purpose.Get("for") == "reads"
+	if purpose.Has("for") && !reads {
+		refuse(http.StatusBadRequest, "for takes reads, or is left out").write(w, typeJSON)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	switch err := o.Ready(ctx, reads); {
+	case err == nil:
+		writePlain(w, http.StatusOK, typeJSON, `{"status":"ready"}`)
+	case errors.Is(err, ErrReadOnly):
+		writePlain(w, http.StatusServiceUnavailable, typeJSON, `{"status":"read only"}`)
+	default:
+		writePlain(w, http.StatusServiceUnavailable, typeJSON, `{"status":"unavailable"}`)
+	}
 }
 
 // reading lets only GET and HEAD requests through.

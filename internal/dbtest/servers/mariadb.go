@@ -30,8 +30,8 @@ func FindMariaDB() error {
 	return err
 }
 
-// StartMariaDB runs a MariaDB server. It returns a *MissingError if there is none to run.
-func StartMariaDB(ctx context.Context) (*Server, error) {
+// StartMariaDB runs a MariaDB server with settings, each as --name=value, beside its own. It returns a *MissingError if there is none to run.
+func StartMariaDB(ctx context.Context, settings ...string) (*Server, error) {
 	programs, err := findMariaDB()
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func StartMariaDB(ctx context.Context) (*Server, error) {
 			}}, err
 		},
 		serve: func(s *site, port int) program {
-			return program{programs.server, []string{
+			return program{programs.server, append([]string{
 				"--no-defaults", "--datadir=" + s.path("data"), "--init-file=" + s.path("init.sql"),
 				"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port), "--skip-name-resolve",
 				"--socket=" + s.path("socket"), "--pid-file=" + s.path("pid"),
@@ -61,7 +61,7 @@ func StartMariaDB(ctx context.Context) (*Server, error) {
 				"--skip-log-bin", "--sync-binlog=0", "--sync-frm=0",
 				// As for PostgreSQL: whoever relies on the server's zone shall notice.
 				"--default-time-zone=+05:45",
-			}}
+			}, settings...)}
 		},
 		address: func(password string, port int) *url.URL {
 			return &url.URL{Scheme: "mysql", User: url.UserPassword(userName, password), Host: loopback(port), Path: "/"}

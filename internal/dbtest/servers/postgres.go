@@ -27,8 +27,8 @@ func findInitdb() (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// StartPostgres runs a PostgreSQL server. It returns a *MissingError if there is none to run.
-func StartPostgres(ctx context.Context) (*Server, error) {
+// StartPostgres runs a PostgreSQL server with settings, each as name=value, beside its own. It returns a *MissingError if there is none to run.
+func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 	initdb, err := findInitdb()
 	if err != nil {
 		return nil, err
@@ -62,6 +62,9 @@ func StartPostgres(ctx context.Context) (*Server, error) {
 				// Far from UTC, and by no whole number of hours: whoever relies on the server's zone shall notice.
 				"timezone=Asia/Kathmandu",
 			} {
+				args = append(args, "-c", setting)
+			}
+			for _, setting := range settings { // the last one counts
 				args = append(args, "-c", setting)
 			}
 			return program{filepath.Join(filepath.Dir(initdb), "postgres"), args}

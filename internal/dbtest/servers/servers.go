@@ -58,12 +58,14 @@ func (e *MissingError) Error() string {
 
 // Server is a running temporary server.
 type Server struct {
-	url     string
-	site    *site
-	process *process.Process
-	stop    syscall.Signal
-	once    sync.Once
-	err     error
+	url      string
+	port     int
+	software software
+	site     *site
+	process  *process.Process
+	stop     syscall.Signal
+	once     sync.Once
+	err      error
 }
 
 // URL is the address of the server with the user and password of an administrator, in the form that DATABASE_URL takes.
@@ -73,6 +75,22 @@ func (s *Server) URL() string { return s.url }
 func (s *Server) Stop() error {
 	s.once.Do(func() { s.err = errors.Join(s.end(), s.site.remove()) })
 	return s.err
+}
+
+// Restart ends the server, has change alter its directory of data, and runs it again at the same address.
+func (s *Server) Restart(ctx context.Context, change func(data string) error) error {
+	if err := s.end(); err != nil {
+		return err
+	}
+	if err := change(s.site.path("data")); err != nil {
+		return err
+	}
+	again, err := s.software.run(ctx, s.site, s.port)
+	if err != nil {
+		return err
+	}
+	s.process = again.process
+	return nil
 }
 
 func (s *Server) end() error {
@@ -161,17 +179,22 @@ func (sw software) initialise(ctx context.Context, s *site) error {
 
 // attempt runs the server on a port that was free a moment ago and waits until a connection can be opened.
 func (sw software) attempt(ctx context.Context, s *site) (_ *Server, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readyLimit)
-	defer cancel()
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return sw.run(ctx, s, port)
+}
+
+// run runs the server on a port and waits until a connection can be opened.
+func (sw software) run(ctx context.Context, s *site, port int) (_ *Server, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
 	running, err := s.run(ctx, sw.serve(s, port), process.Options{Account: s.account, Group: true, Orphaned: sw.orphan})
 	if err != nil {
 		return nil, err
 	}
-	server := &Server{url: sw.address(s.password, port).String(), site: s, process: running, stop: sw.stop}
+	server := &Server{url: sw.address(s.password, port).String(), port: port, software: sw, site: s, process: running, stop: sw.stop}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, server.end())

@@ -15,7 +15,7 @@ import (
 
 func TestServers(t *testing.T) {
 	// The temporary directory is this test's own, so that what a server leaves in it can be told.
-	for name, start := range map[string]func(context.Context) (*servers.Server, error){
+	for name, start := range map[string]func(context.Context, ...string) (*servers.Server, error){
 		"postgres": servers.StartPostgres, "mariadb": servers.StartMariaDB,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestServers(t *testing.T) {
 }
 
 func TestStartIsCancelled(t *testing.T) {
-	for name, start := range map[string]func(context.Context) (*servers.Server, error){
+	for name, start := range map[string]func(context.Context, ...string) (*servers.Server, error){
 		"postgres": servers.StartPostgres, "mariadb": servers.StartMariaDB,
 	} {
 		t.Run(name, func(t *testing.T) {

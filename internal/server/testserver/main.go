@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	})
 	handler := server.New(server.Options{
 		Executor:     streamtest.New().Executor(),
-		Ready:        func(context.Context) error { return nil },
+		Ready:        func(context.Context, bool) error { return nil },
 		SDL:          streamtest.SDL(),
 		Logger:       logger,
 		Clock:        time.Now,

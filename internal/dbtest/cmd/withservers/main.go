@@ -42,7 +42,7 @@ type database struct {
 	variable string // names a server's URL
 	packages string // what to install on Debian and Ubuntu
 	find     func() error
-	start    func(context.Context) (*servers.Server, error)
+	start    func(context.Context, ...string) (*servers.Server, error)
 }
 
 func databases() []database {

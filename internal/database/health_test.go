@@ -1,0 +1,136 @@
+package database_test
+
+import (
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	dbservers "roster/internal/dbtest/servers"
+)
+
+// TestKindsOfEngines has the engines themselves produce errors: the setup runs before, the cause gets the error.
+func TestKindsOfEngines(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		name  string
+		setup []string
+		cause string
+		mode  database.Mode
+		kind  database.Kind
+	}
+	missing := []row{
+		{"no table", nil, "SELECT 1 FROM absent", database.Single, database.Unusable},
+		{"no column", nil, "SELECT absent FROM things", database.Single, database.Unusable},
+		{"no table to write", nil, "DELETE FROM absent", database.Write, database.Unusable},
+	}
+	for e, rows := range map[dbtest.Engine][]row{
+		dbtest.SQLite: {
+			{"full", []string{"PRAGMA max_page_count = 5"}, "INSERT INTO things SELECT 10, zeroblob(1000000)", database.Write, database.ReadOnly},
+			{"read only", []string{"PRAGMA query_only = 1"}, "DELETE FROM things", database.Write, database.ReadOnly},
+			{"too large", nil, "SELECT zeroblob(2000000000)", database.Write, database.TooLarge},
+			{"changed while reading", nil, "DELETE FROM things", database.Snapshot, database.Other},
+		},
+		dbtest.PostgreSQL: {
+			{"read only", []string{"SET TRANSACTION READ ONLY"}, "DELETE FROM things", database.Write, database.ReadOnly},
+			{"no schema", nil, "CREATE TABLE nowhere.t (n int)", database.Write, database.Unusable},
+			{"temporary files", []string{"SET LOCAL temp_file_limit = 64", "SET LOCAL work_mem = 64"}, "SELECT count(*) FROM (SELECT n, random() FROM generate_series(1, 200000) AS g (n) ORDER BY 2) AS s", database.Write, database.Busy},
+			{"too many columns", nil, "SELECT ARRAY[" + strings.Repeat("1,", 1000) + "1]" + strings.Repeat(", 1", 1700), database.Write, database.TooLarge},
+			{"changed while reading", nil, "DELETE FROM things", database.Snapshot, database.Other},
+		},
+		dbtest.MySQL: {
+			{"table full", []string{"SET max_heap_table_size = 16384", "CREATE TEMPORARY TABLE heap (n binary(255)) ENGINE = MEMORY"}, "INSERT INTO heap SELECT repeat('x', 255) FROM information_schema.COLLATIONS", database.Write, database.ReadOnly},
+			{"changed while reading", nil, "DELETE FROM things", database.Snapshot, database.Other},
+		},
+	} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			for _, r := range append(rows, missing...) {
+				t.Run(r.name, func(t *testing.T) {
+					t.Parallel()
+					s := things(t, e).Session(r.mode)
+					defer s.Rollback()
+					for _, statement := range r.setup {
+						if err := run(t.Context(), s, statement); err != nil {
+							t.Fatal(err)
+						}
+					}
+					err := run(t.Context(), s, r.cause)
+					if err == nil {
+						t.Fatal("it worked")
+					}
+					wantKind(t, err, r.kind)
+					if f := database.AsFailure(err); r.kind != database.Other && f.Advice == "" {
+						t.Error("nobody is told what to do")
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestDamagedFile overwrites the pages of an SQLite database.
+func TestDamagedFile(t *testing.T) {
+	t.Parallel()
+	var path string
+	db := things(t, dbtest.SQLite, func(o *database.Options) { path = strings.TrimPrefix(o.URL, "sqlite:") })
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.WriteAt(make([]byte, info.Size()-4096), 4096); err != nil {
+		t.Fatal(err)
+	}
+	_, err = number(t.Context(), db.Session(database.Single), "SELECT sum(n) FROM things")
+	wantKind(t, err, database.Unusable)
+}
+
+// TestEncoding opens databases that cannot hold all text.
+func TestEncoding(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, e dbtest.Engine, u *url.URL) {
+		admin, err := dbservers.Open(u.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { admin.Close() })
+		statements, want := []string{"ALTER DATABASE " + u.Path[1:] + " CHARACTER SET utf8mb3"}, "the character set utf8mb3"
+		if e == dbtest.PostgreSQL {
+			name := u.Path[1:] + "_latin1"
+			statements, want = []string{"CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'"}, "the encoding LATIN1"
+			u.Path = "/" + name
+			t.Cleanup(func() {
+				if _, err := admin.Exec("DROP DATABASE " + name); err != nil { //nolint:noctx // the test's context has ended
+					t.Error(err)
+				}
+			})
+		}
+		for _, statement := range statements {
+			if _, err := admin.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused(t, options(u.String()), want)
+	})
+}
+
+// TestPinnedChecks has a server and a URL that switch constraints off.
+func TestPinnedChecks(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(dbtest.Empty(t, dbtest.MySQL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = "foreign_key_checks=0&unique_checks=0"
+	db := open(t, options(u.String()))
+	if n, err := number(t.Context(), db.Session(database.Single), "SELECT @@foreign_key_checks + @@unique_checks"); n != 2 || err != nil {
+		t.Errorf("%d of 2 checks are on, %v", n, err)
+	}
+}
