@@ -80,6 +80,9 @@ func (s *Session) Close() error { return nil }
 
 // Query implements dialect.Driver. The error is a Failure.
 func (s *Session) Query(ctx context.Context, query string, args, v any) error {
+	if err := s.allFit(args); err != nil {
+		return s.fail(err)
+	}
 	ctx, done, err := s.start(ctx)
 	if err != nil {
 		return s.fail(err)
@@ -108,6 +111,9 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 
 // Exec implements dialect.Driver. The error is a Failure.
 func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
+	if err := s.allFit(args); err != nil {
+		return s.fail(err)
+	}
 	ctx, done, err := s.start(ctx)
 	if err != nil {
 		return s.fail(err)
