@@ -16,18 +16,20 @@ import (
 	"roster/internal/dbtest"
 )
 
-var longBodies = flag.Int("bodies", 16, "how many posts with the longest bodies TestLongBodies imports and exports on each engine")
+var longBodies = flag.Int("bodies", 10, "how many posts with the longest bodies TestLongBodies imports and exports on each engine")
 
 // Of a program with long bodies: its memory, as RLIMIT_DATA counts it, and the length of the bodies.
 const (
 	dataKiB   = 512 << 10
 	bodyBytes = 4 << 20
+
+	longAuthor = "user_01hf7yat00fbkbgftfr34ex7ze"
 )
 
-// within runs a command in bounded memory, on a database.
-func within(t *testing.T, binary, database string, args ...string) (stdout, stderr string, code int) {
+// within runs a command in so many KiB of memory, on a database.
+func within(t *testing.T, kib int, binary, database string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, dataKiB), binary}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, kib), binary}, args...)...)
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
 	var out, failures bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &failures
@@ -49,16 +51,15 @@ func bodiesFile(t *testing.T, mark string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const author = "user_01hf7yat00fbkbgftfr34ex7ze"
 	w := bufio.NewWriter(f)
 	lines := json.NewEncoder(w)
-	err = lines.Encode(map[string]string{"id": author, "username": "ada", "email": "ada@example.com"})
+	err = lines.Encode(map[string]string{"id": longAuthor, "username": "ada", "email": "ada@example.com"})
 	for i := range *longBodies {
 		text := []string{"\x01", "\"", "\\", "😀", "\u2028"}[i%5]
 		body := mark + strings.Repeat(text, (bodyBytes-len(mark))/len(text))
 		body += strings.Repeat("x", bodyBytes-len(body))
 		err = errors.Join(err, lines.Encode(map[string]string{
-			"id": fmt.Sprintf("post_01hf7yat00fbkbgftfr0%06d", i), "authorId": author, "title": fmt.Sprint("long ", i), "body": body,
+			"id": fmt.Sprintf("post_01hf7yat00fbkbgftfr0%06d", i), "authorId": longAuthor, "title": fmt.Sprint("long ", i), "body": body,
 		}))
 	}
 	if err := errors.Join(err, w.Flush(), f.Close()); err != nil {
@@ -77,7 +78,7 @@ func TestLongBodies(t *testing.T) {
 		database := dbtest.Empty(t, e)
 		taken := func(database, file, want string, flags ...string) {
 			t.Helper()
-			out, failures, code := within(t, binary, database, append([]string{"import", "--log-level=error", file}, flags...)...)
+			out, failures, code := within(t, dataKiB, binary, database, append([]string{"import", "--log-level=error", file}, flags...)...)
 			if code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), fmt.Sprintf(want, *longBodies)) {
 				t.Fatalf("import %v: code %d, stdout %q, stderr %.1000q", flags, code, out, failures)
 			}
@@ -85,7 +86,7 @@ func TestLongBodies(t *testing.T) {
 		written := func(database, what, name string) string {
 			t.Helper()
 			name = filepath.Join(t.TempDir(), name)
-			if _, failures, code := within(t, binary, database, "export", "--log-level=error", what, "-o", name); code != 0 {
+			if _, failures, code := within(t, dataKiB, binary, database, "export", "--log-level=error", what, "-o", name); code != 0 {
 				t.Fatalf("export: code %d, stderr %.1000q", code, failures)
 			}
 			return name
@@ -100,6 +101,45 @@ func TestLongBodies(t *testing.T) {
 			rosterOn(t.Context(), t, binary, copied, "import", "--log-level=error", users)
 			taken(copied, posts, "posts %d 0 0 0 0")
 			same(t, posts, written(copied, "posts", name))
+		}
+	})
+}
+
+// TestLongBodiesThere updates posts with long bodies by rows that are short: all of them are in one chunk, and what they
+// replace is more than the memory that there is.
+func TestLongBodiesThere(t *testing.T) {
+	t.Parallel()
+	const posts, kib = 80, 256 << 10 // a quarter of a GiB, and posts of more
+	binary := build(t)
+	file := func(body func(i int) string) string {
+		name := filepath.Join(t.TempDir(), "posts.csv")
+		var text strings.Builder
+		text.WriteString("id,authorId,title,body\n")
+		for i := range posts {
+			fmt.Fprintf(&text, "post_01hf7yat00fbkbgftfr0%06d,%s,t,%s\n", i, longAuthor, body(i))
+		}
+		if err := os.WriteFile(name, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	users := filepath.Join(t.TempDir(), "users.csv")
+	if err := os.WriteFile(users, []byte("id,username,email\n"+longAuthor+",ada,ada@example.com\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	long := file(func(int) string { return strings.Repeat("x", bodyBytes) })
+	short := file(func(i int) string { return fmt.Sprint(i) })
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		database := dbtest.Empty(t, e)
+		rosterOn(t.Context(), t, binary, database, "import", "--log-level=error", users)
+		for _, step := range []struct{ file, mode, want string }{
+			{long, "fail", "posts 80 0 0 0 0"}, {short, "skip", "posts 0 0 0 80 0"},
+			{short, "update", "posts 0 80 0 0 0"}, {short, "update", "posts 0 0 80 0 0"},
+		} {
+			out, failures, code := within(t, kib, binary, database, "import", "--log-level=error", "--on-conflict="+step.mode, step.file)
+			if code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), step.want) {
+				t.Fatalf("%s: code %d, stdout %q, stderr %.1000q", step.want, code, out, failures)
+			}
 		}
 	})
 }

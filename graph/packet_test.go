@@ -76,7 +76,9 @@ type packets struct {
 }
 
 func (p *packets) create() string {
-	var made struct{ CreateUser struct{ User struct{ ID string } } }
+	var made struct {
+		CreateUser struct{ User struct{ ID string } }
+	}
 	p.must(&made, `mutation { createUser(input: {username: "ada", email: "ada@example.com"}) { user { id } } }`)
 	return made.CreateUser.User.ID
 }
@@ -120,7 +122,9 @@ func (p *packets) long() {
 	p.Helper()
 	length := min(p.packet, 4<<20)
 	body := strings.Repeat("x", length)
-	var made struct{ CreatePost struct{ Post struct{ ID string } } }
+	var made struct {
+		CreatePost struct{ Post struct{ ID string } }
+	}
 	p.must(&made, "mutation ($input: CreatePostInput!) { createPost(input: $input) { post { id } } }", "input", p.input("long", body))
 	p.holds("long", body)
 	over := strings.Repeat("x", length+1)
@@ -181,4 +185,3 @@ func (p *packets) names() {
 		p.Errorf("%d users are updated", found.Users.TotalCount)
 	}
 }
-

@@ -95,7 +95,6 @@ func (g *givenValues) round(first, second, third *tester) {
 	}
 }
 
-
 func (*givenValues) rows(n int, one func() givenRow) []givenRow {
 	list := make([]givenRow, n)
 	for i := range list {
@@ -367,7 +366,9 @@ func (g *givenValues) create(s *tester) {
 			CreateUser struct {
 				User struct {
 					Username, Email string
-					Posts           struct{ Nodes []struct{ Title, Body string } }
+					Posts           struct {
+						Nodes []struct{ Title, Body string }
+					}
 				}
 			}
 		}
@@ -376,7 +377,7 @@ func (g *givenValues) create(s *tester) {
 		}
 		u := made.CreateUser.User
 		if u.Username != username || u.Email != email || u.Posts.Nodes[0].Title != title || u.Posts.Nodes[0].Body != body {
-			s.Errorf("%s: %q %q %q %.100q became %+.200v", s.engine, username, email, title, body, u)
+			s.Errorf("%s: %q %q %q %.100q became %s", s.engine, username, email, title, body, short(u))
 		}
 	}
 }
@@ -402,7 +403,7 @@ func all(s *tester) (things map[string]thing) {
 		things[n.ID] = n
 		switch {
 		case n.UpdatedAt.Before(n.CreatedAt), n.Version < 1, n.Version > rules.MaxVersion, !utf8.ValidString(n.Title + n.Body):
-			s.Errorf("%s: there is %+.300v", s.engine, n)
+			s.Errorf("%s: there is %s", s.engine, short(n))
 		}
 	}
 	return things
@@ -430,8 +431,10 @@ func (*givenValues) read(s *tester, rows ...[]givenRow) {
 		if seen[n.ID] = same; same {
 			continue
 		}
-		if !slices.ContainsFunc(slices.Concat(rows...), func(o givenRow) bool { return o["id"] == n.ID && o["username"] == n.Username && o["title"] == n.Title && o["body"] == n.Body }) {
-			s.Errorf("%s: %+.300v became %+.300v", s.engine, r, n)
+		if !slices.ContainsFunc(slices.Concat(rows...), func(o givenRow) bool {
+			return o["id"] == n.ID && o["username"] == n.Username && o["title"] == n.Title && o["body"] == n.Body
+		}) {
+			s.Errorf("%s: %s became %s", s.engine, short(r), short(n))
 		}
 	}
 }
@@ -478,8 +481,11 @@ func (g *givenValues) update(s *tester) {
 			changed = 1
 		}
 		if n.Version != was.Version+changed || n.UpdatedAt.Before(was.UpdatedAt) || !n.CreatedAt.Equal(was.CreatedAt) {
-			s.Errorf("%s: an update made %+.300v of %+.300v", s.engine, n, was)
+			s.Errorf("%s: an update made %s of %s", s.engine, short(n), short(was))
 		}
 	}
 	all(s)
 }
+
+// short is a value as far as people read it.
+func short(v any) string { return fmt.Sprintf("%.500s", fmt.Sprintf("%+v", v)) }
