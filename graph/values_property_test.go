@@ -40,7 +40,7 @@ func TestValues(t *testing.T) {
 	counts := map[string]int{}
 	rounds := 0
 	for ; !t.Failed() && (*valuesFor == 0 && rounds < 9 || time.Since(started) < *valuesFor); rounds++ {
-		number := *seed + uint64(rounds) //nolint:gosec // not negative
+		number := *seed + uint64(rounds)
 		g := &givenValues{Rand: rand.New(rand.NewPCG(number, 7)), counts: counts}
 		from := rounds % len(engines)
 		g.round(engines[from], engines[(from+1)%3], engines[(from+2)%3])
