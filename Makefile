@@ -2,10 +2,12 @@
 
 # What "roster version" says.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, and "make soak" the whole of its load.
+# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, "make soak" the whole of its load,
+# and "make property" the whole of its rounds.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
 SOAK ?= 60s
+PROPERTY ?= 10m
 # How many mutations "make chaos" sends to each database.
 CHAOS ?= 2000
 # How many transactions each of the writers of "make follow" begins.
@@ -26,7 +28,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench soak follow chaos
+.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench soak property follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -97,6 +99,9 @@ bench-import: ## measure the import of a million users on each database, beside 
 
 soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
+
+property: ## give each database random values at the edge, and update, export and import what it accepts, for PROPERTY (10m)
+	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestValues$$' ./graph -values=$(PROPERTY) -seed=$(SEED)
 
 follow: ## let eight writers begin FOLLOW (1000) transactions each while others follow the changes and servers are killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestFollow$$' ./e2e -follow=$(FOLLOW)

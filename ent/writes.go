@@ -14,7 +14,7 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
-// InsertAll inserts Posts, whole, in one statement, and makes them siblings. A folded column that is empty is
+// InsertAll inserts Posts, whole, and makes them siblings: in one statement, or a few when their texts are long. A folded column that is empty is
 // filled by its rule; one that is not has been. The error is a *rules.ForbiddenError, the *rules.Fault of the first text
 // that breaks a rule, or the database's.
 func (c *PostClient) InsertAll(ctx context.Context, nodes []*Post) error {
@@ -37,8 +37,8 @@ func (c *PostClient) InsertAll(ctx context.Context, nodes []*Post) error {
 	})
 }
 
-// UpdateAll writes the named columns of Posts that exist, in one statement. The caller has locked them, and says
-// which folded columns change. The errors are those of InsertAll.
+// UpdateAll writes the named columns of Posts that exist, in as many statements as InsertAll. The caller has locked
+// them, and says which folded columns change. The errors are those of InsertAll.
 func (c *PostClient) UpdateAll(ctx context.Context, nodes []*Post, columns ...string) error {
 	if err := c.prepare(ctx, rules.Update, nodes); err != nil || len(nodes) == 0 {
 		return err
@@ -90,7 +90,7 @@ func (_m *Post) check() (fault *rules.Fault) {
 	return nil
 }
 
-// InsertAll inserts Users, whole, in one statement, and makes them siblings. A folded column that is empty is
+// InsertAll inserts Users, whole, and makes them siblings: in one statement, or a few when their texts are long. A folded column that is empty is
 // filled by its rule; one that is not has been. The error is a *rules.ForbiddenError, the *rules.Fault of the first text
 // that breaks a rule, or the database's.
 func (c *UserClient) InsertAll(ctx context.Context, nodes []*User) error {
@@ -114,8 +114,8 @@ func (c *UserClient) InsertAll(ctx context.Context, nodes []*User) error {
 	})
 }
 
-// UpdateAll writes the named columns of Users that exist, in one statement. The caller has locked them, and says
-// which folded columns change. The errors are those of InsertAll.
+// UpdateAll writes the named columns of Users that exist, in as many statements as InsertAll. The caller has locked
+// them, and says which folded columns change. The errors are those of InsertAll.
 func (c *UserClient) UpdateAll(ctx context.Context, nodes []*User, columns ...string) error {
 	if err := c.prepare(ctx, rules.Update, nodes); err != nil || len(nodes) == 0 {
 		return err
@@ -169,12 +169,17 @@ func (_m *User) check() (fault *rules.Fault) {
 	return nil
 }
 
-// write builds and runs a statement.
+// write builds and runs a statement, or as many as the bytes of the rows need.
 func write(ctx context.Context, c config, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
-	query, args, err := build(w, c.driver.Dialect())
-	if err != nil {
-		return err
+	for part := range w.Parts(c.driver.Dialect(), statement.ListLimit(c.driver)) {
+		query, args, err := build(part, c.driver.Dialect())
+		if err != nil {
+			return err
+		}
+		var result sql.Result
+		if err := c.driver.Exec(ctx, query, args, &result); err != nil {
+			return err
+		}
 	}
-	var result sql.Result
-	return c.driver.Exec(ctx, query, args, &result)
+	return nil
 }

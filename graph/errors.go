@@ -77,9 +77,12 @@ func classify(err error) (model.ErrorCode, string) {
 	var failure *database.Failure
 	var forbidden *rules.ForbiddenError
 	var large *budget.TooLargeError
+	var argument *database.ArgumentError
 	switch {
 	case errors.As(err, &forbidden):
 		return model.ErrorCodeForbidden, forbidden.Error()
+	case errors.As(err, &argument):
+		return model.ErrorCodeCostLimit, "a value of the operation " + argument.Error()
 	case errors.As(err, &failure):
 		switch failure.Kind {
 		case database.Retry, database.Unique, database.ForeignKey:

@@ -139,11 +139,15 @@ func (r mutationResolver) UpdatePost(ctx context.Context, input model.UpdatePost
 	if changed == nil {
 		return &model.UpdatePostPayload{Post: p}, nil
 	}
-	p.Version, p.UpdatedAt = p.Version+1, r.now()
+	if in.add(rules.Updatable(p.Version), "id"); len(in.faults) > 0 {
+		return nil, in.err()
+	}
+	now := r.now()
+	p.Version, p.UpdatedAt = p.Version+1, rules.UpdatedAt(now, p.CreatedAt, p.UpdatedAt)
 	if err := change.SetVersion(p.Version).SetUpdatedAt(p.UpdatedAt).Exec(ctx); err != nil {
 		return nil, err
 	}
-	in.attempt.record(ctx, feed.Updated, p.ID, p.Version, p.UpdatedAt, changed...)
+	in.attempt.record(ctx, feed.Updated, p.ID, p.Version, now, changed...)
 	return &model.UpdatePostPayload{Post: p}, nil
 }
 

@@ -138,7 +138,7 @@ func (r mutationResolver) updateUsers(ctx context.Context, argument string, list
 	if err := in.err(); err != nil {
 		return nil, err
 	}
-	_, _, err = r.save(ctx, in, before, users)
+	_, _, err = r.save(ctx, in, before, users, "id")
 	return users, err
 }
 
@@ -173,13 +173,14 @@ func (r mutationResolver) UpsertUsers(ctx context.Context, list []model.UpsertUs
 	if err := in.err(); err != nil {
 		return nil, err
 	}
-	created, updated, err := r.save(ctx, in, before, users)
+	created, updated, err := r.save(ctx, in, before, users, by.field)
 	in.attempt.ent.User.Together(users)
 	return &model.UpsertUsersPayload{Users: users, Created: created, Updated: updated, Unchanged: len(users) - created - updated}, err
 }
 
 // save writes users: those that were not there before, which have no version then, and those that are not what they were.
-func (r mutationResolver) save(ctx context.Context, in *inputs, before []ent.User, users []*ent.User) (created, updated int, err error) {
+// field is what an input finds its user by: it has the fault of a user that cannot be changed.
+func (r mutationResolver) save(ctx context.Context, in *inputs, before []ent.User, users []*ent.User, field string) (created, updated int, err error) {
 	var news, changed []*ent.User
 	columns := map[string]bool{}
 	now := sync.OnceValue(r.now)
@@ -200,9 +201,13 @@ func (r mutationResolver) save(ctx context.Context, in *inputs, before []ent.Use
 		if fields == nil {
 			continue
 		}
-		u.Version, u.UpdatedAt = u.Version+1, now()
-		in.attempt.record(ctx, feed.Updated, u.ID, u.Version, u.UpdatedAt, fields...)
+		in.all[i].add(rules.Updatable(u.Version), field)
+		u.Version, u.UpdatedAt = u.Version+1, rules.UpdatedAt(now(), u.CreatedAt, u.UpdatedAt)
+		in.attempt.record(ctx, feed.Updated, u.ID, u.Version, now(), fields...)
 		changed = append(changed, u)
+	}
+	if err := in.err(); err != nil {
+		return 0, 0, err
 	}
 	db := in.attempt.ent.User
 	// What is given up is free before it is taken, and all of it before anything new comes.

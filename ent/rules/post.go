@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,13 +28,18 @@ func FoldTitle(s string) string {
 	return norm.NFC.String(cases.Fold().String(lower))
 }
 
-// Body checks the text of a post: any text, empty too, but for what PostgreSQL cannot store. Its length is bounded
-// by that of a request.
+// BodyLimit is the longest body of a post, in bytes of UTF-8: the same through the API, an import and a seed.
+const BodyLimit = 4 << 20
+
+// Body checks the body of a post: any text, empty too, of at most BodyLimit bytes, without the NUL that PostgreSQL cannot
+// store.
 func Body(s string) *Fault {
-	if !utf8.ValidString(s) {
+	switch {
+	case len(s) > BodyLimit:
+		return &Fault{TooLong, "must have at most " + strconv.Itoa(BodyLimit) + " bytes of UTF-8"}
+	case !utf8.ValidString(s):
 		return &Fault{Invalid, "must be valid UTF-8"}
-	}
-	if strings.IndexByte(s, 0) >= 0 {
+	case strings.IndexByte(s, 0) >= 0:
 		return &Fault{Invalid, "must not contain NUL characters"}
 	}
 	return nil

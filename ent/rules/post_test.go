@@ -30,6 +30,12 @@ func TestBody(t *testing.T) {
 			t.Errorf("%.20q: %+v", text, fault)
 		}
 	}
+	if fault := rules.Body(strings.Repeat("é", rules.BodyLimit/2)); fault != nil {
+		t.Errorf("the longest body: %+v", fault)
+	}
+	if fault := rules.Body(strings.Repeat("é", rules.BodyLimit/2) + "x"); fault == nil || fault.Code != rules.TooLong || !strings.Contains(fault.Message, "4194304 bytes") {
+		t.Errorf("a byte more: %+v", fault)
+	}
 	for _, text := range []string{"\x00", "a\x00b", "\xff", "a\xc3"} {
 		if fault := rules.Body(text); fault == nil || fault.Code != rules.Invalid {
 			t.Errorf("%q: %+v", text, fault)

@@ -21,7 +21,7 @@ type Code string
 const (
 	Blank         Code = "BLANK"          // empty or only white space
 	Invalid       Code = "INVALID"        // not of the form that the field asks for
-	TooLong       Code = "TOO_LONG"       // more characters than the field holds
+	TooLong       Code = "TOO_LONG"       // more characters or bytes than the field holds
 	Taken         Code = "TAKEN"          // a value that must be unique belongs to another one
 	NotFound      Code = "NOT_FOUND"      // names something that does not exist
 	StaleVersion  Code = "STALE_VERSION"  // changed since the client read it
@@ -72,6 +72,54 @@ func Time(s string) (time.Time, *Fault) {
 
 // TimeFormat is how times are written: as time.Time.Format wants it, of a time in UTC.
 const TimeFormat = "2006-01-02T15:04:05.000000Z"
+
+// The years, in UTC, that an entity's times can be in: MariaDB's DATETIME begins with the first, and RFC 3339 ends with
+// the last.
+const (
+	firstYear = 1000
+	lastYear  = 9999
+)
+
+// StoredTime reads the time of an entity, as Time does. Every database holds it, and every export of it can be read.
+func StoredTime(s string) (time.Time, *Fault) {
+	t, fault := Time(s)
+	if fault == nil && (t.Year() < firstYear || t.Year() > lastYear) {
+		fault = &Fault{Invalid, fmt.Sprintf("must be in the years %d to %d, in UTC", firstYear, lastYear)}
+	}
+	return t, fault
+}
+
+// UpdatedAt returns the time of an update: now, or the latest of the entity's times where the clock is behind it. So the
+// times of an entity never run back.
+func UpdatedAt(now, createdAt, updatedAt time.Time) time.Time {
+	for _, t := range []time.Time{createdAt, updatedAt} {
+		if now.Before(t) {
+			now = t
+		}
+	}
+	return now
+}
+
+// MaxVersion is the largest version of an entity. It is below the largest Int of GraphQL, and no number of updates gets
+// there: only an import brings such a version.
+const MaxVersion = 2_000_000_000
+
+// Version reads the version of an entity.
+func Version(s string) (int, *Fault) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 || n > MaxVersion {
+		return 0, &Fault{Invalid, "must be a number from 1 to " + strconv.Itoa(MaxVersion)}
+	}
+	return int(n), nil
+}
+
+// Updatable checks that a version can be followed by another one.
+func Updatable(version int) *Fault {
+	if version >= MaxVersion {
+		return &Fault{Invalid, fmt.Sprintf("has version %d and cannot be changed: the largest version is %d", version, MaxVersion)}
+	}
+	return nil
+}
 
 // MalformedID is the fault of an ID that is none of the given type; of any type when that is empty.
 func MalformedID(kind string) *Fault {

@@ -2,8 +2,10 @@ package rules_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"roster/ent/rules"
 )
@@ -49,6 +51,55 @@ func TestMay(t *testing.T) {
 			if got := rules.May(test.caller, action, "User"); got != test.may {
 				t.Errorf("%+v %s: %t", test.caller, action, got)
 			}
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"1": 1, "2000000000": rules.MaxVersion} {
+		if got, fault := rules.Version(text); fault != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, fault)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "1.0", "1e3", "2000000001", "2147483647", "2147483648", "9223372036854775808"} {
+		if got, fault := rules.Version(text); fault == nil || fault.Code != rules.Invalid || got != 0 {
+			t.Errorf("%q: %d, %v", text, got, fault)
+		}
+	}
+	if fault := rules.Updatable(rules.MaxVersion - 1); fault != nil {
+		t.Errorf("the version before the largest: %v", fault)
+	}
+	for _, version := range []int{rules.MaxVersion, math.MaxInt32, math.MaxInt} {
+		if fault := rules.Updatable(version); fault == nil || fault.Code != rules.Invalid {
+			t.Errorf("%d: %v", version, fault)
+		}
+	}
+}
+
+// The times of an entity never run back, whatever the clock says and whatever an import has brought.
+func TestUpdatedAt(t *testing.T) {
+	t.Parallel()
+	at := func(hour int) time.Time { return time.Date(2026, 1, 31, hour, 0, 0, 0, time.UTC) }
+	for _, test := range []struct{ now, createdAt, updatedAt, want int }{
+		{3, 1, 2, 3}, {1, 2, 3, 3}, {2, 1, 3, 3}, {1, 3, 2, 3}, {2, 2, 2, 2},
+	} {
+		if got := rules.UpdatedAt(at(test.now), at(test.createdAt), at(test.updatedAt)); !got.Equal(at(test.want)) {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
+func TestStoredTime(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"1000-01-01T00:00:00Z", "0999-12-31T23:00:00-01:00", "9999-12-31T23:59:59.999999Z"} {
+		if at, fault := rules.StoredTime(text); fault != nil || at.Location() != time.UTC {
+			t.Errorf("%s: %v, %v", text, at, fault)
+		}
+	}
+	for _, text := range []string{"0999-12-31T23:59:59.999999Z", "1000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00Z", "2016-12-31T23:59:60Z", "2026-01-31T09:30:00.0000001Z"} {
+		if _, fault := rules.StoredTime(text); fault == nil || fault.Code != rules.Invalid {
+			t.Errorf("%s: %v", text, fault)
 		}
 	}
 }

@@ -1066,9 +1066,9 @@ type User implements Node {
   email: String!
   "When the user was created."
   createdAt: DateTime!
-  "When the user was last changed; at first the same as createdAt."
+  "When the user was last changed; at first the same as createdAt, and never before it, even when the clock is set back."
   updatedAt: DateTime!
-  "Starts at 1 and grows by one with every change: send it back as expectedVersion."
+  "Starts at 1 and grows by one with every change, to 2000000000, after which a change is INVALID: send it back as expectedVersion."
   version: Int!
   "The user's posts, page by page."
   posts(
@@ -1093,15 +1093,15 @@ type Post implements Node {
   id: ID!
   "1 to 200 code points, not only white space."
   title: String!
-  "The text of the post; may be empty."
+  "The text of the post: at most 4 MiB of UTF-8; may be empty."
   body: String!
   "Who wrote it."
   author: User!
   "When the post was created."
   createdAt: DateTime!
-  "When the post was last changed; at first the same as createdAt."
+  "When the post was last changed; at first the same as createdAt, and never before it, even when the clock is set back."
   updatedAt: DateTime!
-  "Starts at 1 and grows by one with every change: send it back as expectedVersion."
+  "Starts at 1 and grows by one with every change, to 2000000000, after which a change is INVALID: send it back as expectedVersion."
   version: Int!
 }
 
@@ -1468,7 +1468,7 @@ input CreateUserInput {
 input UserPostInput {
   "1 to 200 code points, not only white space."
   title: String!
-  "The text of the post."
+  "The text of the post: at most 4 MiB of UTF-8."
   body: String! = ""
 }
 
@@ -1524,7 +1524,7 @@ input CreatePostInput {
   authorId: ID!
   "1 to 200 code points, not only white space."
   title: String!
-  "The text of the post."
+  "The text of the post: at most 4 MiB of UTF-8."
   body: String! = ""
 }
 
@@ -1534,7 +1534,7 @@ input UpdatePostInput {
   id: ID!
   "The new title; absent: as it is."
   title: String
-  "The new text; absent: as it is."
+  "The new text, at most 4 MiB of UTF-8; absent: as it is."
   body: String
   "The new author; absent: as it is."
   authorId: ID
@@ -1693,7 +1693,7 @@ enum ErrorCode {
   BLANK
   "Input: not of the form that the field asks for."
   INVALID
-  "Input: more characters than the field holds."
+  "Input: more characters or bytes than the field holds."
   TOO_LONG
   "Input: a value that must be unique belongs to something else."
   TAKEN

@@ -54,7 +54,7 @@ type CreatePostInput struct {
 	AuthorID typeid.ID `json:"authorId"`
 	// 1 to 200 code points, not only white space.
 	Title string `json:"title"`
-	// The text of the post.
+	// The text of the post: at most 4 MiB of UTF-8.
 	Body string `json:"body"`
 }
 
@@ -142,7 +142,7 @@ type UpdatePostInput struct {
 	ID typeid.ID `json:"id"`
 	// The new title; absent: as it is.
 	Title graphql.Omittable[*string] `json:"title,omitempty"`
-	// The new text; absent: as it is.
+	// The new text, at most 4 MiB of UTF-8; absent: as it is.
 	Body graphql.Omittable[*string] `json:"body,omitempty"`
 	// The new author; absent: as it is.
 	AuthorID graphql.Omittable[*typeid.ID] `json:"authorId,omitempty"`
@@ -214,7 +214,7 @@ type UserBy struct {
 type UserPostInput struct {
 	// 1 to 200 code points, not only white space.
 	Title string `json:"title"`
-	// The text of the post.
+	// The text of the post: at most 4 MiB of UTF-8.
 	Body string `json:"body"`
 }
 
@@ -403,7 +403,7 @@ const (
 	ErrorCodeBlank ErrorCode = "BLANK"
 	// Input: not of the form that the field asks for.
 	ErrorCodeInvalid ErrorCode = "INVALID"
-	// Input: more characters than the field holds.
+	// Input: more characters or bytes than the field holds.
 	ErrorCodeTooLong ErrorCode = "TOO_LONG"
 	// Input: a value that must be unique belongs to something else.
 	ErrorCodeTaken ErrorCode = "TAKEN"

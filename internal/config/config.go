@@ -174,7 +174,7 @@ type Import struct {
 	DryRun      bool   `env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
 	Batch       int    `env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
 	Errors      string `env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on. Without it, nothing is imported when a row is rejected."`
-	MaxRowBytes int    `env:"-" default:"4194304" placeholder:"BYTES" help:"Longest row; a longer one is rejected."`
+	MaxRowBytes int    `env:"-" default:"33554432" placeholder:"BYTES" help:"Longest row, as it stands in the file; a longer one is rejected. The default takes every row that an export can have."`
 }
 
 // Validate checks the numbers, not the file.

@@ -91,7 +91,10 @@ func (db *DB) fail(err error) *Failure {
 		return f
 	}
 	var network net.Error
+	var argument *ArgumentError
 	switch {
+	case errors.As(err, &argument):
+		f.Kind = TooLarge
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		f.Kind = Timeout
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):

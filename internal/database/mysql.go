@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -18,6 +19,7 @@ import (
 type mysqlEngine struct {
 	name   string // host:port/database
 	config *mysql.Config
+	packet atomic.Int64 // max_allowed_packet, as the last connection has it
 }
 
 func parseMySQL(text string) (engine, error) {
@@ -72,9 +74,12 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = o.answerLimit()
 	}
-	connector, err := mysql.NewConnector(c)
+	connector, err := newPacketConnector(c, &e.packet)
 	return connector, connector, err
 }
+
+// argumentLimit is max_allowed_packet of the server, which bounds each argument.
+func (e *mysqlEngine) argumentLimit() int { return int(e.packet.Load()) }
 
 // Error numbers of MySQL and MariaDB.
 const (

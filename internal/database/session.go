@@ -84,6 +84,9 @@ func (s *Session) Close() error { return nil }
 
 // Query implements dialect.Driver. The error is a Failure.
 func (s *Session) Query(ctx context.Context, query string, args, v any) error {
+	if err := s.allFit(args); err != nil {
+		return s.fail(err)
+	}
 	ctx, done, err := s.start(ctx)
 	if err != nil {
 		return s.fail(err)
@@ -112,6 +115,9 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 
 // Exec implements dialect.Driver. The error is a Failure.
 func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
+	if err := s.allFit(args); err != nil {
+		return s.fail(err)
+	}
 	ctx, done, err := s.start(ctx)
 	if err != nil {
 		return s.fail(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // Write writes the changes of a transaction, in their order: as the last thing before its commit, when it holds the
-// locks of all that it changed. One statement on each engine, whatever the number of changes; on SQLite two.
+// locks of all that it changed. One statement on each engine for as many changes as one argument holds; on SQLite one more.
 func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -36,12 +36,16 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 		}
 		return changes[row].value(column)
 	}
-	query, args, err := w.Insert(tx.Dialect())
-	if err != nil {
-		return err
+	for part := range w.Parts(tx.Dialect(), statement.ListLimit(tx)) {
+		query, args, err := part.Insert(tx.Dialect())
+		if err != nil {
+			return err
+		}
+		if _, err := database.Affected(ctx, tx, query, args...); err != nil {
+			return err
+		}
 	}
-	_, err = database.Affected(ctx, tx, query, args...)
-	return err
+	return nil
 }
 
 // numberColumn is the place in the feed, which is given later but on SQLite.

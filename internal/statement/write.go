@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,81 @@ type Write struct {
 	// Value is what a row has in a column: a typeid.ID, a string, a time.Time or an int (of 64 bits too), as the Kind of the
 	// column says, or nil.
 	Value func(row int, column string) any
+}
+
+// listBytes is how many bytes the values of many rows have at most as one argument: statements stay cheap for each row,
+// and memory is bounded.
+const listBytes = 4 << 20
+
+// ListLimit is how many bytes an argument may have that holds the values of many rows. A driver whose database takes less
+// says so by a method ArgumentLimit, which returns 0 for any number.
+func ListLimit(driver any) int {
+	if d, ok := driver.(interface{ ArgumentLimit() int }); ok && d.ArgumentLimit() > 0 {
+		return min(d.ArgumentLimit(), listBytes)
+	}
+	return listBytes
+}
+
+// rowBytes is what a row has as an argument at most, besides its texts, for each column: an ID in hexadecimal digits, a time,
+// quotes and a comma.
+const rowBytes = 40
+
+// Parts divides the rows, in their order, so that the values of each part have at most limit bytes as one argument,
+// whatever they are. A row that alone has more is a part by itself: its values are sent as they are.
+func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
+	return func(yield func(*Write) bool) {
+		start, size := 0, 0
+		part := func(end int) *Write {
+			from, p := start, *w
+			p.Rows = end - from
+			p.Value = func(row int, column string) any { return w.Value(from+row, column) }
+			return &p
+		}
+		for row := range w.Rows {
+			n := len(w.Columns)*rowBytes + rowBytes
+			for _, c := range w.Columns {
+				if text, ok := w.Value(row, c).(string); ok {
+					n += textBytes(d, text)
+				}
+			}
+			if row > start && size+n > limit {
+				if !yield(part(row)) {
+					return
+				}
+				start, size = row, 0
+			}
+			size += n
+		}
+		if start < w.Rows {
+			yield(part(w.Rows))
+		}
+	}
+}
+
+// textBytes is how many bytes a text has within an argument.
+func textBytes(d, s string) int {
+	if d == dialect.Postgres {
+		return len(s)
+	}
+	return JSONBytes(s)
+}
+
+// JSONBytes is how many bytes a text has at most within JSON, without quotes.
+func JSONBytes(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ':
+			n += len(`\u0000`) - 1
+		case c == '"' || c == '\\':
+			n++
+		case c == 0xe2: // U+2028 and U+2029, among others, which encoding/json escapes
+			n += len(`\u0000`) - len("\u2028")
+		case c == '<' || c == '>' || c == '&':
+			n += len(`\u0000`) - 1
+		}
+	}
+	return n
 }
 
 // valuesAlias is the alias of the written values.

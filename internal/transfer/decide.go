@@ -121,6 +121,9 @@ func (im *importer) user(r *Row, now *present, todo *pending) {
 	if fields == nil {
 		return
 	}
+	if r.fault(idField, rules.Updatable(there.Version)); len(r.Faults) > 0 {
+		return
+	}
 	r.fate = updated
 	todo.freed[there.UsernameKey], todo.freed[there.EmailKey] = true, true
 	delete(now.byUsername, there.UsernameKey)
@@ -129,7 +132,7 @@ func (im *importer) user(r *Row, now *present, todo *pending) {
 	delete(todo.freed, there.UsernameKey)
 	delete(todo.freed, there.EmailKey)
 	now.add(there)
-	there.Version, there.UpdatedAt = there.Version+1, im.Now
+	there.Version, there.UpdatedAt = there.Version+1, rules.UpdatedAt(im.Now, there.CreatedAt, there.UpdatedAt)
 	if !todo.touched[there.ID] {
 		todo.users = append(todo.users, there)
 	}
@@ -142,6 +145,10 @@ func (im *importer) post(r *Row, now *present, todo *pending) {
 		return
 	}
 	p := r.post
+	if err := im.session.Fits(p.Body); err != nil {
+		r.fault(bodyField, &rules.Fault{Code: rules.TooLong, Message: err.Error()})
+		return
+	}
 	there := now.posts[p.ID]
 	switch {
 	case there == nil:
@@ -171,9 +178,12 @@ func (im *importer) post(r *Row, now *present, todo *pending) {
 	if r.fate = unchanged; fields == nil {
 		return
 	}
+	if r.fault(idField, rules.Updatable(there.Version)); len(r.Faults) > 0 {
+		return
+	}
 	r.fate = updated
 	there.Title, there.TitleKey, there.Body, there.AuthorID = p.Title, p.TitleKey, p.Body, p.AuthorID
-	there.Version, there.UpdatedAt = there.Version+1, im.Now
+	there.Version, there.UpdatedAt = there.Version+1, rules.UpdatedAt(im.Now, there.CreatedAt, there.UpdatedAt)
 	if !todo.touched[there.ID] {
 		todo.posts = append(todo.posts, there)
 	}

@@ -1,7 +1,7 @@
 package transfer
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -17,8 +17,12 @@ import (
 	"roster/internal/typeid"
 )
 
-// exportPage is how many rows one statement reads. Each is short, however slow the reader of the file is.
-const exportPage = 2000
+// A page is read whole before it is written, so that statements are short, however slow the reader of the file is.
+const (
+	pageRows  = 2000
+	firstPage = 100     // rows, as long as nobody knows how long they are
+	pageBytes = 4 << 20 // of long texts; a row with more is a page by itself
+)
 
 // Export writes all users or all posts, in the order of their IDs, as they were at one moment, and returns how many. The
 // same data always becomes the same bytes. The caller in ctx must be allowed to read them.
@@ -28,21 +32,25 @@ func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io
 	}
 	session := db.Session(database.Snapshot)
 	defer session.Rollback() // it has changed nothing
-	e := &exporter{session: session, table: user.Table, columns: userColumns()}
+	e := &exporter{session: session, table: user.Table, columns: userColumns(), ahead: firstPage}
 	if kind == Posts {
-		e.table, e.columns = post.Table, postColumns()
+		e.table, e.columns, e.long = post.Table, postColumns(), post.FieldBody
 	}
-	buffered := bufio.NewWriter(w)
-	out := newWriter(format, buffered, e.columns)
+	var page bytes.Buffer
+	out := newWriter(format, &page, e.columns)
 	out.start()
-	for last := (typeid.ID{}); ; {
-		n, err := e.page(ctx, &last, out)
+	for {
+		last, err := e.page(ctx)
+		if err != nil {
+			return rows, err
+		}
+		n, err := e.read(ctx, last, out)
 		if err != nil {
 			return rows, err
 		}
 		rows += n
-		if n < exportPage {
-			return rows, buffered.Flush()
+		if _, err := page.WriteTo(w); err != nil || n == 0 {
+			return rows, err
 		}
 	}
 }
@@ -77,17 +85,88 @@ type exporter struct {
 	session *database.Session
 	table   string
 	columns []column
+	long    string // the column whose texts can be long, if there is one
+
+	last  typeid.ID // of the rows that are read
+	next  []length  // of the rows that come after them, as far as they are known
+	ahead int       // how many rows to look at next
 }
 
-// page writes the rows that come after an ID, and moves it to the last of them.
-func (e *exporter) page(ctx context.Context, last *typeid.ID, out rowWriter) (n int, err error) {
+// length is how long the long text of a row is, in bytes.
+type length struct {
+	id    typeid.ID
+	bytes int
+}
+
+// page finds the ID with which the next page ends; the zero ID when nothing is left.
+func (e *exporter) page(ctx context.Context) (last typeid.ID, err error) {
+	if len(e.next) == 0 {
+		if err := e.look(ctx); err != nil {
+			return last, err
+		}
+	}
+	total := 0
+	for i, row := range e.next {
+		if total += row.bytes; i > 0 && total > pageBytes {
+			break
+		}
+		last = row.id
+	}
+	return last, nil
+}
+
+// look finds out how long the rows are that come next.
+func (e *exporter) look(ctx context.Context) error {
 	t := entsql.Table(e.table)
-	q := entsql.Dialect(e.session.Dialect()).Select().From(t).OrderBy(t.C(idField)).Limit(exportPage)
+	q := e.after(t).Limit(e.ahead).Select(t.C(idField))
+	if e.long != "" {
+		q.AppendSelectExpr(octets(t.C(e.long)))
+	}
+	query, args := q.Query()
+	total := 0
+	err := database.Each(ctx, e.session, query, args, func(rows *entsql.Rows) error {
+		var row length
+		into := []any{&row.id}
+		if e.long != "" {
+			into = append(into, &row.bytes)
+		}
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		e.next = append(e.next, row)
+		total += row.bytes
+		return nil
+	})
+	// Some engines read a text to tell its length: look at many rows only where they are short.
+	if e.ahead = min(2*e.ahead, pageRows); total > pageBytes {
+		e.ahead = firstPage
+	}
+	return err
+}
+
+// octets is how many bytes a text has.
+func octets(column string) entsql.Querier {
+	return entsql.ExprFunc(func(b *entsql.Builder) { b.WriteString("octet_length(").Ident(column).WriteByte(')') })
+}
+
+// after selects the rows after those that are read, in the order of their IDs.
+func (e *exporter) after(t *entsql.SelectTable) *entsql.Selector {
+	q := entsql.Dialect(e.session.Dialect()).Select().From(t).OrderBy(t.C(idField))
+	if e.last != (typeid.ID{}) {
+		q.Where(entsql.GT(t.C(idField), e.last))
+	}
+	return q
+}
+
+// read hands out the rows of a page, which ends with an ID.
+func (e *exporter) read(ctx context.Context, last typeid.ID, out rowWriter) (n int, err error) {
+	if last == (typeid.ID{}) {
+		return 0, nil
+	}
+	t := entsql.Table(e.table)
+	q := e.after(t).Where(entsql.LTE(t.C(idField), last))
 	for _, c := range e.columns {
 		q.AppendSelect(t.C(c.name))
-	}
-	if *last != (typeid.ID{}) {
-		q.Where(entsql.GT(t.C(idField), *last))
 	}
 	query, args := q.Query()
 	values, texts := e.values(), make([]string, len(e.columns))
@@ -98,15 +177,12 @@ func (e *exporter) page(ctx context.Context, last *typeid.ID, out rowWriter) (n 
 		for i := range values {
 			texts[i] = e.text(e.columns[i].field, values[i])
 		}
-		*last = *values[0].(*typeid.ID) //nolint:errcheck // columns start with the ID
 		out.row(texts)
 		n++
 		return nil
 	})
-	if err != nil {
-		return n, err
-	}
-	return n, out.err()
+	e.last, e.next = last, e.next[min(n, len(e.next)):]
+	return n, err
 }
 
 // values is where a row goes.

@@ -104,7 +104,7 @@ func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (S
 // Bounds of a chunk: enough for statements to be cheap for each row, and few enough for memory.
 const (
 	chunkRows  = 4096
-	chunkBytes = 4 << 20
+	chunkBytes = 4 << 20 // as arguments of statements; a row with more is a chunk by itself
 )
 
 // A chunk is rows that are written together.
@@ -128,8 +128,12 @@ func readChunks(ctx context.Context, r *Reader, batch int, out chan<- chunk) {
 	size, uncommitted := 0, 0
 	for {
 		row, err := r.Read()
+		bytes := 0
+		if err == nil {
+			bytes = row.size()
+		}
 		ends := err == nil && batch > 0 && uncommitted >= batch && row.author == nil
-		if ends || err != nil || len(c.rows) >= chunkRows || size >= chunkBytes {
+		if ends || err != nil || len(c.rows) >= chunkRows || len(c.rows) > 0 && size+bytes > chunkBytes {
 			c.commit = ends || errors.Is(err, io.EOF)
 			if !send(c) {
 				return
@@ -143,11 +147,8 @@ func readChunks(ctx context.Context, r *Reader, batch int, out chan<- chunk) {
 			send(chunk{err: err})
 			return
 		}
-		if c.rows == nil {
-			c.rows = make([]*Row, 0, chunkRows)
-		}
 		c.rows = append(c.rows, row)
-		size += row.size()
+		size += bytes
 		uncommitted++
 	}
 }

@@ -274,7 +274,7 @@ func awkward(t *testing.T, w *world) {
 	client := ent.NewClient(ent.Driver(session))
 	ctx := everyone(t)
 	u, err := client.User.Create().SetID(w.ids.New("user")).SetUsername("o'neil;x").SetEmail("o'neil|x@example.com").
-		SetCreatedAt(w.now).SetUpdatedAt(w.now.Add(time.Microsecond)).SetVersion(2147483647).Save(ctx)
+		SetCreatedAt(w.now).SetUpdatedAt(w.now.Add(time.Microsecond)).SetVersion(rules.MaxVersion).Save(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

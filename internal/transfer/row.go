@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
+	"roster/internal/statement"
 	"roster/internal/typeid"
 )
 
@@ -53,15 +53,24 @@ func (r *Row) place(field string) string {
 	return strings.TrimSuffix(r.path+"."+field, ".")
 }
 
-// size is how many bytes of text the row has, about.
+// rowBytes is how many bytes a row has in the arguments of statements besides its texts: IDs, times, version.
+const rowBytes = 256
+
+// size is how many bytes the row has at most as an argument of a statement. That is more than it has in memory, since
+// JSON escapes texts.
 func (r *Row) size() int {
-	switch {
-	case r.user != nil:
-		return len(r.user.Username) + len(r.user.Email)
-	case r.post != nil:
-		return len(r.post.Title) + len(r.post.Body)
+	n := rowBytes
+	if r.user != nil {
+		for _, text := range []string{r.user.Username, r.user.UsernameKey, r.user.Email, r.user.EmailKey} {
+			n += statement.JSONBytes(text)
+		}
 	}
-	return 0
+	if r.post != nil {
+		for _, text := range []string{r.post.Title, r.post.TitleKey, r.post.Body} {
+			n += statement.JSONBytes(text)
+		}
+	}
+	return n
 }
 
 // values are the texts of a row by their fields. An empty one is the same as none.
@@ -113,29 +122,18 @@ func (r *Row) parseHistory(v values) (createdAt, updatedAt time.Time, version in
 		r.fault(updatedAtField, &rules.Fault{Code: rules.Invalid, Message: "must not be before createdAt"})
 	}
 	if text := v[versionField]; text != "" {
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || n < 1 {
-			r.fault(versionField, &rules.Fault{Code: rules.Invalid, Message: "must be a number from 1 to 2147483647"})
-		}
-		version = int(n)
+		var f *rules.Fault
+		version, f = rules.Version(text)
+		r.fault(versionField, f)
 	}
 	return createdAt, updatedAt, version
 }
-
-// firstYear is the first that all databases take; the last is that of four digits.
-const (
-	firstYear = 1000
-	lastYear  = 9999
-)
 
 func (r *Row) parseTime(field string, v values) time.Time {
 	if v[field] == "" {
 		return time.Time{}
 	}
-	t, f := rules.Time(v[field])
-	if f == nil && (t.Year() < firstYear || t.Year() > lastYear) {
-		f = &rules.Fault{Code: rules.Invalid, Message: "must be in the years 1000 to 9999, in UTC"}
-	}
+	t, f := rules.StoredTime(v[field])
 	r.fault(field, f)
 	return t
 }

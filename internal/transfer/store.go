@@ -11,6 +11,7 @@ import (
 	"roster/ent"
 	"roster/ent/post"
 	"roster/ent/user"
+	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/statement"
 	"roster/internal/typeid"
@@ -50,18 +51,17 @@ func (im *importer) write(ctx context.Context, rows []*Row) error {
 // posts. Where rows may be updated, they are locked, in the order of their IDs.
 func (im *importer) find(ctx context.Context, client *ent.Client, rows []*Row) (*present, error) {
 	now := &present{users: map[typeid.ID]*ent.User{}, byUsername: map[string]*ent.User{}, byEmail: map[string]*ent.User{}, posts: map[typeid.ID]*ent.Post{}}
-	users, posts := map[typeid.ID]bool{}, map[typeid.ID]bool{}
+	users := map[typeid.ID]bool{}
 	var usernames, emails []string
 	for _, r := range rows {
 		if u := r.user; u != nil && len(r.Faults) == 0 {
 			usernames, emails, users[u.ID] = append(usernames, u.UsernameKey), append(emails, u.EmailKey), true
 		}
 		if p := r.post; p != nil { // with faults too, since an author that is missing is another one
-			users[p.AuthorID], posts[p.ID] = true, true
+			users[p.AuthorID] = true
 		}
 	}
 	delete(users, typeid.ID{})
-	delete(posts, typeid.ID{})
 	lock := im.OnConflict == Update
 	for _, by := range []struct {
 		values int
@@ -97,22 +97,62 @@ func (im *importer) find(ctx context.Context, client *ent.Client, rows []*Row) (
 			now.add(u)
 		}
 	}
-	if len(posts) == 0 {
-		return now, nil
-	}
-	ids := slices.Collect(maps.Keys(posts))
-	found, err := client.Post.Query().Where(func(s *entsql.Selector) {
-		if lock {
-			forUpdate(s, post.FieldID, ids)
-		} else {
-			s.Where(statement.In(post.FieldID, ids))
-		}
-	}).All(ctx)
-	for _, p := range found {
-		now.posts[p.ID] = p
-	}
-	return now, err
+	return now, im.findPosts(ctx, rows, now)
 }
+
+// findPosts looks up the posts that rows name by their IDs. Bodies that are there may be far longer than those of the
+// file: of each, the length comes first, and only one that a row may have is read.
+func (im *importer) findPosts(ctx context.Context, rows []*Row, now *present) error {
+	lengths := map[typeid.ID][]int{}
+	for _, r := range rows {
+		if p := r.post; p != nil && p.ID != (typeid.ID{}) {
+			lengths[p.ID] = append(lengths[p.ID], len(p.Body))
+		}
+	}
+	if len(lengths) == 0 {
+		return nil
+	}
+	d, t := entsql.Dialect(im.session.Dialect()), entsql.Table(post.Table)
+	q := d.Select(t.C(post.FieldID), t.C(post.FieldAuthorID), t.C(post.FieldTitle), t.C(post.FieldCreatedAt), t.C(post.FieldUpdatedAt), t.C(post.FieldVersion)).
+		AppendSelectExpr(octets(t.C(post.FieldBody))).From(t)
+	ids := slices.Collect(maps.Keys(lengths))
+	if im.OnConflict == Update {
+		forUpdate(q, t.C(post.FieldID), ids)
+	} else {
+		q.Where(statement.In(t.C(post.FieldID), ids))
+	}
+	var same []typeid.ID
+	query, args := q.Query()
+	err := database.Each(ctx, im.session, query, args, func(found *entsql.Rows) error {
+		p, length := &ent.Post{Body: otherBody}, 0
+		if err := found.Scan(&p.ID, &p.AuthorID, &p.Title, &p.CreatedAt, &p.UpdatedAt, &p.Version, &length); err != nil {
+			return err
+		}
+		p.ID, p.AuthorID = p.ID.As(post.Label), p.AuthorID.As(user.Label)
+		now.posts[p.ID] = p
+		if slices.Contains(lengths[p.ID], length) {
+			same = append(same, p.ID)
+		}
+		return nil
+	})
+	if err != nil || im.OnConflict != Update || len(same) == 0 {
+		return err
+	}
+	query, args = d.Select(t.C(post.FieldID), t.C(post.FieldBody)).From(t).Where(statement.In(t.C(post.FieldID), same)).Query()
+	return database.Each(ctx, im.session, query, args, func(found *entsql.Rows) error {
+		var id typeid.ID
+		var body string
+		if err := found.Scan(&id, &body); err != nil {
+			return err
+		}
+		now.posts[id.As(post.Label)].Body = body
+		return nil
+	})
+}
+
+// otherBody stands for the body of a post that is not read, since no row gives the post one of its length. No rule lets
+// it through, so it is never that of a row.
+const otherBody = "\x00"
 
 // forUpdate selects the rows with the IDs, and locks them, in the order of the IDs.
 func forUpdate(s *entsql.Selector, column string, ids []typeid.ID) {

@@ -1,16 +1,15 @@
 package transfer
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"strings"
 )
 
-// A rowWriter writes rows in a format. Its errors show at the end of a page.
+// A rowWriter writes rows in a format.
 type rowWriter interface {
 	start()
 	row(values []string)
-	err() error
 }
 
 var (
@@ -18,28 +17,16 @@ var (
 	_ rowWriter = (*jsonWriter)(nil)
 )
 
-func newWriter(f Format, w *bufio.Writer, columns []column) rowWriter {
+func newWriter(f Format, w *bytes.Buffer, columns []column) rowWriter {
 	if f == JSONLines {
 		return newJSONWriter(w, columns)
 	}
 	return &csvWriter{w: w, columns: columns}
 }
 
-// sticky keeps the first error of a writer, which bufio.Writer returns again and again.
-type sticky struct{ failed error }
-
-func (s *sticky) note(_ int, err error) {
-	if s.failed == nil {
-		s.failed = err
-	}
-}
-
-func (s *sticky) err() error { return s.failed }
-
 // csvWriter writes RFC 4180, but that lines end as they do on Unix.
 type csvWriter struct {
-	sticky
-	w       *bufio.Writer
+	w       *bytes.Buffer
 	columns []column
 }
 
@@ -54,28 +41,33 @@ func (c *csvWriter) start() {
 func (c *csvWriter) row(values []string) {
 	for i, v := range values {
 		if i > 0 {
-			c.note(c.w.WriteString(","))
+			c.w.WriteByte(',')
 		}
-		if strings.ContainsAny(v, ",;\t\"\r\n") {
-			v = `"` + strings.ReplaceAll(v, `"`, `""`) + `"`
+		if !strings.ContainsAny(v, ",;\t\"\r\n") {
+			c.w.WriteString(v)
+			continue
 		}
-		c.note(c.w.WriteString(v))
+		c.w.WriteByte('"')
+		for part := range strings.SplitAfterSeq(v, `"`) {
+			c.w.WriteString(part)
+			if strings.HasSuffix(part, `"`) {
+				c.w.WriteByte('"')
+			}
+		}
+		c.w.WriteByte('"')
 	}
-	c.note(c.w.WriteString("\n"))
+	c.w.WriteByte('\n')
 }
 
 // jsonWriter writes an object on each line.
 type jsonWriter struct {
-	sticky
-	w       *bufio.Writer
+	w       *bytes.Buffer
 	texts   *json.Encoder
-	text    strings.Builder
 	columns []column
 }
 
-func newJSONWriter(w *bufio.Writer, columns []column) *jsonWriter {
-	j := &jsonWriter{w: w, columns: columns}
-	j.texts = json.NewEncoder(&j.text)
+func newJSONWriter(w *bytes.Buffer, columns []column) *jsonWriter {
+	j := &jsonWriter{w: w, texts: json.NewEncoder(w), columns: columns}
 	j.texts.SetEscapeHTML(false)
 	return j
 }
@@ -86,14 +78,14 @@ func (j *jsonWriter) row(values []string) {
 	before := `{"`
 	for i, v := range values {
 		field := j.columns[i].field
-		j.note(j.w.WriteString(before + field + `":`))
+		j.w.WriteString(before + field + `":`)
 		before = `,"`
-		if field != versionField {
-			j.text.Reset()
-			j.note(0, j.texts.Encode(v))
-			v = strings.TrimSuffix(j.text.String(), "\n")
+		if field == versionField {
+			j.w.WriteString(v)
+			continue
 		}
-		j.note(j.w.WriteString(v))
+		_ = j.texts.Encode(v) // a string always marshals, and a buffer takes it
+		j.w.Truncate(j.w.Len() - len("\n"))
 	}
-	j.note(j.w.WriteString("}\n"))
+	j.w.WriteString("}\n")
 }
