@@ -11,7 +11,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// An ArgumentError, within a Failure of kind TooLarge, says that an argument of a statement has more bytes than the server takes.
+// An ArgumentError says that an argument of a statement has more bytes than the server takes. It stands in a Failure of
+// kind TooLarge.
 type ArgumentError struct{ Bytes, Limit int }
 
 func (e *ArgumentError) Error() string {

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
 
 	entmigrate "roster/ent/migrate"
 )
@@ -170,9 +170,9 @@ func (db *DB) readsTables(ctx context.Context) error {
 	for _, t := range entmigrate.Tables {
 		columns := make([]string, len(t.Columns))
 		for i, c := range t.Columns {
-			columns[i] = db.quote(c.Name)
+			columns[i] = c.Name
 		}
-		nothing := "SELECT " + strings.Join(columns, ", ") + " FROM " + db.quote(t.Name) + " WHERE 1 = 0"
+		nothing, _ := entsql.Dialect(db.Dialect()).Select(columns...).From(entsql.Table(t.Name)).Where(entsql.False()).Query()
 		if _, err := db.read.db.ExecContext(ctx, nothing); err != nil {
 			return err
 		}
