@@ -321,17 +321,21 @@ func signals(t *testing.T, binary string) {
 	rosterOn(t.Context(), t, binary, url, "seed", "--users=1")
 	large := filepath.Join(t.TempDir(), "roster.db") // more than a pipe holds
 	rosterOn(t.Context(), t, binary, "sqlite:"+large, "seed", "--users=5000", "--posts-per-user=0")
-	waiting := lockUsers(t, url)
-	name := displayName(t, dbtest.PostgreSQL, url)
+	locked := lockUsers(t, url, "ACCESS EXCLUSIVE")
+	shared := dbtest.Empty(t, dbtest.PostgreSQL)
+	rosterOn(t.Context(), t, binary, shared, "seed", "--users=1")
+	writing := lockUsers(t, shared, "SHARE") // in which everybody may read
+	name := displayName(t, dbtest.PostgreSQL, shared)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		for _, test := range []struct {
 			url, line, says string
 			inTheMiddle     func() bool
 		}{
-			{url, "export users -o " + file, "roster: export users of " + name + ": interrupted\n", waiting}, // with a file beside the one to replace
-			{url, "export users", "roster: export users of " + name + ": interrupted\n", waiting},
-			{url, "seed --users=1", "roster: seed " + name + ": interrupted\n", waiting},
-			{url, "import --errors=" + rejected, "roster: import -: interrupted: nothing is imported\n", func() bool {
+			{url, "export users -o " + file, "roster: interrupted while opening the database\n", locked},
+			{url, "export users", "roster: interrupted while opening the database\n", locked},
+			{url, "seed --users=1", "roster: interrupted while opening the database\n", locked},
+			{shared, "seed --users=1", "roster: seed " + name + ": interrupted\n", writing},
+			{shared, "import --errors=" + rejected, "roster: import -: interrupted: nothing is imported\n", func() bool {
 				_, err := os.Stat(rejected)
 				return err == nil
 			}},
@@ -348,8 +352,9 @@ func signals(t *testing.T, binary string) {
 	}
 }
 
-// lockUsers locks the users of a database until the test ends. It returns a function that reports whether somebody waits.
-func lockUsers(t *testing.T, url string) (waiting func() bool) {
+// lockUsers locks the users of a database in a mode until the test ends. It returns a function that reports whether
+// somebody waits.
+func lockUsers(t *testing.T, url, mode string) (waiting func() bool) {
 	t.Helper()
 	db, err := database.Open(t.Context(), database.Options{
 		URL: url, MaxConnections: 1, PoolWait: time.Minute, ConnectTimeout: time.Minute, StatementTimeout: time.Minute,
@@ -364,7 +369,7 @@ func lockUsers(t *testing.T, url string) (waiting func() bool) {
 			t.Error(err)
 		}
 	})
-	if err := session.Exec(t.Context(), "LOCK TABLE users IN ACCESS EXCLUSIVE MODE", []any{}, nil); err != nil {
+	if err := session.Exec(t.Context(), "LOCK TABLE users IN "+mode+" MODE", []any{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return func() bool {

@@ -57,7 +57,7 @@ type tester struct {
 type settings struct {
 	database func(*database.Options)
 	graph    func(*graph.Options)
-	answers  *budget.Budget
+	answers  *budget.Budget // nil is one as a server has it
 }
 
 // serve starts a server for the length of the test. A test that expects an error in the log clears it.
@@ -99,7 +99,7 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		Clock:        time.Now,
 		NewRequestID: func() string { return "request-1" },
 		MaxBodyBytes: 8 << 20,
-		Budget:       s.answers,
+		Budget:       cmp.Or(s.answers, answersOf(16<<20)),
 		Streams: server.NewStreams(server.StreamOptions{
 			MaxStreams: 10_000, MaxOperations: 100, PingInterval: time.Minute, InitTimeout: time.Minute, WriteTimeout: time.Minute,
 		}),

@@ -10,14 +10,19 @@ import (
 )
 
 // openDatabase opens the database and prepares it for a command: by migrateDatabase, checkDatabase or unprepared. It does not
-// when the command's standard output is a file of the database.
+// when the command's standard output is a file of the database. The error has an exit code when a signal came meanwhile.
 func (e *environment) openDatabase(
 	ctx context.Context, c config.Database, logger *slog.Logger, prepare func(context.Context, *database.DB, *slog.Logger) error,
-) (*database.DB, error) {
+) (db *database.DB, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = &exitError{errors.New("interrupted while opening the database"), exitInterrupted}
+		}
+	}()
 	if err := e.clash(filesOf(c.DatabaseURL)); err != nil {
 		return nil, err
 	}
-	db, err := database.Open(ctx, database.Options{
+	db, err = database.Open(ctx, database.Options{
 		URL:              c.DatabaseURL,
 		MaxConnections:   c.DatabaseMaxConnections,
 		PoolWait:         c.DatabasePoolWait,

@@ -94,7 +94,7 @@ func (db *DB) fail(err error) *Failure {
 	var argument *ArgumentError
 	switch {
 	case errors.As(err, &argument):
-		f.Kind = TooLarge
+		f.Kind, f.Advice = TooLarge, myPacket
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		f.Kind = Timeout
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):

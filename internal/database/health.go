@@ -147,10 +147,10 @@ func (db *DB) ReadyForReads(ctx context.Context) error {
 		err = db.engine.attached()
 	}
 	if err == nil {
-		err = db.CheckTables(ctx)
+		err = db.readsTables(ctx) // first, since what it finds is what operations find
 	}
 	if err == nil {
-		err = db.readsTables(ctx)
+		err = db.CheckTables(ctx)
 	}
 	if err == nil {
 		return nil
