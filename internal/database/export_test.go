@@ -87,3 +87,47 @@ func Classify(url string, err error) (Kind, string) {
 	f := (&DB{engine: e}).fail(err)
 	return f.Kind, f.Constraint
 }
+
+// Meanings is the table of an engine's errors, by the code as text, and on PostgreSQL also by the function that does not
+// support something. advice says which of them tell the operator what to do.
+func Meanings(d string) (kinds map[string]Kind, advice map[string]bool) {
+	kinds, advice = map[string]Kind{}, map[string]bool{}
+	row := func(code any, m meaning) {
+		kinds[fmt.Sprint(code)], advice[fmt.Sprint(code)] = m.kind, m.advice != ""
+	}
+	switch d {
+	case dialect.SQLite:
+		for code, m := range sqliteMeanings() {
+			row(code, m)
+		}
+	case dialect.Postgres:
+		for code, m := range postgresMeanings() {
+			row(code, m)
+		}
+		for routine, m := range postgresUnsupported() {
+			row(routine, m)
+		}
+	case dialect.MySQL:
+		for code, m := range mysqlMeanings() {
+			row(code, m)
+		}
+	}
+	return kinds, advice
+}
+
+// BeforeLooks returns the same database, which calls f before each look at where its files are.
+func (db *DB) BeforeLooks(f func()) *DB {
+	other := *db
+	other.engine = looking{db.engine, f}
+	return &other
+}
+
+type looking struct {
+	engine
+	before func()
+}
+
+func (l looking) attached() error {
+	l.before()
+	return l.engine.attached()
+}

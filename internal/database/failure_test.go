@@ -118,7 +118,7 @@ func TestClassify(t *testing.T) {
 			{&mysql.MySQLError{Number: 1969}, database.Timeout, ""},
 			{&mysql.MySQLError{Number: 3024}, database.Timeout, ""},
 			{&mysql.MySQLError{Number: 1040}, database.Lost, ""},
-			{&mysql.MySQLError{Number: 1226}, database.Lost, ""},
+			{&mysql.MySQLError{Number: 1226}, database.ReadOnly, ""},
 			{&mysql.MySQLError{Number: 1053}, database.Lost, ""},
 			{&mysql.MySQLError{Number: 1927}, database.Lost, ""},
 			{&mysql.MySQLError{Number: 4031}, database.Lost, ""},

@@ -121,7 +121,7 @@ func TestEncoding(t *testing.T) {
 	})
 }
 
-// TestPinnedChecks has a server and a URL that switch constraints off.
+// TestPinnedChecks has a URL that switches constraints off; TestMariaDBRefuses has a server that does.
 func TestPinnedChecks(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(dbtest.Empty(t, dbtest.MySQL))

@@ -115,6 +115,7 @@ const (
 	myFull    = "the disk of the server, or its tablespace, is full: make room"
 	myMemory  = "the server is out of memory: give it more, or lower --database-max-connections"
 	myPacket  = "a statement is larger than the server takes: raise its max_allowed_packet, or send less at a time"
+	myLimit   = "the user has used up what the server grants it, such as MAX_UPDATES_PER_HOUR: raise the limit with ALTER USER"
 	mySchema  = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
 	myDamaged = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
 )
@@ -133,7 +134,7 @@ func mysqlMeanings() map[uint16]meaning {
 		myExecutionTimeout: {kind: Timeout},
 		myTooMany:          {kind: Lost},
 		myTooManyOfUser:    {kind: Lost},
-		myUserLimit:        {kind: Lost},
+		myUserLimit:        {kind: ReadOnly, advice: myLimit}, // Lost where no connection can be made
 		myShutdown:         {kind: Lost},
 		myKilled:           {kind: Lost},
 		myIdle:             {kind: Lost},

@@ -39,13 +39,17 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		}
 	})
 	// It connects in its own time. With ctx its connection ends, and so whatever it waits for.
+	late := make(chan struct{})
 	go func() {
-		if err := l.Listen(channel); err != nil && ctx.Err() == nil {
-			o.Logger.WarnContext(ctx, "not listening to other servers", "error", err)
+		if listenUntilHeard(ctx, o, l, channel) {
+			close(late)
 		}
 	}()
 	for {
 		select {
+		case <-late:
+			late = nil
+			heard("")
 		case n := <-l.Notify:
 			if n == nil {
 				heard("")
@@ -59,6 +63,29 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 				}
 			}()
 			return
+		}
+	}
+}
+
+// listenUntilHeard listens on a channel. The listener gives up when the server refuses, as a standby does, and keeps its
+// connection, which a promotion does not end: so it is asked again until the server agrees. late says that it was refused
+// before: signals were missed.
+func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel string) (late bool) {
+	ticker := time.NewTicker(reconnectMost)
+	defer ticker.Stop()
+	for {
+		err := l.Listen(channel)
+		if err == nil || ctx.Err() != nil {
+			return late && err == nil
+		}
+		if !late {
+			o.Logger.WarnContext(ctx, "not listening to other servers until the server allows it", "error", err)
+		}
+		late = true
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
 		}
 	}
 }

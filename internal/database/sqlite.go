@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"entgo.io/ent/dialect"
 	"modernc.org/sqlite"
@@ -70,7 +71,7 @@ type file struct {
 
 // Connect creates the file where there is none, readable by nobody else: SQLite itself would let everyone read it. The
 // files that SQLite puts beside it get the same permissions. Once the files are known, it opens no others.
-func (f *file) Connect(context.Context) (driver.Conn, error) {
+func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := f.files.attached(); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (f *file) Connect(context.Context) (driver.Conn, error) {
 			}
 		}
 	}
-	c, err := f.Driver().Open(f.dsn) // what was wrong with the file, SQLite says too
+	c, err := f.open(ctx) // what was wrong with the file, SQLite says too
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,34 @@ func (f *file) Connect(context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
+// open opens the file. SQLite does not wait when several programs switch a new file to the journal_mode WAL at once, so
+// open waits for it.
+func (f *file) open(ctx context.Context) (driver.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, openWait)
+	defer cancel()
+	ticker := time.NewTicker(openAgain)
+	defer ticker.Stop()
+	for {
+		c, err := f.Driver().Open(f.dsn)
+		var e *sqlite.Error
+		if err == nil || !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return c, err
+		}
+		select {
+		case <-limited.Done():
+			return nil, err
+		case <-ticker.C:
+		}
+	}
+}
+
 func (*file) Driver() driver.Driver { return &sqlite.Driver{} }
+
+// How long to go on opening a file that others lock, and how long to wait between two attempts.
+const (
+	openWait  = 5 * time.Second
+	openAgain = 10 * time.Millisecond
+)
 
 // What to do about an SQLite file.
 const (
@@ -102,6 +130,9 @@ const (
 	sqliteSchema   = "the schema is not the one that this program needs: run roster migrate up, or restore a backup"
 	sqliteMemory   = "out of memory: give the server more"
 )
+
+// sqliteNoMemory is what the driver says, without a code, when it finds no memory for a parameter or a statement.
+const sqliteNoMemory = "sqlite: cannot allocate"
 
 // sqliteMeanings is the table of SQLite's errors, by extended code, or by the primary code in the lowest byte.
 func sqliteMeanings() map[int]meaning {
@@ -120,12 +151,12 @@ func sqliteMeanings() map[int]meaning {
 		sqlite3.SQLITE_IOERR_TRUNCATE:        {kind: ReadOnly, advice: sqliteFull},
 		sqlite3.SQLITE_IOERR_SHMSIZE:         {kind: ReadOnly, advice: sqliteFull},
 		sqlite3.SQLITE_READONLY:              {kind: ReadOnly, role: true, advice: sqliteDenied},
-		sqlite3.SQLITE_PERM:                  {kind: ReadOnly, role: true, advice: sqliteDenied},
 		sqlite3.SQLITE_READONLY_DBMOVED:      {kind: Unusable, advice: sqliteReplaced},
 		sqlite3.SQLITE_CORRUPT:               {kind: Unusable, advice: sqliteDamaged},
 		sqlite3.SQLITE_NOTADB:                {kind: Unusable, advice: sqliteDamaged},
 		sqlite3.SQLITE_IOERR_READ:            {kind: Unusable, advice: sqliteDamaged},
 		sqlite3.SQLITE_IOERR_SHORT_READ:      {kind: Unusable, advice: sqliteDamaged},
+		sqlite3.SQLITE_IOERR_NOMEM:           {kind: Busy, advice: sqliteMemory},
 		sqlite3.SQLITE_NOMEM:                 {kind: Busy, advice: sqliteMemory},
 		sqlite3.SQLITE_TOOBIG:                {kind: TooLarge, advice: "a value is larger than SQLite takes: send less at a time"},
 	}
@@ -136,7 +167,9 @@ func (*sqliteEngine) classify(err error) (m meaning, constraint string) {
 	switch {
 	case errors.Is(err, errReplaced):
 		return meaning{kind: Unusable, advice: sqliteReplaced}, ""
-	case !errors.As(err, &e):
+	case !errors.As(err, &e) && err != nil && strings.Contains(err.Error(), sqliteNoMemory):
+		return meaning{kind: Busy, advice: sqliteMemory}, ""
+	case e == nil:
 		return meaning{}, ""
 	}
 	table := sqliteMeanings()

@@ -1,0 +1,52 @@
+package database_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"roster/internal/database"
+	"roster/internal/dbtest"
+)
+
+// memoryName is what this program is called when it is one without memory: the limit is one of the process.
+const memoryName = "without-memory"
+
+// withoutMemory makes values for which there is no memory, and writes what kind of failure that is.
+func withoutMemory(url string, stdout, stderr io.Writer) (code int) {
+	ctx := context.Background()
+	db, err := database.Open(ctx, options(url))
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	const limit = 256 << 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	for _, statement := range []string{"SELECT length(randomblob(500000000))", "SELECT length(hex(zeroblob(400000000)))"} {
+		s := db.Session(database.Write)
+		_, err := number(ctx, s, statement)
+		s.Rollback()
+		if f := database.AsFailure(err); f != nil {
+			fmt.Fprintln(stdout, f.Kind == database.Busy, f.Advice, f)
+		}
+	}
+	return 0
+}
+
+// TestWithoutMemory has SQLite run out of memory.
+func TestWithoutMemory(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), self(t), dbtest.Empty(t, dbtest.SQLite))
+	cmd.Args[0] = memoryName
+	output, err := cmd.CombinedOutput()
+	if err != nil || strings.Count(string(output), "true out of memory: give the server more") != 2 || strings.Count(string(output), "\n") != 2 {
+		t.Errorf("%v: %s", err, output)
+	}
+}
