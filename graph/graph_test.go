@@ -141,7 +141,7 @@ func overNetwork(t *testing.T, connections int, f func(t *testing.T, s *tester, 
 // boundless is the usual limits without one for the cost: these tests are about what is right, however much it is.
 func boundless() limits.Limits {
 	l := limits.Default()
-	l.MaxCost = 0
+	l.MaxCost, l.MaxRepeats = 0, 0 // random documents repeat themselves
 	return l
 }
 
