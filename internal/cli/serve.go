@@ -120,6 +120,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Read:       readTimeout,
 		Write:      readTimeout + c.RequestTimeout + writeTimeout,
 		Idle:       idleTimeout,
+		WriteByte:  messageTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}
 	stopChores := startChores(ctx, c.Retention, db, changes, logger)

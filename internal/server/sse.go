@@ -18,7 +18,7 @@ import (
 
 // serveEvents answers a subscription with an event stream that lasts until the subscription is over,
 // the client goes away or the server stops.
-func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, operation *graphql.OperationContext) {
+func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *graphql.OperationContext) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	leave, refused := e.streams.enter(func(context.Context) { cancel() })
@@ -28,7 +28,7 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, operat
 	}
 	defer leave()
 	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout}
-	if events.open() != nil {
+	if events.open(r) != nil {
 		return
 	}
 	var heartbeat sync.WaitGroup
@@ -64,11 +64,13 @@ type eventStream struct {
 
 // open sends the head of the answer, and a comment, since some browsers and proxies pass on no head
 // without a body.
-func (s *eventStream) open() error {
+func (s *eventStream) open(r *http.Request) error {
 	h := s.w.Header()
 	announceEvents(h)
 	h.Set("Content-Type", typeEvents+"; charset=utf-8")
-	h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
+	if r.ProtoMajor == 1 { // On HTTP/2, each stream has its own deadlines, and others on the connection go on.
+		h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
+	}
 	s.w.WriteHeader(http.StatusOK)
 	return s.write(comment())
 }
