@@ -36,9 +36,9 @@ func (l *limited) CreateOperationContext(ctx context.Context, params *graphql.Ra
 	}
 	params.Query = document.Text
 	operation, errs := l.GraphExecutor.CreateOperationContext(context.WithValue(ctx, foundKey{}, document.Parsed), params)
-	for _, err := range errs {
+	for i, err := range errs {
 		err.Err = nil // the message has all of it
-		documents.Tidy(err)
+		errs[i] = documents.Tidy(err)
 	}
 	if len(errs) == 0 {
 		metered(ctx, operation, cost)

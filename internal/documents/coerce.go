@@ -46,7 +46,10 @@ func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.Li
 			break
 		}
 	}
-	return coerced, errs
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return coerced, nil
 }
 
 // operation returns the operation of a name, which may be empty when there is one only. The error lists their names.

@@ -171,7 +171,7 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	}
 	parsed, err := parser.ParseQuery(&ast.Source{Input: source})
 	if err != nil {
-		return nil, correctPlaces(source, notParsed(err))
+		return nil, correctPlaces(source, notParsed(source, err))
 	}
 	if len(parsed.Operations) == 0 {
 		return nil, gqlerror.List{refuse(ValidationFailed, "no operation provided")}

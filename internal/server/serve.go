@@ -59,8 +59,8 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, str
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- streams.stop(bound) }()
-	if err := errors.Join(server.Shutdown(bound), <-stopped); err != nil {
-		return errors.Join(fmt.Errorf("requests under way were cut off after %s: %w", t.Shutdown, err), server.Close())
+	if errors.Join(server.Shutdown(bound), <-stopped) != nil { // both say that their time is over
+		return errors.Join(fmt.Errorf("requests under way were cut off after %s", t.Shutdown), server.Close())
 	}
 	return nil
 }

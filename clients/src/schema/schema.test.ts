@@ -57,7 +57,7 @@ test("introspection says what that of graphql-js says, with null where a type ha
     kind name specifiedByURL isOneOf
     fields { name } inputFields { name } interfaces { name } possibleTypes { name } enumValues { name }
   }`;
-  const server = await startRoster(t);
+  const server = await startRoster(t, "--max-cost=1000000");
   const served = await request<IntrospectionQuery>(server.url, query);
   const schema = buildSchema(await readFile(join(root, "schema.graphqls"), "utf8"));
   const expected = graphqlSync({ schema, source: query }).data as unknown as IntrospectionQuery;
