@@ -184,6 +184,25 @@ func (c *deafConn) Close() error {
 	return c.Conn.Close()
 }
 
+// TestHTTP2StreamLasts has a stream on which nothing happens for longer than a client may take to accept an event, and than
+// an answer may take.
+func TestHTTP2StreamLasts(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, func(t *testing.T, s *site) {
+		s.overHTTP2()
+		stream := s.open(t, http.MethodPost, "/graphql", body("subscription { silent { number } }"), "Accept", typeEvents)
+		began := time.Now()
+		lines := bufio.NewReader(stream.Body)
+		for time.Since(began) < 10*time.Minute {
+			if _, err := lines.ReadString('\n'); err != nil {
+				t.Fatalf("after %s: %v", time.Since(began), err)
+			}
+		}
+		stream.Body.Close()
+		s.idle(t)
+	})
+}
+
 // TestHTTP2EndsWithTheServer stops a server with a stream and a query on one connection: the one ends, the other finishes.
 func TestHTTP2EndsWithTheServer(t *testing.T) {
 	t.Parallel()

@@ -27,8 +27,8 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 		return
 	}
 	defer leave()
-	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout}
-	if events.open(r) != nil {
+	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout, http2: r.ProtoMajor > 1}
+	if events.open() != nil {
 		return
 	}
 	var heartbeat sync.WaitGroup
@@ -60,15 +60,16 @@ type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration // for a client to accept an event
+	http2   bool          // where a deadline ends the stream even when nothing is being written
 }
 
 // open sends the head of the answer, and a comment, since some browsers and proxies pass on no head
 // without a body.
-func (s *eventStream) open(r *http.Request) error {
+func (s *eventStream) open() error {
 	h := s.w.Header()
 	announceEvents(h)
 	h.Set("Content-Type", typeEvents+"; charset=utf-8")
-	if r.ProtoMajor == 1 { // On HTTP/2, each stream has its own deadlines, and others on the connection go on.
+	if !s.http2 { // On HTTP/2, each stream has its own deadlines, and the others on the connection go on.
 		h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
 	}
 	s.w.WriteHeader(http.StatusOK)
@@ -84,6 +85,9 @@ func (s *eventStream) write(parts ...[]byte) error {
 func (s *eventStream) writeLocked(parts [][]byte) error {
 	// A writer that knows no deadline is none that could block.
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
+	if s.http2 {
+		defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
+	}
 	for _, part := range parts {
 		if _, err := s.w.Write(part); err != nil {
 			return err
