@@ -2,7 +2,7 @@ package graph
 
 import "github.com/vektah/gqlparser/v2/ast"
 
-// Statements is how many statements a query is expected to need at most, by its document alone.
+// Statements is how many statements a query needs at most. The document bounds them.
 func Statements(o *ast.OperationDefinition) int {
 	return (&statements{fragments: map[string]int{}}).count(o.SelectionSet)
 }

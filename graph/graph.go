@@ -6,6 +6,7 @@ package graph
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -110,11 +111,36 @@ func source() *ast.Source {
 	return generated.NewExecutableSchema(generated.Config{}).Schema().Query.Position.Src
 }
 
-// served is the schema without @defer, which gqlparser adds and over which a plain POST would lose data.
+// served is the schema without what gqlparser adds to it: @defer, over which a plain POST would lose data, and scalars
+// that the schema does not use, which introspection must not list.
 func served() *ast.Schema {
 	schema := gqlparser.MustLoadSchema(source())
 	delete(schema.Directives, "defer")
+	used := usedTypes(schema)
+	maps.DeleteFunc(schema.Types, func(name string, t *ast.Definition) bool {
+		return t.Kind == ast.Scalar && t.BuiltIn && !used[name]
+	})
 	return schema
+}
+
+// usedTypes returns the types of all fields and arguments.
+func usedTypes(schema *ast.Schema) map[string]bool {
+	used := map[string]bool{}
+	arguments := func(list ast.ArgumentDefinitionList) {
+		for _, a := range list {
+			used[a.Type.Name()] = true
+		}
+	}
+	for _, t := range schema.Types {
+		for _, f := range t.Fields {
+			used[f.Type.Name()] = true
+			arguments(f.Arguments)
+		}
+	}
+	for _, d := range schema.Directives {
+		arguments(d.Arguments)
+	}
+	return used
 }
 
 // resolver resolves the root fields; the entities resolve themselves.

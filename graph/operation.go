@@ -240,7 +240,7 @@ func sessionMode(o *graphql.OperationContext) database.Mode {
 	return database.Single
 }
 
-// statements counts how many statements a query needs, by its document alone: never too few.
+// statements counts the statements that bound a query. The document alone gives them: they never grow with rows.
 type statements struct {
 	fragments map[string]int // each is counted once: fragments that double each other would take for ever
 	event     bool           // of a subscription, which has its change already
@@ -270,7 +270,7 @@ func (s *statements) count(set ast.SelectionSet) int {
 	return n
 }
 
-// field is how many statements a field needs itself.
+// field is how many statements a field needs itself, at most.
 func (s *statements) field(f *ast.Field) int {
 	switch {
 	case s.event && f.ObjectDefinition.Name == "Subscription":

@@ -23,7 +23,7 @@ var (
 	seed      = flag.Uint64("seed", 1, "where the random tests start")
 )
 
-// bound is how many statements a query may cost, by its document alone: one for each root field, each edge and each
+// bound is how many statements a query may cost. They are bounded by the document and never grow with rows: one for each root field, each edge and each
 // totalCount, and one for each type in a list of nodes.
 func (w *world) bound(document *ast.QueryDocument, set ast.SelectionSet) (n int) {
 	for _, s := range set {
@@ -488,7 +488,7 @@ func (w *world) boundOf(t *tester, document string) int {
 }
 
 // TestRandomDocuments sends random queries on random data to each engine. Their answers are those of a reader who goes
-// through the data row by row, and the number of statements stays within what the document alone tells.
+// through the data row by row. The document bounds the statements, which do not grow with rows.
 func TestRandomDocuments(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {

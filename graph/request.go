@@ -20,9 +20,13 @@ type limited struct {
 
 // CreateOperationContext implements graphql.GraphExecutor. The errors are at most ten.
 func (l *limited) CreateOperationContext(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
-	document, cost, errs := l.library.Find(documents.Request{
+	request := documents.Request{
 		Text: params.Query, OperationName: params.OperationName, Variables: params.Variables, Extensions: params.Extensions,
-	})
+	}
+	document, cost, errs := l.library.Find(request)
+	if len(errs) == 0 {
+		params.Variables, errs = l.library.Variables(document, request) // the executor lets more pass
+	}
 	if len(errs) > 0 {
 		operation := &graphql.OperationContext{}
 		if cost > 0 {
@@ -32,24 +36,16 @@ func (l *limited) CreateOperationContext(ctx context.Context, params *graphql.Ra
 	}
 	params.Query = document.Text
 	operation, errs := l.GraphExecutor.CreateOperationContext(context.WithValue(ctx, foundKey{}, document.Parsed), params)
-	for _, err := range errs {
+	for i, err := range errs {
 		err.Err = nil // the message has all of it
-		l.variable(documents.Tidy(err))
+		errs[i] = documents.Tidy(err)
 	}
 	if len(errs) == 0 {
 		metered(ctx, operation, cost)
+		introspected(operation)
 	}
 	l.report(operation, params, cost)
 	return operation, errs
-}
-
-// variable makes an error about the variables, which alone has a path here, one that does not tell about the schema when
-// the client may not ask for it.
-func (l *limited) variable(err *gqlerror.Error) {
-	if len(err.Path) > 0 && !l.options.Introspection {
-		err.Path = err.Path[:min(len(err.Path), len(ast.Path{ast.PathName("variable"), ast.PathName("its name")}))]
-		err.Message = "the value does not fit the variable's type"
-	}
 }
 
 type foundKey struct{}

@@ -1026,9 +1026,10 @@ var sources = []*ast.Source{
 
 """
 An instant as RFC 3339. Out: in UTC with exactly six fraction digits, the same on every database: 2026-01-31T09:30:00.000000Z.
-In: any offset; more than six fraction digits is INVALID.
+In: a date-time of RFC 3339 with any offset, zero to six fraction digits, and T and Z as capitals. More digits, and second
+60, are INVALID.
 """
-scalar DateTime @specifiedBy(url: "https://scalars.graphql.org/andimarek/date-time")
+scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 
 "Anything with a globally unique ID."
 interface Node {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -179,11 +180,32 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestListenOn has addresses that cannot be listened on: the error says why, in no words of Go.
+func TestListenOn(t *testing.T) {
+	t.Parallel()
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	for address, reason := range map[string]string{
+		taken.Addr().String(): "another program listens there",
+		"192.0.2.1:0":         "this machine does not have the address", // of RFC 5737, which no machine has
+		"no such host:0":      "there is no host of this name, or it cannot be looked up",
+	} {
+		code, stdout, stderr := run(t, "serve", "--log-level=error", "--listen="+address,
+			"--database-url=sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
+		if want := "roster: cannot listen on " + address + ": " + reason + ": choose another address with --listen\n"; code != 1 || stdout != "" || stderr != want {
+			t.Errorf("code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
+		}
+	}
+}
+
 func TestTrustedDocuments(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
-		"missing.json": {"", "--trusted-documents: open FILE: no such file or directory"},
+		"missing.json": {"", "--trusted-documents: FILE cannot be read: no such file or directory"},
 		"broken.json":  {`{"a": `, "--trusted-documents: FILE: no end before byte 5"},
 		"empty.json":   {`{}`, "--trusted-documents: FILE: no document: nothing would be executed"},
 		"invalid.json": {`{"a": "{ nothing }"}`, `--trusted-documents: FILE: trusted document "a": line 1, column 3: Cannot query field "nothing" on type "Query".`},

@@ -106,8 +106,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	handler := newHandler(c, db, executor, page, streams, answers, logger)
-	var network net.ListenConfig
-	listener, err := network.Listen(ctx, "tcp", c.Listen)
+	listener, err := server.Listen(ctx, c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
@@ -121,6 +120,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Read:       readTimeout,
 		Write:      readTimeout + c.RequestTimeout + writeTimeout,
 		Idle:       idleTimeout,
+		WriteByte:  messageTimeout,
 		Shutdown:   c.ShutdownTimeout,
 	}
 	stopChores := startChores(ctx, c.Retention, db, changes, logger)
@@ -139,7 +139,7 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	}
 	file, err := os.Open(c.TrustedDocuments)
 	if err != nil {
-		return nil, fmt.Errorf("--trusted-documents: %w", err)
+		return nil, fmt.Errorf("--trusted-documents: %s cannot be read: %w", c.TrustedDocuments, reason(err))
 	}
 	defer func() { _ = file.Close() }()
 	if err := e.clash([]usedFile{{placeOf(file), "the file of trusted documents"}}); err != nil {

@@ -19,7 +19,7 @@ import (
 
 // Options are what a library stands on.
 type Options struct {
-	// Schema is what documents are valid for.
+	// Schema is what documents are valid for. Its custom scalars are written as strings.
 	Schema *ast.Schema
 	// Limits checks documents for Schema.
 	Limits *limits.Checker
@@ -161,16 +161,17 @@ func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 // prepare checks a document that is not known yet, the cheapest first. What else is to be checked before it is validated
 // may be given.
 func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*Document, gqlerror.List) {
-	found, err := l.Limits.Text(text)
+	source := withLineFeeds(text)
+	found, err := l.Limits.Text(source)
 	if err != nil {
 		return nil, gqlerror.List{refuse(CostLimit, err.Error())}
 	}
-	if err := wholeCharacters(text); err != nil {
+	if err := wholeCharacters(source); err != nil {
 		return nil, gqlerror.List{err}
 	}
-	parsed, err := parser.ParseQuery(&ast.Source{Input: text})
+	parsed, err := parser.ParseQuery(&ast.Source{Input: source})
 	if err != nil {
-		return nil, gqlerror.List{notParsed(err)}
+		return nil, correctPlaces(source, notParsed(source, err))
 	}
 	if len(parsed.Operations) == 0 {
 		return nil, gqlerror.List{refuse(ValidationFailed, "no operation provided")}
@@ -192,7 +193,7 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	}
 	variables, errs := l.validate(parsed, found.Longest)
 	if len(errs) > 0 {
-		return nil, errs
+		return nil, correctPlaces(source, errs...)
 	}
 	d.nonNull = variables.nonNull
 	return d, nil

@@ -1,12 +1,15 @@
 package documents
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
 )
 
 // The codes of errors: extensions.code, as the contract names them.
@@ -32,13 +35,38 @@ func refuse(code, message string) *gqlerror.Error {
 	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": code}}
 }
 
-func notParsed(err error) *gqlerror.Error {
+// notParsed is the error of a document that the parser refuses. When that is because some of it is no token, the lexer
+// knows more.
+func notParsed(document string, err error) *gqlerror.Error {
 	e, ok := errors.AsType[*gqlerror.Error](err)
 	if !ok {
 		e = &gqlerror.Error{Message: err.Error()}
 	}
+	if strings.Contains(e.Message, lexer.Invalid.String()) {
+		e = cmp.Or(noToken(document), e)
+	}
 	e.Extensions = map[string]any{"code": ParseFailed}
 	return Tidy(e)
+}
+
+// noToken is the error of the first part of a document that is no token; nil when there is none.
+func noToken(document string) *gqlerror.Error {
+	l := lexer.New(&ast.Source{Input: document})
+	for {
+		token, err := l.ReadToken()
+		if token.Kind == lexer.EOF {
+			return nil
+		}
+		e, ok := errors.AsType[*gqlerror.Error](err)
+		if !ok {
+			continue
+		}
+		if strings.HasPrefix(e.Message, "Cannot parse the unexpected character") { // of which the lexer has the first byte
+			character, _ := utf8.DecodeRuneInString(document[len(before(document, token.Pos.Start)):])
+			e.Message = fmt.Sprintf("Unexpected character %q.", string(character))
+		}
+		return e
+	}
 }
 
 // Tidy cuts what an error repeats of a request to a length that people read, and returns the error.

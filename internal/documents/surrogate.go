@@ -16,12 +16,8 @@ func wholeCharacters(document string) *gqlerror.Error {
 	if at < 0 {
 		return nil
 	}
-	before := document[:at]
 	err := refuse(ParseFailed, "Half a surrogate pair is no character.")
-	err.Locations = []gqlerror.Location{{
-		Line:   strings.Count(before, "\n") + 1,
-		Column: utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1,
-	}}
+	err.Locations = []gqlerror.Location{placeBehind(document[:at])}
 	return err
 }
 

@@ -1,16 +1,24 @@
 package documents
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 )
 
+// byteOrderMark is what some editors write before a text in UTF-8.
+const byteOrderMark = "\uFEFF"
+
 // ReadTrusted reads a file of trusted documents: one JSON object from the keys of documents, which are their hashes as a
-// rule, to their texts, as the client preset of graphql-codegen writes it. Errors do not repeat what is in the file.
+// rule, to their texts, as the client preset of graphql-codegen writes it. A byte order mark before it is passed over. Errors do not repeat what is in the file.
 func ReadTrusted(r io.Reader) (map[string]string, error) {
-	decoder := json.NewDecoder(r)
+	buffered := bufio.NewReader(r)
+	if mark, _ := buffered.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = buffered.Discard(len(byteOrderMark)) // they are in the buffer
+	}
+	decoder := json.NewDecoder(buffered)
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
 		return nil, notTrusted(decoder, err, "no JSON object")
 	}

@@ -15,6 +15,9 @@ func TestReadTrusted(t *testing.T) {
 	if want := map[string]string{"a": "{ x }", "sha256:b": `query "`}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v", got, err)
 	}
+	if got, err := documents.ReadTrusted(strings.NewReader("\ufeff{\"a\": \"{ x }\"}")); err != nil || got["a"] != "{ x }" {
+		t.Errorf("behind a byte order mark: got %v, %v", got, err)
+	}
 	for text, want := range map[string]string{
 		``:                       "no end before byte 0",
 		`[`:                      "no JSON object before byte 1",
@@ -52,7 +55,7 @@ func FuzzReadTrusted(f *testing.F) {
 			return
 		}
 		var want map[string]string
-		if err := json.Unmarshal([]byte(text), &want); err != nil || !maps.Equal(got, want) {
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(text, "\ufeff")), &want); err != nil || !maps.Equal(got, want) {
 			t.Errorf("%q: got %v, want %v, %v", text, got, want, err)
 		}
 	})

@@ -14,11 +14,8 @@ import (
 // as long as both are long.
 const longWord = 100
 
-// The rules of Roster beside those of the specification.
-const (
-	introspection  = "Introspection"  // documents do not ask for the schema
-	numbersInRange = "NumbersInRange" // numbers in places of any form can be read
-)
+// introspection is the rule that documents do not ask for the schema.
+const introspection = "Introspection"
 
 // ruleSets returns the rules of the GraphQL specification in a fixed order, without and with suggestions.
 func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
@@ -29,17 +26,17 @@ func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
 		rules.KnownArgumentNamesRule.Name:  rules.KnownArgumentNamesRuleWithoutSuggestions,
 		rules.KnownTypeNamesRule.Name:      rules.KnownTypeNamesRuleWithoutSuggestions,
 		rules.ScalarLeafsRule.Name:         rules.ScalarLeafsRuleWithoutSuggestions,
-		rules.ValuesOfCorrectTypeRule.Name: rules.ValuesOfCorrectTypeRuleWithoutSuggestions,
 	} {
 		silent.ReplaceRule(name, rule.RuleFunc)
 	}
-	all.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
-	silent.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
-	all.AddRule(numbersInRange, readableNumbers)
-	silent.AddRule(numbersInRange, readableNumbers)
-	if !allowIntrospection {
-		all.AddRule(introspection, noIntrospection)
-		silent.AddRule(introspection, noIntrospection)
+	all.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, valuesOfCorrectType(true))
+	silent.ReplaceRule(rules.ValuesOfCorrectTypeRule.Name, valuesOfCorrectType(false))
+	for _, set := range []*rules.Rules{all, silent} {
+		set.ReplaceRule(rules.SingleFieldSubscriptionsRule.Name, singleRootField)
+		set.ReplaceRule(rules.VariablesInAllowedPositionRule.Name, variablesInAllowedPosition)
+		if !allowIntrospection {
+			set.AddRule(introspection, noIntrospection)
+		}
 	}
 	return sorted(silent), sorted(all)
 }
@@ -109,21 +106,6 @@ func noIntrospection(observers *validator.Events, addError validator.AddErrFunc)
 	})
 }
 
-// readableNumbers finds numbers that no Go number holds, in places of custom scalars, which the library lets through: the
-// executor would panic.
-func readableNumbers(observers *validator.Events, addError validator.AddErrFunc) {
-	observers.OnValue(func(_ *validator.Walker, value *ast.Value) {
-		number := value.Kind == ast.IntValue || value.Kind == ast.FloatValue
-		custom := value.Definition == nil || value.Definition.Kind == ast.Scalar && !value.Definition.BuiltIn
-		if !number || !custom {
-			return
-		}
-		if _, err := value.Value(nil); err != nil {
-			addError(validator.Message("The number %.100s is out of range.", value.Raw), at(value.Position))
-		}
-	})
-}
-
 // at says where a fault is.
 func at(position *ast.Position) validator.ErrorOption {
 	return func(err *gqlerror.Error) {
@@ -178,7 +160,7 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (found *uses, er
 // wrote itself it finds at the location.
 func discreet(err *gqlerror.Error) string {
 	switch err.Rule {
-	case introspection, numbersInRange,
+	case introspection,
 		"KnownFragmentNames", "LoneAnonymousOperation", "NoFragmentCycles", "NoUndefinedVariables", "NoUnusedFragments",
 		"NoUnusedVariables", "UniqueArgumentNames", "UniqueDirectivesPerLocation", "UniqueFragmentNames",
 		"SingleFieldSubscriptions", "UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames":

@@ -51,6 +51,39 @@ func (u *uses) forget() {
 	u.values = nil
 }
 
+// variablesInAllowedPosition is the specification's rule that a variable has the type of its place. The library's does
+// not name the entry of an object that takes exactly one, which no variable may be that can be null.
+func variablesInAllowedPosition(observers *validator.Events, addError validator.AddErrFunc) {
+	observers.OnValue(func(walker *validator.Walker, value *ast.Value) {
+		variable := value.VariableDefinition
+		if value.Kind != ast.Variable || value.ExpectedType == nil || variable == nil || walker.CurrentOperation == nil {
+			return
+		}
+		expected := *value.ExpectedType
+		hasDefault := variable.DefaultValue != nil && variable.DefaultValue.Kind != ast.NullValue
+		if hasDefault || value.ExpectedTypeHasDefault { // a null is found when the operation is executed
+			expected.NonNull = false
+		}
+		if !variable.Type.IsCompatible(&expected) {
+			addError(validator.Message(`Variable "$%s" of type "%s" used in position expecting type "%s".`,
+				value.Raw, variable.Type, value.ExpectedType), at(value.Position))
+		}
+	})
+	observers.OnValue(func(walker *validator.Walker, value *ast.Value) {
+		if value.Kind != ast.ObjectValue || value.Definition == nil || value.Definition.Directives.ForName("oneOf") == nil ||
+			walker.CurrentOperation == nil {
+			return
+		}
+		for _, child := range value.Children {
+			variable := child.Value.VariableDefinition
+			if child.Value.Kind == ast.Variable && variable != nil && !variable.Type.NonNull {
+				addError(validator.Message(`Variable "$%s" of type "%s" can be null, but the entry "%s" of %s must not be: declare it as "%s!".`,
+					child.Value.Raw, variable.Type, child.Name, value.Definition.Name, variable.Type), at(child.Value.Position))
+			}
+		}
+	})
+}
+
 // nulls returns an error for each variable of an operation that is null and must not be. It names nothing of the schema.
 func (d *Document) nulls(operation *ast.OperationDefinition, variables map[string]any) (errs gqlerror.List) {
 	for _, use := range d.nonNull[operation] {

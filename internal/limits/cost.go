@@ -103,11 +103,14 @@ func (e *evaluation) page(c count) int64 {
 
 // pageSize is the size of the page that a number asks for: the largest one when it is no number, or too large.
 func pageSize(number string, most int64) int64 {
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		n = math.MaxInt64
+	if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+		return clamp(n, most)
 	}
-	return clamp(n, most)
+	n, err := strconv.ParseFloat(number, 64) // 1e1 and 10.0 are 10
+	if err != nil || math.Abs(n) > float64(most) {
+		return most
+	}
+	return clamp(int64(n), most)
 }
 
 func clamp(n, most int64) int64 { return min(max(n, 0), most) }

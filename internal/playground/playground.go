@@ -57,7 +57,8 @@ func ReadManifest() (Manifest, error) {
 // source is where the page takes one file from.
 type source struct{ URL, Integrity string }
 
-// Handler serves the page at / and what belongs to it below /playground/.
+// Handler serves the page at / and what belongs to it below /playground/. The page has relative addresses alone, so that
+// it works below a prefix that a proxy takes away.
 func Handler() (http.Handler, error) { return handler(files) }
 
 func handler(files fs.FS) (http.Handler, error) {
@@ -77,7 +78,7 @@ func handler(files fs.FS) (http.Handler, error) {
 	}
 	sources := map[string]source{}
 	for _, f := range m.Files {
-		s := source{URL: "/playground/" + f.Name, Integrity: f.Integrity}
+		s := source{URL: "./playground/" + f.Name, Integrity: f.Integrity}
 		if !own {
 			s.URL = fmt.Sprintf("%s/npm/%s@%s/%s", cdn, f.Package, versions[f.Package], f.Path)
 		}

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -72,6 +73,31 @@ func TestPageNeedsNothingFromElsewhere(t *testing.T) {
 		}
 		if contentType != "" && path != "/" && !strings.Contains(page.Body.String(), path) {
 			t.Errorf("the page does not use %s", path)
+		}
+	}
+}
+
+// TestAddressesAreRelative looks for addresses that would lead out of the prefix of a proxy.
+func TestAddressesAreRelative(t *testing.T) {
+	t.Parallel()
+	h, err := handler(built(t, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := get(t, h, "/").Body.String()
+	addresses := regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(page, -1)
+	if len(addresses) < 8 || len(addresses) != strings.Count(page, "href=")+strings.Count(page, "src=") {
+		t.Errorf("%d addresses in %s", len(addresses), page)
+	}
+	for _, address := range addresses {
+		if !strings.HasPrefix(address[1], "./") {
+			t.Errorf("the page has the address %s", address[1])
+		}
+	}
+	for _, name := range []string{"playground.js", "playground.css"} {
+		text := get(t, h, "/playground/"+name).Body.String()
+		if found := regexp.MustCompile("[\"'`(]/[a-z][^\"'`)]*").FindString(text); found != "" {
+			t.Errorf("%s has the address %s", name, found)
 		}
 	}
 }

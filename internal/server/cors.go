@@ -12,11 +12,11 @@ const AnyOrigin = "*"
 // What pages of other origins may use and see, and for how many seconds a browser may remember it.
 const (
 	corsMethods = "GET, HEAD, POST"
-	corsHeaders = "Content-Type, Authorization, Idempotency-Key, X-Request-Id, " +
+	corsHeaders = "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Cache-Control, Last-Event-ID, " +
 		"Apollo-Require-Preflight, GraphQL-Preflight, X-Apollo-Operation-Name, " +
 		"Apollographql-Client-Name, Apollographql-Client-Version, " +
 		"Traceparent, Tracestate, Baggage"
-	corsExposed = "X-Request-Id, Idempotency-Replayed"
+	corsExposed = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate"
 	corsMaxAge  = "7200" // more than that, Chromium does not remember
 )
 

@@ -14,7 +14,7 @@ func TestCORS(t *testing.T) {
 	const (
 		app       = "https://app.test"
 		elsewhere = "https://elsewhere.test"
-		exposed   = "X-Request-Id, Idempotency-Replayed"
+		exposed   = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate"
 	)
 	var (
 		none = []string(nil)
@@ -51,7 +51,8 @@ func TestCORS(t *testing.T) {
 			method: http.MethodOptions, headers: map[string]string{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,authorization"},
 			status: http.StatusNoContent, answers: map[string]string{
 				"Access-Control-Allow-Methods": "GET, HEAD, POST",
-				"Access-Control-Allow-Headers": "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Apollo-Require-Preflight, GraphQL-Preflight, " +
+				"Access-Control-Allow-Headers": "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Cache-Control, Last-Event-ID, " +
+					"Apollo-Require-Preflight, GraphQL-Preflight, " +
 					"X-Apollo-Operation-Name, Apollographql-Client-Name, Apollographql-Client-Version, Traceparent, Tracestate, Baggage",
 				"Access-Control-Max-Age": "7200",
 			},

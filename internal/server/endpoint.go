@@ -60,7 +60,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if operation.Operation.Operation == ast.Subscription {
 			leave()
-			e.serveEvents(ctx, w, operation)
+			e.serveEvents(ctx, w, r, operation)
 			return
 		}
 		use, refused := keyOf(operation.Operation.Operation, r.Header)

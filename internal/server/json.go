@@ -13,6 +13,9 @@ import (
 // maxJSONDepth is the deepest nesting of arrays and objects that a request may have.
 const maxJSONDepth = 200
 
+// byteOrderMark is what some editors and libraries write before a text in UTF-8.
+const byteOrderMark = "\uFEFF"
+
 // jsonError says what is wrong with a JSON text and where, without repeating any of it.
 type jsonError struct {
 	offset int // in bytes from the start of the text
@@ -26,13 +29,14 @@ func (e *jsonError) Error() string { return fmt.Sprintf("%s at byte %d", e.reaso
 // encoding/json; numbers become json.Number. It is a decoder of its own because encoding/json
 // lets pass what one side may read differently from the other, or what is silently changed:
 // doubled keys, broken UTF-8 and lone surrogates (both become U+FFFD) are errors here, at every
-// level. At most so many values are decoded, those inside others included; 0 is no bound: a value takes
+// level. A byte order mark at the beginning is passed over, as RFC 8259 lets parsers do. At most so many values are decoded, those inside others included; 0 is no bound: a value takes
 // more time and memory than the two bytes that it may have in the text. Every error is a *jsonError.
 func parseJSON(data []byte, most int) (map[string]any, error) {
 	if !utf8.Valid(data) {
 		return nil, &jsonError{offset: invalidUTF8(data), reason: "broken UTF-8"}
 	}
 	p := &jsonParser{data: data, most: most}
+	p.literal(byteOrderMark)
 	if p.peek() != '{' {
 		return nil, p.fail("no object")
 	}

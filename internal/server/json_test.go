@@ -11,7 +11,7 @@ import (
 
 func TestParseJSON(t *testing.T) {
 	t.Parallel()
-	const text = ` { "s" : "aé\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" ,
+	const text = "\ufeff" + ` { "s" : "aé\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" ,
 		"n":[0,-0,12,-3.25,1e9,1E+2,2.5e-3], "l":[true,false,null],"e":[{ },[ ]] } `
 	got, err := parseJSON([]byte(text), 0)
 	if err != nil {
@@ -37,7 +37,9 @@ func TestParseJSONRefuses(t *testing.T) {
 		"":                            "no object at byte 0",
 		"[]":                          "no object at byte 0",
 		`"a"`:                         "no object at byte 0",
-		"\ufeff{}":                    "no object at byte 0",
+		"\ufeff\ufeff{}":              "no object at byte 3",
+		"\ufeff{]":                    "no key at byte 4",
+		" \ufeff{}":                   "no object at byte 1",
 		"{} x":                        "something after the object at byte 3",
 		"{}{}":                        "something after the object at byte 2",
 		"{}\x00":                      "something after the object at byte 2",

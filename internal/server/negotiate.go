@@ -18,7 +18,7 @@ const (
 // choice is one element of an Accept or Accept-Encoding header.
 type choice struct {
 	value   string // in lower case
-	charset string // in lower case, "" without one
+	charset string // "" without one
 	quality float64
 }
 
@@ -31,7 +31,7 @@ func choices(lines []string) []choice {
 		if err != nil {
 			continue
 		}
-		c := choice{value: value, charset: strings.ToLower(params["charset"]), quality: 1}
+		c := choice{value: value, charset: params["charset"], quality: 1}
 		if q, given := params["q"]; given {
 			if c.quality, err = strconv.ParseFloat(q, 64); err != nil || !(0 <= c.quality && c.quality <= 1) {
 				continue
@@ -114,7 +114,7 @@ func rate(list []choice, mediaType string) rating {
 	var best rating
 	kind, _, _ := strings.Cut(mediaType, "/")
 	for _, c := range list {
-		if c.charset != "" && c.charset != "utf-8" {
+		if c.charset != "" && !isUTF8(c.charset) {
 			continue
 		}
 		level := notAtAll

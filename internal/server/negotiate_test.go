@@ -14,6 +14,8 @@ func TestNegotiate(t *testing.T) {
 		{[]string{"application/*"}, typeJSON},
 		{[]string{"application/json"}, typeJSON},
 		{[]string{"Application/JSON; Charset=UTF-8"}, typeJSON},
+		{[]string{"application/json; charset=utf8"}, typeJSON},
+		{[]string{`application/json; charset="UTF-8"`}, typeJSON},
 		{[]string{"application/graphql-response+json"}, typeResponse},
 		{[]string{"application/graphql-response+json; charset=utf-8, application/json;q=0.9"}, typeResponse},
 		{[]string{"application/graphql-response+json;q=0.9, application/json;q=0.91"}, typeJSON},

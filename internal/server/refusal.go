@@ -26,8 +26,15 @@ type refusal struct {
 	status     int
 	allow      string // the Allow header of a 405
 	retry      bool   // whether trying again may help, soon
+	operation  bool   // whether a WebSocket stays open, since its message was one of the protocol
 	extensions map[string]any
 	message    string
+}
+
+// ofOperation says that a refusal is one of an operation: its message on a WebSocket had the form of the protocol.
+func (r *refusal) ofOperation() *refusal {
+	r.operation = true
+	return r
 }
 
 func refuse(status int, message string) *refusal {

@@ -37,7 +37,7 @@ func paramNames() []string {
 func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (*graphql.RawParams, *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
-	if err != nil || mediaType != typeJSON || given && !strings.EqualFold(charset, "utf-8") {
+	if err != nil || mediaType != typeJSON || given && !isUTF8(charset) {
 		return nil, refuse(http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -55,6 +55,11 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 		return nil, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())
 	}
 	return requestParams(object, r.Header)
+}
+
+// isUTF8 reports whether a charset is UTF-8, of which the Encoding standard has a second name that clients send.
+func isUTF8(charset string) bool {
+	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
 // tooMany reports whether JSON was not decoded because it has too many values.
@@ -126,9 +131,10 @@ func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// readGet reads the parameters from the URL, where variables and extensions are JSON texts.
+// readGet reads the parameters from the URL, where variables and extensions are JSON texts. As the URL standard has it,
+// parameters end at & alone: a ; belongs to its value, which Go takes for a fault.
 func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	values, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "the query string of the URL is broken")
 	}
@@ -144,7 +150,7 @@ func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
 		case !utf8.ValidString(text):
 			return nil, refuseParam(name, "is not UTF-8")
 		case name != paramVariables && name != paramExtensions:
-		case text == "":
+		case text == "", text == "null":
 			delete(object, name)
 		default:
 			if object[name], err = parseJSON([]byte(text), 0); err != nil { // a URL is short
@@ -177,15 +183,18 @@ func requestParams(object map[string]any, header http.Header) (*graphql.RawParam
 	case !take(object, paramExtensions, &params.Extensions):
 		return nil, refuseParam(paramExtensions, "must be an object")
 	case !take(object, paramDocumentID, &documentID):
-		return nil, refuseParam(paramDocumentID, "must be a string")
+		return nil, refuseParam(paramDocumentID, "must be a string").ofOperation()
 	case documentID != "" && params.Extensions[extensionPersisted] != nil:
-		return nil, refuseParam(paramDocumentID, "says the same as the extension "+extensionPersisted+": send one of them")
+		return nil, refuseParam(paramDocumentID, "says the same as the extension "+extensionPersisted+": send one of them").ofOperation()
 	case documentID != "":
 		if params.Extensions == nil {
 			params.Extensions = map[string]any{}
 		}
 		params.Extensions[extensionPersisted] = map[string]any{"version": json.Number("1"), "sha256Hash": documentID}
-	case params.Query == "" && params.Extensions[extensionPersisted] == nil:
+	case params.Query != "" || params.Extensions[extensionPersisted] != nil:
+	case object[paramQuery] == "":
+		return nil, refuseParam(paramQuery, "is empty").ofOperation()
+	default:
 		return nil, refuseParam(paramQuery, "is missing")
 	}
 	return params, nil

@@ -13,22 +13,34 @@ import (
 // maxHeaderBytes bounds a request's headers and its URL, which has the whole query of a GET.
 const maxHeaderBytes = 64 << 10
 
+// maxConcurrentStreams is how many requests one HTTP/2 connection may have under way, streams included.
+const maxConcurrentStreams = 100
+
 // Timeouts bound what one connection may keep the server busy with. Zero means no bound.
 type Timeouts struct {
 	ReadHeader time.Duration // from the first byte to the end of the headers
 	Read       time.Duration // from the first byte to the end of the body
 	Write      time.Duration // from the end of the headers to the end of the answer
 	Idle       time.Duration // between two requests
+	WriteByte  time.Duration // for an HTTP/2 connection to accept one byte more, for whichever request
 	Shutdown   time.Duration // for the requests under way when the server stops
 }
 
-// Serve answers requests from listener until ctx ends; then it takes no new ones, ends streams, which
+// Serve answers requests from listener, of HTTP/1 and of HTTP/2 without TLS by prior knowledge, until ctx ends; then it takes no new ones, ends streams, which
 // are those of handler, lets the requests under way finish and returns nil. It closes the listener.
 // An error says that the listener failed, or that requests had to be cut off because they took
 // longer than t.Shutdown.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger) error {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler:           handler,
+		Handler:   handler,
+		Protocols: &protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxConcurrentStreams,
+			WriteByteTimeout:     t.WriteByte,
+		},
 		ReadHeaderTimeout: t.ReadHeader,
 		ReadTimeout:       t.Read,
 		WriteTimeout:      t.Write,
@@ -47,8 +59,8 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, str
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- streams.stop(bound) }()
-	if err := errors.Join(server.Shutdown(bound), <-stopped); err != nil {
-		return errors.Join(fmt.Errorf("requests under way were cut off after %s: %w", t.Shutdown, err), server.Close())
+	if errors.Join(server.Shutdown(bound), <-stopped) != nil { // both say that their time is over
+		return errors.Join(fmt.Errorf("requests under way were cut off after %s", t.Shutdown), server.Close())
 	}
 	return nil
 }

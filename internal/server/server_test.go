@@ -133,6 +133,15 @@ func TestAnswers(t *testing.T) {
 			headers: map[string]string{"Content-Type": "Application/JSON; charset=UTF-8"},
 			body:    ask, answer: `{"data":{"echo":"hi"}}`,
 		},
+		"POST with a charset in quotes": {
+			headers: map[string]string{"Content-Type": `application/json;charset="Utf-8"`},
+			body:    ask, answer: `{"data":{"echo":"hi"}}`,
+		},
+		"POST with the other name of UTF-8": {
+			headers: map[string]string{"Content-Type": "application/json; charset=UTF8", "Accept": "application/json; charset=utf8"},
+			body:    ask, answer: `{"data":{"echo":"hi"}}`,
+		},
+		"POST with a byte order mark": {body: "\ufeff" + ask, answer: `{"data":{"echo":"hi"}}`},
 		"POST for the newer media type": {
 			headers: map[string]string{"Accept": typeResponse + ", " + typeJSON + ";q=0.9"},
 			body:    ask, answer: `{"data":{"echo":"hi"}}`,
@@ -155,6 +164,16 @@ func TestAnswers(t *testing.T) {
 			target: get("query", "query A{echo} query B($t: String){echo(text: $t)}", "operationName", "B",
 				"variables", `{"t":"x"}`, "extensions", `{"a":{}}`, "unknown", "1", "unknown", "2"),
 			answer: `{"data":{"echo":"x"}}`,
+		},
+		"GET with semicolons": {
+			method: http.MethodGet,
+			target: "/graphql?x=;&query={echo(text:%22a;b%3Bc%22)}&;y;=1",
+			answer: `{"data":{"echo":"a;b;c"}}`,
+		},
+		"GET with nulls": {
+			method: http.MethodGet,
+			target: get("query", "{echo}", "variables", "null", "extensions", "null"),
+			answer: `{"data":{"echo":null}}`,
 		},
 		"GET with empty parameters": {
 			method: http.MethodGet,

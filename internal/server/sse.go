@@ -18,7 +18,7 @@ import (
 
 // serveEvents answers a subscription with an event stream that lasts until the subscription is over,
 // the client goes away or the server stops.
-func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, operation *graphql.OperationContext) {
+func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *graphql.OperationContext) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	leave, refused := e.streams.enter(func(context.Context) { cancel() })
@@ -27,7 +27,7 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, operat
 		return
 	}
 	defer leave()
-	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout}
+	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout, http2: r.ProtoMajor > 1}
 	if events.open() != nil {
 		return
 	}
@@ -60,6 +60,7 @@ type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration // for a client to accept an event
+	http2   bool          // where a deadline ends the stream even when nothing is being written
 }
 
 // open sends the head of the answer, and a comment, since some browsers and proxies pass on no head
@@ -68,7 +69,9 @@ func (s *eventStream) open() error {
 	h := s.w.Header()
 	announceEvents(h)
 	h.Set("Content-Type", typeEvents+"; charset=utf-8")
-	h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
+	if !s.http2 { // On HTTP/2, each stream has its own deadlines, and the others on the connection go on.
+		h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
+	}
 	s.w.WriteHeader(http.StatusOK)
 	return s.write(comment())
 }
@@ -82,6 +85,9 @@ func (s *eventStream) write(parts ...[]byte) error {
 func (s *eventStream) writeLocked(parts [][]byte) error {
 	// A writer that knows no deadline is none that could block.
 	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
+	if s.http2 {
+		defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
+	}
 	for _, part := range parts {
 		if _, err := s.w.Write(part); err != nil {
 			return err

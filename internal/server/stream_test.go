@@ -93,7 +93,7 @@ func startSite(t testing.TB, n network, configure func(*server.Options, *server.
 			}()
 			handler.ServeHTTP(w, r)
 		}), options.Streams, server.Timeouts{
-			ReadHeader: readTimeout, Read: readTimeout, Write: readTimeout, Idle: readTimeout, Shutdown: shutdownTimeout,
+			ReadHeader: readTimeout, Read: readTimeout, Write: readTimeout, Idle: readTimeout, WriteByte: messageTimeout, Shutdown: shutdownTimeout,
 		}, options.Logger)
 	}()
 	return s

@@ -21,6 +21,12 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
+// request is what a subscribe message asks for, or why it is refused.
+type request struct {
+	params  *graphql.RawParams
+	refused *refusal
+}
+
 // reader answers the messages of a socket.
 type reader struct {
 	*socket
@@ -95,13 +101,13 @@ func (r *reader) answer(ctx context.Context, m *message, account *budget.Answer)
 		r.reply(ctx, replyMessage(messagePong, m.payload))
 	case messageSubscribe:
 		params, refused := requestParams(m.payload, r.header)
-		if refused != nil {
+		if refused != nil && !refused.operation {
 			return &fault{closeInvalid, shortened(refused.message, maxReason)}
 		}
 		if !r.acknowledged {
 			return &fault{closeUnauthorized, "Unauthorized"}
 		}
-		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, params)
+		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, request{params, refused})
 	case messageComplete:
 		r.complete(m.id)
 	}
@@ -118,7 +124,7 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 
 // subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
 // one that the operation's is made from, with the operation's account.
-func (s *socket) subscribe(conn, caller context.Context, id string, params *graphql.RawParams) *fault {
+func (s *socket) subscribe(conn, caller context.Context, id string, asked request) *fault {
 	s.mu.Lock()
 	doubled := s.operations[id] != nil
 	// One that the client has cancelled may take a moment to end, and must not pile up.
@@ -126,7 +132,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, params *grap
 	full := len(s.operations) >= most || s.running >= 2*most
 	starts := !doubled && !full && !s.draining
 	if starts {
-		s.start(conn, caller, id, params)
+		s.start(conn, caller, id, asked)
 	}
 	s.mu.Unlock()
 	if !starts {
@@ -145,7 +151,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, params *grap
 }
 
 // start is subscribe's. The caller holds mu.
-func (s *socket) start(conn, caller context.Context, id string, params *graphql.RawParams) {
+func (s *socket) start(conn, caller context.Context, id string, asked request) {
 	ctx, cancel := context.WithCancel(caller)
 	o := &socketOperation{id: id, cancel: cancel}
 	s.operations[id] = o
@@ -154,7 +160,7 @@ func (s *socket) start(conn, caller context.Context, id string, params *graphql.
 		defer budget.FromContext(ctx).Close()
 		defer s.finish(o)
 		defer s.recoverOperation(ctx)
-		s.run(conn, ctx, o, params)
+		s.run(conn, ctx, o, asked)
 	})
 }
 
@@ -190,8 +196,12 @@ func (s *socket) complete(id string) {
 }
 
 // run executes an operation and sends what comes of it.
-func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *graphql.RawParams) {
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked request) {
 	leave, refused := s.requests.enter()
+	if refused == nil && asked.refused != nil {
+		leave()
+		refused = asked.refused
+	}
 	if refused != nil {
 		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
 		return
@@ -200,7 +210,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, params *grap
 	account := budget.FromContext(ctx)
 	var operation *graphql.OperationContext
 	failed := s.guard(ctx, func() (response *graphql.Response) {
-		ctx, operation, response = s.prepare(ctx, params)
+		ctx, operation, response = s.prepare(ctx, asked.params)
 		return response
 	})
 	if failed != nil {

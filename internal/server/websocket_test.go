@@ -226,6 +226,38 @@ func TestSocketOperationHasAllParameters(t *testing.T) {
 	})
 }
 
+// TestSocketRefusals has messages of the right form whose operations are refused: the socket and its other operations
+// go on.
+func TestSocketRefusals(t *testing.T) {
+	t.Parallel()
+	for payload, reason := range map[string]string{
+		`{"query":""}`:                      "the parameter query is empty",
+		`{"query":"","variables":{}}`:       "the parameter query is empty",
+		`{"query":"{echo}","documentId":1}`: "the parameter documentId must be a string",
+		`{"documentId":"a","extensions":{"persistedQuery":{"version":1,"sha256Hash":"a"}}}`: "the parameter documentId says the same as the extension persistedQuery: send one of them",
+	} {
+		t.Run(payload, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, nil, func(t *testing.T, s *site) {
+				early := s.dial(t)
+				early.send(t, `{"type":"subscribe","id":"1","payload":`+payload+`}`)
+				early.wantClose(t, 4401, "Unauthorized")
+				c := s.openSocket(t)
+				c.send(t, subscribe("silent", "subscription { silent { number } }"))
+				c.send(t, `{"type":"subscribe","id":"1","payload":`+payload+`}`)
+				c.want(t, failed("1", `[{"message":"`+reason+`","extensions":{"code":"BAD_REQUEST"}}]`))
+				if active := s.schema.Active(); active != 1 {
+					t.Errorf("%d subscriptions go on, want 1", active)
+				}
+				c.send(t, subscribe("1", "{ echo }")) // the ID is free
+				c.want(t, next("1", `{"data":{"echo":null}}`), complete("1"))
+				c.send(t, `{"type":"subscribe","id":"silent","payload":`+payload+`}`)
+				c.wantClose(t, 4409, "Subscriber for silent already exists")
+			})
+		})
+	}
+}
+
 // TestSocketFaults has what closes a socket with 4400, before the acknowledgement as after it.
 func TestSocketFaults(t *testing.T) {
 	t.Parallel()
@@ -362,7 +394,7 @@ func TestSocketInitialisation(t *testing.T) {
 		"a second one later":    {[]string{initialise, subscribe("1", "{echo}"), initialise}, nil, 4429, "Too many initialisation requests"},
 		"an operation before":   {[]string{subscribe("1", "{echo}")}, nil, 4401, "Unauthorized"},
 		"an operation at once":  {[]string{initialise, subscribe("1", "{echo}")}, []string{ack, next("1", `{"data":{"echo":null}}`), complete("1")}, 0, ""},
-		"a broken one before":   {[]string{subscribe("1", "")}, nil, 4400, "the parameter query is missing"},
+		"a broken one before":   {[]string{`{"type":"subscribe","id":"1","payload":{}}`}, nil, 4400, "the parameter query is missing"},
 		"a subscription before": {[]string{`{"type":"ping"}`, subscribe("1", "subscription{silent{number}}")}, []string{pong}, 4401, "Unauthorized"},
 	} {
 		t.Run(name, func(t *testing.T) {

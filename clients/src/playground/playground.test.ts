@@ -1,19 +1,20 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { test } from "node:test";
+import { createServer, request as httpRequest } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test, type TestContext } from "node:test";
 import { execFileSync } from "node:child_process";
 import { chromium } from "playwright-core";
 import { request } from "graphql-request";
 import { CreateUser } from "../documents.js";
-import { root, startRoster } from "../servers.js";
+import { root, startRoster, type Server } from "../servers.js";
 import { preparedOperations } from "./prepared.js";
 
 const artifacts = join(root, "clients/artifacts");
 
-test("the playground in a browser", async (t) => {
-  const server = await startRoster(t);
-  await request(server.url, CreateUser, { input: { username: "grace", email: "grace@example.com" } });
+/** Opens a page in a browser, until the end of the test, and keeps what it asks for and what goes wrong in it. */
+async function open(t: TestContext, url: string) {
   const name = process.env["CHROMIUM"] ?? "chromium";
   const browser = await chromium.launch({
     executablePath: execFileSync("sh", ["-c", 'command -v "$1"', "sh", name], { encoding: "utf8" }).trim(),
@@ -28,8 +29,60 @@ test("the playground in a browser", async (t) => {
   page.on("requestfailed", (sent) => faults.push(`${sent.url()} ${sent.failure()?.errorText}`));
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
-  await page.goto(server.at("/"));
+  await page.goto(url);
+  return { page, requests, faults };
+}
 
+/** Starts a proxy that has all of a server below a prefix, until the end of the test. */
+async function startProxy(t: TestContext, server: Server, prefix: string): Promise<string> {
+  const proxy = createServer((incoming, outgoing) => {
+    if (!incoming.url?.startsWith(prefix)) {
+      outgoing.writeHead(404).end();
+      return;
+    }
+    const { method, headers } = incoming;
+    const forward = httpRequest(server.at(incoming.url.slice(prefix.length - 1)), { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    outgoing.on("close", () => forward.destroy());
+    forward.on("error", () => outgoing.destroy());
+    incoming.pipe(forward);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${prefix}`;
+}
+
+test("the playground below a prefix of a proxy", async (t) => {
+  const server = await startRoster(t);
+  const url = await startProxy(t, server, "/roster/");
+  const { page, requests, faults } = await open(t, url);
+  const prepared = await preparedOperations();
+  await page.locator(".graphiql-tab-button").nth(prepared.length - 1).waitFor();
+  await page.waitForFunction(() => localStorage.getItem("graphiql:query") !== null);
+  const answered = page.waitForResponse((response) => response.url() === `${url}graphql` && !response.request().postData()?.includes("IntrospectionQuery"));
+  await page.locator(".graphiql-execute-button").click();
+  assert.ok(((await (await answered).json()) as { data?: unknown }).data);
+  // The subscription, by an event stream.
+  await page.locator(".graphiql-tab-button").nth(prepared.findIndex(({ query }) => query.includes("subscription "))).click();
+  await page.waitForFunction(() => localStorage.getItem("graphiql:query")?.includes("subscription "));
+  const streamed = page.waitForResponse((response) => response.headers()["content-type"]?.startsWith("text/event-stream") ?? false);
+  await page.locator(".graphiql-execute-button").click();
+  assert.equal((await streamed).url(), `${url}graphql`);
+  await page.locator(".graphiql-execute-button").click(); // which stops it
+  assert.ok(requests.length > 5, String(requests));
+  assert.deepEqual(requests.filter((asked) => !asked.startsWith(url) && !asked.startsWith("data:") && !asked.startsWith("blob:")), []);
+  assert.deepEqual(faults, []);
+});
+
+test("the playground in a browser", async (t) => {
+  const server = await startRoster(t);
+  await request(server.url, CreateUser, { input: { username: "grace", email: "grace@example.com" } });
+  const { page, requests, faults } = await open(t, server.at("/"));
   const result = page.getByLabel("Result Window");
   const run = page.locator(".graphiql-execute-button");
   // GraphiQL looks for the operations of a document when nobody has typed for a moment, and stores the document with that.

@@ -87,11 +87,14 @@ subscription Changes {
   },
 ];
 
+// Relative to the page, which may be below the prefix of a proxy.
+const endpoint = "./graphql";
+
 const headers = { "Content-Type": "application/json" };
 
 // request sends one operation and returns its answer.
 async function request(params, extra) {
-  const response = await fetch("/graphql", {
+  const response = await fetch(endpoint, {
     method: "POST",
     headers: { ...headers, ...extra, Accept: "application/graphql-response+json, application/json;q=0.9" },
     body: JSON.stringify(params),
@@ -103,7 +106,7 @@ async function request(params, extra) {
 async function* events(params, extra) {
   const abort = new AbortController();
   try {
-    const response = await fetch("/graphql", {
+    const response = await fetch(endpoint, {
       method: "POST",
       headers: { ...headers, ...extra, Accept: "text/event-stream" },
       body: JSON.stringify(params),
@@ -150,5 +153,5 @@ if (window.GraphiQL && window.React && window.ReactDOM) {
   ReactDOM.createRoot(root).render(
     React.createElement(GraphiQL, { fetcher, defaultTabs: tabs, defaultEditorToolsVisibility: "variables" }));
 } else {
-  root.textContent = "GraphiQL could not be loaded. The endpoint is /graphql; any GraphQL client works with it.";
+  root.textContent = `GraphiQL could not be loaded. The endpoint is ${new URL(endpoint, document.baseURI)}; any GraphQL client works with it.`;
 }

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -62,8 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return err
 	}
-	var network net.ListenConfig
-	listener, err := network.Listen(ctx, "tcp", *listen)
+	listener, err := server.Listen(ctx, *listen)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,35 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// Listen opens a listener on HOST:PORT. The error says why it cannot, in words for the operator.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", address)
+	if err == nil {
+		return listener, nil
+	}
+	_, port, _ := net.SplitHostPort(address)
+	reason := "the address cannot be used"
+	number, isSystem := errors.AsType[syscall.Errno](err)
+	_, isLookup := errors.AsType[*net.DNSError](err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		reason = "another program listens there"
+	case errors.Is(err, syscall.EACCES):
+		reason = fmt.Sprintf("this user may not use port %s", port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		reason = "this machine does not have the address"
+	case isLookup:
+		reason = "there is no host of this name, or it cannot be looked up"
+	case isSystem:
+		reason = number.Error()
+	}
+	return nil, fmt.Errorf("cannot listen on %s: %s", address, reason)
+}
