@@ -1539,7 +1539,7 @@ input CreatePostInput {
 input UpdatePostInput {
   "The post to change."
   id: ID!
-  "The new title; absent: as it is."
+  "The new title; absent: as it is. One that the post has already is not checked."
   title: String
   "The new text; absent: as it is."
   body: String

@@ -140,7 +140,7 @@ type Subscription struct {
 type UpdatePostInput struct {
 	// The post to change.
 	ID typeid.ID `json:"id"`
-	// The new title; absent: as it is.
+	// The new title; absent: as it is. One that the post has already is not checked.
 	Title graphql.Omittable[*string] `json:"title,omitempty"`
 	// The new text; absent: as it is.
 	Body graphql.Omittable[*string] `json:"body,omitempty"`
