@@ -287,6 +287,23 @@ func (c *PostClient) By(ctx context.Context, column string, value any) (*Post, e
 	return found, err
 }
 
+// AnyBy returns the entities that have one of the texts in a column, with the columns that the client selected and more.
+func (c *PostClient) AnyBy(ctx context.Context, column string, texts []string, more ...string) ([]*Post, error) {
+	columns := selection.Node(ctx, postTable).Names()
+	for _, name := range more {
+		if !slices.Contains(columns, name) {
+			columns = append(columns, name)
+		}
+	}
+	var found []*Post
+	err := c.read(ctx, &statement.Select{
+		Table:   postTable,
+		Columns: columns,
+		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
+	}, func(_ typeid.ID, n *Post) { found = append(found, n) })
+	return found, err
+}
+
 // Lock locks the rows with the IDs until the transaction ends, in the order of the IDs, and returns those that exist,
 // whole.
 func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*Post, error) {
@@ -641,6 +658,23 @@ func (c *UserClient) By(ctx context.Context, column string, value any) (*User, e
 	if err == nil && found == nil {
 		err = &NotFoundError{label: user.Label}
 	}
+	return found, err
+}
+
+// AnyBy returns the entities that have one of the texts in a column, with the columns that the client selected and more.
+func (c *UserClient) AnyBy(ctx context.Context, column string, texts []string, more ...string) ([]*User, error) {
+	columns := selection.Node(ctx, userTable).Names()
+	for _, name := range more {
+		if !slices.Contains(columns, name) {
+			columns = append(columns, name)
+		}
+	}
+	var found []*User
+	err := c.read(ctx, &statement.Select{
+		Table:   userTable,
+		Columns: columns,
+		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
+	}, func(_ typeid.ID, n *User) { found = append(found, n) })
 	return found, err
 }
 

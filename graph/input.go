@@ -78,6 +78,11 @@ func (in *input) clean(path ...any) bool {
 	return len(in.faults) == 0 || !in.faults.Has(slices.Concat(in.path, path)...)
 }
 
+// drop takes back the faults of a field that turned out to stay as it is.
+func (in *input) drop(field string) {
+	in.faults = slices.DeleteFunc(in.faults, func(f rules.FieldFault) bool { return f.Path[len(in.path)] == field })
+}
+
 // err returns the faults in the order of the contract.
 func (in *input) err() error {
 	rank := func(f rules.FieldFault) int { return slices.Index(in.fields, fmt.Sprint(f.Path[len(in.path)])) }

@@ -103,7 +103,7 @@ func (r mutationResolver) UpdatePost(ctx context.Context, input model.UpdatePost
 	}
 	var titleKey string
 	title := set(in, input.Title, "title")
-	if title != nil {
+	if title != nil && (p == nil || *title != p.Title) { // which may be older than a rule
 		titleKey = in.text(rules.Title, *title, "title")
 	}
 	body := set(in, input.Body, "body")

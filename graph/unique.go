@@ -47,7 +47,7 @@ func (c *claims) refuse(in *inputs, owners map[string]typeid.ID) {
 		gives[one.who] = one.wants != one.had
 	}
 	for value, owner := range owners {
-		if i := c.open[value]; !gives[owner] && c.list[i].who != owner {
+		if i := c.open[value]; !gives[owner] && c.list[i].who != owner && in.all[i].clean(c.field) {
 			in.all[i].add(taken(), c.field)
 		}
 	}

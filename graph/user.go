@@ -51,9 +51,23 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 		if f != nil {
 			return nil, fault(f, "by", "email")
 		}
-		return orNull(users.By(ctx, user.FieldEmailKey, key))
+		return r.userByEmail(ctx, *email, key)
 	}
 	return nil, fault(&rules.Fault{Code: rules.Invalid, Message: "must have exactly one field, which is not null"}, "by")
+}
+
+// userByEmail finds the user with an address, whose key by the rules is given; nil when there is none. The column may have
+// the key of the version before: what counts is the address.
+func (queryResolver) userByEmail(ctx context.Context, email, key string) (found *ent.User, err error) {
+	by, former := emailKey(), rules.FormerEmailKey(email)
+	users, err := attemptFrom(ctx).ent.User.AnyBy(ctx, by.column, slices.Compact([]string{key, former}), user.FieldEmail, by.column)
+	for _, u := range users {
+		// Two are the same by the rules of this version alone: each is found as it was before.
+		if by.of(u) == key && (found == nil || u.EmailKey == former) {
+			found = u
+		}
+	}
+	return found, err
 }
 
 // CreateUser implements generated.MutationResolver.
@@ -130,7 +144,8 @@ func (r mutationResolver) updateUsers(ctx context.Context, argument string, list
 	before := make([]ent.User, len(list))
 	for i, u := range users {
 		before[i] = *u
-		in.all[i].user(u, set(in.all[i], list[i].Username, "username"), set(in.all[i], list[i].Email, "email"))
+		username, email := set(in.all[i], list[i].Username, "username"), set(in.all[i], list[i].Email, "email")
+		in.all[i].user(u, unless(u.Username, username), unless(u.Email, email))
 	}
 	if err := in.uniqueUsers(ctx, before, users); err != nil {
 		return nil, err
@@ -163,6 +178,7 @@ func (r mutationResolver) UpsertUsers(ctx context.Context, list []model.UpsertUs
 	for i, wanted := range users {
 		if u := there[*by.in(wanted)]; u != nil && in.all[i].clean(by.field) {
 			before[i] = *u
+			in.all[i].keep(u, wanted)
 			u.Username, u.UsernameKey, u.Email, u.EmailKey = wanted.Username, wanted.UsernameKey, wanted.Email, wanted.EmailKey
 			users[i] = u
 		}
@@ -384,12 +400,20 @@ func (in *inputs) lockUsersBy(ctx context.Context, key userKey, wanted []*ent.Us
 	}
 	db := in.attempt.ent
 	owners, err := key.owners(ctx, db, slices.Sorted(maps.Keys(first)))
-	if err != nil || len(owners) == 0 {
-		return there, err
+	if err != nil {
+		return nil, err
+	}
+	former, err := key.formerOwners(ctx, db, wanted)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(owners, former)
+	if len(owners) == 0 {
+		return there, nil
 	}
 	locked, err := db.User.Lock(ctx, slices.Collect(maps.Values(owners))...)
 	for _, u := range locked {
-		there[*key.in(u)] = u // which may be another key now
+		there[key.of(u)] = u // which may be another key now
 	}
 	return there, err
 }
@@ -398,14 +422,56 @@ func (in *inputs) lockUsersBy(ctx context.Context, key userKey, wanted []*ent.Us
 type userKey struct {
 	field, column string
 	in            func(*ent.User) *string
+	rule          func(*ent.User) (string, *rules.Fault) // computes it
+	former        func(*ent.User) string                 // computes it as the version before did, which may be writing now
 }
 
 func usernameKey() userKey {
-	return userKey{"username", user.FieldUsernameKey, func(u *ent.User) *string { return &u.UsernameKey }}
+	return userKey{
+		"username", user.FieldUsernameKey, func(u *ent.User) *string { return &u.UsernameKey },
+		func(u *ent.User) (string, *rules.Fault) { return rules.Username(u.Username) },
+		func(u *ent.User) string { return u.UsernameKey },
+	}
 }
 
 func emailKey() userKey {
-	return userKey{"email", user.FieldEmailKey, func(u *ent.User) *string { return &u.EmailKey }}
+	return userKey{
+		"email", user.FieldEmailKey, func(u *ent.User) *string { return &u.EmailKey },
+		func(u *ent.User) (string, *rules.Fault) { return rules.Email(u.Email) },
+		func(u *ent.User) string { return rules.FormerEmailKey(u.Email) },
+	}
+}
+
+// of is the key of a user by the rules: what the column has may be older.
+func (k userKey) of(u *ent.User) string {
+	if key, fault := k.rule(u); fault == nil {
+		return key
+	}
+	return *k.in(u)
+}
+
+// formerOwners finds who has the texts of some users by the rules, but in the column a key of the version before. A server
+// of that version wrote it, or it is that of someone else. It costs a statement only for texts whose two keys differ.
+func (k userKey) formerOwners(ctx context.Context, db *ent.Client, users []*ent.User) (map[string]typeid.ID, error) {
+	var formers []string
+	keys := map[string]bool{}
+	for _, u := range users {
+		if former := k.former(u); *k.in(u) != "" && former != *k.in(u) {
+			formers, keys[*k.in(u)] = append(formers, former), true
+		}
+	}
+	if len(formers) == 0 {
+		return nil, nil
+	}
+	found, err := db.User.Query().Where(func(s *sql.Selector) { s.Where(statement.InTexts(s.C(k.column), formers)) }).
+		Select(user.FieldID, user.FieldUsername, user.FieldEmail, k.column).All(ctx)
+	owners := make(map[string]typeid.ID, len(found))
+	for _, u := range found {
+		if key := k.of(u); keys[key] && *k.in(u) != key {
+			owners[key] = u.ID
+		}
+	}
+	return owners, err
 }
 
 // claims are what users are to have who had something else before.
@@ -435,6 +501,17 @@ func (in *inputs) uniqueUsers(ctx context.Context, before []ent.User, users []*e
 	for i, key := range keys {
 		wanted[i] = key.claims(before, users)
 		wanted[i].settle(in)
+	}
+	for i, key := range keys {
+		var open []*ent.User
+		for _, at := range wanted[i].open {
+			open = append(open, users[at])
+		}
+		owners, err := key.formerOwners(ctx, in.attempt.ent, open)
+		if err != nil {
+			return err
+		}
+		wanted[i].refuse(in, owners)
 	}
 	if !in.careful() {
 		return nil
@@ -467,6 +544,26 @@ func (in *input) user(u *ent.User, username, email *string) *ent.User {
 		}
 	}
 	return u
+}
+
+// unless returns a new value; nil when it is what a user has. That may be older than a rule, and stays as it is.
+func unless(has string, value *string) *string {
+	if value != nil && *value == has {
+		return nil
+	}
+	return value
+}
+
+// keep leaves the texts of a user that an input does not change as they are, whatever the rules say of them now.
+func (in *input) keep(u, wanted *ent.User) {
+	if u.Username == wanted.Username {
+		wanted.UsernameKey = u.UsernameKey
+		in.drop("username")
+	}
+	if u.Email == wanted.Email {
+		wanted.EmailKey = u.EmailKey
+		in.drop("email")
+	}
 }
 
 // posts are the posts that are created with a user, of which there are so many before.

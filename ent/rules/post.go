@@ -21,9 +21,12 @@ func Title(s string) (key string, fault *Fault) {
 	return FoldTitle(s), nil
 }
 
-// FoldTitle folds a title or a part of one. Package cases swaps the two cases of Cherokee where it should fold them;
-// of lower-case text it folds everything right.
-func FoldTitle(s string) string {
+// FoldTitle folds a title or a part of one.
+func FoldTitle(s string) string { return fold(s) }
+
+// fold returns the NFC of the full case folding of a text, of no language in particular. Package cases swaps the two cases
+// of Cherokee where it should fold them; of lower-case text it folds everything right.
+func fold(s string) string {
 	lower := cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(norm.NFC.String(s))
 	return norm.NFC.String(cases.Fold().String(lower))
 }

@@ -19,7 +19,7 @@ type Code string
 
 // The codes of a fault in the input.
 const (
-	Blank         Code = "BLANK"          // empty or only white space
+	Blank         Code = "BLANK"          // empty or only white space and invisible characters
 	Invalid       Code = "INVALID"        // not of the form that the field asks for
 	TooLong       Code = "TOO_LONG"       // more characters or bytes than the field holds
 	Taken         Code = "TAKEN"          // a value that must be unique belongs to another one
@@ -42,7 +42,7 @@ func (f *Fault) Error() string { return f.Message }
 // text checks what all texts have in common. Lengths count Unicode code points.
 func text(s string, limit int, control func(rune) bool) *Fault {
 	switch {
-	case strings.TrimSpace(s) == "":
+	case strings.IndexFunc(s, visible) < 0:
 		return &Fault{Blank, "must not be blank"}
 	case !utf8.ValidString(s):
 		return &Fault{Invalid, "must be valid UTF-8"}
@@ -52,6 +52,22 @@ func text(s string, limit int, control func(rune) bool) *Fault {
 		return &Fault{Invalid, "must not contain control characters"}
 	}
 	return nil
+}
+
+// visible reports characters that show something: neither white space nor invisible.
+func visible(r rune) bool { return !unicode.IsSpace(r) && !invisible(r) }
+
+// invisible reports characters that show nothing of their own wherever they stand, the Default_Ignorable_Code_Point of
+// Unicode, and the braille pattern without dots.
+func invisible(r rune) bool {
+	const blankBraille = '\u2800'
+	if r == blankBraille {
+		return true
+	}
+	if unicode.In(r, unicode.Prepended_Concatenation_Mark) || 0xfff9 <= r && r <= 0xfffb || 0x13430 <= r && r <= 0x1343f {
+		return false // format characters that show
+	}
+	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // separator reports line and paragraph separators and control characters, which no single line of text holds.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"roster/ent/rules"
@@ -57,33 +58,15 @@ func TestUsername(t *testing.T) {
 		"a\x00": rules.Invalid, "a\nb": rules.Invalid, "a\x7f": rules.Invalid, "\u0085a": rules.Invalid, "a\u2028b": rules.Invalid,
 		"a\xff": rules.Invalid, "\xed\xa0\x80": rules.Invalid, "ﬁ": rules.Invalid, "½": rules.Invalid, "😀": rules.Invalid,
 		"a\u200db": rules.Invalid, "a\u200cb": rules.Invalid, "·": rules.Invalid, "a·b": rules.Invalid, "a\u200b": rules.Invalid,
+		// A combining mark at the start, of each kind: over, beside and around, in a name from right to left too.
+		"\u0301ada": rules.Invalid, "\u0301": rules.Invalid, "\u0903": rules.Invalid, "\u20dda": rules.Invalid, "\u064bا": rules.Invalid,
+		"\u0e31a": rules.Invalid, "\U000e0100a": rules.Invalid, "\u0345a": rules.Invalid, "=\u0338": rules.Invalid,
+		// Nothing to be seen.
+		"\u200b": rules.Blank, "\u3164": rules.Blank, "\u115f\u1160": rules.Blank, "\ufeff \u2060": rules.Blank, "a\u3164": rules.Invalid,
+		"a\u034fb": rules.Invalid, "a\u2800": rules.Invalid, "a\u00ad": rules.Invalid, "a\ufe0f": rules.Invalid, "a\U000e0041": rules.Invalid,
 		"a\u0378": rules.Invalid, "\ue000": rules.Invalid, "\ufeffada": rules.Invalid, "a\u202eb": rules.Invalid, "\uffff": rules.Invalid,
 		"aא": rules.Invalid, "אa": rules.Invalid, "1א": rules.Invalid, "א!": rules.Invalid, "א1٣": rules.Invalid,
 		strings.Repeat("x", 81): rules.TooLong, strings.Repeat("é", 81): rules.TooLong, strings.Repeat(" x", 41): rules.TooLong,
-	})
-}
-
-func TestEmail(t *testing.T) {
-	t.Parallel()
-	local, label := strings.Repeat("l", 64), strings.Repeat("d", 63)
-	short := local + "@" + label[:51] + ".org" // 120 characters
-	accepts(t, rules.Email, map[string]string{
-		"ada@example.com": "ada@example.com", "Ada@Example.COM": "ada@example.com", "a.b+c_d-e@x.y.z": "a.b+c_d-e@x.y.z",
-		"!#$%&'*+-/=?^_`{|}~@example.com": "!#$%&'*+-/=?^_`{|}~@example.com", "ada@localhost": "ada@localhost", "1@2.3": "1@2.3",
-		"JOSÉ@EXAMPLE.com": "josé@example.com", "jose\u0301@example.com": "josé@example.com", "用户@例子.广告": "用户@例子.广告",
-		"ada@xn--fsq.com": "ada@xn--fsq.com", "\u212aada@x.y": "kada@x.y", "a@b-c.d": "a@b-c.d", short: short,
-	})
-	refuses(t, rules.Email, map[string]rules.Code{
-		"": rules.Blank, " ": rules.Blank, "ada": rules.Invalid, "@": rules.Invalid, "ada@": rules.Invalid, "@example.com": rules.Invalid,
-		"ada@example..com": rules.Invalid, "ada@.example.com": rules.Invalid, "ada@example.com.": rules.Invalid, ".ada@example.com": rules.Invalid,
-		"ada.@example.com": rules.Invalid, "a..b@example.com": rules.Invalid, "a b@example.com": rules.Invalid, " ada@example.com": rules.Invalid,
-		"ada@example.com ": rules.Invalid, "ada@exa_mple.com": rules.Invalid, "ada@-example.com": rules.Invalid, "ada@example-.com": rules.Invalid,
-		"ada@[127.0.0.1]": rules.Invalid, "Ada <ada@example.com>": rules.Invalid, "<ada@example.com>": rules.Invalid, "ada@example.com (Ada)": rules.Invalid,
-		"a@b.c, d@e.f": rules.Invalid, "\"a b\"@example.com": rules.Invalid, "a@b@example.com": rules.Invalid, "mailto:ada@example.com": rules.Invalid,
-		"=?utf-8?q?a?= <a@b.c>": rules.Invalid, "a\x00@example.com": rules.Invalid, "a@exa\x00mple.com": rules.Invalid, "a\r\n@example.com": rules.Invalid,
-		"a\u037e@example.com": rules.Invalid, "a@exa\u037emple.com": rules.Invalid, // a Greek question mark is a semicolon
-		"a\xff@example.com": rules.Invalid, "l" + local + "@example.com": rules.Invalid, "a@" + label + "d.com": rules.Invalid,
-		"x" + short: rules.TooLong,
 	})
 }
 
@@ -94,10 +77,43 @@ func TestFoldsParts(t *testing.T) {
 			t.Errorf("username %q: %q, want %q", text, got, want)
 		}
 	}
-	for text, want := range map[string]string{"@EXAMPLE.": "@example.", "É": "é", "e\u0301": "é", "": ""} {
+	for text, want := range map[string]string{
+		"@EXAMPLE.": "@example.", "É": "é", "e\u0301": "é", "": "", "STRAßE": "strasse", "ΣΑΣ@": "σασ@", "XN--BCHER-KVA": "bücher",
+		"@xn--bcher-kva.": "@bücher.", "a@xn--bcher-kva.ex": "a@bücher.ex", "xn--bcher-kva@": "xn--bcher-kva@", "@BÜCHER。例": "@bücher.例",
+		"xn--": "xn--", "a b": "a b", "\u200b": "\u200b", "ada@例え。jp": "ada@例え.jp",
+	} {
 		if got := rules.FoldEmail(text); got != want {
 			t.Errorf("email %q: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestInvisible puts each character that shows nothing, or not the same to everyone, into a name and an address.
+func TestInvisible(t *testing.T) {
+	t.Parallel()
+	hidden := func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Z, unicode.White_Space, unicode.Other_Default_Ignorable_Code_Point,
+			unicode.Variation_Selector, unicode.Noncharacter_Code_Point) || !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S)
+	}
+	n := 0
+	for r := range unicode.MaxRune + 1 {
+		if !utf8.ValidRune(r) || !hidden(r) {
+			continue
+		}
+		n++
+		for _, text := range []string{"a" + string(r) + "b", string(r) + "ab", "ab" + string(r)} {
+			if key, fault := rules.Username(text); fault == nil {
+				t.Errorf("the username %q has the key %q", text, key)
+			}
+			for _, address := range []string{text + "@example.com", "a@" + text + ".com", "a@x." + text} {
+				if key, fault := rules.Email(address); fault == nil {
+					t.Errorf("the address %q has the key %q", address, key)
+				}
+			}
+		}
+	}
+	if n < 900_000 {
+		t.Errorf("there are only %d", n) // most of them unassigned
 	}
 }
 

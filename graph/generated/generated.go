@@ -1061,9 +1061,16 @@ enum OrderDirection {
 type User implements Node {
   "A TypeID that starts with user_."
   id: ID!
-  "1 to 80 code points, valid by RFC 8265 UsernameCaseMapped (no spaces), unique by that form; shown as it was written."
+  """
+  1 to 80 code points, valid by RFC 8265 UsernameCaseMapped (no spaces), not starting with a combining mark; unique by that
+  form; shown as it was written.
+  """
   username: String!
-  "At most 120 characters, a valid address, unique regardless of case; shown as it was written."
+  """
+  An address of at most 120 characters, 64 bytes of them before the @; shown as it was written. Before the @ it is a
+  dot-string of RFC 6531, without spaces and without control, format, unassigned and private characters. The domain is
+  valid by IDNA2008. Addresses are unique and compared by full case folding, in NFC, with the domain in Unicode (U-labels).
+  """
   email: String!
   "When the user was created."
   createdAt: DateTime!
@@ -1092,7 +1099,7 @@ type User implements Node {
 type Post implements Node {
   "A TypeID that starts with post_."
   id: ID!
-  "1 to 200 code points, not only white space."
+  "1 to 200 code points, not only white space and invisible characters."
   title: String!
   "The text of the post: at most 4 MiB of UTF-8; may be empty."
   body: String!
@@ -1158,8 +1165,8 @@ input IDFilter {
 }
 
 """
-A condition on a text. Text is compared and sorted by a folded form (usernames by RFC 8265, emails lower-cased, titles
-NFC and full case folding) in byte order. An operator that is absent or null does not filter; several in one object are
+A condition on a text. Text is compared and sorted by a folded form (usernames by RFC 8265; emails and titles by full case
+folding and NFC, emails with whole labels of the domain in Unicode) in byte order. An operator that is absent or null does not filter; several in one object are
 joined by AND. in: [] matches nothing; in takes at most 1000 values.
 """
 input TextFilter {
@@ -1169,7 +1176,7 @@ input TextFilter {
   in: [String!]
   "The text starts with this one."
   startsWith: String
-  "This text, of 3 characters or more, is somewhere in it. Reads every row."
+  "This text, of 2 characters or more in the folded form, is somewhere in it. Reads every row."
   contains: String
 }
 
@@ -1271,7 +1278,7 @@ input UserBy @oneOf {
   id: ID
   "The user with this name, compared by RFC 8265 UsernameCaseMapped."
   username: String
-  "The user with this address, regardless of case."
+  "The user with this address, in any case; its domain in Unicode or as xn--."
   email: String
 }
 
@@ -1459,7 +1466,7 @@ type Mutation {
 input CreateUserInput {
   "1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken."
   username: String!
-  "At most 120 characters, a valid address, not taken."
+  "An address as User.email describes it, not taken."
   email: String!
   "Created with the user, in this order; at most 1000."
   posts: [UserPostInput!]
@@ -1467,7 +1474,7 @@ input CreateUserInput {
 
 "A new post of the user that is created with it."
 input UserPostInput {
-  "1 to 200 code points, not only white space."
+  "1 to 200 code points, not only white space and invisible characters."
   title: String!
   "The text of the post: at most 4 MiB of UTF-8."
   body: String! = ""
@@ -1477,7 +1484,7 @@ input UserPostInput {
 input UpsertUserInput {
   "1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken by another user."
   username: String!
-  "At most 120 characters, a valid address, not taken by another user."
+  "An address as User.email describes it, not taken by another user. One that the user has already is not checked."
   email: String!
 }
 
@@ -1493,9 +1500,9 @@ enum UserKey {
 input UpdateUserInput {
   "The user to change."
   id: ID!
-  "The new name; absent: as it is."
+  "The new name; absent: as it is. One that the user has already is not checked."
   username: String
-  "The new address; absent: as it is."
+  "The new address; absent: as it is. One that the user has already is not checked."
   email: String
   "The version that the client has read; another one is STALE_VERSION. Absent or null: any."
   expectedVersion: Int
@@ -1523,7 +1530,7 @@ input DeleteUserInput {
 input CreatePostInput {
   "The user who wrote it."
   authorId: ID!
-  "1 to 200 code points, not only white space."
+  "1 to 200 code points, not only white space and invisible characters."
   title: String!
   "The text of the post: at most 4 MiB of UTF-8."
   body: String! = ""
@@ -1533,7 +1540,7 @@ input CreatePostInput {
 input UpdatePostInput {
   "The post to change."
   id: ID!
-  "The new title; absent: as it is."
+  "The new title; absent: as it is. One that the post has already is not checked."
   title: String
   "The new text, at most 4 MiB of UTF-8; absent: as it is."
   body: String
@@ -1690,7 +1697,7 @@ type ChangePage {
 
 "Every error in a response has extensions.code, one of these; the enum is here so that clients can generate it."
 enum ErrorCode {
-  "Input, with extensions.field (a path into the arguments, such as [\"input\", \"username\"]): empty or only white space, or null where a value must be."
+  "Input, with extensions.field (a path into the arguments, such as [\"input\", \"username\"]): empty or only white space and invisible characters, or null where a value must be."
   BLANK
   "Input: not of the form that the field asks for."
   INVALID

@@ -52,7 +52,7 @@ type ChangePage struct {
 type CreatePostInput struct {
 	// The user who wrote it.
 	AuthorID typeid.ID `json:"authorId"`
-	// 1 to 200 code points, not only white space.
+	// 1 to 200 code points, not only white space and invisible characters.
 	Title string `json:"title"`
 	// The text of the post: at most 4 MiB of UTF-8.
 	Body string `json:"body"`
@@ -74,7 +74,7 @@ type CreatePostsPayload struct {
 type CreateUserInput struct {
 	// 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken.
 	Username string `json:"username"`
-	// At most 120 characters, a valid address, not taken.
+	// An address as User.email describes it, not taken.
 	Email string `json:"email"`
 	// Created with the user, in this order; at most 1000.
 	Posts graphql.Omittable[[]UserPostInput] `json:"posts,omitempty"`
@@ -140,7 +140,7 @@ type Subscription struct {
 type UpdatePostInput struct {
 	// The post to change.
 	ID typeid.ID `json:"id"`
-	// The new title; absent: as it is.
+	// The new title; absent: as it is. One that the post has already is not checked.
 	Title graphql.Omittable[*string] `json:"title,omitempty"`
 	// The new text, at most 4 MiB of UTF-8; absent: as it is.
 	Body graphql.Omittable[*string] `json:"body,omitempty"`
@@ -160,9 +160,9 @@ type UpdatePostPayload struct {
 type UpdateUserInput struct {
 	// The user to change.
 	ID typeid.ID `json:"id"`
-	// The new name; absent: as it is.
+	// The new name; absent: as it is. One that the user has already is not checked.
 	Username graphql.Omittable[*string] `json:"username,omitempty"`
-	// The new address; absent: as it is.
+	// The new address; absent: as it is. One that the user has already is not checked.
 	Email graphql.Omittable[*string] `json:"email,omitempty"`
 	// The version that the client has read; another one is STALE_VERSION. Absent or null: any.
 	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
@@ -184,7 +184,7 @@ type UpdateUsersPayload struct {
 type UpsertUserInput struct {
 	// 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken by another user.
 	Username string `json:"username"`
-	// At most 120 characters, a valid address, not taken by another user.
+	// An address as User.email describes it, not taken by another user. One that the user has already is not checked.
 	Email string `json:"email"`
 }
 
@@ -206,13 +206,13 @@ type UserBy struct {
 	ID graphql.Omittable[*typeid.ID] `json:"id,omitempty"`
 	// The user with this name, compared by RFC 8265 UsernameCaseMapped.
 	Username graphql.Omittable[*string] `json:"username,omitempty"`
-	// The user with this address, regardless of case.
+	// The user with this address, in any case; its domain in Unicode or as xn--.
 	Email graphql.Omittable[*string] `json:"email,omitempty"`
 }
 
 // A new post of the user that is created with it.
 type UserPostInput struct {
-	// 1 to 200 code points, not only white space.
+	// 1 to 200 code points, not only white space and invisible characters.
 	Title string `json:"title"`
 	// The text of the post: at most 4 MiB of UTF-8.
 	Body string `json:"body"`
@@ -399,7 +399,7 @@ func (e EntityType) MarshalJSON() ([]byte, error) {
 type ErrorCode string
 
 const (
-	// Input, with extensions.field (a path into the arguments, such as ["input", "username"]): empty or only white space, or null where a value must be.
+	// Input, with extensions.field (a path into the arguments, such as ["input", "username"]): empty or only white space and invisible characters, or null where a value must be.
 	ErrorCodeBlank ErrorCode = "BLANK"
 	// Input: not of the form that the field asks for.
 	ErrorCodeInvalid ErrorCode = "INVALID"

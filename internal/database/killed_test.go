@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/ent/migrate/migrations"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 )
@@ -100,6 +101,10 @@ func migrateUntilKilled(url, where, n string, stdin io.Reader, stdout, stderr io
 		_, err = db.MigrateUp(ctx)
 	case "one":
 		_, err = db.MigrateDown(ctx, -1)
+	case "fold": // Roster's migrations alone
+		_, err = db.WithMigrations(migrations.Files).MigrateUp(ctx)
+	case "unfold":
+		_, err = db.WithMigrations(migrations.Files).MigrateDown(ctx, beforeFold)
 	default:
 		_, err = db.MigrateDown(ctx, 0)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -38,13 +39,41 @@ func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 		if done, err = m.complete(ctx); err != nil {
 			return err
 		}
-		results, err := m.Up(ctx)
-		done = append(done, m.migrated(results, err)...)
-		if err != nil {
-			return err
-		}
-		return checkTables(ctx, db.Dialect(), m.pool)
+		more, err := m.up(ctx, db.options.Logger)
+		done = append(done, more...)
+		return err
 	})
+	return done, err
+}
+
+// up applies the migrations that are missing, and computes the keys of users whose keys are of an earlier version.
+func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migration, err error) {
+	version, err := m.GetDBVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, folds := m.names[foldAddresses]
+	if folds && version < foldAddresses {
+		results, err := m.UpTo(ctx, foldAddresses-1)
+		done = m.migrated(results, err)
+		if err != nil {
+			return done, err
+		}
+		if err := m.rekey(ctx, current(), logger); err != nil {
+			return done, err
+		}
+	}
+	results, err := m.Up(ctx)
+	done = append(done, m.migrated(results, err)...)
+	if err != nil {
+		return done, err
+	}
+	if err := checkTables(ctx, m.engine.dialect(), m.pool); err != nil {
+		return done, err
+	}
+	if folds && version >= foldAddresses {
+		err = m.rekey(ctx, current(), logger)
+	}
 	return done, err
 }
 
@@ -59,23 +88,47 @@ func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err 
 		if done, err = m.complete(ctx); err != nil {
 			return err
 		}
-		if to >= 0 {
-			results, err := m.DownTo(ctx, to)
-			done = append(done, m.migrated(results, err)...)
-			return err
-		}
-		if len(done) > 0 && !done[0].Applied {
+		if to < 0 && len(done) > 0 && !done[0].Applied {
 			return nil
 		}
-		result, err := m.Down(ctx)
-		if errors.Is(err, goose.ErrNoNextVersion) {
-			return nil
-		}
-		if result != nil {
-			done = append(done, m.migrated([]*goose.MigrationResult{result}, nil)...)
-		}
+		more, err := m.down(ctx, to, db.options.Logger)
+		done = append(done, more...)
 		return err
 	})
+	return done, err
+}
+
+// down undoes all migrations that are newer than the version to, or one when to is negative.
+func (m *migrator) down(ctx context.Context, to int64, logger *slog.Logger) (done []Migration, err error) {
+	version, err := m.GetDBVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, folds := m.names[foldAddresses]
+	if folds && to >= 0 && to < foldAddresses && version > foldAddresses {
+		results, err := m.DownTo(ctx, foldAddresses)
+		done = m.migrated(results, err)
+		if err != nil {
+			return done, err
+		}
+		version = foldAddresses
+	}
+	if folds && version == foldAddresses && to < foldAddresses {
+		if err := m.rekey(ctx, former(), logger); err != nil {
+			return done, err
+		}
+	}
+	if to >= 0 {
+		results, err := m.DownTo(ctx, to)
+		return append(done, m.migrated(results, err)...), err
+	}
+	result, err := m.Down(ctx)
+	if errors.Is(err, goose.ErrNoNextVersion) {
+		return nil, nil
+	}
+	if result != nil {
+		done = m.migrated([]*goose.MigrationResult{result}, nil)
+	}
 	return done, err
 }
 
@@ -119,6 +172,7 @@ func (db *DB) CheckVersion(ctx context.Context) error {
 // migrator migrates a database that is locked.
 type migrator struct {
 	*goose.Provider
+	engine engine
 	// pool has one connection.
 	pool *sql.DB
 	// names of the migrations, by version.
@@ -169,7 +223,7 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 		return err
 	}
 	err = db.locked(ctx, func(pool *sql.DB) error {
-		m := &migrator{pool: pool, names: map[int64]string{}}
+		m := &migrator{engine: db.engine, pool: pool, names: map[int64]string{}}
 		if m.unfinished, err = db.engine.unfinished(ctx, pool); err != nil {
 			return err
 		}

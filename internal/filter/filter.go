@@ -24,7 +24,7 @@ const (
 	maxSize     = 200  // objects
 	maxIn       = 1000 // values
 	maxText     = 1000 // characters of a text
-	minContains = 3    // characters: what is shorter finds everything and costs the most
+	minContains = 2    // characters: names have as few in Chinese and Japanese; one finds nearly everything
 )
 
 // IDFilter is a condition on an ID. An operator that is nil does not filter; several are joined by AND.
@@ -164,13 +164,19 @@ func (b *Builder) Text(name, column string, fold func(string) string, f *TextFil
 		return nil
 	}
 	var list []Condition
-	folded := func(s string, path ...any) string {
+	// atLeast counts characters as they are compared: é is one, however it is written.
+	atLeast := func(characters int, s string, path ...any) string {
 		if utf8.RuneCountInString(s) > maxText || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
 			b.invalid(fmt.Sprintf("must be text of at most %d characters without NUL", maxText), path...)
 			return ""
 		}
-		return fold(s)
+		key := fold(s)
+		if utf8.RuneCountInString(key) < characters {
+			b.invalid(fmt.Sprintf("must have at least %d characters", characters), path...)
+		}
+		return key
 	}
+	folded := func(s string, path ...any) string { return atLeast(0, s, path...) }
 	if f.Eq != nil {
 		v := folded(*f.Eq, name, "eq")
 		list = append(list, func(s *sql.Selector) *sql.Predicate { return sql.EQ(s.C(column), v) })
@@ -187,10 +193,7 @@ func (b *Builder) Text(name, column string, fold func(string) string, f *TextFil
 		list = append(list, startsWith(column, folded(*f.StartsWith, name, "startsWith")))
 	}
 	if f.Contains != nil {
-		if utf8.RuneCountInString(*f.Contains) < minContains {
-			b.invalid(fmt.Sprintf("must have at least %d characters", minContains), name, "contains")
-		}
-		list = append(list, contains(column, folded(*f.Contains, name, "contains")))
+		list = append(list, contains(column, atLeast(minContains, *f.Contains, name, "contains")))
 	}
 	return all(list)
 }

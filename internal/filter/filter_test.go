@@ -263,8 +263,11 @@ func TestFaults(t *testing.T) {
 		"before it":        {at(999), []string{"where.updatedAt.lt"}},
 		"the last year":    {at(9999), nil},
 		"after it":         {at(10_000), []string{"where.updatedAt.lt"}},
-		"three characters": {parse(t, `{"email": {"contains": "ééé"}}`), nil},
-		"two":              {parse(t, `{"email": {"contains": "éé"}}`), []string{"where.email.contains"}},
+		"two characters":   {parse(t, `{"username": {"contains": "小明"}, "email": {"contains": "éé"}}`), nil},
+		"two of 4 bytes":   {parse(t, `{"username": {"contains": "𠮷𠮷"}}`), nil},
+		"two that are one": {parse(t, `{"username": {"contains": "e\u0301"}, "email": {"contains": "\u1112\u1161\u11ab"}}`), []string{"where.username.contains", "where.email.contains"}},
+		"one":              {parse(t, `{"username": {"contains": "明"}, "email": {"contains": "𠮷"}}`), []string{"where.username.contains", "where.email.contains"}},
+		"one that is NUL":  {parse(t, `{"username": {"contains": "\u0000"}}`), []string{"where.username.contains"}},
 		"in the fields' order": {
 			parse(t, `{"not": {"email": {"contains": "b"}}, "or": [{"email": {"contains": "c"}}], "username": {"contains": "a"}}`),
 			[]string{"where.username.contains", "where.or.0.email.contains", "where.not.email.contains"},

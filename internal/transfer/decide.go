@@ -101,6 +101,9 @@ func (im *importer) user(r *Row, now *present, todo *pending) {
 		}
 		there = nil
 	}
+	if there != nil && there.Email == u.Email { // its key may be older than the rule, and the one by the rule another user's
+		u.EmailKey, byEmail = there.EmailKey, nil
+	}
 	if byUsername != nil && byUsername != there {
 		r.fault(usernameField, taken())
 	}
