@@ -170,20 +170,20 @@ func (r *rekeying) suspect() string {
 func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 	for try := 1; ; try++ {
 		changed, failed, err := r.writeOnce(ctx, ids)
-		kind, _ := r.engine.classify(err)
+		m, _ := r.engine.classify(err)
 		switch {
 		case err == nil:
 			r.changed += changed
 			return nil
-		case kind == Retry && try < tries:
-		case kind == Unique && len(ids) > 1:
+		case m.kind == Retry && try < tries:
+		case m.kind == Unique && len(ids) > 1:
 			for _, id := range ids {
 				if err := r.write(ctx, []typeid.ID{id}); err != nil {
 					return err
 				}
 			}
 			return nil
-		case kind == Unique:
+		case m.kind == Unique:
 			r.left = append(r.left, failed)
 			return nil
 		default:
