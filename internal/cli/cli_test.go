@@ -98,7 +98,8 @@ func TestWrongUse(t *testing.T) {
 		"serve --max-streams=-1":                `serve: --max-streams must be 0 or more, not -1`,
 		"serve --max-operations-per-socket=0":   `serve: --max-operations-per-socket must be 1 or more, not 0`,
 		"serve --ping-interval=0s":              `serve: --ping-interval must be longer than 0s, not 0s`,
-		"serve --request-timeout=5":             `--request-timeout: expected duration but got "5": time: missing unit in duration "5"`,
+		"serve --request-timeout=5":             `--request-timeout: must be a number with its unit, such as 500ms, 5s or 2m, not "5"`,
+		"serve --ping-interval=9999999999h":     `--ping-interval: must be a number with its unit, such as 500ms, 5s or 2m, not "9999999999h"`,
 		"serve --log-level=loud":                `--log-level must be one of "debug","info","warn","error" but got "loud"`,
 		"serve --log-format=xml":                `--log-format must be one of "text","json" but got "xml"`,
 		"serve --database-max-connections=0":    `serve: --database-max-connections must be 1 or more, not 0`,
@@ -117,6 +118,8 @@ func TestWrongUse(t *testing.T) {
 		"import --on-conflict=ask":              `--on-conflict must be one of "fail","skip","update" but got "ask"`,
 		"import --format=xml":                   `--format must be one of "auto","csv","jsonl" but got "xml"`,
 		"import a.csv b.csv":                    `unexpected argument b.csv`,
+		"import --spreadsheet --format=jsonl":   `import: --spreadsheet is for CSV: leave it out for JSON lines`,
+		"export users --spreadsheet -o a.JSON":  `export: --spreadsheet is for CSV: leave it out for JSON lines`,
 		"export":                                `expected "<what>"`,
 		"export things":                         `<what> must be one of "users","posts" but got "things"`,
 		"export users --format=xml":             `--format must be one of "auto","csv","jsonl" but got "xml"`,
@@ -183,7 +186,7 @@ func TestTrustedDocuments(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
-		"missing.json": {"", "--trusted-documents: open FILE: no such file or directory"},
+		"missing.json": {"", "--trusted-documents: FILE: there is no such file: correct the path"},
 		"broken.json":  {`{"a": `, "--trusted-documents: FILE: no end before byte 5"},
 		"empty.json":   {`{}`, "--trusted-documents: FILE: no document: nothing would be executed"},
 		"invalid.json": {`{"a": "{ nothing }"}`, `--trusted-documents: FILE: trusted document "a": line 1, column 3: Cannot query field "nothing" on type "Query".`},
@@ -206,7 +209,6 @@ func TestMigrate(t *testing.T) {
 	t.Parallel()
 	url := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
 	for _, step := range []struct{ line, want string }{
-		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +pending\n)+$`},
 		{"migrate up", `^(applied  \d{14} \w+\n)+$`},
 		{"migrate up", `^nothing to apply\n$`},
 		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n)+$`},
@@ -214,6 +216,7 @@ func TestMigrate(t *testing.T) {
 		{"migrate up", `^applied  \d{14} \w+\n$`},
 		{"migrate down --to 0", `^(undone   \d{14} \w+\n)+$`},
 		{"migrate down", `^nothing to undo\n$`},
+		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +pending\n)+$`},
 	} {
 		code, stdout, stderr := run(t, append(strings.Fields(step.line), url)...)
 		if code != 0 || stderr != "" || !regexp.MustCompile(step.want).MatchString(stdout) {
@@ -224,10 +227,34 @@ func TestMigrate(t *testing.T) {
 
 func TestServeWithoutMigrationsWantsThem(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := run(t, "serve", "--no-migrate", "--listen=127.0.0.1:0",
-		"--database-url=sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
+	file := filepath.Join(t.TempDir(), "roster.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := run(t, "serve", "--no-migrate", "--listen=127.0.0.1:0", "--database-url=sqlite:"+file)
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "roster migrate up") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// TestNoDatabase runs the commands that make no database where none is: none is there afterwards.
+func TestNoDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "roster.db"), filepath.Join(dir, "a?b.db")} {
+		for _, line := range []string{
+			"export users", "export posts -o " + filepath.Join(dir, "posts.csv"), "stats", "migrate status", "migrate down", "changes reset --yes",
+			"serve --no-migrate --listen=127.0.0.1:0",
+		} {
+			code, stdout, stderr := run(t, append(strings.Fields(line), "--database-url=sqlite:"+path)...)
+			want := "roster: SQLite (" + path + "): there is no such file: correct the path, or create the database with roster migrate up\n"
+			if code != 1 || stdout != "" || !strings.HasSuffix(stderr, want) {
+				t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, stderr)
+			}
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("the directory holds %v, %v", files, err)
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -77,9 +79,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	prepare := migrateDatabase
+	prepare := migrating()
 	if !c.Migrate {
-		prepare = checkDatabase
+		prepare = checking()
 	}
 	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
 	if err != nil {
@@ -109,7 +111,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("%w: choose another address with --listen", err)
+		return fmt.Errorf("--listen: %s: %s", c.Listen, unlistenable(err))
 	}
 	address := browsable(c.Listen, listener.Addr())
 	if _, err := fmt.Fprintf(e.stdout, "Roster %s is running on %s.\n  playground  %s/\n  endpoint    %s/graphql\n",
@@ -132,6 +134,25 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	return nil
 }
 
+// unlistenable says why an address cannot be listened on, and what to do.
+func unlistenable(err error) string {
+	_, unknown := errors.AsType[*net.DNSError](err)
+	switch {
+	case unknown:
+		return "there is no host of this name, or it cannot be looked up: give an address of this machine"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there: end it, or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this is no address of this machine: choose another one"
+	case errors.Is(err, fs.ErrPermission):
+		return "the system does not allow it: choose a port from 1024 on, or give the program the right"
+	}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		return number.Error() + ": choose another address"
+	}
+	return "it cannot be listened on: choose another address"
+}
+
 // trusted reads the file of trusted documents; nil without one.
 func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	if c.TrustedDocuments == "" {
@@ -139,9 +160,12 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	}
 	file, err := os.Open(c.TrustedDocuments)
 	if err != nil {
-		return nil, fmt.Errorf("--trusted-documents: %w", err)
+		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, unreadable(err))
 	}
 	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, errDirectory)
+	}
 	if err := e.clash([]usedFile{{placeOf(file), "the file of trusted documents"}}); err != nil {
 		return nil, fmt.Errorf("--trusted-documents: %w", err)
 	}

@@ -25,6 +25,8 @@ import (
 type Options struct {
 	// URL is sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME.
 	URL string
+	// MustExist refuses an SQLite file that is not there, instead of making it.
+	MustExist bool
 	// MaxConnections bounds the pool; SQLite has one connection more, which writes.
 	MaxConnections int
 	// PoolWait is how long an operation waits for a free connection.
@@ -53,6 +55,9 @@ type engine interface {
 	classify(err error) (m meaning, constraint string)
 	// explain says what of the URL is wrong when a first connection fails, and what to do; empty when it can't tell.
 	explain(err error) string
+	// explainMigration says what to grant the user, or what to set, when an error stops a migration; empty when it can't
+	// tell. db has one connection.
+	explainMigration(ctx context.Context, db *sql.DB, err error) string
 	// txOptions of a transaction that writes or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
 	// check makes sure that the database is one that Roster can use, when a connection can be opened even if it is not.
@@ -95,6 +100,9 @@ func parse(url string) (engine, error) {
 		return parsePostgres(url)
 	case scheme == "mysql" || scheme == "mariadb":
 		return parseMySQL(url)
+	}
+	if strings.ContainsFunc(scheme, func(c rune) bool { return c < 'a' || c > 'z' }) { // it may be a part of a password
+		return nil, errors.New("database URL: no scheme: write sqlite:PATH, postgres://… or mysql://…")
 	}
 	return nil, fmt.Errorf("database URL: unknown scheme %q: write sqlite:PATH, postgres://… or mysql://…", scheme)
 }

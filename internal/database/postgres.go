@@ -97,6 +97,7 @@ const (
 	pgInvalidAuth      = "28000"
 	pgNoDatabase       = "3D000"
 	pgNoPrivilege      = "42501"
+	pgNoSchema         = "3F000"
 	pgTooMany          = "53300"
 )
 
@@ -128,7 +129,7 @@ func postgresMeanings() map[pqerror.Code]meaning {
 		"53200":            {kind: Busy, advice: "the server is out of memory: give it more, or lower --database-max-connections"},
 		"53400":            {kind: Busy, advice: "a limit of the server is reached: see its log, and raise the limit"},
 		"54":               {kind: TooLarge, advice: "a statement is beyond a limit of the server: send less at a time"},
-		"3F000":            {kind: Unusable, advice: pgSchema},  // no such schema
+		pgNoSchema:         {kind: Unusable, advice: pgSchema},  // no such schema
 		"42P01":            {kind: Unusable, advice: pgSchema},  // no such table
 		"42703":            {kind: Unusable, advice: pgSchema},  // no such column
 		"58":               {kind: Unusable, advice: pgDamaged}, // system errors, such as of input and output
@@ -182,6 +183,33 @@ func (e *postgresEngine) explain(err error) string {
 		return "the user may not connect to this database: grant it, or take another user"
 	case pgTooMany:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
+	}
+	return ""
+}
+
+// explainMigration asks the server what the user lacks: the errors name neither the user nor, in all languages, the schema.
+func (*postgresEngine) explainMigration(ctx context.Context, db *sql.DB, err error) string {
+	var pe *pq.Error
+	if !errors.As(err, &pe) || pe.Code != pgNoPrivilege && pe.Code != pgNoSchema {
+		return ""
+	}
+	var user, path, schema, owner string
+	var create bool
+	if err := db.QueryRowContext(ctx, `SELECT quote_ident(current_user), current_setting('search_path'),
+		coalesce(quote_ident(current_schema()), ''), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+		coalesce((SELECT min(quote_ident(tableowner)) FROM pg_tables WHERE schemaname = current_schema()
+			AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')
+			AND NOT pg_has_role(tableowner, 'USAGE')), '')`).Scan(&user, &path, &schema, &create, &owner); err != nil {
+		return ""
+	}
+	switch {
+	case schema == "":
+		return fmt.Sprintf("the search_path (%s) leads to no schema that the user %s may use: "+
+			"create one and GRANT USAGE, CREATE ON SCHEMA … TO %[2]s, or set the search_path to one that exists, in the URL or by ALTER ROLE %[2]s SET search_path = …", path, user)
+	case !create:
+		return fmt.Sprintf("the user %s lacks a right: GRANT CREATE ON SCHEMA %s TO %[1]s", user, schema)
+	case owner != "":
+		return fmt.Sprintf("tables in the schema %s belong to %s: migrate as that user, or make %s their owner by ALTER TABLE … OWNER TO %[3]s", schema, owner, user)
 	}
 	return ""
 }

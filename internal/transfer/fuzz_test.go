@@ -78,7 +78,7 @@ func FuzzHeader(f *testing.F) {
 		f.Add(text, text, uint16(i*977))
 	}
 	f.Fuzz(func(t *testing.T, foreign, body string, how uint16) {
-		if !utf8.ValidString(foreign+body) || strings.IndexByte(body, 0) >= 0 || len(foreign) > 1000 || len(body) > 1000 {
+		if !utf8.ValidString(foreign) || !utf8.ValidString(body) || strings.IndexByte(body, 0) >= 0 || len(foreign) > 1000 || len(body) > 1000 {
 			return
 		}
 		choose := func(n int) int { // one of so many ways
