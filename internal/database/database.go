@@ -152,7 +152,7 @@ func (db *DB) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &network) && network.Timeout() {
 		return fmt.Errorf("%v: no answer within %v: check host and port, and that the database runs", db, db.options.ConnectTimeout)
 	}
-	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(err.Error(), "\n", "; "))
+	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(strings.TrimPrefix(err.Error(), pinging), "\n", "; "))
 }
 
 // Close closes all connections, after the statements that are under way.
@@ -165,6 +165,9 @@ func (db *DB) Close() error {
 	return errors.Join(err, db.engine.close())
 }
 
+// pinging is what Ping was doing when it failed.
+const pinging = "ping the database: "
+
 // Ping asks the database for an answer, which may take as long as opening a connection. The error is a Failure.
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, db.options.ConnectTimeout)
@@ -176,7 +179,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	for _, p := range pools {
 		var one int
 		if err := p.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-			return fmt.Errorf("ping the database: %w", db.failed(p, db.fail(err)))
+			return fmt.Errorf(pinging+"%w", db.failed(p, db.fail(err)))
 		}
 	}
 	return nil

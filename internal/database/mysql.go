@@ -204,6 +204,14 @@ func (e *mysqlEngine) explain(err error) string {
 		if errors.Is(err, mysql.ErrNoTLS) {
 			return "the server does not speak TLS: take tls off the URL, or enable TLS on the server"
 		}
+		if errors.Is(err, mysql.ErrInvalidConn) {
+			err = driver.ErrBadConn
+		}
+		for _, strange := range []error{mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol} {
+			if errors.Is(err, strange) {
+				return "what answers there is no server of MySQL or MariaDB: check host and port"
+			}
+		}
 		return explainNetwork(err)
 	}
 	switch me.Number {
@@ -224,7 +232,7 @@ func (e *mysqlEngine) explain(err error) string {
 	case myTooMany, myTooManyOfUser, myUserLimit:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
 	}
-	return ""
+	return "the server refuses the connection: " + me.Message
 }
 
 // explainMigration names all rights that migrations need, since a server names the first one that is missing.

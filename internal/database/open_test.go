@@ -41,6 +41,11 @@ func refused(t *testing.T, o database.Options, parts ...string) {
 	if strings.Contains(err.Error(), secret) {
 		t.Errorf("the error shows the password: %v", err)
 	}
+	for _, text := range []string{"ping the database", "pq:", "strconv", "ParseAddr", "dial ", "read tcp", "EOF", "tls:", "x509", "open /", "parse \"", "invalid connection"} {
+		if strings.Contains(err.Error(), text) {
+			t.Errorf("the error has text for programmers, %q: %v", text, err)
+		}
+	}
 }
 
 func TestOpenMalformed(t *testing.T) {
@@ -74,7 +79,9 @@ func TestOpenMalformed(t *testing.T) {
 		"user=u password=s3cret options='-c a:b'":          "no scheme",
 		"jdbc:postgresql://u:s3cret@h/d":                   `unknown scheme "jdbc"`,
 		"postgres://h/d?password=s3cret&port=x":            "port",
-		"postgres://h/d?password=s3cret&connect_timeout=x": "connect_timeout",
+		"postgres://h/d?password=s3cret&connect_timeout=x": `wrong value for "connect_timeout"`,
+		"postgres://h/d?hostaddr=x":                        `wrong value for "hostaddr"`,
+		"postgres://h/d?sslmode=require&sslinline=x":       `wrong value for "sslinline"`,
 		"postgres://u:s3cret@/d":                           "no host",
 		"postgres://u:s3cret@:5432/d":                      "no host",
 		"postgres://u:s3cret@h1,/d":                        "no host",
@@ -162,12 +169,21 @@ func TestOpenServer(t *testing.T) {
 			"database":     {func(u *url.URL) { u.Path += "x" }, []string{name + "x", "there is no database of this name"}},
 			"odd database": {func(u *url.URL) { u.Path = "/a b\n%" }, []string{"/a%20b%0A%25", "there is no database of this name"}},
 			"parameter":    {func(u *url.URL) { u.RawQuery = "nonsense=1" }, []string{"nonsense"}},
+			"odd value":    {func(u *url.URL) { u.RawQuery = "nonsense=" + secret + "'" }, []string{"parameter"}},
 		} {
 			t.Run(problem, func(t *testing.T) {
 				t.Parallel()
 				u := *right
 				c.change(&u)
 				refused(t, options(u.String()), append(c.parts, u.Host)...)
+			})
+		}
+		if e == dbtest.PostgreSQL {
+			t.Run("certificate", func(t *testing.T) {
+				t.Parallel()
+				u := *right
+				u.RawQuery = "sslmode=verify-full&sslrootcert=/missing.pem"
+				refused(t, options(u.String()), "/missing.pem", "cannot be read")
 			})
 		}
 		t.Run("right", func(t *testing.T) {
@@ -210,6 +226,57 @@ func TestOpenSilentServer(t *testing.T) {
 			refused(t, o, "no answer within 200ms", "127.0.0.1:")
 		})
 	}
+}
+
+// TestOpenOther has something else than a database behind the port.
+func TestOpenOther(t *testing.T) {
+	t.Parallel()
+	for name, answers := range map[string][]string{
+		"ends at once":  nil,
+		"ends soon":     {"S"},
+		"speaks HTTP":   {"HTTP/1.1 400 Bad Request\r\n\r\n"},
+		"is no TLS":     {"S", strings.Repeat("no such thing ", 10)},
+		"is MySQL":      {"J\x00\x00\x00\x0a5.5.5-10.11.6-MariaDB\x00"},
+		"sends nothing": {""},
+	} {
+		for _, url := range []string{"postgres://u:" + secret + "@ADDRESS/d", "postgres://u:" + secret + "@ADDRESS/d?sslmode=require", "mysql://u:" + secret + "@ADDRESS/d"} {
+			t.Run(name+" "+url[:5]+url[len(url)-7:], func(t *testing.T) {
+				t.Parallel()
+				o := options(strings.Replace(url, "ADDRESS", other(t, answers), 1))
+				o.ConnectTimeout = 2 * time.Second
+				refused(t, o, "127.0.0.1:", ": ")
+			})
+		}
+	}
+}
+
+// other is the address of something that sends one answer to each message, and then ends.
+func other(t *testing.T, answers []string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var server sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		server.Wait()
+	})
+	server.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			for _, answer := range answers {
+				_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // MySQL's clients listen first
+				_, _ = c.Read(make([]byte, 1024))
+				_, _ = c.Write([]byte(answer))
+			}
+			c.Close()
+		}
+	})
+	return l.Addr().String()
 }
 
 // TestOpenWithoutTLS has a server that says that it does not speak TLS.

@@ -69,7 +69,11 @@ func (e *postgresEngine) String() string { return "PostgreSQL (" + e.name + ")" 
 func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, err error) {
 	config, err := pq.NewConfig(e.dsn)
 	if err != nil {
-		return nil, nil, errors.New(strings.TrimPrefix(err.Error(), "pq: "))
+		text := strings.TrimPrefix(err.Error(), "pq: ")
+		for _, parser := range []string{": strconv.", ": ParseAddr("} { // whose error follows, for programmers
+			text, _, _ = strings.Cut(text, parser)
+		}
+		return nil, nil, errors.New(text)
 	}
 	if config.ConnectTimeout == 0 {
 		// Of several hosts each gets its share, so that the ones after a host that does not answer are tried too.
@@ -170,6 +174,9 @@ func (e *postgresEngine) explain(err error) string {
 		if errors.Is(err, pq.ErrSSLNotSupported) {
 			return "the server does not speak TLS: add ?sslmode=disable to the URL, or enable TLS on the server"
 		}
+		if strings.Contains(err.Error(), "pq: un") { // an unknown, or unexpected, message
+			return "what answers there is no PostgreSQL server: check host and port"
+		}
 		return explainNetwork(err)
 	}
 	switch pe.Code {
@@ -184,7 +191,7 @@ func (e *postgresEngine) explain(err error) string {
 	case pgTooMany:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
 	}
-	return ""
+	return "the server refuses the connection: " + pe.Message
 }
 
 // explainMigration asks the server what the user lacks: the errors name neither the user nor, in all languages, the schema.
