@@ -3,7 +3,9 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -178,6 +180,64 @@ func TestFailures(t *testing.T) {
 		code, stdout, stderr := run(t, args...)
 		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "roster: ") || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "s3cret") {
 			t.Errorf("%v: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+	}
+}
+
+// TestStartErrors gives the program wrong settings, one at a time. It says what to do, in no words of Go, and shows no
+// password.
+func TestStartErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(closed.Close(), os.WriteFile(at("text"), []byte("text\n"), 0o600), os.Symlink("loop", at("loop"))); err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`strconv|ParseAddr|parse "|time: |dial |tcp |: bind|connect: |syscall|no such file or directory|open /|stat /|lookup |EOF|0x|s3cret|\(\*`)
+	for _, test := range []struct{ line, says string }{
+		{"serve --listen=" + taken.Addr().String(), "another program listens there"},
+		{"serve --listen=192.0.2.1:0", "no address of this machine"},
+		{"serve --listen=nowhere.invalid:0", "no host of this name"},
+		{"serve --listen=127.0.0.1:0 --trusted-documents=" + dir, "is a directory"},
+		{"serve --listen=127.0.0.1:0 --trusted-documents=" + at("missing"), "no such file: correct the path"},
+		{"serve --listen=127.0.0.1:0 --trusted-documents=" + at("loop"), "cannot be read"},
+		{"serve --listen=127.0.0.1:0 --request-timeout=1y", "must be a number with its unit"},
+		{"import " + at("missing"), "no such file: correct the path"},
+		{"import " + at("text/below"), "cannot be read"},
+		{"import " + dir, "is a directory"},
+		{"import " + at("text") + " --errors=" + at("missing/x"), "its directory does not exist"},
+		{"export users -o " + at("text/x"), "cannot be written"},
+		{"migrate up --database-url=sqlite:" + at("missing/x"), "does not exist: create it"},
+		{"migrate up --database-url=sqlite:" + dir, "is a directory"},
+		{"migrate up --database-url=sqlite:" + at("text"), "not an SQLite database"},
+		{"migrate up --database-url=sqlite:" + at("loop"), "cannot be written"},
+		{"migrate up --database-url=sqlite://u:s3cret@h/d", "has a user or a password"},
+		{"migrate up --database-url=u:s3cret@tcp(h:1)/d", "unknown scheme"},
+		{"migrate up --database-url=postgres://u:s3cret@" + closed.Addr().String() + "/d", "nothing answers there"},
+		{"migrate up --database-url=postgres://u:s3cret@h/d?connect_timeout=x", "connect_timeout"},
+		{"migrate up --database-url=postgres://u:s3cret%zz@h/d", "write special characters"},
+		{"migrate up --database-url=postgres://u:s3cret@h:x/d", "the port"},
+		{"migrate up --database-url=mysql://u:s3cret@" + closed.Addr().String() + "/d", "nothing answers there"},
+		{"migrate up --database-url=mysql://u:s3cret@h/d?timeout=x", "a wrong value"},
+		{"migrate up --database-url=mysql:u:s3cret@tcp(h:1)/d", "no host"},
+	} {
+		args := append(strings.Fields(test.line), "--log-level=error")
+		if !strings.Contains(test.line, "--database-url") {
+			args = append(args, "--database-url=sqlite:"+at("roster.db"))
+		}
+		code, stdout, stderr := run(t, args...)
+		_, message, _ := strings.Cut(stderr, "roster: ")
+		if code == 0 || stdout != "" || !strings.Contains(message, test.says) || words.MatchString(message) || strings.Count(message, "\n") != 1 {
+			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want %s", test.line, code, stdout, stderr, test.says)
 		}
 	}
 }

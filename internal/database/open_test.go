@@ -67,6 +67,10 @@ func TestOpenMalformed(t *testing.T) {
 		"sqlite:u:s3cret@x":                                "path alone",
 		"sqlite:/u:s3cret@x/d":                             "path alone",
 		"sqlite:///u:s3cret@x":                             "path alone",
+		"sqlite://u:/s3cret@x":                             "path alone",
+		"sqlite://u:s3cret":                                "path alone",
+		"sqlite://s3cret%40x%zz":                           "path alone",
+		"sqlite://:memory:":                                "no file",
 		"sqlite://u%3As3cret%40x":                          "path alone",
 		"sqlite:roster.db?_auth_pass=s3cret":               "path alone",
 		"sqlite:roster.db?mode=rw&_key=s3cret":             "path alone",
@@ -121,13 +125,13 @@ func TestOpenMalformed(t *testing.T) {
 
 // FuzzURL puts anything round a password. It is shown to nobody.
 func FuzzURL(f *testing.F) {
-	for _, around := range [][2]string{{"", ""}, {"1/", ""}, {"", "@2/3"}, {"#", "%"}, {"1?", "@"}, {"[", "]:1"}, {":", ",h:5"}} {
-		f.Add(true, around[0], around[1])
-		f.Add(false, around[0], around[1])
+	for _, around := range [][2]string{{"", ""}, {"1/", ""}, {"", "@2/3"}, {"#", "%"}, {"1?", "@"}, {"[", "]:1"}, {":", ",h:5"}, {"/", "\\"}, {"?=", "&"}} {
+		for scheme := range uint8(3) {
+			f.Add(scheme, around[0], around[1])
+		}
 	}
-	f.Fuzz(func(t *testing.T, postgres bool, before, after string) {
-		scheme := map[bool]string{true: "postgres", false: "mysql"}[postgres]
-		name, err := database.Name(scheme + "://u:" + before + secret + after + "@h/d")
+	f.Fuzz(func(t *testing.T, scheme uint8, before, after string) {
+		name, err := database.Name([]string{"postgres", "mysql", "sqlite"}[scheme%3] + "://u:" + before + secret + after + "@h/d")
 		if err != nil {
 			name = err.Error()
 		}

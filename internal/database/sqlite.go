@@ -37,15 +37,14 @@ func parseSQLite(path string) (engine, error) {
 }
 
 // hasPassword reports whether a path looks as if a user and a password were in it, or a parameter that is one: no error and
-// no log may show them. Behind host, // has introduced it, so that a user needs no password.
+// no log may show them. Where // introduced the path and no other slash follows, a host was meant, and what is before it.
 func hasPassword(path string, host bool) bool {
-	if plain, err := url.PathUnescape(path); err == nil {
-		path = plain
+	path = strings.NewReplacer("%3A", ":", "%3a", ":", "%40", "@").Replace(path[len(filepath.VolumeName(path)):])
+	first, _, _ := strings.Cut(path, "/")
+	if host && strings.ContainsAny(first, ":@") && first != ":memory:" {
+		return true
 	}
-	if len(path) > 2 && path[1] == ':' && strings.ContainsRune(`/\`, rune(path[2])) {
-		path = path[2:] // C:\roster.db
-	}
-	if at := strings.LastIndex(path, "@"); at >= 0 && (strings.Contains(path[:at], ":") || host && !strings.ContainsAny(path[:at], `/\`)) {
+	if at := strings.LastIndex(path, "@"); at >= 0 && strings.Contains(path[:at], ":") {
 		return true
 	}
 	_, parameters, _ := strings.Cut(strings.ToLower(path), "?")

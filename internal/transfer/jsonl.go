@@ -214,10 +214,9 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 	}
 	var posts json.RawMessage
 	if list, ok := members[postsField]; ok && kind == Users {
-		switch {
-		case list[0] == '[':
+		if list[0] == '[' {
 			posts = list
-		default:
+		} else {
 			wrong[postsField] = &rules.Fault{Code: rules.Invalid, Message: "must be a list of objects"}
 		}
 		delete(members, postsField)
