@@ -75,7 +75,7 @@ func otherFormat(start []byte) error {
 	switch {
 	case bytes.HasPrefix(start, []byte("BZh")) && bytes.Contains(start, []byte("1AY&SY")):
 		return errors.New("this is compressed by bzip2: decompress it, or compress it by gzip")
-	case bytes.IndexByte(start[:min(len(start), 4)], 0) >= 0:
+	case bytes.IndexByte(start[:min(len(start), 2)], 0) >= 0:
 		return errors.New("this is no text, or UTF-16 without a byte-order mark: save it as UTF-8")
 	}
 	return nil
