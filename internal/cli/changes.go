@@ -25,7 +25,7 @@ func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesC
 	if !c.Yes {
 		return errors.New("every client that follows the changes would have to take a new copy of the data: say --yes to do it")
 	}
-	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checkDatabase)
+	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking())
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -58,6 +60,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Description("A GraphQL server for users and their posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
 		kong.Help(printHelp),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
 		kong.Writers(helpTo, stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Exit(func(int) { helped = true }),
@@ -82,6 +85,20 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return fail(stderr, exitFailure, err)
 	}
 	return exitOK
+}
+
+// readDuration reads the value of a flag: kong's own reader shows the error of package time.
+func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("must be a number with its unit, such as 500ms, 5s or 2m, not %q", text)
+	}
+	target.Set(reflect.ValueOf(d))
+	return nil
 }
 
 // exitError is an error with an exit code of its own.

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -99,7 +100,8 @@ func TestWrongUse(t *testing.T) {
 		"serve --max-streams=-1":                `serve: --max-streams must be 0 or more, not -1`,
 		"serve --max-operations-per-socket=0":   `serve: --max-operations-per-socket must be 1 or more, not 0`,
 		"serve --ping-interval=0s":              `serve: --ping-interval must be longer than 0s, not 0s`,
-		"serve --request-timeout=5":             `--request-timeout: expected duration but got "5": time: missing unit in duration "5"`,
+		"serve --request-timeout=5":             `--request-timeout: must be a number with its unit, such as 500ms, 5s or 2m, not "5"`,
+		"serve --ping-interval=9999999999h":     `--ping-interval: must be a number with its unit, such as 500ms, 5s or 2m, not "9999999999h"`,
 		"serve --log-level=loud":                `--log-level must be one of "debug","info","warn","error" but got "loud"`,
 		"serve --log-format=xml":                `--log-format must be one of "text","json" but got "xml"`,
 		"serve --database-max-connections=0":    `serve: --database-max-connections must be 1 or more, not 0`,
@@ -118,6 +120,8 @@ func TestWrongUse(t *testing.T) {
 		"import --on-conflict=ask":              `--on-conflict must be one of "fail","skip","update" but got "ask"`,
 		"import --format=xml":                   `--format must be one of "auto","csv","jsonl" but got "xml"`,
 		"import a.csv b.csv":                    `unexpected argument b.csv`,
+		"import --spreadsheet --format=jsonl":   `import: --spreadsheet is for CSV: leave it out for JSON lines`,
+		"export users --spreadsheet -o a.JSON":  `export: --spreadsheet is for CSV: leave it out for JSON lines`,
 		"export":                                `expected "<what>"`,
 		"export things":                         `<what> must be one of "users","posts" but got "things"`,
 		"export users --format=xml":             `--format must be one of "auto","csv","jsonl" but got "xml"`,
@@ -201,11 +205,69 @@ func TestListenOn(t *testing.T) {
 	}
 }
 
+// TestStartErrors gives the program wrong settings, one at a time. It says what to do, in no words of Go, and shows no
+// password.
+func TestStartErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(closed.Close(), os.WriteFile(at("text"), []byte("text\n"), 0o600), os.Symlink("loop", at("loop"))); err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`strconv|ParseAddr|parse "|time: |dial |tcp |: bind|connect: |syscall|no such file or directory|open /|stat /|lookup |EOF|0x|s3cret|\(\*`)
+	for _, test := range []struct{ line, says string }{
+		{"serve --listen=" + taken.Addr().String(), "another program listens there"},
+		{"serve --listen=192.0.2.1:0", "this machine does not have the address"},
+		{"serve --listen=nowhere.invalid:0", "no host of this name"},
+		{"serve --listen=127.0.0.1:0 --trusted-documents=" + dir, "is a directory"},
+		{"serve --listen=127.0.0.1:0 --trusted-documents=" + at("missing"), "no such file: correct the path"},
+		{"serve --listen=127.0.0.1:0 --trusted-documents=" + at("loop"), "cannot be read"},
+		{"serve --listen=127.0.0.1:0 --request-timeout=1y", "must be a number with its unit"},
+		{"import " + at("missing"), "no such file: correct the path"},
+		{"import " + at("text/below"), "cannot be read"},
+		{"import " + dir, "is a directory"},
+		{"import " + at("text") + " --errors=" + at("missing/x"), "its directory does not exist"},
+		{"export users -o " + at("text/x"), "cannot be written"},
+		{"migrate up --database-url=sqlite:" + at("missing/x"), "does not exist: create it"},
+		{"migrate up --database-url=sqlite:" + dir, "is a directory"},
+		{"migrate up --database-url=sqlite:" + at("text"), "not an SQLite database"},
+		{"migrate up --database-url=sqlite:" + at("loop"), "cannot be written"},
+		{"migrate up --database-url=sqlite://u:s3cret@h/d", "has a user or a password"},
+		{"migrate up --database-url=u:s3cret@tcp(h:1)/d", "unknown scheme"},
+		{"migrate up --database-url=postgres://u:s3cret@" + closed.Addr().String() + "/d", "nothing answers there"},
+		{"migrate up --database-url=postgres://u:s3cret@h/d?connect_timeout=x", "connect_timeout"},
+		{"migrate up --database-url=postgres://u:s3cret%zz@h/d", "write special characters"},
+		{"migrate up --database-url=postgres://u:s3cret@h:x/d", "the port"},
+		{"migrate up --database-url=mysql://u:s3cret@" + closed.Addr().String() + "/d", "nothing answers there"},
+		{"migrate up --database-url=mysql://u:s3cret@h/d?timeout=x", "a wrong value"},
+		{"migrate up --database-url=mysql:u:s3cret@tcp(h:1)/d", "no host"},
+	} {
+		args := append(strings.Fields(test.line), "--log-level=error")
+		if !strings.Contains(test.line, "--database-url") {
+			args = append(args, "--database-url=sqlite:"+at("roster.db"))
+		}
+		code, stdout, stderr := run(t, args...)
+		_, message, _ := strings.Cut(stderr, "roster: ")
+		if code == 0 || stdout != "" || !strings.Contains(message, test.says) || words.MatchString(message) || strings.Count(message, "\n") != 1 {
+			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want %s", test.line, code, stdout, stderr, test.says)
+		}
+	}
+}
+
 func TestTrustedDocuments(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
-		"missing.json": {"", "--trusted-documents: FILE cannot be read: no such file or directory"},
+		"missing.json": {"", "--trusted-documents: FILE: there is no such file: correct the path"},
 		"broken.json":  {`{"a": `, "--trusted-documents: FILE: no end before byte 5"},
 		"empty.json":   {`{}`, "--trusted-documents: FILE: no document: nothing would be executed"},
 		"invalid.json": {`{"a": "{ nothing }"}`, `--trusted-documents: FILE: trusted document "a": line 1, column 3: Cannot query field "nothing" on type "Query".`},
@@ -228,7 +290,6 @@ func TestMigrate(t *testing.T) {
 	t.Parallel()
 	url := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
 	for _, step := range []struct{ line, want string }{
-		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +pending\n)+$`},
 		{"migrate up", `^(applied  \d{14} \w+\n)+$`},
 		{"migrate up", `^nothing to apply\n$`},
 		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\n)+$`},
@@ -236,6 +297,7 @@ func TestMigrate(t *testing.T) {
 		{"migrate up", `^applied  \d{14} \w+\n$`},
 		{"migrate down --to 0", `^(undone   \d{14} \w+\n)+$`},
 		{"migrate down", `^nothing to undo\n$`},
+		{"migrate status", `^VERSION +NAME +APPLIED AT\n(\d{14}  \w+ +pending\n)+$`},
 	} {
 		code, stdout, stderr := run(t, append(strings.Fields(step.line), url)...)
 		if code != 0 || stderr != "" || !regexp.MustCompile(step.want).MatchString(stdout) {
@@ -246,10 +308,34 @@ func TestMigrate(t *testing.T) {
 
 func TestServeWithoutMigrationsWantsThem(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := run(t, "serve", "--no-migrate", "--listen=127.0.0.1:0",
-		"--database-url=sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
+	file := filepath.Join(t.TempDir(), "roster.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := run(t, "serve", "--no-migrate", "--listen=127.0.0.1:0", "--database-url=sqlite:"+file)
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "roster migrate up") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// TestNoDatabase runs the commands that make no database where none is: none is there afterwards.
+func TestNoDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "roster.db"), filepath.Join(dir, "a?b.db")} {
+		for _, line := range []string{
+			"export users", "export posts -o " + filepath.Join(dir, "posts.csv"), "stats", "migrate status", "migrate down", "changes reset --yes",
+			"serve --no-migrate --listen=127.0.0.1:0",
+		} {
+			code, stdout, stderr := run(t, append(strings.Fields(line), "--database-url=sqlite:"+path)...)
+			want := "roster: SQLite (" + path + "): there is no such file: correct the path, or create the database with roster migrate up\n"
+			if code != 1 || stdout != "" || !strings.HasSuffix(stderr, want) {
+				t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, stderr)
+			}
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("the directory holds %v, %v", files, err)
 	}
 }
 

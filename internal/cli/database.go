@@ -9,11 +9,23 @@ import (
 	"roster/internal/database"
 )
 
-// openDatabase opens the database and prepares it for a command: by migrateDatabase, checkDatabase or unprepared. It does not
-// when the command's standard output is a file of the database. The error has an exit code when a signal came meanwhile.
-func (e *environment) openDatabase(
-	ctx context.Context, c config.Database, logger *slog.Logger, prepare func(context.Context, *database.DB, *slog.Logger) error,
-) (db *database.DB, err error) {
+// A preparation makes a database ready for a command.
+type preparation struct {
+	// mustExist refuses an SQLite file that is not there.
+	mustExist bool
+	// run is nil for a command that takes the schema as it is.
+	run func(context.Context, *database.DB, *slog.Logger) error
+}
+
+// migrating applies the migrations that the database lacks. A database that is not there is made.
+func migrating() preparation { return preparation{run: migrateDatabase} }
+
+// checking makes sure that the schema is the one that this program needs.
+func checking() preparation { return preparation{mustExist: true, run: checkDatabase} }
+
+// openDatabase opens the database and prepares it for a command. It does not when the command's standard output is a file
+// of the database. The error has an exit code when a signal came meanwhile.
+func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = &exitError{errors.New("interrupted while opening the database"), exitInterrupted}
@@ -24,6 +36,7 @@ func (e *environment) openDatabase(
 	}
 	db, err = database.Open(ctx, database.Options{
 		URL:              c.DatabaseURL,
+		MustExist:        prepare.mustExist,
 		MaxConnections:   c.DatabaseMaxConnections,
 		PoolWait:         c.DatabasePoolWait,
 		ConnectTimeout:   c.DatabaseConnectTimeout,
@@ -34,16 +47,15 @@ func (e *environment) openDatabase(
 	if err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, db, logger); err != nil {
+	if prepare.run == nil {
+		return db, nil
+	}
+	if err := prepare.run(ctx, db, logger); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// unprepared leaves the schema as it is, whatever it is.
-func unprepared(context.Context, *database.DB, *slog.Logger) error { return nil }
-
-// checkDatabase makes sure that the schema is the one that this program needs.
 func checkDatabase(ctx context.Context, db *database.DB, _ *slog.Logger) error {
 	return db.CheckVersion(ctx)
 }

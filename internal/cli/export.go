@@ -25,7 +25,31 @@ type exportCommand struct {
 const formatAuto = "auto"
 
 // Validate checks the flags; kong calls it.
-func (c *exportCommand) Validate() error { return c.Database.Validate() }
+func (c *exportCommand) Validate() error {
+	format, _ := c.form()
+	if err := c.Export.Validate(format == transfer.JSONLines); err != nil {
+		return err
+	}
+	return c.Database.Validate()
+}
+
+// form is the format of the file, and whether it is compressed.
+func (c *exportCommand) form() (format transfer.Format, zipped bool) {
+	name, zipped := strings.CutSuffix(strings.ToLower(c.Output), ".gz")
+	format = transfer.Format(c.Format)
+	if c.Format == formatAuto {
+		format = transfer.CSV
+		for _, suffix := range []string{".json", ".jsonl", ".ndjson"} {
+			if strings.HasSuffix(name, suffix) {
+				format = transfer.JSONLines
+			}
+		}
+	}
+	if c.Spreadsheet && format == transfer.CSV {
+		format = transfer.Spreadsheet
+	}
+	return format, zipped || c.Gzip
+}
 
 // Run writes the rows where they are wanted.
 func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
@@ -43,7 +67,7 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 		}
 		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
 	}
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checkDatabase)
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
 	if err != nil {
 		return err
 	}
@@ -56,15 +80,8 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 
 func (c *exportCommand) write(ctx context.Context, db *database.DB, w io.Writer) error {
 	ctx = rules.WithCaller(ctx, rules.Everyone())
-	name, zipped := strings.CutSuffix(c.Output, ".gz")
-	format := transfer.Format(c.Format)
-	if c.Format == formatAuto {
-		format = transfer.CSV
-		if strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".ndjson") {
-			format = transfer.JSONLines
-		}
-	}
-	if !zipped && !c.Gzip {
+	format, zipped := c.form()
+	if !zipped {
 		_, err := transfer.Export(ctx, db, c.What, format, w)
 		return err
 	}

@@ -42,7 +42,7 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	in, size, err := c.open(ctx, e.stdin)
 	if err != nil {
-		return failed(ctx, "import", err)
+		return failed(ctx, "import "+c.File, err)
 	}
 	defer func() { _ = in.Close() }() // reading is over
 	if f, ok := in.(*os.File); ok {
@@ -52,18 +52,18 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 		return fmt.Errorf("import %s: %w", c.File, err)
 	}
 	var errorsTo *output
-	if c.Errors != "" {
+	if c.Errors != "" && c.Errors != "-" {
 		if errorsTo, err = newOutput(c.Errors, used); err != nil {
 			return fmt.Errorf("import %s: --errors: %w", c.File, err)
 		}
 	}
 	logger := c.Logger(e.stderr)
-	db, err := e.openDatabase(ctx, c.Database, logger, migrateDatabase)
+	db, err := e.openDatabase(ctx, c.Database, logger, migrating())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	rejects, err := newRejects(ctx, errorsTo, e.stderr)
+	rejects, err := c.rejects(ctx, errorsTo, e)
 	if err != nil {
 		return failed(ctx, "import "+c.File, err)
 	}
@@ -81,9 +81,13 @@ func (c *importCommand) open(ctx context.Context, stdin io.Reader) (in io.ReadCl
 	}
 	f, err := openWaiting(ctx, c.File, os.O_RDONLY)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, unreadable(err)
 	}
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+	info, err := f.Stat()
+	switch {
+	case err == nil && info.IsDir():
+		return nil, 0, errors.Join(errDirectory, f.Close())
+	case err == nil && info.Mode().IsRegular():
 		size = info.Size()
 	}
 	return f, size, nil
@@ -94,11 +98,14 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 	progress := newProgress(e.stderr, size, time.Now)
 	started := time.Now()
 	format := transfer.Format(c.Format)
-	if c.Format == formatAuto {
+	switch {
+	case c.Spreadsheet:
+		format = transfer.Spreadsheet
+	case c.Format == formatAuto:
 		format = ""
 	}
 	var summary transfer.Summary
-	rows, err := newReader(ctx, counted, format, c.MaxRowBytes)
+	rows, err := newReader(ctx, counted, format, c.MaxRowBytes, c.Ignore)
 	if err == nil {
 		summary, err = transfer.Import(rules.WithCaller(ctx, rules.Everyone()), db, rows, transfer.ImportOptions{
 			OnConflict:   transfer.OnConflict(c.OnConflict),
@@ -116,24 +123,28 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 	if err != nil {
 		return c.failed(ctx, err, summary)
 	}
-	if _, err := io.WriteString(e.stdout, c.summary(summary, rows.Unknown(), time.Since(started))); err != nil {
+	out, reasons := e.stdout, c.Errors
+	if c.Errors == "-" {
+		out, reasons = e.stderr, "the standard output"
+	}
+	if _, err := io.WriteString(out, c.summary(summary, rows.Unknown(), time.Since(started))); err != nil {
 		return err
 	}
 	if n := summary.Rejected(); n > 0 {
-		return &exitError{fmt.Errorf("import %s: %s rejected: %s has the reasons", c.File, are(n, "row"), c.Errors), exitRejected}
+		return &exitError{fmt.Errorf("import %s: %s rejected: %s has the reasons", c.File, are(n, "row"), reasons), exitRejected}
 	}
 	return nil
 }
 
 // newReader starts to read, which may take as long as the input does, and gives up when ctx ends.
-func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit int) (*transfer.Reader, error) {
+func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit int, ignore []string) (*transfer.Reader, error) {
 	type result struct {
 		reader *transfer.Reader
 		err    error
 	}
 	done := make(chan result, 1)
 	go func() {
-		r, err := transfer.NewReader(in, format, limit)
+		r, err := transfer.NewReader(in, format, limit, ignore...)
 		done <- result{r, err}
 	}()
 	select {
@@ -206,13 +217,17 @@ type rejects struct {
 	n    int
 }
 
-func newRejects(ctx context.Context, to *output, stderr io.Writer) (*rejects, error) {
-	if to == nil {
-		return &rejects{told: stderr}, nil
+// rejects begins to take down what is wrong: in the file, if there is one, or where --errors says.
+func (c *importCommand) rejects(ctx context.Context, to *output, e *environment) (*rejects, error) {
+	if c.Errors == "" {
+		return &rejects{told: e.stderr}, nil
 	}
-	f, err := to.open(ctx)
-	if err != nil {
-		return nil, err
+	f := io.WriteCloser(interruptible{ctx, shared{e.stdout}})
+	if to != nil {
+		var err error
+		if f, err = to.open(ctx); err != nil {
+			return nil, unwritable(to.name, err)
+		}
 	}
 	r := &rejects{file: f, out: csv.NewWriter(f)}
 	if err := r.write("line", "field", "code", "reason"); err != nil {

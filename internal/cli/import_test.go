@@ -18,7 +18,8 @@ func feedIn(t *testing.T, stdin string, args ...string) (code int, stdout, stder
 	t.Helper()
 	var out, err bytes.Buffer
 	code = cli.Run(t.Context(), append(args, "--log-level=error"), strings.NewReader(stdin), &out, &err, "1.2.3")
-	return code, regexp.MustCompile(` in \d+\.\d s\n`).ReplaceAllString(out.String(), " in 0.1 s\n"), err.String()
+	took := regexp.MustCompile(` in \d+\.\d s\n`)
+	return code, took.ReplaceAllString(out.String(), " in 0.1 s\n"), took.ReplaceAllString(err.String(), " in 0.1 s\n")
 }
 
 const table = "          created    updated  unchanged    skipped   rejected\n"
@@ -59,6 +60,22 @@ func TestImport(t *testing.T) {
 			rejected: "line,field,code,reason\n2,username,TAKEN,is taken\n3,username,BLANK,must not be blank\n3,email,INVALID,must be an address such as ada@example.com\n" +
 				"5,username,TAKEN,is taken\n5,email,TAKEN,is taken\n" +
 				"6,,INVALID,\"has a quote in the wrong place: a field with quotes in it is written \"\"like \"\"\"\"this\"\"\"\"\"\"\"\n",
+		},
+		{
+			name:   "faults on the standard output",
+			flags:  "--errors=- --dry-run",
+			stdin:  "username,email\nada,x@example.org\ny,y@example.com\n",
+			code:   3,
+			stdout: "line,field,code,reason\n2,username,TAKEN,is taken\n",
+			stderr: table + "users           1          0          0          0          1\nposts           0          0          0          0          0\n" +
+				"This was a dry run: nothing is imported.\n2 rows in 0.1 s\nroster: import -: 1 row is rejected: the standard output has the reasons\n",
+		},
+		{
+			name:  "columns that are ignored",
+			flags: "--ignore=phone,ID --dry-run",
+			stdin: "id,Phone,Fax,username,email\nx,1,2,y,y@example.com\n",
+			stdout: table + "users           1          0          0          0          0\nposts           0          0          0          0          0\n" +
+				"Not imported, since no field has the name: \"Fax\".\nThis was a dry run: nothing is imported.\n1 rows in 0.1 s\n",
 		},
 		{
 			name:  "dry run of an update",
@@ -132,7 +149,11 @@ func TestImportFile(t *testing.T) {
 		}
 	}
 	code, stdout, stderr := feedIn(t, "", "import", url, "missing.csv")
-	if code != 1 || stdout != "" || stderr != "roster: import: open missing.csv: no such file or directory\n" {
+	if code != 1 || stdout != "" || stderr != "roster: import missing.csv: there is no such file: correct the path\n" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	code, stdout, stderr = feedIn(t, "", "import", url, "testdata")
+	if code != 1 || stdout != "" || stderr != "roster: import testdata: this is a directory: give the path of a file\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

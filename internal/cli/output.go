@@ -44,7 +44,7 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 	if o.inPlace() {
 		f, err := o.open(ctx)
 		if err != nil {
-			return err
+			return unwritable(o.name, err)
 		}
 		return errors.Join(write(f), f.Close())
 	}
@@ -52,7 +52,7 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 	if o.info != nil {
 		f, err := os.OpenFile(o.path, os.O_WRONLY, 0) // a file that must not be written is not replaced either
 		if err != nil {
-			return err
+			return unwritable(o.name, err)
 		}
 		if err := f.Close(); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,6 +75,20 @@ func find(path string) (place, error) {
 // unwritable is the error of a path.
 func unwritable(path string, err error) error {
 	return fmt.Errorf("%s cannot be written: %w", path, reason(err))
+}
+
+// errDirectory is the error of a path that leads to no file.
+var errDirectory = errors.New("this is a directory: give the path of a file")
+
+// unreadable is the error of a file that cannot be opened for reading, without its path.
+func unreadable(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such file: correct the path")
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return fmt.Errorf("the file cannot be read: %w", reason(err))
 }
 
 // reason is an error without the paths of files, which may not be the one that the user gave.

@@ -28,7 +28,7 @@ func (c *seedCommand) Validate() error {
 // Run fills the database and says with what.
 func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
-	db, err := e.openDatabase(ctx, c.Database, logger, migrateDatabase)
+	db, err := e.openDatabase(ctx, c.Database, logger, migrating())
 	if err != nil {
 		return err
 	}

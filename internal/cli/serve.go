@@ -77,9 +77,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	prepare := migrateDatabase
+	prepare := migrating()
 	if !c.Migrate {
-		prepare = checkDatabase
+		prepare = checking()
 	}
 	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
 	if err != nil {
@@ -139,9 +139,12 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	}
 	file, err := os.Open(c.TrustedDocuments)
 	if err != nil {
-		return nil, fmt.Errorf("--trusted-documents: %s cannot be read: %w", c.TrustedDocuments, reason(err))
+		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, unreadable(err))
 	}
 	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("--trusted-documents: %s: %w", c.TrustedDocuments, errDirectory)
+	}
 	if err := e.clash([]usedFile{{placeOf(file), "the file of trusted documents"}}); err != nil {
 		return nil, fmt.Errorf("--trusted-documents: %w", err)
 	}

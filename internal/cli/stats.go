@@ -47,7 +47,7 @@ func moment(text string) (time.Time, error) {
 
 // Run prints the figures, all of one moment.
 func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checkDatabase)
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
 	if err != nil {
 		return err
 	}

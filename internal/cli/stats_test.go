@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,7 +35,11 @@ func TestStats(t *testing.T) {
 	if code, stdout, stderr := run(t, "stats", url, "--from=2024-01-01", "--to=2024-01-01"); code != 1 || stdout != "" || stderr != want {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
-	empty := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
+	file := filepath.Join(t.TempDir(), "roster.db")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := "--database-url=sqlite:" + file
 	if code, stdout, stderr := run(t, "stats", empty); code != 1 || stdout != "" || !strings.HasSuffix(stderr, "): the schema is older than this program's: run roster migrate up\n") {
 		t.Errorf("without tables: code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}

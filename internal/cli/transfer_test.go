@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -46,13 +47,17 @@ func TestExportToFile(t *testing.T) {
 		{"a.jsonl.gz", "--format=csv", "export-users.csv"},
 		{"b", "--gzip", "export-users.csv"},
 		{"c.csv", "--format=auto", "export-users.csv"},
+		{"d.json", "", "export-users.jsonl"},
+		{"e.JSONL", "", "export-users.jsonl"},
+		{"f.csv.GZ", "", "export-users.csv"},
+		{"g.NdJson.Gz", "", "export-users.jsonl"},
 	} {
 		code, stdout, stderr := run(t, append([]string{"export", "users", url, "-o", filepath.Join(dir, test.name)}, strings.Fields(test.flag)...)...)
 		if code != 0 || stdout != "" || stderr != "" {
 			t.Fatalf("%s: code %d, stdout %q, stderr %q", test.name, code, stdout, stderr)
 		}
 		data := read(test.name)
-		if strings.HasSuffix(test.name, ".gz") || test.flag == "--gzip" {
+		if strings.HasSuffix(strings.ToLower(test.name), ".gz") || test.flag == "--gzip" {
 			z, err := gzip.NewReader(bytes.NewReader(data))
 			if err != nil {
 				t.Fatal(err)
@@ -79,7 +84,11 @@ func TestExportFails(t *testing.T) {
 	if err := os.WriteFile(file, []byte("before"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	empty := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db") // without tables
+	database := filepath.Join(t.TempDir(), "roster.db")
+	if err := os.WriteFile(database, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := "--database-url=sqlite:" + database // without tables
 	code, stdout, stderr := run(t, "export", "users", empty, "-o", file)
 	if code != 1 || stdout != "" || !strings.HasSuffix(stderr, "): the schema is older than this program's: run roster migrate up\n") {
 		t.Errorf("without tables: code %d, stdout %q, stderr %q", code, stdout, stderr)
@@ -98,5 +107,61 @@ func TestExportFails(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
 		t.Errorf("the directory holds %v, %v", files, err)
+	}
+}
+
+// TestSpreadsheet exports texts that a spreadsheet would execute, and imports them again.
+func TestSpreadsheet(t *testing.T) {
+	t.Parallel()
+	const user = "user_01jvsz5r0xe3k8m1p4s6t9w2yb"
+	at := func(name string) string { return "--database-url=sqlite:" + filepath.Join(t.TempDir(), name) }
+	load := func(url, text string, flags ...string) {
+		t.Helper()
+		if code, _, stderr := feedIn(t, text, append([]string{"import", url}, flags...)...); code != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	exported := func(url, what string, flags ...string) string {
+		t.Helper()
+		code, stdout, stderr := run(t, append([]string{"export", what, url}, flags...)...)
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		return stdout
+	}
+	url := at("roster.db")
+	load(url, `{"id":"`+user+`","username":"ada","email":"=ada@example.com","version":2.0}`)
+	for _, text := range []string{"=1+1", "+1", "-1", "@SUM(A1)", "'=1", "''=1", "'quoted'", "null", " =1", "a=1", "\uff1d1", "'"} {
+		post, err := json.Marshal(map[string]string{"authorId": user, "title": text, "body": "\t" + text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		load(url, string(post))
+	}
+	users, posts := exported(url, "users", "--spreadsheet"), exported(url, "posts", "--spreadsheet")
+	if !strings.HasPrefix(users, "\ufeffid,") || !strings.Contains(users, ",ada,'=ada@example.com,") || !strings.HasPrefix(posts, "\ufeffid,") {
+		t.Errorf("the cells are\n%s%s", users, posts)
+	}
+	for _, cell := range []string{
+		",'=1+1,", ",'+1,", ",'-1,", ",'@SUM(A1),", ",''=1,", ",'''=1,", ",'quoted',", ",null,", ",' =1,", ",a=1,", ",'\uff1d1,", ",',", ",\"'\t=1+1\",",
+	} {
+		if !strings.Contains(posts, cell) {
+			t.Errorf("there is no cell %s in\n%s", cell, posts)
+		}
+	}
+	for name, flags := range map[string][]string{"plain.db": nil, "spreadsheet.db": {"--spreadsheet"}} {
+		again := at(name)
+		for _, what := range []string{"users", "posts"} {
+			load(again, exported(url, what, flags...), flags...)
+			if got, want := exported(again, what), exported(url, what); got != want {
+				t.Errorf("%v: %s\nwant\n%s", flags, got, want)
+			}
+		}
+	}
+	texts := at("texts.db")
+	load(texts, exported(url, "users"))
+	load(texts, posts)
+	if got := exported(texts, "posts"); "\ufeff"+got != posts {
+		t.Errorf("without --spreadsheet, an apostrophe is no text: %s\nwant\n%s", got, posts)
 	}
 }

@@ -7,6 +7,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -163,18 +164,23 @@ func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 // Export is how rows are written to a file.
 type Export struct {
 	Output string `env:"-" short:"o" placeholder:"FILE" help:"File to write, which is there once it is whole; without it, the standard output. A name that ends in .gz is compressed."`
-	Format string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what the name of the file says, and csv otherwise."`
+	Format string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: jsonl for names that end in .json, .jsonl or .ndjson, csv for others."`
 	Gzip   bool   `env:"-" help:"Compress the output."`
+	// Spreadsheet needs CSV.
+	Spreadsheet bool `env:"-" help:"Write CSV for a spreadsheet: with a byte-order mark, and an apostrophe before each text that it would execute. roster import --spreadsheet takes both back."`
 }
 
 // Import is how rows are read from a file, and what becomes of them.
 type Import struct {
-	Format      string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what they look like."`
-	OnConflict  string `env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What becomes of a row whose ID, username or email is there already: fail rejects it, skip leaves it out, update gives what is there its values."`
-	DryRun      bool   `env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
-	Batch       int    `env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
-	Errors      string `env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on. Without it, nothing is imported when a row is rejected."`
-	MaxRowBytes int    `env:"-" default:"33554432" placeholder:"BYTES" help:"Longest row, as it stands in the file; a longer one is rejected. The default takes every row that an export can have."`
+	Format     string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what they look like."`
+	OnConflict string `env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What becomes of a row whose ID, username or email is there already: fail rejects it, skip leaves it out, update gives what is there its values."`
+	DryRun     bool   `env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
+	Batch      int    `env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
+	Errors     string `env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on; - is the standard output, and the summary then goes to the standard error output. Without it, nothing is imported when a row is rejected."`
+	// Ignore has columns of CSV and members of JSON objects.
+	Ignore      []string `env:"-" placeholder:"COLUMN" help:"Leave out these columns, separated by commas. Columns that no field has are left out anyway, and named in the summary; these are not. Of JSON: members, such as phone or posts.phone."`
+	Spreadsheet bool     `env:"-" help:"Take back what roster export --spreadsheet writes: the apostrophes before texts that a spreadsheet would execute. Without it, an apostrophe is a part of the text."`
+	MaxRowBytes int      `env:"-" default:"33554432" placeholder:"BYTES" help:"Longest row, as it stands in the file; a longer one is rejected. The default takes every row that an export can have."`
 }
 
 // Validate checks the numbers, not the file.
@@ -182,6 +188,7 @@ func (i Import) Validate() error {
 	return first(
 		atLeast("batch", i.Batch, 0),
 		within("max-row-bytes", i.MaxRowBytes, 1, 1<<30),
+		ofCSV(i.Spreadsheet, i.Format == "jsonl"),
 	)
 }
 
@@ -213,6 +220,17 @@ func (l Log) Logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// Validate checks that the flags fit each other; jsonLines is whether JSON lines are written.
+func (e Export) Validate(jsonLines bool) error { return ofCSV(e.Spreadsheet, jsonLines) }
+
+// ofCSV checks that a file for a spreadsheet is CSV.
+func ofCSV(spreadsheet, jsonLines bool) error {
+	if spreadsheet && jsonLines {
+		return errors.New("--spreadsheet is for CSV: leave it out for JSON lines")
+	}
+	return nil
 }
 
 func first(errs ...error) error {

@@ -25,6 +25,8 @@ import (
 type Options struct {
 	// URL is sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME.
 	URL string
+	// MustExist refuses an SQLite file that is not there, instead of making it.
+	MustExist bool
 	// MaxConnections bounds the pool; SQLite has one connection more, which writes.
 	MaxConnections int
 	// PoolWait is how long an operation waits for a free connection.
@@ -53,6 +55,9 @@ type engine interface {
 	classify(err error) (m meaning, constraint string)
 	// explain says what of the URL is wrong when a first connection fails, and what to do; empty when it can't tell.
 	explain(err error) string
+	// explainMigration says what to grant the user, or what to set, when an error stops a migration; empty when it can't
+	// tell. db has one connection.
+	explainMigration(ctx context.Context, db *sql.DB, err error) string
 	// txOptions of a transaction that writes or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
 	// check makes sure that the database is one that Roster can use, when a connection can be opened even if it is not.
@@ -95,6 +100,9 @@ func parse(url string) (engine, error) {
 		return parsePostgres(url)
 	case scheme == "mysql" || scheme == "mariadb":
 		return parseMySQL(url)
+	}
+	if strings.ContainsFunc(scheme, func(c rune) bool { return c < 'a' || c > 'z' }) { // it may be a part of a password
+		return nil, errors.New("database URL: no scheme: write sqlite:PATH, postgres://… or mysql://…")
 	}
 	return nil, fmt.Errorf("database URL: unknown scheme %q: write sqlite:PATH, postgres://… or mysql://…", scheme)
 }
@@ -144,7 +152,7 @@ func (db *DB) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &network) && network.Timeout() {
 		return fmt.Errorf("%v: no answer within %v: check host and port, and that the database runs", db, db.options.ConnectTimeout)
 	}
-	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(err.Error(), "\n", "; "))
+	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(strings.TrimPrefix(err.Error(), pinging), "\n", "; "))
 }
 
 // Close closes all connections, after the statements that are under way.
@@ -157,6 +165,9 @@ func (db *DB) Close() error {
 	return errors.Join(err, db.engine.close())
 }
 
+// pinging is what Ping was doing when it failed.
+const pinging = "ping the database: "
+
 // Ping asks the database for an answer, which may take as long as opening a connection. The error is a Failure.
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, db.options.ConnectTimeout)
@@ -168,7 +179,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	for _, p := range pools {
 		var one int
 		if err := p.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-			return fmt.Errorf("ping the database: %w", db.failed(p, db.fail(err)))
+			return fmt.Errorf(pinging+"%w", db.failed(p, db.fail(err)))
 		}
 	}
 	return nil

@@ -222,7 +222,13 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	if err != nil {
 		return err
 	}
-	err = db.locked(ctx, func(pool *sql.DB) error {
+	why := ""
+	err = db.locked(ctx, func(pool *sql.DB) (err error) {
+		defer func() {
+			if err != nil {
+				why = db.engine.explainMigration(ctx, pool, err)
+			}
+		}()
 		m := &migrator{engine: db.engine, pool: pool, names: map[int64]string{}}
 		if m.unfinished, err = db.engine.unfinished(ctx, pool); err != nil {
 			return err
@@ -245,6 +251,9 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	}
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers name what they did about it, not the reason
+	}
+	if why != "" {
+		return fmt.Errorf("%v: the schema cannot be changed: %s", db, why)
 	}
 	if f := db.fail(err); f.Kind == ReadOnly && f.Advice != "" {
 		return fmt.Errorf("%v: the schema cannot be changed: %s: %w", db, f.Advice, err)

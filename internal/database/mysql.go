@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -204,6 +205,14 @@ func (e *mysqlEngine) explain(err error) string {
 		if errors.Is(err, mysql.ErrNoTLS) {
 			return "the server does not speak TLS: take tls off the URL, or enable TLS on the server"
 		}
+		if errors.Is(err, mysql.ErrInvalidConn) {
+			err = driver.ErrBadConn
+		}
+		for _, strange := range []error{mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol} {
+			if errors.Is(err, strange) {
+				return "what answers there is no server of MySQL or MariaDB: check host and port"
+			}
+		}
 		return explainNetwork(err)
 	}
 	switch me.Number {
@@ -216,11 +225,34 @@ func (e *mysqlEngine) explain(err error) string {
 	case myNotFromHere:
 		return "the server refuses connections from here: create the user for this host"
 	case myNoVariable, mySyntax: // the driver sets as a variable what it does not know
-		return "a parameter after ? is none that the driver or the server knows, such as sslmode, which is PostgreSQL's: " + me.Message
+		why := "a parameter after ? is none that the driver or the server knows, such as sslmode, which is PostgreSQL's"
+		if me.Number == mySyntax { // its message has the value
+			return why
+		}
+		return why + ": " + me.Message
 	case myTooMany, myTooManyOfUser, myUserLimit:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
 	}
-	return ""
+	return "the server refuses the connection: " + me.Message
+}
+
+// explainMigration names all rights that migrations need, since a server names the first one that is missing.
+func (e *mysqlEngine) explainMigration(ctx context.Context, db *sql.DB, err error) string {
+	var me *mysql.MySQLError
+	if !errors.As(err, &me) || !slices.Contains([]uint16{1142, 1143, 1227, myDatabaseDenied}, me.Number) || strings.HasPrefix(me.Message, "SELECT ") {
+		return ""
+	}
+	var account string
+	if err := db.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&account); err != nil {
+		return ""
+	}
+	user, host := account, "%"
+	if at := strings.LastIndex(account, "@"); at >= 0 {
+		user, host = account[:at], account[at+1:]
+	}
+	literal := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	return fmt.Sprintf("the user lacks a right: GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES ON %s.* TO %s@%s",
+		quote(e.config.DBName), literal(user), literal(host))
 }
 
 func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {

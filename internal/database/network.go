@@ -3,8 +3,13 @@ package database
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"strconv"
@@ -73,15 +78,40 @@ func (s *serverURL) String() string {
 	return s.Host + s.EscapedPath()
 }
 
-// explainNetwork says why no server answered.
+// explainNetwork says why no server answered, or none that could be understood. A server that was too slow is not explained.
 func explainNetwork(err error) string {
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		return ""
+	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return "there is no host of this name, or it cannot be looked up: correct the host, or check the network"
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && !op.Timeout() {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return "nothing answers there: check host and port, and that the database runs"
 	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Sprintf("the file %s, which the URL names, cannot be read: correct its path, or its permissions", file.Path)
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "what answers there does not speak TLS, or is no database: check host and port"
+	}
+	if untrusted(err) {
+		return "the certificate of the server is not trusted, or is for another host: check the host, and the root certificate that the URL names"
+	}
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) {
+		return "what answers there ends the connection: check that it is the database, and see the log of the server"
+	}
 	return ""
+}
+
+// untrusted reports whether the certificate of a server was refused.
+func untrusted(err error) bool {
+	_, verified := errors.AsType[*tls.CertificateVerificationError](err)
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, host := errors.AsType[x509.HostnameError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	return verified || unknown || host || invalid
 }
 
 // answerLimit is how long to wait for a server that is silent, though it was to cancel its statement: after it, its

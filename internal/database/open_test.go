@@ -41,50 +41,80 @@ func refused(t *testing.T, o database.Options, parts ...string) {
 	if strings.Contains(err.Error(), secret) {
 		t.Errorf("the error shows the password: %v", err)
 	}
+	for _, text := range []string{"ping the database", "pq:", "strconv", "ParseAddr", "dial ", "read tcp", "EOF", "tls:", "x509", "open /", "parse \"", "invalid connection"} {
+		if strings.Contains(err.Error(), text) {
+			t.Errorf("the error has text for programmers, %q: %v", text, err)
+		}
+	}
 }
 
 func TestOpenMalformed(t *testing.T) {
 	t.Parallel()
 	const special = "@ as %40"
 	for address, part := range map[string]string{
-		"":                                       "no scheme",
-		"roster":                                 "no scheme",
-		"/srv/roster.db":                         "no scheme",
-		"oracle://u:s3cret@h/d":                  `unknown scheme "oracle"`,
-		"host:5432/roster":                       `unknown scheme "host"`,
-		"sqlite:":                                "no path",
-		"sqlite://":                              "no path",
-		"sqlite::memory:":                        "no file",
-		"sqlite:a\x00b":                          "no file",
-		"postgres://u:s3cret@/d":                 "no host",
-		"postgres://u:s3cret@:5432/d":            "no host",
-		"postgres://u:s3cret@h1,/d":              "no host",
-		"postgres:u:s3cret@h/d":                  "no host",
-		"postgres:///d":                          "no host",
-		"mysql://u:s3cret@/d":                    "no host",
-		"mysql:///d?host=/run":                   "no host",
-		"postgres://u:s3cret@h":                  "no name of a database",
-		"postgres://u:s3cret@h/":                 "no name of a database",
-		"mysql://u:s3cret@h/":                    "no name of a database",
-		"mysql://u:s3cret@h/a/b":                 `"a/b" is no name of a database`,
-		"postgres://u:s3cret@h:port/d":           "the port",
-		"postgres://u:s3cret@h:0/d":              "the port",
-		"postgres://u:s3cret@h:65536/d":          "the port",
-		"postgres://u:s3cret@h1:port,h2:5432/d":  "the port",
-		"mysql://u:s3cret@h:-1/d":                "the port",
-		"mysql://u:s3cret@h1,h2/d":               "several hosts",
-		"mysql://u:s3cret@h/d?parseTime=perhaps": "parameter",
-		"postgres://u:s3cret@h/d?sslmode=maybe":  "sslmode",
-		"postgres://u:1/s3cret@h/d":              special,
-		"postgres://u:1/s3cret@h":                special,
-		"postgres://u:1?s3cret@h/d":              special,
-		"postgres://u:1#s3cret@h/d":              special,
-		"postgres://u:1@2/s3cret@h/d":            special,
-		"postgres://u:s3cret#1@h/d":              special,
-		"mysql://u:s3cret%@h/d":                  special,
-		"mysql://u:s3cret%zz@h/d":                special,
-		"mysql://u:s3cret\n@h/d":                 special,
-		"mysql://u:s3cret@h/d#1":                 special,
+		"":                                                 "no scheme",
+		"roster":                                           "no scheme",
+		"/srv/roster.db":                                   "no scheme",
+		"oracle://u:s3cret@h/d":                            `unknown scheme "oracle"`,
+		"host:5432/roster":                                 `unknown scheme "host"`,
+		"sqlite:":                                          "no path",
+		"sqlite://":                                        "no path",
+		"sqlite::memory:":                                  "no file",
+		"sqlite:a\x00b":                                    "no file",
+		"sqlite://u:s3cret@x":                              "path alone",
+		"sqlite://s3cret@x/roster.db":                      "path alone",
+		"sqlite://u:p/s3cret@x/roster.db":                  "path alone",
+		"sqlite:u:s3cret@x":                                "path alone",
+		"sqlite:/u:s3cret@x/d":                             "path alone",
+		"sqlite:///u:s3cret@x":                             "path alone",
+		"sqlite://u:/s3cret@x":                             "path alone",
+		"sqlite://u:s3cret":                                "path alone",
+		"sqlite://s3cret%40x%zz":                           "path alone",
+		"sqlite://:memory:":                                "no file",
+		"sqlite://u%3As3cret%40x":                          "path alone",
+		"sqlite:roster.db?_auth_pass=s3cret":               "path alone",
+		"sqlite:roster.db?mode=rw&_key=s3cret":             "path alone",
+		"sqlite::memory:?password=s3cret":                  "path alone",
+		"u:s3cret@tcp(h:3306)/d":                           `unknown scheme "u"`,
+		"mysql:u:s3cret@tcp(h:3306)/d":                     "no host",
+		"mysql://u:s3cret@tcp(h:3306)/d":                   "the port",
+		"s3cret@h:5432/d":                                  "no scheme",
+		"user=u password=s3cret host=h":                    "no scheme",
+		"user=u password=s3cret options='-c a:b'":          "no scheme",
+		"jdbc:postgresql://u:s3cret@h/d":                   `unknown scheme "jdbc"`,
+		"postgres://h/d?password=s3cret&port=x":            "port",
+		"postgres://h/d?password=s3cret&connect_timeout=x": `wrong value for "connect_timeout"`,
+		"postgres://h/d?hostaddr=x":                        `wrong value for "hostaddr"`,
+		"postgres://h/d?sslmode=require&sslinline=x":       `wrong value for "sslinline"`,
+		"postgres://u:s3cret@/d":                           "no host",
+		"postgres://u:s3cret@:5432/d":                      "no host",
+		"postgres://u:s3cret@h1,/d":                        "no host",
+		"postgres:u:s3cret@h/d":                            "no host",
+		"postgres:///d":                                    "no host",
+		"mysql://u:s3cret@/d":                              "no host",
+		"mysql:///d?host=/run":                             "no host",
+		"postgres://u:s3cret@h":                            "no name of a database",
+		"postgres://u:s3cret@h/":                           "no name of a database",
+		"mysql://u:s3cret@h/":                              "no name of a database",
+		"mysql://u:s3cret@h/a/b":                           `"a/b" is no name of a database`,
+		"postgres://u:s3cret@h:port/d":                     "the port",
+		"postgres://u:s3cret@h:0/d":                        "the port",
+		"postgres://u:s3cret@h:65536/d":                    "the port",
+		"postgres://u:s3cret@h1:port,h2:5432/d":            "the port",
+		"mysql://u:s3cret@h:-1/d":                          "the port",
+		"mysql://u:s3cret@h1,h2/d":                         "several hosts",
+		"mysql://u:s3cret@h/d?parseTime=perhaps":           "parameter",
+		"postgres://u:s3cret@h/d?sslmode=maybe":            "sslmode",
+		"postgres://u:1/s3cret@h/d":                        special,
+		"postgres://u:1/s3cret@h":                          special,
+		"postgres://u:1?s3cret@h/d":                        special,
+		"postgres://u:1#s3cret@h/d":                        special,
+		"postgres://u:1@2/s3cret@h/d":                      special,
+		"postgres://u:s3cret#1@h/d":                        special,
+		"mysql://u:s3cret%@h/d":                            special,
+		"mysql://u:s3cret%zz@h/d":                          special,
+		"mysql://u:s3cret\n@h/d":                           special,
+		"mysql://u:s3cret@h/d#1":                           special,
 	} {
 		t.Run(address, func(t *testing.T) {
 			t.Parallel()
@@ -95,13 +125,13 @@ func TestOpenMalformed(t *testing.T) {
 
 // FuzzURL puts anything round a password. It is shown to nobody.
 func FuzzURL(f *testing.F) {
-	for _, around := range [][2]string{{"", ""}, {"1/", ""}, {"", "@2/3"}, {"#", "%"}, {"1?", "@"}, {"[", "]:1"}, {":", ",h:5"}} {
-		f.Add(true, around[0], around[1])
-		f.Add(false, around[0], around[1])
+	for _, around := range [][2]string{{"", ""}, {"1/", ""}, {"", "@2/3"}, {"#", "%"}, {"1?", "@"}, {"[", "]:1"}, {":", ",h:5"}, {"/", "\\"}, {"?=", "&"}} {
+		for scheme := range uint8(3) {
+			f.Add(scheme, around[0], around[1])
+		}
 	}
-	f.Fuzz(func(t *testing.T, postgres bool, before, after string) {
-		scheme := map[bool]string{true: "postgres", false: "mysql"}[postgres]
-		name, err := database.Name(scheme + "://u:" + before + secret + after + "@h/d")
+	f.Fuzz(func(t *testing.T, scheme uint8, before, after string) {
+		name, err := database.Name([]string{"postgres", "mysql", "sqlite"}[scheme%3] + "://u:" + before + secret + after + "@h/d")
 		if err != nil {
 			name = err.Error()
 		}
@@ -143,12 +173,21 @@ func TestOpenServer(t *testing.T) {
 			"database":     {func(u *url.URL) { u.Path += "x" }, []string{name + "x", "there is no database of this name"}},
 			"odd database": {func(u *url.URL) { u.Path = "/a b\n%" }, []string{"/a%20b%0A%25", "there is no database of this name"}},
 			"parameter":    {func(u *url.URL) { u.RawQuery = "nonsense=1" }, []string{"nonsense"}},
+			"odd value":    {func(u *url.URL) { u.RawQuery = "nonsense=" + secret + "'" }, []string{"parameter"}},
 		} {
 			t.Run(problem, func(t *testing.T) {
 				t.Parallel()
 				u := *right
 				c.change(&u)
 				refused(t, options(u.String()), append(c.parts, u.Host)...)
+			})
+		}
+		if e == dbtest.PostgreSQL {
+			t.Run("certificate", func(t *testing.T) {
+				t.Parallel()
+				u := *right
+				u.RawQuery = "sslmode=verify-full&sslrootcert=/missing.pem"
+				refused(t, options(u.String()), "/missing.pem", "cannot be read")
 			})
 		}
 		t.Run("right", func(t *testing.T) {
@@ -191,6 +230,57 @@ func TestOpenSilentServer(t *testing.T) {
 			refused(t, o, "no answer within 200ms", "127.0.0.1:")
 		})
 	}
+}
+
+// TestOpenOther has something else than a database behind the port.
+func TestOpenOther(t *testing.T) {
+	t.Parallel()
+	for name, answers := range map[string][]string{
+		"ends at once":  nil,
+		"ends soon":     {"S"},
+		"speaks HTTP":   {"HTTP/1.1 400 Bad Request\r\n\r\n"},
+		"is no TLS":     {"S", strings.Repeat("no such thing ", 10)},
+		"is MySQL":      {"J\x00\x00\x00\x0a5.5.5-10.11.6-MariaDB\x00"},
+		"sends nothing": {""},
+	} {
+		for _, url := range []string{"postgres://u:" + secret + "@ADDRESS/d", "postgres://u:" + secret + "@ADDRESS/d?sslmode=require", "mysql://u:" + secret + "@ADDRESS/d"} {
+			t.Run(name+" "+url[:5]+url[len(url)-7:], func(t *testing.T) {
+				t.Parallel()
+				o := options(strings.Replace(url, "ADDRESS", other(t, answers), 1))
+				o.ConnectTimeout = 2 * time.Second
+				refused(t, o, "127.0.0.1:", ": ")
+			})
+		}
+	}
+}
+
+// other is the address of something that sends one answer to each message, and then ends.
+func other(t *testing.T, answers []string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var server sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		server.Wait()
+	})
+	server.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			for _, answer := range answers {
+				_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // MySQL's clients listen first
+				_, _ = c.Read(make([]byte, 1024))
+				_, _ = c.Write([]byte(answer))
+			}
+			c.Close()
+		}
+	})
+	return l.Addr().String()
 }
 
 // TestOpenWithoutTLS has a server that says that it does not speak TLS.

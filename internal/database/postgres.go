@@ -69,7 +69,11 @@ func (e *postgresEngine) String() string { return "PostgreSQL (" + e.name + ")" 
 func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, err error) {
 	config, err := pq.NewConfig(e.dsn)
 	if err != nil {
-		return nil, nil, errors.New(strings.TrimPrefix(err.Error(), "pq: "))
+		text := strings.TrimPrefix(err.Error(), "pq: ")
+		for _, parser := range []string{": strconv.", ": ParseAddr("} { // whose error follows, for programmers
+			text, _, _ = strings.Cut(text, parser)
+		}
+		return nil, nil, errors.New(text)
 	}
 	if config.ConnectTimeout == 0 {
 		// Of several hosts each gets its share, so that the ones after a host that does not answer are tried too.
@@ -97,6 +101,7 @@ const (
 	pgInvalidAuth      = "28000"
 	pgNoDatabase       = "3D000"
 	pgNoPrivilege      = "42501"
+	pgNoSchema         = "3F000"
 	pgTooMany          = "53300"
 )
 
@@ -128,7 +133,7 @@ func postgresMeanings() map[pqerror.Code]meaning {
 		"53200":            {kind: Busy, advice: "the server is out of memory: give it more, or lower --database-max-connections"},
 		"53400":            {kind: Busy, advice: "a limit of the server is reached: see its log, and raise the limit"},
 		"54":               {kind: TooLarge, advice: "a statement is beyond a limit of the server: send less at a time"},
-		"3F000":            {kind: Unusable, advice: pgSchema},  // no such schema
+		pgNoSchema:         {kind: Unusable, advice: pgSchema},  // no such schema
 		"42P01":            {kind: Unusable, advice: pgSchema},  // no such table
 		"42703":            {kind: Unusable, advice: pgSchema},  // no such column
 		"58":               {kind: Unusable, advice: pgDamaged}, // system errors, such as of input and output
@@ -169,6 +174,9 @@ func (e *postgresEngine) explain(err error) string {
 		if errors.Is(err, pq.ErrSSLNotSupported) {
 			return "the server does not speak TLS: add ?sslmode=disable to the URL, or enable TLS on the server"
 		}
+		if strings.Contains(err.Error(), "pq: un") { // an unknown, or unexpected, message
+			return "what answers there is no PostgreSQL server: check host and port"
+		}
 		return explainNetwork(err)
 	}
 	switch pe.Code {
@@ -182,6 +190,33 @@ func (e *postgresEngine) explain(err error) string {
 		return "the user may not connect to this database: grant it, or take another user"
 	case pgTooMany:
 		return "the server has no connection left: raise its max_connections, or lower --database-max-connections"
+	}
+	return "the server refuses the connection: " + pe.Message
+}
+
+// explainMigration asks the server what the user lacks: the errors name neither the user nor, in all languages, the schema.
+func (*postgresEngine) explainMigration(ctx context.Context, db *sql.DB, err error) string {
+	var pe *pq.Error
+	if !errors.As(err, &pe) || pe.Code != pgNoPrivilege && pe.Code != pgNoSchema {
+		return ""
+	}
+	var user, path, schema, owner string
+	var create bool
+	if err := db.QueryRowContext(ctx, `SELECT quote_ident(current_user), current_setting('search_path'),
+		coalesce(quote_ident(current_schema()), ''), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+		coalesce((SELECT min(quote_ident(tableowner)) FROM pg_tables WHERE schemaname = current_schema()
+			AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')
+			AND NOT pg_has_role(tableowner, 'USAGE')), '')`).Scan(&user, &path, &schema, &create, &owner); err != nil {
+		return ""
+	}
+	switch {
+	case schema == "":
+		return fmt.Sprintf("the search_path (%s) leads to no schema that the user %s may use: "+
+			"create one and GRANT USAGE, CREATE ON SCHEMA … TO %[2]s, or set the search_path to one that exists, in the URL or by ALTER ROLE %[2]s SET search_path = …", path, user)
+	case !create:
+		return fmt.Sprintf("the user %s lacks a right: GRANT CREATE ON SCHEMA %s TO %[1]s", user, schema)
+	case owner != "":
+		return fmt.Sprintf("tables in the schema %s belong to %s: migrate as that user, or make %s their owner by ALTER TABLE … OWNER TO %[3]s", schema, owner, user)
 	}
 	return ""
 }

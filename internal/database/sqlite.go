@@ -25,27 +25,53 @@ type sqliteEngine struct {
 }
 
 func parseSQLite(path string) (engine, error) {
-	path = strings.TrimPrefix(path, "//") // sqlite:///srv/roster.db
+	path, host := strings.CutPrefix(path, "//") // sqlite:///srv/roster.db
 	switch {
 	case path == "":
 		return nil, errors.New("database URL: no path after sqlite: — write sqlite:roster.db")
+	case hasPassword(path, host):
+		return nil, errors.New("database URL: sqlite: has a user or a password: a file has none, write sqlite:PATH with the path alone")
 	case strings.HasPrefix(path, ":memory:"), strings.ContainsRune(path, 0):
 		return nil, fmt.Errorf("database URL: sqlite:%q is no file: give the path of one", path)
 	}
 	return &sqliteEngine{path: path, files: &sqliteFiles{}}, nil
 }
 
+// hasPassword reports whether a path looks as if a user and a password were in it, or a parameter that is one: no error and
+// no log may show them. Where // introduced the path and no other slash follows, a host was meant, and what is before it.
+func hasPassword(path string, host bool) bool {
+	path = strings.NewReplacer("%3A", ":", "%3a", ":", "%40", "@").Replace(path[len(filepath.VolumeName(path)):])
+	first, _, _ := strings.Cut(path, "/")
+	if host && strings.ContainsAny(first, ":@") && first != ":memory:" {
+		return true
+	}
+	if at := strings.LastIndex(path, "@"); at >= 0 && strings.Contains(path[:at], ":") {
+		return true
+	}
+	_, parameters, _ := strings.Cut(strings.ToLower(path), "?")
+	for parameter := range strings.FieldsFuncSeq(parameters, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, _, ok := strings.Cut(parameter, "=")
+		if ok && (strings.Contains(name, "pass") || strings.Contains(name, "pwd") || strings.HasSuffix(name, "key") || strings.Contains(name, "secret")) {
+			return true
+		}
+	}
+	return false
+}
+
 func (*sqliteEngine) dialect() string { return dialect.SQLite }
 
 func (e *sqliteEngine) String() string { return "SQLite (" + e.path + ")" }
 
-func (e *sqliteEngine) connectors(Options) (write, read driver.Connector, err error) {
+func (e *sqliteEngine) connectors(o Options) (write, read driver.Connector, err error) {
 	// synchronous=FULL: NORMAL loses acknowledged commits with the power. _time_format keeps times comparable as
 	// text, and without _timezone they are not.
 	common := url.Values{
 		"_pragma":      {"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(FULL)"},
 		"_time_format": {"sqlite"},
 		"_timezone":    {"UTC"},
+	}
+	if o.MustExist {
+		common.Set("mode", "rw")
 	}
 	name := func(extra ...string) string {
 		q := url.Values{}
@@ -57,7 +83,7 @@ func (e *sqliteEngine) connectors(Options) (write, read driver.Connector, err er
 		}
 		return uri(e.path) + "?" + q.Encode()
 	}
-	return &file{e.path, name("_txlock", "immediate"), e.files}, &file{e.path, name("_pragma", "query_only(1)"), e.files}, nil
+	return &file{e.path, name("_txlock", "immediate"), e.files, !o.MustExist}, &file{e.path, name("_pragma", "query_only(1)"), e.files, !o.MustExist}, nil
 }
 
 // uri is the name of a file for SQLite, without parameters.
@@ -67,15 +93,23 @@ func uri(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPa
 type file struct {
 	path, dsn string
 	files     *sqliteFiles
+	create    bool // the file, where there is none
 }
 
-// Connect creates the file where there is none, readable by nobody else: SQLite itself would let everyone read it. The
+// errMissing is the error of a file that is not there and must not be made.
+var errMissing = errors.New("the file does not exist")
+
+// Connect creates the file where there is none and it may, readable by nobody else: SQLite itself would let everyone read it. The
 // files that SQLite puts beside it get the same permissions. Once the files are known, it opens no others.
 func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := f.files.attached(); err != nil {
 		return nil, err
 	}
-	if !f.files.known() {
+	if !f.files.known() && !f.create {
+		if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
+			return nil, errMissing
+		}
+	} else if !f.files.known() {
 		if created, err := os.OpenFile(f.path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 			if err := created.Close(); err != nil {
 				return nil, err
@@ -196,6 +230,9 @@ func (e *sqliteEngine) explain(err error) string {
 	if info, statErr := os.Stat(e.path); statErr == nil && info.IsDir() {
 		return "the path is a directory: give the path of a file"
 	}
+	if errors.Is(err, errMissing) {
+		return "there is no such file: correct the path, or create the database with roster migrate up"
+	}
 	var se *sqlite.Error
 	if !errors.As(err, &se) {
 		return ""
@@ -220,8 +257,8 @@ func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOption
 // check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error. It
 // does not wait for another who is writing, which shows as much.
 func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
-	db := sql.OpenDB(&file{e.path, uri(e.path) + "?_txlock=immediate", e.files})
-	defer db.Close() //nolint:errcheck // nothing is under way
+	db := sql.OpenDB(&file{e.path, uri(e.path) + "?mode=rw&_txlock=immediate", e.files, false}) // it is there: Open has connected
+	defer db.Close()                                                                            //nolint:errcheck // nothing is under way
 	tx, err := db.BeginTx(ctx, nil)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change would do
@@ -246,7 +283,7 @@ func (e *sqliteEngine) close() error { return e.files.close() }
 // replaces a table would delete what refers to it, or fail.
 func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	path := e.path + "-migrate"
-	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)", &sqliteFiles{}})
+	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)", &sqliteFiles{}, true})
 	defer beside.Close() //nolint:errcheck // this releases the lock, and nothing is under way
 	lock, err := beside.Conn(ctx)
 	if err != nil {
@@ -277,5 +314,7 @@ func (*sqliteEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	}
 	return err
 }
+
+func (*sqliteEngine) explainMigration(context.Context, *sql.DB, error) string { return "" }
 
 func (*sqliteEngine) unfinished(context.Context, *sql.DB) (way, error) { return way{}, nil }

@@ -8,12 +8,15 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"roster/ent/rules"
 )
 
-// csvScanner reads the records of RFC 4180, with any separator, and with lines that end in LF too. It is here because
-// encoding/csv takes memory for as long as a quote is open, and changes the ends of the lines in a quoted field.
+// csvScanner reads the records of RFC 4180, with any separator. A line ends in LF, CRLF, CR CR LF or CR. Spaces may stand
+// around the quotes of a field. It is here because encoding/csv takes memory for as long as a quote is open, and changes
+// the ends of the lines in a quoted field.
 type csvScanner struct {
 	in    *bufio.Reader
 	comma byte
@@ -25,10 +28,6 @@ type csvScanner struct {
 	over bool   // text has as much as the limit allows
 }
 
-func newScanner(in *bufio.Reader, limit int) *csvScanner {
-	return &csvScanner{in: in, comma: separator(in), limit: limit, line: 1}
-}
-
 // csvState is where the scanner is in a field.
 type csvState int
 
@@ -37,6 +36,7 @@ const (
 	unquoted
 	quoted
 	quoteEnd // behind a quote in a quoted field: its end, or the first of two
+	closed   // behind the spaces that follow a quoted field
 	wrong    // behind a wrong quote, until the line ends
 )
 
@@ -71,7 +71,8 @@ func (s *csvScanner) record() (*rules.Fault, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c == '\n' {
+		ends := c == '\n' || c == '\r' && s.crEnds()
+		if ends {
 			s.line++
 		}
 		if state == quoted {
@@ -82,31 +83,46 @@ func (s *csvScanner) record() (*rules.Fault, error) {
 			}
 			continue
 		}
-		if c == '\r' {
-			if ahead, _ := s.in.Peek(1); len(ahead) == 0 || ahead[0] == '\n' {
-				continue
-			}
-		}
 		switch {
-		case c == '\n':
+		case ends:
 			s.endField()
 			return s.fault(state), nil
+		case c == '\r': // an LF follows
 		case state == wrong:
 		case c == s.comma:
 			s.endField()
 			state = fieldStart
 		case c == '"' && state == fieldStart:
+			s.text = s.text[:s.start()]
 			state = quoted
 		case c == '"' && state == quoteEnd:
 			s.add(c)
 			state = quoted
-		case c == '"', state == quoteEnd:
+		case c == ' ' && state == fieldStart:
+			s.add(c)
+		case c == ' ' && (state == quoteEnd || state == closed):
+			state = closed
+		case c == '"', state == quoteEnd, state == closed:
 			state = wrong
 		default:
 			s.add(c)
 			state = unquoted
 		}
 	}
+}
+
+// start is where the field begins that is being read.
+func (s *csvScanner) start() int {
+	if len(s.ends) == 0 {
+		return 0
+	}
+	return s.ends[len(s.ends)-1]
+}
+
+// crEnds reports whether the CR that was read ends the line.
+func (s *csvScanner) crEnds() bool {
+	after, _ := s.in.Peek(2) // an error shows when it is read
+	return crEnds(after)
 }
 
 // last ends the record at the end of the file.
@@ -151,60 +167,192 @@ func tooLong(limit int) *rules.Fault {
 // csvRows reads rows from CSV.
 type csvRows struct {
 	*csvScanner
-	kind    Kind
-	columns []string // the field that each column holds; empty for one that is not known
-	posts   bool     // the users stand with their posts, a post on each line
-	values  values
-	user    *Row // the last one, to which posts on the next lines may belong
-	next    *Row // the post that stands on the line of the user
-	extra   []string
+	kind        Kind
+	columns     []string // the field that each column holds; empty for one that is left out
+	required    int      // how many columns there are up to the last one that a row must have
+	unnamed     []int    // columns without a name
+	posts       bool     // the users stand with their posts, a post on each line
+	spreadsheet bool     // texts are as neutral writes them
+	values      values
+	user        *Row // the last one, to which posts on the next lines may belong
+	next        *Row // the post that stands on the line of the user
+	extra       []string
 }
 
-// newCSVRows reads the header.
-func newCSVRows(in *bufio.Reader, limit int) (*csvRows, error) {
-	r := &csvRows{csvScanner: newScanner(in, limit), values: values{}}
-	line, fault, err := r.csvScanner.next()
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, errors.New("there is no header: the first line names the columns, such as username,email")
-	case err != nil:
+// errNoHeader is the error of a file without a line that names the columns.
+var errNoHeader = errors.New("there is no header: the first line names the columns, such as username,email")
+
+// newCSVRows reads the header, which follows so many lines.
+func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []string) (*csvRows, error) {
+	r := &csvRows{csvScanner: &csvScanner{in: in, limit: limit, line: lines + 1}, spreadsheet: spreadsheet, values: values{}}
+	if err := r.announced(); err != nil {
 		return nil, err
-	case fault != nil:
-		return nil, fmt.Errorf("line %d: the header %s", line, fault.Message)
 	}
-	if err := r.header(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", line, err)
+	for {
+		line, fault, err := r.readHeader()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, errNoHeader
+		case err != nil:
+			return nil, err
+		case fault != nil:
+			return nil, fmt.Errorf("line %d: the header %s", line, fault.Message)
+		case r.blank():
+			continue
+		}
+		if err := r.header(ignore); err != nil {
+			return nil, fmt.Errorf("line %d: %w", line, err)
+		}
+		return r, nil
 	}
-	return r, nil
 }
 
-// separator is the one of those in use that stands most often in the first line.
-func separator(in *bufio.Reader) byte {
-	ahead, _ := in.Peek(in.Size()) // what is wrong shows when it is read
-	if i := bytes.IndexByte(ahead, '\n'); i >= 0 {
-		ahead = ahead[:i]
+// announced reads the line that names the separator to Excel, if there is one, and the blank lines that follow it.
+func (s *csvScanner) announced() error {
+	const name = "sep="
+	ahead, _ := s.in.Peek(magicSize) // what is wrong shows when it is read
+	text := ahead
+	if end := bytes.IndexAny(text, "\r\n"); end >= 0 {
+		text = text[:end]
 	}
-	best := byte(',')
-	for _, c := range []byte(";\t") {
-		if bytes.Count(ahead, []byte{c}) > bytes.Count(ahead, []byte{best}) {
-			best = c
+	length := len(text)
+	text = bytes.Trim(text, `"`)
+	if len(text) <= len(name) || !strings.EqualFold(string(text[:len(name)]), name) {
+		return nil
+	}
+	comma, rest := text[len(name)], text[len(name)+1:]
+	if comma >= utf8.RuneSelf || comma == '_' || unicode.IsLetter(rune(comma)) || unicode.IsDigit(rune(comma)) || len(bytes.Trim(rest, string(comma)+`" `)) > 0 {
+		return nil
+	}
+	s.comma = comma
+	if _, err := s.in.Discard(length); err != nil {
+		return err
+	}
+	lines, err := skipBlank(s.in)
+	s.line += lines
+	if errors.Is(err, ErrEmpty) {
+		return errNoHeader
+	}
+	return err
+}
+
+// readHeader reads a record that may be the header, and finds out the separator, unless it is known.
+func (s *csvScanner) readHeader() (line int, fault *rules.Fault, err error) {
+	if s.comma != 0 {
+		return s.next()
+	}
+	raw, comma, err := s.raw()
+	if err != nil {
+		return s.line, nil, err
+	}
+	if len(raw) > s.limit {
+		return s.line, tooLong(s.limit), nil
+	}
+	in := s.in
+	s.in, s.comma = bufio.NewReader(bytes.NewReader(raw)), comma
+	line = s.line
+	fault, err = s.record()
+	s.in = in
+	if s.blank() {
+		s.comma = 0
+	}
+	return line, fault, err
+}
+
+// raw reads the bytes of a record, or a few more than the limit allows, and returns the one of the separators in use that
+// it has most of. What stands in quotes does not count.
+func (s *csvScanner) raw() (raw []byte, comma byte, err error) {
+	const separators = ",;\t"
+	var counts [len(separators)]int
+	for state := fieldStart; len(raw) <= s.limit+len("\r\r\n"); {
+		c, err := s.in.ReadByte()
+		if errors.Is(err, io.EOF) && len(raw) > 0 {
+			break
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		raw = append(raw, c)
+		i := strings.IndexByte(separators, c)
+		switch {
+		case state == quoted:
+			if c == '"' {
+				state = quoteEnd
+			}
+			continue
+		case c == '"' && (state == fieldStart || state == quoteEnd):
+			state = quoted
+		case i >= 0:
+			counts[i]++
+			state = fieldStart
+		case c != ' ' || state != fieldStart:
+			state = unquoted
+		}
+		if c == '\n' || c == '\r' && s.crEnds() {
+			raw = bytes.TrimRight(raw[:len(raw)-1], "\r")
+			raw = append(raw, '\n') // whatever follows is not there to look at
+			break
 		}
 	}
-	return best
+	comma = separators[0]
+	for i, n := range counts {
+		if n > counts[strings.IndexByte(separators, comma)] {
+			comma = separators[i]
+		}
+	}
+	return raw, comma, nil
+}
+
+// blank reports whether the record has nothing but white space, as spreadsheets write it below the last row.
+func (s *csvScanner) blank() bool { return len(bytes.TrimSpace(s.text)) == 0 }
+
+// folded is the name of a column as names are compared: without case, blanks, hyphens and underscores.
+func folded(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '_' || c == '-' || unicode.IsSpace(c) {
+			return -1
+		}
+		return unicode.ToLower(c)
+	}, name)
+}
+
+// ignored returns which columns are left out: those that are spelled as a name is or, where none is, those of the same name
+// in another spelling.
+func ignored(names, ignore []string) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range ignore {
+		name = strings.TrimSpace(name)
+		if slices.Contains(names, name) {
+			out[name] = true
+			continue
+		}
+		for _, n := range names {
+			if folded(n) == folded(name) {
+				out[n] = true
+			}
+		}
+	}
+	return out
 }
 
 // header finds the field of each column, written in any case, as in created_at or "Created At".
-func (r *csvRows) header() error {
+func (r *csvRows) header(ignore []string) error {
 	fields := map[string]string{}
 	for _, f := range []string{idField, usernameField, emailField, authorIDField, titleField, bodyField, createdAtField, updatedAtField, versionField} {
 		fields[strings.ToLower(f)] = f
 	}
 	names := make([]string, len(r.ends))
 	for i := range names {
-		names[i] = strings.TrimSpace(strings.ToValidUTF8(string(r.field(i)), "\ufffd"))
-		field := fields[strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(names[i]))]
+		names[i] = strings.TrimSpace(strings.Trim(strings.ToValidUTF8(string(r.field(i)), "\ufffd"), mark))
+	}
+	out := ignored(names, ignore)
+	for _, name := range names {
+		field := fields[folded(name)]
+		if out[name] {
+			field = ""
+		}
 		if field != "" && slices.Contains(r.columns, field) {
-			return fmt.Errorf("two columns are %s", field)
+			return fmt.Errorf("two columns are %s: rename one, or leave one out with --ignore", field)
 		}
 		r.columns = append(r.columns, field)
 	}
@@ -225,17 +373,52 @@ func (r *csvRows) header() error {
 		}
 	}
 	for i, field := range r.columns {
+		if slices.Contains(required, field) || field == authorIDField {
+			r.required = i + 1
+		}
 		if slices.Contains(unused, field) {
 			r.columns[i], field = "", ""
 		}
-		if field == "" && len(r.extra) < maxExtra {
-			r.extra = append(r.extra, shortened(names[i]))
+		switch {
+		case field != "" || out[names[i]]:
+		case names[i] == "":
+			r.unnamed = append(r.unnamed, i)
+		default:
+			r.note(names[i])
 		}
 	}
 	return nil
 }
 
-// Read implements rowReader.
+// note keeps the name of a column that is left out.
+func (r *csvRows) note(name string) {
+	if len(r.extra) < maxExtra {
+		r.extra = append(r.extra, shortened(name))
+	}
+}
+
+// noteUnnamed notes that a column without a name has values.
+func (r *csvRows) noteUnnamed() {
+	for _, i := range r.unnamed {
+		if i < len(r.ends) && len(bytes.TrimSpace(r.field(i))) > 0 {
+			r.note("")
+			r.unnamed = nil
+			return
+		}
+	}
+}
+
+// complete reports whether the record has the fields of the header. Spreadsheets leave out empty ones at its end, or add
+// some.
+func (r *csvRows) complete() bool {
+	if len(r.ends) <= len(r.columns) {
+		return len(r.ends) >= r.required
+	}
+	more := r.text[r.ends[len(r.columns)-1]:]
+	return len(bytes.TrimSpace(more)) == 0
+}
+
+// read implements rowReader.
 func (r *csvRows) read() (*Row, error) {
 	if post := r.next; post != nil {
 		r.next = nil
@@ -246,7 +429,10 @@ func (r *csvRows) read() (*Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		if fault == nil && len(r.ends) != len(r.columns) {
+		if fault == nil && r.blank() {
+			continue
+		}
+		if fault == nil && !r.complete() {
 			fault = &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("has %d fields, and the header has %d", len(r.ends), len(r.columns))}
 		}
 		if fault != nil {
@@ -254,17 +440,34 @@ func (r *csvRows) read() (*Row, error) {
 			row.fault("", fault)
 			return row, nil
 		}
-		if len(r.text) == 0 { // a line of separators, as spreadsheets write below the last row
-			continue
-		}
 		clear(r.values)
-		for i, field := range r.columns {
+		for i, field := range r.columns[:min(len(r.ends), len(r.columns))] {
 			if field != "" {
-				r.values[field] = string(r.field(i))
+				r.values[field] = r.value(field, r.field(i))
 			}
 		}
+		r.noteUnnamed()
 		return r.row(line), nil
 	}
+}
+
+// value is what a field of the record says. Blanks around it count in long texts alone. NULL, and \N, as databases write it,
+// is none where it can be nothing else.
+func (r *csvRows) value(field string, text []byte) string {
+	switch field {
+	case titleField, bodyField:
+	case usernameField, emailField:
+		text = bytes.TrimSpace(text)
+	default:
+		if text = bytes.TrimSpace(text); bytes.EqualFold(text, []byte("null")) || string(text) == `\N` {
+			return ""
+		}
+		return string(text)
+	}
+	if r.spreadsheet {
+		return plain(string(text))
+	}
+	return string(text)
 }
 
 // row makes a row of the values: the user, then its post, or only the post when the user is that of the line before.
@@ -272,7 +475,7 @@ func (r *csvRows) row(line int) *Row {
 	if !r.posts {
 		return newRow(r.kind, line, "", nil, r.values)
 	}
-	hasPost := r.values[titleField] != "" || r.values[bodyField] != ""
+	hasPost := strings.TrimSpace(r.values[titleField]) != "" || strings.TrimSpace(r.values[bodyField]) != ""
 	text := func(field string) string { return r.values[field] }
 	same := r.user != nil && r.user.user.Username == text(usernameField) && r.user.user.Email == text(emailField)
 	if !same || !hasPost {

@@ -31,9 +31,15 @@ func (r *Row) Texts() string {
 	return b.String()
 }
 
+// Neutral is a text as a spreadsheet has it, and Plain the text of that.
+func Neutral(text string) string { return neutral(text) }
+
+// Plain is the text that Neutral had.
+func Plain(text string) string { return plain(text) }
+
 // ReadCSV reads the records of a text, with those that are wrong as nil.
-func ReadCSV(text string, limit int) (records [][]string) {
-	s := newScanner(bufio.NewReader(strings.NewReader(text)), limit)
+func ReadCSV(text string, comma byte, limit int) (records [][]string) {
+	s := &csvScanner{in: bufio.NewReader(strings.NewReader(text)), comma: comma, limit: limit, line: 1}
 	for {
 		_, fault, err := s.next()
 		if err != nil {

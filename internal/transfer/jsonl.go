@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -18,12 +20,17 @@ import (
 // maxMembers is how many members an object may have, known ones and others.
 const maxMembers = 1000
 
+// recordSeparator may stand before each object: RFC 7464, as jq --seq writes it.
+const recordSeparator = "\x1e"
+
 // jsonRows reads rows from JSON lines: an object on each line, a post if it has an authorId, and else a user, with its
 // posts if it has any.
 type jsonRows struct {
 	in     *bufio.Reader
 	limit  int
+	end    byte // of a line
 	line   int
+	ignore []string // members that are left out
 	text   []byte
 	author *Row          // the user of the line that was read last
 	posts  *json.Decoder // within the list of its posts; nil when there are no more
@@ -31,7 +38,15 @@ type jsonRows struct {
 	extra  []string
 }
 
-func newJSONRows(in *bufio.Reader, limit int) *jsonRows { return &jsonRows{in: in, limit: limit} }
+// newJSONRows reads what follows so many lines.
+func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string) *jsonRows {
+	r := &jsonRows{in: in, limit: limit, end: '\n', line: lines, ignore: ignore}
+	ahead, _ := in.Peek(in.Size()) // what is wrong shows when it is read
+	if bytes.IndexByte(ahead, '\n') < 0 && bytes.IndexByte(ahead, '\r') >= 0 {
+		r.end = '\r'
+	}
+	return r
+}
 
 func (r *jsonRows) unknown() []string { return r.extra }
 
@@ -39,8 +54,10 @@ func (r *jsonRows) unknown() []string { return r.extra }
 func (r *jsonRows) read() (*Row, error) {
 	for {
 		if r.posts != nil {
-			if r.posts.More() {
-				return r.post(), nil
+			for r.posts.More() {
+				if post := r.post(); post != nil {
+					return post, nil
+				}
 			}
 			r.posts = nil
 		}
@@ -48,11 +65,11 @@ func (r *jsonRows) read() (*Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		text := bytes.TrimSpace(r.text)
+		text := bytes.TrimSpace(bytes.TrimLeft(r.text, " \t"+mark+recordSeparator))
 		switch {
 		case over:
 			return r.reject(tooLong(r.limit)), nil
-		case len(text) == 0:
+		case len(text) == 0, string(text) == "null":
 		case !utf8.Valid(text):
 			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "must be valid UTF-8"}), nil
 		case halfSurrogate(text):
@@ -68,7 +85,7 @@ func (r *jsonRows) readLine() (over bool, err error) {
 	r.text = r.text[:0]
 	r.line++
 	for {
-		part, err := r.in.ReadSlice('\n')
+		part, err := r.in.ReadSlice(r.end)
 		if over = over || len(r.text)+len(part) > r.limit; !over {
 			r.text = append(r.text, part...)
 		}
@@ -92,12 +109,12 @@ func (r *jsonRows) reject(f *rules.Fault) *Row {
 
 // object makes the row of the line, whose posts come after it.
 func (r *jsonRows) object(text []byte) *Row {
-	members, fault := r.members(text)
+	members, fault := r.members("", text)
 	if fault != nil {
 		return r.reject(fault)
 	}
 	kind := Users
-	if _, ok := members[authorIDField]; ok {
+	if isPost(members) {
 		kind = Posts
 	}
 	row, posts := r.row(kind, "", nil, members)
@@ -108,13 +125,22 @@ func (r *jsonRows) object(text []byte) *Row {
 	return row
 }
 
-// post makes a row of the next post of the user.
+// isPost reports whether an object is a post. One without an author is told by its title from a user without a name.
+func isPost(members map[string]json.RawMessage) bool {
+	has := func(field string) bool { return members[field] != nil }
+	return has(authorIDField) || has(titleField) && !has(usernameField) && !has(emailField)
+}
+
+// post makes a row of the next post of the user; nil when it is null.
 func (r *jsonRows) post() *Row {
 	path := postsField + "." + strconv.Itoa(r.n)
 	r.n++
 	var text json.RawMessage
 	_ = r.posts.Decode(&text) // the line is JSON: it was read as such
-	members, fault := r.members(text)
+	if string(text) == "null" {
+		return nil
+	}
+	members, fault := r.members(path, text)
 	if fault != nil {
 		post := &Row{Kind: Posts, Line: r.line, path: path, author: r.author}
 		post.fault("", fault)
@@ -124,11 +150,14 @@ func (r *jsonRows) post() *Row {
 	return post
 }
 
-// members reads an object that says nothing twice.
-func (*jsonRows) members(text []byte) (map[string]json.RawMessage, *rules.Fault) {
+// members reads an object that says nothing twice. Members that are null, or ignored, are left out.
+func (r *jsonRows) members(path string, text []byte) (map[string]json.RawMessage, *rules.Fault) {
 	wrong := func(err error) *rules.Fault {
 		message := "must be a JSON object"
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			message += ": it must end on the line on which it starts, as jq -c writes it"
+		case err != nil:
 			message += ": " + err.Error()
 		}
 		return &rules.Fault{Code: rules.Invalid, Message: message}
@@ -162,6 +191,9 @@ func (*jsonRows) members(text []byte) (map[string]json.RawMessage, *rules.Fault)
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, &rules.Fault{Code: rules.Invalid, Message: "must be one JSON object: something follows it"}
 	}
+	maps.DeleteFunc(members, func(name string, value json.RawMessage) bool {
+		return string(value) == "null" || len(r.ignore) > 0 && slices.Contains(r.ignore, memberName(path, name))
+	})
 	return members, nil
 }
 
@@ -182,10 +214,9 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 	}
 	var posts json.RawMessage
 	if list, ok := members[postsField]; ok && kind == Users {
-		switch {
-		case list[0] == '[':
+		if list[0] == '[' {
 			posts = list
-		case string(list) != "null":
+		} else {
 			wrong[postsField] = &rules.Fault{Code: rules.Invalid, Message: "must be a list of objects"}
 		}
 		delete(members, postsField)
@@ -203,9 +234,9 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 	return row, posts
 }
 
-// jsonText is the text of a member; null is none.
+// jsonText is the text of a member, without the blanks around it where they mean nothing.
 func jsonText(field string, value json.RawMessage) (string, *rules.Fault) {
-	if len(value) == 0 || string(value) == "null" {
+	if len(value) == 0 {
 		return "", nil
 	}
 	if field == versionField {
@@ -215,15 +246,23 @@ func jsonText(field string, value json.RawMessage) (string, *rules.Fault) {
 	if err := json.Unmarshal(value, &text); err != nil {
 		return "", &rules.Fault{Code: rules.Invalid, Message: "must be a text"}
 	}
+	if field != titleField && field != bodyField {
+		text = strings.TrimSpace(text)
+	}
 	return text, nil
+}
+
+// memberName is the name of a member for people: that of a post within a user has the list before it.
+func memberName(path, name string) string {
+	if path != "" {
+		return postsField + "." + name
+	}
+	return name
 }
 
 // note keeps the name of a member that is not known.
 func (r *jsonRows) note(path, name string) {
-	if path != "" {
-		name = postsField + "." + name
-	}
-	name = shortened(name)
+	name = shortened(memberName(path, name))
 	if len(r.extra) < maxExtra && !slices.Contains(r.extra, name) {
 		r.extra = append(r.extra, name)
 		slices.Sort(r.extra)

@@ -1,11 +1,8 @@
 package transfer
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -37,40 +34,26 @@ var (
 var ErrEmpty = errors.New("the file is empty")
 
 // NewReader starts to read a file, compressed or not. A format that is empty is found out: JSON lines start with a brace.
-// Rows of more than limit bytes are rejected, so that no line takes more memory. The error says what is wrong with the
-// file as a whole.
-func NewReader(r io.Reader, format Format, limit int) (*Reader, error) {
-	in := bufio.NewReaderSize(r, readBuffer)
-	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, fmt.Errorf("decompress: %w", err)
-		}
-		in = bufio.NewReaderSize(z, readBuffer)
-	}
-	ahead, err := in.Peek(in.Size())
-	switch {
-	case len(ahead) == 0 && !errors.Is(err, io.EOF):
+// Rows of more than limit bytes are rejected, so that no line takes more memory. Columns and members that ignore names are
+// left out as if the file did not have them. The error says what is wrong with the file as a whole.
+func NewReader(r io.Reader, format Format, limit int, ignore ...string) (*Reader, error) {
+	in, err := decode(r)
+	if err != nil {
 		return nil, err
-	case bytes.HasPrefix(ahead, []byte("\xff\xfe")), bytes.HasPrefix(ahead, []byte("\xfe\xff")):
-		return nil, errors.New("the file is UTF-16: save it as UTF-8")
 	}
-	if bom := []byte("\ufeff"); bytes.HasPrefix(ahead, bom) {
-		ahead = ahead[len(bom):]
-		if _, err := in.Discard(len(bom)); err != nil {
-			return nil, err
-		}
+	lines, err := skipBlank(in)
+	if err != nil {
+		return nil, err
 	}
-	start := strings.TrimLeft(string(ahead[:min(len(ahead), readBuffer)]), " \t\r\n")
+	ahead, _ := in.Peek(in.Size()) // what is wrong shows when it is read
+	start := bytes.TrimLeft(ahead, " \t"+recordSeparator)
 	switch {
-	case start == "" && len(ahead) < readBuffer-len("\ufeff"):
-		return nil, ErrEmpty
-	case format == JSONLines, format == "" && strings.HasPrefix(start, "{"):
-		return &Reader{newJSONRows(in, limit)}, nil
-	case format == "" && strings.HasPrefix(start, "["):
-		return nil, errors.New("the file is a JSON array: write an object on each line")
+	case format == JSONLines, format == "" && bytes.HasPrefix(start, []byte("{")):
+		return &Reader{newJSONRows(in, limit, lines, ignore)}, nil
+	case format == "" && bytes.HasPrefix(start, []byte("[")):
+		return nil, errors.New("the file is a JSON array: write an object on each line, as jq -c '.[]' does")
 	}
-	rows, err := newCSVRows(in, limit)
+	rows, err := newCSVRows(in, format == Spreadsheet, limit, lines, ignore)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,11 @@ func read(t *testing.T, r io.Reader, format transfer.Format) (rows, unknown []st
 	if err != nil {
 		return nil, nil, err
 	}
+	return readAll(t, file)
+}
+
+func readAll(t *testing.T, file *transfer.Reader) (rows, unknown []string, err error) {
+	t.Helper()
 	for {
 		row, err := file.Read()
 		if errors.Is(err, io.EOF) {
@@ -56,9 +61,25 @@ func TestReadUsers(t *testing.T) {
 		"quotes":              "\"username\",\"email\"\n\"Ada\",ada@example.com\n\"grace\",\"grace@example.com\"\n",
 		"any order":           "Email,User_Name\nada@example.com,Ada\ngrace@example.com,grace\n",
 		"names as people do":  "USERNAME, E-Mail \nAda,ada@example.com\ngrace,grace@example.com\n",
+		"CR alone":            "username,email\rAda,ada@example.com\rgrace,grace@example.com\r",
+		"CR CR LF":            "username,email\r\r\nAda,ada@example.com\r\r\ngrace,grace@example.com\r\r\n",
+		"two marks":           "\ufeff\ufeff\"username\",email\nAda,ada@example.com\ngrace,grace@example.com\n",
+		"fields dropped":      "username,email,id,version,,\nAda,ada@example.com\ngrace,grace@example.com,\n",
+		"fields added":        "username,email\nAda,ada@example.com,,\ngrace,grace@example.com, , \n",
+		"blanks":              "username,email,version\n Ada , ada@example.com\t, 2 \n\u00a0grace,grace@example.com\u00a0,\n",
+		"spaces and quotes":   "\"username\", \"email\"\n\"Ada\" , \"ada@example.com\" \n  \"grace\",\"grace@example.com\"\n",
+		"lines of blanks":     "username,email\nAda,ada@example.com\ngrace,grace@example.com\n  \n , \t\n\u00a0\n",
+		"nothing":             "id,username,email,created_at,updated_at,version\nnull,Ada,ada@example.com,NULL,\\N, null \n,grace,grace@example.com,,,\n",
+		"numbers":             "username;email;version\nAda;ada@example.com;2.0\ngrace;grace@example.com;1.50E+2\n",
+		"UTF-16":              littleEndian("username\temail\r\nAda\tada@example.com\r\ngrace\tgrace@example.com\r\n"),
+		"UTF-16, big-endian":  bigEndian("username,email\nAda,ada@example.com\ngrace,grace@example.com\n"),
+		"an index":            ",username,email\n,Ada,ada@example.com\n,grace,grace@example.com\n",
 		"trailing lines":      "username,email\nAda,ada@example.com\ngrace,grace@example.com\n,\n,\n",
 		"JSON":                "{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\n{\"email\":\"grace@example.com\",\"username\":\"grace\"}",
 		"JSON, mark and CRLF": "\ufeff{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\r\n {\"id\":null,\"email\":\"grace@example.com\",\"username\":\"grac\\u0065\"}\r\n\r\n",
+		"JSON, CR alone":      "{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\r{\"email\":\"grace@example.com\",\"username\":\"grace\"}\r",
+		"JSON, sequence":      "\x1e{\"username\":\" Ada \",\"email\":\"ada@example.com\",\"version\":2.0}\n\x1e{\"email\":\"grace@example.com\",\"username\":\"grace\",\"version\":150e-1}\n",
+		"JSON, nulls":         "{\"username\":\"Ada\",\"email\":\"ada@example.com\",\"id\":null,\"version\":null,\"authorId\":null,\"posts\":null,\"x\":null}\n{\"email\":\"grace@example.com\",\"username\":\"grace\",\"posts\":[null]}\nnull\n",
 	} {
 		want := []string{"2 " + ada, "3 " + grace}
 		if strings.HasPrefix(name, "JSON") {
@@ -67,7 +88,7 @@ func TestReadUsers(t *testing.T) {
 		for _, compressed := range []bool{false, true} {
 			var in io.Reader = strings.NewReader(text)
 			if compressed {
-				in = zip(t, text)
+				in = strings.NewReader(zip(t, text).String() + strings.Repeat("\x00", 512))
 			}
 			rows, unknown, err := read(t, in, "")
 			if err != nil || !slices.Equal(rows, want) || unknown != nil {
@@ -185,18 +206,32 @@ func TestReadFails(t *testing.T) {
 		"blank":           {" \r\n\n", "", transfer.ErrEmpty.Error()},
 		"empty JSON":      {"", transfer.JSONLines, transfer.ErrEmpty.Error()},
 		"empty gzip":      {zip(t, "").String(), "", transfer.ErrEmpty.Error()},
-		"UTF-16":          {"\xff\xfeu\x00", "", "the file is UTF-16: save it as UTF-8"},
-		"a JSON array":    {"[{}]", "", "the file is a JSON array: write an object on each line"},
+		"UTF-32":          {"\xff\xfe\x00\x00u\x00\x00\x00", "", "the file is UTF-32: save it as UTF-8"},
+		"UTF-16, no mark": {"u\x00s\x00", "", "this is no text, or UTF-16 without a byte-order mark: save it as UTF-8"},
+		"a workbook":      {"PK\x03\x04\x14\x00\x06\x00", "", "this is a ZIP archive or an Excel workbook: save it as CSV"},
+		"an old workbook": {"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", transfer.CSV, "this is an Excel workbook of the old form (.xls): save it as CSV"},
+		"a zipped one":    {zip(t, "PK\x03\x04").String(), "", "this is a ZIP archive or an Excel workbook: save it as CSV"},
+		"zipped twice":    {zip(t, zip(t, "username,email\n").String()).String(), "", "the file is compressed by gzip twice: decompress it once"},
+		"a web page":      {"<!DOCTYPE html><table>", "", "this is HTML or XML: save the rows as CSV"},
+		"bzip2":           {"BZh91AY&SY\x00", "", "this is compressed by bzip2: decompress it, or compress it by gzip"},
+		"many blanks":     {strings.Repeat(" \r\n\t", 100_000), "", transfer.ErrEmpty.Error()},
+		"a blank line":    {strings.Repeat(" ", 100_000), "", transfer.ErrEmpty.Error()},
+		"separators":      {"\n;;\n,\t,\n", "", "there is no header: the first line names the columns, such as username,email"},
+		"a separator":     {"sep=;\r\n", "", "there is no header: the first line names the columns, such as username,email"},
+		"an open quote":   {"\"username,email\nada,ada@example.com\n", "", "line 1: the header has a quote that is never closed"},
+		"a long quote":    {"\n\"" + strings.Repeat("x\n", limit), "", "line 2: the header has more than 1000 bytes"},
+		"garbage":         {zip(t, "username,email\n").String() + "\x00\x00x", "", "something follows the end of the gzip data: the file is damaged"},
+		"a JSON array":    {"[{}]", "", "the file is a JSON array: write an object on each line, as jq -c '.[]' does"},
 		"no email":        {"Username,Phone\nada,1\n", "", "line 1: there is no column email: the columns are \"Username\", \"Phone\"; users need username and email, posts authorId and title"},
 		"odd names":       {"\x1b[2J" + strings.Repeat("é", 100) + ",a\n", "", "line 1: there is no column username: the columns are \"\\x1b[2J" + strings.Repeat("é", 30) + "\", \"a\"; users need username and email, posts authorId and title"},
 		"no title":        {"authorId,username,email\n", "", "line 1: there is no column title: the columns are \"authorId\", \"username\", \"email\"; users need username and email, posts authorId and title"},
 		"no names":        {"\n1,2\n", "", "line 2: there is no column username: the columns are \"1\", \"2\"; users need username and email, posts authorId and title"},
-		"a column twice":  {"username,email,E_Mail\n", "", "line 1: two columns are email"},
+		"a column twice":  {"username,email,E_Mail\n", "", "line 1: two columns are email: rename one, or leave one out with --ignore"},
 		"a wrong header":  {"user\"name,email\n", "", `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
 		"JSON for CSV":    {`{"username":"ada"}`, transfer.CSV, `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
-		"no gzip":         {"\x1f\x8bx", "", "decompress: unexpected EOF"},
-		"a cut gzip":      {broken[:len(broken)-9], "", "unexpected EOF"},
-		"a damaged gzip":  {broken[:len(broken)-8] + "xxxxyyyy", "", "gzip: invalid checksum"},
+		"no gzip":         {"\x1f\x8bx", "", "the gzip data are cut off: copy the file again"},
+		"a cut gzip":      {broken[:len(broken)-9], "", "the gzip data are cut off: copy the file again"},
+		"a damaged gzip":  {broken[:len(broken)-8] + "xxxxyyyy", "", "the gzip data are damaged: copy the file again"},
 		"a header so big": {strings.Repeat("x", limit+1) + "\n", "", "line 1: the header has more than 1000 bytes"},
 	} {
 		_, _, err := read(t, strings.NewReader(test.text), test.format)
@@ -281,5 +316,84 @@ func TestReadManyMembers(t *testing.T) {
 	row, err := rows.Read()
 	if err != nil || len(row.Faults) != 1 || row.Faults[0].Message != "has more than 1000 members" {
 		t.Errorf("%+v, %v", row, err)
+	}
+}
+
+// TestReadHeader has a header in the ways of spreadsheets, and says where the rows stand.
+func TestReadHeader(t *testing.T) {
+	t.Parallel()
+	const ada = "users username=Ada email=ada@example.com"
+	for name, test := range map[string]struct {
+		text    string
+		rows    []string
+		unknown []string
+	}{
+		"separators in quotes": {"\"a;b;c;d\",username,\"e\tf\tg\th\",email\n1,Ada,2,ada@example.com\n", []string{"2 " + ada}, []string{"a;b;c;d", "e\tf\tg\th"}},
+		"lines in quotes":      {"\"User\r\nName\";\"E-Mail\n(of\rwork)\";\"e\nmail\"\r\nAda;x;ada@example.com\r\n", []string{"6 " + ada}, []string{"E-Mail\n(of\rwork)"}},
+		"blank lines":          {"\r\n  \r\n\t\r\nusername,email\r\nAda,ada@example.com", []string{"5 " + ada}, nil},
+		"blank lines, CR":      {"\r\r\rusername,email\rAda,ada@example.com", []string{"5 " + ada}, nil},
+		"lines of separators":  {";;\r\r\n,\r\r\n\r\r\nusername;email\r\r\nAda;ada@example.com", []string{"5 " + ada}, nil},
+		"many blank lines":     {strings.Repeat(" \r\n", 100_000) + "\ufeffusername,email\nAda,ada@example.com", []string{"100002 " + ada}, nil},
+		"announced":            {"\ufeffsep=;\r\n\ufeffusername;email;a,b,c,d\r\nAda;ada@example.com;\r\n", []string{"3 " + ada}, []string{"a,b,c,d"}},
+		"announced, quoted":    {"\"SEP=|\"\n\nusername|email\nAda|ada@example.com\n", []string{"4 " + ada}, nil},
+		"announced, a tab":     {"sep=\t\nusername\temail\nAda\tada@example.com\n", []string{"3 " + ada}, nil},
+		"a column sep=":        {"sep=x,username,email\n1,Ada,ada@example.com\n", []string{"2 " + ada}, []string{"sep=x"}},
+		"an unnamed column":    {",username,email,,\n,Ada,ada@example.com\n1,Ada,ada@example.com,,\n", []string{"2 " + ada, "3 " + ada}, []string{""}},
+		"a long name":          {"\"" + strings.Repeat("x,", 400) + "\"\tusername\temail\n\tAda\tada@example.com\n", []string{"2 " + ada}, []string{strings.Repeat("x,", 32)}},
+		"fields in the middle": {"username,email,version\nAda,ada@example.com,,7\n,Ada,ada@example.com\nAda\n", []string{
+			"2 users (INVALID)", "3 users email=Ada username(BLANK) email(INVALID) version(INVALID)", "4 users (INVALID)",
+		}, nil},
+		"texts that say null": {"authorId,title,body\nnull,null,\\N\n user_01jvsz5r0xe3k8m1p4s6t9w2yb , x , y \n", []string{
+			`2 posts title=null body=\N authorId(INVALID)`, "3 posts author=user_01jvsz5r0xe3k8m1p4s6t9w2yb title= x  body= y ",
+		}, nil},
+		"texts with apostrophes": {"authorId,title\nuser_01jvsz5r0xe3k8m1p4s6t9w2yb,'=1\n", []string{"2 posts author=user_01jvsz5r0xe3k8m1p4s6t9w2yb title='=1"}, nil},
+		"posts in JSON": {`{"authorId":null,"title":"null","body":"null"}` + "\r\r\n\r\n" + `{"username":"Ada","email":"ada@example.com","posts":[null,{"title":null},null,{"title":"x"}]}`, []string{
+			"1 posts title=null body=null authorId(INVALID)", "3 " + ada, "3 posts of=Ada posts.1.title(BLANK)", "3 posts of=Ada title=x",
+		}, nil},
+		"numbers": {"username,email,version\nAda,ada@example.com,2.5\nAda,ada@example.com,1e99\nAda,ada@example.com,1e-1\nAda,ada@example.com,0.0\nAda,ada@example.com,2e9\nAda,ada@example.com,2e10\n", []string{
+			"2 " + ada + " version(INVALID)", "3 " + ada + " version(INVALID)", "4 " + ada + " version(INVALID)", "5 " + ada + " version(INVALID)", "6 " + ada, "7 " + ada + " version(INVALID)",
+		}, nil},
+		"half a pair in UTF-16": {littleEndian("username,email\n") + "\x00\xd8x\x00,\x00a\x00", []string{"2 users username=\xffx email=a username(INVALID) email(INVALID)"}, nil},
+		"half a unit of UTF-16": {littleEndian("username,email\na,a@b.c") + "x", []string{"2 users username=a email=a@b.c\xff email(INVALID)"}, nil},
+	} {
+		rows, unknown, err := read(t, strings.NewReader(test.text), "")
+		if err != nil || !slices.Equal(rows, test.rows) || !slices.Equal(unknown, test.unknown) {
+			t.Errorf("%s: %v, unknown %q\n got %q\nwant %q", name, err, unknown, rows, test.rows)
+		}
+	}
+}
+
+// TestIgnore leaves out columns and members, those with a meaning too.
+func TestIgnore(t *testing.T) {
+	t.Parallel()
+	const ada, id = "users username=Ada email=ada@example.com", "user_01jvsz5r0xe3k8m1p4s6t9w2yb"
+	for name, test := range map[string]struct {
+		text    string
+		ignore  []string
+		rows    []string
+		unknown []string
+		err     string
+	}{
+		"a foreign column":  {text: "Phone No,username,email,x\n1,Ada,ada@example.com,2\n", ignore: []string{" phone_no "}, rows: []string{"2 " + ada}, unknown: []string{"x"}},
+		"a known column":    {text: "id,username,email,version\nx,Ada,ada@example.com,x\n", ignore: []string{"id", "Version"}, rows: []string{"2 " + ada}},
+		"posts":             {text: "username,email,title,body\nAda,ada@example.com,x,y\n", ignore: []string{"title", "body"}, rows: []string{"2 " + ada}},
+		"one of two":        {text: "E-Mail,username,email\nx,Ada,ada@example.com\n", ignore: []string{"E-Mail"}, rows: []string{"2 " + ada}},
+		"nothing":           {text: "username,email\nAda,ada@example.com\n", ignore: []string{"", "phone"}, rows: []string{"2 " + ada}},
+		"a needed column":   {text: "username,email\nAda,ada@example.com\n", ignore: []string{"email"}, err: "line 1: there is no column email"},
+		"members":           {text: `{"username":"Ada","email":"ada@example.com","id":"x","phone":1,"posts":[{"title":"x","id":1,"phone":2,"y":3}]}`, ignore: []string{"id", "phone", "posts.id"}, rows: []string{"1 " + ada, "1 posts of=Ada title=x"}, unknown: []string{"posts.phone", "posts.y"}},
+		"posts of a user":   {text: `{"username":"Ada","email":"ada@example.com","posts":7}`, ignore: []string{"posts"}, rows: []string{"1 " + ada}},
+		"what makes a post": {text: `{"username":"Ada","email":"ada@example.com","authorId":"` + id + `"}`, ignore: []string{"authorId"}, rows: []string{"1 " + ada}},
+	} {
+		file, err := transfer.NewReader(strings.NewReader(test.text), "", limit, test.ignore...)
+		if err != nil {
+			if test.err == "" || !strings.HasPrefix(err.Error(), test.err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		rows, unknown, err := readAll(t, file)
+		if err != nil || !slices.Equal(rows, test.rows) || !slices.Equal(unknown, test.unknown) {
+			t.Errorf("%s: %v, unknown %q\n got %q\nwant %q", name, err, unknown, rows, test.rows)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,10 +124,34 @@ func (r *Row) parseHistory(v values) (createdAt, updatedAt time.Time, version in
 	}
 	if text := v[versionField]; text != "" {
 		var f *rules.Fault
-		version, f = rules.Version(text)
+		version, f = rules.Version(wholeNumber(text))
 		r.fault(versionField, f)
 	}
 	return createdAt, updatedAt, version
+}
+
+// wholeNumber returns a number as an integer is written, if it is one: 2 for 2.0 and 2e0, as programs write it that know
+// only floating point. Other texts stay as they are.
+func wholeNumber(text string) string {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	if len(whole) == len(text) || whole == "" {
+		return text
+	}
+	shift := 0
+	if len(mantissa) < len(text) {
+		n, err := strconv.ParseInt(exponent, 10, 8)
+		if err != nil {
+			return text
+		}
+		shift = int(n)
+	}
+	digits, point := whole+fraction, len(whole)+shift
+	digits += strings.Repeat("0", max(0, point-len(digits)))
+	if point < 1 || strings.Trim(digits, "0123456789") != "" || strings.Trim(digits[point:], "0") != "" {
+		return text
+	}
+	return digits[:point]
 }
 
 func (r *Row) parseTime(field string, v values) time.Time {

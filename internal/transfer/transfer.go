@@ -15,10 +15,12 @@ const (
 // A Format is how rows stand in a file.
 type Format string
 
-// The formats. JSONLines has a JSON object on each line.
+// The formats. JSONLines has a JSON object on each line. Spreadsheet is CSV with a byte-order mark, in which an apostrophe
+// stands before each text that a spreadsheet would execute.
 const (
-	CSV       Format = "csv"
-	JSONLines Format = "jsonl"
+	CSV         Format = "csv"
+	JSONLines   Format = "jsonl"
+	Spreadsheet Format = "spreadsheet"
 )
 
 // The names of what a row has, as clients know them: the columns of CSV and the members of a JSON object.

@@ -21,16 +21,20 @@ func newWriter(f Format, w *bytes.Buffer, columns []column) rowWriter {
 	if f == JSONLines {
 		return newJSONWriter(w, columns)
 	}
-	return &csvWriter{w: w, columns: columns}
+	return &csvWriter{w: w, columns: columns, spreadsheet: f == Spreadsheet}
 }
 
 // csvWriter writes RFC 4180, but that lines end as they do on Unix.
 type csvWriter struct {
-	w       *bytes.Buffer
-	columns []column
+	w           *bytes.Buffer
+	columns     []column
+	spreadsheet bool
 }
 
 func (c *csvWriter) start() {
+	if c.spreadsheet {
+		c.w.WriteString(mark)
+	}
 	names := make([]string, len(c.columns))
 	for i := range c.columns {
 		names[i] = c.columns[i].field
@@ -42,6 +46,9 @@ func (c *csvWriter) row(values []string) {
 	for i, v := range values {
 		if i > 0 {
 			c.w.WriteByte(',')
+		}
+		if c.spreadsheet {
+			v = neutral(v)
 		}
 		if !strings.ContainsAny(v, ",;\t\"\r\n") {
 			c.w.WriteString(v)
