@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"database/sql/driver"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -32,7 +33,7 @@ func (e *connectError) Unwrap() error { return e.error }
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	raw, err := c.Connector.Connect(limited)
+	raw, err := c.connect(limited)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -41,6 +42,18 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: map[string]*list.Element{}}, nil
 }
+
+// connect opens a connection of the driver. lib/pq panics where something else than a database answers with zeros.
+func (c *connector) connect(ctx context.Context) (raw driver.Conn, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errOther
+		}
+	}()
+	return c.Connector.Connect(ctx)
+}
+
+var errOther = errors.New("what answers there does not speak the database's protocol")
 
 // conn is a connection with its most recently used prepared statements.
 type conn struct {

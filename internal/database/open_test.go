@@ -242,6 +242,7 @@ func TestOpenOther(t *testing.T) {
 		"is no TLS":     {"S", strings.Repeat("no such thing ", 10)},
 		"is MySQL":      {"J\x00\x00\x00\x0a5.5.5-10.11.6-MariaDB\x00"},
 		"sends nothing": {""},
+		"sends zeros":   {strings.Repeat("\x00", 64), strings.Repeat("\x00", 64)},
 	} {
 		for _, url := range []string{"postgres://u:" + secret + "@ADDRESS/d", "postgres://u:" + secret + "@ADDRESS/d?sslmode=require", "mysql://u:" + secret + "@ADDRESS/d"} {
 			t.Run(name+" "+url[:5]+url[len(url)-7:], func(t *testing.T) {
