@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,8 +95,26 @@ func serves(t *testing.T, binary string, signal os.Signal) {
 type process struct {
 	cmd    *exec.Cmd
 	stdout *bufio.Reader
-	stderr *strings.Builder
+	stderr *transcript
 	url    string
+}
+
+// transcript is what a program has printed, which may be read while it prints more.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
 }
 
 // start runs the server on a free port with a database, which it is to print as name, and waits until it serves.
@@ -108,7 +127,7 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: cmd, stdout: bufio.NewReader(pipe), stderr: &strings.Builder{}}
+	p := &process{cmd: cmd, stdout: bufio.NewReader(pipe), stderr: &transcript{}}
 	cmd.Stderr = p.stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
