@@ -280,11 +280,11 @@ func outputNotPermitted(t *testing.T, binary string) {
 	}
 	t.Cleanup(func() { _ = os.Chmod(closed, 0o755) })
 	for line, says := range map[string]string{
-		"export users -o " + readOnly: "roster: export users of SQLite (" + filepath.Join(work, "roster.db") + "): open " + readOnly + ": permission denied\n",
+		"export users -o " + readOnly: "roster: export users of SQLite (" + filepath.Join(work, "roster.db") + "): " + readOnly + " cannot be written: permission denied\n",
 		"export users -o " + open: "roster: export users of SQLite (" + filepath.Join(work, "roster.db") + "): " + open +
 			" cannot be written: no file can be made beside it: permission denied\n",
-		"import --dry-run --errors=" + readOnly + " " + input:                         "roster: import " + input + ": open " + readOnly + ": permission denied\n",
-		"import --dry-run --errors=" + filepath.Join(closed, "new.csv") + " " + input: "roster: import " + input + ": open " + filepath.Join(closed, "new.csv") + ": permission denied\n",
+		"import --dry-run --errors=" + readOnly + " " + input:                         "roster: import " + input + ": " + readOnly + " cannot be written: permission denied\n",
+		"import --dry-run --errors=" + filepath.Join(closed, "new.csv") + " " + input: "roster: import " + input + ": " + filepath.Join(closed, "new.csv") + " cannot be written: permission denied\n",
 	} {
 		var stdout, stderr bytes.Buffer
 		cmd := exec.CommandContext(t.Context(), binary, strings.Fields(line)...)

@@ -78,7 +78,7 @@ func TestLongBodies(t *testing.T) {
 		database := dbtest.Empty(t, e)
 		taken := func(database, file, want string, flags ...string) {
 			t.Helper()
-			out, failures, code := within(t, dataKiB, binary, database, append([]string{"import", "--log-level=error", file}, flags...)...)
+			out, failures, code := within(t, dataKiB, binary, database, append([]string{"import", "--log-level=error", "--statement-timeout=5m", file}, flags...)...)
 			if code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), fmt.Sprintf(want, *longBodies)) {
 				t.Fatalf("import %v: code %d, stdout %q, stderr %.1000q", flags, code, out, failures)
 			}
@@ -138,7 +138,7 @@ func TestLongBodiesThere(t *testing.T) {
 			{short, "update", "posts 0 80 0 0 0"},
 			{short, "update", "posts 0 0 80 0 0"},
 		} {
-			out, failures, code := within(t, kib, binary, database, "import", "--log-level=error", "--on-conflict="+step.mode, step.file)
+			out, failures, code := within(t, kib, binary, database, "import", "--log-level=error", "--statement-timeout=5m", "--on-conflict="+step.mode, step.file)
 			if code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), step.want) {
 				t.Fatalf("%s: code %d, stdout %q, stderr %.1000q", step.want, code, out, failures)
 			}

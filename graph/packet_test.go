@@ -61,7 +61,10 @@ func serveOn(t *testing.T, server *servers.Server, packet int) *tester {
 		t.Fatal(err)
 	}
 	address.Path = "/" + name
-	return serve(t, dbtest.MySQL, settings{database: func(o *database.Options) { o.URL = address.String() }})
+	return serve(t, dbtest.MySQL, settings{
+		database: func(o *database.Options) { o.URL = address.String() },
+		answers:  answersOf(64 << 20), // the longest body is 24 MiB as JSON
+	})
 }
 
 func execute(ctx context.Context, db *sql.DB, statement string) error {
