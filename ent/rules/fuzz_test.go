@@ -60,7 +60,7 @@ func FuzzUsername(f *testing.F) {
 }
 
 func FuzzEmail(f *testing.F) {
-	for _, text := range []string{"Ada@Example.COM", "jose\u0301@例子.cn", "\"a\"@b", "a@[1.2.3.4]", "A <a@b>", "İ@İ", "a@xn--bcher-kva.x", "STRAẞE@faß.de", "οΣς@ΣΣ.gr", "\u0345\u0301@b", "a@אב.com", "ᾳ@ᾳ.gr", "a@xn--a-ecp.ru", "\U0001d160@\U0001d160.x", "a\x00@b", "\xff@b", "İ@ı"} {
+	for _, text := range []string{"Ada@Example.COM", "jose\u0301@例子.cn", "\"a\"@b", "a@[1.2.3.4]", "A <a@b>", "İ@İ", "a@xn--bcher-kva.x", "STRAẞE@faß.de", "οΣς@ΣΣ.gr", "\u0345\u0301@b", "a@אב.com", "ᾳ@ᾳ.gr", "a@xn--a-ecp.ru", "\U0001d160@\U0001d160.x", "a\x00@b", "\xff@b", "İ@ı", "N\u0345\u0301@b"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -72,8 +72,9 @@ func FuzzEmail(f *testing.F) {
 		if fault != nil {
 			return
 		}
-		// Who wrote it finds it in any case. Only ı has a capital, I, that folds to another letter, i.
-		text = strings.ReplaceAll(text, "ı", "i")
+		// Who wrote it finds it in any case. Only ı has a capital, I, that folds to another letter, i; and the iota below
+		// becomes a letter among marks, so that they have to be in order before.
+		text = norm.NFC.String(strings.ReplaceAll(text, "ı", "i"))
 		if key, fault = rules.Email(text); fault != nil {
 			return
 		}
