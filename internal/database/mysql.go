@@ -111,14 +111,15 @@ const (
 
 // What to do about a MariaDB or MySQL server that takes no changes, and about a schema that is not Roster's.
 const (
-	myStandby = "the server is read only: end its read_only mode, or name the primary in the URL"
-	myGrant   = "the user lacks a right: grant it SELECT, INSERT, UPDATE and DELETE on all tables of Roster"
-	myFull    = "the disk of the server, or its tablespace, is full: make room"
-	myMemory  = "the server is out of memory: give it more, or lower --database-max-connections"
-	myPacket  = "a statement is larger than the server takes: raise its max_allowed_packet, or send less at a time"
-	myLimit   = "the user has used up what the server grants it, such as MAX_UPDATES_PER_HOUR: raise the limit with ALTER USER"
-	mySchema  = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
-	myDamaged = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
+	myStandby    = "the server is read only: end its read_only mode, or name the primary in the URL"
+	myGrant      = "the user lacks a right: grant it SELECT, INSERT, UPDATE and DELETE on all tables of Roster"
+	myFull       = "the disk of the server, or its tablespace, is full: make room"
+	myMemory     = "the server is out of memory: give it more, or lower --database-max-connections"
+	myStatements = "the server keeps no more prepared statements: raise its max_prepared_stmt_count, or lower --database-statement-cache"
+	myPacket     = "a statement is larger than the server takes: raise its max_allowed_packet, or send less at a time"
+	myLimit      = "the user has used up what the server grants it, such as MAX_UPDATES_PER_HOUR: raise the limit with ALTER USER"
+	mySchema     = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
+	myDamaged    = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
 )
 
 // mysqlMeanings is the table of the errors of MariaDB and MySQL.
@@ -151,6 +152,7 @@ func mysqlMeanings() map[uint16]meaning {
 		1030:               {kind: ReadOnly, advice: myFull},                // "got error 28 from storage engine"
 		1114:               {kind: ReadOnly, advice: myFull},                // table full
 		1036:               {kind: ReadOnly, advice: myDamaged},             // a table that is read only
+		1461:               {kind: Busy, advice: myStatements},              // prepared statements
 		1037:               {kind: Busy, advice: myMemory},
 		1038:               {kind: Busy, advice: myMemory},
 		1041:               {kind: Busy, advice: myMemory},
