@@ -160,7 +160,11 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, clock func() time.Time) *graphql.Response {
 	if a.entry != nil {
 		var err error
-		if a.stored, err = a.entry.Claim(ctx, a.session, clock()); err != nil {
+		a.stored, err = a.entry.Claim(ctx, a.session, clock())
+		if err == nil {
+			err = a.answer.Hold(int64(len(a.stored)))
+		}
+		if err != nil {
 			return failed(ctx, err)
 		}
 	}

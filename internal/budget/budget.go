@@ -5,6 +5,9 @@
 // first of three pools, one that outgrows this from the second, and the last pool gives an answer everything that it may
 // ever need. So large answers wait for large ones, and small ones for small ones.
 //
+// Requests have a pool of their own, a quarter as large as all others: what is sent slowly, and what lasts, takes nothing
+// from answers.
+//
 // Nobody waits while an answer is built, since the operation holds a connection to the database: where memory is short,
 // its account fails with ErrBusy. The operation then gives everything back, waits with empty hands, and begins again.
 package budget
@@ -27,6 +30,8 @@ const (
 	// small and medium are how many bytes an answer reserves from the first pool and from the second.
 	small  = 2 << 20
 	medium = 16 << 20
+	// requestStep is how many bytes a request reserves at a time, and a subscription at least.
+	requestStep = 16 << 10
 	// copies is how often the data of an answer is in memory at the same time: as rows, as JSON in pieces, and as JSON in
 	// one piece.
 	copies = 3
@@ -62,8 +67,9 @@ type Options struct {
 
 // A Budget is the memory for all answers of a server. A nil Budget has no bounds.
 type Budget struct {
-	options Options
-	first   *pool
+	options  Options
+	first    *pool
+	requests *pool
 }
 
 // pool is memory that is handed out in the order in which it was asked for.
@@ -82,7 +88,11 @@ func newPool(size, grant int64, next *pool) *pool {
 // New returns a budget. Half of the memory is for the largest answers.
 func New(o Options) *Budget {
 	last := newPool(max(o.Memory/2, medium), 0, nil)
-	return &Budget{options: o, first: newPool(o.Memory/4, small, newPool(o.Memory/4, medium, last))}
+	return &Budget{
+		options:  o,
+		first:    newPool(o.Memory/4, small, newPool(o.Memory/4, medium, last)),
+		requests: newPool(o.Memory/4, small, nil),
+	}
 }
 
 // Open opens the account of an answer. Close gives back what it holds.
@@ -133,6 +143,48 @@ type Answer struct {
 	pool   *pool      // what the reservation is from; nil without one
 	weight int64      // of the reservation
 	closed bool
+	// request is how many bytes the request takes, and reserved how many of them have a reservation, until Close.
+	request, reserved int64
+}
+
+// Request counts bytes of memory that the request takes. It waits for them: nothing is held up by a request that is not
+// read yet. The error is ErrBusy, or that of ctx.
+func (a *Answer) Request(ctx context.Context, n int64) error {
+	if a == nil || a.budget == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.request += n
+	for a.request > free+a.reserved {
+		waiting, cancel := context.WithTimeout(ctx, a.budget.options.Wait)
+		err := a.budget.requests.Acquire(waiting, requestStep)
+		cancel()
+		if err != nil {
+			return a.fail(cmp.Or(ctx.Err(), ErrBusy))
+		}
+		a.reserved += requestStep
+	}
+	return nil
+}
+
+// Last says that the operation is a subscription: the request stays in memory, in fewer copies, until it ends. The error is
+// ErrBusy.
+func (a *Answer) Last() error {
+	if a == nil || a.budget == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	want := max((a.request/2+requestStep-1)/requestStep, 1) * requestStep
+	switch {
+	case want > a.reserved && !a.budget.requests.TryAcquire(want-a.reserved):
+		return a.fail(ErrBusy)
+	case want < a.reserved:
+		a.budget.requests.Release(a.reserved - want)
+	}
+	a.reserved = want
+	return nil
 }
 
 // Expect says how many bytes of memory the operation may need beside its data.
@@ -385,6 +437,8 @@ func (a *Answer) Close() {
 	a.closed = true
 	if a.budget != nil {
 		a.release()
+		a.budget.requests.Release(a.reserved)
+		a.reserved = 0
 	}
 }
 

@@ -250,3 +250,34 @@ func TestBuffer(t *testing.T) {
 type brokenWriter struct{ err error }
 
 func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// Requests take nothing from answers, and a subscription keeps half of what its request took until it ends.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	b := budget.New(budget.Options{MaxAnswer: mebibyte, Memory: 64 * mebibyte, Wait: time.Millisecond})
+	one, two, answer := b.Open(), b.Open(), b.Open()
+	defer two.Close()
+	defer answer.Close()
+	if err := one.Request(t.Context(), 16*mebibyte); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Request(t.Context(), mebibyte); !errors.Is(err, budget.ErrBusy) {
+		t.Errorf("beside a large request: got %v, want ErrBusy", err)
+	}
+	if err := answer.Hold(mebibyte); err != nil {
+		t.Errorf("an answer beside a large request: got %v", err)
+	}
+	one.Reset()
+	if err := one.Last(); err != nil {
+		t.Errorf("a subscription: got %v", err)
+	}
+	three := b.Open()
+	if err := three.Request(t.Context(), 8*mebibyte); err != nil {
+		t.Errorf("beside a subscription: got %v", err)
+	}
+	three.Close()
+	one.Close()
+	if err := two.Last(); err != nil {
+		t.Errorf("a subscription of little: got %v", err)
+	}
+}

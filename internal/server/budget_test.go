@@ -95,14 +95,14 @@ func TestMemoryOfSockets(t *testing.T) {
 	}
 	inBubble(t, configure, func(t *testing.T, s *site) {
 		c := s.openSocket(t)
-		release, ok := answers.Reserve(16 * mebibyte)
-		if !ok {
-			t.Fatal("the memory is not free")
+		other := answers.Open()
+		if err := other.Request(t.Context(), 16*mebibyte); err != nil {
+			t.Fatal(err)
 		}
 		long := subscribe("1", `{ echo(text: "`+strings.Repeat("x", mebibyte)+`") }`)
 		c.send(t, long)
 		c.wantClose(t, websocket.StatusTryAgainLater, "The server has no memory for the message now")
-		release()
+		other.Close()
 
 		c = s.openSocket(t)
 		w, err := c.conn.Writer(t.Context(), websocket.MessageText)

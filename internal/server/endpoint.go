@@ -60,6 +60,10 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if operation.Operation.Operation == ast.Subscription {
 			leave()
+			if account.Last() != nil {
+				refuseBusy().write(w, mediaType)
+				return
+			}
 			e.serveEvents(ctx, w, r, operation)
 			return
 		}

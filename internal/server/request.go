@@ -109,11 +109,7 @@ type countedReader struct {
 
 func (r *countedReader) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
-	full := r.account.Hold(int64(n) * copiesOfRequest)
-	if errors.Is(full, budget.ErrBusy) { // nothing is held up by a request that is not read yet
-		full = r.account.Wait(r.ctx)
-	}
-	if full != nil {
+	if full := r.account.Request(r.ctx, int64(n)*copiesOfRequest); full != nil {
 		return n, full
 	}
 	return n, err

@@ -38,8 +38,9 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 		defer cancel() // a client that takes no heartbeat is gone
 		events.beat(ctx, e.streams.options.PingInterval)
 	})
+	account := budget.FromContext(ctx)
 	for response := range e.responses(ctx, operation) {
-		budget.FromContext(ctx).Settle(int64(len(response.Data)))
+		account.Settle(int64(len(response.Data)))
 		data, err := parts(response)
 		if err != nil {
 			panic(unencodable(err))
@@ -47,6 +48,7 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 		if events.write(nextEvent(data)...) != nil {
 			return
 		}
+		account.Settle(0) // nothing is held until the next event
 	}
 	if ctx.Err() == nil { // else it was cut off, and the client may ask for the rest
 		_ = events.write(completeEvent())

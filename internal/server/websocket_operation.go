@@ -220,13 +220,17 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked reques
 	}
 	if operation.Operation.Operation == ast.Subscription {
 		leave()
+		if account.Last() != nil {
+			s.send(conn, o, errorMessage(o.id, refuseBusy().errors()), true)
+			return
+		}
 		if !s.lasts(o) {
 			return
 		}
 	}
 	for response := range s.responses(ctx, operation) {
-		leave() // A slow reader takes nobody's place, but the memory of its answer.
-		account.Settle(int64(len(response.Data)))
+		leave()                                       // A slow reader takes nobody's place, but the memory of its answer.
+		account.Settle(2 * int64(len(response.Data))) // as the answer and as a message
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)
 			return
@@ -234,6 +238,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked reques
 		if !s.send(conn, o, nextMessage(o.id, response), false) {
 			return
 		}
+		account.Settle(0) // nothing is held until the next event
 	}
 	s.send(conn, o, completeMessage(o.id), true)
 }
