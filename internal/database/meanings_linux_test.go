@@ -139,14 +139,12 @@ func limitedCauses() map[int]sqliteCause {
 // limitedName is what this program is called when it is one with limits.
 const limitedName = "limited"
 
-// limited writes what SQLite gives for the cause of a row where no file can be longer than 16 KiB, and the
-// process has 256 MiB of memory.
+// limited writes what SQLite gives for the cause of a row where no file can be longer than 16 KiB, and
+// there is little memory.
 func limited(code, dir string, stdout, stderr io.Writer) int {
-	const file, memory = 16 << 10, 256 << 20
+	const file = 16 << 10
 	number, err := strconv.Atoi(code)
-	if err := errors.Join(err,
-		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: file, Max: file}),
-		syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: memory, Max: memory})); err != nil {
+	if err := errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: file, Max: file}), limitMemory()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
