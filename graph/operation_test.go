@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,8 @@ import (
 	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/migrated"
+	"roster/internal/dbtest/servers"
 	"roster/internal/typeid"
 )
 
@@ -485,6 +489,85 @@ func TestDatabaseAway(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestStandby sends an operation to a standby that is promoted when it has refused the first attempt.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	server, err := servers.StartPostgres(t.Context(), "wal_level=replica")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	logged := new(recording)
+	s := serve(t, dbtest.PostgreSQL, settings{database: func(o *database.Options) {
+		o.URL = administer(t, server, "CREATE DATABASE d TEMPLATE template0 ENCODING 'UTF8'", "/d")
+		migrated.Open(t, dbtest.PostgreSQL, func(first *database.Options) { first.URL = o.URL })
+		if err := server.Restart(t.Context(), servers.Standby); err != nil {
+			t.Fatal(err)
+		}
+		o.Logger = slog.New(failures{slog.NewTextHandler(lines(func(line string) { // before the operation is tried again
+			logged.add(line)
+			administer(t, server, "SELECT pg_promote()", "")
+		}), nil)})
+	}})
+	u := s.create("ada")
+	if log := logged.take(); len(log) != 1 || !strings.Contains(log[0], "the database is read only") {
+		t.Errorf("the log has %q", log)
+	}
+	if got := s.read(u.ID); got.Version != 1 || got.Username != "ada" {
+		t.Errorf("the user is %+v", got)
+	}
+}
+
+// administer runs a statement on a server, and returns the URL of one of its databases.
+func administer(t *testing.T, server *servers.Server, statement, path string) string {
+	t.Helper()
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	admin, err := servers.Open(server.URL())
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	_, err = admin.ExecContext(t.Context(), statement)
+	if err := errors.Join(err, admin.Close()); err != nil {
+		t.Errorf("%s: %v", statement, err)
+	}
+	u.Path = path
+	return u.String()
+}
+
+// lines is a writer of lines.
+type lines func(line string)
+
+func (f lines) Write(b []byte) (int, error) { f(string(b)); return len(b), nil }
+
+// TestReadOnlyConnection has an open connection on which MariaDB takes no changes: an operation meets it, and is tried again
+// on a new one.
+func TestReadOnlyConnection(t *testing.T) {
+	t.Parallel()
+	s := serve(t, dbtest.MySQL, settings{database: func(o *database.Options) { o.MaxConnections = 1 }}) // it is the one that is used
+	u := s.create("ada")
+	session := s.db.Session(database.Write)
+	defer session.Rollback()
+	if err := errors.Join(session.Exec(t.Context(), "SET SESSION TRANSACTION READ ONLY", []any{}, nil), session.Commit()); err != nil {
+		t.Fatal(err)
+	}
+	s.must(nil, rename, "id", u.ID, "username", "eva", "version", 1)
+	if log := s.failures.take(); len(log) != 1 || !strings.Contains(log[0], "the database is read only") {
+		t.Errorf("the log has %q", log)
+	}
+	if got := s.read(u.ID); got.Version != 2 || got.Username != "eva" {
+		t.Errorf("the user is %+v", got)
+	}
 }
 
 // TestLostAnswers loses the answer to the first, the second, the third request to the database of one operation, and so

@@ -78,14 +78,13 @@ func Name(url string) (string, error) {
 	return e.String(), nil
 }
 
-// Classify is the kind of an error, and the constraint, on the database of a URL, to which nothing connects.
-func Classify(url string, err error) (Kind, string) {
+// Classify is the failure that an error is on the database of a URL, to which nothing connects.
+func Classify(url string, err error) *Failure {
 	e, parseErr := parse(url)
 	if parseErr != nil {
 		panic(parseErr)
 	}
-	f := (&DB{engine: e}).fail(err)
-	return f.Kind, f.Constraint
+	return (&DB{engine: e}).fail(err)
 }
 
 // Meanings is the table of an engine's errors, by the code as text, and on PostgreSQL also by the function that does not

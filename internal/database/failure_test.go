@@ -130,8 +130,8 @@ func TestClassify(t *testing.T) {
 		},
 	} {
 		for _, r := range rows {
-			if kind, constraint := database.Classify(address, r.err); kind != r.kind || constraint != r.constraint {
-				t.Errorf("%s: %v is of kind %d with %q, want %d with %q", address, r.err, kind, constraint, r.kind, r.constraint)
+			if f := database.Classify(address, r.err); f.Kind != r.kind || f.Constraint != r.constraint {
+				t.Errorf("%s: %v is of kind %d with %q, want %d with %q", address, r.err, f.Kind, f.Constraint, r.kind, r.constraint)
 			}
 		}
 	}

@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -354,7 +352,7 @@ func TestStandby(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Restart(t.Context(), standby); err != nil {
+	if err := server.Restart(t.Context(), dbservers.Standby); err != nil {
 		t.Fatal(err)
 	}
 	refused := make(chan struct{}, 100)
@@ -383,20 +381,6 @@ func TestStandby(t *testing.T) {
 type seen func(line string)
 
 func (s seen) Write(b []byte) (int, error) { s(string(b)); return len(b), nil }
-
-// standby makes a server's data those of a standby.
-func standby(data string) error {
-	path := filepath.Join(data, "standby.signal")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		return err
-	}
-	info, err := os.Stat(data)
-	if err != nil {
-		return err
-	}
-	owner := info.Sys().(*syscall.Stat_t) //nolint:errcheck,forcetypeassert // it is one on Unix
-	return os.Chown(path, int(owner.Uid), int(owner.Gid))
-}
 
 // TestReplacedDuringCommit replaces the file between the two comparisons of a commit.
 func TestReplacedDuringCommit(t *testing.T) {

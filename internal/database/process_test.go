@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		os.Exit(start(os.Args[1], os.Stdout, os.Stderr))
 	case memoryName:
 		os.Exit(withoutMemory(os.Args[1], os.Stdout, os.Stderr))
+	case limitedName:
+		os.Exit(limited(os.Args[1], os.Args[2], os.Stdout, os.Stderr))
 	case killedName:
 		os.Exit(migrateUntilKilled(os.Args[1], os.Args[2], os.Args[3], os.Stdin, os.Stdout, os.Stderr))
 	}

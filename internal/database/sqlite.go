@@ -174,7 +174,6 @@ func sqliteMeanings() map[int]meaning {
 		sqlite3.SQLITE_CONSTRAINT_UNIQUE:     {kind: Unique},
 		sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: {kind: Unique},
 		sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: {kind: ForeignKey},
-		sqlite3.SQLITE_INTERRUPT:             {kind: Timeout},
 		sqlite3.SQLITE_BUSY:                  {kind: Retry},
 		sqlite3.SQLITE_LOCKED:                {kind: Retry},
 		sqlite3.SQLITE_CANTOPEN:              {kind: Lost},
@@ -182,7 +181,6 @@ func sqliteMeanings() map[int]meaning {
 		sqlite3.SQLITE_FULL:                  {kind: ReadOnly, advice: sqliteFull},
 		sqlite3.SQLITE_IOERR_WRITE:           {kind: ReadOnly, advice: sqliteFull}, // a quota, a limit of the process
 		sqlite3.SQLITE_IOERR_FSYNC:           {kind: ReadOnly, advice: sqliteFull},
-		sqlite3.SQLITE_IOERR_TRUNCATE:        {kind: ReadOnly, advice: sqliteFull},
 		sqlite3.SQLITE_IOERR_SHMSIZE:         {kind: ReadOnly, advice: sqliteFull},
 		sqlite3.SQLITE_READONLY:              {kind: ReadOnly, role: true, advice: sqliteDenied},
 		sqlite3.SQLITE_READONLY_DBMOVED:      {kind: Unusable, advice: sqliteReplaced},
@@ -190,7 +188,6 @@ func sqliteMeanings() map[int]meaning {
 		sqlite3.SQLITE_NOTADB:                {kind: Unusable, advice: sqliteDamaged},
 		sqlite3.SQLITE_IOERR_READ:            {kind: Unusable, advice: sqliteDamaged},
 		sqlite3.SQLITE_IOERR_SHORT_READ:      {kind: Unusable, advice: sqliteDamaged},
-		sqlite3.SQLITE_IOERR_NOMEM:           {kind: Busy, advice: sqliteMemory},
 		sqlite3.SQLITE_NOMEM:                 {kind: Busy, advice: sqliteMemory},
 		sqlite3.SQLITE_TOOBIG:                {kind: TooLarge, advice: "a value is larger than SQLite takes: send less at a time"},
 	}

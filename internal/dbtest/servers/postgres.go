@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -94,4 +95,18 @@ func postgresCollation(ctx context.Context, initdb string) ([]string, error) {
 		options = append(options, "--locale-provider=icu", icu+"=en-US")
 	}
 	return options, nil
+}
+
+// Standby makes the data of a PostgreSQL server those of a standby, for Restart.
+func Standby(data string) error {
+	path := filepath.Join(data, "standby.signal")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	info, err := os.Stat(data)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t) //nolint:errcheck,forcetypeassert // it is one on Unix
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }
