@@ -31,8 +31,9 @@ const (
 
 // TestMemory asks a server with little memory for the most that its limits allow: alone, and many at once, of which some
 // read slowly and some not at all. The server lives, says what is too much, and answers others meanwhile.
+//
+// It is not parallel: the other tests of the package would wait for their answers until they give up.
 func TestMemory(t *testing.T) {
-	t.Parallel()
 	binary := build(t)
 	for _, e := range dbtest.Engines() { // one after the other: each is work enough
 		t.Run(string(e), func(t *testing.T) { survives(t, binary, e) })

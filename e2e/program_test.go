@@ -210,7 +210,7 @@ func send(t *testing.T, request *http.Request) string {
 // exchange sends a request and returns the header and the body of its answer.
 func exchange(t *testing.T, request *http.Request) (http.Header, string) {
 	t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)

@@ -157,13 +157,25 @@ func (a *Answer) Request(ctx context.Context, n int64) error {
 	defer a.mu.Unlock()
 	a.request += n
 	for a.request > free+a.reserved {
-		waiting, cancel := context.WithTimeout(ctx, a.budget.options.Wait)
-		err := a.budget.requests.Acquire(waiting, requestStep)
-		cancel()
-		if err != nil {
-			return a.fail(cmp.Or(ctx.Err(), ErrBusy))
+		if err := a.budget.acquire(ctx, a.budget.requests, requestStep); err != nil {
+			return a.fail(err)
 		}
 		a.reserved += requestStep
+	}
+	return nil
+}
+
+// acquire takes memory of a pool, and waits in turn where there is none. The error is ErrBusy when that takes too long, or
+// that of ctx.
+func (b *Budget) acquire(ctx context.Context, p *pool, n int64) error {
+	// What is free needs no waiting, however short the wait may be.
+	if p.TryAcquire(n) {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, b.options.Wait)
+	defer cancel()
+	if p.Acquire(waiting, n) != nil {
+		return cmp.Or(ctx.Err(), ErrBusy)
 	}
 	return nil
 }
@@ -399,10 +411,8 @@ func (a *Answer) Wait(ctx context.Context) error {
 	}
 	a.reset()
 	weight := a.share(next)
-	waiting, cancel := context.WithTimeout(ctx, a.budget.options.Wait)
-	defer cancel()
-	if next.Acquire(waiting, weight) != nil {
-		return a.fail(cmp.Or(ctx.Err(), ErrBusy))
+	if err := a.budget.acquire(ctx, next, weight); err != nil {
+		return a.fail(err)
 	}
 	a.hold(next, weight)
 	return nil
