@@ -15,11 +15,11 @@ import (
 
 	"entgo.io/ent/dialect"
 
-	"roster/ent"
 	"roster/ent/post"
 	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/dbtest/servers"
+	"roster/internal/directory"
 	"roster/internal/typeid"
 )
 
@@ -128,33 +128,36 @@ func (st *store) fill(ctx context.Context) error {
 		return now
 	}
 	ids := typeid.NewSource(clock, mathrand.NewChaCha8([32]byte{}))
-	session := st.Session(database.Write)
-	defer session.Rollback()
-	client := ent.NewClient(ent.Driver(session))
+	tx := directory.New(st.Session(database.Write), directory.Options{Clock: func() time.Time { return now }, IDs: ids})
+	defer tx.Rollback()
+	history := func() directory.History { return directory.History{CreatedAt: now, UpdatedAt: now, Version: 1} }
 
 	users := make([]typeid.ID, st.users)
 	err := chunks(st.users, func(first, n int) error {
-		return client.User.MapCreateBulk(make([]struct{}, n), func(c *ent.UserCreate, i int) {
-			name := username(first + i)
+		records := make([]*directory.Record, n)
+		for i := range records {
 			users[first+i] = ids.New(user.Label)
-			c.SetID(users[first+i]).SetUsername(name).SetEmail(name + "@example.com").
-				SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1)
-		}).Exec(ctx)
+			name := username(first + i)
+			records[i], _ = directory.UserRecord(users[first+i], name, name+"@example.com", history()) // no rule refuses it
+		}
+		return tx.Import(ctx, records, directory.Fail)
 	})
 	if err != nil {
 		return fmt.Errorf("create users: %w", err)
 	}
 	body := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 5)
 	err = chunks(st.users*postsPerUser, func(first, n int) error {
-		return client.Post.MapCreateBulk(make([]struct{}, n), func(c *ent.PostCreate, i int) {
-			c.SetID(ids.New(post.Label)).SetTitle(fmt.Sprintf("Post %d", first+i)).SetBody(body).
-				SetAuthorID(users[(first+i)%len(users)]).SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1)
-		}).Exec(ctx)
+		records := make([]*directory.Record, n)
+		for i := range records {
+			author := users[(first+i)%len(users)]
+			records[i], _ = directory.PostRecord(ids.New(post.Label), author, nil, fmt.Sprintf("Post %d", first+i), body, history()) // as above
+		}
+		return tx.Import(ctx, records, directory.Fail)
 	})
 	if err != nil {
 		return fmt.Errorf("create posts: %w", err)
 	}
-	if err := session.Commit(); err != nil {
+	if err := tx.Commit(ctx, nil); err != nil {
 		return err
 	}
 	return st.analyze(ctx)

@@ -27,9 +27,9 @@ import (
 
 	"roster/ent"
 	"roster/ent/rules"
-	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/directory"
 	"roster/internal/feed"
 	"roster/internal/typeid"
 )
@@ -306,46 +306,43 @@ func (f *following) post(ctx context.Context, server int, query string, variable
 // write writes as a program beside the servers, which takes its time within a transaction, and may roll it back.
 func (f *following) write(ctx context.Context, random *rand.Rand, name string) {
 	ctx = rules.WithCaller(ctx, rules.Everyone())
-	tx := f.db.Session(database.Write)
+	tx := directory.New(f.db.Session(database.Write), directory.Options{Clock: time.Now})
 	defer tx.Rollback()
-	client := ent.NewClient(ent.Driver(tx))
 	ids := []typeid.ID{f.users[random.IntN(len(f.users))], f.users[random.IntN(len(f.users))]}
 	slices.SortFunc(ids, func(a, b typeid.ID) int { return strings.Compare(a.String(), b.String()) })
-	var changes []feed.Change
+	var updated []*ent.User
 	for i, id := range slices.Compact(ids) {
-		locked, err := client.User.Lock(ctx, id)
-		if err != nil {
-			f.failed(err)
-			return
-		}
-		version := locked[id].Version + 1
 		pause(random, 5)
-		err = client.User.Update().Where(user.ID(id)).SetUsername(fmt.Sprint(name, "-", i)).SetVersion(version).SetUpdatedAt(time.Now().UTC()).Exec(ctx)
+		username := fmt.Sprint(name, "-", i)
+		users, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{ID: id, Username: directory.Optional[string]{Set: true, Value: &username}}})
 		if err != nil {
 			f.failed(err)
 			return
 		}
-		changes = append(changes, feed.Change{NodeID: id, Kind: feed.Updated, Version: version, Fields: []string{"username"}, At: time.Now()})
+		updated = append(updated, users...)
 	}
 	pause(random, 5)
-	if err := feed.Write(ctx, tx, changes); err != nil {
-		f.failed(err)
-		return
-	}
-	pause(random, 10)
-	if random.IntN(4) == 0 {
+	errGivenUp := errors.New("given up")
+	err := tx.Commit(ctx, func(context.Context) error { // the changes are written
+		pause(random, 10)
+		if random.IntN(4) == 0 {
+			return errGivenUp
+		}
+		return nil
+	})
+	if errors.Is(err, errGivenUp) {
 		f.rolledBack.Add(1)
 		return
 	}
-	if err := tx.Commit(); err != nil {
+	if err != nil {
 		f.failed(err)
 		return
 	}
 	f.committed.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range changes {
-		f.own[fmt.Sprint(c.NodeID, " ", c.Version)] = true
+	for _, u := range updated {
+		f.own[fmt.Sprint(u.ID, " ", u.Version)] = true
 	}
 }
 

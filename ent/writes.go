@@ -4,182 +4,73 @@ package ent
 
 import (
 	"cmp"
-	"context"
-	"roster/ent/rules"
 	"roster/internal/loading"
 	"roster/internal/statement"
 	"roster/internal/typeid"
-	"slices"
-
-	"entgo.io/ent/dialect/sql"
+	"time"
 )
 
-// InsertAll inserts Posts, whole, and makes them siblings: in one statement, or a few when their texts are long. A folded column that is empty is
-// filled by its rule; one that is not has been. The error is a *rules.ForbiddenError, the *rules.Fault of the first text
-// that breaks a rule, or the database's.
-func (c *PostClient) InsertAll(ctx context.Context, nodes []*Post) error {
-	if err := c.prepare(ctx, rules.Create, nodes); err != nil || len(nodes) == 0 {
-		return err
-	}
-	c.Together(nodes)
-	// In one order, whoever writes them: that of what has to be locked for them, which is what they refer to and the
-	// places of what is unique.
-	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b *Post) int {
-		return cmp.Or(
-			a.AuthorID.Compare(b.AuthorID),
-			a.ID.Compare(b.ID),
-		)
-	})
-	return write(ctx, c.config, (*statement.Write).Insert, &statement.Write{
-		Table: postTable, Columns: postTable.Names(), Rows: len(nodes),
-		Value: func(row int, column string) any { return nodes[row].value(column) },
-	})
+// Rows describes the rows of an entity to package directory, which writes them.
+type Rows[E any] struct {
+	Table *statement.Table
+	// Node returns the fields that every entity has.
+	Node func(*E) NodeFields
+	// Value returns the value of a column; nil for NULL.
+	Value func(e *E, column string) any
+	// Compare orders rows by what an insert has to lock: the rows that they refer to, then their unique values.
+	Compare func(a, b *E) int
+	// Together makes entities siblings, as if one statement of the client had read them.
+	Together func(*Client, []*E)
 }
 
-// UpdateAll writes the named columns of Posts that exist, in as many statements as InsertAll. The caller has locked
-// them, and says which folded columns change. The errors are those of InsertAll.
-func (c *PostClient) UpdateAll(ctx context.Context, nodes []*Post, columns ...string) error {
-	if err := c.prepare(ctx, rules.Update, nodes); err != nil || len(nodes) == 0 {
-		return err
-	}
-	return write(ctx, c.config, (*statement.Write).Update, &statement.Write{
-		Table: postTable, Columns: columns, Rows: len(nodes),
-		Value: func(row int, column string) any { return nodes[row].value(column) },
-	})
+// NodeFields point to the fields that every entity has.
+type NodeFields struct {
+	ID                   *typeid.ID
+	CreatedAt, UpdatedAt *time.Time
+	Version              *int
 }
 
-// DeleteBy deletes the Posts that have one of the IDs in a column, in one statement.
-func (c *PostClient) DeleteBy(ctx context.Context, column string, ids []typeid.ID) error {
-	_, err := c.Delete().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), distinct(ids))) }).Exec(ctx)
-	return err
-}
-
-// Together makes Posts siblings, as if one statement had read them.
-func (c *PostClient) Together(nodes []*Post) {
-	group := new(loading.Group[*Post])
-	for _, n := range nodes {
-		n.config, n.siblings = c.config, group
-		group.Add(n)
+// PostRows describes the rows of Posts.
+func PostRows() Rows[Post] {
+	return Rows[Post]{
+		Table: postTable,
+		Node:  func(n *Post) NodeFields { return NodeFields{&n.ID, &n.CreatedAt, &n.UpdatedAt, &n.Version} },
+		Value: (*Post).value,
+		Compare: func(a, b *Post) int {
+			return cmp.Or(
+				a.AuthorID.Compare(b.AuthorID),
+				a.ID.Compare(b.ID),
+			)
+		},
+		Together: func(c *Client, nodes []*Post) {
+			group := new(loading.Group[*Post])
+			for _, n := range nodes {
+				n.config, n.siblings = c.config, group
+				group.Add(n)
+			}
+		},
 	}
 }
 
-// prepare does to Posts what ent's hooks would: it asks whether the caller may, and applies the rules.
-func (c *PostClient) prepare(ctx context.Context, action rules.Action, nodes []*Post) error {
-	if !rules.May(rules.CallerFrom(ctx), action, "Post") {
-		return &rules.ForbiddenError{Action: action, Type: "Post"}
+// UserRows describes the rows of Users.
+func UserRows() Rows[User] {
+	return Rows[User]{
+		Table: userTable,
+		Node:  func(n *User) NodeFields { return NodeFields{&n.ID, &n.CreatedAt, &n.UpdatedAt, &n.Version} },
+		Value: (*User).value,
+		Compare: func(a, b *User) int {
+			return cmp.Or(
+				cmp.Compare(a.UsernameKey, b.UsernameKey),
+				cmp.Compare(a.EmailKey, b.EmailKey),
+				a.ID.Compare(b.ID),
+			)
+		},
+		Together: func(c *Client, nodes []*User) {
+			group := new(loading.Group[*User])
+			for _, n := range nodes {
+				n.config, n.siblings = c.config, group
+				group.Add(n)
+			}
+		},
 	}
-	for _, n := range nodes {
-		if fault := n.check(); fault != nil {
-			return fault
-		}
-	}
-	return nil
-}
-
-// check applies the rules to the texts of the Post, and fills its folded columns that are empty.
-func (_m *Post) check() (fault *rules.Fault) {
-	if _m.TitleKey == "" {
-		if _m.TitleKey, fault = rules.Title(_m.Title); fault != nil {
-			return fault
-		}
-	}
-	if fault = rules.Body(_m.Body); fault != nil {
-		return fault
-	}
-	return nil
-}
-
-// InsertAll inserts Users, whole, and makes them siblings: in one statement, or a few when their texts are long. A folded column that is empty is
-// filled by its rule; one that is not has been. The error is a *rules.ForbiddenError, the *rules.Fault of the first text
-// that breaks a rule, or the database's.
-func (c *UserClient) InsertAll(ctx context.Context, nodes []*User) error {
-	if err := c.prepare(ctx, rules.Create, nodes); err != nil || len(nodes) == 0 {
-		return err
-	}
-	c.Together(nodes)
-	// In one order, whoever writes them: that of what has to be locked for them, which is what they refer to and the
-	// places of what is unique.
-	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b *User) int {
-		return cmp.Or(
-			cmp.Compare(a.UsernameKey, b.UsernameKey),
-			cmp.Compare(a.EmailKey, b.EmailKey),
-			a.ID.Compare(b.ID),
-		)
-	})
-	return write(ctx, c.config, (*statement.Write).Insert, &statement.Write{
-		Table: userTable, Columns: userTable.Names(), Rows: len(nodes),
-		Value: func(row int, column string) any { return nodes[row].value(column) },
-	})
-}
-
-// UpdateAll writes the named columns of Users that exist, in as many statements as InsertAll. The caller has locked
-// them, and says which folded columns change. The errors are those of InsertAll.
-func (c *UserClient) UpdateAll(ctx context.Context, nodes []*User, columns ...string) error {
-	if err := c.prepare(ctx, rules.Update, nodes); err != nil || len(nodes) == 0 {
-		return err
-	}
-	return write(ctx, c.config, (*statement.Write).Update, &statement.Write{
-		Table: userTable, Columns: columns, Rows: len(nodes),
-		Value: func(row int, column string) any { return nodes[row].value(column) },
-	})
-}
-
-// DeleteBy deletes the Users that have one of the IDs in a column, in one statement.
-func (c *UserClient) DeleteBy(ctx context.Context, column string, ids []typeid.ID) error {
-	_, err := c.Delete().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), distinct(ids))) }).Exec(ctx)
-	return err
-}
-
-// Together makes Users siblings, as if one statement had read them.
-func (c *UserClient) Together(nodes []*User) {
-	group := new(loading.Group[*User])
-	for _, n := range nodes {
-		n.config, n.siblings = c.config, group
-		group.Add(n)
-	}
-}
-
-// prepare does to Users what ent's hooks would: it asks whether the caller may, and applies the rules.
-func (c *UserClient) prepare(ctx context.Context, action rules.Action, nodes []*User) error {
-	if !rules.May(rules.CallerFrom(ctx), action, "User") {
-		return &rules.ForbiddenError{Action: action, Type: "User"}
-	}
-	for _, n := range nodes {
-		if fault := n.check(); fault != nil {
-			return fault
-		}
-	}
-	return nil
-}
-
-// check applies the rules to the texts of the User, and fills its folded columns that are empty.
-func (_m *User) check() (fault *rules.Fault) {
-	if _m.UsernameKey == "" {
-		if _m.UsernameKey, fault = rules.Username(_m.Username); fault != nil {
-			return fault
-		}
-	}
-	if _m.EmailKey == "" {
-		if _m.EmailKey, fault = rules.Email(_m.Email); fault != nil {
-			return fault
-		}
-	}
-	return nil
-}
-
-// write builds and runs a statement, or as many as the bytes of the rows need.
-func write(ctx context.Context, c config, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
-	for part := range w.Parts(c.driver.Dialect(), statement.ListLimit(c.driver)) {
-		query, args, err := build(part, c.driver.Dialect())
-		if err != nil {
-			return err
-		}
-		var result sql.Result
-		if err := c.driver.Exec(ctx, query, args, &result); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"roster/ent"
-	"roster/ent/rules"
-	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/fixture"
+	"roster/internal/directory"
 	"roster/internal/typeid"
 )
 
@@ -79,21 +78,10 @@ func (s *tester) write(author string, n int) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	ctx := rules.WithCaller(s.Context(), rules.Everyone())
-	session := s.db.Session(database.Write)
-	client := ent.NewClient(ent.Driver(session))
 	ids := typeid.NewSource(time.Now, rand.NewChaCha8([32]byte{1}))
-	for n > 0 {
-		some := make([]*ent.Post, min(n, 10_000))
-		for i := range some {
-			some[i] = &ent.Post{ID: ids.New("post"), AuthorID: id, Title: "T", CreatedAt: time.UnixMilli(0), UpdatedAt: time.UnixMilli(0), Version: 1}
-		}
-		if err := client.Post.InsertAll(ctx, some); err != nil {
-			s.Fatal(err)
-		}
-		n -= len(some)
+	posts := make([]*directory.Record, n)
+	for i := range posts {
+		posts[i] = fixture.Post(s, ids.New("post"), id, "T", "", fixture.At(time.UnixMilli(0)))
 	}
-	if err := session.Commit(); err != nil {
-		s.Fatal(err)
-	}
+	fixture.Write(s, s.db, posts...)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -25,14 +24,6 @@ const (
 	maxChanges     = 1000
 	maxChangeIDs   = 1000 // to filter by
 )
-
-// record keeps a change for the feed until the operation commits. fields are the names in GraphQL of what an update
-// changed.
-func (a *attempt) record(ctx context.Context, kind feed.Kind, id typeid.ID, version int, at time.Time, fields ...string) {
-	a.changes = append(a.changes, feed.Change{
-		NodeID: id, Kind: kind, Version: version, Fields: fields, At: at, Actor: rules.CallerFrom(ctx).Subject,
-	})
-}
 
 // Changes implements generated.QueryResolver.
 func (r queryResolver) Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID) (*model.ChangePage, error) {

@@ -89,7 +89,7 @@ func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolver := &resolver{clock: o.Clock, ids: o.IDs, feed: o.Feed}
+	resolver := &resolver{feed: o.Feed}
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolver}))
 	exec.SetQueryCache(found{})
 	exec.SetErrorPresenter(present)
@@ -144,15 +144,7 @@ func usedTypes(schema *ast.Schema) map[string]bool {
 }
 
 // resolver resolves the root fields; the entities resolve themselves.
-type resolver struct {
-	clock func() time.Time
-	ids   *typeid.Source
-	feed  *feed.Feed
-}
-
-// now is the time to write: in UTC with the microseconds that every database keeps, so that what a mutation returns
-// is what a query reads later.
-func (r *resolver) now() time.Time { return r.clock().UTC().Truncate(time.Microsecond) }
+type resolver struct{ feed *feed.Feed }
 
 // queryResolver adds to the generated reads of all entities what is special.
 type queryResolver struct {

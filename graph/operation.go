@@ -13,6 +13,7 @@ import (
 	"roster/ent"
 	"roster/internal/budget"
 	"roster/internal/database"
+	"roster/internal/directory"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
 )
@@ -41,15 +42,12 @@ func (*operations) Validate(graphql.ExecutableSchema) error { return nil }
 
 // An attempt is one try at one operation. A retry makes a new one.
 type attempt struct {
-	session *database.Session
-	ent     *ent.Client
-	// careful attempts look for broken constraints before they write: the one before broke a constraint, and engines
-	// name only one, each another one.
-	careful bool
-	failed  bool // a field of the mutation has failed
-	changes []feed.Change
-	answer  *budget.Answer // what its answer is counted on
-	pages   *changesPages  // of the feed
+	session   *database.Session
+	directory *directory.Transaction // of the session
+	ent       *ent.Client
+	failed    bool           // a field of the mutation has failed
+	answer    *budget.Answer // what its answer is counted on
+	pages     *changesPages  // of the feed
 	// entry is where the answer is stored; nil when the request has no idempotency key.
 	entry  *idempotency.Entry
 	stored []byte // the data that was found there: there is nothing left to do
@@ -89,7 +87,8 @@ func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.O
 	answer.Reset()
 	for retries := 0; ; retries++ {
 		session := o.Database.Session(mode)
-		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful, entry: entry, answer: answer, pages: pages}
+		tx := directory.New(session, directory.Options{Clock: o.Clock, IDs: o.IDs, Careful: careful})
+		a := &attempt{session: session, directory: tx, ent: tx.Client(), entry: entry, answer: answer, pages: pages}
 		response, failure := o.try(ctx, a, mode, next)
 		if ctx.Err() == nil && a.fits(ctx) {
 			retries--
@@ -141,7 +140,7 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	failure := a.session.Failure()
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
 		err := a.commit(ctx, response)
-		if len(a.changes) > 0 && err == nil {
+		if a.directory.Changed() && err == nil {
 			o.Committed()
 		}
 		if err == nil || mode != database.Write { // what was read is right, whatever became of the transaction
@@ -178,17 +177,12 @@ func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, cl
 	return response
 }
 
-// commit writes what is written last, the answer under its key at the very end, and commits.
+// commit commits. The answer under the idempotency key is written at the very end.
 func (a *attempt) commit(ctx context.Context, response *graphql.Response) error {
-	if err := feed.Write(ctx, a.session, a.changes); err != nil {
-		return err
+	if a.entry == nil {
+		return a.directory.Commit(ctx, nil)
 	}
-	if a.entry != nil {
-		if err := a.entry.Store(ctx, a.session, response.Data); err != nil {
-			return err
-		}
-	}
-	return a.session.Commit()
+	return a.directory.Commit(ctx, func(ctx context.Context) error { return a.entry.Store(ctx, a.session, response.Data) })
 }
 
 // failed is the response of an operation that ended with an error of its own.

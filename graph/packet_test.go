@@ -12,7 +12,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
-	"roster/internal/transfer"
+	"roster/internal/directory"
 )
 
 // TestPackets writes long values to a MariaDB server with small packets, and with packets of the default size. Neither the
@@ -148,7 +148,7 @@ func (p *packets) long() {
 	// By an import: bytes that are the longest in JSON, and one row too long.
 	fits := strings.Repeat("\x01", length-1) + "2"
 	bodies := []string{fits, strings.Repeat("\"", length), over, strings.Repeat("😀", length/4), "short"}
-	faults := load(p.tester, p.file("file", bodies), transfer.Fail)
+	faults := load(p.tester, p.file("file", bodies), directory.Fail)
 	if len(faults) != 1 || faults[0].Code != "TOO_LONG" || faults[0].Field != "body" || faults[0].Line != 3 || !strings.Contains(faults[0].Message, says) {
 		p.Errorf("an import says %+v", faults)
 	}
@@ -178,7 +178,7 @@ func (p *packets) names() {
 	}
 	for _, email := range []string{"@example.com", "@example.org"} {
 		file := strings.ReplaceAll(text.String(), "@example.com", email)
-		if faults := load(p.tester, []byte(file), transfer.Update); len(faults) > 0 {
+		if faults := load(p.tester, []byte(file), directory.Update); len(faults) > 0 {
 			p.Errorf("%d faults: %+v", len(faults), faults[0])
 		}
 	}

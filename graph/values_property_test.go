@@ -17,10 +17,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/directory"
 	"roster/internal/transfer"
 	"roster/internal/typeid"
 )
@@ -250,7 +250,7 @@ func (g *givenValues) file(rows []givenRow) []byte {
 // take imports rows, and counts what became of them.
 func (g *givenValues) take(s *tester, rows []givenRow) {
 	before := len(all(s))
-	for _, f := range load(s, g.file(rows), transfer.Fail) {
+	for _, f := range load(s, g.file(rows), directory.Fail) {
 		g.counts["import "+string(f.Code)]++
 		if f.Code == "" || f.Message == "" {
 			s.Errorf("%s: a fault says %+v", s.engine, f)
@@ -260,7 +260,7 @@ func (g *givenValues) take(s *tester, rows []givenRow) {
 }
 
 // load imports a file, and returns what is wrong with it.
-func load(s *tester, file []byte, mode transfer.OnConflict) (faults []transfer.Fault) {
+func load(s *tester, file []byte, mode directory.OnConflict) (faults []transfer.Fault) {
 	s.Helper()
 	r, err := transfer.NewReader(bytes.NewReader(file), "", 1<<25)
 	if err != nil {
@@ -287,7 +287,7 @@ func restore(s *tester, users, posts string) {
 		if file == "" {
 			continue
 		}
-		if faults := load(s, []byte(file), transfer.Fail); len(faults) > 0 {
+		if faults := load(s, []byte(file), directory.Fail); len(faults) > 0 {
 			s.Errorf("%s: an export cannot be imported: %+v: %.2000q", s.engine, faults, file)
 		}
 	}
@@ -312,10 +312,9 @@ func wipe(s *tester) {
 	ctx := rules.WithCaller(s.Context(), rules.Everyone())
 	session := s.db.Session(database.Write)
 	defer session.Rollback()
-	client := ent.NewClient(ent.Driver(session))
-	_, err := client.Post.Delete().Exec(ctx)
+	_, err := database.Affected(ctx, session, "DELETE FROM posts")
 	if err == nil {
-		_, err = client.User.Delete().Exec(ctx)
+		_, err = database.Affected(ctx, session, "DELETE FROM users")
 	}
 	if err = errors.Join(err, session.Commit()); err != nil {
 		s.Fatal(err)

@@ -6,11 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"roster/ent"
+	"entgo.io/ent/dialect/sql"
+
 	"roster/ent/rules"
 	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/fixture"
+	"roster/internal/directory"
 	"roster/internal/transfer"
 	"roster/internal/typeid"
 )
@@ -51,7 +54,7 @@ func TestBodyLimit(t *testing.T) {
 		s.fails("TOO_LONG", `mutation ($id: ID!, $body: String!) { updatePost(input: {id: $id, body: $body}) { post { id } } }`, "id", post, "body", fits+"x")
 		for _, row := range []string{`{"authorId": "` + author + `", "title": "a", "body": "%s"}`, "authorId,title,body\n" + author + ",a,%s\n"} {
 			for body, want := range map[string]int{fits: 0, fits + "x": 1} {
-				faults := load(s, []byte(fmt.Sprintf(row, body)), transfer.Fail)
+				faults := load(s, []byte(fmt.Sprintf(row, body)), directory.Fail)
 				if len(faults) != want || want == 1 && (faults[0].Code != rules.TooLong || faults[0].Field != "body") {
 					t.Errorf("a body of %d bytes: %+v", len(body), faults)
 				}
@@ -84,17 +87,17 @@ func TestOldValues(t *testing.T) {
 			t.Errorf("the export is %.300s%.300s", users, posts)
 		}
 		for file, want := range map[string]string{users: "version INVALID", posts: "body TOO_LONG"} {
-			faults := load(s, []byte(file), transfer.Update)
+			faults := load(s, []byte(file), directory.Update)
 			if len(faults) != 1 || faults[0].Field+" "+string(faults[0].Code) != want {
 				t.Errorf("an import says %+v, want %s", faults, want)
 			}
 		}
-		faults := load(s, []byte("username,email\nada,new@example.com\n"), transfer.Update)
+		faults := load(s, []byte("username,email\nada,new@example.com\n"), directory.Update)
 		if len(faults) != 1 || faults[0].Code != rules.Invalid || faults[0].Field != "id" {
 			t.Errorf("an import of an update says %+v", faults)
 		}
 		// A body that is not read is compared by its length.
-		if faults := load(s, []byte("id,authorId,title,body\n"+oldPost+","+oldUser+",new,short\n"), transfer.Update); len(faults) > 0 {
+		if faults := load(s, []byte("id,authorId,title,body\n"+oldPost+","+oldUser+",new,short\n"), directory.Update); len(faults) > 0 {
 			t.Errorf("an import of a shorter body says %+v", faults)
 		}
 		var found struct{ Post thing }
@@ -108,10 +111,6 @@ func TestOldValues(t *testing.T) {
 // old writes a user and a post as releases before could have.
 func old(s *tester, body string) {
 	s.Helper()
-	ctx := rules.WithCaller(s.Context(), rules.Everyone())
-	session := s.db.Session(database.Write)
-	defer session.Rollback()
-	client := ent.NewClient(ent.Driver(session))
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	id := func(text string) typeid.ID {
 		id, err := typeid.Parse(text)
@@ -120,20 +119,14 @@ func old(s *tester, body string) {
 		}
 		return id
 	}
-	err := client.User.Create().SetID(id(oldUser)).SetUsername("ada").SetEmail("ada@example.com").SetCreatedAt(now).SetUpdatedAt(now).SetVersion(2147483647).Exec(ctx)
-	if err != nil {
-		s.Fatal(err)
-	}
-	later := now.AddDate(50, 0, 0)
-	if err := client.Post.Create().SetID(id(oldPost)).SetAuthorID(id(oldUser)).SetTitle("old").SetBody("").SetCreatedAt(later).SetUpdatedAt(now).SetVersion(1).Exec(ctx); err != nil {
-		s.Fatal(err)
-	}
-	mark := "?"
-	if s.engine == dbtest.PostgreSQL {
-		mark = "$1"
-	}
-	// Past the rule, as an import did.
-	if _, err := database.Affected(ctx, session, "UPDATE posts SET body = "+mark, body); err != nil {
+	history := fixture.At(now)
+	history.Version = 2147483647
+	fixture.Write(s, s.db, fixture.User(s, id(oldUser), "ada", history), fixture.Post(s, id(oldPost), id(oldUser), "old", "", fixture.At(now)))
+	session := s.db.Session(database.Write)
+	defer session.Rollback()
+	// Past the rules, as an import did.
+	query, args := sql.Dialect(s.db.Dialect()).Update("posts").Set("created_at", now.AddDate(50, 0, 0)).Set("body", body).Query()
+	if _, err := database.Affected(s.Context(), session, query, args...); err != nil {
 		s.Fatal(err)
 	}
 	if err := session.Commit(); err != nil {
@@ -149,7 +142,7 @@ func TestClockSetBack(t *testing.T) {
 		now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 		s := serve(t, e, settings{graph: func(o *graph.Options) { o.Clock = func() time.Time { return now } }})
 		s.must(nil, `mutation { createUser(input: {username: "ada", email: "ada@example.com", posts: [{title: "a"}]}) { user { id } } }`)
-		if faults := load(s, []byte("username,email,createdAt,title\nbob,bob@example.com,2999-01-01T00:00:00Z,b\n"), transfer.Fail); len(faults) > 0 {
+		if faults := load(s, []byte("username,email,createdAt,title\nbob,bob@example.com,2999-01-01T00:00:00Z,b\n"), directory.Fail); len(faults) > 0 {
 			t.Fatal(faults)
 		}
 		for _, set := range []string{"2026-06-02T00:00:00Z", "2026-05-01T00:00:00Z", "2026-05-02T00:00:00Z"} {

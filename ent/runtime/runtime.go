@@ -14,10 +14,7 @@ import (
 func init() {
 	postMixin := schema.Post{}.Mixin()
 	postMixinHooks0 := postMixin[0].Hooks()
-	postHooks := schema.Post{}.Hooks()
 	post.Hooks[0] = postMixinHooks0[0]
-	post.Hooks[1] = postHooks[0]
-	post.Hooks[2] = postHooks[1]
 	postMixinFields0 := postMixin[0].Fields()
 	_ = postMixinFields0
 	postFields := schema.Post{}.Fields()
@@ -28,10 +25,7 @@ func init() {
 	post.VersionValidator = postDescVersion.Validators[0].(func(int) error)
 	userMixin := schema.User{}.Mixin()
 	userMixinHooks0 := userMixin[0].Hooks()
-	userHooks := schema.User{}.Hooks()
 	user.Hooks[0] = userMixinHooks0[0]
-	user.Hooks[1] = userHooks[0]
-	user.Hooks[2] = userHooks[1]
 	userMixinFields0 := userMixin[0].Fields()
 	_ = userMixinFields0
 	userFields := schema.User{}.Fields()

@@ -1,5 +1,5 @@
-// Package schema describes the entities of Roster. ent generates the entities, the loaders and the migrations from
-// it; the rules that its hooks apply stand in package rules.
+// Package schema describes the entities of Roster. ent generates the entities, the loaders and the migrations from it.
+// Package directory writes the entities, by the rules of package rules.
 package schema
 
 import (
@@ -14,12 +14,10 @@ import (
 	"entgo.io/ent/schema/index"
 	"entgo.io/ent/schema/mixin"
 
-	"roster/ent/rules"
 	"roster/internal/typeid"
 )
 
-// Node is what all entities have in common: the ID, the two times and the version. Who writes an entity sets all
-// four; package graph has the clock and the source of IDs.
+// Node is what all entities have in common: the ID, the two times and the version.
 type Node struct{ mixin.Schema }
 
 // Annotations of every entity.
@@ -50,22 +48,12 @@ func (Node) Indexes() []ent.Index {
 }
 
 // Hooks of every entity.
-func (Node) Hooks() []ent.Hook { return []ent.Hook{permit} }
+func (Node) Hooks() []ent.Hook { return []ent.Hook{refuse} }
 
-// permit refuses what the caller may not do.
-func permit(next ent.Mutator) ent.Mutator {
-	return ent.MutateFunc(func(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-		action := rules.Update
-		switch {
-		case m.Op().Is(ent.OpCreate):
-			action = rules.Create
-		case m.Op().Is(ent.OpDelete | ent.OpDeleteOne):
-			action = rules.Delete
-		}
-		if !rules.May(rules.CallerFrom(ctx), action, m.Type()) {
-			return nil, &rules.ForbiddenError{Action: action, Type: m.Type()}
-		}
-		return next.Mutate(ctx, m)
+// refuse refuses what ent's own builders would write: they know neither the rules nor the change feed.
+func refuse(ent.Mutator) ent.Mutator {
+	return ent.MutateFunc(func(_ context.Context, m ent.Mutation) (ent.Value, error) {
+		return nil, fmt.Errorf("ent does not write a %s: write it by package directory, which keeps the rules and records the change", m.Type())
 	})
 }
 
@@ -82,9 +70,10 @@ func varchar(limit int) map[string]string {
 	return map[string]string{dialect.MySQL: fmt.Sprintf("varchar(%d)", limit)}
 }
 
-// folded is the column beside a text by which it is compared, sorted and unique, in byte order on every engine.
-// The hook fold fills it. bytes is the longest form that a valid text can have; rule names the function of package
-// rules that checks and folds a text, and with Fold before its name the one that folds any text, for a filter.
+// folded is the column beside a text by which it is compared, sorted and unique, in byte order on every engine. Package
+// directory writes it together with the text. bytes is the longest form that a valid text can have; rule names the
+// function of package rules that checks and folds a text, and with Fold before its name the one that folds any text, for
+// a filter.
 func folded(name string, bytes int, rule string) ent.Field {
 	return field.String(name+"_key").
 		SchemaType(map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", bytes)}).
@@ -94,7 +83,7 @@ func folded(name string, bytes int, rule string) ent.Field {
 		)
 }
 
-// Folded marks a folded column for the templates: filters and orders go by it, and what writes many rows fills it.
+// Folded marks a folded column for the templates: filters and orders go by it.
 type Folded struct {
 	Of   string // the field that it folds
 	Rule string // the function of package rules that checks and folds a text
@@ -102,43 +91,3 @@ type Folded struct {
 
 // Name implements schema.Annotation.
 func (Folded) Name() string { return "Folded" }
-
-// fold checks the text in a field by a rule and fills its folded column. The error is the rule's Fault.
-func fold(name string, rule func(string) (string, *rules.Fault)) ent.Hook {
-	return func(next ent.Mutator) ent.Mutator {
-		return ent.MutateFunc(func(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-			if v, ok := m.Field(name); ok {
-				text, _ := v.(string)
-				key, fault := rule(text)
-				if fault != nil {
-					return nil, fault
-				}
-				if err := m.SetField(name+"_key", key); err != nil {
-					return nil, err
-				}
-			}
-			return next.Mutate(ctx, m)
-		})
-	}
-}
-
-// Checked tells the templates which rule, a function of package rules, the hook check applies to a text.
-type Checked struct{ Rule string }
-
-// Name implements schema.Annotation.
-func (Checked) Name() string { return "Checked" }
-
-// check refuses a text that breaks a rule. The error is the rule's Fault.
-func check(name string, rule func(string) *rules.Fault) ent.Hook {
-	return func(next ent.Mutator) ent.Mutator {
-		return ent.MutateFunc(func(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-			if v, ok := m.Field(name); ok {
-				text, _ := v.(string)
-				if fault := rule(text); fault != nil {
-					return nil, fault
-				}
-			}
-			return next.Mutate(ctx, m)
-		})
-	}
-}

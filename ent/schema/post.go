@@ -21,7 +21,7 @@ func (Post) Fields() []ent.Field {
 	return []ent.Field{
 		field.String("title").SchemaType(varchar(rules.TitleLimit)),
 		folded("title", 12*rules.TitleLimit, "Title"),
-		field.Text("body").Annotations(Checked{"Body"}),
+		field.Text("body"),
 		field.UUID("author_id", typeid.ID{}).SchemaType(idType()),
 	}
 }
@@ -40,9 +40,4 @@ func (Post) Indexes() []ent.Index {
 		index.Fields("author_id", "updated_at", "id"),
 		index.Fields("author_id", "title_key", "id"),
 	}
-}
-
-// Hooks of the Post.
-func (Post) Hooks() []ent.Hook {
-	return []ent.Hook{fold("title", rules.Title), check("body", rules.Body)}
 }

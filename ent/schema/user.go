@@ -39,8 +39,3 @@ func (User) Indexes() []ent.Index {
 		index.Fields("email_key").Unique(),
 	}
 }
-
-// Hooks of the User.
-func (User) Hooks() []ent.Hook {
-	return []ent.Hook{fold("username", rules.Username), fold("email", rules.Email)}
-}

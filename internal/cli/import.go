@@ -15,6 +15,7 @@ import (
 	"roster/ent/rules"
 	"roster/internal/config"
 	"roster/internal/database"
+	"roster/internal/directory"
 	"roster/internal/transfer"
 	"roster/internal/typeid"
 )
@@ -108,7 +109,7 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 	rows, err := newReader(ctx, counted, format, c.MaxRowBytes, c.Ignore)
 	if err == nil {
 		summary, err = transfer.Import(rules.WithCaller(ctx, rules.Everyone()), db, rows, transfer.ImportOptions{
-			OnConflict:   transfer.OnConflict(c.OnConflict),
+			OnConflict:   directory.OnConflict(c.OnConflict),
 			DryRun:       c.DryRun,
 			Batch:        c.Batch,
 			Tolerant:     c.Errors != "",

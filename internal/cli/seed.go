@@ -39,6 +39,7 @@ func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 		Users:        c.Users,
 		PostsPerUser: c.PostsPerUser,
 		Seed:         c.Number,
+		Now:          started,
 		Progress: func(users, posts int) {
 			if tenths := (users + posts) * 10 / rows; tenths > told {
 				told = tenths

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"roster/ent/migrate/migrations"
-	_ "roster/ent/runtime" // registers the hooks of the ent schema, without which no rule would be kept
+	_ "roster/ent/runtime" // registers the hook of the ent schema that refuses to write past package directory
 )
 
 // Options say which database to open and how much of it to use.

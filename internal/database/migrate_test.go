@@ -14,11 +14,11 @@ import (
 	"testing/fstest"
 	"time"
 
-	"roster/ent"
 	"roster/ent/migrate/migrations"
-	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/fixture"
+	"roster/internal/directory"
 	"roster/internal/typeid"
 )
 
@@ -33,30 +33,17 @@ const (
 func fill(t *testing.T, db *database.DB) {
 	t.Helper()
 	const users, posts = 3, 4
-	ctx := rules.WithCaller(t.Context(), rules.Everyone())
 	ids := typeid.NewSource(time.Now, rand.Reader)
-	now := time.Now().UTC().Truncate(time.Microsecond)
-	s := db.Session(database.Write)
-	defer s.Rollback()
-	client := ent.NewClient(ent.Driver(s))
+	at := fixture.At(time.Now().UTC().Truncate(time.Microsecond))
+	var records []*directory.Record
 	for i := range users {
-		name := fmt.Sprintf("user%d", i)
-		u, err := client.User.Create().SetID(ids.New("user")).SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1).
-			SetUsername(name).SetEmail(name + "@example.com").Save(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := ids.New("user")
+		records = append(records, fixture.User(t, id, fmt.Sprintf("user%d", i), at))
 		for range posts {
-			err := client.Post.Create().SetID(ids.New("post")).SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1).
-				SetTitle("Title").SetBody("Body").SetAuthor(u).Exec(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
+			records = append(records, fixture.Post(t, ids.New("post"), id, "Title", "Body", at))
 		}
 	}
-	if err := s.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	fixture.Write(t, db, records...)
 	filled(t, db)
 }
 

@@ -41,3 +41,8 @@ func given(args []any) []any {
 	}
 	return args
 }
+
+// OctetLength selects how many bytes a text has.
+func OctetLength(column string) entsql.Querier {
+	return entsql.ExprFunc(func(b *entsql.Builder) { b.WriteString("octet_length(").Ident(column).WriteByte(')') })
+}

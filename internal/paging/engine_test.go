@@ -12,11 +12,12 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
-	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/fixture"
 	"roster/internal/dbtest/migrated"
+	"roster/internal/directory"
 	"roster/internal/paging"
 	"roster/internal/statement"
 	"roster/internal/typeid"
@@ -69,33 +70,21 @@ func titles(rows []row) string {
 // fill creates users and posts with few different titles and times, so that many rows tie.
 func fill(t *testing.T, db *database.DB) (rows []row, authors []typeid.ID) {
 	t.Helper()
-	ctx := rules.WithCaller(t.Context(), rules.Everyone())
-	session := db.Session(database.Write)
-	client := ent.NewClient(ent.Driver(session))
+	var records []*directory.Record
 	moment := func(n int) time.Time { return time.Date(2026, 1, 1, 0, 0, 0, n*1000, time.UTC) }
 	for i := range 3 {
 		author := typeid.New("user", uuid.UUID{15: byte(i + 1)})
-		name := fmt.Sprintf("user%d", i)
-		err := client.User.Create().SetID(author).SetUsername(name).SetEmail(name + "@example.com").
-			SetCreatedAt(moment(0)).SetUpdatedAt(moment(0)).SetVersion(1).Exec(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		records = append(records, fixture.User(t, author, fmt.Sprintf("user%d", i), fixture.At(moment(0))))
 		authors = append(authors, author)
 	}
 	for i := range 70 {
 		id, author := typeid.New("post", uuid.UUID{0: byte(i * 37), 15: byte(i + 1)}), authors[i%8/4]
-		title, created, updated := []string{"a", "A", "é", "B", "b!"}[i%5], moment(i/3%4), moment(i/7%3)
-		err := client.Post.Create().SetID(id).SetTitle(title).SetBody("").SetAuthorID(author).
-			SetCreatedAt(created).SetUpdatedAt(updated).SetVersion(1).Exec(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		title, created, updated := []string{"a", "A", "é", "B", "b!"}[i%5], moment(i/3%4), moment(3+i/7%3)
+		history := directory.History{CreatedAt: created, UpdatedAt: updated, Version: 1}
+		records = append(records, fixture.Post(t, id, author, title, "", history))
 		rows = append(rows, row{"id": id, "title_key": rules.FoldTitle(title), "created_at": created, "updated_at": updated, "author_id": author})
 	}
-	if err := session.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	fixture.Write(t, db, records...)
 	return rows, authors
 }
 

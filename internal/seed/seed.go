@@ -12,15 +12,15 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"roster/ent"
 	"roster/ent/post"
-	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/database"
+	"roster/internal/directory"
 	"roster/internal/typeid"
 )
 
-// Options say what to make. The same options make the same rows, down to IDs and times.
+// Options say what to make. The same options make the same rows, down to IDs and times; only their changes have
+// the time Now.
 type Options struct {
 	// Users is how many, up to MaxUsers.
 	Users int
@@ -28,6 +28,8 @@ type Options struct {
 	PostsPerUser int
 	// Seed tells apart data of the same size.
 	Seed uint64
+	// Now is the time of the changes in the feed.
+	Now time.Time
 	// Progress, when set, is called with how many users and posts there are after each statement.
 	Progress func(users, posts int)
 }
@@ -48,64 +50,40 @@ const (
 	coming = 4 * year
 )
 
-// One statement takes this many rows, or fewer when an engine does not take that many parameters; SQLite takes the
-// fewest.
-const (
-	maxRows       = 1000
-	maxParameters = 32_766
-)
+// batchRows is how many rows are written at a time.
+const batchRows = 1000
 
 // ErrThere says that the database has a user already that would be made; the error around it names one.
 var ErrThere = errors.New("is there already: seed an empty database")
 
-// Fill makes users and posts, all of them or, when it fails, none: in one transaction. The caller in ctx must be allowed
-// to create both.
+// Fill makes users and posts, all of them or, when it fails, none: in one transaction, with a change for each. The caller
+// in ctx must be allowed to create both.
 func Fill(ctx context.Context, db *database.DB, o Options) error {
-	session := db.Session(database.Write)
-	defer session.Rollback() // what is not committed below
-	f := newFiller(ent.NewClient(ent.Driver(session)), o)
-	err := f.users(ctx)
-	if failure := session.Failure(); failure != nil && failure.Kind == database.Unique {
-		session.Rollback()
-		return there(ctx, db, f.batch, err)
-	}
-	if err != nil {
+	f := newFiller(o)
+	f.tx = directory.New(db.Session(database.Write), directory.Options{Clock: func() time.Time { return o.Now }, IDs: f.ids})
+	defer f.tx.Rollback() // what is not committed below
+	switch err := f.users(ctx); {
+	case errors.Is(err, ErrThere):
+		return err
+	case err != nil:
 		return fmt.Errorf("create users: %w", err)
 	}
 	if err := f.posts(ctx); err != nil {
 		return fmt.Errorf("create posts: %w", err)
 	}
-	return session.Commit()
-}
-
-// there names one of the people who is a user already.
-func there(ctx context.Context, db *database.DB, batch []person, err error) error {
-	users := ent.NewClient(ent.Driver(db.Session(database.Single))).User
-	for _, p := range batch {
-		username, _ := rules.Username(p.username) // the hooks have found no fault in either
-		email, _ := rules.Email(p.email)
-		found, lookup := users.Query().Where(user.Or(user.UsernameKey(username), user.EmailKey(email))).Exist(ctx)
-		if lookup != nil {
-			return lookup
-		}
-		if found {
-			return fmt.Errorf("the user %s (%s) %w", p.username, p.email, ErrThere)
-		}
-	}
-	return err
+	return f.tx.Commit(ctx, nil)
 }
 
 // filler makes users and posts in the order of their times, which so is that of their IDs too.
 type filler struct {
 	Options
-	client *ent.Client
+	tx     *directory.Transaction
 	random *rand.Rand
 	people *people
 	texts  *texts
 	ids    *typeid.Source
 	now    int64 // the time of the row that is made, in microseconds
 
-	batch   []person // the users of the last statement
 	authors []author
 	made    int // posts
 }
@@ -117,18 +95,15 @@ type author struct {
 	crowd *crowd
 }
 
-func newFiller(client *ent.Client, o Options) *filler {
+func newFiller(o Options) *filler {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], o.Seed)
 	source := rand.NewChaCha8(key)
-	f := &filler{Options: o, client: client, random: rand.New(source)} //nolint:gosec // G404: it has to come out the same every time
+	f := &filler{Options: o, random: rand.New(source)} //nolint:gosec // G404: it has to come out the same every time
 	f.people, f.texts = newPeople(f.random), newTexts(f.random)
 	f.ids = typeid.NewSource(func() time.Time { return time.UnixMicro(f.now) }, source)
 	return f
 }
-
-// rows is how many rows with so many columns one statement takes.
-func rows(columns []string) int { return min(maxRows, maxParameters/len(columns)) }
 
 // users makes all users, at even distances but for chance.
 func (f *filler) users(ctx context.Context) error {
@@ -136,21 +111,20 @@ func (f *filler) users(ctx context.Context) error {
 	start := Epoch().Add(-past).UnixMicro()
 	slot := coming.Microseconds() / int64(max(f.Users, 1))
 	for len(f.authors) < f.Users {
-		f.batch = f.batch[:0]
-		var create []*ent.UserCreate
-		for len(create) < rows(user.Columns) && len(f.authors) < f.Users {
+		var records []*directory.Record
+		for len(records) < batchRows && len(f.authors) < f.Users {
 			f.now = start + slot*int64(len(f.authors)) + f.random.Int64N(slot)
 			p, id := f.people.next(), f.ids.New(user.Label)
-			version, changed := f.changes()
-			create = append(create, f.client.User.Create().SetID(id).SetUsername(p.username).SetEmail(p.email).
-				SetCreatedAt(moment(f.now)).SetUpdatedAt(changed).SetVersion(version))
-			f.batch = append(f.batch, p)
+			record, faults := directory.UserRecord(id, p.username, p.email, f.history())
+			if err := faults.Err(); err != nil {
+				return err
+			}
+			records = append(records, record)
 			f.authors = append(f.authors, author{id: id, since: f.now, crowd: p.crowd})
 		}
-		if err := f.client.User.CreateBulk(create...).Exec(ctx); err != nil {
+		if err := f.write(ctx, records); err != nil {
 			return err
 		}
-		f.progress()
 	}
 	return nil
 }
@@ -165,14 +139,17 @@ func (f *filler) posts(ctx context.Context) error {
 	}
 	heap.Init(&next)
 	for len(next) > 0 {
-		var create []*ent.PostCreate
-		for len(create) < rows(post.Columns) && len(next) > 0 {
+		var records []*directory.Record
+		for len(records) < batchRows && len(next) > 0 {
 			d := &next[0]
 			f.now = d.at
 			title, body := f.texts.post(d.author.crowd)
-			version, changed := f.changes()
-			create = append(create, f.client.Post.Create().SetID(f.ids.New(post.Label)).SetAuthorID(d.author.id).
-				SetTitle(title).SetBody(body).SetCreatedAt(moment(f.now)).SetUpdatedAt(changed).SetVersion(version))
+			history := f.history()
+			record, faults := directory.PostRecord(f.ids.New(post.Label), d.author.id, nil, title, body, history)
+			if err := faults.Err(); err != nil {
+				return err
+			}
+			records = append(records, record)
 			f.made++
 			if d.number++; d.number == f.PostsPerUser {
 				heap.Pop(&next)
@@ -181,26 +158,41 @@ func (f *filler) posts(ctx context.Context) error {
 			*d = f.plan(*d)
 			heap.Fix(&next, 0)
 		}
-		if err := f.client.Post.CreateBulk(create...).Exec(ctx); err != nil {
+		if err := f.write(ctx, records); err != nil {
 			return err
 		}
-		f.progress()
 	}
 	return nil
 }
 
-// changes is how often and when what is made now has changed since: most of it never.
-func (f *filler) changes() (version int, last time.Time) {
-	if f.random.IntN(5) > 0 {
-		return 1, moment(f.now)
+// write writes what is made. The error is ErrThere when the database has some of it.
+func (f *filler) write(ctx context.Context, records []*directory.Record) error {
+	if err := f.tx.Import(ctx, records, directory.Fail); err != nil {
+		return err
 	}
-	return 2 + f.random.IntN(4), moment(f.now + 1 + f.random.Int64N(Epoch().UnixMicro()-f.now))
-}
-
-func (f *filler) progress() {
+	for _, r := range records {
+		u, is := r.User()
+		switch {
+		case r.Outcome == directory.Created:
+		case is:
+			return fmt.Errorf("the user %s (%s) %w", u.Username, u.Email, ErrThere)
+		default:
+			return r.Faults
+		}
+	}
 	if f.Progress != nil {
 		f.Progress(len(f.authors), f.made)
 	}
+	return nil
+}
+
+// history is the times of what is made now, and how often it has changed since: most of it never.
+func (f *filler) history() directory.History {
+	h := directory.History{CreatedAt: moment(f.now), UpdatedAt: moment(f.now), Version: 1}
+	if f.random.IntN(5) == 0 {
+		h.Version, h.UpdatedAt = 2+f.random.IntN(4), moment(f.now+1+f.random.Int64N(Epoch().UnixMicro()-f.now))
+	}
+	return h
 }
 
 func moment(micro int64) time.Time { return time.UnixMicro(micro).UTC() }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
+	"roster/internal/feed"
 	"roster/internal/seed"
 	"roster/internal/typeid"
 )
@@ -34,7 +36,8 @@ func TestFill(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		db := migrated.Open(t, e)
 		var told []string
-		o := seed.Options{Users: 1100, PostsPerUser: 3, Seed: 7, Progress: func(users, posts int) {
+		now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+		o := seed.Options{Users: 1100, PostsPerUser: 3, Seed: 7, Now: now, Progress: func(users, posts int) {
 			told = append(told, fmt.Sprint(users, "+", posts))
 		}}
 		if err := seed.Fill(everyone(t), db, o); err != nil {
@@ -52,6 +55,7 @@ func TestFill(t *testing.T) {
 			t.Errorf("the data have the fingerprint %s, want %s", got, fingerprint)
 		}
 		likely(t, users, posts)
+		inFeed(t, db, users, posts, now)
 
 		// Again, and with another number of posts: refused, and nothing changed.
 		for _, again := range []seed.Options{o, {Users: 1, PostsPerUser: 0, Seed: 7}} {
@@ -65,6 +69,37 @@ func TestFill(t *testing.T) {
 			t.Error("the second time changed something")
 		}
 	})
+}
+
+// inFeed checks that the feed has all rows as created, and nothing else: who follows it misses nothing.
+func inFeed(t *testing.T, db *database.DB, users []*ent.User, posts []*ent.Post, at time.Time) {
+	t.Helper()
+	if _, err := feed.Number(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	session := db.Session(database.Snapshot)
+	defer session.Rollback()
+	page, err := feed.Read(everyone(t), session, feed.Request{First: len(users) + len(posts) + 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[typeid.ID]int{}
+	for _, c := range page.Changes {
+		if c.Kind != feed.Created || !c.At.Equal(at) {
+			t.Errorf("got the change %+v, want %s at %v", c, feed.Created, at)
+		}
+		versions[c.NodeID] = c.Version
+	}
+	want := map[typeid.ID]int{}
+	for _, u := range users {
+		want[u.ID] = u.Version
+	}
+	for _, p := range posts {
+		want[p.ID] = p.Version
+	}
+	if len(page.Changes) != len(want) || !maps.Equal(versions, want) {
+		t.Errorf("got %d changes of %d things, want one of each of %d", len(page.Changes), len(versions), len(want))
+	}
 }
 
 // likely checks what data that came in through the API would have.

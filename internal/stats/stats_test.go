@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"roster/ent"
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/fixture"
 	"roster/internal/dbtest/migrated"
+	"roster/internal/directory"
 	"roster/internal/stats"
 	"roster/internal/typeid"
 )
@@ -43,28 +44,18 @@ func newWorld(random *mathrand.Rand) *world {
 	return w
 }
 
-func (w *world) write(ctx context.Context, t *testing.T, db *database.DB) {
+func (w *world) write(t *testing.T, db *database.DB) {
 	t.Helper()
 	ids := typeid.NewSource(time.Now, rand.Reader)
-	session := db.Session(database.Write)
-	client := ent.NewClient(ent.Driver(session))
+	var records []*directory.Record
 	for i, at := range w.created {
-		u, err := client.User.Create().SetID(ids.New(user.Label)).SetUsername(fmt.Sprintf("user%d", i)).SetEmail(fmt.Sprintf("user%d@example.com", i)).
-			SetCreatedAt(at).SetUpdatedAt(at).SetVersion(1).Save(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := ids.New(user.Label)
+		records = append(records, fixture.User(t, id, fmt.Sprintf("user%d", i), fixture.At(at)))
 		for range w.posts[i] {
-			err := client.Post.Create().SetID(ids.New(post.Label)).SetAuthorID(u.ID).SetTitle("x").SetBody("").
-				SetCreatedAt(at).SetUpdatedAt(at).SetVersion(1).Exec(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
+			records = append(records, fixture.Post(t, ids.New(post.Label), id, "x", "", fixture.At(at)))
 		}
 	}
-	if err := session.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	fixture.Write(t, db, records...)
 }
 
 // signUps counts hour by hour, the slow way: a period ends where an hour starts that belongs to another one.
@@ -126,7 +117,7 @@ func TestStats(t *testing.T) {
 		ctx := rules.WithCaller(t.Context(), rules.Everyone())
 		session := db.Session(database.Snapshot)
 		defer session.Rollback()
-		w.write(ctx, t, db)
+		w.write(t, db)
 		s, err := stats.New(ctx, session)
 		if err != nil {
 			t.Fatal(err)

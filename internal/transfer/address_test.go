@@ -6,6 +6,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
+	"roster/internal/directory"
 	"roster/internal/transfer"
 )
 
@@ -16,7 +17,7 @@ func TestImportOldAddress(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		w := newWorld(migrated.Open(t, e))
 		const ids = "id,username,email\nuser_01j0000000e008000000000001,short,strasse@example.com\nuser_01j0000000e008000000000002,sharp,"
-		if _, faults, err := w.take(t, ids+"sharp@example.com\n", transfer.ImportOptions{OnConflict: transfer.Fail}); err != nil {
+		if _, faults, err := w.take(t, ids+"sharp@example.com\n", transfer.ImportOptions{OnConflict: directory.Fail}); err != nil {
 			t.Fatal(faults, err)
 		}
 		s := w.db.Session(database.Write)
@@ -27,17 +28,17 @@ func TestImportOldAddress(t *testing.T) {
 		if err := s.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		summary, faults, err := w.take(t, ids+"straße@example.com\n", transfer.ImportOptions{OnConflict: transfer.Update})
+		summary, faults, err := w.take(t, ids+"straße@example.com\n", transfer.ImportOptions{OnConflict: directory.Update})
 		if want := (transfer.Counts{Unchanged: 2}); err != nil || summary.Users != want {
 			t.Errorf("%+v, %q, %v", summary, faults, err)
 		}
 		const renamed = "id,username,email\nuser_01j0000000e008000000000002,sharper,straße@example.com\n"
-		summary, faults, err = w.take(t, renamed, transfer.ImportOptions{OnConflict: transfer.Update})
+		summary, faults, err = w.take(t, renamed, transfer.ImportOptions{OnConflict: directory.Update})
 		if want := (transfer.Counts{Updated: 1}); err != nil || summary.Users != want {
 			t.Errorf("%+v, %q, %v", summary, faults, err)
 		}
 		const other = "id,username,email\nuser_01j0000000e008000000000002,sharper,STRASSE@example.com\n"
-		if _, faults, err = w.take(t, other, transfer.ImportOptions{OnConflict: transfer.Update}); len(faults) != 1 || faults[0] != "2 email is taken" {
+		if _, faults, err = w.take(t, other, transfer.ImportOptions{OnConflict: directory.Update}); len(faults) != 1 || faults[0] != "2 email is taken" {
 			t.Errorf("%q, %v", faults, err)
 		}
 	})

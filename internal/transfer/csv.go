@@ -436,9 +436,7 @@ func (r *csvRows) read() (*Row, error) {
 			fault = &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("has %d fields, and the header has %d", len(r.ends), len(r.columns))}
 		}
 		if fault != nil {
-			row := &Row{Kind: r.kind, Line: line}
-			row.fault("", fault)
-			return row, nil
+			return unread(r.kind, line, "", nil, fault), nil
 		}
 		clear(r.values)
 		for i, field := range r.columns[:min(len(r.ends), len(r.columns))] {
@@ -477,7 +475,11 @@ func (r *csvRows) row(line int) *Row {
 	}
 	hasPost := strings.TrimSpace(r.values[titleField]) != "" || strings.TrimSpace(r.values[bodyField]) != ""
 	text := func(field string) string { return r.values[field] }
-	same := r.user != nil && r.user.user.Username == text(usernameField) && r.user.user.Email == text(emailField)
+	same := false
+	if r.user != nil {
+		u, _ := r.user.record.User()
+		same = u.Username == text(usernameField) && u.Email == text(emailField)
+	}
 	if !same || !hasPost {
 		r.user = newRow(Users, line, "", nil, r.values)
 	}

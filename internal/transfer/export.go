@@ -120,7 +120,7 @@ func (e *exporter) look(ctx context.Context) error {
 	t := entsql.Table(e.table)
 	q := e.after(t).Limit(e.ahead).Select(t.C(idField))
 	if e.long != "" {
-		q.AppendSelectExpr(octets(t.C(e.long)))
+		q.AppendSelectExpr(database.OctetLength(t.C(e.long)))
 	}
 	query, args := q.Query()
 	total := 0
@@ -142,11 +142,6 @@ func (e *exporter) look(ctx context.Context) error {
 		e.ahead = firstPage
 	}
 	return err
-}
-
-// octets is how many bytes a text has.
-func octets(column string) entsql.Querier {
-	return entsql.ExprFunc(func(b *entsql.Builder) { b.WriteString("octet_length(").Ident(column).WriteByte(')') })
 }
 
 // after selects the rows after those that are read, in the order of their IDs.

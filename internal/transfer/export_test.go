@@ -14,19 +14,22 @@ func (r *Row) Texts() string {
 			b.WriteString(" " + field + "=" + text)
 		}
 	}
+	u, isUser := r.record.User()
+	p, isPost := r.record.Post()
 	switch {
-	case r.user != nil:
-		say("id", r.user.ID.String())
-		say("username", r.user.Username)
-		say("email", r.user.Email)
-	case r.post != nil:
-		say("id", r.post.ID.String())
-		say("author", r.post.AuthorID.String())
+	case isUser:
+		say("id", u.ID.String())
+		say("username", u.Username)
+		say("email", u.Email)
+	case isPost:
+		say("id", p.ID.String())
+		say("author", p.AuthorID.String())
 		if r.author != nil {
-			say("of", r.author.user.Username)
+			of, _ := r.author.record.User()
+			say("of", of.Username)
 		}
-		say("title", r.post.Title)
-		say("body", r.post.Body)
+		say("title", p.Title)
+		say("body", p.Body)
 	}
 	return b.String()
 }

@@ -7,25 +7,16 @@ import (
 	"io"
 	"time"
 
-	"roster/ent/rules"
 	"roster/internal/database"
+	"roster/internal/directory"
 	"roster/internal/typeid"
-)
-
-// OnConflict says what becomes of a row whose ID, username or email is in the database already, or stood in the file
-// before.
-type OnConflict string
-
-// What becomes of it.
-const (
-	Fail   OnConflict = "fail"   // it is rejected
-	Skip   OnConflict = "skip"   // it is left out
-	Update OnConflict = "update" // what is there gets its values
 )
 
 // ImportOptions say how rows are imported.
 type ImportOptions struct {
-	OnConflict OnConflict
+	// OnConflict says what becomes of a row whose ID, username or email is in the database already, or stood in the file
+	// before.
+	OnConflict directory.OnConflict
 	// DryRun does everything and takes it back.
 	DryRun bool
 	// Batch is after how many rows to commit; 0 commits all of them together. A user and the posts that stand with it are
@@ -67,22 +58,14 @@ var ErrRejected = errors.New("rows are rejected")
 // caller in ctx must be allowed to create and update users and posts.
 //
 // One goroutine reads and checks rows while another one writes those before, a few thousand at a time: look-ups of what
-// is there, inserts, updates and changes are a statement each. Rows are decided on in the order of the file, so that the
-// outcome is that of one after the other.
+// is there, inserts, updates and changes are a statement each.
 func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (Summary, error) {
-	for _, kind := range []string{"User", "Post"} {
-		for _, action := range []rules.Action{rules.Create, rules.Update} {
-			if !rules.May(rules.CallerFrom(ctx), action, kind) {
-				return Summary{}, &rules.ForbiddenError{Action: action, Type: kind}
-			}
-		}
-	}
 	if o.DryRun {
 		o.Batch = 0
 	}
-	o.Now = o.Now.UTC().Truncate(time.Microsecond)
-	im := &importer{ImportOptions: o, db: db, session: db.Session(database.Write)}
-	defer func() { im.session.Rollback() }() // what is not committed
+	im := &importer{ImportOptions: o, db: db}
+	im.begin()
+	defer func() { im.tx.Rollback() }() // what is not committed
 	// The reader may wait for its input for ever: an import that is given up does not wait for it.
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
@@ -130,7 +113,7 @@ func readChunks(ctx context.Context, r *Reader, batch int, out chan<- chunk) {
 		row, err := r.Read()
 		bytes := 0
 		if err == nil {
-			bytes = row.size()
+			bytes = row.record.Size()
 		}
 		ends := err == nil && batch > 0 && uncommitted >= batch && row.author == nil
 		if ends || err != nil || len(c.rows) >= chunkRows || len(c.rows) > 0 && size+bytes > chunkBytes {
@@ -157,9 +140,14 @@ func readChunks(ctx context.Context, r *Reader, batch int, out chan<- chunk) {
 type importer struct {
 	ImportOptions
 	db        *database.DB
-	session   *database.Session
+	tx        *directory.Transaction
 	counts    Summary // of all rows so far
 	committed Summary
+}
+
+// begin starts the transaction of the next batch.
+func (im *importer) begin() {
+	im.tx = directory.New(im.db.Session(database.Write), directory.Options{Clock: func() time.Time { return im.Now }, IDs: im.IDs})
 }
 
 // take writes a chunk; end reports whether it was the last.
@@ -181,23 +169,65 @@ func (im *importer) take(ctx context.Context, c chunk) (end bool, err error) {
 		return true, ErrRejected
 	}
 	if c.commit {
-		return false, im.commit()
+		return false, im.commit(ctx)
 	}
 	return false, nil
 }
 
-func (im *importer) commit() error {
+// write gives the rows of a chunk to the domain, counts what became of them, and tells what is wrong with rejected ones.
+func (im *importer) write(ctx context.Context, rows []*Row) error {
+	records := make([]*directory.Record, len(rows))
+	for i, r := range rows {
+		records[i], r.record.Invalid = r.record, len(r.Faults) > 0
+	}
+	if err := im.tx.Import(ctx, records, im.OnConflict); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		counts := &im.counts.Users
+		if r.Kind == Posts {
+			counts = &im.counts.Posts
+		}
+		counts.tally(r.record.Outcome)
+		if r.record.Outcome != directory.Rejected {
+			continue
+		}
+		r.faults(r.record.Faults)
+		if err := im.Reject(r.Faults); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tally counts a row.
+func (c *Counts) tally(o directory.Outcome) {
+	switch o {
+	case directory.Rejected:
+		c.Rejected++
+	case directory.Skipped:
+		c.Skipped++
+	case directory.Unchanged:
+		c.Unchanged++
+	case directory.Updated:
+		c.Updated++
+	case directory.Created:
+		c.Created++
+	}
+}
+
+func (im *importer) commit(ctx context.Context) error {
 	if im.BeforeCommit != nil {
 		if err := im.BeforeCommit(); err != nil {
 			return err
 		}
 	}
 	if im.DryRun {
-		im.session.Rollback()
-	} else if err := im.session.Commit(); err != nil {
+		im.tx.Rollback()
+	} else if err := im.tx.Commit(ctx, nil); err != nil {
 		return err
 	}
 	im.committed = im.counts
-	im.session = im.db.Session(database.Write)
+	im.begin()
 	return nil
 }

@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/fixture"
 	"roster/internal/dbtest/migrated"
+	"roster/internal/directory"
 	"roster/internal/feed"
 	"roster/internal/seed"
 	"roster/internal/transfer"
@@ -178,7 +179,7 @@ func TestImportRowByRow(t *testing.T) {
 			for range 5 {
 				f := newFile(random)
 				whole, single := newWorld(migrated.Open(t, e)), newWorld(migrated.Open(t, e))
-				for _, mode := range []transfer.OnConflict{transfer.Fail, transfer.Skip, transfer.Update, transfer.Update, transfer.Fail} {
+				for _, mode := range []directory.OnConflict{directory.Fail, directory.Skip, directory.Update, directory.Update, directory.Fail} {
 					text := f.text(1 + random.IntN(40))
 					o := transfer.ImportOptions{OnConflict: mode, Tolerant: true}
 					want := outcome(t, single, text, o, 1)
@@ -239,7 +240,7 @@ func TestRoundTrip(t *testing.T) {
 			next := newWorld(migrated.Open(t, e))
 			rows := 0
 			for _, text := range []string{users, posts} {
-				summary, faults, err := next.take(t, text, transfer.ImportOptions{OnConflict: transfer.Fail})
+				summary, faults, err := next.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail})
 				if err != nil || summary.Users.Created+summary.Posts.Created != summary.Rows() {
 					t.Fatalf("%s: %+v, %q, %v", e, summary, faults, err)
 				}
@@ -269,28 +270,20 @@ func difference(a, b string) string {
 // awkward adds posts whose texts are hard on formats.
 func awkward(t *testing.T, w *world) {
 	t.Helper()
-	session := w.db.Session(database.Write)
-	defer session.Rollback()
-	client := ent.NewClient(ent.Driver(session))
-	ctx := everyone(t)
-	u, err := client.User.Create().SetID(w.ids.New("user")).SetUsername("o'neil;x").SetEmail("o'neil|x@example.com").
-		SetCreatedAt(w.now).SetUpdatedAt(w.now.Add(time.Microsecond)).SetVersion(rules.MaxVersion).Save(ctx)
-	if err != nil {
+	id, history := w.ids.New("user"), directory.History{CreatedAt: w.now, UpdatedAt: w.now.Add(time.Microsecond), Version: rules.MaxVersion}
+	u, faults := directory.UserRecord(id, "o'neil;x", "o'neil|x@example.com", history)
+	if err := faults.Err(); err != nil {
 		t.Fatal(err)
 	}
+	records := []*directory.Record{u}
 	for _, text := range []string{
 		"", " ", "\r", "\n", "\r\n", "a\r\nb\rc\nd\r", `"`, `""`, `","`, ",;\t|", "\\N", "\\.", "\\n\\t", "NULL", "null", "=1+1", "\ufeff", "\u2028\u2029\u0085",
 		"\x01\x7f", "<b>&amp;</b>", "😀\u200d", "{}", strings.Repeat("x\n", 5000), "\v\f\b",
 	} {
-		err := client.Post.Create().SetID(w.ids.New("post")).SetAuthor(u).SetTitle(strings.NewReplacer("\r", "", "\n", "", "\t", "", "\u2028", "", "\u2029", "", "\u0085", "", "\x01", "", "\x7f", "", "\v", "", "\f", "", "\b", "").Replace("t" + text[:min(len(text), 20)])).
-			SetBody(text).SetCreatedAt(w.now).SetUpdatedAt(w.now).SetVersion(1).Exec(ctx)
-		if err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
+		title := strings.NewReplacer("\r", "", "\n", "", "\t", "", "\u2028", "", "\u2029", "", "\u0085", "", "\x01", "", "\x7f", "", "\v", "", "\f", "", "\b", "").Replace("t" + text[:min(len(text), 20)])
+		records = append(records, fixture.Post(t, w.ids.New("post"), id, title, text, fixture.At(w.now)))
 	}
-	if err := session.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	fixture.Write(t, w.db, records...)
 }
 
 // TestImportAll takes nothing when a row is rejected, or only the batches before it; and nothing in a dry run.
@@ -305,22 +298,22 @@ func TestImportAll(t *testing.T) {
 				t.Errorf("want %d users: %s", want, users)
 			}
 		}
-		summary, faults, err := w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Fail})
+		summary, faults, err := w.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail})
 		if !errors.Is(err, transfer.ErrRejected) || summary != (transfer.Summary{}) || !slices.Equal(faults, []string{"6 username is taken"}) {
 			t.Errorf("%+v, %q, %v", summary, faults, err)
 		}
 		total(0)
-		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Skip, DryRun: true, Batch: 2})
+		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Skip, DryRun: true, Batch: 2})
 		if want := (transfer.Summary{Users: transfer.Counts{Created: 5, Skipped: 1}}); err != nil || summary != want {
 			t.Errorf("%+v, %v", summary, err)
 		}
 		total(0)
-		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Fail, Batch: 2})
+		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail, Batch: 2})
 		if want := (transfer.Summary{Users: transfer.Counts{Created: 4}}); !errors.Is(err, transfer.ErrRejected) || summary != want {
 			t.Errorf("%+v, %v", summary, err)
 		}
 		total(4)
-		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: transfer.Skip, Batch: 2})
+		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Skip, Batch: 2})
 		if want := (transfer.Summary{Users: transfer.Counts{Created: 1, Skipped: 5}}); err != nil || summary != want {
 			t.Errorf("%+v, %v", summary, err)
 		}
@@ -331,7 +324,7 @@ func TestImportAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = transfer.Import(everyone(t), w.db, r, transfer.ImportOptions{
-			OnConflict: transfer.Fail, Now: w.now, IDs: w.ids, BeforeCommit: func() error { return full },
+			OnConflict: directory.Fail, Now: w.now, IDs: w.ids, BeforeCommit: func() error { return full },
 		})
 		if !errors.Is(err, full) {
 			t.Errorf("%v", err)
@@ -348,7 +341,7 @@ func TestForbidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(db)
-	if _, err := transfer.Import(t.Context(), db, r, transfer.ImportOptions{OnConflict: transfer.Fail, Now: w.now, IDs: w.ids}); err == nil {
+	if _, err := transfer.Import(t.Context(), db, r, transfer.ImportOptions{OnConflict: directory.Fail, Now: w.now, IDs: w.ids}); err == nil {
 		t.Error("nobody may import")
 	}
 	if _, err := transfer.Export(t.Context(), db, transfer.Users, transfer.CSV, new(bytes.Buffer)); err == nil {
@@ -365,19 +358,18 @@ func TestImportMeetsWriter(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		w := newWorld(migrated.Open(t, e))
-		session := w.db.Session(database.Write)
-		defer session.Rollback()
-		err := ent.NewClient(ent.Driver(session)).User.Create().SetID(w.ids.New("user")).SetUsername("ada").SetEmail("first@example.com").
-			SetCreatedAt(w.now).SetUpdatedAt(w.now).SetVersion(1).Exec(everyone(t))
+		tx := directory.New(w.db.Session(database.Write), directory.Options{Clock: func() time.Time { return w.now }, IDs: w.ids})
+		defer tx.Rollback()
+		_, err := tx.CreateUsers(everyone(t), []directory.CreateUser{{Username: "ada", Email: "first@example.com"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error)
 		go func() {
-			_, _, err := w.take(t, "username,email\nbob,bob@example.com\nADA,second@example.com\n", transfer.ImportOptions{OnConflict: transfer.Fail})
+			_, _, err := w.take(t, "username,email\nbob,bob@example.com\nADA,second@example.com\n", transfer.ImportOptions{OnConflict: directory.Fail})
 			done <- err
 		}()
-		if err := session.Commit(); err != nil {
+		if err := tx.Commit(everyone(t), nil); err != nil {
 			t.Fatal(err)
 		}
 		failure := database.AsFailure(<-done)

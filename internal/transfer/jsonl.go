@@ -102,9 +102,7 @@ func (r *jsonRows) readLine() (over bool, err error) {
 
 // reject makes the line a row with a fault.
 func (r *jsonRows) reject(f *rules.Fault) *Row {
-	row := &Row{Kind: Users, Line: r.line}
-	row.fault("", f)
-	return row
+	return unread(Users, r.line, "", nil, f)
 }
 
 // object makes the row of the line, whose posts come after it.
@@ -142,9 +140,7 @@ func (r *jsonRows) post() *Row {
 	}
 	members, fault := r.members(path, text)
 	if fault != nil {
-		post := &Row{Kind: Posts, Line: r.line, path: path, author: r.author}
-		post.fault("", fault)
-		return post
+		return unread(Posts, r.line, path, r.author, fault)
 	}
 	post, _ := r.row(Posts, path, r.author, members)
 	return post

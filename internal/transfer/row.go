@@ -1,17 +1,17 @@
 package transfer
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"roster/ent"
 	"roster/ent/post"
 	"roster/ent/rules"
 	"roster/ent/user"
-	"roster/internal/statement"
+	"roster/internal/directory"
 	"roster/internal/typeid"
 )
 
@@ -21,14 +21,18 @@ type Row struct {
 	Line   int // in the file, from 1
 	Faults []Fault
 
-	user   *ent.User // one of the two
-	post   *ent.Post
-	author *Row // of a post that stands with its user
+	record *directory.Record // what the row says; without anything for a row that cannot be read
+	author *Row              // of a post that stands with its user
 
 	path string // leads to the row within its line, for people: posts.2 for the third post of a user
+}
 
-	fate   fate
-	became *ent.User // what a user of the file is in the database, for its posts
+// label is the type of the IDs of the rows.
+func (k Kind) label() string {
+	if k == Posts {
+		return post.Label
+	}
+	return user.Label
 }
 
 // A Fault is what is wrong with one field of a row; Field is empty when it is the row.
@@ -54,53 +58,47 @@ func (r *Row) place(field string) string {
 	return strings.TrimSuffix(r.path+"."+field, ".")
 }
 
-// rowBytes is how many bytes a row has in the arguments of statements besides its texts: IDs, times, version.
-const rowBytes = 256
-
-// size is how many bytes the row has at most as an argument of a statement. That is more than it has in memory, since
-// JSON escapes texts.
-func (r *Row) size() int {
-	n := rowBytes
-	if r.user != nil {
-		for _, text := range []string{r.user.Username, r.user.UsernameKey, r.user.Email, r.user.EmailKey} {
-			n += statement.JSONBytes(text)
-		}
-	}
-	if r.post != nil {
-		for _, text := range []string{r.post.Title, r.post.TitleKey, r.post.Body} {
-			n += statement.JSONBytes(text)
-		}
-	}
-	return n
-}
-
 // values are the texts of a row by their fields. An empty one is the same as none.
 type values map[string]string
+
+// unread returns a row that cannot be read, with what is wrong.
+func unread(kind Kind, line int, path string, author *Row, f *rules.Fault) *Row {
+	r := &Row{Kind: kind, Line: line, path: path, author: author, record: new(directory.Record)}
+	if author != nil {
+		r.record.Author = author.record
+	}
+	r.fault("", f)
+	return r
+}
 
 // newRow makes a row of its texts, with all that is wrong with them.
 func newRow(kind Kind, line int, path string, author *Row, v values) *Row {
 	r := &Row{Kind: kind, Line: line, path: path, author: author}
-	var f *rules.Fault
-	if kind == Users {
-		u := &ent.User{ID: r.parseID(idField, user.Label, v), Username: v[usernameField], Email: v[emailField]}
-		u.UsernameKey, f = rules.Username(u.Username)
-		r.fault(usernameField, f)
-		u.EmailKey, f = rules.Email(u.Email)
-		r.fault(emailField, f)
-		u.CreatedAt, u.UpdatedAt, u.Version = r.parseHistory(v)
-		r.user = u
-		return r
+	id := r.parseID(idField, kind.label(), v)
+	h, wrong := parseHistory(v)
+	var faults rules.Faults
+	switch {
+	case kind == Users:
+		r.record, faults = directory.UserRecord(id, v[usernameField], v[emailField], h)
+	case author == nil:
+		r.record, faults = directory.PostRecord(id, r.parseID(authorIDField, user.Label, v), nil, v[titleField], v[bodyField], h)
+	default:
+		r.record, faults = directory.PostRecord(id, typeid.ID{}, author.record, v[titleField], v[bodyField], h)
 	}
-	p := &ent.Post{ID: r.parseID(idField, post.Label, v), Title: v[titleField], Body: v[bodyField]}
-	if author == nil {
-		p.AuthorID = r.parseID(authorIDField, user.Label, v)
-	}
-	p.TitleKey, f = rules.Title(p.Title)
-	r.fault(titleField, f)
-	r.fault(bodyField, rules.Body(p.Body))
-	p.CreatedAt, p.UpdatedAt, p.Version = r.parseHistory(v)
-	r.post = p
+	r.faults(faults)
+	r.faults(wrong)
 	return r
+}
+
+// faults adds faults whose paths are the names of fields.
+func (r *Row) faults(list rules.Faults) {
+	for i := range list {
+		field := ""
+		if len(list[i].Path) > 0 {
+			field = fmt.Sprint(list[i].Path[0])
+		}
+		r.fault(field, &list[i].Fault)
+	}
 }
 
 // parseID reads an ID, which a new entity needs not have.
@@ -117,17 +115,14 @@ func (r *Row) parseID(field, kind string, v values) typeid.ID {
 }
 
 // parseHistory reads when a row was created and last updated, and how often.
-func (r *Row) parseHistory(v values) (createdAt, updatedAt time.Time, version int) {
-	createdAt, updatedAt = r.parseTime(createdAtField, v), r.parseTime(updatedAtField, v)
-	if !createdAt.IsZero() && !updatedAt.IsZero() && updatedAt.Before(createdAt) {
-		r.fault(updatedAtField, &rules.Fault{Code: rules.Invalid, Message: "must not be before createdAt"})
-	}
+func parseHistory(v values) (h directory.History, wrong rules.Faults) {
+	h.CreatedAt, h.UpdatedAt = parseTime(createdAtField, v, &wrong), parseTime(updatedAtField, v, &wrong)
 	if text := v[versionField]; text != "" {
 		var f *rules.Fault
-		version, f = rules.Version(wholeNumber(text))
-		r.fault(versionField, f)
+		h.Version, f = rules.Version(wholeNumber(text))
+		wrong.Add(f, versionField)
 	}
-	return createdAt, updatedAt, version
+	return h, wrong
 }
 
 // wholeNumber returns a number as an integer is written, if it is one: 2 for 2.0 and 2e0, as programs write it that know
@@ -154,11 +149,11 @@ func wholeNumber(text string) string {
 	return digits[:point]
 }
 
-func (r *Row) parseTime(field string, v values) time.Time {
+func parseTime(field string, v values, wrong *rules.Faults) time.Time {
 	if v[field] == "" {
 		return time.Time{}
 	}
 	t, f := rules.StoredTime(v[field])
-	r.fault(field, f)
+	wrong.Add(f, field)
 	return t
 }

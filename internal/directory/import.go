@@ -1,0 +1,352 @@
+package directory
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"roster/ent"
+	"roster/ent/rules"
+	"roster/ent/user"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// OnConflict says what becomes of a record whose ID, username or email is in the database already, or in a record before.
+type OnConflict string
+
+// The ways to treat a conflict.
+const (
+	Fail   OnConflict = "fail"   // it is rejected
+	Skip   OnConflict = "skip"   // it is left out
+	Update OnConflict = "update" // the entity that is there gets its values
+)
+
+// An Outcome says what became of a record.
+type Outcome int
+
+// The outcomes.
+const (
+	Rejected Outcome = iota
+	Skipped
+	Unchanged
+	Updated
+	Created
+)
+
+// History is the times and the version that a record brings along. A zero field is filled: createdAt by updatedAt or by
+// the present, updatedAt by createdAt, the version by 1. An update takes nothing of it.
+type History struct {
+	CreatedAt, UpdatedAt time.Time
+	Version              int
+}
+
+// check checks that the times do not run back.
+func (h History) check() (faults rules.Faults) {
+	if !h.CreatedAt.IsZero() && !h.UpdatedAt.IsZero() && h.UpdatedAt.Before(h.CreatedAt) {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must not be before createdAt"}, "updatedAt")
+	}
+	return faults
+}
+
+// A Record is a user or a post from outside, with its history, for Import. The zero Record is one that could not be read:
+// it is rejected.
+type Record struct {
+	// Author is the user that the post came with; nil for a user, and for a post that names its author.
+	Author *Record
+	// Invalid rejects the record: the caller has found faults of it.
+	Invalid bool
+	// Faults are those that Import found. A path is the name of a field; empty for the record as a whole.
+	Faults rules.Faults
+	// Outcome is set by Import.
+	Outcome Outcome
+
+	user   *ent.User // one of the two
+	post   *ent.Post
+	became *ent.User // the user that the record is in the database, for its posts
+}
+
+// UserRecord returns a record of a user, and what is wrong with it. Without an ID, it gets one when it is created.
+func UserRecord(id typeid.ID, username, email string, h History) (*Record, rules.Faults) {
+	u := &ent.User{ID: id, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, Version: h.Version}
+	var faults rules.Faults
+	faults.Add(setUsername(u, username), "username")
+	faults.Add(setEmail(u, email), "email")
+	return &Record{user: u}, append(faults, h.check()...)
+}
+
+// PostRecord returns a record of a post, and what is wrong with it. Without an ID, it gets one when it is created. The
+// author is an ID, or the record of a user that goes to Import before the post.
+func PostRecord(id, authorID typeid.ID, author *Record, title, body string, h History) (*Record, rules.Faults) {
+	p := &ent.Post{ID: id, AuthorID: authorID, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, Version: h.Version}
+	var faults rules.Faults
+	faults.Add(setTitle(p, title), "title")
+	faults.Add(setBody(p, body), "body")
+	return &Record{post: p, Author: author}, append(faults, h.check()...)
+}
+
+// User returns a copy of the user of the record, and whether it is one.
+func (r *Record) User() (u ent.User, is bool) {
+	if r.user == nil {
+		return u, false
+	}
+	return *r.user, true
+}
+
+// Post returns a copy of the post of the record, and whether it is one.
+func (r *Record) Post() (p ent.Post, is bool) {
+	if r.post == nil {
+		return p, false
+	}
+	return *r.post, true
+}
+
+// recordBytes is how many bytes a record has in the arguments of statements besides its texts: IDs, times, version.
+const recordBytes = 256
+
+// Size returns how many bytes the record has at most in the arguments of statements. That is more than it has in memory,
+// since JSON escapes texts.
+func (r *Record) Size() int {
+	n := recordBytes
+	if u := r.user; u != nil {
+		n += statement.JSONBytes(u.Username) + statement.JSONBytes(u.UsernameKey) + statement.JSONBytes(u.Email) + statement.JSONBytes(u.EmailKey)
+	}
+	if p := r.post; p != nil {
+		n += statement.JSONBytes(p.Title) + statement.JSONBytes(p.TitleKey) + statement.JSONBytes(p.Body)
+	}
+	return n
+}
+
+// Import decides on records one after the other, against what the database has and what the records before have done,
+// and writes what comes of it, and the changes. Each record has its Outcome then, and a rejected one its Faults. The
+// error is a *rules.ForbiddenError when the caller may not create and update both users and posts, or the database's.
+func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConflict) error {
+	im := &importing{unit: tx.begin(), onConflict: o}
+	im.copy = true
+	for _, table := range []*statement.Table{im.users.Table, im.posts.Table} {
+		for _, action := range []rules.Action{rules.Create, rules.Update} {
+			if err := may(ctx, action, table); err != nil {
+				return err
+			}
+		}
+	}
+	if err := im.find(ctx, records); err != nil {
+		return err
+	}
+	for _, r := range records {
+		im.decide(ctx, r)
+	}
+	if err := im.flush(ctx); err != nil {
+		return err
+	}
+	return tx.writeChanges(ctx)
+}
+
+// importing is a unit of work that decides on records. It knows what the database has of them: first as it was found, then
+// with what each record has done.
+type importing struct {
+	*unit
+
+	onConflict OnConflict
+	byID       map[typeid.ID]*ent.User
+	byUsername map[string]*ent.User // by its key
+	byEmail    map[string]*ent.User
+	postsByID  map[typeid.ID]*ent.Post
+}
+
+func (im *importing) know(users ...*ent.User) {
+	for _, u := range users {
+		im.byID[u.ID], im.byUsername[u.UsernameKey], im.byEmail[u.EmailKey] = u, u, u
+	}
+}
+
+// find looks up the users that records name by their IDs, usernames and addresses, and as authors, and the posts. Where
+// records may update them, it locks them, in the order of their IDs.
+func (im *importing) find(ctx context.Context, records []*Record) error {
+	ids := map[typeid.ID]bool{}
+	var usernames, emails []string
+	for _, r := range records {
+		if u := r.user; u != nil && !r.Invalid {
+			usernames, emails, ids[u.ID] = append(usernames, u.UsernameKey), append(emails, u.EmailKey), true
+		}
+		if p := r.post; p != nil { // an invalid one too: an author that is missing is another fault
+			ids[p.AuthorID] = true
+		}
+	}
+	delete(ids, typeid.ID{})
+	found := map[typeid.ID]*ent.User{}
+	for _, look := range []struct {
+		values int
+		up     func() ([]*ent.User, error)
+	}{
+		{len(usernames), func() ([]*ent.User, error) { return im.usersBy(ctx, user.FieldUsernameKey, usernames) }},
+		{len(emails), func() ([]*ent.User, error) { return im.usersBy(ctx, user.FieldEmailKey, emails) }},
+		{len(ids), func() ([]*ent.User, error) { return im.usersByID(ctx, slices.Collect(maps.Keys(ids)), false) }},
+	} {
+		if look.values == 0 {
+			continue
+		}
+		users, err := look.up()
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			found[u.ID] = u
+		}
+	}
+	users := slices.Collect(maps.Values(found))
+	if im.onConflict == Update && len(users) > 0 {
+		var err error
+		if users, err = im.usersByID(ctx, slices.Collect(maps.Keys(found)), true); err != nil {
+			return err
+		}
+	}
+	im.byID, im.byUsername, im.byEmail = map[typeid.ID]*ent.User{}, map[string]*ent.User{}, map[string]*ent.User{}
+	im.know(users...)
+	return im.findPosts(ctx, records)
+}
+
+// otherBody stands for the body of a post that is not read, since no record gives the post one of its length. No rule lets
+// it through, so it is never that of a record.
+const otherBody = "\x00"
+
+// findPosts looks up the posts that records name by their IDs. Bodies in the database may be far longer than those of the
+// records: their lengths come first, and a body is read only where a record has one of its length.
+func (im *importing) findPosts(ctx context.Context, records []*Record) error {
+	im.postsByID = map[typeid.ID]*ent.Post{}
+	lengths := map[typeid.ID][]int{}
+	for _, r := range records {
+		if p := r.post; p != nil && p.ID != (typeid.ID{}) {
+			lengths[p.ID] = append(lengths[p.ID], len(p.Body))
+		}
+	}
+	if len(lengths) == 0 {
+		return nil
+	}
+	var same []typeid.ID
+	err := im.Transaction.postsByID(ctx, slices.Collect(maps.Keys(lengths)), im.onConflict == Update, func(p *ent.Post, length int) {
+		p.Body, im.postsByID[p.ID] = otherBody, p
+		if slices.Contains(lengths[p.ID], length) {
+			same = append(same, p.ID)
+		}
+	})
+	if err != nil || im.onConflict != Update || len(same) == 0 {
+		return err
+	}
+	return im.bodies(ctx, same, func(id typeid.ID, body string) { im.postsByID[id].Body = body })
+}
+
+// decide finds out what becomes of a record.
+func (im *importing) decide(ctx context.Context, r *Record) {
+	switch {
+	case r.post != nil || r.Author != nil:
+		im.decidePost(ctx, r)
+	case !r.Invalid && r.user != nil:
+		im.decideUser(ctx, r)
+	}
+	if r.Invalid || len(r.Faults) > 0 {
+		r.Outcome = Rejected
+	}
+}
+
+// decideUser decides on a valid user.
+func (im *importing) decideUser(ctx context.Context, r *Record) {
+	u := r.user
+	byID, byUsername, byEmail := im.byID[u.ID], im.byUsername[u.UsernameKey], im.byEmail[u.EmailKey]
+	switch {
+	case byID == nil && byUsername == nil && byEmail == nil:
+		r.Outcome, r.became = Created, u
+		create(ctx, im.unit, im.users, u)
+		im.know(u)
+		return
+	case im.onConflict == Skip:
+		r.Outcome = Skipped
+		return
+	}
+	there := byID
+	if u.ID == (typeid.ID{}) {
+		there = byUsername
+	}
+	if im.onConflict == Fail {
+		if byID != nil {
+			r.Faults.Add(taken(), "id")
+		}
+		there = nil
+	}
+	if there != nil && there.Email == u.Email { // its key may be older than the rule, and the one by the rule another user's
+		byEmail = nil
+	}
+	if byUsername != nil && byUsername != there {
+		r.Faults.Add(taken(), "username")
+	}
+	if byEmail != nil && byEmail != there {
+		r.Faults.Add(taken(), "email")
+	}
+	if len(r.Faults) > 0 {
+		return
+	}
+	next := *there
+	setTexts(&next, u)
+	usernameKey, emailKey := there.UsernameKey, there.EmailKey
+	changed, fault := change(ctx, im.unit, im.users, there, next)
+	r.Faults.Add(fault, "id")
+	if r.Outcome, r.became = Unchanged, there; changed {
+		r.Outcome = Updated
+		delete(im.byUsername, usernameKey)
+		delete(im.byEmail, emailKey)
+		im.know(there)
+	}
+}
+
+// decidePost decides on a post.
+func (im *importing) decidePost(ctx context.Context, r *Record) {
+	if im.decideAuthor(r); r.Invalid || len(r.Faults) > 0 || r.Outcome == Skipped {
+		return
+	}
+	p := r.post
+	if err := im.session.Fits(p.Body); err != nil {
+		r.Faults.Add(&rules.Fault{Code: rules.TooLong, Message: err.Error()}, "body")
+		return
+	}
+	there := im.postsByID[p.ID]
+	switch {
+	case there == nil:
+		r.Outcome = Created
+		create(ctx, im.unit, im.posts, p)
+		im.postsByID[p.ID] = p
+		return
+	case im.onConflict == Skip:
+		r.Outcome = Skipped
+		return
+	case im.onConflict == Fail:
+		r.Faults.Add(taken(), "id")
+		return
+	}
+	next := *there
+	next.Title, next.TitleKey, next.Body, next.AuthorID = p.Title, p.TitleKey, p.Body, p.AuthorID
+	changed, fault := change(ctx, im.unit, im.posts, there, next)
+	r.Faults.Add(fault, "id")
+	if r.Outcome = Unchanged; changed {
+		r.Outcome = Updated
+	}
+}
+
+// decideAuthor finds the author of a post.
+func (im *importing) decideAuthor(r *Record) {
+	author := r.Author
+	switch {
+	case author == nil:
+		if r.post.AuthorID != (typeid.ID{}) && im.byID[r.post.AuthorID] == nil {
+			r.Faults.Add(notFound(user.Label), "authorId")
+		}
+	case author.Outcome == Rejected:
+		r.Faults.Add(&rules.Fault{Code: rules.Invalid, Message: "stands with a user that is rejected"})
+	case r.Invalid:
+	case author.Outcome == Skipped, author.Outcome != Created && r.post.ID == (typeid.ID{}):
+		// A post without an ID cannot be found again: when its user was there before, it may have been too.
+		r.Outcome = Skipped
+	default:
+		r.post.AuthorID = author.became.ID
+	}
+}

@@ -1,0 +1,144 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"roster/ent/rules"
+	"roster/internal/typeid"
+)
+
+// An Optional is a field of an update. The zero Optional leaves the field as it is; one that is set without a value is a
+// fault, since no field of an entity can be without one.
+type Optional[T any] struct {
+	Set   bool
+	Value *T
+}
+
+// inputs collects the faults of all inputs of an operation: first those that show without the database. Only when there
+// are any, or in a careful transaction, the database is asked for the others. So a good input costs no look-up, and a
+// bad one tells all that is wrong.
+type inputs struct {
+	fields  []string // in the order in which faults are reported
+	careful bool
+	all     []*input
+}
+
+// input collects the faults of one input. Their paths begin with a field.
+type input struct{ faults rules.Faults }
+
+func (tx *Transaction) inputs(n int, fields ...string) *inputs {
+	in := &inputs{fields: fields, careful: tx.options.Careful, all: make([]*input, n)}
+	for i := range in.all {
+		in.all[i] = new(input)
+	}
+	return in
+}
+
+// look reports whether to look in the database for further faults.
+func (in *inputs) look() bool { return in.careful || in.faulty() }
+
+// faulty reports whether any input has a fault.
+func (in *inputs) faulty() bool {
+	return slices.ContainsFunc(in.all, func(one *input) bool { return len(one.faults) > 0 })
+}
+
+// err returns the faults of all inputs, in the order of the inputs and of their fields.
+func (in *inputs) err() error {
+	var all rules.Faults
+	rank := func(f rules.FieldFault) int { return slices.Index(in.fields, fmt.Sprint(f.Path[0])) }
+	for i, one := range in.all {
+		slices.SortStableFunc(one.faults, func(a, b rules.FieldFault) int { return rank(a) - rank(b) })
+		for _, f := range one.faults {
+			all.Add(&f.Fault, slices.Concat([]any{i}, f.Path)...)
+		}
+	}
+	return all.Err()
+}
+
+// unique adds a fault to each input whose value one before it has, and returns the index of the first of each value. The
+// zero value is none.
+func unique[T comparable](in *inputs, field, each string, values []T) map[T]int {
+	var none T
+	first := make(map[T]int, len(values))
+	for i, value := range values {
+		if at, again := first[value]; again && value != none {
+			in.all[i].add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("is that of inputs.%d too: one %s", at, each)}, field)
+			continue
+		}
+		first[value] = i
+	}
+	delete(first, none)
+	return first
+}
+
+// add adds a fault of a field, if there is one.
+func (in *input) add(f *rules.Fault, path ...any) { in.faults.Add(f, path...) }
+
+// clean reports whether a field has no fault yet.
+func (in *input) clean(field string) bool { return !in.faults.Has(field) }
+
+// id checks that an ID is one of the given type.
+func (in *input) id(id typeid.ID, kind, field string) bool {
+	if id.Type() == kind {
+		return true
+	}
+	in.add(rules.MalformedID(kind), field)
+	return false
+}
+
+// missing adds the fault of an ID of something that does not exist.
+func (in *input) missing(kind, field string) { in.add(notFound(kind), field) }
+
+func notFound(kind string) *rules.Fault {
+	return &rules.Fault{Code: rules.NotFound, Message: "names no " + kind + " that exists"}
+}
+
+func taken() *rules.Fault { return &rules.Fault{Code: rules.Taken, Message: "is taken"} }
+
+// value returns the new value of a field; nil when the field stays as it is.
+func value[T any](in *input, o Optional[T], field string) *T {
+	if o.Set && o.Value == nil {
+		in.add(&rules.Fault{Code: rules.Blank, Message: "must not be null: leave it out to keep it as it is"}, field)
+	}
+	return o.Value
+}
+
+// version checks the version that the caller has read, if the input has one.
+func (in *input) version(expected *int, current int) {
+	if expected != nil && *expected != current {
+		in.add(&rules.Fault{Code: rules.StaleVersion, Message: fmt.Sprintf("is %d, but the version now is %d: read it again", *expected, current)}, "expectedVersion")
+	}
+}
+
+// lock locks the entities that the inputs name by their IDs, and checks the expected versions. An entity is nil when the
+// input has a fault because there is none.
+func lock[E any](ctx context.Context, in *inputs, r *rows[E], lockRows func(context.Context, []typeid.ID) (map[typeid.ID]*E, error), ids []typeid.ID, versions []*int) ([]*E, error) {
+	var valid []typeid.ID
+	named := slices.Clone(ids)
+	for i, one := range in.all {
+		if one.id(ids[i], r.Table.Type, "id") {
+			valid = append(valid, ids[i])
+		} else if ids[i].Type() == "" {
+			named[i] = typeid.ID{}
+		}
+	}
+	unique(in, "id", "change of each", named)
+	list := make([]*E, len(ids))
+	if len(valid) == 0 {
+		return list, nil
+	}
+	locked, err := lockRows(ctx, valid)
+	if err != nil {
+		return nil, err
+	}
+	for i, one := range in.all {
+		if list[i] = locked[ids[i]]; list[i] != nil {
+			one.version(versions[i], *r.Node(list[i]).Version)
+		} else if ids[i].Type() == r.Table.Type {
+			one.missing(r.Table.Type, "id")
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,143 @@
+package directory
+
+import (
+	"context"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/user"
+	"roster/internal/typeid"
+)
+
+// CreatePost is a new post.
+type CreatePost struct {
+	AuthorID    typeid.ID
+	Title, Body string
+}
+
+// UpdatePost is new values for a post.
+type UpdatePost struct {
+	ID              typeid.ID
+	Title, Body     Optional[string]
+	AuthorID        Optional[typeid.ID]
+	ExpectedVersion *int // nil for any
+}
+
+// DeletePost names a post to delete.
+type DeletePost struct {
+	ID              typeid.ID
+	ExpectedVersion *int // nil for any
+}
+
+// CreatePosts creates posts. hold keeps their authors as they are meanwhile, which costs a statement on MySQL and MariaDB
+// alone: they insert a row before they look for the row that it refers to, so two operations on many posts could wait for
+// each other. For one post it is not worth it.
+func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold bool) ([]*ent.Post, error) {
+	in, w := tx.inputs(len(list), "authorId", "title", "body"), tx.begin()
+	posts, authors := make([]*ent.Post, len(list)), make([]*typeid.ID, len(list))
+	for i, input := range list {
+		posts[i], authors[i] = &ent.Post{AuthorID: input.AuthorID}, &input.AuthorID
+		in.all[i].add(setTitle(posts[i], input.Title), "title")
+		in.all[i].add(setBody(posts[i], input.Body), "body")
+	}
+	ids, err := in.authors(ctx, tx, authors)
+	if err == nil && hold {
+		err = tx.holdUsers(ctx, ids)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range posts {
+		create(ctx, w, w.posts, p)
+	}
+	w.posts.Together(tx.client, posts)
+	return posts, w.flush(ctx)
+}
+
+// authors checks the authors that the inputs give to posts, nil for none, and returns them. It is the last check of the
+// inputs: the error has all their faults.
+func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typeid.ID) (ids []typeid.ID, err error) {
+	for i, id := range authors {
+		if id != nil && in.all[i].id(*id, user.Label, "authorId") {
+			ids = append(ids, *id)
+		}
+	}
+	if in.look() && len(ids) > 0 {
+		exist, err := tx.userIDs(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range authors {
+			if id != nil && in.all[i].clean("authorId") && !exist[*id] {
+				in.all[i].missing(user.Label, "authorId")
+			}
+		}
+	}
+	return ids, in.err()
+}
+
+// UpdatePosts updates posts.
+func (tx *Transaction) UpdatePosts(ctx context.Context, list []UpdatePost) ([]*ent.Post, error) {
+	in, w := tx.inputs(len(list), "id", "title", "body", "authorId", "expectedVersion"), tx.begin()
+	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
+	for i := range list {
+		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
+	}
+	posts, err := lock(ctx, in, w.posts, tx.lockPosts, ids, versions)
+	if err != nil {
+		return nil, err
+	}
+	next, authors := make([]ent.Post, len(list)), make([]*typeid.ID, len(list))
+	for i, p := range posts {
+		if p != nil {
+			next[i] = *p
+		}
+		authors[i] = in.all[i].newPost(&next[i], p == nil, list[i])
+	}
+	if _, err := in.authors(ctx, tx, authors); err != nil {
+		return nil, err
+	}
+	for i, p := range posts {
+		_, fault := change(ctx, w, w.posts, p, next[i])
+		in.all[i].add(fault, "id")
+	}
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	return posts, w.flush(ctx)
+}
+
+// newPost gives a post the values of an input, and returns the new author; nil for none. A title that the post has already
+// is not checked: it may be older than its rule, and stays with its key.
+func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *typeid.ID) {
+	if title := value(in, input.Title, "title"); title != nil && (missing || *title != p.Title) {
+		in.add(setTitle(p, *title), "title")
+	}
+	if body := value(in, input.Body, "body"); body != nil {
+		in.add(setBody(p, *body), "body")
+	}
+	if author = value(in, input.AuthorID, "authorId"); author != nil {
+		p.AuthorID = *author
+	}
+	return author
+}
+
+// DeletePosts deletes posts, and returns them as they were.
+func (tx *Transaction) DeletePosts(ctx context.Context, list []DeletePost) ([]*ent.Post, error) {
+	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
+	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
+	for i := range list {
+		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
+	}
+	posts, err := lock(ctx, in, w.posts, tx.lockPosts, ids, versions)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	for _, p := range posts {
+		remove(ctx, w, w.posts, p, post.FieldID, p.ID)
+	}
+	return posts, w.flush(ctx)
+}

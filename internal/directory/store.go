@@ -1,0 +1,162 @@
+package directory
+
+import (
+	"context"
+	"slices"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/user"
+	"roster/internal/database"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// All statements of the domain stand in this file.
+
+// insertRows inserts the created rows of a unit, whole, in the order in which whoever inserts them locks.
+func insertRows[E any](ctx context.Context, u *unit, r *rows[E]) error {
+	columns := r.Table.Names()
+	if u.copy && u.session.Dialect() == dialect.Postgres {
+		return u.session.Copy(ctx, r.Table.Name, columns, len(r.created), func(row int, values []any) []any {
+			for _, c := range columns {
+				values = append(values, r.Value(r.created[row], c))
+			}
+			return values
+		})
+	}
+	list := slices.SortedFunc(slices.Values(r.created), r.Compare)
+	return u.send(ctx, (*statement.Write).Insert, &statement.Write{
+		Table: r.Table, Columns: columns, Rows: len(list),
+		Value: func(row int, column string) any { return r.Value(list[row], column) },
+	})
+}
+
+// updateRows writes columns of rows that the transaction has locked. value gives the ID of a row too.
+func updateRows(ctx context.Context, u *unit, table *statement.Table, columns []string, rows int, value func(row int, column string) any) error {
+	return u.send(ctx, (*statement.Write).Update, &statement.Write{Table: table, Columns: columns, Rows: rows, Value: value})
+}
+
+// send builds and runs one statement, or a few when the rows are longer than one argument may be.
+func (tx *Transaction) send(ctx context.Context, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
+	for part := range w.Parts(tx.session.Dialect(), statement.ListLimit(tx.session)) {
+		query, args, err := build(part, tx.session.Dialect())
+		if err != nil {
+			return err
+		}
+		if _, err := database.Affected(ctx, tx.session, query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteRows deletes the rows that have one of the IDs in a column.
+func deleteRows(ctx context.Context, u *unit, table *statement.Table, column string, ids []typeid.ID) error {
+	query, args := sql.Dialect(u.session.Dialect()).Delete(table.Name).Where(statement.In(column, distinct(ids))).Query()
+	_, err := database.Affected(ctx, u.session, query, args...)
+	return err
+}
+
+// distinct returns the IDs sorted, each once.
+func distinct(ids []typeid.ID) []typeid.ID {
+	return slices.Compact(slices.SortedFunc(slices.Values(ids), typeid.ID.Compare))
+}
+
+// lockUsers locks users in the order of their IDs, and returns those that exist.
+func (tx *Transaction) lockUsers(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*ent.User, error) {
+	return tx.client.User.Lock(ctx, ids...)
+}
+
+// lockPosts locks posts in the order of their IDs, and returns those that exist.
+func (tx *Transaction) lockPosts(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*ent.Post, error) {
+	return tx.client.Post.Lock(ctx, ids...)
+}
+
+// lockPostsOf locks the posts of users, and returns them with their IDs, authors and versions.
+func (tx *Transaction) lockPostsOf(ctx context.Context, users []typeid.ID) ([]*ent.Post, error) {
+	return tx.client.Post.LockBy(ctx, post.FieldAuthorID, users)
+}
+
+// countPostsOf counts the posts of users: by the IDs of these, without their type.
+func (tx *Transaction) countPostsOf(ctx context.Context, users []typeid.ID) (map[typeid.ID]int, error) {
+	return tx.client.Post.CountBy(ctx, post.FieldAuthorID, users)
+}
+
+// holdUsers keeps users as they are while rows are written that refer to them, where the engine needs that.
+func (tx *Transaction) holdUsers(ctx context.Context, ids []typeid.ID) error {
+	return tx.client.User.Hold(ctx, ids)
+}
+
+// usersBy returns the users that have one of the texts in a column, with the columns; with all when there are none.
+func (tx *Transaction) usersBy(ctx context.Context, column string, texts []string, columns ...string) ([]*ent.User, error) {
+	q := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) })
+	if columns != nil {
+		return q.Select(columns...).All(ctx)
+	}
+	return q.All(ctx)
+}
+
+// usersByID returns the users that have one of the IDs. With lock, it locks them, in the order of the IDs.
+func (tx *Transaction) usersByID(ctx context.Context, ids []typeid.ID, lock bool) ([]*ent.User, error) {
+	return tx.client.User.Query().Where(func(s *sql.Selector) { selectIDs(s, user.FieldID, ids, lock) }).All(ctx)
+}
+
+// userIDs returns which of the IDs are those of users.
+func (tx *Transaction) userIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]bool, error) {
+	found, err := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(user.FieldID), ids)) }).IDs(ctx)
+	exist := make(map[typeid.ID]bool, len(found))
+	for _, id := range found {
+		exist[id.As(user.Label)] = true
+	}
+	return exist, err
+}
+
+// postsByID calls each with the posts that have one of the IDs, without their bodies and keys, and with the lengths of
+// the bodies in bytes. With lock, it locks them, in the order of the IDs.
+func (tx *Transaction) postsByID(ctx context.Context, ids []typeid.ID, lock bool, each func(p *ent.Post, length int)) error {
+	d, t := sql.Dialect(tx.session.Dialect()), sql.Table(post.Table)
+	q := d.Select(t.C(post.FieldID), t.C(post.FieldAuthorID), t.C(post.FieldTitle), t.C(post.FieldCreatedAt), t.C(post.FieldUpdatedAt), t.C(post.FieldVersion)).
+		AppendSelectExpr(database.OctetLength(t.C(post.FieldBody))).From(t)
+	selectIDs(q, t.C(post.FieldID), ids, lock)
+	query, args := q.Query()
+	return database.Each(ctx, tx.session, query, args, func(found *sql.Rows) error {
+		p, length := new(ent.Post), 0
+		if err := found.Scan(&p.ID, &p.AuthorID, &p.Title, &p.CreatedAt, &p.UpdatedAt, &p.Version, &length); err != nil {
+			return err
+		}
+		p.ID, p.AuthorID = p.ID.As(post.Label), p.AuthorID.As(user.Label)
+		each(p, length)
+		return nil
+	})
+}
+
+// bodies calls each with the bodies of posts.
+func (tx *Transaction) bodies(ctx context.Context, ids []typeid.ID, each func(id typeid.ID, body string)) error {
+	t := sql.Table(post.Table)
+	query, args := sql.Dialect(tx.session.Dialect()).Select(t.C(post.FieldID), t.C(post.FieldBody)).From(t).Where(statement.In(t.C(post.FieldID), ids)).Query()
+	return database.Each(ctx, tx.session, query, args, func(found *sql.Rows) error {
+		var id typeid.ID
+		var body string
+		if err := found.Scan(&id, &body); err != nil {
+			return err
+		}
+		each(id.As(post.Label), body)
+		return nil
+	})
+}
+
+// selectIDs selects the rows that have one of the IDs. With lock, it locks them, in the order of the IDs.
+func selectIDs(s *sql.Selector, column string, ids []typeid.ID, lock bool) {
+	s.Where(statement.In(column, ids))
+	if !lock {
+		return
+	}
+	s.OrderBy(column)
+	if s.Dialect() != dialect.SQLite { // whose writers are alone
+		s.ForUpdate()
+	}
+}

@@ -1,0 +1,310 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/rules"
+	"roster/ent/user"
+	"roster/internal/typeid"
+)
+
+// Bounds of the posts that an operation on users takes along.
+const (
+	maxUserPosts = 1000   // created with a user
+	maxPosts     = 10_000 // created with all users
+	maxCascade   = 10_000 // deleted with a user
+	maxCascades  = 20_000 // deleted with all users
+)
+
+// CreateUser is a new user, with posts.
+type CreateUser struct {
+	Username, Email string
+	Posts           []UserPost
+}
+
+// UserPost is a post that is created with its user.
+type UserPost struct{ Title, Body string }
+
+// UpdateUser is new values for a user.
+type UpdateUser struct {
+	ID              typeid.ID
+	Username, Email Optional[string]
+	ExpectedVersion *int // nil for any
+}
+
+// UpsertUser is a user that is created, or updated where one with its key exists.
+type UpsertUser struct{ Username, Email string }
+
+// DeleteUser names a user to delete. The posts of the user go with it, or refuse it.
+type DeleteUser struct {
+	ID              typeid.ID
+	ExpectedVersion *int // nil for any
+	Cascade         bool
+}
+
+// CreateUsers creates users and their posts.
+func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*ent.User, error) {
+	in := tx.inputs(len(list), "username", "email", "posts")
+	users, posts := make([]*ent.User, len(list)), make([][]*ent.Post, len(list))
+	total := 0
+	for i, input := range list {
+		users[i] = in.all[i].newUser(input.Username, input.Email)
+		posts[i] = in.all[i].posts(input.Posts, &total)
+	}
+	if err := in.uniqueUsers(ctx, tx, make([]*ent.User, len(list)), users); err != nil {
+		return nil, err
+	}
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	w := tx.begin()
+	for i, u := range users {
+		create(ctx, w, w.users, u)
+		for _, p := range posts[i] {
+			p.AuthorID = u.ID
+			create(ctx, w, w.posts, p)
+		}
+	}
+	w.users.Together(tx.client, users)
+	return users, w.flush(ctx)
+}
+
+// newUser returns a user with the texts of an input.
+func (in *input) newUser(username, email string) *ent.User {
+	u := new(ent.User)
+	in.add(setUsername(u, username), "username")
+	in.add(setEmail(u, email), "email")
+	return u
+}
+
+// newTexts gives a user new texts; nil for none. A text that the user has already is not checked: it may be older than
+// its rule, and stays with its key.
+func (in *input) newTexts(u *ent.User, username, email *string) {
+	if username != nil && *username != u.Username {
+		in.add(setUsername(u, *username), "username")
+	}
+	if email != nil && *email != u.Email {
+		in.add(setEmail(u, *email), "email")
+	}
+}
+
+// posts returns the posts that are created with a user; total counts those of all users.
+func (in *input) posts(list []UserPost, total *int) []*ent.Post {
+	tooMany := func(limit int, of string) []*ent.Post {
+		in.add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d%s", limit, of)}, "posts")
+		return nil
+	}
+	if len(list) > maxUserPosts {
+		return tooMany(maxUserPosts, "")
+	}
+	if *total += len(list); *total > maxPosts {
+		return tooMany(maxPosts, " of all users together")
+	}
+	posts := make([]*ent.Post, len(list))
+	for i, p := range list {
+		posts[i] = new(ent.Post)
+		in.add(setTitle(posts[i], p.Title), "posts", i, "title")
+		in.add(setBody(posts[i], p.Body), "posts", i, "body")
+	}
+	return posts
+}
+
+// UpdateUsers updates users.
+func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*ent.User, error) {
+	in, w := tx.inputs(len(list), "id", "username", "email", "expectedVersion"), tx.begin()
+	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
+	for i := range list {
+		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
+	}
+	users, err := lock(ctx, in, w.users, tx.lockUsers, ids, versions)
+	if err != nil {
+		return nil, err
+	}
+	next := make([]*ent.User, len(list))
+	for i, u := range users {
+		next[i] = new(ent.User)
+		if u != nil {
+			*next[i] = *u
+		}
+		one := in.all[i]
+		one.newTexts(next[i], value(one, list[i].Username, "username"), value(one, list[i].Email, "email"))
+	}
+	if _, _, err := w.saveUsers(ctx, in, users, next, "id"); err != nil {
+		return nil, err
+	}
+	return users, nil
+}
+
+// saveUsers writes users, nil for new ones, as what next is; users has the new ones then. field is the field by which an
+// input finds its user: it has the fault of a user that cannot change.
+func (u *unit) saveUsers(ctx context.Context, in *inputs, users, next []*ent.User, field string) (created, updated int, err error) {
+	if err := in.uniqueUsers(ctx, u.Transaction, users, next); err != nil {
+		return 0, 0, err
+	}
+	if err := in.err(); err != nil {
+		return 0, 0, err
+	}
+	for i := range next {
+		if users[i] == nil {
+			users[i] = next[i]
+			create(ctx, u, u.users, users[i])
+			created++
+			continue
+		}
+		changed, fault := change(ctx, u, u.users, users[i], *next[i])
+		in.all[i].add(fault, field)
+		if changed {
+			updated++
+		}
+	}
+	if err := in.err(); err != nil {
+		return 0, 0, err
+	}
+	return created, updated, u.flush(ctx)
+}
+
+// UpsertUsers updates the users that have the key of an input, and creates the others. It returns all of them as they are
+// then, and how many were created and updated.
+func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by UserKey) (users []*ent.User, created, updated int, err error) {
+	in, w, key := tx.inputs(len(list), "username", "email"), tx.begin(), by.unique()
+	next := make([]*ent.User, len(list))
+	for i, input := range list {
+		next[i] = in.all[i].newUser(input.Username, input.Email)
+	}
+	there, err := in.lockUsersBy(ctx, tx, key, next)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	users = make([]*ent.User, len(list))
+	for i, input := range list {
+		u := there[key.of(next[i])]
+		if u == nil || !in.all[i].clean(key.field) {
+			continue
+		}
+		users[i], in.all[i].faults = u, nil
+		*next[i] = *u
+		in.all[i].newTexts(next[i], &input.Username, &input.Email)
+	}
+	if created, updated, err = w.saveUsers(ctx, in, users, next, key.field); err != nil {
+		return nil, 0, 0, err
+	}
+	w.users.Together(tx.client, users)
+	return users, created, updated, nil
+}
+
+// lockUsersBy locks the users that have the keys of the wanted ones, and returns them by these. Two inputs with one key
+// are a fault of the later one.
+func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKey, wanted []*ent.User) (map[string]*ent.User, error) {
+	keys := make([]string, len(wanted))
+	for i, u := range wanted {
+		keys[i] = key.of(u)
+	}
+	first := unique(in, key.field, "input for each", keys)
+	if len(first) == 0 {
+		return nil, nil
+	}
+	owners, err := key.owners(ctx, tx, slices.Sorted(maps.Keys(first)))
+	if err != nil {
+		return nil, err
+	}
+	former, err := key.formerOwners(ctx, tx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(owners, former)
+	if len(owners) == 0 {
+		return nil, nil
+	}
+	locked, err := tx.lockUsers(ctx, slices.Collect(maps.Values(owners)))
+	there := make(map[string]*ent.User, len(locked))
+	for _, u := range locked {
+		there[key.current(u)] = u // which may be another key by now
+	}
+	return there, err
+}
+
+// DeleteUsers deletes users, and returns them as they were.
+func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*ent.User, error) {
+	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
+	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
+	for i := range list {
+		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
+	}
+	users, err := lock(ctx, in, w.users, tx.lockUsers, ids, versions)
+	if err != nil {
+		return nil, err
+	}
+	posts, err := in.lockPostsOf(ctx, tx, users, list)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		for _, p := range posts[u.ID] {
+			remove(ctx, w, w.posts, p, post.FieldAuthorID, u.ID)
+		}
+		remove(ctx, w, w.users, u, user.FieldID, u.ID)
+	}
+	return users, w.flush(ctx)
+}
+
+// lockPostsOf locks the posts that go with users who are locked, and returns them by their authors. An input has a fault
+// when its user has more posts than may go. Nobody adds a post meanwhile: the foreign key waits for the lock of the user.
+func (in *inputs) lockPostsOf(ctx context.Context, tx *Transaction, users []*ent.User, list []DeleteUser) (map[typeid.ID][]*ent.Post, error) {
+	var ids []typeid.ID
+	for i, u := range users {
+		if u != nil && in.all[i].clean("id") {
+			ids = append(ids, u.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	counts, err := tx.countPostsOf(ctx, ids)
+	if err != nil || len(counts) == 0 {
+		return nil, err
+	}
+	total := 0
+	for i, u := range users {
+		if u == nil || !in.all[i].clean("id") {
+			continue
+		}
+		n := counts[u.ID.As("")]
+		total += n
+		in.all[i].add(cascade(n, total, list[i].Cascade), "id")
+	}
+	if in.faulty() { // nothing will go
+		return nil, nil
+	}
+	posts := make(map[typeid.ID][]*ent.Post, len(counts))
+	locked, err := tx.lockPostsOf(ctx, ids)
+	for _, p := range locked {
+		posts[p.AuthorID] = append(posts[p.AuthorID], p)
+	}
+	return posts, err
+}
+
+// cascade checks that n posts may go with a user; total counts them, with those of the users before.
+func cascade(n, total int, allowed bool) *rules.Fault {
+	message := ""
+	switch {
+	case n == 0:
+		return nil
+	case !allowed:
+		message = "has posts: delete them first, or send dependents: CASCADE"
+	case n > maxCascade:
+		message = fmt.Sprintf("has more than %d posts: delete some first", maxCascade)
+	case total > maxCascades && total-n <= maxCascades:
+		message = fmt.Sprintf("and the users before it have more than %d posts: delete fewer at once", maxCascades)
+	default:
+		return nil
+	}
+	return &rules.Fault{Code: rules.HasDependents, Message: message}
+}
