@@ -11,13 +11,13 @@ import (
 )
 
 type changesCommand struct {
-	config.Database
-	config.Log
-	Reset changesReset `cmd:"" help:"Expire all cursors, as after restoring a backup: every client that follows the changes takes a new copy of the data."`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
+	Reset           changesReset `cmd:"" help:"Expire all cursors of the change feed, after a restore."`
 }
 
 type changesReset struct {
-	Yes bool `env:"-" help:"Do it; without, nothing is done."`
+	Yes bool `frequent:"" env:"-" help:"Do it; without, nothing is done."`
 }
 
 // Run expires all cursors.

@@ -28,14 +28,14 @@ const (
 // commands is the grammar of the command line.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Migrate migrateCommand `cmd:"" help:"Change the database's schema, or show what state it is in."`
-	Seed    seedCommand    `cmd:"" help:"Fill the database with users and posts to try it out: with all of them or, if that fails, with none."`
-	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file of CSV or JSON lines: all of them or, if that fails, none."`
-	Export  exportCommand  `cmd:"" help:"Write all users or all posts, as they are at one moment, as CSV or JSON lines."`
-	Stats   statsCommand   `cmd:"" help:"Print what the database has in numbers, and the sign-ups by day, week or month."`
-	Changes changesCommand `cmd:"" help:"See to the changes that clients follow."`
+	Migrate migrateCommand `cmd:"" help:"Change the database's schema or show its state."`
+	Seed    seedCommand    `cmd:"" help:"Create sample users and posts, all or none."`
+	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file, all or none."`
+	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
+	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
+	Changes changesCommand `cmd:"" help:"Manage the change feed."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
-	Version versionCommand `cmd:"" help:"Print the version of this program."`
+	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
 // environment is what a command needs beside its flags.
@@ -68,6 +68,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return fail(stderr, exitFailure, err)
 	}
+	parser.Model.HelpFlag.Help = "Show help. With a command: its flags."
 	command, err := parser.Parse(args)
 	if helped {
 		return code

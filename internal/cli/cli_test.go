@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,7 @@ func TestHelp(t *testing.T) {
 		{[]string{"import", "--help"}, "help-import.txt"},
 		{[]string{"export", "--help"}, "help-export.txt"},
 		{[]string{"stats", "--help"}, "help-stats.txt"},
+		{[]string{"changes", "--help"}, "help-changes.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -55,10 +57,71 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestHelpOfProgram checks that the help of the program fits a screen of 80 columns and 24 lines.
+func TestHelpOfProgram(t *testing.T) {
+	t.Parallel()
+	_, help, _ := run(t, "--help")
+	if got := strings.Count(help, "\n"); got > 24 {
+		t.Errorf("got %d lines, want at most 24", got)
+	}
+	for line := range strings.Lines(help) {
+		if got := len(strings.TrimSuffix(line, "\n")); got > 80 {
+			t.Errorf("got %d columns, want at most 80: %s", got, line)
+		}
+	}
+	if got := regexp.MustCompile(`--\w[\w-]+`).FindAllString(help, -1); !slices.Equal(got, []string{"--help"}) {
+		t.Errorf("got the flags %v, want the global --help alone", got)
+	}
+}
+
+// TestHelpOfCommands checks that the help of each command starts with at most ten flags, and that every other flag has a
+// group.
+func TestHelpOfCommands(t *testing.T) {
+	t.Parallel()
+	section := regexp.MustCompile(`(?m)^([A-Z][^\n]*):\n((?: .*\n)+)`)
+	flag := regexp.MustCompile(`(?m)^  (-.*)$`)
+	for command, groups := range map[string]string{
+		"serve": "Used most, Listening and requests, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
+			"Database, Logging, Global",
+		"migrate up":     "Used most, Database, Logging, Global",
+		"migrate down":   "Used most, Database, Logging, Global",
+		"migrate status": "Used most, Database, Logging, Global",
+		"migrate":        "Commands, Used most, Database, Logging, Global",
+		"seed":           "Used most, Database, Logging, Global",
+		"import":         "Arguments, Used most, Rows, Database, Logging, Global",
+		"export":         "Arguments, Used most, Database, Logging, Global",
+		"stats":          "Used most, Database, Logging, Global",
+		"changes reset":  "Used most, Database, Logging, Global",
+		"schema":         "Global",
+		"version":        "Global",
+	} {
+		_, help, _ := run(t, append(strings.Fields(command), "--help")...)
+		var titles []string
+		for _, match := range section.FindAllStringSubmatch(help, -1) {
+			title, flags := match[1], flag.FindAllString(match[2], -1)
+			titles = append(titles, title)
+			if title == "Used most" && len(flags) > 10 {
+				t.Errorf("%s: got %d flags that are used most, want at most 10", command, len(flags))
+			}
+			if title == "Global" && !slices.Equal(flags, []string{"  -h, --help"}) {
+				t.Errorf("%s: got the global flags %q, want --help alone: give the others a group", command, flags)
+			}
+		}
+		if got := strings.Join(titles, ", "); got != groups {
+			t.Errorf("%s: got the groups %s, want %s", command, got, groups)
+		}
+		for line := range strings.Lines(help) {
+			if len(line) > 81 && len(strings.Fields(line)) > 1 {
+				t.Errorf("%s: got %d columns, want at most 80: %s", command, len(line)-1, line)
+			}
+		}
+	}
+}
+
 func TestNothingAsked(t *testing.T) {
 	t.Parallel()
 	if code, stdout, stderr := run(t); code != 2 || stdout != "" || stderr != golden(t, "help.txt") {
-		t.Errorf("code %d, stdout %q, stderr\n%s", code, stdout, stderr)
+		t.Errorf("got code %d, stdout %q, stderr\n%s\nwant 2, nothing, and what --help prints", code, stdout, stderr)
 	}
 }
 

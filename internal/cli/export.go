@@ -15,10 +15,10 @@ import (
 )
 
 type exportCommand struct {
-	What transfer.Kind `arg:"" enum:"users,posts" help:"What to export: users or posts."`
-	config.Export
-	config.Database
-	config.Log
+	What            transfer.Kind `arg:"" enum:"users,posts" help:"What to export: users or posts."`
+	config.Export   `group:"File"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // formatAuto is the flag --format for the format that is found out.

@@ -20,10 +20,10 @@ import (
 )
 
 type importCommand struct {
-	File string `arg:"" optional:"" default:"-" help:"File to read, compressed by gzip or not; - is the standard input."`
-	config.Import
-	config.Database
-	config.Log
+	File            string `arg:"" optional:"" default:"-" help:"File to read, compressed by gzip or not; - is the standard input."`
+	config.Import   `group:"Rows"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // Validate checks the flags; kong calls it.

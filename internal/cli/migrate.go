@@ -14,11 +14,11 @@ import (
 )
 
 type migrateCommand struct {
-	config.Database
-	config.Log
-	Up     migrateUp     `cmd:"" help:"Apply the migrations that the database lacks."`
-	Down   migrateDown   `cmd:"" help:"Undo the newest migration, or with --to several. The data that they added is lost."`
-	Status migrateStatus `cmd:"" help:"List the migrations, and when they were applied."`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
+	Up              migrateUp     `cmd:"" help:"Apply the pending migrations."`
+	Down            migrateDown   `cmd:"" help:"Undo the newest migration and delete its data."`
+	Status          migrateStatus `cmd:"" help:"List the migrations and when they were applied."`
 }
 
 // with opens the database for one of the subcommands. Only one that creates tables makes a database that is not there.
@@ -41,7 +41,7 @@ func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand
 }
 
 type migrateDown struct {
-	To *int64 `env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version, 0 for all; without it, one is undone."`
+	To *int64 `frequent:"" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version, 0 for all; without it, one is undone."`
 }
 
 // Validate checks the flags; kong calls it.

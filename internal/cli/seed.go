@@ -12,9 +12,9 @@ import (
 )
 
 type seedCommand struct {
-	config.Seed
-	config.Database
-	config.Log
+	config.Seed     `group:"Data"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // Validate checks the flags; kong calls it.

@@ -46,14 +46,14 @@ const (
 )
 
 type serveCommand struct {
-	config.HTTP
-	config.Streams
-	config.GraphQL
-	config.Limits
-	config.Retention
-	config.Database
-	config.Log
-	Migrate bool `default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
+	config.HTTP      `group:"Listening and requests"`
+	config.Streams   `group:"WebSockets and event streams"`
+	config.GraphQL   `group:"GraphQL"`
+	config.Limits    `group:"Limits of a request"`
+	config.Retention `group:"Retention"`
+	config.Database  `group:"Database"`
+	config.Log       `group:"Logging"`
+	Migrate          bool `frequent:"" default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
 }
 
 // Validate checks the flags; kong calls it.

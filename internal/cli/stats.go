@@ -15,9 +15,9 @@ import (
 )
 
 type statsCommand struct {
-	config.Stats
-	config.Database
-	config.Log
+	config.Stats    `group:"Sign-ups"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // Validate checks the flags; kong calls it.

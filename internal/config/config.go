@@ -20,7 +20,7 @@ import (
 
 // Database is how the database is reached and used.
 type Database struct {
-	DatabaseURL            string        `env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database to use: sqlite:PATH, or postgres: or mysql: with //USER:PASSWORD@HOST:PORT/NAME."`
+	DatabaseURL            string        `frequent:"" env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database to use: sqlite:PATH, or postgres: or mysql: with //USER:PASSWORD@HOST:PORT/NAME."`
 	DatabaseMaxConnections int           `default:"16" placeholder:"NUMBER" help:"Most connections that are open to the database at a time."`
 	DatabasePoolWait       time.Duration `default:"5s" placeholder:"DURATION" help:"Longest wait for a free connection; after it, a request is answered with UNAVAILABLE."`
 	DatabaseConnectTimeout time.Duration `default:"5s" placeholder:"DURATION" help:"Longest time that opening a connection may take."`
@@ -41,14 +41,14 @@ func (d Database) Validate() error {
 
 // HTTP is how requests come in.
 type HTTP struct {
-	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
+	Listen          string        `frequent:"" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, and largest message on a WebSocket, in bytes."`
 	MaxAnswerBytes  int64         `default:"16777216" placeholder:"BYTES" help:"Largest data of an answer or of an event, in bytes of JSON; a larger one is refused with COST_LIMIT. 0 is no limit."`
 	AnswerMemory    int64         `name:"answer-memory-bytes" env:"ROSTER_ANSWER_MEMORY_BYTES" default:"0" placeholder:"BYTES" help:"Memory for all answers that are read, built or written at a time, in bytes. A request that finds none within a second is answered with 503. 0 is half of the memory limit, at most 1 GiB."`
 	MaxRequests     int           `default:"1000" placeholder:"NUMBER" help:"Most requests that are executed at a time; a further one is answered with 503 at once. 0 is no limit."`
-	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
+	RequestTimeout  time.Duration `frequent:"" default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
-	CORSOrigins     []string      `placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com, or * for all. Without it, none may."`
+	CORSOrigins     []string      `frequent:"" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com, or * for all. Without it, none may."`
 }
 
 // Validate checks the address's form, not whether it can be listened on.
@@ -83,8 +83,8 @@ func (s Streams) Validate() error {
 
 // GraphQL is what the endpoint offers.
 type GraphQL struct {
-	Introspection      bool   `default:"true" negatable:"" help:"Let clients see the schema: by introspection, at /schema.graphql, and in the messages of errors."`
-	TrustedDocuments   string `placeholder:"FILE" help:"JSON file from hashes to documents, as the client preset of graphql-codegen writes it; nothing else is executed then."`
+	Introspection      bool   `frequent:"" default:"true" negatable:"" help:"Let clients see the schema: by introspection, at /schema.graphql, and in the messages of errors."`
+	TrustedDocuments   string `frequent:"" placeholder:"FILE" help:"JSON file from hashes to documents, as the client preset of graphql-codegen writes it; nothing else is executed then."`
 	DocumentCacheBytes int64  `default:"33554432" placeholder:"BYTES" help:"Memory for documents that clients sent, checked and ready for the next request, by text or hash; 0 keeps none."`
 }
 
@@ -109,7 +109,7 @@ type Limits struct {
 	MaxInputDepth     int `default:"30" placeholder:"NUMBER" help:"Most lists and objects of an argument or a variable inside one another; 0 is no limit."`
 	MaxInputList      int `default:"2000" placeholder:"NUMBER" help:"Most values of a list in an argument or a variable; 0 is no limit."`
 	MaxInputValues    int `default:"20000" placeholder:"NUMBER" help:"Most values in all arguments, and most in all variables; 0 is no limit."`
-	MaxCost           int `default:"100000" placeholder:"NUMBER" help:"Highest cost of an operation: the objects that it can return, and more; 0 is no limit."`
+	MaxCost           int `frequent:"" default:"100000" placeholder:"NUMBER" help:"Highest cost of an operation: the objects that it can return, and more; 0 is no limit."`
 }
 
 // Validate checks all fields.
@@ -148,9 +148,9 @@ func (r Retention) Validate() error {
 
 // Seed is what a database is filled with to try Roster out.
 type Seed struct {
-	Users        int    `env:"-" default:"100" placeholder:"NUMBER" help:"How many users to create, at most 1000000."`
-	PostsPerUser int    `env:"-" default:"10" placeholder:"NUMBER" help:"How many posts each of them has, at most 1000."`
-	Number       uint64 `name:"seed" env:"-" default:"1" placeholder:"NUMBER" help:"Which data of this size; the same flags give the same data, on every database."`
+	Users        int    `frequent:"" env:"-" default:"100" placeholder:"NUMBER" help:"How many users to create, at most 1000000."`
+	PostsPerUser int    `frequent:"" env:"-" default:"10" placeholder:"NUMBER" help:"How many posts each of them has, at most 1000."`
+	Number       uint64 `frequent:"" name:"seed" env:"-" default:"1" placeholder:"NUMBER" help:"Which data of this size; the same flags give the same data, on every database."`
 }
 
 // Validate checks the numbers against the most that there may be.
@@ -163,23 +163,23 @@ func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 
 // Export is how rows are written to a file.
 type Export struct {
-	Output string `env:"-" short:"o" placeholder:"FILE" help:"File to write, which is there once it is whole; without it, the standard output. A name that ends in .gz is compressed."`
-	Format string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: jsonl for names that end in .json, .jsonl or .ndjson, csv for others."`
-	Gzip   bool   `env:"-" help:"Compress the output."`
+	Output string `frequent:"" env:"-" short:"o" placeholder:"FILE" help:"File to write, which is there once it is whole; without it, the standard output. A name that ends in .gz is compressed."`
+	Format string `frequent:"" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: jsonl for names that end in .json, .jsonl or .ndjson, csv for others."`
+	Gzip   bool   `frequent:"" env:"-" help:"Compress the output."`
 	// Spreadsheet needs CSV.
-	Spreadsheet bool `env:"-" help:"Write CSV for a spreadsheet: with a byte-order mark, and an apostrophe before each text that it would execute. roster import --spreadsheet takes both back."`
+	Spreadsheet bool `frequent:"" env:"-" help:"Write CSV for a spreadsheet: with a byte-order mark, and an apostrophe before each text that it would execute. roster import --spreadsheet takes both back."`
 }
 
 // Import is how rows are read from a file, and what becomes of them.
 type Import struct {
-	Format     string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what they look like."`
-	OnConflict string `env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What becomes of a row whose ID, username or email is there already: fail rejects it, skip leaves it out, update gives what is there its values."`
-	DryRun     bool   `env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
-	Batch      int    `env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
-	Errors     string `env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on; - is the standard output, and the summary then goes to the standard error output. Without it, nothing is imported when a row is rejected."`
+	Format     string `frequent:"" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what they look like."`
+	OnConflict string `frequent:"" env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What becomes of a row whose ID, username or email is there already: fail rejects it, skip leaves it out, update gives what is there its values."`
+	DryRun     bool   `frequent:"" env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
+	Batch      int    `frequent:"" env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
+	Errors     string `frequent:"" env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on; - is the standard output, and the summary then goes to the standard error output. Without it, nothing is imported when a row is rejected."`
 	// Ignore has columns of CSV and members of JSON objects.
-	Ignore      []string `env:"-" placeholder:"COLUMN" help:"Leave out these columns, separated by commas. Columns that no field has are left out anyway, and named in the summary; these are not. Of JSON: members, such as phone or posts.phone."`
-	Spreadsheet bool     `env:"-" help:"Take back what roster export --spreadsheet writes: the apostrophes before texts that a spreadsheet would execute. Without it, an apostrophe is a part of the text."`
+	Ignore      []string `frequent:"" env:"-" placeholder:"COLUMN" help:"Leave out these columns, separated by commas. Columns that no field has are left out anyway, and named in the summary; these are not. Of JSON: members, such as phone or posts.phone."`
+	Spreadsheet bool     `frequent:"" env:"-" help:"Take back what roster export --spreadsheet writes: the apostrophes before texts that a spreadsheet would execute. Without it, an apostrophe is a part of the text."`
 	MaxRowBytes int      `env:"-" default:"33554432" placeholder:"BYTES" help:"Longest row, as it stands in the file; a longer one is rejected. The default takes every row that an export can have."`
 }
 
@@ -194,14 +194,14 @@ func (i Import) Validate() error {
 
 // Stats is which sign-ups are counted.
 type Stats struct {
-	By   string `env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Count sign-ups by day, week or month, in UTC."`
-	From string `env:"-" placeholder:"TIME" help:"First moment whose sign-ups count: a date or an RFC 3339 time. Without it, the start of the 30th day, the 12th week or the 12th month that ends with --to."`
-	To   string `env:"-" placeholder:"TIME" help:"Moment from which on they do not. Without it, now."`
+	By   string `frequent:"" env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Count sign-ups by day, week or month, in UTC."`
+	From string `frequent:"" env:"-" placeholder:"TIME" help:"First moment whose sign-ups count: a date or an RFC 3339 time. Without it, the start of the 30th day, the 12th week or the 12th month that ends with --to."`
+	To   string `frequent:"" env:"-" placeholder:"TIME" help:"Moment from which on they do not. Without it, now."`
 }
 
 // Log is what is logged, and how. Logs go to the standard error output.
 type Log struct {
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug (with a line per request), info, warn or error."`
+	LogLevel  string `frequent:"" enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug (with a line per request), info, warn or error."`
 	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Form of the log's lines: text or json."`
 }
 
