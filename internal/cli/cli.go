@@ -74,7 +74,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return code
 	}
 	if err != nil {
-		return fail(stderr, exitUsage, fmt.Errorf("%w; see roster --help", err))
+		return fail(stderr, exitUsage, usageError(err))
 	}
 	if err := command.Run(&environment{stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
 		if errors.Is(err, errSilent) {

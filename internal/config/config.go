@@ -284,7 +284,7 @@ func origins(flag string, list []string) error {
 		u, err := url.Parse(origin)
 		if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin || strings.Contains(u.Host, "*") ||
 			u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
-			return fmt.Errorf("--%s must be * or origins as browsers send them, such as https://app.example.com, not %q", flag, origin)
+			return fmt.Errorf("--%s must be * or origins such as https://app.example.com, without a path, not %q", flag, origin)
 		}
 	}
 	return nil
