@@ -20,7 +20,7 @@ import (
 )
 
 type importCommand struct {
-	File            string `arg:"" optional:"" default:"-" help:"File to read, compressed by gzip or not; - is the standard input."`
+	File            string `arg:"" optional:"" default:"-" help:"File to read. It may be compressed by gzip. - is the standard input."`
 	config.Import   `group:"Rows"`
 	config.Database `group:"Database"`
 	config.Log      `group:"Logging"`
@@ -159,19 +159,19 @@ func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit 
 func (c *importCommand) failed(ctx context.Context, err error, committed transfer.Summary) error {
 	left := "nothing is imported"
 	if n := committed.Rows(); n > 0 {
-		left = fmt.Sprintf("the first %d rows are done, and nothing of the others: run it again with --on-conflict=skip to complete it", n)
+		left = fmt.Sprintf("the first %d rows are imported, the others are not: run it again with --on-conflict=skip", n)
 	}
 	failure := database.AsFailure(err)
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{fmt.Errorf("import %s: interrupted: %s", c.File, left), exitInterrupted}
 	case errors.Is(err, transfer.ErrRejected):
-		left += "; --errors=FILE keeps the reasons and imports the others"
+		left += "; --errors=FILE imports the other rows and writes the reasons"
 	case failure == nil:
 	case failure.Kind == database.Unknown:
 		left = "the connection broke during the last commit, which may have happened: run it again with --on-conflict=skip"
 	case failure.Kind == database.Unique, failure.Kind == database.ForeignKey, failure.Kind == database.Retry:
-		left += "; somebody else wrote the same at the same time: run it again"
+		left += "; another program changed the same rows: run it again"
 	}
 	return fmt.Errorf("import %s: %w: %s", c.File, err, left)
 }

@@ -41,7 +41,7 @@ func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand
 }
 
 type migrateDown struct {
-	To *int64 `frequent:"" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version, 0 for all; without it, one is undone."`
+	To *int64 `frequent:"" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version. 0: all. Without the flag: only the newest one."`
 }
 
 // Validate checks the flags; kong calls it.

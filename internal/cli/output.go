@@ -62,7 +62,7 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 	dir := filepath.Dir(o.path)
 	f, err := os.OpenFile(filepath.Join(dir, ".roster-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // G302: as said
 	if err != nil {
-		return fmt.Errorf("%s cannot be written: no file can be made beside it: %w", o.name, reason(err))
+		return fmt.Errorf("%s cannot be written: no file can be created in its directory: %w", o.name, reason(err))
 	}
 	defer func() {
 		if err != nil {

@@ -53,7 +53,7 @@ type serveCommand struct {
 	config.Retention `group:"Retention"`
 	config.Database  `group:"Database"`
 	config.Log       `group:"Logging"`
-	Migrate          bool `frequent:"" default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
+	Migrate          bool `frequent:"" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 
 // Validate checks the flags; kong calls it.
