@@ -89,7 +89,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 fuzz-http: ## send random requests over HTTP, WebSockets and event streams for FUZZHTTP (10m); SEED repeats them
-	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestFuzzHTTP$$' ./graph -fuzzhttp=$(FUZZHTTP) -seed=$(SEED)
+	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestFuzzHTTP$$' ./e2e/fuzzhttp -fuzzhttp=$(FUZZHTTP) -seed=$(SEED)
 
 bench: ## measure the server on PostgreSQL and print the figures
 	$(WITH_SERVERS) go run ./bench
