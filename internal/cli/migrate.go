@@ -21,7 +21,7 @@ type migrateCommand struct {
 	Status          migrateStatus `cmd:"" help:"List the migrations and when they were applied."`
 }
 
-// with opens the database for one of the subcommands. Only one that creates tables makes a database that is not there.
+// with opens the database for a subcommand. Only a subcommand that creates tables creates a missing database.
 func (c *migrateCommand) with(ctx context.Context, e *environment, creates bool, do func(*database.DB) error) (err error) {
 	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), preparation{mustExist: !creates})
 	if err != nil {
@@ -89,7 +89,7 @@ func (migrateStatus) Run(ctx context.Context, e *environment, parent *migrateCom
 	})
 }
 
-// state says when a migration was applied, or why it has no such time.
+// state returns the time when a migration was applied, or why there is none.
 func state(m database.Migration) string {
 	switch {
 	case m.Interrupted && m.Applied:
@@ -102,7 +102,7 @@ func state(m database.Migration) string {
 	return "pending"
 }
 
-// list prints what was done, one line per migration, also when err then stopped it.
+// list prints a line for each migration that was applied or undone, also before err.
 func list(w io.Writer, nothing string, migrations []database.Migration, err error) error {
 	if len(migrations) == 0 && err == nil {
 		_, err := fmt.Fprintln(w, nothing)
@@ -116,7 +116,7 @@ func list(w io.Writer, nothing string, migrations []database.Migration, err erro
 	return nil
 }
 
-// verb is what was done to a migration.
+// verb says whether a migration was applied or undone.
 func verb(m database.Migration) string {
 	if m.Applied {
 		return "applied"
