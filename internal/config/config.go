@@ -1,9 +1,8 @@
-// Package config holds what can be configured, one struct per concern. The tags give each field its
-// flag, its default and its meaning, from which the command line makes its help; its environment
-// variable is ROSTER_ and the flag's name, where the tag env does not give another. The package
-// reads neither flags nor the environment.
+// Package config has the settings of the program, one struct for each concern. Tags give each field its flag, default and
+// help. Its environment variable is ROSTER_ and the flag's name, unless the tag env names another. The tag frequent puts a flag
+// first in the help. The package reads neither flags nor the environment.
 //
-// Each Validate returns a one-line error that names the flag at fault and what to do.
+// Each Validate returns an error of one line that names the wrong flag and says what to do.
 package config
 
 import (
@@ -18,7 +17,7 @@ import (
 	"time"
 )
 
-// Database is how the database is reached and used.
+// Database has the settings of the database.
 type Database struct {
 	DatabaseURL            string        `frequent:"" env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME."`
 	DatabaseMaxConnections int           `default:"16" placeholder:"NUMBER" help:"Maximum number of open connections."`
@@ -28,7 +27,7 @@ type Database struct {
 	StatementTimeout       time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time of one statement in the database."`
 }
 
-// Validate checks all but the URL, which the database package understands and explains.
+// Validate checks all fields except the URL: package database checks that.
 func (d Database) Validate() error {
 	return first(
 		atLeast("database-max-connections", d.DatabaseMaxConnections, 1),
@@ -39,7 +38,7 @@ func (d Database) Validate() error {
 	)
 }
 
-// HTTP is how requests come in.
+// HTTP has the settings of the HTTP server.
 type HTTP struct {
 	Listen          string        `frequent:"" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free port. An empty host listens on all addresses of the machine."`
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a request's body, and of a message on a WebSocket, in bytes."`
@@ -51,7 +50,7 @@ type HTTP struct {
 	CORSOrigins     []string      `frequent:"" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com. * allows all. Without the flag: none."`
 }
 
-// Validate checks the address's form, not whether it can be listened on.
+// Validate checks the form of the address, not whether it is free.
 func (h HTTP) Validate() error {
 	return first(
 		address("listen", h.Listen),
@@ -65,7 +64,7 @@ func (h HTTP) Validate() error {
 	)
 }
 
-// Streams is what WebSockets and event streams may take.
+// Streams has the limits of WebSockets and event streams.
 type Streams struct {
 	MaxStreams             int           `default:"4096" placeholder:"NUMBER" help:"Maximum number of open WebSockets and event streams. Further ones are answered with 503."`
 	MaxOperationsPerSocket int           `default:"100" placeholder:"NUMBER" help:"Maximum number of operations that run on one WebSocket. Further ones fail with COST_LIMIT."`
@@ -81,7 +80,7 @@ func (s Streams) Validate() error {
 	)
 }
 
-// GraphQL is what the endpoint offers.
+// GraphQL has the settings of documents and the schema.
 type GraphQL struct {
 	Introspection      bool   `frequent:"" default:"true" negatable:"" help:"Show the schema to clients: by introspection, at /schema.graphql and in error messages."`
 	TrustedDocuments   string `frequent:"" placeholder:"FILE" help:"JSON file that maps hashes to documents, as graphql-codegen's client preset writes it. The server executes only these documents."`
@@ -93,8 +92,8 @@ func (g GraphQL) Validate() error {
 	return atLeast("document-cache-bytes", g.DocumentCacheBytes, 0)
 }
 
-// Limits are the most that one request may ask for; beyond, it is refused with COST_LIMIT before anything is done for
-// it. docs/limits.md explains them.
+// Limits bound one request. A request beyond them is refused with COST_LIMIT before it is executed. docs/limits.md explains
+// them.
 type Limits struct {
 	MaxDocumentBytes  int `default:"262144" placeholder:"BYTES" help:"Maximum size of a document, in bytes. 0: only the size of the body limits it."`
 	MaxTokens         int `default:"10000" placeholder:"NUMBER" help:"Maximum number of tokens of a document. 0: no limit."`
@@ -132,7 +131,7 @@ func (l Limits) Validate() error {
 	)
 }
 
-// Retention is for how long things are kept that clients may come back for.
+// Retention has the times to keep answers and changes for clients.
 type Retention struct {
 	KeepIdempotencyKeys time.Duration `default:"24h" placeholder:"DURATION" help:"Minimum time to keep the answer of a mutation for requests with the same Idempotency-Key."`
 	KeepChanges         time.Duration `default:"168h" placeholder:"DURATION" help:"Time to keep changes for clients of the change feed. An older cursor fails with CURSOR_EXPIRED."`
@@ -146,14 +145,14 @@ func (r Retention) Validate() error {
 	)
 }
 
-// Seed is what a database is filled with to try Roster out.
+// Seed has the size of the sample data.
 type Seed struct {
 	Users        int    `frequent:"" env:"-" default:"100" placeholder:"NUMBER" help:"Number of users to create, at most 1000000."`
 	PostsPerUser int    `frequent:"" env:"-" default:"10" placeholder:"NUMBER" help:"Number of posts of each user, at most 1000."`
 	Number       uint64 `frequent:"" name:"seed" env:"-" default:"1" placeholder:"NUMBER" help:"Number that selects the data. The same flags create the same data on every database."`
 }
 
-// Validate checks the numbers against the most that there may be.
+// Validate checks the numbers against their maximums.
 func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 	return first(
 		within("users", s.Users, 1, maxUsers),
@@ -161,23 +160,23 @@ func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 	)
 }
 
-// Export is how rows are written to a file.
+// Export has the settings of a file that is written.
 type Export struct {
 	Output string `frequent:"" env:"-" short:"o" placeholder:"FILE" help:"File to write. It appears when it is complete. A name that ends in .gz is compressed. Without the flag: the standard output."`
 	Format string `frequent:"" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Format: csv, jsonl (a JSON object on each line) or auto. auto takes jsonl for names that end in .json, .jsonl or .ndjson, and csv for others."`
 	Gzip   bool   `frequent:"" env:"-" help:"Compress the output."`
-	// Spreadsheet needs CSV.
+	// Spreadsheet requires CSV.
 	Spreadsheet bool `frequent:"" env:"-" help:"Write CSV for a spreadsheet: with a byte-order mark, and with an apostrophe before each text that it would execute. roster import --spreadsheet removes both."`
 }
 
-// Import is how rows are read from a file, and what becomes of them.
+// Import has the settings of a file that is read, and of its rows.
 type Import struct {
 	Format     string `frequent:"" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Format: csv, jsonl (a JSON object on each line) or auto. auto looks at the content."`
 	OnConflict string `frequent:"" env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What to do with a row whose ID, username or email exists already. fail rejects the row, skip leaves it out, update changes what exists."`
 	DryRun     bool   `frequent:"" env:"-" help:"Do everything, then take it back. The summary says what an import would do."`
 	Batch      int    `frequent:"" env:"-" default:"0" placeholder:"NUMBER" help:"Commit after this number of rows. 0: once, at the end."`
 	Errors     string `frequent:"" env:"-" placeholder:"FILE" help:"Write the rejected rows to this CSV file (line, field, code, reason), and import the others. With -, the standard output gets them, and the standard error output the summary. Without the flag, nothing is imported when a row is rejected."`
-	// Ignore has columns of CSV and members of JSON objects.
+	// Ignore names columns of CSV or members of JSON objects.
 	Ignore      []string `frequent:"" env:"-" placeholder:"COLUMN" help:"Columns to leave out, separated by commas. In JSON: members, such as phone or posts.phone. Other columns without a field are left out too, but the summary names them."`
 	Spreadsheet bool     `frequent:"" env:"-" help:"Remove the apostrophes that roster export --spreadsheet writes. Without the flag, an apostrophe is part of the text."`
 	MaxRowBytes int      `env:"-" default:"33554432" placeholder:"BYTES" help:"Maximum size of a row in the file, in bytes. A longer row is rejected. The default fits every row of an export."`
@@ -192,14 +191,14 @@ func (i Import) Validate() error {
 	)
 }
 
-// Stats is which sign-ups are counted.
+// Stats has the range and the period of the sign-ups.
 type Stats struct {
 	By   string `frequent:"" env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Period of the sign-ups, in UTC: day, week or month."`
 	From string `frequent:"" env:"-" placeholder:"TIME" help:"Inclusive start of the sign-ups: a date or an RFC 3339 time. Without the flag: 30 days, 12 weeks or 12 months, the last of which ends with --to."`
 	To   string `frequent:"" env:"-" placeholder:"TIME" help:"Exclusive end of the sign-ups: a date or an RFC 3339 time. Without the flag: now."`
 }
 
-// Log is what is logged, and how. Logs go to the standard error output.
+// Log has the settings of the log, which goes to the standard error output.
 type Log struct {
 	LogLevel  string `frequent:"" enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Lowest level to log: debug (with a line per request), info, warn or error."`
 	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Format of the log's lines: text or json."`
@@ -222,10 +221,10 @@ func (l Log) Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// Validate checks that the flags fit each other; jsonLines is whether JSON lines are written.
+// Validate checks that the flags fit each other. jsonLines says that the format is JSON lines.
 func (e Export) Validate(jsonLines bool) error { return ofCSV(e.Spreadsheet, jsonLines) }
 
-// ofCSV checks that a file for a spreadsheet is CSV.
+// ofCSV returns an error if a file for a spreadsheet is not CSV.
 func ofCSV(spreadsheet, jsonLines bool) error {
 	if spreadsheet && jsonLines {
 		return errors.New("--spreadsheet is for CSV: leave it out for JSON lines")
@@ -274,8 +273,8 @@ func address(flag, value string) error {
 	return nil
 }
 
-// origins checks that browsers send each origin in this form: scheme, host and port in lower case,
-// without a port that the scheme implies.
+// origins checks that each origin has the form that browsers send: scheme, host and port in lower case, without the default
+// port of the scheme.
 func origins(flag string, list []string) error {
 	for _, origin := range list {
 		if origin == "*" && len(list) == 1 {
