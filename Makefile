@@ -1,53 +1,52 @@
-# Targets with a "##" are explained by "make help".
+# "make help" prints the targets with their texts after "##".
 
-# What "roster version" says.
+# The version that "roster version" prints.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# How long "make fuzz" gives each target, "make fuzz-http" the whole of its exchanges, "make soak" the whole of its load,
-# and "make property" the whole of its rounds.
+# Durations: of each target of "make fuzz", and of "make fuzz-http", "make soak" and "make property" in all.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
 SOAK ?= 60s
 PROPERTY ?= 10m
-# How many mutations "make chaos" sends to each database.
+# Number of mutations that "make chaos" sends to each database.
 CHAOS ?= 2000
-# How many transactions each of the writers of "make follow" begins.
+# Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
-# Where random tests start; the same number gives the same requests again.
+# Start of random tests. The same number repeats the same requests.
 SEED ?= $(shell date +%s)
 # The browser of "make test-clients".
 CHROMIUM ?= chromium
 # Arguments for "make run", added to "bin/roster serve".
 ARGS ?=
 
-# The product has no C in it; the race detector alone needs a C compiler.
+# Only the race detector needs a C compiler.
 export CGO_ENABLED := 0
-# The version is stamped here, and not by go build too, which fails where git does not trust the owner of the clone.
+# VERSION is the version. go build adds none: it fails where git does not trust the owner of the clone.
 export GOFLAGS += -buildvcs=false
 
 LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench soak property follow chaos
+.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench bench-import soak property follow chaos
 
 help: ## print every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## build and start the server; settings come from the environment or from ARGS="--listen=…"
 	@exec bin/roster serve $(ARGS)
 
-build: ## write bin/roster; with npm, the playground's files are built in
+build: ## write bin/roster, with the playground's files if npm is installed
 	@go run ./internal/playground/fetch
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/roster .
 
-generate: ## write all generated code again, after a change to schema.graphqls, ent/schema or a template
+generate: ## write all generated code, after a change to schema.graphqls, ent/schema or a template
 	go generate ./...
 
 migration: ## write the next migration of each database from ent/schema: make migration NAME=add_bio
 	@test -n '$(NAME)' || { echo 'usage: make migration NAME=add_bio' >&2; exit 2; }
 	$(WITH_SERVERS) go run ./ent/migrate/diff '$(NAME)'
 
-verify: ## check the modules, generate again, and fail if anything differs from what is committed
+verify: ## check the modules, generate code, and fail if the tree differs from the commit
 	go mod verify
 	go mod tidy -diff
 	go -C tools mod verify
@@ -65,14 +64,14 @@ test: ## run all tests on all databases; starts the servers it needs
 	$(WITH_SERVERS) go test ./...
 
 race: export CGO_ENABLED := 1
-race: ## the same with the race detector, which needs a C compiler
+race: ## run all tests with the race detector, which needs a C compiler
 	$(WITH_SERVERS) go test -race -timeout 20m ./...
 
-test-entity: ## do what docs/adding-an-entity.md says in a copy of the tree, and run the tests of the result: takes minutes
+test-entity: ## follow docs/adding-an-entity.md in a copy of the tree, and test the result; takes minutes
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags entity -v ./e2e/entity
 
 test-clients: export CHROMIUM := $(CHROMIUM)
-test-clients: ## test with the clients and tools of others, from npm, and with a browser, CHROMIUM (chromium)
+test-clients: ## test with clients and tools from npm, and with a browser, CHROMIUM (chromium)
 	@missing=; for program in node npm '$(CHROMIUM)'; do command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
 	test -z "$$missing" || { \
 		echo "test-clients: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y nodejs npm chromium" >&2; exit 1; }
@@ -89,22 +88,22 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 fuzz-http: ## send random requests over HTTP, WebSockets and event streams for FUZZHTTP (10m); SEED repeats them
-	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestFuzzHTTP$$' ./graph -fuzzhttp=$(FUZZHTTP) -seed=$(SEED)
+	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestFuzzHTTP$$' ./e2e/fuzzhttp -fuzzhttp=$(FUZZHTTP) -seed=$(SEED)
 
-bench: ## measure the server on PostgreSQL and print the figures
+bench: ## measure the server on each database and print the figures
 	$(WITH_SERVERS) go run ./bench
 
-bench-import: ## measure the import of a million users on each database, beside psql's \copy of the same rows
+bench-import: ## measure the import of a million users on each database, and psql's \copy of the same rows
 	$(WITH_SERVERS) go run ./bench/transfer
 
-soak: ## let concurrent clients work on the same few rows of each database for SOAK (60s)
+soak: ## let concurrent clients change the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
 
-property: ## give each database random values at the edge, and update, export and import what it accepts, for PROPERTY (10m)
+property: ## write random values at the edge; update, export and import the accepted ones, for PROPERTY (10m)
 	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestValues$$' ./graph -values=$(PROPERTY) -seed=$(SEED)
 
-follow: ## let eight writers begin FOLLOW (1000) transactions each while others follow the changes and servers are killed
+follow: ## let eight writers begin FOLLOW (1000) transactions each, while readers follow the changes and servers are killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestFollow$$' ./e2e -follow=$(FOLLOW)
 
-chaos: ## send CHAOS (2000) mutations to each database, over connections that break and to a server that is killed
+chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)

@@ -282,7 +282,7 @@ func outputNotPermitted(t *testing.T, binary string) {
 	for line, says := range map[string]string{
 		"export users -o " + readOnly: "roster: export users of SQLite (" + filepath.Join(work, "roster.db") + "): " + readOnly + " cannot be written: permission denied\n",
 		"export users -o " + open: "roster: export users of SQLite (" + filepath.Join(work, "roster.db") + "): " + open +
-			" cannot be written: no file can be made beside it: permission denied\n",
+			" cannot be written: no file can be created in its directory: permission denied\n",
 		"import --dry-run --errors=" + readOnly + " " + input:                         "roster: import " + input + ": " + readOnly + " cannot be written: permission denied\n",
 		"import --dry-run --errors=" + filepath.Join(closed, "new.csv") + " " + input: "roster: import " + input + ": " + filepath.Join(closed, "new.csv") + " cannot be written: permission denied\n",
 	} {

@@ -1,7 +1,6 @@
 package graph_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"roster/graph/graphtest"
 	"roster/internal/typeid"
 )
 
@@ -18,15 +18,9 @@ import (
 // filters, orders and the cursors of answers before.
 type author struct {
 	*world
-	random *rand.Rand
-	known  *cursors
-	nulls  bool // whether null is sent for variables with a default, wherever they are
-
-	names       int
-	definitions []string       // of variables
-	send        map[string]any // the variables
-	variables   map[string]any // the same, and those that have a default
-	fragments   []fragment
+	*graphtest.Operation
+	known     *cursors
+	fragments []fragment
 }
 
 type fragment struct {
@@ -34,32 +28,25 @@ type fragment struct {
 	cost           int
 }
 
-// enum is a value of an enum.
-type enum string
+// newAuthor returns an author who has written nothing.
+func newAuthor(w *world, random *rand.Rand, known *cursors) *author {
+	return &author{world: w, Operation: graphtest.NewOperation(random, w.schema), known: known}
+}
 
 // compose returns a document and its variables: those to send, and those that it then has.
 func (w *world) compose(random *rand.Rand, known *cursors) (document string, send, variables map[string]any) {
-	a := &author{world: w, random: random, known: known, send: map[string]any{}, variables: map[string]any{}}
+	a := newAuthor(w, random, known)
 	set := a.set(w.schema.Query, new(scope), 20000, 5)
 	var b strings.Builder
 	b.WriteString("query Random")
-	if len(a.definitions) > 0 {
-		b.WriteString("(" + strings.Join(a.definitions, ", ") + ")")
+	if len(a.Definitions) > 0 {
+		b.WriteString("(" + strings.Join(a.Definitions, ", ") + ")")
 	}
 	b.WriteString(" " + set)
 	for _, f := range a.fragments {
 		fmt.Fprintf(&b, "\nfragment %s on %s %s", f.name, f.on, f.text)
 	}
-	return b.String(), a.send, a.variables
-}
-
-// chance is true in one of so many cases.
-func (a *author) chance(in int) bool { return a.random.IntN(in) == 0 }
-
-// name is one that no other has.
-func (a *author) name(prefix string) string {
-	a.names++
-	return fmt.Sprintf("%s%d", prefix, a.names)
+	return b.String(), a.Sent, a.Variables
 }
 
 // scope is what was selected on one object, to be selected again: the selections merge.
@@ -78,7 +65,7 @@ type mention struct {
 // many edges lie one below the other.
 func (a *author) set(def *ast.Definition, s *scope, budget, depth int) string {
 	var parts []string
-	for range 1 + a.random.IntN(4) {
+	for range 1 + a.Random.IntN(4) {
 		parts = append(parts, a.selection(def, s, budget/2, depth))
 	}
 	return "{ " + strings.Join(parts, " ") + " }"
@@ -87,26 +74,26 @@ func (a *author) set(def *ast.Definition, s *scope, budget, depth int) string {
 // selection writes a field or a fragment.
 func (a *author) selection(def *ast.Definition, s *scope, budget, depth int) string {
 	switch {
-	case a.chance(8):
+	case a.Chance(8):
 		condition := ""
-		if a.chance(2) {
+		if a.Chance(2) {
 			condition = " on " + def.Name
-			if a.kind(def.Name) != nil && a.chance(3) {
-				return "... on Node" + a.directives() + " { id }"
+			if a.kind(def.Name) != nil && a.Chance(3) {
+				return "... on Node" + a.Directives() + " { id }"
 			}
 		}
-		return "..." + condition + a.directives() + " " + a.set(def, s, budget, depth)
-	case a.chance(10):
+		return "..." + condition + a.Directives() + " " + a.set(def, s, budget, depth)
+	case a.Chance(10):
 		return a.spread(def, budget, depth)
-	case def.Name == "Node" && !a.chance(4):
-		k := pick(a.random, a.kinds...)
-		return "... on " + k.Name + a.directives() + " " + a.set(k.Definition, new(scope), budget, depth)
-	case len(s.fields) > 0 && a.chance(6):
-		m := pick(a.random, s.fields...)
-		if k := a.connected(m.def); k != nil && m.text != "" && a.chance(2) {
+	case def.Name == "Node" && !a.Chance(4):
+		k := pick(a.Random, a.kinds...)
+		return "... on " + k.Name + a.Directives() + " " + a.set(k.Definition, new(scope), budget, depth)
+	case len(s.fields) > 0 && a.Chance(6):
+		m := pick(a.Random, s.fields...)
+		if k := a.connected(m.def); k != nil && m.text != "" && a.Chance(2) {
 			return a.vary(def, m, k)
 		}
-		return m.head + a.directives() + " " + a.set(a.schema.Types[m.def.Type.Name()], &m.scope, budget/max(m.size, 1), depth-1)
+		return m.head + a.Directives() + " " + a.set(a.schema.Types[m.def.Type.Name()], &m.scope, budget/max(m.size, 1), depth-1)
 	}
 	return a.field(def, s, budget, depth)
 }
@@ -115,54 +102,43 @@ func (a *author) selection(def *ast.Definition, s *scope, budget, depth int) str
 func (a *author) vary(def *ast.Definition, m *mention, k *kind) string {
 	args := maps.Clone(m.args)
 	switch cursors := a.known.list[place(def.Name+"."+m.def.Name, a.order(args["orderBy"]))]; {
-	case len(cursors) > 0 && !a.chance(4):
-		args[pick(a.random, "after", "before")] = pick(a.random, cursors...)
-	case a.chance(2):
+	case len(cursors) > 0 && !a.Chance(4):
+		args[pick(a.Random, "after", "before")] = pick(a.Random, cursors...)
+	case a.Chance(2):
 		args["where"] = a.where(k, 2)
 	case args["orderBy"] != nil && args["after"] == nil && args["before"] == nil:
 		args["orderBy"] = a.orderBy(k)
 	case args["last"] == nil:
-		args["first"] = 1 + a.random.IntN(m.size+1)
+		args["first"] = 1 + a.Random.IntN(m.size+1)
 	}
-	return a.name("a") + ": " + m.def.Name + a.written(m.def, args) + " " + m.text
+	return a.Name("a") + ": " + m.def.Name + a.written(m.def, args) + " " + m.text
 }
 
 // spread writes a fragment, or uses one that is there.
 func (a *author) spread(def *ast.Definition, budget, depth int) string {
 	for _, f := range a.fragments {
-		if f.on == def.Name && f.cost <= budget && a.chance(2) {
-			return "..." + f.name + a.directives()
+		if f.on == def.Name && f.cost <= budget && a.Chance(2) {
+			return "..." + f.name + a.Directives()
 		}
 	}
 	if budget = min(budget, 100); depth > 1 {
 		depth--
 	}
 	text := a.set(def, new(scope), budget, depth)
-	f := fragment{a.name("F"), def.Name, text, budget}
+	f := fragment{a.Name("F"), def.Name, text, budget}
 	a.fragments = append(a.fragments, f)
-	return "..." + f.name + a.directives()
-}
-
-// directives writes @skip or @include, sometimes.
-func (a *author) directives() string {
-	if !a.chance(12) {
-		return ""
-	}
-	name := pick(a.random, "skip", "include")
-	// More often than not, what has a directive is there.
-	value := (name == "include") != a.chance(3)
-	return " @" + name + "(if: " + a.value(ast.NonNullNamedType("Boolean", nil), value) + ")"
+	return "..." + f.name + a.Directives()
 }
 
 // field writes a field with its arguments and selection.
 func (a *author) field(def *ast.Definition, s *scope, budget, depth int) string {
 	var f *ast.FieldDefinition
 	for {
-		f = pick(a.random, def.Fields...)
+		f = pick(a.Random, def.Fields...)
 		to := a.schema.Types[f.Type.Name()]
 		deeper := a.kind(f.Type.Name()) != nil || a.connected(f) != nil
 		switch {
-		case a.chance(10), budget < 1 && to.IsCompositeType(), depth < 1 && deeper && a.kind(def.Name) != nil:
+		case a.Chance(10), budget < 1 && to.IsCompositeType(), depth < 1 && deeper && a.kind(def.Name) != nil:
 			return "__typename"
 		case strings.HasPrefix(f.Name, "__"):
 			continue
@@ -178,24 +154,24 @@ func (a *author) field(def *ast.Definition, s *scope, budget, depth int) string 
 	}
 	args, size := a.arguments(def, f, budget)
 	head := f.Name + a.written(f, args)
-	if len(args) > 0 || a.chance(4) {
-		head = a.name("a") + ": " + head
+	if len(args) > 0 || a.Chance(4) {
+		head = a.Name("a") + ": " + head
 	}
 	m := &mention{head: head, def: f, args: args, size: size}
 	s.fields = append(s.fields, m)
 	m.text = a.set(a.schema.Types[f.Type.Name()], &m.scope, budget/max(size, 1), depth-1)
-	return head + a.directives() + " " + m.text
+	return head + a.Directives() + " " + m.text
 }
 
 // plain writes a field without arguments.
 func (a *author) plain(f *ast.FieldDefinition, s *scope, budget, depth int) string {
 	head := f.Name
-	if a.chance(5) {
-		head = a.name("a") + ": " + head
+	if a.Chance(5) {
+		head = a.Name("a") + ": " + head
 	}
 	to := a.schema.Types[f.Type.Name()]
 	if !to.IsCompositeType() {
-		return head + a.directives()
+		return head + a.Directives()
 	}
 	m := &mention{head: head, def: f}
 	if i := slices.IndexFunc(s.fields, func(m *mention) bool { return m.head == head }); i >= 0 {
@@ -203,7 +179,7 @@ func (a *author) plain(f *ast.FieldDefinition, s *scope, budget, depth int) stri
 	} else {
 		s.fields = append(s.fields, m)
 	}
-	return head + a.directives() + " " + a.set(to, &m.scope, budget, depth)
+	return head + a.Directives() + " " + a.set(to, &m.scope, budget, depth)
 }
 
 // arguments chooses the arguments of a field, and says how many objects it then has at most.
@@ -218,24 +194,24 @@ func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget i
 		case byID:
 			args["id"] = a.id(root.kind)
 		case byNode:
-			args["id"] = a.id(pick(a.random, a.kinds...))
+			args["id"] = a.id(pick(a.Random, a.kinds...))
 		case byNodes:
 			var ids []any
-			for range a.random.IntN(8) {
-				ids = append(ids, a.id(pick(a.random, a.kinds...)))
+			for range a.Random.IntN(8) {
+				ids = append(ids, a.id(pick(a.Random, a.kinds...)))
 			}
 			args["ids"], size = ids, len(ids)
 			if ids == nil {
 				args["ids"] = []any{}
 			}
 		case byValue:
-			by := pick(a.random, a.schema.Types[f.Arguments.ForName("by").Type.Name()].Fields...)
+			by := pick(a.Random, a.schema.Types[f.Arguments.ForName("by").Type.Name()].Fields...)
 			if by.Name == "id" {
 				args["by"] = map[string]any{"id": a.id(root.kind)}
 			} else {
 				// What is there, in another case; or what is not, but could be.
-				v := texts(root.kind, snake(by.Name)).random(a.random)
-				if found := pick(a.random, root.kind.rows...); a.chance(2) {
+				v := texts(root.kind, snake(by.Name)).random(a.Random)
+				if found := pick(a.Random, root.kind.rows...); a.Chance(2) {
 					v = found.values[snake(by.Name)+"_key"].(string) //nolint:errcheck,forcetypeassert // a text
 				}
 				args["by"] = map[string]any{by.Name: v}
@@ -251,13 +227,13 @@ func (a *author) written(f *ast.FieldDefinition, args map[string]any) string {
 	var parts []string
 	for _, arg := range f.Arguments {
 		if v, ok := args[arg.Name]; ok {
-			parts = append(parts, arg.Name+": "+a.value(arg.Type, v))
+			parts = append(parts, arg.Name+": "+a.Value(arg.Type, v))
 		}
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	a.random.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+	a.Random.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 	return "(" + strings.Join(parts, ", ") + ")"
 }
 
@@ -265,41 +241,41 @@ func (a *author) written(f *ast.FieldDefinition, args map[string]any) string {
 func (a *author) paging(args map[string]any, k *kind, field string, budget int) (size int) {
 	size = min(20, len(k.rows))
 	switch most := min(100, max(budget/2, 1)); {
-	case budget < 20, a.chance(3):
-		size = 1 + a.random.IntN(most)
+	case budget < 20, a.Chance(3):
+		size = 1 + a.Random.IntN(most)
 		args["first"] = size
-	case a.chance(2):
-		size = 1 + a.random.IntN(most)
+	case a.Chance(2):
+		size = 1 + a.Random.IntN(most)
 		args["last"] = size
-		if a.chance(4) {
+		if a.Chance(4) {
 			args["first"] = nil
 		}
-	case a.chance(4):
+	case a.Chance(4):
 		args["first"] = nil
 	}
-	if a.chance(2) {
+	if a.Chance(2) {
 		args["where"] = a.where(k, 3)
 	}
 	var by []any
-	if a.chance(2) {
+	if a.Chance(2) {
 		by = a.orderBy(k)
 	}
 	for range 3 { // look for an order that has cursors
-		if len(a.known.list[place(field, a.order(by))]) > 0 || a.chance(2) {
+		if len(a.known.list[place(field, a.order(by))]) > 0 || a.Chance(2) {
 			break
 		}
 		by = a.orderBy(k)
 	}
-	if by != nil || a.chance(10) {
+	if by != nil || a.Chance(10) {
 		args["orderBy"] = by
-		if by == nil && a.chance(2) {
+		if by == nil && a.Chance(2) {
 			args["orderBy"] = []any{}
 		}
 	}
 	if list := a.known.list[place(field, a.order(by))]; len(list) > 0 {
 		for _, name := range []string{"after", "before"} {
-			if a.chance(3) {
-				args[name] = pick(a.random, list...)
+			if a.Chance(3) {
+				args[name] = pick(a.Random, list...)
 			}
 		}
 	}
@@ -309,10 +285,10 @@ func (a *author) paging(args map[string]any, k *kind, field string, budget int) 
 // orderBy is a random order, as clients write it.
 func (a *author) orderBy(k *kind) []any {
 	var list []any
-	for range 1 + a.random.IntN(3) {
-		by := map[string]any{"field": enum(pick(a.random, a.schema.Types[k.Name+"OrderField"].EnumValues...).Name)}
-		by["direction"] = enum(pick(a.random, "ASC", "DESC"))
-		if by["direction"] == enum("ASC") && a.chance(3) {
+	for range 1 + a.Random.IntN(3) {
+		by := map[string]any{"field": graphtest.Enum(pick(a.Random, a.schema.Types[k.Name+"OrderField"].EnumValues...).Name)}
+		by["direction"] = graphtest.Enum(pick(a.Random, "ASC", "DESC"))
+		if by["direction"] == graphtest.Enum("ASC") && a.Chance(3) {
 			delete(by, "direction")
 		}
 		list = append(list, by)
@@ -322,18 +298,18 @@ func (a *author) orderBy(k *kind) []any {
 
 // id is the ID of a row; sometimes one of none.
 func (a *author) id(k *kind) string {
-	if a.chance(8) {
+	if a.Chance(8) {
 		return typeid.New(k.label, a.ids.New(k.label).UUID()).String()
 	}
-	return pick(a.random, k.rows...).id.String()
+	return pick(a.Random, k.rows...).id.String()
 }
 
 // where is a random filter.
 func (a *author) where(k *kind, depth int) map[string]any {
 	where := map[string]any{}
 	def := a.schema.Types[k.Name+"Where"]
-	for range a.random.IntN(3) {
-		f := pick(a.random, def.Fields...)
+	for range a.Random.IntN(3) {
+		f := pick(a.Random, def.Fields...)
 		switch f.Type.Name() {
 		case def.Name:
 			if depth == 0 {
@@ -344,16 +320,16 @@ func (a *author) where(k *kind, depth int) map[string]any {
 				continue
 			}
 			list := []any{}
-			for range a.random.IntN(3) {
+			for range a.Random.IntN(3) {
 				list = append(list, a.where(k, depth-1))
 			}
 			where[f.Name] = list
 		case "Boolean":
-			where[f.Name] = a.chance(2)
+			where[f.Name] = a.Chance(2)
 		default:
 			where[f.Name] = a.operators(k, f)
 		}
-		if a.chance(12) {
+		if a.Chance(12) {
 			where[f.Name] = nil
 		}
 	}
@@ -364,23 +340,23 @@ func (a *author) where(k *kind, depth int) map[string]any {
 func (a *author) operators(k *kind, f *ast.FieldDefinition) map[string]any {
 	operators := map[string]any{}
 	value := func() any { return a.sample(k, f) }
-	for range a.random.IntN(3) {
-		operator := pick(a.random, a.schema.Types[f.Type.Name()].Fields...)
+	for range a.Random.IntN(3) {
+		operator := pick(a.Random, a.schema.Types[f.Type.Name()].Fields...)
 		switch {
-		case a.chance(12):
+		case a.Chance(12):
 			operators[operator.Name] = nil
 		case operator.Type.Elem != nil:
 			list := []any{}
-			for range a.random.IntN(5) {
+			for range a.Random.IntN(5) {
 				list = append(list, value())
 			}
 			operators[operator.Name] = list
 		case operator.Name == "startsWith":
 			runes := []rune(value().(string)) //nolint:errcheck,forcetypeassert // a text
-			operators[operator.Name] = string(runes[:a.random.IntN(len(runes)+1)])
+			operators[operator.Name] = string(runes[:a.Random.IntN(len(runes)+1)])
 		case operator.Name == "contains":
 			runes := []rune(value().(string)) //nolint:errcheck,forcetypeassert // a text
-			if at := a.random.IntN(len(runes) + 1); len(runes)-at >= 3 {
+			if at := a.Random.IntN(len(runes) + 1); len(runes)-at >= 3 {
 				operators[operator.Name] = string(runes[at:])
 			} else {
 				operators[operator.Name] = string(slices.Concat(runes, []rune("aaa"))[:3])
@@ -394,7 +370,7 @@ func (a *author) operators(k *kind, f *ast.FieldDefinition) map[string]any {
 
 // sample is a value to compare with, near those that there are.
 func (a *author) sample(k *kind, f *ast.FieldDefinition) any {
-	r := pick(a.random, k.rows...)
+	r := pick(a.Random, k.rows...)
 	column := snake(f.Name)
 	switch v := r.value(column).(type) {
 	case typeid.ID:
@@ -403,12 +379,12 @@ func (a *author) sample(k *kind, f *ast.FieldDefinition) any {
 		}
 		return a.id(k)
 	case time.Time:
-		v = v.Add(time.Duration(a.random.IntN(3)-1) * time.Microsecond)
-		return v.In(time.FixedZone("", (a.random.IntN(47)-23)*1800)).Format(time.RFC3339Nano)
+		v = v.Add(time.Duration(a.Random.IntN(3)-1) * time.Microsecond)
+		return v.In(time.FixedZone("", (a.Random.IntN(47)-23)*1800)).Format(time.RFC3339Nano)
 	case string:
-		switch a.random.IntN(4) {
+		switch a.Random.IntN(4) {
 		case 0:
-			return texts(k, column).random(a.random)
+			return texts(k, column).random(a.Random)
 		case 1:
 			return texts(k, column).fold(v)
 		case 2:
@@ -419,68 +395,5 @@ func (a *author) sample(k *kind, f *ast.FieldDefinition) any {
 		return v
 	default:
 		panic(fmt.Sprintf("nobody filters by %T", v))
-	}
-}
-
-// value writes a value, by itself or as a variable.
-func (a *author) value(t *ast.Type, v any) string {
-	if a.chance(6) {
-		name := a.name("v")
-		a.variables[name] = v
-		if (a.nulls || !t.NonNull) && v != nil && a.chance(4) {
-			nullable := *t
-			nullable.NonNull = false
-			a.definitions = append(a.definitions, "$"+name+": "+nullable.String()+" = "+a.literal(t, v, false))
-			if a.nulls && a.chance(2) {
-				a.send[name] = nil
-			}
-			return "$" + name
-		}
-		a.send[name] = v
-		a.definitions = append(a.definitions, "$"+name+": "+t.String())
-		return "$" + name
-	}
-	return a.literal(t, v, true)
-}
-
-// literal writes a value; what is in it may be variables.
-func (a *author) literal(t *ast.Type, v any, variables bool) string {
-	write := a.value
-	if !variables {
-		write = func(t *ast.Type, v any) string { return a.literal(t, v, false) }
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		var parts []string
-		def := a.schema.Types[t.Name()]
-		for _, f := range def.Fields {
-			if v, ok := v[f.Name]; ok {
-				of := *f.Type
-				of.NonNull = of.NonNull || def.Directives.ForName("oneOf") != nil
-				parts = append(parts, f.Name+": "+write(&of, v))
-			}
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
-	case []any:
-		if len(v) == 1 && a.chance(3) {
-			return a.literal(t.Elem, v[0], variables) // one value is a list of it
-		}
-		parts := make([]string, len(v))
-		for i, v := range v {
-			parts[i] = write(t.Elem, v)
-		}
-		return "[" + strings.Join(parts, ", ") + "]"
-	case enum:
-		return string(v)
-	case nil:
-		return "null"
-	default:
-		var b strings.Builder
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(v); err != nil {
-			panic(err)
-		}
-		return strings.TrimSpace(b.String())
 	}
 }

@@ -160,7 +160,7 @@ func queries(t *testing.T, e dbtest.Engine, rounds int, f func(q *query, random 
 	w.fillRandom(t, 80)
 	w.insert(s)
 	random := rand.New(rand.NewPCG(*seed, 1))
-	a := &author{world: w, random: random, known: newCursors()}
+	a := newAuthor(w, random, newCursors())
 	for range rounds {
 		q := &query{tester: s, world: w, spot: pick(random, w.spots()...)}
 		if random.IntN(2) == 0 {

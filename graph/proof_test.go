@@ -455,7 +455,7 @@ func TestLongFilters(t *testing.T) {
 		w.fillMany(t)
 		s := serve(t, e, settings{})
 		w.insert(s)
-		a := &author{world: w, random: w.random, known: newCursors()}
+		a := newAuthor(w, w.random, newCursors())
 		for _, k := range w.kinds {
 			for _, e := range k.edges {
 				if !e.many {

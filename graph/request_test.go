@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"roster/graph"
+	"roster/graph/graphtest"
 	"roster/internal/dbtest"
 	"roster/internal/limits"
 )
@@ -59,13 +60,13 @@ func TestScenariosAreWithinTheLimits(t *testing.T) {
 		o.Limits.MaxCost /= 2
 	}})
 	for _, file := range files {
-		for _, step := range readScenario(t, file).steps {
-			document := placeholder.ReplaceAllString(step.section(""), "x")
+		for _, step := range readScenario(t, file).Steps {
+			document := graphtest.Placeholder().ReplaceAllString(step.Section(""), "x")
 			if document == "" {
 				continue
 			}
 			var variables map[string]any
-			if text := placeholder.ReplaceAllString(step.section("variables"), "x"); text != "" {
+			if text := graphtest.Placeholder().ReplaceAllString(step.Section("variables"), "x"); text != "" {
 				if err := json.Unmarshal([]byte(fill(s, text, nil)), &variables); err != nil {
 					t.Fatal(err)
 				}
@@ -75,7 +76,7 @@ func TestScenariosAreWithinTheLimits(t *testing.T) {
 				pairs = append(pairs, name, value)
 			}
 			if a := s.do(fill(s, document, nil), pairs...); strings.Contains(a.codes(), "COST_LIMIT") {
-				t.Errorf("%s: %s: %+v", file, step.name, a.Errors)
+				t.Errorf("%s: %s: %+v", file, step.Name, a.Errors)
 			}
 		}
 	}

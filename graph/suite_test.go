@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"roster/graph"
+	"roster/graph/graphtest"
 	"roster/internal/dbtest"
 )
 
@@ -53,141 +53,62 @@ func TestSuite(t *testing.T) {
 			t.Parallel()
 			if value[bool]("update") {
 				s := readScenario(t, file)
-				s.run(serve(t, dbtest.SQLite, settings{}), true)
-				if err := os.WriteFile(file, s.text(), 0o600); err != nil {
+				run(serve(t, dbtest.SQLite, settings{}), s, true)
+				if err := os.WriteFile(file, s.Text(), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
 			s := readScenario(t, file)
-			if !bytes.Equal(s.text(), s.source) {
+			if !bytes.Equal(s.Text(), s.Source) {
 				t.Errorf("%s is not in the form that -update writes", file)
 			}
-			dbtest.Each(t, func(t *testing.T, e dbtest.Engine) { s.run(serve(t, e, settings{}), false) })
+			dbtest.Each(t, func(t *testing.T, e dbtest.Engine) { run(serve(t, e, settings{}), s, false) })
 		})
 	}
 }
 
-// scenario is a file of testdata.
-type scenario struct {
-	source []byte
-	prose  string
-	steps  []*step
-}
-
-// step is a request and its answer.
-type step struct {
-	name     string
-	sections []section // the first one is the document, unless it is empty
-}
-
-type section struct{ name, text string }
-
-func (s *step) section(name string) string {
-	for _, section := range s.sections {
-		if section.name == name {
-			return section.text
-		}
-	}
-	return ""
-}
-
-// answer is the last section.
-func (s *step) answer() *section {
-	if last := &s.sections[len(s.sections)-1]; strings.HasPrefix(last.name, "answer ") {
-		return last
-	}
-	s.sections = append(s.sections, section{name: "answer "})
-	return &s.sections[len(s.sections)-1]
-}
-
-func readScenario(t *testing.T, file string) *scenario {
+func readScenario(t *testing.T, file string) *graphtest.Scenario {
 	t.Helper()
-	source, err := os.ReadFile(file)
+	s, err := graphtest.ReadScenario(file)
 	if err != nil {
 		t.Fatal(err)
-	}
-	s := &scenario{source: source}
-	into := &s.prose
-	for line := range strings.Lines(string(source)) {
-		title := strings.TrimSuffix(line, "\n")
-		if name, ok := strings.CutPrefix(title, "=== "); ok {
-			s.steps = append(s.steps, &step{name: name, sections: []section{{}}})
-			into = &s.steps[len(s.steps)-1].sections[0].text
-			continue
-		}
-		if name, ok := strings.CutPrefix(title, "--- "); ok && len(s.steps) > 0 {
-			last := s.steps[len(s.steps)-1]
-			last.sections = append(last.sections, section{name: name})
-			into = &last.sections[len(last.sections)-1].text
-			continue
-		}
-		*into += line
-	}
-	for _, step := range s.steps { // the blank lines between the steps
-		last := &step.sections[len(step.sections)-1]
-		last.text = strings.TrimRight(last.text, "\n") + "\n"
-		for _, section := range step.sections {
-			if !slices.Contains([]string{"", "variables", "keep", "body", "quoted body", "get", "headers"}, section.name) &&
-				!strings.HasPrefix(section.name, "answer ") {
-				t.Fatalf("%s: %s: no section is called %q", file, step.name, section.name)
-			}
-		}
 	}
 	return s
 }
 
-// text is the scenario as it stands in its file.
-func (s *scenario) text() []byte {
-	var b bytes.Buffer
-	b.WriteString(s.prose)
-	for i, step := range s.steps {
-		if i > 0 {
-			b.WriteString("\n")
-		}
-		fmt.Fprintf(&b, "=== %s\n", step.name)
-		for _, section := range step.sections {
-			if section.name != "" {
-				fmt.Fprintf(&b, "--- %s\n", section.name)
-			}
-			b.WriteString(section.text)
-		}
-	}
-	return b.Bytes()
-}
-
 // run sends the requests. With update it takes the answers down, otherwise it checks them.
-func (s *scenario) run(t *tester, update bool) {
+func run(t *tester, s *graphtest.Scenario, update bool) {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()})
 	kept := map[string]string{}
-	for _, step := range s.steps {
+	for _, step := range s.Steps {
 		t.statements.take()
-		response, body := step.send(t, kept)
+		response, body := sendStep(t, step, kept)
 		name, text := fmt.Sprintf("answer %d", response.StatusCode), layout(body)
 		if update {
-			*step.answer() = section{name, text}
-		} else if want := step.answer(); want.name != name || want.text != text {
-			t.Errorf("%s: got %s\n%swant %s\n%s", step.name, name, text, want.name, want.text)
+			*step.Answer() = graphtest.Section{Name: name, Text: text}
+		} else if want := step.Answer(); want.Name != name || want.Text != text {
+			t.Errorf("%s: got %s\n%swant %s\n%s", step.Name, name, text, want.Name, want.Text)
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, body); err != nil || !bytes.Equal(compact.Bytes(), body) {
-			t.Errorf("%s: the answer has white space: %s", step.name, body)
+			t.Errorf("%s: the answer has white space: %s", step.Name, body)
 		}
 		if got := response.Header.Get("Content-Type"); got != "application/graphql-response+json; charset=utf-8" {
-			t.Errorf("%s: the answer is of type %q", step.name, got)
+			t.Errorf("%s: the answer is of type %q", step.Name, got)
 		}
-		step.bounded(t, kept, schema, len(reading(t.statements.take())))
-		step.keep(t, kept, body)
+		bounded(t, step, kept, schema, len(reading(t.statements.take())))
+		keep(t, step, kept, body)
 	}
 }
 
 // send sends the request of a step.
-func (s *step) send(t *tester, kept map[string]string) (head, []byte) {
+func sendStep(t *tester, s *graphtest.Step, kept map[string]string) (head, []byte) {
 	var headers []string
-	for line := range strings.Lines(s.section("headers")) {
+	for line := range strings.Lines(s.Section("headers")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		headers = append(headers, name, value)
 	}
-	section := func(name string) string { return fill(t, s.section(name), kept) }
+	section := func(name string) string { return fill(t, s.Section(name), kept) }
 	switch body, quoted, query := section("body"), section("quoted body"), section("get"); {
 	case query != "":
 		return t.send(http.MethodGet, t.url+"?"+strings.TrimSpace(query), nil, headers...)
@@ -196,7 +117,7 @@ func (s *step) send(t *tester, kept map[string]string) (head, []byte) {
 	case quoted != "":
 		body, err := strconv.Unquote(strings.TrimSpace(quoted))
 		if err != nil {
-			t.Fatalf("%s: the quoted body: %v", s.name, err)
+			t.Fatalf("%s: the quoted body: %v", s.Name, err)
 		}
 		return t.send(http.MethodPost, t.url, []byte(body), headers...)
 	}
@@ -206,27 +127,23 @@ func (s *step) send(t *tester, kept map[string]string) (head, []byte) {
 	}{section(""), json.RawMessage(section("variables"))}
 	body, err := json.Marshal(request)
 	if err != nil {
-		t.Fatalf("%s: %v", s.name, err)
+		t.Fatalf("%s: %v", s.Name, err)
 	}
 	return t.send(http.MethodPost, t.url, body, headers...)
 }
 
-var (
-	repeated    = regexp.MustCompile(`\{\{(\S.*?)\*(\d+)\}\}`)
-	placeholder = regexp.MustCompile(`\{\{(\w+)\}\}`)
-)
-
 // fill replaces what stands in double braces.
 func fill(t *tester, text string, kept map[string]string) string {
-	text = placeholder.ReplaceAllStringFunc(text, func(found string) string {
+	text = graphtest.Placeholder().ReplaceAllStringFunc(text, func(found string) string {
 		v, ok := kept[found[2:len(found)-2]]
 		if !ok {
 			t.Fatalf("nothing was kept as %s", found)
 		}
 		return v
 	})
-	return repeated.ReplaceAllStringFunc(text, func(found string) string {
-		parts := repeated.FindStringSubmatch(found)
+	repetition := graphtest.Repetition()
+	return repetition.ReplaceAllStringFunc(text, func(found string) string {
+		parts := repetition.FindStringSubmatch(found)
 		n, err := strconv.Atoi(parts[2])
 		if err != nil {
 			t.Fatal(err)
@@ -236,12 +153,12 @@ func fill(t *tester, text string, kept map[string]string) string {
 }
 
 // keep keeps parts of the answer for the requests to come.
-func (s *step) keep(t *tester, kept map[string]string, body []byte) {
+func keep(t *tester, s *graphtest.Step, kept map[string]string, body []byte) {
 	var data any
 	if err := json.Unmarshal(body, &data); err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(s.section("keep")) {
+	for line := range strings.Lines(s.Section("keep")) {
 		name, path, _ := strings.Cut(strings.TrimSpace(line), " = ")
 		found := data
 		for part := range strings.SplitSeq(path, ".") {
@@ -251,14 +168,14 @@ func (s *step) keep(t *tester, kept map[string]string, body []byte) {
 			case []any:
 				i, err := strconv.Atoi(part)
 				if err != nil || i >= len(v) {
-					t.Fatalf("%s: no %s in %s", s.name, path, body)
+					t.Fatalf("%s: no %s in %s", s.Name, path, body)
 				}
 				found = v[i]
 			}
 		}
 		text, ok := found.(string)
 		if !ok {
-			t.Fatalf("%s: no text at %s in %s", s.name, path, body)
+			t.Fatalf("%s: no text at %s in %s", s.Name, path, body)
 		}
 		kept[name] = text
 	}
@@ -275,12 +192,12 @@ func reading(statements []string) []string {
 
 // bounded checks that a query did not need more statements than its document tells: the transaction, by which all that
 // is read is read at one moment, depends on that.
-func (s *step) bounded(t *tester, kept map[string]string, schema *ast.Schema, statements int) {
-	document, errs := gqlparser.LoadQueryWithRules(schema, fill(t, s.section(""), kept), rules.NewDefaultRules())
+func bounded(t *tester, s *graphtest.Step, kept map[string]string, schema *ast.Schema, statements int) {
+	document, errs := gqlparser.LoadQueryWithRules(schema, fill(t, s.Section(""), kept), rules.NewDefaultRules())
 	if len(errs) > 0 || len(document.Operations) != 1 || document.Operations[0].Operation != ast.Query {
 		return
 	}
 	if bound := graph.Statements(document.Operations[0]); statements > bound {
-		t.Errorf("%s: %d statements, but the document tells %d", s.name, statements, bound)
+		t.Errorf("%s: %d statements, but the document tells %d", s.Name, statements, bound)
 	}
 }

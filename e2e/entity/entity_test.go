@@ -39,7 +39,7 @@ func TestAddingAnEntity(t *testing.T) {
 	}
 	write(t, filepath.Join(tree, "graph", "group_test.go"), string(test))
 	command(t, tree, "go", "build", "./...")
-	command(t, tree, "go", "test", "-count=1", "./ent/...", "./graph/...", "./internal/limits")
+	command(t, tree, "go", "test", "-count=1", "./ent/...", "./graph/...", "./internal/limits", "./e2e/fuzzhttp")
 	command(t, tree, "go", "test", "-count=1", "-run", "^Test(Schema|Plan|Migrate(Killed)?$)", "./internal/database")
 }
 

@@ -1025,19 +1025,22 @@ var sources = []*ast.Source{
 	{Name: "../../schema.graphqls", Input: `# The public contract of Roster. It is served as it stands here, at /schema.graphql and by introspection.
 
 """
-An instant as RFC 3339. Out: in UTC with exactly six fraction digits, the same on every database: 2026-01-31T09:30:00.000000Z.
-In: a date-time of RFC 3339 with any offset, zero to six fraction digits, and T and Z as capitals. More digits, and second
-60, are INVALID.
+An instant, as RFC 3339.
+Output: UTC with exactly six fraction digits, the same on every database: 2026-01-31T09:30:00.000000Z.
+Input: any offset, zero to six fraction digits, T and Z as capitals. More digits and second 60 are INVALID.
 """
 scalar DateTime @specifiedBy(url: "https://www.rfc-editor.org/rfc/rfc3339")
 
-"Anything with a globally unique ID."
+"An object with a globally unique ID."
 interface Node {
-  "Opaque to clients. A TypeID: the type's name and a UUIDv7, as in user_01jvsz5r0xe3k8m1p4s6t9w2yb."
+  "A TypeID: the type's name and a UUIDv7, such as user_01jvsz5r0xe3k8m1p4s6t9w2yb. Opaque to clients."
   id: ID!
 }
 
-"Exact in the direction of paging; in the other one, true when a cursor for it was given."
+"""
+Tells whether there are other pages. In the direction of paging, hasNextPage or hasPreviousPage is exact. In the other
+direction, it is true when the request had a cursor.
+"""
 type PageInfo {
   "Whether there are nodes after this page."
   hasNextPage: Boolean!
@@ -1051,9 +1054,9 @@ type PageInfo {
 
 "The direction of an order."
 enum OrderDirection {
-  "From the smallest to the largest: the oldest, or A, first."
+  "Smallest, oldest or A first."
   ASC
-  "From the largest to the smallest: the newest, or Z, first."
+  "Largest, newest or Z first."
   DESC
 }
 
@@ -1062,35 +1065,36 @@ type User implements Node {
   "A TypeID that starts with user_."
   id: ID!
   """
-  1 to 80 code points, valid by RFC 8265 UsernameCaseMapped (no spaces), not starting with a combining mark; unique by that
-  form; shown as it was written.
+  The user's name, as it was written. 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped. No spaces, and no combining
+  mark at the start. Unique in the form of RFC 8265.
   """
   username: String!
   """
-  An address of at most 120 characters, 64 bytes of them before the @; shown as it was written. Before the @ it is a
-  dot-string of RFC 6531, without spaces and without control, format, unassigned and private characters. The domain is
-  valid by IDNA2008. Addresses are unique and compared by full case folding, in NFC, with the domain in Unicode (U-labels).
+  The user's email address, as it was written. At most 120 characters, and at most 64 bytes before the @.
+  Before the @: a dot-string of RFC 6531, without spaces and without control, format, unassigned and private characters.
+  After the @: a domain that is valid by IDNA2008.
+  Unique. Compared by full case folding, in NFC, with the domain in Unicode (U-labels).
   """
   email: String!
   "When the user was created."
   createdAt: DateTime!
-  "When the user was last changed; at first the same as createdAt, and never before it, even when the clock is set back."
+  "When the user was last changed. At first equal to createdAt; never before it, even when the clock is set back."
   updatedAt: DateTime!
-  "Starts at 1 and grows by one with every change, to 2000000000, after which a change is INVALID: send it back as expectedVersion."
+  "Starts at 1 and grows by one with every change. Send it back as expectedVersion. At 2000000000, a change is INVALID."
   version: Int!
   "The user's posts, page by page."
   posts(
-    "How many nodes from the start: 1 to 100, 20 when neither first nor last is given."
+    "The number of nodes from the start, 1 to 100. Default without last: 20."
     first: Int
     "Start after the node with this cursor."
     after: String
-    "How many nodes from the end: 1 to 100. Not together with first."
+    "The number of nodes from the end, 1 to 100. Not together with first."
     last: Int
     "End before the node with this cursor."
     before: String
     "Only the posts that match."
     where: PostWhere
-    "The order; without any, the order of creation."
+    "The order. Default: the order of creation."
     orderBy: [PostOrder!]
   ): PostConnection!
 }
@@ -1099,23 +1103,23 @@ type User implements Node {
 type Post implements Node {
   "A TypeID that starts with post_."
   id: ID!
-  "1 to 200 code points, not only white space and invisible characters."
+  "The title. 1 to 200 code points, not only white space and invisible characters."
   title: String!
-  "The text of the post: at most 4 MiB of UTF-8; may be empty."
+  "The text. At most 4 MiB of UTF-8; may be empty."
   body: String!
-  "Who wrote it."
+  "The user who wrote the post."
   author: User!
   "When the post was created."
   createdAt: DateTime!
-  "When the post was last changed; at first the same as createdAt, and never before it, even when the clock is set back."
+  "When the post was last changed. At first equal to createdAt; never before it, even when the clock is set back."
   updatedAt: DateTime!
-  "Starts at 1 and grows by one with every change, to 2000000000, after which a change is INVALID: send it back as expectedVersion."
+  "Starts at 1 and grows by one with every change. Send it back as expectedVersion. At 2000000000, a change is INVALID."
   version: Int!
 }
 
-"A user in a page, with its cursor."
+"A user on a page, with its cursor."
 type UserEdge {
-  "Where to go on from this user, as after or before."
+  "The position of this user. Send it as after or before."
   cursor: String!
   "The user."
   node: User!
@@ -1125,17 +1129,17 @@ type UserEdge {
 type UserConnection {
   "The users of this page, with their cursors."
   edges: [UserEdge!]!
-  "The same users as edges, without the cursors."
+  "The same users, without cursors."
   nodes: [User!]!
-  "Whether and where there are other pages."
+  "Where other pages are."
   pageInfo: PageInfo!
-  "All users that match, on every page. Counted only when asked for."
+  "The number of users that match, on all pages. Counted only when selected."
   totalCount: Int!
 }
 
-"A post in a page, with its cursor."
+"A post on a page, with its cursor."
 type PostEdge {
-  "Where to go on from this post, as after or before."
+  "The position of this post. Send it as after or before."
   cursor: String!
   "The post."
   node: Post!
@@ -1145,54 +1149,54 @@ type PostEdge {
 type PostConnection {
   "The posts of this page, with their cursors."
   edges: [PostEdge!]!
-  "The same posts as edges, without the cursors."
+  "The same posts, without cursors."
   nodes: [Post!]!
-  "Whether and where there are other pages."
+  "Where other pages are."
   pageInfo: PageInfo!
-  "All posts that match, on every page. Counted only when asked for."
+  "The number of posts that match, on all pages. Counted only when selected."
   totalCount: Int!
 }
 
-"""
-A condition on an ID. An operator that is absent or null does not filter; several in one object are joined by AND.
-in: [] matches nothing; in takes at most 1000 values.
-"""
+"A condition on an ID. Several operators of one object are joined by AND. An absent or null operator does not filter."
 input IDFilter {
-  "The ID is this one."
+  "The ID equals this one."
   eq: ID
-  "The ID is one of these."
+  "The ID is one of these, at most 1000. An empty list matches nothing."
   in: [ID!]
 }
 
 """
-A condition on a text. Text is compared and sorted by a folded form (usernames by RFC 8265; emails and titles by full case
-folding and NFC, emails with whole labels of the domain in Unicode) in byte order. An operator that is absent or null does not filter; several in one object are
-joined by AND. in: [] matches nothing; in takes at most 1000 values.
+A condition on a text. Several operators of one object are joined by AND. An absent or null operator does not filter.
+Texts are compared and sorted by a folded form, in byte order. Usernames are folded by RFC 8265. Emails and titles are folded
+by full case folding and NFC. In emails, whole labels of the domain are in Unicode.
 """
 input TextFilter {
-  "The text is this one."
+  "The text equals this one."
   eq: String
-  "The text is one of these."
+  "The text is one of these, at most 1000. An empty list matches nothing."
   in: [String!]
   "The text starts with this one."
   startsWith: String
-  "This text, of 2 characters or more in the folded form, is somewhere in it. Reads every row."
+  "The text contains this one, of at least 2 characters in the folded form. Reads every row."
   contains: String
 }
 
-"A condition on an instant. An operator that is absent or null does not filter; several in one object are joined by AND."
+"A condition on an instant. Several operators of one object are joined by AND. An absent or null operator does not filter."
 input DateTimeFilter {
-  "Later than this."
+  "Later than this instant."
   gt: DateTime
   "At this instant or later."
   gte: DateTime
-  "Earlier than this."
+  "Earlier than this instant."
   lt: DateTime
   "At this instant or earlier."
   lte: DateTime
 }
 
-"A condition on users. What is absent or null does not filter; several in one object are joined by AND. {} matches everything."
+"""
+A condition on users. Several fields of one object are joined by AND. An absent or null field does not filter.
+{} matches everything.
+"""
 input UserWhere {
   "The user's ID."
   id: IDFilter
@@ -1206,15 +1210,18 @@ input UserWhere {
   updatedAt: DateTimeFilter
   "Whether the user has any posts."
   hasPosts: Boolean
-  "All of these; [] matches everything."
+  "All of these match. An empty list matches everything."
   and: [UserWhere!]
-  "At least one of these; [] matches nothing."
+  "At least one of these matches. An empty list matches nothing."
   or: [UserWhere!]
-  "Not this."
+  "This does not match."
   not: UserWhere
 }
 
-"A condition on posts. What is absent or null does not filter; several in one object are joined by AND. {} matches everything."
+"""
+A condition on posts. Several fields of one object are joined by AND. An absent or null field does not filter.
+{} matches everything.
+"""
 input PostWhere {
   "The post's ID."
   id: IDFilter
@@ -1226,95 +1233,95 @@ input PostWhere {
   createdAt: DateTimeFilter
   "When the post was last changed."
   updatedAt: DateTimeFilter
-  "All of these; [] matches everything."
+  "All of these match. An empty list matches everything."
   and: [PostWhere!]
-  "At least one of these; [] matches nothing."
+  "At least one of these matches. An empty list matches nothing."
   or: [PostWhere!]
-  "Not this."
+  "This does not match."
   not: PostWhere
 }
 
-"What users are sorted by."
+"A field to sort users by."
 enum UserOrderField {
   "When the user was created."
   CREATED_AT
   "When the user was last changed."
   UPDATED_AT
-  "The name, by its folded form."
+  "The name, in its folded form."
   USERNAME
-  "The address, by its folded form."
+  "The address, in its folded form."
   EMAIL
 }
 
-"What posts are sorted by."
+"A field to sort posts by."
 enum PostOrderField {
   "When the post was created."
   CREATED_AT
   "When the post was last changed."
   UPDATED_AT
-  "The title, by its folded form."
+  "The title, in its folded form."
   TITLE
 }
 
-"Several orders apply one after the other; the ID always breaks the last tie. Without any: the order of creation."
+"A sort key of users. Several keys apply one after the other. The ID breaks the last tie."
 input UserOrder {
-  "What to sort by."
+  "The field to sort by."
   field: UserOrderField!
-  "In which direction."
+  "The direction."
   direction: OrderDirection! = ASC
 }
 
-"Several orders apply one after the other; the ID always breaks the last tie. Without any: the order of creation."
+"A sort key of posts. Several keys apply one after the other. The ID breaks the last tie."
 input PostOrder {
-  "What to sort by."
+  "The field to sort by."
   field: PostOrderField!
-  "In which direction."
+  "The direction."
   direction: OrderDirection! = ASC
 }
 
-"One user, by exactly one of its unique values."
+"One user, by exactly one unique value."
 input UserBy @oneOf {
   "The user with this ID."
   id: ID
   "The user with this name, compared by RFC 8265 UsernameCaseMapped."
   username: String
-  "The user with this address, in any case; its domain in Unicode or as xn--."
+  "The user with this address, in any case. The domain may be in Unicode or in ASCII (xn--)."
   email: String
 }
 
 """
-What can be read. A nullable field that fails is null beside its error; something absent is null without one.
-Everything that one query reads, it reads at one moment.
+Reads. One query reads everything at one moment.
+A nullable field that fails is null and has an error. A nullable field without a value is null without an error.
 """
 type Query {
-  "Anything by its ID; null when there is nothing."
+  "An object by its ID. Null when no object has it."
   node(
-    "The ID of any type."
+    "The ID of an object of any type."
     id: ID!
   ): Node
-  "At most 100 IDs; in their order, null where there is nothing."
+  "Objects by their IDs, at most 100, in the order of the IDs. Null where no object has the ID."
   nodes(
-    "IDs of any types."
+    "IDs of objects of any types."
     ids: [ID!]!
   ): [Node]!
   "One user; null when there is none."
   user(
-    "What to find the user by."
+    "The unique value of the user."
     by: UserBy!
   ): User
-  "first or last: 1 to 100, 20 when neither is given; anything else is an error, never a silent cut."
+  "All users, page by page. A page size out of bounds is an error."
   users(
-    "How many nodes from the start: 1 to 100, 20 when neither first nor last is given."
+    "The number of nodes from the start, 1 to 100. Default without last: 20."
     first: Int
     "Start after the node with this cursor."
     after: String
-    "How many nodes from the end: 1 to 100. Not together with first."
+    "The number of nodes from the end, 1 to 100. Not together with first."
     last: Int
     "End before the node with this cursor."
     before: String
     "Only the users that match."
     where: UserWhere
-    "The order; without any, the order of creation."
+    "The order. Default: the order of creation."
     orderBy: [UserOrder!]
   ): UserConnection!
   "One post; null when there is none."
@@ -1324,86 +1331,94 @@ type Query {
   ): Post
   "All posts, page by page."
   posts(
-    "How many nodes from the start: 1 to 100, 20 when neither first nor last is given."
+    "The number of nodes from the start, 1 to 100. Default without last: 20."
     first: Int
     "Start after the node with this cursor."
     after: String
-    "How many nodes from the end: 1 to 100. Not together with first."
+    "The number of nodes from the end, 1 to 100. Not together with first."
     last: Int
     "End before the node with this cursor."
     before: String
     "Only the posts that match."
     where: PostWhere
-    "The order; without any, the order of creation."
+    "The order. Default: the order of creation."
     orderBy: [PostOrder!]
   ): PostConnection!
-  "What has changed since a cursor (without one: since the oldest that is kept), each change after those that it was built on, in one order for every reader, with nothing missing. For ADMIN."
+  """
+  The changes since a cursor. Without a cursor: since the oldest change that is kept.
+  Every reader gets all changes, in the same order. A change comes after those that it builds on. For ADMIN.
+  """
   changes(
-    "Start after the change with this cursor, or from where a page or changesCursor said."
+    "Start after this cursor of a change, a page or changesCursor."
     after: String
-    "How many changes: 1 to 1000."
+    "The number of changes, 1 to 1000."
     first: Int = 100
-    "Only changes of these types. An empty list lets none through."
+    "Only changes of these types. An empty list matches nothing."
     types: [EntityType!]
-    "Only changes of what has these IDs, at most 1000. An empty list lets none through."
+    "Only changes of the entities with these IDs, at most 1000. An empty list matches nothing."
     nodeIds: [ID!]
   ): ChangePage!
-  "The feed's end at the moment that this operation reads: take a copy of the data and this cursor in one operation, then follow the feed from it. Nothing is missing from copy plus feed; a change that the copy has already may come again. For ADMIN."
+  """
+  The end of the change feed, at the moment that this operation reads. For ADMIN.
+  To copy the data, read it and this cursor in one operation. Then follow the feed from the cursor: no change is missing. A
+  change that the copy has already may come again.
+  """
   changesCursor: String!
-  "What there is in numbers, counted at one moment. For ADMIN."
+  "Counts, all of one moment. For ADMIN."
   stats: Stats!
 }
 
-"What there is in numbers. Each of them is counted when it is asked for, in one statement."
+"Counts. Each is counted only when selected, in one statement."
 type Stats {
-  "How many users there are."
+  "The number of users."
   userCount: Int!
-  "How many posts there are."
+  "The number of posts."
   postCount: Int!
-  "How many users have no posts."
+  "The number of users without posts."
   usersWithoutPosts: Int!
-  "How many users were created in each period of a range, in order, those in which none was too; at most 1000 periods."
+  "The number of users created in each period of a range, in order, with the periods in which none was. At most 1000 periods."
   signUps(
-    "Where the range starts, inclusive."
+    "Inclusive start of the range."
     from: DateTime!
-    "Where the range ends, exclusive."
+    "Exclusive end of the range."
     to: DateTime!
-    "How long a period is."
+    "The length of a period."
     by: StatsPeriod! = DAY
   ): [SignUps!]!
 }
 
-"Parts of the calendar, in UTC."
+"A period of the calendar, in UTC."
 enum StatsPeriod {
-  "From midnight."
+  "A day, from midnight."
   DAY
-  "From midnight on Monday."
+  "A week, from midnight on Monday."
   WEEK
-  "From midnight on its first day."
+  "A month, from midnight on its first day."
   MONTH
 }
 
-"How many users were created in one period, or in the part of it that the range has."
+"The number of users created in one period. At the ends of the range, the period may be cut."
 type SignUps {
-  "Where it starts, inclusive."
+  "Inclusive start."
   from: DateTime!
-  "Where it ends, exclusive."
+  "Exclusive end."
   to: DateTime!
-  "How many users were created in it."
+  "The number of users created."
   users: Int!
 }
 
 """
-What can be changed. One operation is one transaction: the response has data and all of it is committed, or it has
-errors, data is null, and nothing is. (The one exception says so itself: OUTCOME_UNKNOWN, when the connection to the
-database died while committing.) In an update an absent field stays as it is; null in a required one is an error (BLANK).
+Changes. One operation is one transaction. Either the response has data and all of it is committed, or it has errors, data is
+null, and nothing is committed. The one exception is OUTCOME_UNKNOWN: the connection to the database broke during the commit.
 
-A request with the header Idempotency-Key, 1 to 255 characters that the client has made up, can be sent again: what was
-done is not done twice, but answered with the same data and the header Idempotency-Replayed: true. So a client that lost
-an answer, or got OUTCOME_UNKNOWN, learns the outcome. Keys are kept for a day.
+In an update, an absent field keeps its value. Null in a required field is an error (BLANK).
+
+A request with the header Idempotency-Key can be sent again. The client makes up the key, of 1 to 255 characters. The server
+executes the request once. It answers the others with the same data and the header Idempotency-Replayed: true. So a client
+that lost an answer, or got OUTCOME_UNKNOWN, learns the outcome. Keys are kept for a day.
 """
 type Mutation {
-  "Creates a user, and its first posts with it."
+  "Creates a user and its first posts."
   createUser(
     "The new user."
     input: CreateUserInput!
@@ -1415,29 +1430,36 @@ type Mutation {
   ): UpdateUserPayload!
   "Deletes a user."
   deleteUser(
-    "The user, and what becomes of its posts."
+    "The user, and what happens to its posts."
     input: DeleteUserInput!
   ): DeleteUserPayload!
-  "Creates users, and their first posts with them: 1 to 1000, with at most 10000 posts. An error names the index of the input at fault, as in all mutations of many."
+  """
+  Creates 1 to 1000 users and their first posts, at most 10000. An error names the index of its input, as in all mutations of
+  many.
+  """
   createUsers(
     "The new users."
     inputs: [CreateUserInput!]!
   ): CreateUsersPayload!
-  "Changes users: 1 to 1000, each once. All change at one moment: a name that one of them gives up is free for another."
+  "Changes 1 to 1000 users, each once. All change at one moment: a user can take a name that another one gives up."
   updateUsers(
     "The users and their new values."
     inputs: [UpdateUserInput!]!
   ): UpdateUsersPayload!
-  "Deletes users: 1 to 1000, each once, with at most 20000 posts in all."
+  "Deletes 1 to 1000 users, each once, with at most 20000 posts in all."
   deleteUsers(
-    "The users, and what becomes of their posts."
+    "The users, and what happens to their posts."
     inputs: [DeleteUserInput!]!
   ): DeleteUsersPayload!
-  "Creates each user whose key is new, and updates the one that has it: 1 to 1000. The other field being taken is TAKEN; two inputs with one key are INVALID. Who has both already keeps version and updatedAt."
+  """
+  Creates the users whose key is new, and updates the others. 1 to 1000 users.
+  Two inputs with one key are INVALID. If another user has the value of the other field, it is TAKEN. A user that has both
+  values already keeps version and updatedAt.
+  """
   upsertUsers(
-    "The users as they are to be."
+    "The users and their values."
     inputs: [UpsertUserInput!]!
-    "By what a user is found."
+    "The field that identifies a user."
     key: UserKey! = USERNAME
   ): UpsertUsersPayload!
   "Creates a post."
@@ -1445,7 +1467,7 @@ type Mutation {
     "The new post."
     input: CreatePostInput!
   ): CreatePostPayload!
-  "Creates posts: 1 to 1000."
+  "Creates 1 to 1000 posts."
   createPosts(
     "The new posts."
     inputs: [CreatePostInput!]!
@@ -1464,31 +1486,31 @@ type Mutation {
 
 "A new user."
 input CreateUserInput {
-  "1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken."
+  "The name, in the form of User.username, not taken."
   username: String!
-  "An address as User.email describes it, not taken."
+  "The address, in the form of User.email, not taken."
   email: String!
-  "Created with the user, in this order; at most 1000."
+  "The user's first posts, at most 1000, created in this order."
   posts: [UserPostInput!]
 }
 
-"A new post of the user that is created with it."
+"A post to create with its user."
 input UserPostInput {
-  "1 to 200 code points, not only white space and invisible characters."
+  "The title. 1 to 200 code points, not only white space and invisible characters."
   title: String!
-  "The text of the post: at most 4 MiB of UTF-8."
+  "The text. At most 4 MiB of UTF-8; may be empty."
   body: String! = ""
 }
 
-"A user as it is to be."
+"A user to create or to update."
 input UpsertUserInput {
-  "1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken by another user."
+  "The name, in the form of User.username, not taken by another user."
   username: String!
-  "An address as User.email describes it, not taken by another user. One that the user has already is not checked."
+  "The address, in the form of User.email, not taken by another user. The user's current address is not checked."
   email: String!
 }
 
-"What a user is found by."
+"The field that identifies a user."
 enum UserKey {
   "The username, in any case."
   USERNAME
@@ -1498,154 +1520,163 @@ enum UserKey {
 
 "New values for a user."
 input UpdateUserInput {
-  "The user to change."
+  "The ID of the user to change."
   id: ID!
-  "The new name; absent: as it is. One that the user has already is not checked."
+  "The new name. Absent: unchanged. The user's current name is not checked."
   username: String
-  "The new address; absent: as it is. One that the user has already is not checked."
+  "The new address. Absent: unchanged. The user's current address is not checked."
   email: String
-  "The version that the client has read; another one is STALE_VERSION. Absent or null: any."
+  "The version that the client read. Any other is STALE_VERSION. Absent or null: not checked."
   expectedVersion: Int
 }
 
-"What becomes of what depends on the thing that is deleted."
+"What happens to the objects that depend on a deleted one."
 enum Dependents {
-  "Refuse while there is any, with HAS_DEPENDENTS."
+  "Refuse the deletion while there are any, with HAS_DEPENDENTS."
   RESTRICT
-  "Delete it too."
+  "Delete them too."
   CASCADE
 }
 
 "A user to delete."
 input DeleteUserInput {
-  "The user to delete."
+  "The ID of the user to delete."
   id: ID!
-  "The version that the client has read; another one is STALE_VERSION. Absent or null: any."
+  "The version that the client read. Any other is STALE_VERSION. Absent or null: not checked."
   expectedVersion: Int
-  "What becomes of the user's posts: RESTRICT refuses while there are any; CASCADE takes up to 10000 along, more is HAS_DEPENDENTS."
+  """
+  What happens to the user's posts. RESTRICT refuses while there are any. CASCADE deletes up to 10000 posts; more are
+  HAS_DEPENDENTS.
+  """
   dependents: Dependents! = RESTRICT
 }
 
 "A new post."
 input CreatePostInput {
-  "The user who wrote it."
+  "The ID of the user who wrote the post."
   authorId: ID!
-  "1 to 200 code points, not only white space and invisible characters."
+  "The title. 1 to 200 code points, not only white space and invisible characters."
   title: String!
-  "The text of the post: at most 4 MiB of UTF-8."
+  "The text. At most 4 MiB of UTF-8; may be empty."
   body: String! = ""
 }
 
 "New values for a post."
 input UpdatePostInput {
-  "The post to change."
+  "The ID of the post to change."
   id: ID!
-  "The new title; absent: as it is. One that the post has already is not checked."
+  "The new title. Absent: unchanged. The post's current title is not checked."
   title: String
-  "The new text, at most 4 MiB of UTF-8; absent: as it is."
+  "The new text, at most 4 MiB of UTF-8. Absent: unchanged."
   body: String
-  "The new author; absent: as it is."
+  "The ID of the new author. Absent: unchanged."
   authorId: ID
-  "The version that the client has read; another one is STALE_VERSION. Absent or null: any."
+  "The version that the client read. Any other is STALE_VERSION. Absent or null: not checked."
   expectedVersion: Int
 }
 
 "A post to delete."
 input DeletePostInput {
-  "The post to delete."
+  "The ID of the post to delete."
   id: ID!
-  "The version that the client has read; another one is STALE_VERSION. Absent or null: any."
+  "The version that the client read. Any other is STALE_VERSION. Absent or null: not checked."
   expectedVersion: Int
 }
 
-"What createUser made."
+"The result of createUser."
 type CreateUserPayload {
   "The new user."
   user: User!
 }
 
-"What updateUser did."
+"The result of updateUser."
 type UpdateUserPayload {
-  "The user as it is now."
+  "The user after the change."
   user: User!
 }
 
-"What deleteUser did."
+"The result of deleteUser."
 type DeleteUserPayload {
-  "The ID of the user that is gone."
+  "The ID of the deleted user."
   deletedId: ID!
 }
 
-"What createUsers made."
+"The result of createUsers."
 type CreateUsersPayload {
   "The new users, in the order of the inputs."
   users: [User!]!
 }
 
-"What updateUsers did."
+"The result of updateUsers."
 type UpdateUsersPayload {
-  "The users as they are now, in the order of the inputs."
+  "The users after the change, in the order of the inputs."
   users: [User!]!
 }
 
-"What deleteUsers did."
+"The result of deleteUsers."
 type DeleteUsersPayload {
-  "The IDs of the users that are gone, in the order of the inputs."
+  "The IDs of the deleted users, in the order of the inputs."
   deletedIds: [ID!]!
 }
 
-"What upsertUsers did."
+"The result of upsertUsers."
 type UpsertUsersPayload {
-  "The users as they are now, in the order of the inputs."
+  "The users after the change, in the order of the inputs."
   users: [User!]!
-  "How many are new."
+  "The number of new users."
   created: Int!
-  "How many were there and have changed."
+  "The number of users that changed."
   updated: Int!
-  "How many were there just so."
+  "The number of users that had these values already."
   unchanged: Int!
 }
 
-"What createPost made."
+"The result of createPost."
 type CreatePostPayload {
   "The new post."
   post: Post!
 }
 
-"What createPosts made."
+"The result of createPosts."
 type CreatePostsPayload {
   "The new posts, in the order of the inputs."
   posts: [Post!]!
 }
 
-"What updatePost did."
+"The result of updatePost."
 type UpdatePostPayload {
-  "The post as it is now."
+  "The post after the change."
   post: Post!
 }
 
-"What deletePost did."
+"The result of deletePost."
 type DeletePostPayload {
-  "The ID of the post that is gone."
+  "The ID of the deleted post."
   deletedId: ID!
-  "Who had written it."
+  "The user who wrote the deleted post."
   author: User!
 }
 
-"What a client is told of as it happens, over a WebSocket or as server-sent events."
+"Events as they happen, over a WebSocket or as server-sent events."
 type Subscription {
-  "With after: every change since that cursor, then live, without a gap or a repeat. Without: from now on. Its node is the thing as it was when the feed came to the change, or later, never older than the change. A cursor older than what is kept, or of another database, ends it with CURSOR_EXPIRED, as does a new life of this one. Who reads so slowly that too many changes wait is ended with UNAVAILABLE: subscribe again after the last cursor. For ADMIN."
+  """
+  Changes as they happen. With after: first every change since that cursor, without a gap or a repeat. For ADMIN.
+  The node of a change is never older than the change. It may be newer.
+  CURSOR_EXPIRED ends the subscription when the cursor is older than the changes that are kept, or of another database. It also
+  ends it when the feed of this database is reset. UNAVAILABLE ends it when the client reads too slowly: subscribe again after
+  the last cursor.
+  """
   changes(
-    "Start after the change with this cursor, or from where a page or changesCursor said. Without it: from now on."
+    "Start after this cursor of a change, a page or changesCursor. Default: from now on."
     after: String
-    "Only changes of these types. An empty list lets none through."
+    "Only changes of these types. An empty list matches nothing."
     types: [EntityType!]
-    "Only changes of what has these IDs, at most 1000. An empty list lets none through."
+    "Only changes of the entities with these IDs, at most 1000. An empty list matches nothing."
     nodeIds: [ID!]
   ): Change!
 }
 
-"A type of what changes."
+"A type of entity in the change feed."
 enum EntityType {
   "A User."
   USER
@@ -1653,63 +1684,69 @@ enum EntityType {
   POST
 }
 
-"What happened to something."
+"The kind of a change."
 enum ChangeKind {
-  "It began to be."
+  "Created."
   CREATED
-  "Fields of it got other values."
+  "Updated: fields got other values."
   UPDATED
-  "It is no more."
+  "Deleted."
   DELETED
 }
 
-"One thing that happened to one entity: written in the transaction that made it."
+"A change of one entity, written in the transaction that made it."
 type Change {
-  "The place of the change in the feed: to go on after it."
+  "The position of the change in the feed. Send it as after to go on."
   cursor: String!
-  "The type of what changed."
+  "The type of the entity."
   type: EntityType!
-  "The ID of what changed. (Not id: a change is not a node, and clients would store all changes of one user as one.)"
+  "The ID of the entity. It is not named id, since clients would store all changes of an entity as one object."
   nodeId: ID!
-  "What happened."
+  "The kind of the change."
   kind: ChangeKind!
-  "The version that the change made; for DELETED the last one that there was. Each change of a version is one change."
+  "The version that the change made. For DELETED: the last version. Each new version has a change."
   version: Int!
-  "The names of the type's fields that an update set to another value (author, not authorId; never version or updatedAt); empty for the other kinds."
+  """
+  The fields that an update set to another value, by their names in the type: author, not authorId. Never version or updatedAt.
+  Empty for the other kinds.
+  """
   changedFields: [String!]!
-  "When it happened."
+  "The time of the change."
   at: DateTime!
-  "The subject who made the change; null where the server runs without authentication."
+  "The subject who made the change. Null when the server runs without authentication."
   actor: String
-  "The thing as it is now; null once it is gone."
+  "The entity as it is now. Null when it is deleted."
   node: Node
 }
 
-"A part of the change feed. A change may reach the feed up to a second after its answer."
+"A page of the change feed. A change may reach the feed up to a second after the answer of its mutation."
 type ChangePage {
-  "The changes that the filter lets through, at most as many as asked for."
+  "The changes that match, at most first."
   changes: [Change!]!
-  "Where to go on, also from an empty or filtered page."
+  "The end of this page, also of an empty one. Send it as after to go on."
   endCursor: String!
-  "True when nothing of what is in the feed was left behind this page."
+  "True when the feed has no change after this page."
   caughtUp: Boolean!
 }
 
-"Every error in a response has extensions.code, one of these; the enum is here so that clients can generate it."
+"""
+The values of extensions.code, which every error of a response has. The enum is here so that clients can generate it.
+Errors of input also have extensions.field, the path of the value in the arguments, such as ["input", "username"].
+"""
 enum ErrorCode {
-  "Input, with extensions.field (a path into the arguments, such as [\"input\", \"username\"]): empty or only white space and invisible characters, or null where a value must be."
+  "Input: empty, only white space and invisible characters, or null where a value is required."
   BLANK
-  "Input: not of the form that the field asks for."
+  "Input: not in the form that the field requires."
   INVALID
   "Input: more characters or bytes than the field holds."
   TOO_LONG
-  "Input: a value that must be unique belongs to something else."
+  "Input: another object has this unique value."
   TAKEN
-  "Input: names something that does not exist."
+  "Input: the object does not exist."
   NOT_FOUND
-  "Input: the thing has changed since the client read it. Read it again."
+  "Input: the object has changed since the client read it. Read it again."
   STALE_VERSION
-  "Input: something else needs what should be deleted."
+  "Input: other objects depend on the object to delete."
   HAS_DEPENDENTS
   "The caller is not known."
   UNAUTHENTICATED
@@ -1719,29 +1756,32 @@ enum ErrorCode {
   GRAPHQL_PARSE_FAILED
   "The document or its variables do not fit the schema."
   GRAPHQL_VALIDATION_FAILED
-  "The request is none that the server understands."
+  "The server does not understand the request."
   BAD_REQUEST
-  "The operation asks for more than the server gives at once."
+  "The operation exceeds a limit of the server."
   COST_LIMIT
-  "The caller asks too often."
+  "The caller sends too many requests."
   RATE_LIMITED
   "The operation took too long."
   TIMEOUT
-  "The server does not know the document of this hash: send it."
+  "The server does not know the document with this hash. Send the document."
   PERSISTED_QUERY_NOT_FOUND
-  "Input: not a cursor of this field in this order."
+  "Input: not a cursor of this field and this order."
   CURSOR_INVALID
-  "The cursor is older than what is kept, or of another database."
+  "The cursor is older than the changes that are kept, or of another database."
   CURSOR_EXPIRED
-  "The key was sent with another request before."
+  "The key was sent before, with another request."
   IDEMPOTENCY_KEY_REUSED
-  "Others changed the same things at the same time, again and again. Try again."
+  "Other operations changed the same objects at the same time. Try again."
   CONFLICT
-  "The connection to the database died while committing: the operation may have happened. Sent again with the same Idempotency-Key, it happens once."
+  """
+  The connection to the database broke during the commit. The operation may have happened. Send it again with the same
+  Idempotency-Key: it happens once.
+  """
   OUTCOME_UNKNOWN
-  "The database is away or busy, or a subscriber has fallen behind. Try again; subscribe again after the last cursor."
+  "The database is away or busy, or a subscriber is too slow. Try again; subscribe again after the last cursor."
   UNAVAILABLE
-  "An error that nobody foresaw; extensions.requestId finds the log line."
+  "An unexpected error. extensions.requestId finds the log line."
   INTERNAL
 }
 `, BuiltIn: false},

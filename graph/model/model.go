@@ -14,57 +14,58 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// One thing that happened to one entity: written in the transaction that made it.
+// A change of one entity, written in the transaction that made it.
 type Change struct {
-	// The place of the change in the feed: to go on after it.
+	// The position of the change in the feed. Send it as after to go on.
 	Cursor string `json:"cursor"`
-	// The type of what changed.
+	// The type of the entity.
 	Type EntityType `json:"type"`
-	// The ID of what changed. (Not id: a change is not a node, and clients would store all changes of one user as one.)
+	// The ID of the entity. It is not named id, since clients would store all changes of an entity as one object.
 	NodeID typeid.ID `json:"nodeId"`
-	// What happened.
+	// The kind of the change.
 	Kind ChangeKind `json:"kind"`
-	// The version that the change made; for DELETED the last one that there was. Each change of a version is one change.
+	// The version that the change made. For DELETED: the last version. Each new version has a change.
 	Version int `json:"version"`
-	// The names of the type's fields that an update set to another value (author, not authorId; never version or updatedAt); empty for the other kinds.
+	// The fields that an update set to another value, by their names in the type: author, not authorId. Never version or updatedAt.
+	// Empty for the other kinds.
 	ChangedFields []string `json:"changedFields"`
-	// When it happened.
+	// The time of the change.
 	At time.Time `json:"at"`
-	// The subject who made the change; null where the server runs without authentication.
+	// The subject who made the change. Null when the server runs without authentication.
 	Actor *string `json:"actor,omitempty"`
-	// The thing as it is now; null once it is gone.
+	// The entity as it is now. Null when it is deleted.
 	Node ent.Node `json:"node,omitempty"`
 	// The nodes of all changes that came together.
 	Nodes *ent.NodeGroup `json:"-"`
 }
 
-// A part of the change feed. A change may reach the feed up to a second after its answer.
+// A page of the change feed. A change may reach the feed up to a second after the answer of its mutation.
 type ChangePage struct {
-	// The changes that the filter lets through, at most as many as asked for.
+	// The changes that match, at most first.
 	Changes []Change `json:"changes"`
-	// Where to go on, also from an empty or filtered page.
+	// The end of this page, also of an empty one. Send it as after to go on.
 	EndCursor string `json:"endCursor"`
-	// True when nothing of what is in the feed was left behind this page.
+	// True when the feed has no change after this page.
 	CaughtUp bool `json:"caughtUp"`
 }
 
 // A new post.
 type CreatePostInput struct {
-	// The user who wrote it.
+	// The ID of the user who wrote the post.
 	AuthorID typeid.ID `json:"authorId"`
-	// 1 to 200 code points, not only white space and invisible characters.
+	// The title. 1 to 200 code points, not only white space and invisible characters.
 	Title string `json:"title"`
-	// The text of the post: at most 4 MiB of UTF-8.
+	// The text. At most 4 MiB of UTF-8; may be empty.
 	Body string `json:"body"`
 }
 
-// What createPost made.
+// The result of createPost.
 type CreatePostPayload struct {
 	// The new post.
 	Post *ent.Post `json:"post"`
 }
 
-// What createPosts made.
+// The result of createPosts.
 type CreatePostsPayload struct {
 	// The new posts, in the order of the inputs.
 	Posts []*ent.Post `json:"posts"`
@@ -72,21 +73,21 @@ type CreatePostsPayload struct {
 
 // A new user.
 type CreateUserInput struct {
-	// 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken.
+	// The name, in the form of User.username, not taken.
 	Username string `json:"username"`
-	// An address as User.email describes it, not taken.
+	// The address, in the form of User.email, not taken.
 	Email string `json:"email"`
-	// Created with the user, in this order; at most 1000.
+	// The user's first posts, at most 1000, created in this order.
 	Posts graphql.Omittable[[]UserPostInput] `json:"posts,omitempty"`
 }
 
-// What createUser made.
+// The result of createUser.
 type CreateUserPayload struct {
 	// The new user.
 	User *ent.User `json:"user"`
 }
 
-// What createUsers made.
+// The result of createUsers.
 type CreateUsersPayload struct {
 	// The new users, in the order of the inputs.
 	Users []*ent.User `json:"users"`
@@ -94,17 +95,17 @@ type CreateUsersPayload struct {
 
 // A post to delete.
 type DeletePostInput struct {
-	// The post to delete.
+	// The ID of the post to delete.
 	ID typeid.ID `json:"id"`
-	// The version that the client has read; another one is STALE_VERSION. Absent or null: any.
+	// The version that the client read. Any other is STALE_VERSION. Absent or null: not checked.
 	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
 }
 
-// What deletePost did.
+// The result of deletePost.
 type DeletePostPayload struct {
-	// The ID of the post that is gone.
+	// The ID of the deleted post.
 	DeletedID typeid.ID `json:"deletedId"`
-	// Who had written it.
+	// The user who wrote the deleted post.
 	Author *ent.User `json:"author"`
 	// The post that is gone, which knows its author.
 	Post *ent.Post `json:"-"`
@@ -112,121 +113,122 @@ type DeletePostPayload struct {
 
 // A user to delete.
 type DeleteUserInput struct {
-	// The user to delete.
+	// The ID of the user to delete.
 	ID typeid.ID `json:"id"`
-	// The version that the client has read; another one is STALE_VERSION. Absent or null: any.
+	// The version that the client read. Any other is STALE_VERSION. Absent or null: not checked.
 	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
-	// What becomes of the user's posts: RESTRICT refuses while there are any; CASCADE takes up to 10000 along, more is HAS_DEPENDENTS.
+	// What happens to the user's posts. RESTRICT refuses while there are any. CASCADE deletes up to 10000 posts; more are
+	// HAS_DEPENDENTS.
 	Dependents Dependents `json:"dependents"`
 }
 
-// What deleteUser did.
+// The result of deleteUser.
 type DeleteUserPayload struct {
-	// The ID of the user that is gone.
+	// The ID of the deleted user.
 	DeletedID typeid.ID `json:"deletedId"`
 }
 
-// What deleteUsers did.
+// The result of deleteUsers.
 type DeleteUsersPayload struct {
-	// The IDs of the users that are gone, in the order of the inputs.
+	// The IDs of the deleted users, in the order of the inputs.
 	DeletedIds []typeid.ID `json:"deletedIds"`
 }
 
-// What a client is told of as it happens, over a WebSocket or as server-sent events.
+// Events as they happen, over a WebSocket or as server-sent events.
 type Subscription struct {
 }
 
 // New values for a post.
 type UpdatePostInput struct {
-	// The post to change.
+	// The ID of the post to change.
 	ID typeid.ID `json:"id"`
-	// The new title; absent: as it is. One that the post has already is not checked.
+	// The new title. Absent: unchanged. The post's current title is not checked.
 	Title graphql.Omittable[*string] `json:"title,omitempty"`
-	// The new text, at most 4 MiB of UTF-8; absent: as it is.
+	// The new text, at most 4 MiB of UTF-8. Absent: unchanged.
 	Body graphql.Omittable[*string] `json:"body,omitempty"`
-	// The new author; absent: as it is.
+	// The ID of the new author. Absent: unchanged.
 	AuthorID graphql.Omittable[*typeid.ID] `json:"authorId,omitempty"`
-	// The version that the client has read; another one is STALE_VERSION. Absent or null: any.
+	// The version that the client read. Any other is STALE_VERSION. Absent or null: not checked.
 	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
 }
 
-// What updatePost did.
+// The result of updatePost.
 type UpdatePostPayload struct {
-	// The post as it is now.
+	// The post after the change.
 	Post *ent.Post `json:"post"`
 }
 
 // New values for a user.
 type UpdateUserInput struct {
-	// The user to change.
+	// The ID of the user to change.
 	ID typeid.ID `json:"id"`
-	// The new name; absent: as it is. One that the user has already is not checked.
+	// The new name. Absent: unchanged. The user's current name is not checked.
 	Username graphql.Omittable[*string] `json:"username,omitempty"`
-	// The new address; absent: as it is. One that the user has already is not checked.
+	// The new address. Absent: unchanged. The user's current address is not checked.
 	Email graphql.Omittable[*string] `json:"email,omitempty"`
-	// The version that the client has read; another one is STALE_VERSION. Absent or null: any.
+	// The version that the client read. Any other is STALE_VERSION. Absent or null: not checked.
 	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
 }
 
-// What updateUser did.
+// The result of updateUser.
 type UpdateUserPayload struct {
-	// The user as it is now.
+	// The user after the change.
 	User *ent.User `json:"user"`
 }
 
-// What updateUsers did.
+// The result of updateUsers.
 type UpdateUsersPayload struct {
-	// The users as they are now, in the order of the inputs.
+	// The users after the change, in the order of the inputs.
 	Users []*ent.User `json:"users"`
 }
 
-// A user as it is to be.
+// A user to create or to update.
 type UpsertUserInput struct {
-	// 1 to 80 code points, valid by RFC 8265 UsernameCaseMapped, not taken by another user.
+	// The name, in the form of User.username, not taken by another user.
 	Username string `json:"username"`
-	// An address as User.email describes it, not taken by another user. One that the user has already is not checked.
+	// The address, in the form of User.email, not taken by another user. The user's current address is not checked.
 	Email string `json:"email"`
 }
 
-// What upsertUsers did.
+// The result of upsertUsers.
 type UpsertUsersPayload struct {
-	// The users as they are now, in the order of the inputs.
+	// The users after the change, in the order of the inputs.
 	Users []*ent.User `json:"users"`
-	// How many are new.
+	// The number of new users.
 	Created int `json:"created"`
-	// How many were there and have changed.
+	// The number of users that changed.
 	Updated int `json:"updated"`
-	// How many were there just so.
+	// The number of users that had these values already.
 	Unchanged int `json:"unchanged"`
 }
 
-// One user, by exactly one of its unique values.
+// One user, by exactly one unique value.
 type UserBy struct {
 	// The user with this ID.
 	ID graphql.Omittable[*typeid.ID] `json:"id,omitempty"`
 	// The user with this name, compared by RFC 8265 UsernameCaseMapped.
 	Username graphql.Omittable[*string] `json:"username,omitempty"`
-	// The user with this address, in any case; its domain in Unicode or as xn--.
+	// The user with this address, in any case. The domain may be in Unicode or in ASCII (xn--).
 	Email graphql.Omittable[*string] `json:"email,omitempty"`
 }
 
-// A new post of the user that is created with it.
+// A post to create with its user.
 type UserPostInput struct {
-	// 1 to 200 code points, not only white space and invisible characters.
+	// The title. 1 to 200 code points, not only white space and invisible characters.
 	Title string `json:"title"`
-	// The text of the post: at most 4 MiB of UTF-8.
+	// The text. At most 4 MiB of UTF-8; may be empty.
 	Body string `json:"body"`
 }
 
-// What happened to something.
+// The kind of a change.
 type ChangeKind string
 
 const (
-	// It began to be.
+	// Created.
 	ChangeKindCreated ChangeKind = "CREATED"
-	// Fields of it got other values.
+	// Updated: fields got other values.
 	ChangeKindUpdated ChangeKind = "UPDATED"
-	// It is no more.
+	// Deleted.
 	ChangeKindDeleted ChangeKind = "DELETED"
 )
 
@@ -279,13 +281,13 @@ func (e ChangeKind) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// What becomes of what depends on the thing that is deleted.
+// What happens to the objects that depend on a deleted one.
 type Dependents string
 
 const (
-	// Refuse while there is any, with HAS_DEPENDENTS.
+	// Refuse the deletion while there are any, with HAS_DEPENDENTS.
 	DependentsRestrict Dependents = "RESTRICT"
-	// Delete it too.
+	// Delete them too.
 	DependentsCascade Dependents = "CASCADE"
 )
 
@@ -337,7 +339,7 @@ func (e Dependents) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// A type of what changes.
+// A type of entity in the change feed.
 type EntityType string
 
 const (
@@ -395,23 +397,24 @@ func (e EntityType) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Every error in a response has extensions.code, one of these; the enum is here so that clients can generate it.
+// The values of extensions.code, which every error of a response has. The enum is here so that clients can generate it.
+// Errors of input also have extensions.field, the path of the value in the arguments, such as ["input", "username"].
 type ErrorCode string
 
 const (
-	// Input, with extensions.field (a path into the arguments, such as ["input", "username"]): empty or only white space and invisible characters, or null where a value must be.
+	// Input: empty, only white space and invisible characters, or null where a value is required.
 	ErrorCodeBlank ErrorCode = "BLANK"
-	// Input: not of the form that the field asks for.
+	// Input: not in the form that the field requires.
 	ErrorCodeInvalid ErrorCode = "INVALID"
 	// Input: more characters or bytes than the field holds.
 	ErrorCodeTooLong ErrorCode = "TOO_LONG"
-	// Input: a value that must be unique belongs to something else.
+	// Input: another object has this unique value.
 	ErrorCodeTaken ErrorCode = "TAKEN"
-	// Input: names something that does not exist.
+	// Input: the object does not exist.
 	ErrorCodeNotFound ErrorCode = "NOT_FOUND"
-	// Input: the thing has changed since the client read it. Read it again.
+	// Input: the object has changed since the client read it. Read it again.
 	ErrorCodeStaleVersion ErrorCode = "STALE_VERSION"
-	// Input: something else needs what should be deleted.
+	// Input: other objects depend on the object to delete.
 	ErrorCodeHasDependents ErrorCode = "HAS_DEPENDENTS"
 	// The caller is not known.
 	ErrorCodeUnauthenticated ErrorCode = "UNAUTHENTICATED"
@@ -421,29 +424,30 @@ const (
 	ErrorCodeGraphqlParseFailed ErrorCode = "GRAPHQL_PARSE_FAILED"
 	// The document or its variables do not fit the schema.
 	ErrorCodeGraphqlValidationFailed ErrorCode = "GRAPHQL_VALIDATION_FAILED"
-	// The request is none that the server understands.
+	// The server does not understand the request.
 	ErrorCodeBadRequest ErrorCode = "BAD_REQUEST"
-	// The operation asks for more than the server gives at once.
+	// The operation exceeds a limit of the server.
 	ErrorCodeCostLimit ErrorCode = "COST_LIMIT"
-	// The caller asks too often.
+	// The caller sends too many requests.
 	ErrorCodeRateLimited ErrorCode = "RATE_LIMITED"
 	// The operation took too long.
 	ErrorCodeTimeout ErrorCode = "TIMEOUT"
-	// The server does not know the document of this hash: send it.
+	// The server does not know the document with this hash. Send the document.
 	ErrorCodePersistedQueryNotFound ErrorCode = "PERSISTED_QUERY_NOT_FOUND"
-	// Input: not a cursor of this field in this order.
+	// Input: not a cursor of this field and this order.
 	ErrorCodeCursorInvalid ErrorCode = "CURSOR_INVALID"
-	// The cursor is older than what is kept, or of another database.
+	// The cursor is older than the changes that are kept, or of another database.
 	ErrorCodeCursorExpired ErrorCode = "CURSOR_EXPIRED"
-	// The key was sent with another request before.
+	// The key was sent before, with another request.
 	ErrorCodeIdempotencyKeyReused ErrorCode = "IDEMPOTENCY_KEY_REUSED"
-	// Others changed the same things at the same time, again and again. Try again.
+	// Other operations changed the same objects at the same time. Try again.
 	ErrorCodeConflict ErrorCode = "CONFLICT"
-	// The connection to the database died while committing: the operation may have happened. Sent again with the same Idempotency-Key, it happens once.
+	// The connection to the database broke during the commit. The operation may have happened. Send it again with the same
+	// Idempotency-Key: it happens once.
 	ErrorCodeOutcomeUnknown ErrorCode = "OUTCOME_UNKNOWN"
-	// The database is away or busy, or a subscriber has fallen behind. Try again; subscribe again after the last cursor.
+	// The database is away or busy, or a subscriber is too slow. Try again; subscribe again after the last cursor.
 	ErrorCodeUnavailable ErrorCode = "UNAVAILABLE"
-	// An error that nobody foresaw; extensions.requestId finds the log line.
+	// An unexpected error. extensions.requestId finds the log line.
 	ErrorCodeInternal ErrorCode = "INTERNAL"
 )
 
@@ -516,7 +520,7 @@ func (e ErrorCode) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// What a user is found by.
+// The field that identifies a user.
 type UserKey string
 
 const (

@@ -11,19 +11,19 @@ import (
 )
 
 type changesCommand struct {
-	config.Database
-	config.Log
-	Reset changesReset `cmd:"" help:"Expire all cursors, as after restoring a backup: every client that follows the changes takes a new copy of the data."`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
+	Reset           changesReset `cmd:"" help:"Expire all cursors of the change feed, after a restore."`
 }
 
 type changesReset struct {
-	Yes bool `env:"-" help:"Do it; without, nothing is done."`
+	Yes bool `frequent:"" env:"-" help:"Confirm the reset."`
 }
 
 // Run expires all cursors.
 func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesCommand) (err error) {
 	if !c.Yes {
-		return errors.New("every client that follows the changes would have to take a new copy of the data: say --yes to do it")
+		return errors.New("a reset makes every client of the change feed copy the data again: confirm it with --yes")
 	}
 	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking())
 	if err != nil {
@@ -37,6 +37,6 @@ func reset(ctx context.Context, e *environment, db *database.DB) error {
 	if err := feed.Reset(ctx, db); err != nil {
 		return fmt.Errorf("reset the changes of %v: %w", db, err)
 	}
-	_, err := fmt.Fprintf(e.stdout, "The changes of %v begin anew: all cursors are expired.\n", db)
+	_, err := fmt.Fprintf(e.stdout, "All cursors of the change feed of %v are expired.\n", db)
 	return err
 }

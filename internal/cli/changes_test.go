@@ -59,7 +59,7 @@ func TestResetChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, stdout, stderr = run(t, "changes", "reset", "--database-url", url)
-		const refusal = "roster: every client that follows the changes would have to take a new copy of the data: say --yes to do it\n"
+		const refusal = "roster: a reset makes every client of the change feed copy the data again: confirm it with --yes\n"
 		if code != 1 || stdout != "" || stderr != refusal {
 			t.Errorf("without --yes: %d, %q, %q", code, stdout, stderr)
 		}
@@ -67,7 +67,7 @@ func TestResetChanges(t *testing.T) {
 			t.Errorf("without --yes: %v", err)
 		}
 		code, stdout, stderr = run(t, "changes", "reset", "--yes", "--database-url", url)
-		if code != 0 || stdout != "The changes of "+db.String()+" begin anew: all cursors are expired.\n" || stderr != "" {
+		if code != 0 || stdout != "All cursors of the change feed of "+db.String()+" are expired.\n" || stderr != "" {
 			t.Errorf("%d, %q, %q", code, stdout, stderr)
 		}
 		if _, err := read(t, db, &before.End); !errors.Is(err, feed.ErrExpired) {

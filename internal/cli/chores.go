@@ -13,14 +13,14 @@ import (
 	"roster/internal/janitor"
 )
 
-// How often the chores are done, and how many rows one step of theirs deletes: few enough that nobody waits for it.
+// The interval of the chores, and the number of rows that one step deletes: so few that nobody waits for it.
 const (
 	choreInterval = time.Minute
 	choreRows     = 500
 )
 
-// startChores does what a server does beside its requests, which is to follow the feed and its chores, until stop is
-// called or ctx ends; stop waits for the step under way.
+// startChores starts the work of a server beside its requests: it follows the feed and does the chores. It ends when stop is
+// called or ctx ends. stop waits for the running step.
 func startChores(ctx context.Context, c config.Retention, db *database.DB, changes *feed.Feed, logger *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ticker := time.NewTicker(choreInterval)
@@ -36,7 +36,7 @@ func startChores(ctx context.Context, c config.Retention, db *database.DB, chang
 	}
 }
 
-// writing is a chore that does nothing while the database takes no changes, which is logged already.
+// writing returns a chore that does nothing while the database takes no changes. The log has that already.
 func writing(c janitor.Chore) janitor.Chore {
 	step := c.Step
 	c.Step = func(ctx context.Context, now time.Time) (more bool, err error) {
@@ -49,7 +49,7 @@ func writing(c janitor.Chore) janitor.Chore {
 	return c
 }
 
-// pruneKeys deletes the idempotency keys that are older than age, so many in a step.
+// pruneKeys deletes idempotency keys that are older than age, at most rows in a step.
 func pruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
 	return janitor.Chore{Name: "prune idempotency keys", Step: func(ctx context.Context, now time.Time) (more bool, err error) {
 		session := db.Session(database.Write)
@@ -62,7 +62,7 @@ func pruneKeys(db *database.DB, age time.Duration, rows int) janitor.Chore {
 	}}
 }
 
-// pruneChanges deletes the changes that are older than age, as many in a step as feed.Prune does.
+// pruneChanges deletes changes that are older than age. feed.Prune bounds a step.
 func pruneChanges(db *database.DB, age time.Duration) janitor.Chore {
 	return janitor.Chore{Name: "prune changes", Step: func(ctx context.Context, now time.Time) (more bool, err error) {
 		deleted, err := feed.Prune(ctx, db, now.Add(-age))

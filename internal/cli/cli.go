@@ -1,5 +1,5 @@
-// Package cli is the command line of Roster: a file per command. It is the only package that knows
-// all the others, and wires them.
+// Package cli is the command line of Roster, with a file for each command. It is the only package that knows all others. It
+// wires them.
 package cli
 
 import (
@@ -19,36 +19,35 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
-	// Of import alone: everything else was imported.
+	// Of import: some rows were rejected, the others are imported.
 	exitRejected = 3
-	// Of import, export and seed: a signal has ended them. A shell says the same of a program that SIGINT ends.
+	// Of import, export and seed: a signal ended them. Shells use this code for programs that SIGINT ends.
 	exitInterrupted = 130
 )
 
 // commands is the grammar of the command line.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Migrate migrateCommand `cmd:"" help:"Change the database's schema, or show what state it is in."`
-	Seed    seedCommand    `cmd:"" help:"Fill the database with users and posts to try it out: with all of them or, if that fails, with none."`
-	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file of CSV or JSON lines: all of them or, if that fails, none."`
-	Export  exportCommand  `cmd:"" help:"Write all users or all posts, as they are at one moment, as CSV or JSON lines."`
-	Stats   statsCommand   `cmd:"" help:"Print what the database has in numbers, and the sign-ups by day, week or month."`
-	Changes changesCommand `cmd:"" help:"See to the changes that clients follow."`
+	Migrate migrateCommand `cmd:"" help:"Change the database's schema or show its state."`
+	Seed    seedCommand    `cmd:"" help:"Create sample users and posts, all or none."`
+	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file, all or none."`
+	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
+	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
+	Changes changesCommand `cmd:"" help:"Manage the change feed."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
-	Version versionCommand `cmd:"" help:"Print the version of this program."`
+	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
-// environment is what a command needs beside its flags.
+// environment has the streams of the process, and the version. Commands get it beside their flags.
 type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
 }
 
-// Run runs the command line args, which do not have the program's name, and returns the program's
-// exit code: 0 for success, 1 when the command failed, 2 when the command line is wrong; some commands have more. Errors go
-// to stderr, as one line. A command that runs on, as serve does, ends in success when ctx does.
-// version is what this build calls itself.
+// Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2: the
+// command line is wrong. Some commands have more codes. Errors go to stderr, in one line. serve ends with success when ctx ends.
+// version is the version of this build.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, version string) int {
 	helpTo, code := stdout, exitOK
 	if len(args) == 0 {
@@ -68,12 +67,13 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return fail(stderr, exitFailure, err)
 	}
+	parser.Model.HelpFlag.Help = "Show help. With a command: its flags."
 	command, err := parser.Parse(args)
 	if helped {
 		return code
 	}
 	if err != nil {
-		return fail(stderr, exitUsage, fmt.Errorf("%w; see roster --help", err))
+		return fail(stderr, exitUsage, usageError(err))
 	}
 	if err := command.Run(&environment{stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
 		if errors.Is(err, errSilent) {
@@ -87,7 +87,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitOK
 }
 
-// readDuration reads the value of a flag: kong's own reader shows the error of package time.
+// readDuration reads the duration of a flag. kong's own reader would show the error of package time.
 func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
@@ -107,7 +107,7 @@ type exitError struct {
 	code int
 }
 
-// failed is the error of a command, with an exit code of its own when a signal has ended what it was doing.
+// failed returns the error of a command. If a signal ended the command, the error has an exit code of its own.
 func failed(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return &exitError{fmt.Errorf("%s: interrupted", doing), exitInterrupted}
@@ -115,8 +115,7 @@ func failed(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// fail reports err in one line and returns code. When not even stderr can be written to, the code
-// has to do.
+// fail writes err to stderr, in one line, and returns code. If stderr cannot be written, the code is all that is left.
 func fail(stderr io.Writer, code int, err error) int {
 	_, _ = fmt.Fprintf(stderr, "roster: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return code

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,7 @@ func TestHelp(t *testing.T) {
 		{[]string{"import", "--help"}, "help-import.txt"},
 		{[]string{"export", "--help"}, "help-export.txt"},
 		{[]string{"stats", "--help"}, "help-stats.txt"},
+		{[]string{"changes", "--help"}, "help-changes.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -55,10 +57,71 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestHelpOfProgram checks that the help of the program fits a screen of 80 columns and 24 lines.
+func TestHelpOfProgram(t *testing.T) {
+	t.Parallel()
+	_, help, _ := run(t, "--help")
+	if got := strings.Count(help, "\n"); got > 24 {
+		t.Errorf("got %d lines, want at most 24", got)
+	}
+	for line := range strings.Lines(help) {
+		if got := len(strings.TrimSuffix(line, "\n")); got > 80 {
+			t.Errorf("got %d columns, want at most 80: %s", got, line)
+		}
+	}
+	if got := regexp.MustCompile(`--\w[\w-]+`).FindAllString(help, -1); !slices.Equal(got, []string{"--help"}) {
+		t.Errorf("got the flags %v, want the global --help alone", got)
+	}
+}
+
+// TestHelpOfCommands checks that the help of each command starts with at most ten flags, and that every other flag has a
+// group.
+func TestHelpOfCommands(t *testing.T) {
+	t.Parallel()
+	section := regexp.MustCompile(`(?m)^([A-Z][^\n]*):\n((?: .*\n)+)`)
+	flag := regexp.MustCompile(`(?m)^  (-.*)$`)
+	for command, groups := range map[string]string{
+		"serve": "Used most, Listening and requests, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
+			"Database, Logging, Global",
+		"migrate up":     "Used most, Database, Logging, Global",
+		"migrate down":   "Used most, Database, Logging, Global",
+		"migrate status": "Used most, Database, Logging, Global",
+		"migrate":        "Commands, Used most, Database, Logging, Global",
+		"seed":           "Used most, Database, Logging, Global",
+		"import":         "Arguments, Used most, Rows, Database, Logging, Global",
+		"export":         "Arguments, Used most, Database, Logging, Global",
+		"stats":          "Used most, Database, Logging, Global",
+		"changes reset":  "Used most, Database, Logging, Global",
+		"schema":         "Global",
+		"version":        "Global",
+	} {
+		_, help, _ := run(t, append(strings.Fields(command), "--help")...)
+		var titles []string
+		for _, match := range section.FindAllStringSubmatch(help, -1) {
+			title, flags := match[1], flag.FindAllString(match[2], -1)
+			titles = append(titles, title)
+			if title == "Used most" && len(flags) > 10 {
+				t.Errorf("%s: got %d flags that are used most, want at most 10", command, len(flags))
+			}
+			if title == "Global" && !slices.Equal(flags, []string{"  -h, --help"}) {
+				t.Errorf("%s: got the global flags %q, want --help alone: give the others a group", command, flags)
+			}
+		}
+		if got := strings.Join(titles, ", "); got != groups {
+			t.Errorf("%s: got the groups %s, want %s", command, got, groups)
+		}
+		for line := range strings.Lines(help) {
+			if len(line) > 81 && len(strings.Fields(line)) > 1 {
+				t.Errorf("%s: got %d columns, want at most 80: %s", command, len(line)-1, line)
+			}
+		}
+	}
+}
+
 func TestNothingAsked(t *testing.T) {
 	t.Parallel()
 	if code, stdout, stderr := run(t); code != 2 || stdout != "" || stderr != golden(t, "help.txt") {
-		t.Errorf("code %d, stdout %q, stderr\n%s", code, stdout, stderr)
+		t.Errorf("got code %d, stdout %q, stderr\n%s\nwant 2, nothing, and what --help prints", code, stdout, stderr)
 	}
 }
 
@@ -79,61 +142,65 @@ func TestSchema(t *testing.T) {
 
 func TestWrongUse(t *testing.T) {
 	t.Parallel()
-	const hint = "; see roster --help\n"
 	for line, want := range map[string]string{
-		"bogus":                                 `unexpected argument bogus`,
-		"migrate":                               `expected one of "up", "down", "status"`,
-		"serve --listne=x":                      `unknown flag --listne, did you mean "--listen"?`,
-		"serve --listen=here":                   `serve: --listen must be HOST:PORT, such as 127.0.0.1:8080, not "here"`,
-		"serve --listen=:http":                  `serve: --listen must have a port from 0 to 65535, not "http"`,
-		"serve --listen=:70000":                 `serve: --listen must have a port from 0 to 65535, not "70000"`,
-		"serve --max-body-bytes=0":              `serve: --max-body-bytes must be 1 or more, not 0`,
-		"serve --keep-idempotency-keys=0s":      `serve: --keep-idempotency-keys must be longer than 0s, not 0s`,
-		"serve --max-requests=-1":               `serve: --max-requests must be 0 or more, not -1`,
-		"serve --max-cost=-1":                   `serve: --max-cost must be 0 or more, not -1`,
-		"serve --max-expanded=0":                `serve: --max-expanded must be from 1 to 1000000, not 0`,
-		"serve --max-repeats=10000001":          `serve: --max-repeats must be from 1 to 10000000, not 10000001`,
-		"serve --document-cache-bytes=-1":       `serve: --document-cache-bytes must be 0 or more, not -1`,
-		"serve --request-timeout=0s":            `serve: --request-timeout must be longer than 0s, not 0s`,
-		"serve --shutdown-timeout=-1s":          `serve: --shutdown-timeout must be longer than 0s, not -1s`,
-		"serve --cors-origins=app.example.com":  `serve: --cors-origins must be * or origins as browsers send them, such as https://app.example.com, not "app.example.com"`,
-		"serve --max-streams=-1":                `serve: --max-streams must be 0 or more, not -1`,
-		"serve --max-operations-per-socket=0":   `serve: --max-operations-per-socket must be 1 or more, not 0`,
-		"serve --ping-interval=0s":              `serve: --ping-interval must be longer than 0s, not 0s`,
-		"serve --request-timeout=5":             `--request-timeout: must be a number with its unit, such as 500ms, 5s or 2m, not "5"`,
-		"serve --ping-interval=9999999999h":     `--ping-interval: must be a number with its unit, such as 500ms, 5s or 2m, not "9999999999h"`,
-		"serve --log-level=loud":                `--log-level must be one of "debug","info","warn","error" but got "loud"`,
-		"serve --log-format=xml":                `--log-format must be one of "text","json" but got "xml"`,
-		"serve --database-max-connections=0":    `serve: --database-max-connections must be 1 or more, not 0`,
-		"serve --database-max-connections=x":    `--database-max-connections: expected a valid 64 bit int but got "x"`,
-		"serve --database-pool-wait=0s":         `serve: --database-pool-wait must be longer than 0s, not 0s`,
-		"serve --database-connect-timeout=0s":   `serve: --database-connect-timeout must be longer than 0s, not 0s`,
-		"serve --database-statement-cache=-1":   `serve: --database-statement-cache must be 0 or more, not -1`,
-		"seed --users=0":                        `seed: --users must be from 1 to 1000000, not 0`,
-		"seed --users=1000001":                  `seed: --users must be from 1 to 1000000, not 1000001`,
-		"seed --posts-per-user=-1":              `seed: --posts-per-user must be from 0 to 1000, not -1`,
-		"seed --posts-per-user=1001":            `seed: --posts-per-user must be from 0 to 1000, not 1001`,
-		"seed --seed=-1":                        `--seed: expected a valid 64 bit uint but got "-1"`,
-		"seed --database-pool-wait=0s":          `seed: --database-pool-wait must be longer than 0s, not 0s`,
-		"import --batch=-1":                     `import: --batch must be 0 or more, not -1`,
-		"import --max-row-bytes=0":              `import: --max-row-bytes must be from 1 to 1073741824, not 0`,
-		"import --on-conflict=ask":              `--on-conflict must be one of "fail","skip","update" but got "ask"`,
-		"import --format=xml":                   `--format must be one of "auto","csv","jsonl" but got "xml"`,
-		"import a.csv b.csv":                    `unexpected argument b.csv`,
-		"import --spreadsheet --format=jsonl":   `import: --spreadsheet is for CSV: leave it out for JSON lines`,
-		"export users --spreadsheet -o a.JSON":  `export: --spreadsheet is for CSV: leave it out for JSON lines`,
-		"export":                                `expected "<what>"`,
-		"export things":                         `<what> must be one of "users","posts" but got "things"`,
-		"export users --format=xml":             `--format must be one of "auto","csv","jsonl" but got "xml"`,
-		"stats --by=year":                       `--by must be one of "day","week","month" but got "year"`,
-		"stats --from=yesterday":                `stats: --from must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "yesterday"`,
-		"stats --to=2026-02-30":                 `stats: --to must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "2026-02-30"`,
-		"migrate --statement-timeout=0s status": `migrate: --statement-timeout must be longer than 0s, not 0s`,
-		"migrate down --to=-1":                  `migrate down: --to must be a version that roster migrate status lists, or 0, not -1`,
+		"bogus":                                 `unexpected argument bogus; see roster --help`,
+		"migrate":                               `the command is missing: up, down or status; see roster migrate --help`,
+		"serve --listne=x":                      `unknown flag --listne, did you mean "--listen"?; see roster serve --help`,
+		"serve --listen=here":                   `serve: --listen must be HOST:PORT, such as 127.0.0.1:8080, not "here"; see roster serve --help`,
+		"serve --listen=:http":                  `serve: --listen must have a port from 0 to 65535, not "http"; see roster serve --help`,
+		"serve --listen=:70000":                 `serve: --listen must have a port from 0 to 65535, not "70000"; see roster serve --help`,
+		"serve --max-body-bytes=0":              `serve: --max-body-bytes must be 1 or more, not 0; see roster serve --help`,
+		"serve --keep-idempotency-keys=0s":      `serve: --keep-idempotency-keys must be longer than 0s, not 0s; see roster serve --help`,
+		"serve --max-requests=-1":               `serve: --max-requests must be 0 or more, not -1; see roster serve --help`,
+		"serve --max-cost=-1":                   `serve: --max-cost must be 0 or more, not -1; see roster serve --help`,
+		"serve --max-expanded=0":                `serve: --max-expanded must be from 1 to 1000000, not 0; see roster serve --help`,
+		"serve --max-repeats=10000001":          `serve: --max-repeats must be from 1 to 10000000, not 10000001; see roster serve --help`,
+		"serve --document-cache-bytes=-1":       `serve: --document-cache-bytes must be 0 or more, not -1; see roster serve --help`,
+		"serve --request-timeout=0s":            `serve: --request-timeout must be longer than 0s, not 0s; see roster serve --help`,
+		"serve --shutdown-timeout=-1s":          `serve: --shutdown-timeout must be longer than 0s, not -1s; see roster serve --help`,
+		"serve --cors-origins=app.example.com":  `serve: --cors-origins must be * or origins such as https://app.example.com, without a path, not "app.example.com"; see roster serve --help`,
+		"serve --max-streams=-1":                `serve: --max-streams must be 0 or more, not -1; see roster serve --help`,
+		"serve --max-operations-per-socket=0":   `serve: --max-operations-per-socket must be 1 or more, not 0; see roster serve --help`,
+		"serve --ping-interval=0s":              `serve: --ping-interval must be longer than 0s, not 0s; see roster serve --help`,
+		"serve --request-timeout=5":             `--request-timeout must be a number with its unit, such as 500ms, 5s or 2m, not "5"; see roster serve --help`,
+		"serve --ping-interval=9999999999h":     `--ping-interval must be a number with its unit, such as 500ms, 5s or 2m, not "9999999999h"; see roster serve --help`,
+		"serve --log-level=loud":                `--log-level must be debug, info, warn or error, not "loud"; see roster serve --help`,
+		"serve --log-format=xml":                `--log-format must be text or json, not "xml"; see roster serve --help`,
+		"serve --database-max-connections=0":    `serve: --database-max-connections must be 1 or more, not 0; see roster serve --help`,
+		"serve --database-max-connections=x":    `--database-max-connections must be a whole number of at most 64 bits, not "x"; see roster serve --help`,
+		"serve --database-pool-wait=0s":         `serve: --database-pool-wait must be longer than 0s, not 0s; see roster serve --help`,
+		"serve --database-connect-timeout=0s":   `serve: --database-connect-timeout must be longer than 0s, not 0s; see roster serve --help`,
+		"serve --database-statement-cache=-1":   `serve: --database-statement-cache must be 0 or more, not -1; see roster serve --help`,
+		"seed --users=0":                        `seed: --users must be from 1 to 1000000, not 0; see roster seed --help`,
+		"seed --users=1000001":                  `seed: --users must be from 1 to 1000000, not 1000001; see roster seed --help`,
+		"seed --posts-per-user=-1":              `seed: --posts-per-user must be from 0 to 1000, not -1; see roster seed --help`,
+		"seed --posts-per-user=1001":            `seed: --posts-per-user must be from 0 to 1000, not 1001; see roster seed --help`,
+		"seed --seed=-1":                        `--seed must be a whole number of at most 64 bits without a sign, not "-1"; see roster seed --help`,
+		"seed --database-pool-wait=0s":          `seed: --database-pool-wait must be longer than 0s, not 0s; see roster seed --help`,
+		"import --batch=-1":                     `import: --batch must be 0 or more, not -1; see roster import --help`,
+		"import --max-row-bytes=0":              `import: --max-row-bytes must be from 1 to 1073741824, not 0; see roster import --help`,
+		"import --on-conflict=ask":              `--on-conflict must be fail, skip or update, not "ask"; see roster import --help`,
+		"import --format=xml":                   `--format must be auto, csv or jsonl, not "xml"; see roster import --help`,
+		"import a.csv b.csv":                    `unexpected argument b.csv; see roster import --help`,
+		"import --spreadsheet --format=jsonl":   `import: --spreadsheet is for CSV: leave it out for JSON lines; see roster import --help`,
+		"export users --spreadsheet -o a.JSON":  `export: --spreadsheet is for CSV: leave it out for JSON lines; see roster export --help`,
+		"export":                                `the argument <what> is missing; see roster export --help`,
+		"export things":                         `<what> must be users or posts, not "things"; see roster export --help`,
+		"export users --format=xml":             `--format must be auto, csv or jsonl, not "xml"; see roster export --help`,
+		"stats --by=year":                       `--by must be day, week or month, not "year"; see roster stats --help`,
+		"stats --from=yesterday":                `stats: --from must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "yesterday"; see roster stats --help`,
+		"stats --to=2026-02-30":                 `stats: --to must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "2026-02-30"; see roster stats --help`,
+		"migrate --statement-timeout=0s status": `migrate: --statement-timeout must be longer than 0s, not 0s; see roster migrate status --help`,
+		"migrate down --to=-1":                  `migrate down: --to must be a version that roster migrate status lists, or 0, not -1; see roster migrate down --help`,
+		"migrate upp":                           `unexpected argument upp, did you mean "up"?; see roster migrate --help`,
+		"serve --listen":                        `--listen needs a value; see roster serve --help`,
+		"serve --cors-origins":                  `--cors-origins needs a value; see roster serve --help`,
+		"serve --introspection=maybe":           `--introspection must be true or false, not "maybe"; see roster serve --help`,
+		"changes":                               `the command is missing: reset; see roster changes --help`,
 	} {
 		code, stdout, stderr := run(t, strings.Fields(line)...)
-		if code != 2 || stdout != "" || stderr != "roster: "+want+hint {
-			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want\n%s", line, code, stdout, stderr, want)
+		if code != 2 || stdout != "" || stderr != "roster: "+want+"\n" {
+			t.Errorf("%s: got code %d, stdout %q, stderr\n%s, want code 2 and\n%s", line, code, stdout, stderr, want)
 		}
 	}
 }
@@ -158,7 +225,7 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 	t.Setenv("ROSTER_DATABASE_MAX_CONNECTIONS", "many")
-	const want = `roster: --database-max-connections: expected a valid 64 bit int but got "many" (from envar ROSTER_DATABASE_MAX_CONNECTIONS="many")`
+	const want = `roster: --database-max-connections must be a whole number of at most 64 bits, not "many" (from the environment variable ROSTER_DATABASE_MAX_CONNECTIONS)`
 	if code, _, stderr := run(t, "migrate", "status"); code != 2 || !strings.HasPrefix(stderr, want) {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}

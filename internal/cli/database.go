@@ -11,20 +11,20 @@ import (
 
 // A preparation makes a database ready for a command.
 type preparation struct {
-	// mustExist refuses an SQLite file that is not there.
+	// mustExist refuses a missing SQLite file.
 	mustExist bool
-	// run is nil for a command that takes the schema as it is.
+	// run is nil for commands that accept any schema.
 	run func(context.Context, *database.DB, *slog.Logger) error
 }
 
-// migrating applies the migrations that the database lacks. A database that is not there is made.
+// migrating applies the pending migrations. It creates a missing database.
 func migrating() preparation { return preparation{run: migrateDatabase} }
 
-// checking makes sure that the schema is the one that this program needs.
+// checking refuses a schema that this program cannot use.
 func checking() preparation { return preparation{mustExist: true, run: checkDatabase} }
 
-// openDatabase opens the database and prepares it for a command. It does not when the command's standard output is a file
-// of the database. The error has an exit code when a signal came meanwhile.
+// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard output of
+// the command. If a signal comes meanwhile, the error has an exit code.
 func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
@@ -60,13 +60,13 @@ func checkDatabase(ctx context.Context, db *database.DB, _ *slog.Logger) error {
 	return db.CheckVersion(ctx)
 }
 
-// migrateDatabase applies the migrations that the database lacks, and logs them.
+// migrateDatabase applies the pending migrations and logs them.
 func migrateDatabase(ctx context.Context, db *database.DB, logger *slog.Logger) error {
 	done, err := db.MigrateUp(ctx)
 	for _, m := range done {
 		if m.Applied {
 			logger.InfoContext(ctx, "migration applied", "version", m.Version, "name", m.Name)
-		} else { // someone began to undo it, and was killed
+		} else { // a killed program had begun to undo it
 			logger.InfoContext(ctx, "migration undone", "version", m.Version, "name", m.Name)
 		}
 	}

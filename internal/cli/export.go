@@ -15,13 +15,13 @@ import (
 )
 
 type exportCommand struct {
-	What transfer.Kind `arg:"" enum:"users,posts" help:"What to export: users or posts."`
-	config.Export
-	config.Database
-	config.Log
+	What            transfer.Kind `arg:"" enum:"users,posts" help:"What to export: users or posts."`
+	config.Export   `group:"File"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
-// formatAuto is the flag --format for the format that is found out.
+// formatAuto is the value of --format that takes the format from the name or the content of the file.
 const formatAuto = "auto"
 
 // Validate checks the flags; kong calls it.
@@ -33,7 +33,7 @@ func (c *exportCommand) Validate() error {
 	return c.Database.Validate()
 }
 
-// form is the format of the file, and whether it is compressed.
+// form returns the format of the file, and whether it is compressed.
 func (c *exportCommand) form() (format transfer.Format, zipped bool) {
 	name, zipped := strings.CutSuffix(strings.ToLower(c.Output), ".gz")
 	format = transfer.Format(c.Format)
@@ -51,7 +51,7 @@ func (c *exportCommand) form() (format transfer.Format, zipped bool) {
 	return format, zipped || c.Gzip
 }
 
-// Run writes the rows where they are wanted.
+// Run writes the rows to the output.
 func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 	used := filesOf(c.DatabaseURL)
 	if err := e.clash(used); err != nil {
@@ -85,7 +85,7 @@ func (c *exportCommand) write(ctx context.Context, db *database.DB, w io.Writer)
 		_, err := transfer.Export(ctx, db, c.What, format, w)
 		return err
 	}
-	z := gzip.NewWriter(w) // its header has no time, so that the same rows stay the same bytes
+	z := gzip.NewWriter(w) // its header has no time: the same rows give the same bytes
 	_, err := transfer.Export(ctx, db, c.What, format, z)
 	return errors.Join(err, z.Close())
 }

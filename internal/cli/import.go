@@ -21,10 +21,10 @@ import (
 )
 
 type importCommand struct {
-	File string `arg:"" optional:"" default:"-" help:"File to read, compressed by gzip or not; - is the standard input."`
-	config.Import
-	config.Database
-	config.Log
+	File            string `arg:"" optional:"" default:"-" help:"File to read. It may be compressed by gzip. - is the standard input."`
+	config.Import   `group:"Rows"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // Validate checks the flags; kong calls it.
@@ -35,7 +35,7 @@ func (c *importCommand) Validate() error {
 	return c.Database.Validate()
 }
 
-// Run imports the file and says what became of its rows.
+// Run imports the file and prints a summary of its rows.
 func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 	used := filesOf(c.DatabaseURL)
 	if err := e.clash(used); err != nil {
@@ -45,7 +45,7 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return failed(ctx, "import "+c.File, err)
 	}
-	defer func() { _ = in.Close() }() // reading is over
+	defer func() { _ = in.Close() }() // reading has ended
 	if f, ok := in.(*os.File); ok {
 		used = append(used, usedFile{placeOf(f), "the file that is imported"})
 	}
@@ -72,7 +72,7 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 	return c.run(ctx, e, db, in, size, rejects)
 }
 
-// open opens the file; its size is 0 when it is not known.
+// open opens the file. An unknown size is 0.
 func (c *importCommand) open(ctx context.Context, stdin io.Reader) (in io.ReadCloser, size int64, err error) {
 	if c.File == "-" {
 		if f, ok := stdin.(*os.File); ok {
@@ -137,7 +137,7 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 	return nil
 }
 
-// newReader starts to read, which may take as long as the input does, and gives up when ctx ends.
+// newReader reads the start of the input. It waits for the input until ctx ends.
 func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit int, ignore []string) (*transfer.Reader, error) {
 	type result struct {
 		reader *transfer.Reader
@@ -156,28 +156,28 @@ func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit 
 	}
 }
 
-// failed is the error of an import, with what it has left behind.
+// failed returns the error of an import. It says which rows are committed.
 func (c *importCommand) failed(ctx context.Context, err error, committed transfer.Summary) error {
 	left := "nothing is imported"
 	if n := committed.Rows(); n > 0 {
-		left = fmt.Sprintf("the first %d rows are done, and nothing of the others: run it again with --on-conflict=skip to complete it", n)
+		left = fmt.Sprintf("the first %d rows are imported, the others are not: run it again with --on-conflict=skip", n)
 	}
 	failure := database.AsFailure(err)
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{fmt.Errorf("import %s: interrupted: %s", c.File, left), exitInterrupted}
 	case errors.Is(err, transfer.ErrRejected):
-		left += "; --errors=FILE keeps the reasons and imports the others"
+		left += "; --errors=FILE imports the other rows and writes the reasons"
 	case failure == nil:
 	case failure.Kind == database.Unknown:
 		left = "the connection broke during the last commit, which may have happened: run it again with --on-conflict=skip"
 	case failure.Kind == database.Unique, failure.Kind == database.ForeignKey, failure.Kind == database.Retry:
-		left += "; somebody else wrote the same at the same time: run it again"
+		left += "; another program changed the same rows: run it again"
 	}
 	return fmt.Errorf("import %s: %w: %s", c.File, err, left)
 }
 
-// summary is what became of the rows, for people.
+// summary returns a table of the rows, for people.
 func (c *importCommand) summary(s transfer.Summary, unknown []string, took time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-6s  %9s  %9s  %9s  %9s  %9s\n", "", "created", "updated", "unchanged", "skipped", "rejected")
@@ -207,10 +207,10 @@ func are(n int, what string) string {
 	return fmt.Sprintf("%d %ss are", n, what)
 }
 
-// maxTold is how many faults are told when no file takes them.
+// maxTold is the number of faults that are printed without --errors.
 const maxTold = 10
 
-// rejects takes down what is wrong with rows: in a file or, without one, the first few for people.
+// rejects records the faults of rows: in a file, or else the first few for people.
 type rejects struct {
 	file io.WriteCloser
 	out  *csv.Writer
@@ -218,7 +218,7 @@ type rejects struct {
 	n    int
 }
 
-// rejects begins to take down what is wrong: in the file, if there is one, or where --errors says.
+// rejects opens the record of faults: in the file to, on the standard output, or on the standard error output.
 func (c *importCommand) rejects(ctx context.Context, to *output, e *environment) (*rejects, error) {
 	if c.Errors == "" {
 		return &rejects{told: e.stderr}, nil
@@ -244,7 +244,7 @@ func (r *rejects) write(fields ...string) error {
 	return nil
 }
 
-// add takes the faults of a row.
+// add records the faults of a row.
 func (r *rejects) add(faults []transfer.Fault) error {
 	for _, f := range faults {
 		if r.n++; r.file != nil {
@@ -258,7 +258,7 @@ func (r *rejects) add(faults []transfer.Fault) error {
 	return nil
 }
 
-// Flush writes what is buffered.
+// Flush writes the buffered faults.
 func (r *rejects) Flush() error {
 	if r.file == nil {
 		return nil
@@ -270,7 +270,7 @@ func (r *rejects) Flush() error {
 	return nil
 }
 
-// Close writes the rest.
+// Close writes the buffered faults and closes the file.
 func (r *rejects) Close() error {
 	if r.file == nil {
 		return nil

@@ -47,7 +47,7 @@ func TestImport(t *testing.T) {
 			code:  1,
 			stderr: "line 2: username is taken\nline 3: username must not be blank\nline 3: email must be an address such as ada@example.com\n" +
 				"line 5: username is taken\nline 5: email is taken\n" +
-				"roster: import -: rows are rejected: nothing is imported; --errors=FILE keeps the reasons and imports the others\n",
+				"roster: import -: rows are rejected: nothing is imported; --errors=FILE imports the other rows and writes the reasons\n",
 		},
 		{
 			name:  "faults that are kept",
@@ -103,12 +103,12 @@ func TestImport(t *testing.T) {
 		},
 		{
 			name: "batches", flags: "--batch=2", stdin: "username,email\ne,e@example.com\nf,f@example.com\nF,g@example.com\n", code: 1,
-			stderr: "line 4: username is taken\nroster: import -: rows are rejected: the first 2 rows are done, and nothing of the others: run it again with --on-conflict=skip to complete it; " +
-				"--errors=FILE keeps the reasons and imports the others\n",
+			stderr: "line 4: username is taken\nroster: import -: rows are rejected: the first 2 rows are imported, the others are not: run it again with --on-conflict=skip; " +
+				"--errors=FILE imports the other rows and writes the reasons\n",
 		},
 		{
 			name: "a long row", flags: "--max-row-bytes=20", stdin: "username,email\n" + strings.Repeat("x", 21) + ",x\n", code: 1,
-			stderr: "line 2: has more than 20 bytes\nroster: import -: rows are rejected: nothing is imported; --errors=FILE keeps the reasons and imports the others\n",
+			stderr: "line 2: has more than 20 bytes\nroster: import -: rows are rejected: nothing is imported; --errors=FILE imports the other rows and writes the reasons\n",
 		},
 		{
 			name: "no room for the faults", flags: "--errors=/dev/full", stdin: "username,email\nx,\ny,y@example.com\n", code: 1,

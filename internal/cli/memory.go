@@ -7,9 +7,9 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// What serve sets where GOGC and GOMEMLIMIT leave Go's defaults. What lives is small and what is thrown away is most of
-// it, so collecting less often costs little memory and saves a third of the CPU of a large answer; the limit bounds what
-// it may cost. Above the limit the collector works harder, and nothing fails.
+// The settings of the garbage collector, where GOGC and GOMEMLIMIT leave Go's defaults. Most memory is garbage soon. So
+// collecting less often costs little memory, and saves a third of the CPU of a large answer. The limit bounds the cost: near
+// it, the collector works harder, and nothing fails.
 const (
 	gcPercent       = 400
 	defaultPercent  = 100
@@ -17,27 +17,27 @@ const (
 	readMemoryLimit = -1
 )
 
-// What part of a limit Go's memory may have.
+// The part of a limit that Go's memory may take.
 const (
 	ofContainer = 0.9
-	// The limit of a process (RLIMIT_DATA) also counts what Go and SQLite have mapped and do not use.
+	// The limit of a process (RLIMIT_DATA) also counts memory that Go and SQLite have mapped but do not use.
 	ofProcess = 0.4
-	// A machine has other programs.
+	// A machine runs other programs too.
 	ofMachine = 0.5
 )
 
-// besideGo is what SQLite takes, about, whose memory is not Go's: a container leaves room for it, but never more than
-// half of its limit.
+// besideGo is about the memory of SQLite, in bytes, which is not Go's. A container leaves room for it, but at most half of
+// its limit.
 const besideGo = 160 << 20
 
-// The memory for answers, as long as nothing else is said, is half of the limit and at most a gigabyte.
+// The default memory for answers: half of the limit, at most a gibibyte.
 const (
 	ofAnswers  = 0.5
 	mostMemory = 1 << 30
 )
 
-// tuneMemory makes the garbage collector fit a server of small requests, within the memory that the process may have.
-// It returns the limit, in bytes.
+// tuneMemory sets up the garbage collector for a server of small requests, within the memory limit of the process. It
+// returns the limit, in bytes.
 func tuneMemory() int64 {
 	if before := debug.SetGCPercent(gcPercent); before != defaultPercent {
 		debug.SetGCPercent(before)
@@ -54,7 +54,7 @@ func tuneMemory() int64 {
 	return limit
 }
 
-// container is the part of a container's limit that is for Go.
+// container returns the part of a container's limit that is for Go.
 func container(limit memlimit.Provider) memlimit.Provider {
 	return func() (uint64, error) {
 		n, err := limit()
@@ -65,7 +65,7 @@ func container(limit memlimit.Provider) memlimit.Provider {
 	}
 }
 
-// memoryLimit is the lowest of the limits that there are.
+// memoryLimit returns the lowest limit.
 func memoryLimit(from ...memlimit.Provider) int64 {
 	lowest := int64(defaultNoLimit)
 	for _, provider := range from {
@@ -76,7 +76,7 @@ func memoryLimit(from ...memlimit.Provider) int64 {
 	return lowest
 }
 
-// answerMemory is how many bytes all answers may take: as configured, or a part of the memory limit where that is 0.
+// answerMemory returns the memory for all answers, in bytes. If 0 is configured, it is a part of the memory limit.
 func answerMemory(configured, limit int64) int64 {
 	if configured > 0 {
 		return configured

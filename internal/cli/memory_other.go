@@ -4,5 +4,5 @@ package cli
 
 import "github.com/KimMachineGun/automemlimit/memlimit"
 
-// processLimit is no limit where processes have none of this kind.
+// processLimit returns an error: processes have no such limit here.
 func processLimit() (uint64, error) { return 0, memlimit.ErrNoLimit }

@@ -14,14 +14,14 @@ import (
 )
 
 type migrateCommand struct {
-	config.Database
-	config.Log
-	Up     migrateUp     `cmd:"" help:"Apply the migrations that the database lacks."`
-	Down   migrateDown   `cmd:"" help:"Undo the newest migration, or with --to several. The data that they added is lost."`
-	Status migrateStatus `cmd:"" help:"List the migrations, and when they were applied."`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
+	Up              migrateUp     `cmd:"" help:"Apply the pending migrations."`
+	Down            migrateDown   `cmd:"" help:"Undo the newest migration and delete its data."`
+	Status          migrateStatus `cmd:"" help:"List the migrations and when they were applied."`
 }
 
-// with opens the database for one of the subcommands. Only one that creates tables makes a database that is not there.
+// with opens the database for a subcommand. Only a subcommand that creates tables creates a missing database.
 func (c *migrateCommand) with(ctx context.Context, e *environment, creates bool, do func(*database.DB) error) (err error) {
 	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), preparation{mustExist: !creates})
 	if err != nil {
@@ -41,7 +41,7 @@ func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand
 }
 
 type migrateDown struct {
-	To *int64 `env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version, 0 for all; without it, one is undone."`
+	To *int64 `frequent:"" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version. 0: all. Without the flag: only the newest one."`
 }
 
 // Validate checks the flags; kong calls it.
@@ -89,7 +89,7 @@ func (migrateStatus) Run(ctx context.Context, e *environment, parent *migrateCom
 	})
 }
 
-// state says when a migration was applied, or why it has no such time.
+// state returns the time when a migration was applied, or why there is none.
 func state(m database.Migration) string {
 	switch {
 	case m.Interrupted && m.Applied:
@@ -102,7 +102,7 @@ func state(m database.Migration) string {
 	return "pending"
 }
 
-// list prints what was done, one line per migration, also when err then stopped it.
+// list prints a line for each migration that was applied or undone, also before err.
 func list(w io.Writer, nothing string, migrations []database.Migration, err error) error {
 	if len(migrations) == 0 && err == nil {
 		_, err := fmt.Fprintln(w, nothing)
@@ -116,7 +116,7 @@ func list(w io.Writer, nothing string, migrations []database.Migration, err erro
 	return nil
 }
 
-// verb is what was done to a migration.
+// verb says whether a migration was applied or undone.
 func verb(m database.Migration) string {
 	if m.Applied {
 		return "applied"

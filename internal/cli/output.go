@@ -17,7 +17,7 @@ type output struct {
 	name string // as the user gave it
 }
 
-// newOutput finds what a path leads to, and refuses a directory and the files that are in use.
+// newOutput finds the place of a path. It refuses a directory and a file in use.
 func newOutput(name string, used []usedFile) (*output, error) {
 	p, err := find(name)
 	if err != nil {
@@ -32,14 +32,13 @@ func newOutput(name string, used []usedFile) (*output, error) {
 	return &output{p, name}, nil
 }
 
-// inPlace reports whether there is something that cannot be replaced, but only be written: a pipe, a device, or a file
-// that a process has open.
+// inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has open.
 func (o *output) inPlace() bool {
 	return o.descriptor >= 0 || o.foreign || o.info != nil && !o.info.Mode().IsRegular()
 }
 
-// replace has a file written that is there when it is whole and not before. One that was there keeps its permissions and,
-// where the system allows it, its owner; a link to it stays one. A new one has the permissions that the umask leaves.
+// replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system allows
+// it, its owner. A link to it stays. A new file gets the permissions that the umask leaves.
 func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err error) {
 	if o.inPlace() {
 		f, err := o.open(ctx)
@@ -50,19 +49,19 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 	}
 	mode := fs.FileMode(0o666)
 	if o.info != nil {
-		f, err := os.OpenFile(o.path, os.O_WRONLY, 0) // a file that must not be written is not replaced either
+		f, err := os.OpenFile(o.path, os.O_WRONLY, 0) // a file that is not writable is not replaced
 		if err != nil {
 			return unwritable(o.name, err)
 		}
 		if err := f.Close(); err != nil {
 			return err
 		}
-		mode = 0o600 // until it has the owner
+		mode = 0o600 // until its owner is set
 	}
 	dir := filepath.Dir(o.path)
 	f, err := os.OpenFile(filepath.Join(dir, ".roster-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // G302: as said
 	if err != nil {
-		return fmt.Errorf("%s cannot be written: no file can be made beside it: %w", o.name, reason(err))
+		return fmt.Errorf("%s cannot be written: no file can be created in its directory: %w", o.name, reason(err))
 	}
 	defer func() {
 		if err != nil {
@@ -81,7 +80,7 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 	return nil
 }
 
-// dress gives a file the owner and the permissions of the one that it replaces.
+// dress gives a file the owner and the permissions of the file that it replaces.
 func (o *output) dress(f *os.File) error {
 	if o.info == nil {
 		return nil
@@ -90,7 +89,7 @@ func (o *output) dress(f *os.File) error {
 	return f.Chmod(o.info.Mode())
 }
 
-// open empties the file, or makes a new one, and opens it for writing. What is no file is opened as it is.
+// open opens the output for writing. It empties an existing file. It leaves a pipe or a device as it is.
 func (o *output) open(ctx context.Context) (io.WriteCloser, error) {
 	if o.descriptor >= 0 {
 		return interruptible{ctx, descriptor(o.descriptor, o.name)}, nil
@@ -105,7 +104,7 @@ func (o *output) open(ctx context.Context) (io.WriteCloser, error) {
 	return interruptible{ctx, f}, nil
 }
 
-// openWaiting opens a file. One that is a pipe waits for the other side, until ctx ends.
+// openWaiting opens a file. A pipe waits for its other side, until ctx ends.
 func openWaiting(ctx context.Context, path string, flag int) (*os.File, error) {
 	type result struct {
 		f   *os.File
@@ -124,7 +123,7 @@ func openWaiting(ctx context.Context, path string, flag int) (*os.File, error) {
 	}
 }
 
-// descriptor is an open file of this process. The standard ones stay open.
+// descriptor returns an open file of this process. Close leaves the standard ones open.
 func descriptor(number int, name string) io.WriteCloser {
 	for n, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 		if n == number {
@@ -134,13 +133,13 @@ func descriptor(number int, name string) io.WriteCloser {
 	return os.NewFile(uintptr(number), name)
 }
 
-// shared is a file that others go on to use.
+// shared is a file that Close leaves open.
 type shared struct{ io.Writer }
 
 // Close does nothing.
 func (shared) Close() error { return nil }
 
-// interruptible is a file whose writes end with ctx, although nobody reads what is in a pipe.
+// interruptible is a file whose writes end with ctx, even when nobody reads the pipe.
 type interruptible struct {
 	ctx  context.Context //nolint:containedctx // of the command that writes
 	file io.WriteCloser

@@ -4,5 +4,5 @@ package cli
 
 import "os"
 
-// keepOwner does nothing: the directory decides here whose a file is.
+// keepOwner does nothing: on this system, the directory decides on the owner.
 func keepOwner(*os.File, os.FileInfo) {}

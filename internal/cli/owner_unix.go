@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// keepOwner gives a file the owner and the group of another one, or the group alone, as far as this process may.
+// keepOwner gives a file the owner and the group of another file, or only the group, as far as this process may.
 func keepOwner(f *os.File, of os.FileInfo) {
 	owner, ok := of.Sys().(*syscall.Stat_t)
 	if ok && f.Chown(int(owner.Uid), int(owner.Gid)) != nil {

@@ -13,21 +13,20 @@ import (
 	"roster/internal/database"
 )
 
-// A place is what a path leads to: two paths with one place are the same file, however they are spelled.
+// A place is the file that a path leads to. Different paths of one file have the same place.
 type place struct {
 	path string      // without symbolic links
-	info os.FileInfo // nil where there is nothing yet
-	// descriptor is the number of the file among those that this process has open, for /dev/stdout and its like; -1 for
-	// other places.
+	info os.FileInfo // nil for a file that does not exist
+	// descriptor is the number of an open file of this process, as for /dev/stdout; -1 for other places.
 	descriptor int
-	// foreign is a file that another process has open, under /proc.
+	// foreign says that another process has the file open, under /proc.
 	foreign bool
 }
 
-// maxLinks is how many symbolic links may follow each other, as on Linux.
+// maxLinks is the number of symbolic links that find follows, as on Linux.
 const maxLinks = 40
 
-// find follows the links of a path, also where the last one leads to nothing.
+// find follows the links of a path. The last one may lead to a file that does not exist.
 func find(path string) (place, error) {
 	at := path
 	for range maxLinks {
@@ -66,21 +65,21 @@ func find(path string) (place, error) {
 			return place{}, unwritable(path, err)
 		}
 		if at = target; !filepath.IsAbs(target) {
-			at = dir + string(filepath.Separator) + target // not cleaned: ".." is that of what a link leads to
+			at = dir + string(filepath.Separator) + target // not cleaned: ".." is relative to the target of a link
 		}
 	}
 	return place{}, fmt.Errorf("%s cannot be written: its symbolic links lead nowhere", path)
 }
 
-// unwritable is the error of a path.
+// unwritable returns the error of a path that cannot be written.
 func unwritable(path string, err error) error {
 	return fmt.Errorf("%s cannot be written: %w", path, reason(err))
 }
 
-// errDirectory is the error of a path that leads to no file.
+// errDirectory is the error of a path of a directory.
 var errDirectory = errors.New("this is a directory: give the path of a file")
 
-// unreadable is the error of a file that cannot be opened for reading, without its path.
+// unreadable returns the error of a file that cannot be opened for reading, without its path.
 func unreadable(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -91,7 +90,7 @@ func unreadable(err error) error {
 	return fmt.Errorf("the file cannot be read: %w", reason(err))
 }
 
-// reason is an error without the paths of files, which may not be the one that the user gave.
+// reason removes the path of a file from an error: the user may have given another one.
 func reason(err error) error {
 	if named, ok := errors.AsType[*fs.PathError](err); ok {
 		return named.Err
@@ -102,8 +101,8 @@ func reason(err error) error {
 	return err
 }
 
-// opened is a file that a process has open, by its number in /dev/fd or a directory of /proc; it has no info for other
-// paths. What such a link says is not a path to follow: the file may be a pipe, or deleted, and has a position to keep.
+// opened returns the place of an open file, by its number in /dev/fd or a directory of /proc. For other paths, the place has no
+// info. The target of such a link must not be followed: the file may be a pipe, or deleted, and has a position to keep.
 func opened(dir, name string) (place, error) {
 	path := filepath.Join(dir, name)
 	number, err := strconv.Atoi(name)
@@ -121,7 +120,7 @@ func opened(dir, name string) (place, error) {
 	return place{path: path, info: info, descriptor: -1, foreign: true}, nil
 }
 
-// placeOf is the place of an open file.
+// placeOf returns the place of an open file.
 func placeOf(f *os.File) place {
 	info, err := f.Stat()
 	if err != nil {
@@ -130,12 +129,12 @@ func placeOf(f *os.File) place {
 	return place{path: f.Name(), info: info, descriptor: -1}
 }
 
-// is reports whether both are one file. What is no regular file, as a terminal or a pipe, may be used twice.
+// is reports whether both places are one regular file. Terminals and pipes may be used twice.
 func (p place) is(other place) bool {
 	if p.info != nil && other.info != nil {
 		return p.info.Mode().IsRegular() && os.SameFile(p.info, other.info)
 	}
-	if p.info != nil || other.info != nil || !strings.EqualFold(filepath.Base(p.path), filepath.Base(other.path)) { // some file systems know no case
+	if p.info != nil || other.info != nil || !strings.EqualFold(filepath.Base(p.path), filepath.Base(other.path)) { // some file systems ignore case
 		return false
 	}
 	a, errA := os.Stat(filepath.Dir(p.path))
@@ -143,13 +142,13 @@ func (p place) is(other place) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-// A used file is one that a command reads, or one of its database.
+// A usedFile is a file that a command reads, or a file of its database.
 type usedFile struct {
 	place
-	what string // it is, for people
+	what string // the kind of file, for people
 }
 
-// filesOf returns the files of the database of a URL. What is wrong with the URL is said when it is opened.
+// filesOf returns the files of the database of a URL. It ignores errors of the URL: opening the database reports them.
 func filesOf(url string) (used []usedFile) {
 	paths, err := database.Files(url)
 	if err != nil {
@@ -167,7 +166,7 @@ func filesOf(url string) (used []usedFile) {
 	if len(used) == 0 {
 		return nil
 	}
-	// SQLite has its own files beside the file that a link leads to.
+	// SQLite puts its own files beside the target of a link.
 	for _, path := range paths[1:] {
 		if p, err := find(used[0].path + strings.TrimPrefix(path, paths[0])); err == nil {
 			used = append(used, usedFile{p, "a file of the database"})
@@ -176,7 +175,7 @@ func filesOf(url string) (used []usedFile) {
 	return used
 }
 
-// clash returns an error when a place is one of the files.
+// clash returns an error if the place is one of the files.
 func (p place) clash(name string, used []usedFile) error {
 	for _, u := range used {
 		if p.is(u.place) {
@@ -186,10 +185,10 @@ func (p place) clash(name string, used []usedFile) error {
 	return nil
 }
 
-// errSilent is the error of a command whose standard error output is a file that it must not write.
+// errSilent is the error of a command that must not write to its standard error output.
 var errSilent = errors.New("the standard error output is a file in use")
 
-// clash returns an error when the standard output, or the standard error output, is one of the files.
+// clash returns an error if the standard output or the standard error output is one of the files.
 func (e *environment) clash(used []usedFile) error {
 	if f, ok := e.stderr.(*os.File); ok && placeOf(f).clash("", used) != nil {
 		return errSilent

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// countingReader counts what is read.
+// countingReader counts the bytes that are read.
 type countingReader struct {
 	io.Reader
 	n atomic.Int64
@@ -21,21 +21,21 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// How often progress is shown: as a bar on a terminal, and as lines elsewhere.
+// The intervals of progress: as a bar on a terminal, and as lines elsewhere.
 const (
 	barInterval  = 200 * time.Millisecond
 	lineInterval = 10 * time.Second
 )
 
-// progress shows how far the reading of a file has come.
+// progress shows how much of a file is read.
 type progress struct {
 	w        io.Writer
 	terminal bool
-	size     int64 // of the file in bytes; 0 when it is not known
+	size     int64 // of the file, in bytes; 0: unknown
 	clock    func() time.Time
 	started  time.Time
 	shown    time.Time
-	drawn    bool // a bar stands on the terminal
+	drawn    bool // the terminal shows a bar
 }
 
 func newProgress(w io.Writer, size int64, clock func() time.Time) *progress {
@@ -48,7 +48,7 @@ func newProgress(w io.Writer, size int64, clock func() time.Time) *progress {
 	return &progress{w: w, terminal: ok, size: size, clock: clock, started: now, shown: now}
 }
 
-// update shows how many rows are done, and how much of the file is read.
+// update shows the number of rows, and the part of the file that is read.
 func (p *progress) update(rows int, read int64) {
 	now := p.clock()
 	interval := lineInterval
@@ -78,8 +78,7 @@ func (p *progress) clear() {
 	}
 }
 
-// progressText says how many rows are done, how fast, and how long the rest will take, when a part of the whole is
-// known to be done.
+// progressText returns the number of rows and their rate. If the part that is done is known, it adds the remaining time.
 func progressText(rows int, done float64, elapsed time.Duration) string {
 	text := fmt.Sprintf("%d rows, %.0f rows/s", rows, float64(rows)/elapsed.Seconds())
 	if done > 0 {
@@ -89,7 +88,7 @@ func progressText(rows int, done float64, elapsed time.Duration) string {
 	return text
 }
 
-// progressBar is the part of the whole that is done; nothing when it is not known.
+// progressBar draws the part that is done. An unknown part gives no bar.
 func progressBar(done float64) string {
 	const width = 30
 	if done == 0 {

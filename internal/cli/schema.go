@@ -8,7 +8,7 @@ import (
 
 type schemaCommand struct{}
 
-// Run prints the schema that is served.
+// Run prints the served schema.
 func (schemaCommand) Run(e *environment) error {
 	_, err := io.WriteString(e.stdout, graph.SDL())
 	return err

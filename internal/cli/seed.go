@@ -12,9 +12,9 @@ import (
 )
 
 type seedCommand struct {
-	config.Seed
-	config.Database
-	config.Log
+	config.Seed     `group:"Data"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // Validate checks the flags; kong calls it.
@@ -25,7 +25,7 @@ func (c *seedCommand) Validate() error {
 	return c.Database.Validate()
 }
 
-// Run fills the database and says with what.
+// Run fills the database and prints the numbers.
 func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
 	db, err := e.openDatabase(ctx, c.Database, logger, migrating())

@@ -26,8 +26,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// What a client may take to send a request's headers, to send all of it, to take the answer, and to
-// come with the next one.
+// The times that a client has to send the headers of a request, to send all of it, to take the answer, and to send the next
+// request.
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
@@ -35,25 +35,24 @@ const (
 	idleTimeout       = 2 * time.Minute
 )
 
-// answerWait is how long a request waits for memory for its answer.
+// answerWait is the time that a request waits for memory for its answer.
 const answerWait = time.Second
 
-// What a client may take to begin on a WebSocket, and to accept a message on that or on an event
-// stream.
+// The times that a client has to begin on a WebSocket, and to accept a message on a WebSocket or an event stream.
 const (
 	initTimeout    = 5 * time.Second
 	messageTimeout = 10 * time.Second
 )
 
 type serveCommand struct {
-	config.HTTP
-	config.Streams
-	config.GraphQL
-	config.Limits
-	config.Retention
-	config.Database
-	config.Log
-	Migrate bool `default:"true" negatable:"" help:"Apply the migrations that the database lacks before serving."`
+	config.HTTP      `group:"Listening and requests"`
+	config.Streams   `group:"WebSockets and event streams"`
+	config.GraphQL   `group:"GraphQL"`
+	config.Limits    `group:"Limits of a request"`
+	config.Retention `group:"Retention"`
+	config.Database  `group:"Database"`
+	config.Log       `group:"Logging"`
+	Migrate          bool `frequent:"" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 
 // Validate checks the flags; kong calls it.
@@ -86,7 +85,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	_ = db.Ready(ctx) // a database that takes no changes is served for reading; why it does, this logs
+	_ = db.Ready(ctx) // a database that takes no changes is served for reading; Ready logs the reason
 	page, err := playground.Handler()
 	if err != nil {
 		return err
@@ -128,11 +127,11 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
-	fmt.Fprintln(e.stdout, "Roster has stopped.") // after SIGHUP, there may be no terminal to say it on
+	fmt.Fprintln(e.stdout, "Roster has stopped.") // ignore the error: after SIGHUP, there may be no terminal
 	return nil
 }
 
-// trusted reads the file of trusted documents; nil without one.
+// trusted reads the file of trusted documents. Without a file, it returns nil.
 func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	if c.TrustedDocuments == "" {
 		return nil, nil
@@ -155,7 +154,7 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 	return trusted, nil
 }
 
-// newExecutor wires what executes operations on a database.
+// newExecutor wires the executor of operations.
 func newExecutor(
 	c *serveCommand, db *database.DB, changes *feed.Feed, trusted map[string]string, logger *slog.Logger,
 ) (graphql.GraphExecutor, error) {
@@ -178,7 +177,7 @@ func newExecutor(
 	return executor, nil
 }
 
-// newHandler wires the server on top of an executor.
+// newHandler wires the HTTP server on top of an executor.
 func newHandler(
 	c *serveCommand, db *database.DB, executor graphql.GraphExecutor, page http.Handler, streams *server.Streams, answers *budget.Budget,
 	logger *slog.Logger,
@@ -204,7 +203,7 @@ func newHandler(
 	return asEveryone(server.New(o))
 }
 
-// readiness says whether operations can be executed on a database, or with reads, queries.
+// readiness returns a check whether a database is ready for operations or, with reads, for queries.
 func readiness(db *database.DB) func(ctx context.Context, reads bool) error {
 	return func(ctx context.Context, reads bool) error {
 		if reads {
@@ -218,8 +217,7 @@ func readiness(db *database.DB) func(ctx context.Context, reads bool) error {
 	}
 }
 
-// maxValues is how many values the JSON of a request has that has as many variables as it may: what is around them is
-// little.
+// maxValues returns the limit of values in the JSON of a request: the limit of variables, and a little more for the rest.
 func maxValues(ofVariables int) int {
 	const around = 1_000
 	if ofVariables == 0 {
@@ -228,16 +226,15 @@ func maxValues(ofVariables int) int {
 	return ofVariables + around
 }
 
-// asEveryone says on whose behalf requests come: this server runs without authentication.
+// asEveryone gives each request the caller Everyone: this server runs without authentication.
 func asEveryone(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), rules.Everyone())))
 	})
 }
 
-// browsable is the URL for people of a server that was told to listen on configured and does so on
-// actual: with the host as it was given, but for "all addresses", which no browser opens, and with
-// the port that was taken.
+// browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser cannot
+// open "all addresses"; then it is localhost. The port is the actual one.
 func browsable(configured string, actual net.Addr) string {
 	host, _, _ := net.SplitHostPort(configured)
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

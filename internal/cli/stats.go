@@ -15,9 +15,9 @@ import (
 )
 
 type statsCommand struct {
-	config.Stats
-	config.Database
-	config.Log
+	config.Stats    `group:"Sign-ups"`
+	config.Database `group:"Database"`
+	config.Log      `group:"Logging"`
 }
 
 // Validate checks the flags; kong calls it.
@@ -30,7 +30,7 @@ func (c *statsCommand) Validate() error {
 	return c.Database.Validate()
 }
 
-// moment reads a date, at whose start it is in UTC, or a time. Nothing is the zero time.
+// moment reads a time, or a date, which is its start in UTC. An empty text is the zero time.
 func moment(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -45,7 +45,7 @@ func moment(text string) (time.Time, error) {
 	return t, nil
 }
 
-// Run prints the figures, all of one moment.
+// Run prints the counts, all of one moment.
 func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
 	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
 	if err != nil {
@@ -84,7 +84,7 @@ func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
 	return err
 }
 
-// period is the range that the flags ask for.
+// period returns the range of the flags.
 func (c *statsCommand) period(now time.Time) (from, to time.Time, by stats.Period) {
 	by = stats.Period(strings.ToUpper(c.By))
 	from, _ = moment(c.From) // Validate has read both
@@ -94,7 +94,7 @@ func (c *statsCommand) period(now time.Time) (from, to time.Time, by stats.Perio
 	}
 	if c.From == "" {
 		last := by.Start(to)
-		if last.Equal(to) { // nothing of that period is in the range
+		if last.Equal(to) { // that period has no part in the range
 			last = by.Add(last, -1)
 		}
 		from = by.Add(last, 1-map[stats.Period]int{stats.Day: 30, stats.Week: 12, stats.Month: 12}[by])
@@ -108,7 +108,7 @@ const (
 	barWidth    = 50
 )
 
-// chart draws a bar for each period, the longest of them barWidth long.
+// chart draws a bar for each period. The longest bar is barWidth long.
 func chart(b *strings.Builder, signUps []stats.SignUps, by stats.Period) {
 	most, total := 0, 0
 	for i := range signUps {
@@ -122,7 +122,7 @@ func chart(b *strings.Builder, signUps []stats.SignUps, by stats.Period) {
 	}
 }
 
-// periodName is the day, or the first day of a week, or the month.
+// periodName returns the day, the first day of a week, or the month.
 func periodName(s *stats.SignUps, by stats.Period) string {
 	if by == stats.Month {
 		return s.From.Format("2006-01")
@@ -130,13 +130,13 @@ func periodName(s *stats.SignUps, by stats.Period) string {
 	return s.From.Format(time.DateOnly)
 }
 
-// bar is as long as n of most, in eighths of a character.
+// bar draws n in proportion to most, in eighths of a character.
 func bar(n, most int) string {
 	if most == 0 {
 		return ""
 	}
 	const eighths = "▏▎▍▌▋▊▉"
-	length := (n*barWidth*8 + most - 1) / most // what is there shows
+	length := (n*barWidth*8 + most - 1) / most // rounded up: every n above 0 shows
 	whole := strings.Repeat("█", length/8)
 	if rest := length % 8; rest > 0 {
 		whole += string([]rune(eighths)[rest-1])

@@ -1,9 +1,8 @@
-// Package config holds what can be configured, one struct per concern. The tags give each field its
-// flag, its default and its meaning, from which the command line makes its help; its environment
-// variable is ROSTER_ and the flag's name, where the tag env does not give another. The package
-// reads neither flags nor the environment.
+// Package config has the settings of the program, one struct for each concern. Tags give each field its flag, default and
+// help. Its environment variable is ROSTER_ and the flag's name, unless the tag env names another. The tag frequent puts a flag
+// first in the help. The package reads neither flags nor the environment.
 //
-// Each Validate returns a one-line error that names the flag at fault and what to do.
+// Each Validate returns an error of one line that names the wrong flag and says what to do.
 package config
 
 import (
@@ -18,17 +17,17 @@ import (
 	"time"
 )
 
-// Database is how the database is reached and used.
+// Database has the settings of the database.
 type Database struct {
-	DatabaseURL            string        `env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database to use: sqlite:PATH, or postgres: or mysql: with //USER:PASSWORD@HOST:PORT/NAME."`
-	DatabaseMaxConnections int           `default:"16" placeholder:"NUMBER" help:"Most connections that are open to the database at a time."`
-	DatabasePoolWait       time.Duration `default:"5s" placeholder:"DURATION" help:"Longest wait for a free connection; after it, a request is answered with UNAVAILABLE."`
-	DatabaseConnectTimeout time.Duration `default:"5s" placeholder:"DURATION" help:"Longest time that opening a connection may take."`
-	DatabaseStatementCache int           `default:"256" placeholder:"NUMBER" help:"Prepared statements kept per connection; 0 turns it off, as pgbouncer in transaction mode may need."`
-	StatementTimeout       time.Duration `default:"10s" placeholder:"DURATION" help:"Longest time that one statement may run in the database."`
+	DatabaseURL            string        `frequent:"" env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME."`
+	DatabaseMaxConnections int           `default:"16" placeholder:"NUMBER" help:"Maximum number of open connections."`
+	DatabasePoolWait       time.Duration `default:"5s" placeholder:"DURATION" help:"Maximum wait for a free connection. After it, a request fails with UNAVAILABLE."`
+	DatabaseConnectTimeout time.Duration `default:"5s" placeholder:"DURATION" help:"Maximum time to open a connection."`
+	DatabaseStatementCache int           `default:"256" placeholder:"NUMBER" help:"Number of prepared statements to keep per connection. 0 turns them off, as pgbouncer in transaction mode may need."`
+	StatementTimeout       time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time of one statement in the database."`
 }
 
-// Validate checks all but the URL, which the database package understands and explains.
+// Validate checks all fields except the URL: package database checks that.
 func (d Database) Validate() error {
 	return first(
 		atLeast("database-max-connections", d.DatabaseMaxConnections, 1),
@@ -39,19 +38,19 @@ func (d Database) Validate() error {
 	)
 }
 
-// HTTP is how requests come in.
+// HTTP has the settings of the HTTP server.
 type HTTP struct {
-	Listen          string        `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one, an empty host all addresses of the machine."`
-	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Largest body of a request, and largest message on a WebSocket, in bytes."`
-	MaxAnswerBytes  int64         `default:"16777216" placeholder:"BYTES" help:"Largest data of an answer or of an event, in bytes of JSON; a larger one is refused with COST_LIMIT. 0 is no limit."`
-	AnswerMemory    int64         `name:"answer-memory-bytes" env:"ROSTER_ANSWER_MEMORY_BYTES" default:"0" placeholder:"BYTES" help:"Memory for all answers that are read, built or written at a time, in bytes. A request that finds none within a second is answered with 503. 0 is half of the memory limit, at most 1 GiB."`
-	MaxRequests     int           `default:"1000" placeholder:"NUMBER" help:"Most requests that are executed at a time; a further one is answered with 503 at once. 0 is no limit."`
-	RequestTimeout  time.Duration `default:"30s" placeholder:"DURATION" help:"Longest time that an operation may take; after it, it is answered with TIMEOUT."`
-	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Longest wait for the requests under way when the server stops; after it, they are cut off."`
-	CORSOrigins     []string      `placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com, or * for all. Without it, none may."`
+	Listen          string        `frequent:"" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free port. An empty host listens on all addresses of the machine."`
+	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a request's body, and of a message on a WebSocket, in bytes."`
+	MaxAnswerBytes  int64         `default:"16777216" placeholder:"BYTES" help:"Maximum size of the data of an answer or an event, in bytes of JSON. A larger one fails with COST_LIMIT. 0: no limit."`
+	AnswerMemory    int64         `name:"answer-memory-bytes" env:"ROSTER_ANSWER_MEMORY_BYTES" default:"0" placeholder:"BYTES" help:"Memory for all answers that are read, built or written at the same time, in bytes. A request that gets none within a second is answered with 503. 0: half of the memory limit, at most 1 GiB."`
+	MaxRequests     int           `default:"1000" placeholder:"NUMBER" help:"Maximum number of requests that are executed at the same time. Further ones are answered with 503 at once. 0: no limit."`
+	RequestTimeout  time.Duration `frequent:"" default:"30s" placeholder:"DURATION" help:"Maximum time of an operation. After it, the operation fails with TIMEOUT."`
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time that a stopping server waits for its requests. After it, they are cut off."`
+	CORSOrigins     []string      `frequent:"" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com. * allows all. Without the flag: none."`
 }
 
-// Validate checks the address's form, not whether it can be listened on.
+// Validate checks the form of the address, not whether it is free.
 func (h HTTP) Validate() error {
 	return first(
 		address("listen", h.Listen),
@@ -65,11 +64,11 @@ func (h HTTP) Validate() error {
 	)
 }
 
-// Streams is what WebSockets and event streams may take.
+// Streams has the limits of WebSockets and event streams.
 type Streams struct {
-	MaxStreams             int           `default:"4096" placeholder:"NUMBER" help:"Most WebSockets and event streams that are open at a time; a further one is answered with 503."`
-	MaxOperationsPerSocket int           `default:"100" placeholder:"NUMBER" help:"Most operations under way on one WebSocket; a further one is answered with COST_LIMIT."`
-	PingInterval           time.Duration `default:"15s" placeholder:"DURATION" help:"Time between two signs of life on a WebSocket or an event stream; a client that leaves one unanswered for as long is cut off."`
+	MaxStreams             int           `default:"4096" placeholder:"NUMBER" help:"Maximum number of open WebSockets and event streams. Further ones are answered with 503."`
+	MaxOperationsPerSocket int           `default:"100" placeholder:"NUMBER" help:"Maximum number of operations that run on one WebSocket. Further ones fail with COST_LIMIT."`
+	PingInterval           time.Duration `default:"15s" placeholder:"DURATION" help:"Time between two signs of life on a WebSocket or an event stream. A client that leaves one unanswered for this time is cut off."`
 }
 
 // Validate checks all fields.
@@ -81,11 +80,11 @@ func (s Streams) Validate() error {
 	)
 }
 
-// GraphQL is what the endpoint offers.
+// GraphQL has the settings of documents and the schema.
 type GraphQL struct {
-	Introspection      bool   `default:"true" negatable:"" help:"Let clients see the schema: by introspection, at /schema.graphql, and in the messages of errors."`
-	TrustedDocuments   string `placeholder:"FILE" help:"JSON file from hashes to documents, as the client preset of graphql-codegen writes it; nothing else is executed then."`
-	DocumentCacheBytes int64  `default:"33554432" placeholder:"BYTES" help:"Memory for documents that clients sent, checked and ready for the next request, by text or hash; 0 keeps none."`
+	Introspection      bool   `frequent:"" default:"true" negatable:"" help:"Show the schema to clients: by introspection, at /schema.graphql and in error messages."`
+	TrustedDocuments   string `frequent:"" placeholder:"FILE" help:"JSON file that maps hashes to documents, as graphql-codegen's client preset writes it. The server executes only these documents."`
+	DocumentCacheBytes int64  `default:"33554432" placeholder:"BYTES" help:"Memory for documents that are checked and ready for the next request, in bytes. 0: no cache."`
 }
 
 // Validate checks the numbers, not the file.
@@ -93,23 +92,23 @@ func (g GraphQL) Validate() error {
 	return atLeast("document-cache-bytes", g.DocumentCacheBytes, 0)
 }
 
-// Limits are the most that one request may ask for; beyond, it is refused with COST_LIMIT before anything is done for
-// it. docs/limits.md explains them.
+// Limits bound one request. A request beyond them is refused with COST_LIMIT before it is executed. docs/limits.md explains
+// them.
 type Limits struct {
-	MaxDocumentBytes  int `default:"262144" placeholder:"BYTES" help:"Longest document, in bytes; 0 is as long as the body may be."`
-	MaxTokens         int `default:"10000" placeholder:"NUMBER" help:"Most tokens of a document; 0 is no limit."`
-	MaxDepth          int `default:"25" placeholder:"NUMBER" help:"Most selection sets of a document inside one another; 0 is no limit."`
-	MaxFields         int `default:"2000" placeholder:"NUMBER" help:"Most fields of a document; 0 is no limit."`
-	MaxExpanded       int `default:"20000" placeholder:"NUMBER" help:"Most fields, fragments, directives and values of a document, a fragment counted wherever it is used; at most 1000000."`
-	MaxRepeats        int `default:"20000" placeholder:"NUMBER" help:"Most pairs of fields of a document that answer under one name in one place; at most 10000000."`
-	MaxAliases        int `default:"250" placeholder:"NUMBER" help:"Most aliases of a document; 0 is no limit."`
-	MaxDirectives     int `default:"250" placeholder:"NUMBER" help:"Most directives of a document; 0 is no limit."`
-	MaxVariables      int `default:"500" placeholder:"NUMBER" help:"Most variables of an operation; 0 is no limit."`
-	MaxMutationFields int `default:"100" placeholder:"NUMBER" help:"Most fields of a mutation, each of which is a change; 0 is no limit."`
-	MaxInputDepth     int `default:"30" placeholder:"NUMBER" help:"Most lists and objects of an argument or a variable inside one another; 0 is no limit."`
-	MaxInputList      int `default:"2000" placeholder:"NUMBER" help:"Most values of a list in an argument or a variable; 0 is no limit."`
-	MaxInputValues    int `default:"20000" placeholder:"NUMBER" help:"Most values in all arguments, and most in all variables; 0 is no limit."`
-	MaxCost           int `default:"100000" placeholder:"NUMBER" help:"Highest cost of an operation: the objects that it can return, and more; 0 is no limit."`
+	MaxDocumentBytes  int `default:"262144" placeholder:"BYTES" help:"Maximum size of a document, in bytes. 0: only the size of the body limits it."`
+	MaxTokens         int `default:"10000" placeholder:"NUMBER" help:"Maximum number of tokens of a document. 0: no limit."`
+	MaxDepth          int `default:"25" placeholder:"NUMBER" help:"Maximum depth of nested selection sets. 0: no limit."`
+	MaxFields         int `default:"2000" placeholder:"NUMBER" help:"Maximum number of fields of a document. 0: no limit."`
+	MaxExpanded       int `default:"20000" placeholder:"NUMBER" help:"Maximum number of fields, fragments, directives and values of a document. A fragment counts at each use. At most 1000000."`
+	MaxRepeats        int `default:"20000" placeholder:"NUMBER" help:"Maximum number of pairs of fields that have the same response name in the same place. At most 10000000."`
+	MaxAliases        int `default:"250" placeholder:"NUMBER" help:"Maximum number of aliases of a document. 0: no limit."`
+	MaxDirectives     int `default:"250" placeholder:"NUMBER" help:"Maximum number of directives of a document. 0: no limit."`
+	MaxVariables      int `default:"500" placeholder:"NUMBER" help:"Maximum number of variables of an operation. 0: no limit."`
+	MaxMutationFields int `default:"100" placeholder:"NUMBER" help:"Maximum number of fields of a mutation. Each field is a change. 0: no limit."`
+	MaxInputDepth     int `default:"30" placeholder:"NUMBER" help:"Maximum depth of nested lists and objects in an argument or a variable. 0: no limit."`
+	MaxInputList      int `default:"2000" placeholder:"NUMBER" help:"Maximum number of values of a list in an argument or a variable. 0: no limit."`
+	MaxInputValues    int `default:"20000" placeholder:"NUMBER" help:"Maximum number of values in all arguments, and in all variables. 0: no limit."`
+	MaxCost           int `frequent:"" default:"100000" placeholder:"NUMBER" help:"Maximum cost of an operation: the objects that it can return, and surcharges. 0: no limit."`
 }
 
 // Validate checks all fields.
@@ -132,10 +131,10 @@ func (l Limits) Validate() error {
 	)
 }
 
-// Retention is for how long things are kept that clients may come back for.
+// Retention has the times to keep answers and changes for clients.
 type Retention struct {
-	KeepIdempotencyKeys time.Duration `default:"24h" placeholder:"DURATION" help:"How long the answer of a mutation is kept for requests with the same Idempotency-Key, at least."`
-	KeepChanges         time.Duration `default:"168h" placeholder:"DURATION" help:"How long the changes are kept that clients follow; an older cursor is answered with CURSOR_EXPIRED."`
+	KeepIdempotencyKeys time.Duration `default:"24h" placeholder:"DURATION" help:"Minimum time to keep the answer of a mutation for requests with the same Idempotency-Key."`
+	KeepChanges         time.Duration `default:"168h" placeholder:"DURATION" help:"Time to keep changes for clients of the change feed. An older cursor fails with CURSOR_EXPIRED."`
 }
 
 // Validate checks all fields.
@@ -146,14 +145,14 @@ func (r Retention) Validate() error {
 	)
 }
 
-// Seed is what a database is filled with to try Roster out.
+// Seed has the size of the sample data.
 type Seed struct {
-	Users        int    `env:"-" default:"100" placeholder:"NUMBER" help:"How many users to create, at most 1000000."`
-	PostsPerUser int    `env:"-" default:"10" placeholder:"NUMBER" help:"How many posts each of them has, at most 1000."`
-	Number       uint64 `name:"seed" env:"-" default:"1" placeholder:"NUMBER" help:"Which data of this size; the same flags give the same data, on every database."`
+	Users        int    `frequent:"" env:"-" default:"100" placeholder:"NUMBER" help:"Number of users to create, at most 1000000."`
+	PostsPerUser int    `frequent:"" env:"-" default:"10" placeholder:"NUMBER" help:"Number of posts of each user, at most 1000."`
+	Number       uint64 `frequent:"" name:"seed" env:"-" default:"1" placeholder:"NUMBER" help:"Number that selects the data. The same flags create the same data on every database."`
 }
 
-// Validate checks the numbers against the most that there may be.
+// Validate checks the numbers against their maximums.
 func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 	return first(
 		within("users", s.Users, 1, maxUsers),
@@ -161,26 +160,26 @@ func (s Seed) Validate(maxUsers, maxPostsPerUser int) error {
 	)
 }
 
-// Export is how rows are written to a file.
+// Export has the settings of a file that is written.
 type Export struct {
-	Output string `env:"-" short:"o" placeholder:"FILE" help:"File to write, which is there once it is whole; without it, the standard output. A name that ends in .gz is compressed."`
-	Format string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: jsonl for names that end in .json, .jsonl or .ndjson, csv for others."`
-	Gzip   bool   `env:"-" help:"Compress the output."`
-	// Spreadsheet needs CSV.
-	Spreadsheet bool `env:"-" help:"Write CSV for a spreadsheet: with a byte-order mark, and an apostrophe before each text that it would execute. roster import --spreadsheet takes both back."`
+	Output string `frequent:"" env:"-" short:"o" placeholder:"FILE" help:"File to write. It appears when it is complete. A name that ends in .gz is compressed. Without the flag: the standard output."`
+	Format string `frequent:"" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Format: csv, jsonl (a JSON object on each line) or auto. auto takes jsonl for names that end in .json, .jsonl or .ndjson, and csv for others."`
+	Gzip   bool   `frequent:"" env:"-" help:"Compress the output."`
+	// Spreadsheet requires CSV.
+	Spreadsheet bool `frequent:"" env:"-" help:"Write CSV for a spreadsheet: with a byte-order mark, and with an apostrophe before each text that it would execute. roster import --spreadsheet removes both."`
 }
 
-// Import is how rows are read from a file, and what becomes of them.
+// Import has the settings of a file that is read, and of its rows.
 type Import struct {
-	Format     string `env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Form of the rows: csv, jsonl (a JSON object on each line), or auto: what they look like."`
-	OnConflict string `env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What becomes of a row whose ID, username or email is there already: fail rejects it, skip leaves it out, update gives what is there its values."`
-	DryRun     bool   `env:"-" help:"Do everything and take it back at the end: the summary says what would have been."`
-	Batch      int    `env:"-" default:"0" placeholder:"NUMBER" help:"Commit after so many rows, instead of all together at the end, which is 0."`
-	Errors     string `env:"-" placeholder:"FILE" help:"Write the rejected rows to this file, as CSV with line, field, code and reason, and go on; - is the standard output, and the summary then goes to the standard error output. Without it, nothing is imported when a row is rejected."`
-	// Ignore has columns of CSV and members of JSON objects.
-	Ignore      []string `env:"-" placeholder:"COLUMN" help:"Leave out these columns, separated by commas. Columns that no field has are left out anyway, and named in the summary; these are not. Of JSON: members, such as phone or posts.phone."`
-	Spreadsheet bool     `env:"-" help:"Take back what roster export --spreadsheet writes: the apostrophes before texts that a spreadsheet would execute. Without it, an apostrophe is a part of the text."`
-	MaxRowBytes int      `env:"-" default:"33554432" placeholder:"BYTES" help:"Longest row, as it stands in the file; a longer one is rejected. The default takes every row that an export can have."`
+	Format     string `frequent:"" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Format: csv, jsonl (a JSON object on each line) or auto. auto looks at the content."`
+	OnConflict string `frequent:"" env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What to do with a row whose ID, username or email exists already. fail rejects the row, skip leaves it out, update changes what exists."`
+	DryRun     bool   `frequent:"" env:"-" help:"Do everything, then take it back. The summary says what an import would do."`
+	Batch      int    `frequent:"" env:"-" default:"0" placeholder:"NUMBER" help:"Commit after this number of rows. 0: once, at the end."`
+	Errors     string `frequent:"" env:"-" placeholder:"FILE" help:"Write the rejected rows to this CSV file (line, field, code, reason), and import the others. With -, the standard output gets them, and the standard error output the summary. Without the flag, nothing is imported when a row is rejected."`
+	// Ignore names columns of CSV or members of JSON objects.
+	Ignore      []string `frequent:"" env:"-" placeholder:"COLUMN" help:"Columns to leave out, separated by commas. In JSON: members, such as phone or posts.phone. Other columns without a field are left out too, but the summary names them."`
+	Spreadsheet bool     `frequent:"" env:"-" help:"Remove the apostrophes that roster export --spreadsheet writes. Without the flag, an apostrophe is part of the text."`
+	MaxRowBytes int      `env:"-" default:"33554432" placeholder:"BYTES" help:"Maximum size of a row in the file, in bytes. A longer row is rejected. The default fits every row of an export."`
 }
 
 // Validate checks the numbers, not the file.
@@ -192,17 +191,17 @@ func (i Import) Validate() error {
 	)
 }
 
-// Stats is which sign-ups are counted.
+// Stats has the range and the period of the sign-ups.
 type Stats struct {
-	By   string `env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Count sign-ups by day, week or month, in UTC."`
-	From string `env:"-" placeholder:"TIME" help:"First moment whose sign-ups count: a date or an RFC 3339 time. Without it, the start of the 30th day, the 12th week or the 12th month that ends with --to."`
-	To   string `env:"-" placeholder:"TIME" help:"Moment from which on they do not. Without it, now."`
+	By   string `frequent:"" env:"-" enum:"day,week,month" default:"day" placeholder:"PERIOD" help:"Period of the sign-ups, in UTC: day, week or month."`
+	From string `frequent:"" env:"-" placeholder:"TIME" help:"Inclusive start of the sign-ups: a date or an RFC 3339 time. Without the flag: 30 days, 12 weeks or 12 months, the last of which ends with --to."`
+	To   string `frequent:"" env:"-" placeholder:"TIME" help:"Exclusive end of the sign-ups: a date or an RFC 3339 time. Without the flag: now."`
 }
 
-// Log is what is logged, and how. Logs go to the standard error output.
+// Log has the settings of the log, which goes to the standard error output.
 type Log struct {
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug (with a line per request), info, warn or error."`
-	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Form of the log's lines: text or json."`
+	LogLevel  string `frequent:"" enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL" help:"Lowest level to log: debug (with a line per request), info, warn or error."`
+	LogFormat string `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Format of the log's lines: text or json."`
 }
 
 // Logger returns a logger that writes to w.
@@ -222,10 +221,10 @@ func (l Log) Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// Validate checks that the flags fit each other; jsonLines is whether JSON lines are written.
+// Validate checks that the flags fit each other. jsonLines says that the format is JSON lines.
 func (e Export) Validate(jsonLines bool) error { return ofCSV(e.Spreadsheet, jsonLines) }
 
-// ofCSV checks that a file for a spreadsheet is CSV.
+// ofCSV returns an error if a file for a spreadsheet is not CSV.
 func ofCSV(spreadsheet, jsonLines bool) error {
 	if spreadsheet && jsonLines {
 		return errors.New("--spreadsheet is for CSV: leave it out for JSON lines")
@@ -274,8 +273,8 @@ func address(flag, value string) error {
 	return nil
 }
 
-// origins checks that browsers send each origin in this form: scheme, host and port in lower case,
-// without a port that the scheme implies.
+// origins checks that each origin has the form that browsers send: scheme, host and port in lower case, without the default
+// port of the scheme.
 func origins(flag string, list []string) error {
 	for _, origin := range list {
 		if origin == "*" && len(list) == 1 {
@@ -284,7 +283,7 @@ func origins(flag string, list []string) error {
 		u, err := url.Parse(origin)
 		if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin || strings.Contains(u.Host, "*") ||
 			u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
-			return fmt.Errorf("--%s must be * or origins as browsers send them, such as https://app.example.com, not %q", flag, origin)
+			return fmt.Errorf("--%s must be * or origins such as https://app.example.com, without a path, not %q", flag, origin)
 		}
 	}
 	return nil

@@ -11,15 +11,15 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// An ArgumentError says that an argument of a statement has more bytes than the server takes. It stands in a Failure of
-// kind TooLarge.
+// An ArgumentError says that an argument of a statement has more bytes than the server accepts. It is in a Failure of kind
+// TooLarge.
 type ArgumentError struct{ Bytes, Limit int }
 
 func (e *ArgumentError) Error() string {
 	return fmt.Sprintf("has %d bytes, and the database takes %d in one value: raise its max_allowed_packet", e.Bytes, e.Limit)
 }
 
-// ArgumentLimit is how many bytes one argument of a statement may have; 0 for any number.
+// ArgumentLimit returns the limit of one argument of a statement, in bytes. 0 is no limit.
 func (s *Session) ArgumentLimit() int { return s.db.argumentLimit() }
 
 func (db *DB) argumentLimit() int {
@@ -29,7 +29,7 @@ func (db *DB) argumentLimit() int {
 	return 0
 }
 
-// Fits checks that the database takes a text as an argument. The error is an ArgumentError.
+// Fits checks that the database accepts a text as an argument. The error is an ArgumentError.
 func (s *Session) Fits(text string) error {
 	if limit := s.ArgumentLimit(); limit > 0 && len(text) > limit {
 		return &ArgumentError{Bytes: len(text), Limit: limit}
@@ -56,8 +56,8 @@ type packetConnector struct {
 	packet *atomic.Int64
 }
 
-// newPacketConnector returns a connector whose driver keeps the packets within max_allowed_packet of the server: it sends
-// long arguments in pieces, each of which the server takes, as long as the argument is not longer as a whole.
+// newPacketConnector returns a connector whose driver keeps each packet within max_allowed_packet of the server. The driver
+// sends a long argument in pieces. The whole argument must be within the limit too.
 func newPacketConnector(c *mysql.Config, packet *atomic.Int64) (driver.Connector, error) {
 	connector, err := mysql.NewConnector(c)
 	return &packetConnector{connector, packet}, err

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// connector opens connections that keep their prepared statements. database/sql's own *sql.Stmt cannot be used for
-// that: it prepares on any connection, and inside a transaction waits for a second one.
+// connector opens connections that keep their prepared statements. *sql.Stmt of database/sql cannot do that: it prepares on
+// any connection, and inside a transaction it waits for a second one.
 type connector struct {
 	driver.Connector
 	cache      int
@@ -20,11 +20,11 @@ type connector struct {
 	generation atomic.Int64
 }
 
-// dropIdle makes every connection that is open now be closed before its next use. After one was found broken, those
-// that were opened before are likely to be broken too.
+// dropIdle closes every connection that is open now before its next use. When one connection is broken, the older ones are
+// probably broken too.
 func (c *connector) dropIdle() { c.generation.Add(1) }
 
-// connectError is why a connection could not be made, while its caller still wanted it.
+// connectError is the error of a connection that could not be opened, while its caller was waiting.
 type connectError struct{ error }
 
 func (e *connectError) Unwrap() error { return e.error }
@@ -43,7 +43,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: map[string]*list.Element{}}, nil
 }
 
-// connect opens a connection of the driver. lib/pq panics where something else than a database answers with zeros.
+// connect opens a connection of the driver. lib/pq panics when another program than a database answers with zeros.
 func (c *connector) connect(ctx context.Context) (raw driver.Conn, err error) {
 	defer func() {
 		if recover() != nil {
@@ -84,7 +84,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts) //nolint:errcheck // all drivers are; a new one would panic at once
 }
 
-// PrepareContext implements driver.ConnPrepareContext, for those who manage their statements themselves.
+// PrepareContext implements driver.ConnPrepareContext, for callers that manage their statements themselves.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	if p, ok := c.Conn.(driver.ConnPrepareContext); ok {
 		return p.PrepareContext(ctx, query)
@@ -136,8 +136,8 @@ func (c *conn) observe(query string) {
 	}
 }
 
-// prepared returns the prepared statement, and closes the least recently used one when there are too many. A
-// connection runs one statement at a time, so none in use is closed.
+// prepared returns the prepared statement. It closes the least recently used one when there are too many. A connection runs
+// one statement at a time, so the closed one is not in use.
 func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
 	if e, ok := c.statements[query]; ok {
 		c.recent.MoveToFront(e)
@@ -160,7 +160,7 @@ func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
 	return s, nil
 }
 
-// Close implements driver.Conn. What a connection has on a server ends with it.
+// Close implements driver.Conn. A server drops the statements of a connection that ends.
 func (c *conn) Close() error {
 	if c.connector.finalize {
 		for e := c.recent.Front(); e != nil; e = e.Next() {

@@ -21,56 +21,56 @@ import (
 	_ "roster/ent/runtime" // registers the hook of the ent schema that refuses to write past package directory
 )
 
-// Options say which database to open and how much of it to use.
+// Options have the database to open and its limits.
 type Options struct {
 	// URL is sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME.
 	URL string
-	// MustExist refuses an SQLite file that is not there, instead of making it.
+	// MustExist refuses a missing SQLite file. Otherwise it is created.
 	MustExist bool
-	// MaxConnections bounds the pool; SQLite has one connection more, which writes.
+	// MaxConnections bounds the pool. SQLite has one connection more, which writes.
 	MaxConnections int
-	// PoolWait is how long an operation waits for a free connection.
+	// PoolWait is the maximum wait for a free connection.
 	PoolWait time.Duration
-	// ConnectTimeout is how long opening a connection may take.
+	// ConnectTimeout is the maximum time to open a connection.
 	ConnectTimeout time.Duration
-	// StatementTimeout is how long one statement may take, reading its rows included. SQLite's driver can be stopped on
-	// the way to the first row, and between rows, but not while it looks for another one.
+	// StatementTimeout is the maximum time of one statement and its rows. SQLite's driver stops before the first row and
+	// between rows, but not while it searches for the next one.
 	StatementTimeout time.Duration
-	// StatementCache is how many prepared statements each connection keeps; 0 prepares none.
+	// StatementCache is the number of prepared statements that each connection keeps. 0 prepares none.
 	StatementCache int
-	// Observe, when set, is called with the text of each statement that is sent, BEGIN, COMMIT and migrations left out.
-	// It must be fast and safe for concurrent use.
+	// Observe, if set, gets the text of each statement, except BEGIN, COMMIT and migrations. It must be fast and safe for
+	// concurrent use.
 	Observe func(query string)
-	// Logger gets what concerns the operator. Never a password, nor values.
+	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
 }
 
-// engine is what differs between the databases.
+// engine has the differences between the databases.
 type engine interface {
 	// dialect is ent's name of the engine.
 	dialect() string
-	// connectors open connections that write and that read; they are the same but for SQLite.
+	// connectors open connections that write and connections that read. They differ only on SQLite.
 	connectors(o Options) (write, read driver.Connector, err error)
-	// classify says what an error of a statement means, from a table.
+	// classify returns the meaning of a statement's error, from a table.
 	classify(err error) (m meaning, constraint string)
-	// explain says what of the URL is wrong when a first connection fails, and what to do; empty when it can't tell.
+	// explain says which part of the URL makes a first connection fail, and what to do. Empty: unknown.
 	explain(err error) string
-	// explainMigration says what to grant the user, or what to set, when an error stops a migration; empty when it can't
-	// tell. db has one connection.
+	// explainMigration says what to grant the user, or what to set, when an error stops a migration. Empty: unknown. db has
+	// one connection.
 	explainMigration(ctx context.Context, db *sql.DB, err error) string
-	// txOptions of a transaction that writes or that reads a snapshot.
+	// txOptions returns the options of a transaction that writes, or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
-	// check makes sure that the database is one that Roster can use, when a connection can be opened even if it is not.
+	// check refuses a database that opens but that Roster cannot use.
 	check(ctx context.Context, db *sql.DB) error
-	// attached returns an error when the connections have something open that is the database no more.
+	// attached returns an error when the open files are no longer those of the database.
 	attached() error
-	// close gives back what check has taken.
+	// close releases the resources of check.
 	close() error
-	// locked runs f while no other server migrates the same database. db has one connection, which gets the lock.
+	// locked runs f while no other server migrates the database. db has one connection, which gets the lock.
 	locked(ctx context.Context, db *sql.DB, f func() error) error
-	// apply goes a way in the transaction that records it then.
+	// apply runs a migration in the transaction that then records it.
 	apply(ctx context.Context, tx *sql.Tx, w way) error
-	// unfinished is the way on which a migration was interrupted; of version 0 when none was.
+	// unfinished returns the interrupted migration and its direction. Version 0: none.
 	unfinished(ctx context.Context, db *sql.DB) (way, error)
 	// String names the database for people, without a password.
 	String() string
@@ -83,8 +83,8 @@ type DB struct {
 	write, read *pool
 	health      *health
 	migrations  fs.FS               // a folder for each dialect
-	looks       *singleflight.Group // of CheckTables
-	// observeMigrations gets the statements of migrations, which Options.Observe does not; for tests.
+	looks       *singleflight.Group // shares concurrent calls of CheckTables
+	// observeMigrations gets the statements of migrations. It is for tests; Options.Observe does not get them.
 	observeMigrations func(query string)
 }
 
@@ -101,14 +101,14 @@ func parse(url string) (engine, error) {
 	case scheme == "mysql" || scheme == "mariadb":
 		return parseMySQL(url)
 	}
-	if strings.ContainsFunc(scheme, func(c rune) bool { return c < 'a' || c > 'z' }) { // it may be a part of a password
+	if strings.ContainsFunc(scheme, func(c rune) bool { return c < 'a' || c > 'z' }) { // it may be part of a password
 		return nil, errors.New("database URL: no scheme: write sqlite:PATH, postgres://… or mysql://…")
 	}
 	return nil, fmt.Errorf("database URL: unknown scheme %q: write sqlite:PATH, postgres://… or mysql://…", scheme)
 }
 
-// Open opens a database and makes sure that it answers. The error is one line that names the part of the URL at fault
-// and what to do, never the password.
+// Open opens a database and makes sure that it answers. The error is one line that names the wrong part of the URL and says
+// what to do. It contains no password.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	e, err := parse(o.URL)
 	if err != nil {
@@ -140,7 +140,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return db, nil
 }
 
-// unreachable is the error of a first connection, for people.
+// unreachable returns the error of a first connection, for people.
 func (db *DB) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%v: ended while connecting: %w", db, context.Cause(ctx))
@@ -155,7 +155,7 @@ func (db *DB) unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(strings.TrimPrefix(err.Error(), pinging), "\n", "; "))
 }
 
-// Close closes all connections, after the statements that are under way.
+// Close closes all connections, after the running statements.
 func (db *DB) Close() error {
 	db.health.close()
 	err := db.write.db.Close()
@@ -165,10 +165,10 @@ func (db *DB) Close() error {
 	return errors.Join(err, db.engine.close())
 }
 
-// pinging is what Ping was doing when it failed.
+// pinging names the operation of Ping in errors.
 const pinging = "ping the database: "
 
-// Ping asks the database for an answer, which may take as long as opening a connection. The error is a Failure.
+// Ping checks that the database answers. It may take as long as opening a connection. The error is a Failure.
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, db.options.ConnectTimeout)
 	defer cancel()
@@ -185,7 +185,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Dialect is ent's name of the engine: dialect.SQLite, dialect.Postgres or dialect.MySQL.
+// Dialect returns ent's name of the engine: dialect.SQLite, dialect.Postgres or dialect.MySQL.
 func (db *DB) Dialect() string { return db.engine.dialect() }
 
 // String names the database for people, such as PostgreSQL (db.example.com:5432/roster): never the password.

@@ -8,52 +8,52 @@ import (
 	"net"
 )
 
-// A Kind says what a failure means for the operation that saw it.
+// A Kind is the meaning of a failure for its operation.
 type Kind int
 
 // The kinds of failures.
 const (
-	// Other is an error that nobody foresaw.
+	// Other is an unexpected error.
 	Other Kind = iota
-	// Unique and ForeignKey are broken constraints; Failure.Constraint names the constraint where the engine does.
+	// Unique and ForeignKey are broken constraints. Failure.Constraint has the name, if the engine gives it.
 	Unique
 	ForeignKey
-	// Retry is a deadlock, a serialisation failure or a lock that was not to be had: the same again may succeed.
+	// Retry is a deadlock, a serialisation failure or a lock that others hold. The same operation may succeed again.
 	Retry
-	// Lost is a connection that could not be made or that broke.
+	// Lost is a connection that could not be opened or that broke.
 	Lost
-	// Busy is a pool without a free connection for as long as an operation waits for one, or a server without memory.
+	// Busy is a pool without a free connection within the wait of an operation, or a server without memory.
 	Busy
-	// Timeout is a statement that took too long, or whose caller gave up.
+	// Timeout is a statement that took too long, or that its caller cancelled.
 	Timeout
-	// Unknown is a commit whose answer was lost: it may have happened.
+	// Unknown is a commit without an answer: it may have happened.
 	Unknown
-	// ReadOnly is a database that takes no changes now, but can be read: a standby, a full disk, a revoked grant.
+	// ReadOnly is a database that can be read but not changed now: a standby, a full disk, a revoked grant.
 	ReadOnly
-	// Unusable is a database that cannot be read either until somebody repairs it: a table is missing, a file is damaged
-	// or was replaced.
+	// Unusable is a database that cannot be read until somebody repairs it: a table is missing, or a file is damaged or
+	// replaced.
 	Unusable
-	// TooLarge is a statement with more bytes than the database takes.
+	// TooLarge is a statement with more bytes than the database accepts.
 	TooLarge
 )
 
-// A meaning is what an error of an engine says: a row of the engine's table.
+// A meaning is a row of an engine's table of errors.
 type meaning struct {
 	kind Kind
-	// role says that the server, or the open file, is one to read from: other open connections lead there too, and a new
-	// one may lead elsewhere.
+	// role says that the server, or the open file, only serves reads. Other open connections lead to it too; a new one may
+	// lead to another server.
 	role bool
-	// advice is what the operator has to do; empty when there is nothing to do.
+	// advice says what the operator has to do. Empty: nothing.
 	advice string
 }
 
 // A Failure is an error of the database. Its text is for logs, never for clients.
 type Failure struct {
 	Kind Kind
-	// Advice says what is wrong and what the operator has to do about it; empty when there is nothing to do.
+	// Advice says what is wrong and what the operator has to do. Empty: nothing.
 	Advice string
-	// Constraint is the name of the broken constraint; on SQLite table.column of the first column of a unique index,
-	// and empty for foreign keys, which SQLite does not name.
+	// Constraint is the name of the broken constraint. On SQLite it is table.column of the first column of a unique index,
+	// and empty for foreign keys: SQLite does not name them.
 	Constraint string
 	role       bool // as in meaning
 	err        error
@@ -64,8 +64,8 @@ func (f *Failure) Error() string { return f.err.Error() }
 // Unwrap returns the driver's error.
 func (f *Failure) Unwrap() error { return f.err }
 
-// reading corrects a failure that a read had and not a change: it was a change that the program sent where it must not,
-// or a right to read is missing.
+// reading corrects the failure of a read. ReadOnly then means that the program sent a change where it must not, or that a right
+// to read is missing.
 func (f *Failure) reading() {
 	if f.role {
 		f.Kind, f.Advice, f.role = Other, "", false
@@ -74,7 +74,7 @@ func (f *Failure) reading() {
 	f.Kind = Unusable
 }
 
-// fail makes an error of a driver a Failure.
+// fail turns an error of a driver into a Failure.
 func (db *DB) fail(err error) *Failure {
 	var f *Failure
 	if errors.As(err, &f) {
@@ -85,7 +85,7 @@ func (db *DB) fail(err error) *Failure {
 	f.Kind, f.Constraint, f.Advice, f.role = m.kind, constraint, m.advice, m.role
 	var connect *connectError
 	if f.Kind != Retry && f.Kind != Unusable && errors.As(err, &connect) {
-		f.Kind = Lost // whatever the server had against it
+		f.Kind = Lost // whatever the server's reason
 	}
 	if f.Kind != Other {
 		return f
@@ -103,7 +103,7 @@ func (db *DB) fail(err error) *Failure {
 	return f
 }
 
-// AsFailure returns the Failure in an error's chain; nil when there is none.
+// AsFailure returns the Failure in an error's chain, or nil.
 func AsFailure(err error) *Failure {
 	var f *Failure
 	errors.As(err, &f)

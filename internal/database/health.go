@@ -17,22 +17,22 @@ import (
 )
 
 const (
-	// recheck is the time between two looks at a database that does not work, until it does.
+	// recheck is the time between two checks of a database that does not work.
 	recheck = time.Second
-	// lockWait is how long a look waits for others who lock the tables: they write, so the database can be written.
+	// lockWait is the time that a check waits for locks of others. They write, so the database can be written.
 	lockWait = 500 * time.Millisecond
-	// fillBytes is what has to fit onto a disk that was full before it counts as one with room.
+	// fillBytes must fit onto a disk that was full, so that it counts as a disk with room.
 	fillBytes = 1 << 20
 )
 
-// health is what is wrong with the database as a whole. It is logged when it begins and when it ends.
+// health has the problem of the database as a whole. It logs when the problem begins and when it ends.
 type health struct {
 	ctx   context.Context //nolint:containedctx // it ends what runs in the background
 	close func()
 
 	mu       sync.Mutex
-	wrong    *Failure // nil while all is well
-	news     int      // counts the failures, so that a look that began before one does not undo it
+	wrong    *Failure // nil: no problem
+	news     int      // counts failures, so that a check that began before a failure does not clear it
 	watching bool
 	watchers sync.WaitGroup
 }
@@ -50,7 +50,7 @@ func newHealth() *health {
 	return h
 }
 
-// failed draws the conclusions from a failure.
+// failed updates the health after a failure.
 func (db *DB) failed(p *pool, f *Failure) *Failure {
 	p.concludes(f)
 	switch {
@@ -62,7 +62,7 @@ func (db *DB) failed(p *pool, f *Failure) *Failure {
 	return f
 }
 
-// found notes what is wrong, logs it unless it is known, and sees to it that its end is noticed.
+// found records a problem. A new problem is logged, and watched until it ends.
 func (db *DB) found(f *Failure) {
 	h := db.health
 	h.mu.Lock()
@@ -86,7 +86,7 @@ func (db *DB) found(f *Failure) {
 	}
 }
 
-// watch looks until the database works again.
+// watch checks the database until it works again.
 func (db *DB) watch() {
 	h := db.health
 	ticker := time.NewTicker(recheck)
@@ -98,7 +98,7 @@ func (db *DB) watch() {
 		case <-ticker.C:
 		}
 		ctx, cancel := context.WithTimeout(h.ctx, db.options.ConnectTimeout)
-		_ = db.Ready(ctx) // which notes and logs it
+		_ = db.Ready(ctx) // it records and logs the result
 		cancel()
 		h.mu.Lock()
 		over := h.wrong == nil && h.ctx.Err() == nil
@@ -112,15 +112,15 @@ func (db *DB) watch() {
 	}
 }
 
-// state returns what is wrong, and the count of failures until now.
+// state returns the problem and the number of failures until now.
 func (h *health) state() (wrong *Failure, news int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.wrong, h.news
 }
 
-// Ready makes sure that the database can be read and written now. The error is a Failure, of kind ReadOnly when it can
-// be read alone. A database that did not work before has to take a megabyte, too. Nothing of it stays.
+// Ready checks that the database can be read and written now. The error is a Failure, of kind ReadOnly when the database can
+// be read but not written. After a failure, Ready also inserts a megabyte and rolls it back.
 func (db *DB) Ready(ctx context.Context) error {
 	wrong, news := db.health.state()
 	err := db.ReadyForReads(ctx)
@@ -140,14 +140,14 @@ func (db *DB) Ready(ctx context.Context) error {
 	return nil
 }
 
-// ReadyForReads makes sure that the database can be read now, and that its tables are there. The error is a Failure.
+// ReadyForReads checks that the database can be read now, and that it has its tables. The error is a Failure.
 func (db *DB) ReadyForReads(ctx context.Context) error {
 	err := db.Ping(ctx)
 	if err == nil {
 		err = db.engine.attached()
 	}
 	if err == nil {
-		err = db.readsTables(ctx) // first, since what it finds is what operations find
+		err = db.readsTables(ctx) // first: operations would get the same failure
 	}
 	if err == nil {
 		err = db.CheckTables(ctx)
@@ -159,13 +159,13 @@ func (db *DB) ReadyForReads(ctx context.Context) error {
 	if f.Kind == ReadOnly {
 		f.reading()
 	}
-	if !errors.Is(ctx.Err(), context.Canceled) { // else nobody waits for it
+	if !errors.Is(ctx.Err(), context.Canceled) { // otherwise nobody waits for the result
 		db.found(f)
 	}
 	return f
 }
 
-// readsTables reads nothing from each table, which needs the right to read it.
+// readsTables reads no rows from each table. This needs the right to read it.
 func (db *DB) readsTables(ctx context.Context) error {
 	for _, t := range entmigrate.Tables {
 		columns := make([]string, len(t.Columns))
@@ -180,11 +180,11 @@ func (db *DB) readsTables(ctx context.Context) error {
 	return nil
 }
 
-// takesChanges tries statements that change no row, on each table, in a transaction such as those of operations. With
-// fill, it also inserts something, and rolls it back.
+// takesChanges tries statements that change no row, on each table, in a transaction like that of an operation. With fill, it
+// also inserts rows and rolls them back.
 func (db *DB) takesChanges(ctx context.Context, fill bool) error {
 	if db.engine.dialect() == dialect.SQLite && db.write.db.Stats().InUse > 0 {
-		return nil // who writes now will tell
+		return nil // operations that write will report it
 	}
 	limited, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
@@ -210,7 +210,7 @@ func (db *DB) tryChanges(ctx context.Context, fill bool) (err error) {
 	}
 	defer c.Close() //nolint:errcheck // nothing is under way
 	if db.engine.dialect() == dialect.SQLite {
-		// It does not wait for another who writes, and does not keep in memory what is to be written.
+		// It does not wait for other writers, and writes the rows to the file at once.
 		for _, p := range []struct{ set, reset string }{{"busy_timeout = 0", "busy_timeout = 5000"}, {"cache_size = 10", "cache_size = -2000"}} {
 			if _, err := c.ExecContext(ctx, "PRAGMA "+p.set); err != nil {
 				return err
@@ -241,13 +241,13 @@ func (db *DB) tryChanges(ctx context.Context, fill bool) (err error) {
 	return db.fill(ctx, tx)
 }
 
-// fill inserts something that is as large as the answer of an operation may be.
+// fill inserts a row as large as the answer of an operation may be.
 func (db *DB) fill(ctx context.Context, tx *sql.Tx) error {
 	statement := "INSERT INTO idempotency_keys (id, request, data, at) VALUES (?, ?, ?, 0)"
 	if db.engine.dialect() == dialect.Postgres {
 		statement = "INSERT INTO idempotency_keys (id, request, data, at) VALUES ($1, $2, $3, 0)"
 	}
-	bytes := make([]byte, fillBytes) // that nothing can compress
+	bytes := make([]byte, fillBytes) // random, so that nothing compresses them
 	if _, err := rand.Read(bytes); err != nil {
 		return fmt.Errorf("random bytes: %w", err)
 	}

@@ -16,17 +16,17 @@ import (
 	"roster/internal/typeid"
 )
 
-// foldAddresses is the version of the migration that computes the keys of addresses again. SQL cannot compute them, so
-// its files are empty, and the program does it, before it records the version or takes it away.
+// foldAddresses is the version of the migration that computes the keys of addresses again. SQL cannot compute them. So the
+// files of the migration are empty, and the program computes the keys before it records or removes the version.
 //
-// Each row that needs it gets its key in a short transaction, with few others, which locks them in the order of their IDs.
-// A kill leaves some rows done and others not; the next run does the rest. Meanwhile, and as long as servers of the
-// version before write, keys of both rules are in the column. So every MigrateUp looks for keys of the rule before, also
-// when the migration was applied long ago. Clients do not see keys: no version rises, and the feed has no change.
+// Short transactions change a few rows each, and lock them in the order of their IDs. After a kill, the next run does the
+// remaining rows. Until then, and while servers of the previous version write, the column has keys of both rules. So every
+// MigrateUp looks for keys of the previous rule, also long after the migration. Clients do not see keys: no version rises, and
+// the feed has no change.
 const foldAddresses = 20261128090000
 
-// How many rows one statement looks at, how many one transaction locks, how often a transaction that loses a race is
-// tried, and how many rows the log names.
+// The number of rows that one statement reads, that one transaction locks, of attempts after a lost race, and of rows that the
+// log names.
 const (
 	rowsRead   = 10_000
 	rowsLocked = 100
@@ -34,7 +34,7 @@ const (
 	rowsNamed  = 100
 )
 
-// keys computes the keys of a user by the rules of one version.
+// keys computes a user's keys by the rules of one version.
 type keys struct {
 	username, email func(string) (string, *rules.Fault)
 }
@@ -42,26 +42,26 @@ type keys struct {
 // current has the rules of this version.
 func current() keys { return keys{rules.Username, rules.Email} }
 
-// former has the rules of the version before. It only computes: what this version lets through, that one does too.
+// former has the rules of the previous version. It needs no checks: that version accepts all that this one accepts.
 func former() keys {
 	return keys{rules.Username, func(s string) (string, *rules.Fault) { return rules.FormerEmailKey(s), nil }}
 }
 
-// userRow is what a user has of texts and keys.
+// userRow has the texts and keys of a user.
 type userRow struct {
 	id                                    typeid.ID
 	username, usernameKey, email, mailKey string
 }
 
-// wrong is a text of a user whose key is not that of the rules.
+// wrong is a text of a user whose key differs from the rules.
 type wrong struct {
 	id            typeid.ID
 	field, column string
 	key           string       // by the rules
-	fault         *rules.Fault // when the rules give none
+	fault         *rules.Fault // if the rules refuse the text
 }
 
-// check returns what is wrong with a row.
+// check returns the texts of a row with wrong keys.
 func (k keys) check(r userRow) (found []wrong) {
 	for _, text := range []struct {
 		field, column, text, key string
@@ -86,8 +86,8 @@ type rekeying struct {
 	left    []wrong
 }
 
-// rekey gives users the keys of some rules, and logs which keep another key. A key that another user has may become free
-// on the way: it goes over the users until nothing changes.
+// rekey gives users the keys of some rules, and logs the users that keep another key. During a run, a key of another user may
+// become free. So it repeats the run until nothing changes.
 func (m *migrator) rekey(ctx context.Context, k keys, logger *slog.Logger) error {
 	for {
 		r := &rekeying{keys: k, engine: m.engine, pool: m.pool}
@@ -150,7 +150,7 @@ func (r *rekeying) run(ctx context.Context) error {
 	return nil
 }
 
-// suspect is the condition for what rules may see differently: text beyond ASCII, and domains with A-labels.
+// suspect is the condition for texts whose keys may differ between rules: text beyond ASCII, and domains with A-labels.
 func (r *rekeying) suspect() string {
 	characters, bytes := "length(%s)", "octet_length(%s)"
 	switch r.engine.dialect() {
@@ -165,8 +165,8 @@ func (r *rekeying) suspect() string {
 	return "(" + differ("username") + " OR " + differ("email") + " OR lower(email) LIKE '%xn--%')"
 }
 
-// write gives users their keys in one transaction, and each in one of its own when one of them fails for a key that
-// another user has.
+// write gives users their keys in one transaction. If another user has one of the keys, each user gets a transaction of its
+// own.
 func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 	for try := 1; ; try++ {
 		changed, failed, err := r.writeOnce(ctx, ids)
@@ -192,7 +192,7 @@ func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 	}
 }
 
-// writeOnce tries to give users their keys. With an error for a key that another user has it returns whose.
+// writeOnce tries to give users their keys. If another user has a key, it returns the user that wanted it, with the error.
 func (r *rekeying) writeOnce(ctx context.Context, ids []typeid.ID) (changed int, failed wrong, err error) {
 	tx, err := r.pool.BeginTx(ctx, r.engine.txOptions(true))
 	if err != nil {
@@ -200,7 +200,7 @@ func (r *rekeying) writeOnce(ctx context.Context, ids []typeid.ID) (changed int,
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
 	query := "SELECT id, username, username_key, email, email_key FROM users WHERE id IN (?" + strings.Repeat(", ?", len(ids)-1) + ") ORDER BY id"
-	if r.engine.dialect() != dialect.SQLite { // whose writers are alone
+	if r.engine.dialect() != dialect.SQLite { // SQLite has one writer at a time
 		query += " FOR UPDATE"
 	}
 	args := make([]any, len(ids))
@@ -248,7 +248,7 @@ func (r *rekeying) read(ctx context.Context, q querier, query string, args ...an
 	return users, rows.Err()
 }
 
-// bind numbers the places of a query's arguments where the engine wants numbers.
+// bind numbers the placeholders of a query, if the engine needs numbers.
 func (r *rekeying) bind(query string) string {
 	if r.engine.dialect() != dialect.Postgres {
 		return query

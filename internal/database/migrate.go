@@ -17,20 +17,20 @@ import (
 
 // A Migration is one versioned step of the schema.
 type Migration struct {
-	// Version orders migrations: a time, as 20260131093000.
+	// Version orders migrations. It is a time, such as 20260131093000.
 	Version int64
 	Name    string
 	Applied bool
-	// AppliedAt is when; zero when it is not.
+	// AppliedAt is the time of Applied; otherwise zero.
 	AppliedAt time.Time
-	// Interrupted is whether the program was killed while it applied it, or undid it when it is applied. On MySQL and
-	// MariaDB a part of its statements then has taken effect; the next MigrateUp or MigrateDown completes them.
+	// Interrupted says that the program was killed while it applied the migration or, when Applied, while it undid it. On
+	// MySQL and MariaDB, some of its statements have taken effect. The next MigrateUp or MigrateDown completes it.
 	Interrupted bool
 }
 
-// MigrateUp applies the migrations that are missing and returns what it did, before an error too. One that was
-// interrupted is completed first: an undone one is in the result as such. Of several servers that start at once, one does
-// it and the others wait for it. It is an error when the schema lacks something then.
+// MigrateUp applies the pending migrations and returns those that it applied, also before an error. It first completes an
+// interrupted migration; if that was being undone, the result has it as undone. When several servers start together, one
+// migrates and the others wait. It is an error if the schema then lacks something.
 func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 	err = db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
@@ -46,7 +46,7 @@ func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 	return done, err
 }
 
-// up applies the migrations that are missing, and computes the keys of users whose keys are of an earlier version.
+// up applies the pending migrations, and computes keys of earlier versions again.
 func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migration, err error) {
 	version, err := m.GetDBVersion(ctx)
 	if err != nil {
@@ -77,9 +77,9 @@ func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migratio
 	return done, err
 }
 
-// MigrateDown undoes migrations, the newest first, and returns what it did, before an error too: all that are newer than
-// the version to, or one when to is negative. One that was interrupted is completed first. When it was being undone, it
-// is the one.
+// MigrateDown undoes migrations, the newest first: all that are newer than the version to or, when to is negative, one. It
+// returns those that it undid, also before an error. It first completes an interrupted migration. If that was being undone, it
+// counts as the one.
 func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err error) {
 	err = db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
@@ -98,7 +98,7 @@ func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err 
 	return done, err
 }
 
-// down undoes all migrations that are newer than the version to, or one when to is negative.
+// down undoes all migrations that are newer than the version to or, when to is negative, one.
 func (m *migrator) down(ctx context.Context, to int64, logger *slog.Logger) (done []Migration, err error) {
 	version, err := m.GetDBVersion(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (m *migrator) down(ctx context.Context, to int64, logger *slog.Logger) (don
 	return done, err
 }
 
-// MigrateStatus returns all migrations that this program knows, in order.
+// MigrateStatus returns all migrations of this program, in order.
 func (db *DB) MigrateStatus(ctx context.Context) (all []Migration, err error) {
 	err = db.migrate(ctx, func(m *migrator) error {
 		status, err := m.Status(ctx)
@@ -148,8 +148,8 @@ func (db *DB) MigrateStatus(ctx context.Context) (all []Migration, err error) {
 	return all, err
 }
 
-// CheckVersion returns an error when the schema of the database is newer or older than this program's, when a migration
-// was interrupted, and when something is missing that the version promises.
+// CheckVersion returns an error when the schema is newer or older than this program, when a migration was interrupted, and when
+// the schema lacks something of its version.
 func (db *DB) CheckVersion(ctx context.Context) error {
 	return db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
@@ -177,7 +177,7 @@ type migrator struct {
 	pool *sql.DB
 	// names of the migrations, by version.
 	names map[int64]string
-	// unfinished is the way on which a migration was interrupted; of version 0 when none was.
+	// unfinished is the interrupted migration and its direction. Version 0: none.
 	unfinished way
 }
 
@@ -188,7 +188,7 @@ type way struct {
 	statements []string
 }
 
-// refuseNewer refuses a schema that a newer program made, or began to make.
+// refuseNewer refuses a schema of a newer program, also an incomplete one.
 func (m *migrator) refuseNewer(ctx context.Context) error {
 	current, known, err := m.GetVersions(ctx)
 	if err != nil {
@@ -200,7 +200,7 @@ func (m *migrator) refuseNewer(ctx context.Context) error {
 	return nil
 }
 
-// complete goes the way to its end on which a migration was interrupted, and returns what that did.
+// complete completes an interrupted migration in its direction, and returns it.
 func (m *migrator) complete(ctx context.Context) ([]Migration, error) {
 	if m.unfinished.version == 0 {
 		return nil, nil
@@ -212,7 +212,7 @@ func (m *migrator) complete(ctx context.Context) ([]Migration, error) {
 	return m.migrated([]*goose.MigrationResult{result}, nil), nil
 }
 
-// migrate runs f with the migrations of the engine, alone.
+// migrate runs f with the migrations of the engine, while no other server migrates.
 func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	dir, err := fs.Sub(db.migrations, db.Dialect())
 	if err != nil {
@@ -250,7 +250,7 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 		return nil
 	}
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers name what they did about it, not the reason
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers do not name the reason
 	}
 	if why != "" {
 		return fmt.Errorf("%v: the schema cannot be changed: %s", db, why)
@@ -261,14 +261,14 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	return fmt.Errorf("%v: %w", db, err)
 }
 
-// goes makes a way goose's.
+// goes turns a way into goose's migration.
 func (db *DB) goes(w way) *goose.GoFunc {
 	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return db.engine.apply(ctx, tx, w) }}
 }
 
-// locked runs f while no other server migrates the database, with a connection of its own: migrations may take longer
-// than a statement otherwise may. There is no second one. The lock belongs to the connection that changes the schema, so
-// that nobody gets it while a server still runs the last statement of a client that was killed.
+// locked runs f while no other server migrates the database. It has one connection, without a limit on the time of statements.
+// This connection changes the schema and holds the lock. So nobody gets the lock while the database's server still runs the
+// last statement of a killed client.
 func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
 	o := db.options
 	o.StatementTimeout = 0
@@ -308,7 +308,7 @@ func execute(ctx context.Context, tx *sql.Tx, statements []string) error {
 	return nil
 }
 
-// migrated is what was done, before err too.
+// migrated returns the migrations that were applied or undone, also before err.
 func (m *migrator) migrated(results []*goose.MigrationResult, err error) (done []Migration) {
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 		results = partial.Applied

@@ -10,8 +10,8 @@ import (
 	"ariga.io/atlas/sql/migrate"
 )
 
-// migrationFile is a migration as it is written, in goose's form, which names its ways by lines "-- +goose Up" and
-// "-- +goose Down". Roster takes the statements out itself: goose tells nobody how far it has come with them.
+// migrationFile is a migration in goose's form: lines "-- +goose Up" and "-- +goose Down" begin its two directions. Roster reads
+// the statements itself, since goose does not tell how many of them it has run.
 type migrationFile struct {
 	version  int64
 	name     string
@@ -50,7 +50,7 @@ func parseMigration(path, content string) (file migrationFile, err error) {
 	if !ok || !alsoOK || strings.TrimSpace(header) != "" {
 		return file, errors.New("it does not consist of an Up and a Down")
 	}
-	// NO TRANSACTION above all would let a kill leave a half behind. A table of SQLite can be rebuilt without it.
+	// With NO TRANSACTION, a kill would leave half a migration. SQLite can rebuild a table without it.
 	if at := strings.Index(up+down, "-- +goose"); at >= 0 {
 		line, _, _ := strings.Cut((up + down)[at:], "\n")
 		return file, fmt.Errorf("%q is not understood: each way is one transaction, and ; ends a statement", line)

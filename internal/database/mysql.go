@@ -20,7 +20,7 @@ import (
 type mysqlEngine struct {
 	name   string // host:port/database
 	config *mysql.Config
-	packet atomic.Int64 // max_allowed_packet, as the last connection has it
+	packet atomic.Int64 // max_allowed_packet of the last connection
 }
 
 func parseMySQL(text string) (engine, error) {
@@ -37,21 +37,21 @@ func parseMySQL(text string) (engine, error) {
 	}
 	c.User, c.DBName = u.User.Username(), u.database
 	c.Passwd, _ = u.User.Password()
-	// The same meaning as elsewhere: times are UTC, text is compared as it was sent, what does not fit is refused, and
-	// rows that an update found count as found when it changed nothing.
+	// The same meaning as on other engines: times are UTC, text is compared as sent, and values that do not fit are refused.
+	// An update counts the rows that it matches, also when it changes nothing.
 	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
 	c.Collation = "utf8mb4_bin"
 	if !u.Query().Has("maxAllowedPacket") {
-		c.MaxAllowedPacket = 0 // the server's: a larger packet is refused here, and not by a server that hangs up
+		c.MaxAllowedPacket = 0 // the server's limit: the driver refuses a larger packet; the server would close the connection
 	}
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
 	c.Params["time_zone"] = "'+00:00'"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
-	// Whatever the server's default is, as after a restore that was cut short: constraints are kept.
+	// Constraints are kept whatever the server's default is, as after an interrupted restore.
 	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"
-	c.Logger = mysql.Logger(quiet{}) // what it would print comes back as an error too
+	c.Logger = mysql.Logger(quiet{}) // its messages are errors too
 	return &mysqlEngine{name: u.String(), config: c}, nil
 }
 
@@ -79,7 +79,7 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	return connector, connector, err
 }
 
-// argumentLimit is max_allowed_packet of the server, which bounds each argument.
+// argumentLimit returns max_allowed_packet of the server, which bounds each argument.
 func (e *mysqlEngine) argumentLimit() int { return int(e.packet.Load()) }
 
 // Error numbers of MySQL and MariaDB.
@@ -109,7 +109,7 @@ const (
 	myUnspecific       = 1105
 )
 
-// What to do about a MariaDB or MySQL server that takes no changes, and about a schema that is not Roster's.
+// The advice for a MariaDB or MySQL server that takes no changes, and for a schema that is not Roster's.
 const (
 	myStandby    = "the server is read only: end its read_only mode, or name the primary in the URL"
 	myGrant      = "the user lacks a right: grant it SELECT, INSERT, UPDATE and DELETE on all tables of Roster"
@@ -136,7 +136,7 @@ func mysqlMeanings() map[uint16]meaning {
 		myExecutionTimeout: {kind: Timeout},
 		myTooMany:          {kind: Lost},
 		myTooManyOfUser:    {kind: Lost},
-		myUserLimit:        {kind: ReadOnly, advice: myLimit}, // Lost where no connection can be made
+		myUserLimit:        {kind: ReadOnly, advice: myLimit}, // Lost when no connection can be opened
 		myShutdown:         {kind: Lost},
 		myKilled:           {kind: Lost},
 		myIdle:             {kind: Lost},
@@ -226,7 +226,7 @@ func (e *mysqlEngine) explain(err error) string {
 		return "there is no database of this name that the user may use: create it, grant it, or correct the name"
 	case myNotFromHere:
 		return "the server refuses connections from here: create the user for this host"
-	case myNoVariable, mySyntax: // the driver sets as a variable what it does not know
+	case myNoVariable, mySyntax: // the driver sets unknown parameters as variables
 		why := "a parameter after ? is none that the driver or the server knows, such as sslmode, which is PostgreSQL's"
 		if me.Number == mySyntax { // its message has the value
 			return why
@@ -238,7 +238,7 @@ func (e *mysqlEngine) explain(err error) string {
 	return "the server refuses the connection: " + me.Message
 }
 
-// explainMigration names all rights that migrations need, since a server names the first one that is missing.
+// explainMigration names all rights that migrations need. A server names only the first missing one.
 func (e *mysqlEngine) explainMigration(ctx context.Context, db *sql.DB, err error) string {
 	var me *mysql.MySQLError
 	if !errors.As(err, &me) || !slices.Contains([]uint16{1142, 1143, 1227, myDatabaseDenied}, me.Number) || strings.HasPrefix(me.Message, "SELECT ") {
@@ -261,11 +261,11 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 	if write {
 		return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 	}
-	// The first read makes the snapshot, and all that follow see it.
+	// The first read makes the snapshot of the transaction.
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-// check refuses a database that cannot hold all text. Nobody can create a table in information_schema: the planner of
+// check refuses a database that cannot store every text. Nobody can create a table in information_schema: the planner of
 // migrations connects to it to create a database of its own.
 func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if e.config.DBName == "information_schema" {
@@ -299,7 +299,7 @@ func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) er
 		return errors.New("another server has been migrating the database for more than 60 s: see what it does")
 	}
 	defer func() {
-		// When this fails, the connection is closed soon, and with it the lock released.
+		// If this fails, the connection is closed soon, which releases the lock.
 		_ = db.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
 	}()
 	if err := completeVersions(ctx, db); err != nil {

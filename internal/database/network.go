@@ -20,12 +20,12 @@ import (
 // serverURL is the address of a database on a server.
 type serverURL struct {
 	*url.URL
-	hosts, ports []string // as many of each
+	hosts, ports []string // of the same length
 	database     string
 }
 
-// parseServerURL reads a URL with a host, or several, and the name of a database. Its errors show nothing that could be
-// a part of a password, wherever a special character has torn it.
+// parseServerURL reads a URL with one or several hosts and the name of a database. Its errors show no part of the URL that could
+// belong to a password, even if a special character splits it.
 func parseServerURL(text, scheme, defaultPort string) (*serverURL, error) {
 	form := "write " + scheme + "://USER:PASSWORD@HOST:PORT/DATABASE"
 	const encode = "write special characters in user and password as %XX: @ as %40, / as %2F, ? as %3F, # as %23, % as %25"
@@ -35,7 +35,7 @@ func parseServerURL(text, scheme, defaultPort string) (*serverURL, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		// The error of url.Parse has the URL in it, and so the password.
+		// The error of url.Parse contains the URL, and so the password.
 		var reason *url.Error
 		if errors.As(err, &reason) && strings.Contains(reason.Err.Error(), "port") {
 			return nil, errors.New("database URL: the port is no number from 1 to 65535")
@@ -70,7 +70,7 @@ func parseServerURL(text, scheme, defaultPort string) (*serverURL, error) {
 	return s, nil
 }
 
-// String names the database for people, without user and password.
+// String returns the name of the database for people, without user and password.
 func (s *serverURL) String() string {
 	if s.Host == "" {
 		return strings.Join(s.hosts, ",") + s.EscapedPath()
@@ -78,7 +78,7 @@ func (s *serverURL) String() string {
 	return s.Host + s.EscapedPath()
 }
 
-// explainNetwork says why no server answered, or none that could be understood. A server that was too slow is not explained.
+// explainNetwork says why no server answered, or why its answer is not that of a database. It does not explain slow servers.
 func explainNetwork(err error) string {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
@@ -114,8 +114,8 @@ func untrusted(err error) bool {
 	return verified || unknown || host || invalid
 }
 
-// answerLimit is how long to wait for a server that is silent, though it was to cancel its statement: after it, its
-// connection counts as broken. 0 is for ever.
+// answerLimit is the maximum wait for a silent server that was asked to cancel its statement. After it, the connection counts as
+// broken. 0 is no limit.
 func (o Options) answerLimit() time.Duration {
 	if o.StatementTimeout == 0 {
 		return 0
@@ -123,8 +123,8 @@ func (o Options) answerLimit() time.Duration {
 	return o.StatementTimeout + o.ConnectTimeout
 }
 
-// dialer opens connections on which waiting for the server is limited: lib/pq asks a server to cancel a statement, and
-// waits for ever when the server is the one that hangs.
+// dialer opens connections with a limit on the wait for the server. lib/pq asks a server to cancel a statement, and would wait for
+// ever if the server hangs.
 type dialer struct {
 	net.Dialer
 	limit time.Duration
@@ -146,7 +146,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	return &limitedConn{Conn: c, limit: d.limit}, nil
 }
 
-// limitedConn limits each read and write, but for the time in which its user has set a deadline.
+// limitedConn limits each read and write, unless its user has set a deadline.
 type limitedConn struct {
 	net.Conn
 	limit    time.Duration

@@ -17,8 +17,8 @@ import (
 	entmigrate "roster/ent/migrate"
 )
 
-// PlanMigration writes the migration that leads from the ones in dir, the folder of this engine, to the ent schema,
-// and reports whether one was needed. It uses db as a scratch pad: an empty database.
+// PlanMigration writes the next migration into dir, the folder of this engine: from the migrations in dir to the ent schema. It
+// reports whether one was needed. db is an empty database that it may change.
 func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time) (needed bool, err error) {
 	files, err := sqltool.NewGooseDir(dir)
 	if err != nil {
@@ -28,7 +28,7 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	if err != nil {
 		return false, err
 	}
-	// Atlas wants a file of checksums. Git keeps the files better, and a new one is mended by hand before it is released.
+	// Atlas needs a file of checksums. Roster keeps none: git protects the files, and a new one may be edited until its release.
 	sum, err := files.Checksum()
 	if err != nil {
 		return false, err
@@ -63,7 +63,7 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	return true, nil
 }
 
-// versioned is goose's form of a file, with a version that is the same on all engines: Atlas takes the time of writing.
+// versioned returns a file in goose's form, with the same version on all engines. Atlas would take the time of writing.
 func versioned(now time.Time) migrate.Formatter {
 	return formatter(func(plan *migrate.Plan) ([]migrate.File, error) {
 		files, err := sqltool.GooseFormatter.Format(plan)
@@ -74,7 +74,7 @@ func versioned(now time.Time) migrate.Formatter {
 	})
 }
 
-// FileName is the name of the file of a migration that is planned now.
+// FileName returns the name of the file of a migration that is planned now.
 func FileName(name string, now time.Time) string {
 	return now.UTC().Format("20060102150405") + "_" + name + ".sql"
 }
@@ -83,8 +83,8 @@ type formatter func(*migrate.Plan) ([]migrate.File, error)
 
 func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f(plan) }
 
-// tables is the ent schema as an engine has it: the collation C, the order of bytes, is PostgreSQL's; the types of the
-// other engines' columns say as much.
+// tables returns the ent schema for an engine. Text is in byte order: on PostgreSQL by the collation C, on other engines by the
+// types of the columns.
 func tables(d string) ([]*schema.Table, error) {
 	all, err := schema.CopyTables(entmigrate.Tables) // ent completes the tables that it is given
 	if err != nil {
@@ -104,12 +104,12 @@ func tables(d string) ([]*schema.Table, error) {
 	return all, nil
 }
 
-// isJoin reports whether the table is that of an edge between many and many: two keys, which together are its own.
+// isJoin reports whether a table joins a many-to-many edge: two foreign keys, which together are its primary key.
 func isJoin(t *schema.Table) bool {
 	return len(t.Columns) == 2 && len(t.PrimaryKey) == 2 && len(t.ForeignKeys) == 2
 }
 
-// inverse is the index of such an edge from its other end; ent has the primary key for the first one and none for it.
+// inverse returns the index for the other direction of such an edge. ent makes only the primary key, for the first direction.
 func inverse(t *schema.Table) *schema.Index {
 	first, second := t.PrimaryKey[0], t.PrimaryKey[1]
 	return &schema.Index{

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// pool is database/sql's pool with a bounded wait. Its idle connections stay open: opening one costs more than any
-// statement of Roster's.
+// pool is database/sql's pool with a bounded wait. Its idle connections stay open: opening one costs more than any statement
+// of Roster.
 type pool struct {
 	db    *sql.DB
 	conns *connector
@@ -19,7 +19,7 @@ type pool struct {
 
 func newPool(c driver.Connector, o Options, size int) *pool {
 	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe}
-	_, conns.finalize = c.(*file) // SQLite keeps the file open as long as there is a statement
+	_, conns.finalize = c.(*file) // SQLite keeps the file open as long as it has a statement
 	db := sql.OpenDB(conns)
 	db.SetMaxIdleConns(size)
 	// Two more than operations use: readiness and migrations do not queue behind them.
@@ -33,7 +33,7 @@ func newPool(c driver.Connector, o Options, size int) *pool {
 
 var errBusy = errors.New("no connection became free in time: the database is slow, or max-connections too small")
 
-// acquire takes the right to use one connection. The error is a Failure of kind Busy or Timeout.
+// acquire waits for the right to use one connection. The error is a Failure of kind Busy or Timeout.
 func (p *pool) acquire(ctx context.Context) error {
 	select {
 	case <-p.free:
@@ -54,9 +54,9 @@ func (p *pool) acquire(ctx context.Context) error {
 
 func (p *pool) release() { p.free <- struct{}{} }
 
-// concludes draws the conclusion from a failure: when an open connection broke, those beside it are likely to be broken too.
-// When one could not be made, they are not: the server may have as many as it takes. When a server has become a standby,
-// they lead to the standby, and a new one finds the primary.
+// concludes drops idle connections after a failure. When an open connection broke, the others are probably broken too. When a
+// server has become a standby, they lead to the standby, and a new one finds the primary. When a connection could not be
+// opened, they stay: the server may have reached its limit of connections.
 func (p *pool) concludes(f *Failure) {
 	var connect *connectError
 	if f.role || f.Kind == Lost && !errors.As(f, &connect) {

@@ -37,14 +37,14 @@ func parsePostgres(text string) (engine, error) {
 		settings[key] = values[len(values)-1]
 	}
 	if settings["sslmode"] == "" {
-		// What does not leave the machine needs no TLS; everything else must have it unless the URL says otherwise.
+		// Connections within the machine need no TLS. Others use it, unless the URL says otherwise.
 		settings["sslmode"] = "require"
 		if !slices.ContainsFunc(u.hosts, func(host string) bool { return !isLocal(host) }) {
 			settings["sslmode"] = "disable"
 		}
 	}
-	settings["timezone"] = "UTC"          // goose's times, say, have none of their own
-	settings["binary_parameters"] = "yes" // one round trip for a statement that is not prepared, instead of two
+	settings["timezone"] = "UTC"          // for times without a zone, such as goose's
+	settings["binary_parameters"] = "yes" // one round trip instead of two for a statement that is not prepared
 	if settings["application_name"] == "" {
 		settings["application_name"] = "roster"
 	}
@@ -70,13 +70,13 @@ func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, er
 	config, err := pq.NewConfig(e.dsn)
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "pq: ")
-		for _, parser := range []string{": strconv.", ": ParseAddr("} { // whose error follows, for programmers
+		for _, parser := range []string{": strconv.", ": ParseAddr("} { // an error for programmers follows
 			text, _, _ = strings.Cut(text, parser)
 		}
 		return nil, nil, errors.New(text)
 	}
 	if config.ConnectTimeout == 0 {
-		// Of several hosts each gets its share, so that the ones after a host that does not answer are tried too.
+		// Each of several hosts gets a share of the time, so that a silent host does not use it up.
 		config.ConnectTimeout = o.ConnectTimeout / time.Duration(1+len(config.Multi))
 	}
 	c, err := pq.NewConnectorConfig(config)
@@ -105,7 +105,7 @@ const (
 	pgTooMany          = "53300"
 )
 
-// What to do about a PostgreSQL server that takes no changes, and about a schema that is not Roster's.
+// The advice for a PostgreSQL server that takes no changes, and for a schema that is not Roster's.
 const (
 	pgStandby = "the server is a standby or was made read only: promote it or end its read-only mode, or name the primary in the URL"
 	pgGrant   = "the user lacks a right: grant it SELECT, INSERT, UPDATE and DELETE on all tables of Roster"
@@ -123,10 +123,10 @@ func postgresMeanings() map[pqerror.Code]meaning {
 		pgLockNotAvailable: {kind: Retry},
 		pgQueryCanceled:    {kind: Timeout},
 		pgTooMany:          {kind: Lost},
-		pgNoStatement:      {kind: Lost}, // behind a pooler that gave the statement's connection to another
+		pgNoStatement:      {kind: Lost}, // a pooler gave the connection of the statement to another client
 		"08":               {kind: Lost}, // connection exceptions
 		"57":               {kind: Lost}, // operator intervention: shutting down, starting up
-		"25P03":            {kind: Lost}, // the server ended a connection that did nothing in its transaction
+		"25P03":            {kind: Lost}, // the server ended a connection that was idle in its transaction
 		"25006":            {kind: ReadOnly, role: true, advice: pgStandby},
 		pgNoPrivilege:      {kind: ReadOnly, advice: pgGrant},
 		"53100":            {kind: ReadOnly, advice: "the disk of the server is full: make room on it"},
@@ -142,12 +142,12 @@ func postgresMeanings() map[pqerror.Code]meaning {
 	}
 }
 
-// postgresUnsupported is the table of "feature not supported", which says one thing or another by the server's function.
+// postgresUnsupported is the table of "feature not supported". Its meaning depends on the function of the server.
 func postgresUnsupported() map[string]meaning {
 	return map[string]meaning{
 		// A migration changed a column's type under a prepared statement; a new connection prepares it anew.
 		"RevalidateCachedQuery": {kind: Lost},
-		// A setting is refused. Those of Roster's are allowed, but for that of a transaction that writes, on a standby.
+		// The server refuses a setting. It allows Roster's, except a transaction that writes, on a standby.
 		"call_bool_check_hook": {kind: ReadOnly, role: true, advice: pgStandby},
 	}
 }
@@ -194,7 +194,7 @@ func (e *postgresEngine) explain(err error) string {
 	return "the server refuses the connection: " + pe.Message
 }
 
-// explainMigration asks the server what the user lacks: the errors name neither the user nor, in all languages, the schema.
+// explainMigration asks the server which right the user lacks. The errors do not name the user, nor the schema in every language.
 func (*postgresEngine) explainMigration(ctx context.Context, db *sql.DB, err error) string {
 	var pe *pq.Error
 	if !errors.As(err, &pe) || pe.Code != pgNoPrivilege && pe.Code != pgNoSchema {
@@ -228,7 +228,7 @@ func (*postgresEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-// check refuses a database that cannot hold all text.
+// check refuses a database that cannot store every text.
 func (*postgresEngine) check(ctx context.Context, db *sql.DB) error {
 	var encoding string
 	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
@@ -252,7 +252,7 @@ func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) e
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
 	defer func() {
-		// When this fails, the connection is closed soon, and with it the lock released.
+		// If this fails, the connection is closed soon, which releases the lock.
 		_, _ = db.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrateLock))
 	}()
 	return f()

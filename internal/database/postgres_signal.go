@@ -13,7 +13,7 @@ var _ signaler = (*postgresEngine)(nil)
 
 func (*postgresEngine) signal() string { return "SELECT pg_notify($1, $2)" }
 
-// How long the listener waits before it connects again: at first, and at most.
+// The wait of the listener before it connects again: the first one and the longest one.
 const (
 	reconnectFirst = 50 * time.Millisecond
 	reconnectMost  = time.Second
@@ -38,7 +38,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		case pq.ListenerEventConnected:
 		}
 	})
-	// It connects in its own time. With ctx its connection ends, and so whatever it waits for.
+	// It connects in the background. Its connection ends with ctx, and so does every wait on it.
 	late := make(chan struct{})
 	go func() {
 		if listenUntilHeard(ctx, o, l, channel) {
@@ -57,7 +57,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 			}
 			heard(n.Extra)
 		case <-ctx.Done():
-			go func() { // it may be asleep before it connects again, or hold a signal that nobody takes
+			go func() { // it may be waiting to connect again, or to hand over a signal
 				_ = l.Close()
 				for range l.Notify {
 				}
@@ -67,9 +67,9 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 	}
 }
 
-// listenUntilHeard listens on a channel. The listener gives up when the server refuses, as a standby does, and keeps its
-// connection, which a promotion does not end: so it is asked again until the server agrees. late says that it was refused
-// before: signals were missed.
+// listenUntilHeard listens on a channel. A standby refuses to listen; the listener then gives up but keeps its connection, and a
+// promotion does not end it. So listenUntilHeard asks again until the server agrees. late says that it was refused before, and
+// signals were missed.
 func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel string) (late bool) {
 	ticker := time.NewTicker(reconnectMost)
 	defer ticker.Stop()
@@ -90,9 +90,8 @@ func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel st
 	}
 }
 
-// endingDialer opens connections that end with a context: lib/pq's listener has none, and connects under a lock without
-// which it cannot be closed. Such a connection may be silent for any time; the operating system finds out that the
-// server is gone.
+// endingDialer opens connections that end with a context. lib/pq's listener has no context, and connects under a lock that
+// closing it needs. Its connection may be silent for any time; the operating system detects that the server is gone.
 type endingDialer struct{ ctx context.Context }
 
 var _ pq.Dialer = endingDialer{}

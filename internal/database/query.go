@@ -8,8 +8,8 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 )
 
-// Each runs a statement and hands out its rows, one after the other, until f has an error. What f gets is good until it
-// returns. The error is f's or the driver's; a session's is a Failure.
+// Each runs a statement and calls f with each row until f returns an error. The row is valid until f returns. The error is f's or
+// the driver's; a session's is a Failure.
 func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, f func(*entsql.Rows) error) (err error) {
 	rows := new(entsql.Rows)
 	if err := d.Query(ctx, query, given(args), rows); err != nil {
@@ -24,8 +24,7 @@ func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, 
 	return rows.Err()
 }
 
-// Affected runs a statement and returns how many rows it found to change. The error is the driver's; a session's is a
-// Failure.
+// Affected runs a statement and returns the number of rows that it matched. The error is the driver's; a session's is a Failure.
 func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...any) (int64, error) {
 	var result entsql.Result
 	if err := d.Exec(ctx, query, given(args), &result); err != nil {
@@ -34,7 +33,7 @@ func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...
 	return result.RowsAffected()
 }
 
-// given is the arguments as drivers want them, when there are none too.
+// given returns the arguments in the form of drivers, which is never nil.
 func given(args []any) []any {
 	if args == nil {
 		return []any{}

@@ -11,7 +11,7 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 )
 
-// A Mode says how the statements of one operation belong together.
+// A Mode is the kind of a session's transaction.
 type Mode int
 
 const (
@@ -23,16 +23,16 @@ const (
 	Write
 )
 
-// A Session runs the statements of one attempt at one operation, and is ent's driver for it. Its transaction begins
-// with the first statement. Statements on a transaction wait for each other, from the sending to the closing of the
-// rows, since a connection has one open result; resolvers never do. Use it once, and end it by Commit or Rollback.
+// A Session runs the statements of one attempt at one operation, and is ent's driver for it. Its transaction begins with the
+// first statement. A connection has one open result. So a statement of a transaction waits until the rows of the one before are
+// closed; resolvers do not wait for each other. Use a session once, and end it by Commit or Rollback.
 type Session struct {
 	db   *DB
 	mode Mode
 	pool *pool
 
 	turn chan struct{} // holds a token while no statement of the transaction runs
-	tx   *sql.Tx       // belongs to whoever has the turn
+	tx   *sql.Tx       // used only by the statement that has the turn
 
 	mu      sync.Mutex
 	ended   bool
@@ -41,7 +41,7 @@ type Session struct {
 
 var _ dialect.Driver = (*Session)(nil)
 
-// Session starts an attempt. It costs nothing until its first statement.
+// Session returns a session. It uses no connection until its first statement.
 func (db *DB) Session(mode Mode) *Session {
 	s := &Session{db: db, mode: mode, pool: db.read, turn: make(chan struct{}, 1)}
 	if mode == Write {
@@ -51,7 +51,7 @@ func (db *DB) Session(mode Mode) *Session {
 	return s
 }
 
-// Failure is the first failure that the attempt saw; nil when all went well.
+// Failure returns the first failure of the session, or nil.
 func (s *Session) Failure() *Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *Session) fail(err error) error {
 // Dialect implements dialect.Driver.
 func (s *Session) Dialect() string { return s.db.Dialect() }
 
-// Tx implements dialect.Driver: everything in a session is in one transaction already.
+// Tx implements dialect.Driver. A session is one transaction already.
 func (s *Session) Tx(context.Context) (dialect.Tx, error) { return dialect.NopTx(s), nil }
 
 // Close implements dialect.Driver. A session does not own the database.
@@ -101,11 +101,11 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 		return s.fail(errors.New("database: Query wants *sql.Rows"))
 	}
 	open := &sessionRows{ColumnScanner: rows.ColumnScanner, session: s}
-	// Rows that nobody closes end with their time: the next statement, and the end of the session, wait no longer.
+	// Rows that nobody closes end with their timeout. The next statement and the end of the session wait no longer.
 	stop := context.AfterFunc(ctx, func() {
 		cut := s.fail(ctx.Err())
 		open.cut.Store(&cut)
-		_ = open.ColumnScanner.Close() // what is left of them nobody reads
+		_ = open.ColumnScanner.Close() // nobody reads the remaining rows
 		done()
 	})
 	open.done = func() { stop(); done() }
@@ -138,7 +138,7 @@ func (s *Session) conn() entsql.Conn {
 
 var errEnded = errors.New("database: the session has ended")
 
-// start waits for the turn of a statement, and begins the transaction before the first. done ends the turn.
+// start waits for the turn of a statement. Before the first one, it begins the transaction. done ends the turn.
 func (s *Session) start(ctx context.Context) (_ context.Context, done func(), err error) {
 	release := s.pool.release
 	if s.mode == Single {
@@ -165,8 +165,8 @@ func (s *Session) start(ctx context.Context) (_ context.Context, done func(), er
 	return ctx, func() { once.Do(func() { cancel(); release() }) }, nil
 }
 
-// begin begins the transaction, once. The transaction is not bound to ctx: only its statements are, so that a commit
-// is never cut short by a client that went away.
+// begin begins the transaction, once. Only the statements are bound to ctx, not the transaction: a client that disconnects does
+// not cancel a commit.
 func (s *Session) begin(ctx context.Context) error {
 	if s.hasEnded() {
 		return errEnded
@@ -186,10 +186,9 @@ func (s *Session) begin(ctx context.Context) error {
 	return nil
 }
 
-// Commit commits what the session did, once; without any statement there is nothing to do. The error is a Failure, of
-// kind Unknown when the connection broke before the answer came, and of kind Unusable when the file was deleted or replaced
-// under SQLite. After a failed statement nothing is committed, since
-// engines differ in what such a transaction still holds, and the error is the statement's.
+// Commit commits the session, once. Without a statement, it does nothing. The error is a Failure: of kind Unknown when the
+// connection broke before the answer, of kind Unusable when SQLite's file was deleted or replaced. After a failed statement
+// nothing is committed, since engines differ in what the transaction still contains; the error is the statement's.
 func (s *Session) Commit() error {
 	if s.hasEnded() {
 		return s.db.fail(errEnded)
@@ -208,7 +207,7 @@ func (s *Session) Commit() error {
 		}
 		err := tx.Commit()
 		if err == nil {
-			if err := s.attached(); err != nil { // it went to where nobody reads it, or just before that
+			if err := s.attached(); err != nil { // it went to a file that nobody reads, or just before that
 				return &Failure{Kind: Unknown, err: s.db.failed(s.pool, s.db.fail(err))}
 			}
 			return nil
@@ -224,7 +223,7 @@ func (s *Session) Commit() error {
 	})
 }
 
-// attached returns an error when a commit would go to a file that is the database no more.
+// attached returns an error when a commit would go to a file that is no longer the database.
 func (s *Session) attached() error {
 	if s.mode != Write {
 		return nil
@@ -232,9 +231,9 @@ func (s *Session) attached() error {
 	return s.db.engine.attached()
 }
 
-// Rollback undoes what the session did. It does nothing after Commit or another Rollback.
+// Rollback rolls the session back. After Commit or another Rollback, it does nothing.
 func (s *Session) Rollback() {
-	_ = s.end(func(tx *sql.Tx) error { s.rollback(tx); return nil }) // it has no error
+	_ = s.end(func(tx *sql.Tx) error { s.rollback(tx); return nil }) // rollback returns no error
 }
 
 func (s *Session) rollback(tx *sql.Tx) {
@@ -242,12 +241,12 @@ func (s *Session) rollback(tx *sql.Tx) {
 		return
 	}
 	if err := tx.Rollback(); err != nil {
-		// The connection is closed by this, and with it the transaction: nothing is left to do.
+		// This error closes the connection, and so ends the transaction.
 		s.db.options.Logger.Debug("rollback", "error", err)
 	}
 }
 
-// end ends the session after its last statement. tx is nil when there was none, or after another end.
+// end ends the session after its last statement. tx is nil without a statement, and after another end.
 func (s *Session) end(how func(tx *sql.Tx) error) error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
@@ -268,16 +267,16 @@ func (s *Session) hasEnded() bool {
 	return s.ended
 }
 
-// sessionRows ends the turn of its statement when it is closed, or read to its end.
+// sessionRows ends the turn of its statement when the rows are closed or read to the end.
 type sessionRows struct {
 	entsql.ColumnScanner
 	session *Session
 	done    func()
-	cut     atomic.Pointer[error] // why the rows were closed before their reader was done: a Failure
+	cut     atomic.Pointer[error] // the Failure that closed the rows before their reader was done
 }
 
-// failed makes an error of the rows a Failure. Where they were cut off, that is the error: of rows that were closed,
-// database/sql says no more than that, or even nothing, as if they were at their end.
+// failed turns an error of the rows into a Failure. For rows that a Failure cut off, it returns that: database/sql only says that
+// the rows are closed, or returns no error, as at their end.
 func (r *sessionRows) failed(err error) error {
 	if cut := r.cut.Load(); cut != nil {
 		return *cut

@@ -37,8 +37,8 @@ func parseSQLite(path string) (engine, error) {
 	return &sqliteEngine{path: path, files: &sqliteFiles{}}, nil
 }
 
-// hasPassword reports whether a path looks as if a user and a password were in it, or a parameter that is one: no error and
-// no log may show them. Where // introduced the path and no other slash follows, a host was meant, and what is before it.
+// hasPassword reports whether a path seems to contain a password, as user information or as a parameter: errors and logs must not
+// show it. If the path begins with // and has no other slash, it means a host, perhaps with a user and a password.
 func hasPassword(path string, host bool) bool {
 	path = strings.NewReplacer("%3A", ":", "%3a", ":", "%40", "@").Replace(path[len(filepath.VolumeName(path)):])
 	first, _, _ := strings.Cut(path, "/")
@@ -63,8 +63,8 @@ func (*sqliteEngine) dialect() string { return dialect.SQLite }
 func (e *sqliteEngine) String() string { return "SQLite (" + e.path + ")" }
 
 func (e *sqliteEngine) connectors(o Options) (write, read driver.Connector, err error) {
-	// synchronous=FULL: NORMAL loses acknowledged commits with the power. _time_format keeps times comparable as
-	// text, and without _timezone they are not.
+	// synchronous=FULL: with NORMAL, a power cut loses acknowledged commits. Times are comparable as text with _time_format
+	// and _timezone.
 	common := url.Values{
 		"_pragma":      {"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(FULL)"},
 		"_time_format": {"sqlite"},
@@ -86,21 +86,21 @@ func (e *sqliteEngine) connectors(o Options) (write, read driver.Connector, err 
 	return &file{e.path, name("_txlock", "immediate"), e.files, !o.MustExist}, &file{e.path, name("_pragma", "query_only(1)"), e.files, !o.MustExist}, nil
 }
 
-// uri is the name of a file for SQLite, without parameters.
+// uri returns the name of a file for SQLite, without parameters.
 func uri(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // file is a connector of modernc.org/sqlite.
 type file struct {
 	path, dsn string
 	files     *sqliteFiles
-	create    bool // the file, where there is none
+	create    bool // create a missing file
 }
 
-// errMissing is the error of a file that is not there and must not be made.
+// errMissing is the error of a missing file that must not be created.
 var errMissing = errors.New("the file does not exist")
 
-// Connect creates the file where there is none and it may, readable by nobody else: SQLite itself would let everyone read it. The
-// files that SQLite puts beside it get the same permissions. Once the files are known, it opens no others.
+// Connect opens the file. If create is set, it creates a missing file that only its owner can read; SQLite would let everyone read
+// it. SQLite's files beside it get the same permissions. Once the files are known, Connect opens no others.
 func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := f.files.attached(); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 			}
 		}
 	}
-	c, err := f.open(ctx) // what was wrong with the file, SQLite says too
+	c, err := f.open(ctx) // SQLite reports the error of the file too
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +126,7 @@ func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
-// open opens the file. SQLite does not wait when several programs switch a new file to the journal_mode WAL at once, so
-// open waits for it.
+// open opens the file. When several programs switch a new file to the journal mode WAL at once, SQLite does not wait; open does.
 func (f *file) open(ctx context.Context) (driver.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, openWait)
 	defer cancel()
@@ -149,13 +148,13 @@ func (f *file) open(ctx context.Context) (driver.Conn, error) {
 
 func (*file) Driver() driver.Driver { return &sqlite.Driver{} }
 
-// How long to go on opening a file that others lock, and how long to wait between two attempts.
+// The maximum time to open a file that others lock, and the wait between two attempts.
 const (
 	openWait  = 5 * time.Second
 	openAgain = 10 * time.Millisecond
 )
 
-// What to do about an SQLite file.
+// The advice for SQLite's files.
 const (
 	sqliteFull     = "the disk is full, or a quota or limit of files is reached: make room"
 	sqliteDenied   = "the file cannot be written: check the permissions of the file and of its directory, and how the disk is mounted"
@@ -165,7 +164,7 @@ const (
 	sqliteMemory   = "out of memory: give the server more"
 )
 
-// sqliteNoMemory is what the driver says, without a code, when it finds no memory for a parameter or a statement.
+// sqliteNoMemory is the driver's message, without a code, when it has no memory for a parameter or a statement.
 const sqliteNoMemory = "sqlite: cannot allocate"
 
 // sqliteMeanings is the table of SQLite's errors, by extended code, or by the primary code in the lowest byte.
@@ -251,15 +250,15 @@ func (e *sqliteEngine) explain(err error) string {
 
 func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOptions{ReadOnly: !write} }
 
-// check changes something and takes it back: SQLite opens a file that is not writable for reading, without an error. It
-// does not wait for another who is writing, which shows as much.
+// check makes a change and rolls it back, since SQLite opens a read-only file without an error. It does not wait for another
+// writer: that shows too that the file is writable.
 func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
-	db := sql.OpenDB(&file{e.path, uri(e.path) + "?mode=rw&_txlock=immediate", e.files, false}) // it is there: Open has connected
+	db := sql.OpenDB(&file{e.path, uri(e.path) + "?mode=rw&_txlock=immediate", e.files, false}) // the file exists: Open has connected
 	defer db.Close()                                                                            //nolint:errcheck // nothing is under way
 	tx, err := db.BeginTx(ctx, nil)
 	if err == nil {
-		_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change would do
-		_ = tx.Rollback()                                       // what matters is err
+		_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change will do
+		_ = tx.Rollback()                                       // the result is err
 	}
 	if m, _ := e.classify(err); err != nil && m.kind != Retry {
 		return err
@@ -275,9 +274,9 @@ func (e *sqliteEngine) attached() error { return e.files.attached() }
 
 func (e *sqliteEngine) close() error { return e.files.close() }
 
-// locked holds a second, empty database file beside the first, since SQLite has no lock that outlives a transaction
-// and migrations are several. Foreign keys are off meanwhile, which no transaction can say for itself: a migration that
-// replaces a table would delete what refers to it, or fail.
+// locked locks an empty database file beside the database. SQLite has no lock that outlives a transaction, and migrations are
+// several transactions. Meanwhile foreign keys are off: a migration that replaces a table would delete the rows that refer to
+// it, or fail. No transaction can turn them off by itself.
 func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	path := e.path + "-migrate"
 	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)", &sqliteFiles{}, true})
@@ -296,7 +295,7 @@ func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) e
 	return f()
 }
 
-// apply makes sure that every foreign key still refers to a row.
+// apply runs a migration, and checks that every foreign key still refers to a row.
 func (*sqliteEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	if err := execute(ctx, tx, w.statements); err != nil {
 		return err

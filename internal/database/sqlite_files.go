@@ -11,19 +11,19 @@ import (
 	"sync/atomic"
 )
 
-// sqliteFiles are the files that the connections of an SQLite database have open. A file that is deleted or replaced
-// stays open, and takes commits that nobody will ever read.
+// sqliteFiles are the open files of an SQLite database. A deleted or replaced file stays open, and takes commits that nobody will
+// read.
 type sqliteFiles struct{ opened atomic.Pointer[openedFiles] }
 
 type openedFiles struct {
-	// holder is a connection that stays open. Without one, SQLite would delete the -wal file, and make another one later.
+	// holder is a connection that stays open. Without it, SQLite would delete the -wal file, and create another one later.
 	holder *sql.DB
 	files  map[string]fs.FileInfo // by path
 }
 
 var errReplaced = errors.New("the file that is open is not the one at its path")
 
-// keep remembers which files are there, until close.
+// keep records the files, until close.
 func (s *sqliteFiles) keep(ctx context.Context, path string, c driver.Connector) (err error) {
 	o := &openedFiles{holder: sql.OpenDB(c), files: map[string]fs.FileInfo{}}
 	o.holder.SetMaxOpenConns(1)
@@ -36,7 +36,7 @@ func (s *sqliteFiles) keep(ctx context.Context, path string, c driver.Connector)
 	if err := o.holder.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
 		return err
 	}
-	// SQLite puts its files beside the file, and not beside a link to it.
+	// SQLite puts its files beside the file, not beside a link to it.
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (s *sqliteFiles) keep(ctx context.Context, path string, c driver.Connector)
 	for _, name := range []string{path, target + "-wal", target + "-shm"} {
 		info, err := os.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) && name != path {
-			continue // a disk on which SQLite needs none
+			continue // SQLite does not need it on this disk
 		}
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ func (s *sqliteFiles) keep(ctx context.Context, path string, c driver.Connector)
 
 func (s *sqliteFiles) known() bool { return s.opened.Load() != nil }
 
-// attached returns errReplaced when one of the files is not where it was, or is another one.
+// attached returns errReplaced when one of the files is gone or is another file.
 func (s *sqliteFiles) attached() error {
 	o := s.opened.Load()
 	if o == nil {

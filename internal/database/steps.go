@@ -17,12 +17,11 @@ import (
 	goosedb "github.com/pressly/goose/v3/database"
 )
 
-// On MySQL and MariaDB a statement that defines data commits at once and does not roll back, so that a migration is many
-// transactions. A record says how far it has come, and whoever comes next goes on from there: roster_migration has one
-// row while a migration is under way, and none otherwise. For the step that comes next it has a hash of the tables that
-// the step names, as they were before it. Each such statement takes effect wholly or not at all, so a step whose tables
-// are as they were has to be run, and one whose tables have changed was the last thing that happened. A statement that
-// changes rows is in one transaction with the record that it is done.
+// On MySQL and MariaDB a statement that defines data commits at once. So a migration is many transactions, and a record says
+// where an interrupted one goes on. The table roster_migration has one row while a migration runs, otherwise none. The row has
+// the next step, and a hash of the tables that the step names, from before the step. Each such statement takes effect wholly or
+// not at all. So a step must run if its tables still have this hash; if they have changed, the step has happened. A statement
+// that changes rows shares a transaction with the record that it is done.
 const (
 	createRecord = "CREATE TABLE IF NOT EXISTS roster_migration (id int NOT NULL PRIMARY KEY, version bigint NOT NULL, up bool NOT NULL, " +
 		"step int NOT NULL, tables varchar(64) NOT NULL) ENGINE InnoDB CHARSET utf8mb4 COLLATE utf8mb4_bin"
@@ -30,12 +29,12 @@ const (
 	readRecord  = "SELECT step, tables FROM roster_migration WHERE version = ? AND up = ?"
 	writeRecord = "REPLACE INTO roster_migration (id, version, up, step, tables) VALUES (1, ?, ?, ?, ?)"
 	dropRecord  = "DELETE FROM roster_migration"
-	// A record that the versions contradict is none: someone has mended the database by hand.
+	// A record that contradicts the versions does not count: somebody has repaired the database by hand.
 	unfinishedRecord = "SELECT version, up FROM roster_migration r WHERE up <> EXISTS (SELECT 1 FROM goose_db_version v WHERE v.version_id = r.version)"
 )
 
-// apply runs the steps that are left. Then it begins the transaction that ends the record and that goose, which commits
-// it, adds the version to.
+// apply runs the remaining steps. Then it begins the transaction that ends the record. goose adds the version to it and commits
+// it.
 func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	for i, statement := range w.statements {
 		if err := resumable(statement); err != nil {
@@ -54,7 +53,7 @@ func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 			return err
 		}
 		if err := runStep(ctx, tx, w.statements[step]); err != nil {
-			if step == 0 { // nothing has happened; when the connection broke, this fails, and the record says what may have
+			if step == 0 { // nothing has happened; if the connection broke, this fails, and the record stays
 				_, _ = tx.ExecContext(ctx, "ROLLBACK")
 				_, _ = tx.ExecContext(ctx, dropRecord)
 			}
@@ -74,7 +73,7 @@ func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	return err
 }
 
-// nextStep returns the step that comes next, and records the first one as such.
+// nextStep returns the next step. It records the first one.
 func nextStep(ctx context.Context, tx *sql.Tx, w way) (step int, err error) {
 	var before string
 	err = tx.QueryRowContext(ctx, readRecord, w.version, w.up).Scan(&step, &before)
@@ -91,7 +90,7 @@ func nextStep(ctx context.Context, tx *sql.Tx, w way) (step int, err error) {
 	return step, err
 }
 
-// record says that a step comes next.
+// record records the next step.
 func record(ctx context.Context, tx *sql.Tx, w way, step int) error {
 	tables, err := tablesOf(ctx, tx, w, step)
 	if err != nil {
@@ -101,7 +100,7 @@ func record(ctx context.Context, tx *sql.Tx, w way, step int) error {
 	return err
 }
 
-// tablesOf is a hash of the definitions of those tables that a step names; empty when it leaves definitions alone.
+// tablesOf returns a hash of the definitions of the tables that a step names. It is empty if the step defines nothing.
 func tablesOf(ctx context.Context, tx *sql.Tx, w way, step int) (string, error) {
 	if step >= len(w.statements) || changesRows(w.statements[step]) {
 		return "", nil
@@ -110,7 +109,7 @@ func tablesOf(ctx context.Context, tx *sql.Tx, w way, step int) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	autoIncrement := regexp.MustCompile(` AUTO_INCREMENT=\d+`) // what rows change of a definition
+	autoIncrement := regexp.MustCompile(` AUTO_INCREMENT=\d+`) // rows change this part of a definition
 	hash := sha256.New()
 	for _, name := range all {
 		if !regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(w.statements[step]) {
@@ -127,7 +126,7 @@ func tablesOf(ctx context.Context, tx *sql.Tx, w way, step int) (string, error) 
 
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// texts returns a column.
+// texts returns the texts of a column.
 func texts(ctx context.Context, tx *sql.Tx, query string) (texts []string, err error) {
 	rows, err := tx.QueryContext(ctx, query)
 	if err != nil {
@@ -144,7 +143,7 @@ func texts(ctx context.Context, tx *sql.Tx, query string) (texts []string, err e
 	return texts, rows.Err()
 }
 
-// runStep runs a statement. Earlier releases kept no record: what they were killed after fails, and is done.
+// runStep runs a statement. Earlier releases kept no record: a statement that they completed before a kill fails now, and is done.
 func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	_, err := tx.ExecContext(ctx, statement)
 	if err == nil {
@@ -160,8 +159,8 @@ func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	return err
 }
 
-// doneBefore reports whether a statement creates a table of the ent schema that is there and lacks nothing, or drops one
-// that is not there. The error says what a table lacks that is in the way.
+// doneBefore reports whether a statement creates a table of the ent schema that exists and is complete, or drops one that does not
+// exist. The error says what an existing table lacks.
 func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error) {
 	match := regexp.MustCompile("(?i)^(CREATE|DROP) TABLE `(\\w+)`").FindStringSubmatch(statement)
 	wanted, err := tables(dialect.MySQL)
@@ -184,13 +183,13 @@ func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error)
 	return create != gone, nil
 }
 
-// changesRows reports whether a statement changes rows, and so is part of a transaction.
+// changesRows reports whether a statement changes rows. Such a statement can be part of a transaction.
 func changesRows(statement string) bool {
 	return regexp.MustCompile(`(?i)^(INSERT|UPDATE|DELETE|REPLACE)\b`).MatchString(statement)
 }
 
-// resumable returns an error for a statement that a kill could leave in a state that nobody recognises. The others that
-// define data take effect wholly or not at all, and show in the definition of a table.
+// resumable returns an error for a statement that a kill could leave in an unknown state. Other statements that define data take
+// effect wholly or not at all, and change the definition of a table.
 func resumable(statement string) error {
 	matches := func(pattern string) bool {
 		return regexp.MustCompile(`(?is)^(?:` + pattern + `)`).MatchString(statement)
@@ -209,7 +208,7 @@ func resumable(statement string) error {
 	return nil
 }
 
-// unfinished reads the record. Nobody but goose has to know the table of versions, which is there when the record is.
+// unfinished reads the record. If the record exists, so does goose's table of versions.
 func (*mysqlEngine) unfinished(ctx context.Context, db *sql.DB) (w way, err error) {
 	var exists bool
 	if err := db.QueryRowContext(ctx, existsTable, "roster_migration").Scan(&exists); err != nil || !exists {
@@ -222,7 +221,7 @@ func (*mysqlEngine) unfinished(ctx context.Context, db *sql.DB) (w way, err erro
 	return w, err
 }
 
-// completeVersions adds the version 0 to goose's table when goose was killed before it did.
+// completeVersions adds the version 0 to goose's table, if goose was killed before it did.
 func completeVersions(ctx context.Context, db *sql.DB) error {
 	store, err := goosedb.NewStore(goosedb.DialectMySQL, goose.DefaultTablename)
 	if err != nil {

@@ -17,12 +17,12 @@ import (
 	"entgo.io/ent/dialect/sql/schema"
 )
 
-// CheckTables returns an error when a table, column, index or foreign key of the ent schema is missing, and names all
-// that are: a Failure of kind Unusable. Whatever else the database has is fine: servers of the next version may have added it. It takes a few
-// milliseconds, and nothing is kept of it, so that the answer is always true; those who ask at once share one look.
+// CheckTables returns an error that names all missing tables, columns, indexes and foreign keys of the ent schema: a Failure of
+// kind Unusable. Additional ones are allowed, since servers of the next version may have added them. It takes a few milliseconds.
+// It keeps no result, so the answer is always current; concurrent callers share one check.
 func (db *DB) CheckTables(ctx context.Context) error {
 	look := db.looks.DoChan("", func() (any, error) {
-		// The first who asks may go before the others.
+		// The first caller may leave before the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.options.ConnectTimeout)
 		defer cancel()
 		return nil, checkTables(ctx, db.Dialect(), db.read.db)
@@ -54,7 +54,7 @@ func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
 	return nil
 }
 
-// missing returns what the database lacks of the tables, for people.
+// missing returns the missing parts of the tables, for people.
 func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*schema.Table) (lacks []string, err error) {
 	open := map[string]func(atlas.ExecQuerier) (migrate.Driver, error){
 		dialect.SQLite: sqlite.Open, dialect.Postgres: postgres.Open, dialect.MySQL: mysql.Open,
@@ -96,8 +96,8 @@ func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*sche
 	return lacks, nil
 }
 
-// hasHidden looks for a foreign key in the definition of a table: MySQL and MariaDB list the foreign keys of a table only
-// for users who may write it, and show its definition to all who may read it.
+// hasHidden looks for a foreign key in the definition of a table. MySQL and MariaDB list foreign keys only for users who may write
+// the table, but show its definition to all who may read it.
 func hasHidden(ctx context.Context, db atlas.ExecQuerier, t *schema.Table, key *schema.ForeignKey) (bool, error) {
 	rows, err := db.QueryContext(ctx, "SHOW CREATE TABLE "+quote(t.Name))
 	if err != nil {
@@ -116,7 +116,7 @@ func hasHidden(ctx context.Context, db atlas.ExecQuerier, t *schema.Table, key *
 	return strings.Contains(definition, "FOREIGN KEY "+list(key.Columns)+" REFERENCES "+quote(key.RefTable.Name)+" "+list(key.RefColumns)), rows.Err()
 }
 
-// bound runs statements in a context: Atlas asks for the version of a server in none.
+// bound runs statements in a context. Atlas asks for the version of a server without one.
 type bound struct {
 	ctx context.Context
 	db  atlas.ExecQuerier
@@ -130,8 +130,8 @@ func (b bound) ExecContext(_ context.Context, query string, args ...any) (sql.Re
 	return b.db.ExecContext(b.ctx, query, args...) //nolint:contextcheck // see above
 }
 
-// missingOf returns what a table lacks but for foreign keys. Indexes and foreign keys are known by their columns: names differ where ent's are
-// too long for an engine.
+// missingOf returns the missing parts of a table, except foreign keys. It compares indexes by their columns: names differ if ent's
+// is too long for an engine.
 func missingOf(wanted *schema.Table, there *atlas.Table) (lacks []string) {
 	for _, c := range wanted.Columns {
 		if _, ok := there.Column(c.Name); !ok {
@@ -172,7 +172,7 @@ func names(columns []*schema.Column) (names []string) {
 	return names
 }
 
-// indexed returns the names of the columns of an index, in order; of an expression, an empty one.
+// indexed returns the names of an index's columns, in order. An expression has an empty name.
 func indexed(i *atlas.Index) (names []string) {
 	for _, part := range i.Parts {
 		name := ""

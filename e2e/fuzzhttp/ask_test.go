@@ -1,4 +1,4 @@
-package graph_test
+package fuzzhttp
 
 import (
 	"bufio"
@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"roster/graph/graphtest"
 )
 
 // ask sends an HTTP request and checks the answer. It returns what it sent.
@@ -22,15 +24,15 @@ func (f *fuzz) ask(conn net.Conn, r *requester) (sent []byte, err error) {
 	q := r.request()
 	sent = q.wire(r)
 	broken := q.cut
-	if r.chance(12) {
+	if r.Chance(12) {
 		sent, broken = r.mutate(sent), true
 	}
 	if q.cut {
-		sent = sent[:r.random.IntN(len(sent)+1)]
+		sent = sent[:r.Random.IntN(len(sent)+1)]
 	}
 	sizes := []int{len(sent) + 1}
-	if r.chance(6) {
-		sizes = []int{1 + r.random.IntN(100), 1 + r.random.IntN(2000)}
+	if r.Chance(6) {
+		sizes = []int{1 + r.Random.IntN(100), 1 + r.Random.IntN(2000)}
 	}
 	var writing sync.WaitGroup
 	defer writing.Wait()
@@ -47,7 +49,7 @@ func (f *fuzz) ask(conn net.Conn, r *requester) (sent []byte, err error) {
 			_ = tcp.CloseWrite() // nothing follows that the server could wait for
 		}
 	})
-	if r.chance(30) { // does not wait
+	if r.Chance(30) { // does not wait
 		return sent, nil
 	}
 	err = f.answer(conn, q, broken, r)
@@ -137,7 +139,7 @@ func unzip(text []byte) ([]byte, error) {
 
 // events reads an event stream to its end, or as much as the client likes.
 func (f *fuzz) events(body io.Reader, q *httpRequest, r *requester) error {
-	most := 1 + r.random.IntN(20)
+	most := 1 + r.Random.IntN(20)
 	lines := bufio.NewReader(body)
 	event, data := "", ""
 	for n := 0; n < most; {
@@ -188,52 +190,52 @@ type httpRequest struct {
 
 // request makes a random request.
 func (r *requester) request() *httpRequest {
-	q := &httpRequest{method: "POST", path: "/graphql", plain: true, cut: r.chance(25)}
-	if r.chance(25) {
-		q.method = pick(r.random, "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "TRACE")
+	q := &httpRequest{method: "POST", path: "/graphql", plain: true, cut: r.Chance(25)}
+	if r.Chance(25) {
+		q.method = graphtest.Pick(r.Random, "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "TRACE")
 	}
-	if r.chance(40) {
-		q.path = pick(r.random, "/", "/healthz", "/readyz", "/schema.graphql", "/playground/x", "/graphql/", "/nothing")
+	if r.Chance(40) {
+		q.path = graphtest.Pick(r.Random, "/", "/healthz", "/readyz", "/schema.graphql", "/playground/x", "/graphql/", "/nothing")
 	}
 	members := r.members()
-	if r.chance(5) {
-		q.method, q.query = pick(r.random, "GET", "GET", "GET", "HEAD"), r.queryString(members)
+	if r.Chance(5) {
+		q.method, q.query = graphtest.Pick(r.Random, "GET", "GET", "GET", "HEAD"), r.queryString(members)
 	} else {
 		q.body = r.body(members)
-		q.chunked = r.chance(5)
+		q.chunked = r.Chance(5)
 	}
 	q.headers = append(q.headers, [2]string{"Host", "localhost"})
-	if !r.chance(30) && len(q.body) > 0 {
+	if !r.Chance(30) && len(q.body) > 0 {
 		q.headers = append(q.headers, [2]string{"Content-Type", r.contentType()})
 	}
-	if !r.chance(4) {
+	if !r.Chance(4) {
 		q.headers = append(q.headers, [2]string{"Accept", r.accept()})
 	}
-	if r.chance(3) {
-		q.headers = append(q.headers, [2]string{"Accept-Encoding", pick(r.random, "gzip", "br, gzip;q=0.5", "gzip;q=0, *", "*", "identity", ";q=", "gzip;q=x")})
+	if r.Chance(3) {
+		q.headers = append(q.headers, [2]string{"Accept-Encoding", graphtest.Pick(r.Random, "gzip", "br, gzip;q=0.5", "gzip;q=0, *", "*", "identity", ";q=", "gzip;q=x")})
 	}
-	for r.chance(4) {
+	for r.Chance(4) {
 		q.headers = append(q.headers, r.oddHeader())
 	}
 	return q
 }
 
 func (r *requester) contentType() string {
-	if r.chance(20) {
-		return pick(r.random, "application/json; charset=latin1", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+	if r.Chance(20) {
+		return graphtest.Pick(r.Random, "application/json; charset=latin1", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
 			"application/graphql", "application/json; charset=\"UTF-8", "APPLICATION/JSON;charset=UTF-8", "*/*", ";", string(printable(r.mutate([]byte("application/json")))))
 	}
-	return pick(r.random, "application/json", "application/json; charset=utf-8")
+	return graphtest.Pick(r.Random, "application/json", "application/json; charset=utf-8")
 }
 
 func (r *requester) accept() string {
-	accept := pick(r.random, "application/json", "application/graphql-response+json", "*/*", "text/event-stream",
+	accept := graphtest.Pick(r.Random, "application/json", "application/graphql-response+json", "*/*", "text/event-stream",
 		"application/graphql-response+json, application/json;q=0.9", "text/event-stream;q=0.5, application/json", "application/*;q=0.1",
 		"application/json;q=0, */*", "text/event-stream, multipart/mixed;deferSpec=20220824")
-	if r.chance(20) {
-		accept = pick(r.random, "text/html", ", ,", "application/json;charset=utf-16", "*/*;q=0")
+	if r.Chance(20) {
+		accept = graphtest.Pick(r.Random, "text/html", ", ,", "application/json;charset=utf-16", "*/*;q=0")
 	}
-	if r.chance(20) {
+	if r.Chance(20) {
 		accept = string(printable(r.mutate([]byte(accept))))
 	}
 	return accept
@@ -241,17 +243,17 @@ func (r *requester) accept() string {
 
 // oddHeader is a header that may change what the server does.
 func (r *requester) oddHeader() [2]string {
-	return pick(r.random,
-		[2]string{"Content-Encoding", pick(r.random, "gzip", "identity", "br", "")},
-		[2]string{"Origin", pick(r.random, "https://app.example.com", "https://evil.example.com", "null", "http://localhost", "%")},
-		[2]string{"Sec-Fetch-Site", pick(r.random, "cross-site", "same-origin", "none", "x")},
+	return graphtest.Pick(r.Random,
+		[2]string{"Content-Encoding", graphtest.Pick(r.Random, "gzip", "identity", "br", "")},
+		[2]string{"Origin", graphtest.Pick(r.Random, "https://app.example.com", "https://evil.example.com", "null", "http://localhost", "%")},
+		[2]string{"Sec-Fetch-Site", graphtest.Pick(r.Random, "cross-site", "same-origin", "none", "x")},
 		[2]string{"Access-Control-Request-Method", "POST"},
-		[2]string{"X-Request-Id", pick(r.random, "abc", strings.Repeat("x", 1000), "a b", "é")},
-		[2]string{"Idempotency-Key", pick(r.random, "", "k", strings.Repeat("k", 255), strings.Repeat("k", 256), "k"+strconv.Itoa(r.random.IntN(50)))},
-		[2]string{"Expect", pick(r.random, "100-continue", "100-continue")},
-		[2]string{"Connection", pick(r.random, "close", "keep-alive")},
-		[2]string{"Authorization", "Bearer " + strings.Repeat("a", r.random.IntN(2000))},
-		[2]string{"X-Filler", strings.Repeat("f", r.random.IntN(20_000))},
+		[2]string{"X-Request-Id", graphtest.Pick(r.Random, "abc", strings.Repeat("x", 1000), "a b", "é")},
+		[2]string{"Idempotency-Key", graphtest.Pick(r.Random, "", "k", strings.Repeat("k", 255), strings.Repeat("k", 256), "k"+strconv.Itoa(r.Random.IntN(50)))},
+		[2]string{"Expect", graphtest.Pick(r.Random, "100-continue", "100-continue")},
+		[2]string{"Connection", graphtest.Pick(r.Random, "close", "keep-alive")},
+		[2]string{"Authorization", "Bearer " + strings.Repeat("a", r.Random.IntN(2000))},
+		[2]string{"X-Filler", strings.Repeat("f", r.Random.IntN(20_000))},
 		[2]string{"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 		[2]string{"Last-Event-ID", "7"},
 	)
@@ -271,13 +273,13 @@ func (q *httpRequest) wire(r *requester) []byte {
 	switch length := len(q.body); {
 	case q.chunked:
 		b.WriteString("Transfer-Encoding: chunked\r\n\r\n")
-		for chunk := range slices.Chunk(q.body, 1+r.random.IntN(5000)) {
+		for chunk := range slices.Chunk(q.body, 1+r.Random.IntN(5000)) {
 			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
 		}
 		b.WriteString("0\r\n\r\n")
-	case r.chance(30): // says that there is more than there is, or less
+	case r.Chance(30): // says that there is more than there is, or less
 		q.cut, q.plain = true, false
-		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", max(0, length+r.random.IntN(21)-10), q.body)
+		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", max(0, length+r.Random.IntN(21)-10), q.body)
 	default:
 		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", length, q.body)
 	}

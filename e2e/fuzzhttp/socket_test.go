@@ -1,4 +1,4 @@
-package graph_test
+package fuzzhttp
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"roster/graph/graphtest"
 )
 
 // The kinds of frames of RFC 6455.
@@ -75,7 +77,7 @@ func (f *fuzz) converse(conn net.Conn, r *requester) (sent []byte, err error) {
 	if !c.leaves {
 		c.send(c.goodbye)
 	} else {
-		if tcp, ok := conn.(*net.TCPConn); ok && r.chance(2) {
+		if tcp, ok := conn.(*net.TCPConn); ok && r.Chance(2) {
 			_ = tcp.SetLinger(0) // resets the connection
 		}
 		conn.Close()
@@ -86,8 +88,8 @@ func (f *fuzz) converse(conn net.Conn, r *requester) (sent []byte, err error) {
 
 // mostly is the first text, or one of the others.
 func (r *requester) mostly(usual string, others ...string) string {
-	if r.chance(25) {
-		return pick(r.random, others...)
+	if r.Chance(25) {
+		return graphtest.Pick(r.Random, others...)
 	}
 	return usual
 }
@@ -120,11 +122,11 @@ func (c *conversation) send(data []byte) {
 // plan writes the script.
 func (c *conversation) plan() {
 	r := c.requester
-	if !r.chance(8) {
+	if !r.Chance(8) {
 		c.message(`{"type":"connection_init"` + r.mostly("", `,"payload":{"token":"x"}`, `,"payload":7`) + `}`)
 	}
-	for range 1 + r.random.IntN(12) {
-		switch r.random.IntN(24) {
+	for range 1 + r.Random.IntN(12) {
+		switch r.Random.IntN(24) {
 		case 0:
 			c.message(`{"type":"ping"` + r.mostly("", `,"payload":{"a":[1]}`, `,"payload":null`) + `}`)
 		case 1:
@@ -132,21 +134,21 @@ func (c *conversation) plan() {
 		case 2, 3, 4, 5:
 			c.message(`{"type":"complete","id":` + r.text(c.id()) + `}`)
 		case 6:
-			c.frame(true, 0, framePing, bytes.Repeat([]byte("p"), r.random.IntN(126)))
+			c.frame(true, 0, framePing, bytes.Repeat([]byte("p"), r.Random.IntN(126)))
 		case 7:
-			if r.chance(6) {
-				c.message(pick(r.random, `{"type":"connection_init"}`, `{"type":"connection_ack"}`, `{"type":"next","id":"1"}`, `{"Type":"ping"}`, `{}`, ``, `[]`, `{"type":"ping","type":"ping"}`))
+			if r.Chance(6) {
+				c.message(graphtest.Pick(r.Random, `{"type":"connection_init"}`, `{"type":"connection_ack"}`, `{"type":"next","id":"1"}`, `{"Type":"ping"}`, `{}`, ``, `[]`, `{"type":"ping","type":"ping"}`))
 			}
 		case 8:
-			if r.chance(6) {
+			if r.Chance(6) {
 				c.junk()
 			}
 		default:
 			c.subscribe()
 		}
 	}
-	c.patient, c.leaves, c.lingers = !r.chance(3), r.chance(3), r.chance(60)
-	reason := binary.BigEndian.AppendUint16(nil, pick(r.random, uint16(1000), 1001, 4000))
+	c.patient, c.leaves, c.lingers = !r.Chance(3), r.Chance(3), r.Chance(60)
+	reason := binary.BigEndian.AppendUint16(nil, graphtest.Pick(r.Random, uint16(1000), 1001, 4000))
 	c.frame(true, 0, frameClose, append(reason, r.mostly("", "bye", "\xff")...))
 	last := len(c.script) - 1
 	c.script, c.goodbye = c.script[:last], c.script[last]
@@ -154,14 +156,14 @@ func (c *conversation) plan() {
 
 // id is one of a few.
 func (c *conversation) id() string {
-	return c.requester.mostly(fmt.Sprint(c.requester.random.IntN(1000)), "1", "é", strings.Repeat("i", 200), "\x01")
+	return c.requester.mostly(fmt.Sprint(c.requester.Random.IntN(1000)), "1", "é", strings.Repeat("i", 200), "\x01")
 }
 
 func (c *conversation) subscribe() {
 	r := c.requester
 	id := c.id()
 	text := `{"id":` + r.text(id) + `,"type":"subscribe","payload":` + string(r.body(r.members())) + `}`
-	if r.chance(30) {
+	if r.Chance(30) {
 		text = string(r.mutate([]byte(text)))
 		c.odd = true // what it became nobody knows
 	}
@@ -173,8 +175,8 @@ func (c *conversation) subscribe() {
 func (c *conversation) message(text string) {
 	r := c.requester
 	kind := byte(frameText)
-	for len(text) > 1 && r.chance(10) {
-		n := r.random.IntN(len(text))
+	for len(text) > 1 && r.Chance(10) {
+		n := r.Random.IntN(len(text))
 		c.frame(false, 0, kind, []byte(text[:n]))
 		text, kind = text[n:], 0
 	}
@@ -184,15 +186,15 @@ func (c *conversation) message(text string) {
 // junk adds what is no message.
 func (c *conversation) junk() {
 	r := c.requester
-	switch r.random.IntN(6) {
+	switch r.Random.IntN(6) {
 	case 0:
 		c.frame(true, 0, frameBinary, []byte(`{"type":"ping"}`))
 	case 1:
-		c.frame(true, byte(1+r.random.IntN(7)), frameText, []byte(`{"type":"ping"}`))
+		c.frame(true, byte(1+r.Random.IntN(7)), frameText, []byte(`{"type":"ping"}`))
 	case 2:
-		c.frame(r.chance(2), 0, byte(r.random.IntN(16)), bytes.Repeat([]byte("x"), r.random.IntN(200)))
+		c.frame(r.Chance(2), 0, byte(r.Random.IntN(16)), bytes.Repeat([]byte("x"), r.Random.IntN(200)))
 	case 3:
-		c.frame(true, 0, frameText, bytes.Repeat([]byte(" "), pick(r.random, 100_000, 2<<20)))
+		c.frame(true, 0, frameText, bytes.Repeat([]byte(" "), graphtest.Pick(r.Random, 100_000, 2<<20)))
 	case 4:
 		c.script = append(c.script, []byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}) // of 2^64 bytes
 	default:

@@ -1,9 +1,11 @@
-package graph_test
+// Package fuzzhttp sends random requests to the whole program and to its transports.
+package fuzzhttp
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -28,16 +30,16 @@ import (
 
 	"roster/e2e/abuse"
 	"roster/graph"
+	"roster/graph/graphtest"
 	"roster/internal/cli"
-	"roster/internal/database"
 	"roster/internal/dbtest"
-	"roster/internal/dbtest/migrated"
 	"roster/internal/server"
 	"roster/internal/server/streamtest"
 )
 
 var (
 	fuzzHTTP = flag.Duration("fuzzhttp", 0, "how long TestFuzzHTTP goes on in all; 0: a bounded number of exchanges")
+	seed     = flag.Uint64("seed", 1, "where the random requests start")
 	exchange = flag.Uint64("exchange", 0, "the only exchange that TestFuzzHTTP has with each server; 0: all")
 )
 
@@ -66,21 +68,14 @@ func TestFuzzHTTP(t *testing.T) {
 	for _, e := range dbtest.Engines() {
 		t.Run(string(e), func(t *testing.T) {
 			url := dbtest.Empty(t, e)
-			w := newWorld(t, *seed)
-			w.fillRandom(t, 40)
-			t.Run("data", func(t *testing.T) { // whose own way to the database ends with it
-				db := migrated.Open(t, e, func(o *database.Options) { o.URL = url })
-				w.insert(&tester{T: t, engine: e, db: db, statements: new(recording)})
-			})
-			f := &fuzz{T: t, world: w, seeds: seeds}
+			f := &fuzz{T: t, schema: gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()}), seeds: seeds, ids: fill(t, url)}
 			f.against(func(ctx context.Context, stdout, stderr io.Writer) error {
 				return serveProgram(ctx, url, stdout, stderr)
 			})
 		})
 	}
 	t.Run("streams", func(t *testing.T) {
-		schema := gqlparser.MustLoadSchema(&ast.Source{Input: streamtest.SDL()})
-		f := &fuzz{T: t, world: &world{schema: schema}, streams: true}
+		f := &fuzz{T: t, schema: gqlparser.MustLoadSchema(&ast.Source{Input: streamtest.SDL()}), streams: true}
 		backend := streamtest.New()
 		f.against(func(ctx context.Context, stdout, stderr io.Writer) error {
 			return serveStreams(ctx, backend, stdout, stderr)
@@ -89,6 +84,30 @@ func TestFuzzHTTP(t *testing.T) {
 			t.Errorf("%d subscriptions have not ended", n)
 		}
 	})
+}
+
+// fill makes users and posts in a database, and returns their IDs.
+func fill(t *testing.T, url string) (ids []string) {
+	t.Helper()
+	command := func(args ...string) string {
+		var stdout, stderr bytes.Buffer
+		args = append(args, "--log-level=error", "--database-url="+url)
+		if code := cli.Run(t.Context(), args, strings.NewReader(""), &stdout, &stderr, "1.2.3"); code != 0 {
+			t.Fatalf("%v: got exit code %d, %s, want 0", args, code, &stderr)
+		}
+		return stdout.String()
+	}
+	command("seed", "--users=40", "--posts-per-user=5")
+	for _, entity := range []string{"users", "posts"} {
+		rows, err := csv.NewReader(strings.NewReader(command("export", entity))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range rows[1:] {
+			ids = append(ids, row[0])
+		}
+	}
+	return ids
 }
 
 // serveProgram runs "roster serve" until ctx ends.
@@ -135,9 +154,10 @@ func serveStreams(ctx context.Context, backend *streamtest.Schema, stdout, stder
 // fuzz is the exchanges with one server.
 type fuzz struct {
 	*testing.T
-	world   *world
+	schema  *ast.Schema
 	seeds   []seedRequest
-	streams bool // the server has the schema of streamtest
+	ids     []string // of the rows
+	streams bool     // the server has the schema of streamtest
 
 	address string
 	codes   map[string]bool // of the contract
@@ -157,16 +177,16 @@ func (f *fuzz) against(serve func(ctx context.Context, stdout, stderr io.Writer)
 	ctx, stop := context.WithCancel(f.Context())
 	defer stop()
 	stdout, writer := io.Pipe()
-	log := new(recording)
+	log := new(lines)
 	stopped := make(chan error, 1)
 	go func() {
 		err := serve(ctx, writer, log)
 		_ = writer.Close() // a pipe's never fails
 		stopped <- err
 	}()
-	lines := bufio.NewScanner(stdout)
-	for f.address == "" && lines.Scan() {
-		if _, rest, ok := strings.Cut(lines.Text(), "endpoint"); ok {
+	output := bufio.NewScanner(stdout)
+	for f.address == "" && output.Scan() {
+		if _, rest, ok := strings.Cut(output.Text(), "endpoint"); ok {
 			f.address = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(rest), "http://"), "/graphql")
 		}
 	}
@@ -261,7 +281,7 @@ func (f *fuzz) serves(done <-chan struct{}) {
 
 // exchange has the exchange of a number.
 func (f *fuzz) exchange(n uint64) {
-	r := &requester{author: &author{world: f.world, random: rand.New(rand.NewPCG(*seed, n))}, seeds: f.seeds, streams: f.streams}
+	r := newRequester(f, rand.New(rand.NewPCG(*seed, n)))
 	dialer := net.Dialer{Timeout: answerLimit}
 	conn, err := dialer.DialContext(f.Context(), "tcp", f.address)
 	if err != nil {
@@ -274,7 +294,7 @@ func (f *fuzz) exchange(n uint64) {
 		return
 	}
 	var sent []byte
-	if r.chance(4) {
+	if r.Chance(4) {
 		sent, err = f.converse(conn, r)
 	} else {
 		sent, err = f.ask(conn, r)
@@ -282,6 +302,29 @@ func (f *fuzz) exchange(n uint64) {
 	if err != nil {
 		f.Errorf("%v\nin exchange %d (-seed=%d -exchange=%d), which sent\n%q", err, n, *seed, n, sent[:min(len(sent), 20_000)])
 	}
+}
+
+// lines is a log, line by line.
+type lines struct {
+	mu   sync.Mutex
+	list []string
+}
+
+// Write adds a line.
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, string(line))
+	return len(line), nil
+}
+
+// take returns the lines and forgets them.
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.list
+	l.list = nil
+	return list
 }
 
 // count notes an answer.
@@ -355,13 +398,17 @@ func readSeeds(t *testing.T) (seeds []seedRequest) {
 	for _, r := range hostile {
 		seeds = append(seeds, seedRequest{body: string(r.Body)})
 	}
-	files, err := filepath.Glob("testdata/*.txt")
+	files, err := filepath.Glob("../../graph/testdata/*.txt")
 	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+		t.Fatalf("got the files %v, %v, want those of graph/testdata", files, err)
 	}
 	for _, file := range files {
-		for _, step := range readScenario(t, file).steps {
-			seeds = append(seeds, seedRequest{step.section(""), step.section("variables"), step.section("body")})
+		scenario, err := graphtest.ReadScenario(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range scenario.Steps {
+			seeds = append(seeds, seedRequest{step.Section(""), step.Section("variables"), step.Section("body")})
 		}
 	}
 	return seeds

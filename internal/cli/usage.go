@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// usageError is the error of a command line that kong refuses: in the words of users, with the help to read.
+func usageError(err error) error {
+	help := "roster"
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
+		help += " " + parse.Context.Selected().Path()
+	}
+	return fmt.Errorf("%s; see %s --help", plain(err.Error()), help)
+}
+
+// plain replaces the words of kong that speak of tokens and Go types.
+func plain(text string) string {
+	for _, rule := range []struct{ kong, users string }{
+		{`^expected "(<\w+>)"$`, `the argument $1 is missing`},
+		{`^expected (?:one of )?(".*")$`, `the command is missing: one of $1`},
+		{`expected \w+ value but got ".*?" \(.*?\)`, `needs a value`},
+		{`missing value, expecting ".*"$`, `needs a value`},
+		{`must be one of (.*) but got (".*")$`, `must be one of $1, not $2`},
+		{`bool value must be true, 1, yes, false, 0 or no but got (".*?")`, `must be true or false, not $1`},
+		{`expected a valid 64 bit int but got (".*?")`, `must be a whole number of at most 64 bits, not $1`},
+		{`expected a valid 64 bit uint but got (".*?")`, `must be a whole number of at most 64 bits without a sign, not $1`},
+		{` \(from envar (\w+)=".*"\)$`, ` (from the environment variable $1)`},
+		{`^(--[\w-]+): (must|needs)`, `$1 $2`},
+	} {
+		text = regexp.MustCompile(rule.kong).ReplaceAllString(text, rule.users)
+	}
+	list := regexp.MustCompile(`one of ("[\w-]+"(?:, ?"[\w-]+")*)`)
+	return list.ReplaceAllStringFunc(text, func(found string) string {
+		quoted := list.FindStringSubmatch(found)[1]
+		return alternatives(strings.Split(strings.NewReplacer(`"`, "", " ", "").Replace(quoted), ","))
+	})
+}
+
+// alternatives lists words: a, b or c.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
