@@ -15,16 +15,16 @@ import (
 	"roster/e2e/abuse"
 )
 
-// abuseWorkload is what -workloads calls the hostile requests.
+// abuseWorkload is the name of the hostile requests in -workloads.
 const abuseWorkload = "abuse"
 
-// A hostile request may cost the server less than abuseLimit, of which each is sent abuseRequests times.
+// Each hostile request is sent abuseRequests times. Each may cost the server less than abuseLimit.
 const (
 	abuseLimit    = 10 * time.Millisecond
 	abuseRequests = 20
 )
 
-// reportAbuse sends each hostile request to Roster and prints the CPU that it takes to refuse it.
+// reportAbuse sends each hostile request to Roster and prints the CPU of its refusal.
 func (b *bench) reportAbuse(ctx context.Context, out io.Writer) error {
 	requests, err := abuse.Requests()
 	if err != nil {
@@ -37,7 +37,7 @@ func (b *bench) reportAbuse(ctx context.Context, out io.Writer) error {
 	costs := make([]time.Duration, 0, len(requests))
 	for i := range requests {
 		r := &requests[i]
-		if err := refuse(ctx, client, url, r); err != nil { // a first time, for what is made but once
+		if err := refuse(ctx, client, url, r); err != nil { // a warm-up
 			return err
 		}
 		before := processTime(roster.ID())
@@ -60,11 +60,11 @@ func (b *bench) reportAbuse(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// refuse sends a hostile request and checks that it is refused as it must be.
+// refuse sends a hostile request and checks the refusal.
 func refuse(ctx context.Context, client *http.Client, url string, r *abuse.Request) error {
 	status, body, err := sendTo(ctx, client, url, r)
 	for tries := 1; tries < 5 && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)); tries++ {
-		status, body, err = sendTo(ctx, client, url, r) // of a body that is not read, the refusal may be lost
+		status, body, err = sendTo(ctx, client, url, r) // the refusal of an unread body may be lost
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.Name, err)

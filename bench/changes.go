@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// changesWorkload is what -workloads calls the change feed.
+// changesWorkload is the name of the change feed in -workloads.
 const changesWorkload = "changes"
 
 const (
@@ -25,7 +25,7 @@ const (
 	changesPause     = 50 * time.Millisecond
 )
 
-// reportChanges measures what the change feed costs those who write, and how long a change takes to those who follow.
+// reportChanges measures the cost of the change feed for writers, and the time of a change to its followers.
 func (b *bench) reportChanges(ctx context.Context, create workload, out io.Writer) error {
 	p := b.programs[0]
 	writers := *b
@@ -34,7 +34,7 @@ func (b *bench) reportChanges(ctx context.Context, create workload, out io.Write
 	fmt.Fprintf(out, "%11s%15s%15s%15s%12s%12s\n", "subscribers", "commits/s", "server CPU ms", "database ms", "p50 ms", "p99 ms")
 	for _, subscribers := range []int{0, 1, 1000} {
 		rate, server, database, p50, p99 := "-", "-", "-", "-", "-"
-		if subscribers < 1000 { // one thousand times thousands a second is more than a machine can send
+		if subscribers < 1000 { // a thousand followers of thousands of changes a second are too much for one machine
 			f, err := writers.followed(ctx, create, p, subscribers)
 			if err != nil {
 				return err
@@ -53,7 +53,7 @@ func (b *bench) reportChanges(ctx context.Context, create workload, out io.Write
 	return nil
 }
 
-// followed runs a workload while so many follow.
+// followed runs a workload while subscribers follow the changes.
 func (b *bench) followed(ctx context.Context, create workload, p *program, subscribers int) (figures, error) {
 	f, err := newFollowers(ctx, p.address, subscribers)
 	if err != nil {
@@ -61,13 +61,13 @@ func (b *bench) followed(ctx context.Context, create workload, p *program, subsc
 	}
 	defer f.stop()
 	go func() {
-		for range f.arrivals { // they are taken, so that nobody waits
+		for range f.arrivals { // take them, so that nobody waits
 		}
 	}()
 	return b.run(ctx, create, p, create.roster)
 }
 
-// deliver creates users one after the other, and returns how long after each answer the change came to each subscriber.
+// deliver creates users one after the other. It returns the times from each answer to the change at each subscriber.
 func deliver(ctx context.Context, address string, create workload, subscribers int) (latencies, error) {
 	f, err := newFollowers(ctx, address, subscribers)
 	if err != nil {
@@ -88,7 +88,7 @@ func deliver(ctx context.Context, address string, create workload, subscribers i
 				if !ok {
 					return nil, errors.New("a subscription has ended")
 				}
-				if i > 0 { // the first one may have found subscribers that were not there yet
+				if i > 0 { // at the first one, some subscribers may not have been ready
 					delays = append(delays, max(at.Sub(answered), 0))
 				}
 			case <-time.After(answerLimit):
@@ -106,10 +106,10 @@ type followers struct {
 	cancel   context.CancelFunc
 	reading  sync.WaitGroup
 	arrivals chan time.Time // of each change at each of them
-	after    string         // the cursor at which all of them begin
+	after    string         // the cursor where all of them begin
 }
 
-// newFollowers returns so many that follow.
+// newFollowers returns n followers.
 func newFollowers(ctx context.Context, address string, n int) (*followers, error) {
 	f := &followers{arrivals: make(chan time.Time, 1<<16)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
@@ -117,7 +117,7 @@ func newFollowers(ctx context.Context, address string, n int) (*followers, error
 		n: 1, connections: 1,
 		request: func(int) (request, string) {
 			return graphQL("{ changes(first: 1) { caughtUp } changesCursor }", nil), ""
-		}, // the one gives all their numbers
+		}, // changes numbers all changes; the cursor is after the last one
 		check: func(_ string, _ int, body []byte) error {
 			var answer struct {
 				Data struct{ ChangesCursor string }
@@ -140,14 +140,14 @@ func newFollowers(ctx context.Context, address string, n int) (*followers, error
 	return f, nil
 }
 
-// stop ends them.
+// stop ends the followers.
 func (f *followers) stop() {
 	f.cancel()
 	f.reading.Wait()
 	close(f.arrivals)
 }
 
-// add adds a client that follows from now on.
+// add adds a follower.
 func (f *followers) add(address string) (err error) {
 	conn, err := new(net.Dialer).DialContext(f.ctx, "tcp", address)
 	if err != nil {
@@ -181,7 +181,7 @@ func (f *followers) add(address string) (err error) {
 	return nil
 }
 
-// head reads the beginning of an answer, whose body never ends.
+// head reads the head of an answer, whose body never ends.
 func head(reader *bufio.Reader, r *http.Request) error {
 	response, err := http.ReadResponse(reader, r) //nolint:bodyclose // the connection is closed
 	if err == nil && response.StatusCode != http.StatusOK {

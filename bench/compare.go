@@ -15,7 +15,7 @@ import (
 	"roster/internal/paging"
 )
 
-// comparisons is how often each way of reading W3 is tried. They take turns.
+// comparisons is the number of runs of each way to read W3. The ways take turns.
 const comparisons = 50
 
 // A way reads the 50 users, 10 posts and authors of W3.
@@ -24,8 +24,8 @@ type way struct {
 	read func(context.Context) error
 }
 
-// compareW3 prints how long Roster's loaders take for W3 and how long ent's eager loading, in this process and one
-// request at a time. Both are measured as Go values with all columns; the whole answer as JSON comes on top of that.
+// compareW3 prints the times of W3 with Roster's loaders and with ent's eager loading, in this process, one request at a time. Both
+// load Go values with all columns. The whole answer as JSON takes more.
 func compareW3(ctx context.Context, st *store, executor graphql.GraphExecutor, w workload, out io.Writer) error {
 	session := func(read func(context.Context, *ent.Client) error) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -62,7 +62,7 @@ func compareW3(ctx context.Context, st *store, executor graphql.GraphExecutor, w
 	return nil
 }
 
-// eager is W3 by ent's own means. They have no limit per parent; here each user has no more than 10 posts.
+// eager reads W3 with ent's eager loading. It has no limit per parent; here each user has at most 10 posts.
 func eager(ctx context.Context, client *ent.Client) error {
 	users, err := client.User.Query().Order(user.ByID()).Limit(50).
 		WithPosts(func(q *ent.PostQuery) { q.WithAuthor() }).All(ctx)
@@ -80,7 +80,7 @@ func eager(ctx context.Context, client *ent.Client) error {
 	return complete(len(users), posts)
 }
 
-// loaders is W3 by what Roster generates for each edge.
+// loaders reads W3 with Roster's loaders.
 func loaders(ctx context.Context, client *ent.Client) error {
 	firstUsers, firstPosts := 50, 10
 	users, err := client.User.Page(ctx, paging.Args{First: &firstUsers}, nil, nil)

@@ -17,11 +17,11 @@ import (
 	"roster/internal/database"
 )
 
-// unknown is the CPU time of a process that this one cannot watch: not on Linux, or in another container.
+// unknown is the CPU time of a process that cannot be watched: not on Linux, or in another container.
 const unknown time.Duration = -1
 
-// processTime returns the CPU time that the threads of a process have used. Threads that have ended count no more;
-// those of servers live as long as their connections, and so through a measurement.
+// processTime returns the CPU time of the threads of a process. Ended threads do not count. The threads of servers live as long as
+// their connections, and so through a measurement.
 func processTime(pid int) time.Duration {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(threads) == 0 {
@@ -69,7 +69,7 @@ func relation(path string) (pid, parent int) {
 	if err != nil {
 		return 0, 0
 	}
-	// PID (NAME) STATE PARENT …, where the name may hold anything.
+	// PID (NAME) STATE PARENT …: the name may contain anything.
 	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
 	pid, err1 := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 	parent, err2 := strconv.Atoi(string(fields[1]))
@@ -79,8 +79,8 @@ func relation(path string) (pid, parent int) {
 	return pid, parent
 }
 
-// serverProcess returns the process of the database server, the parent of all its others; 0 when it has none of its
-// own, as SQLite, or cannot be told.
+// serverProcess returns the process of the database server, which is the parent of its other processes. It is 0 for SQLite, and
+// when it is unknown.
 func (st *store) serverProcess(ctx context.Context) (int, error) {
 	switch st.Dialect() {
 	case dialect.Postgres:
@@ -108,7 +108,7 @@ func (st *store) serverProcess(ctx context.Context) (int, error) {
 	}
 }
 
-// text reads the one value of a query.
+// text reads the value of a query.
 func (st *store) text(ctx context.Context, query string) (value string, err error) {
 	rows := new(entsql.Rows)
 	if err := st.Session(database.Single).Query(ctx, query, []any{}, rows); err != nil {

@@ -83,7 +83,7 @@ func (st *store) Close() error {
 	return errors.Join(st.DB.Close(), st.drop())
 }
 
-// create makes an empty database. On SQLite that is but a name in dir.
+// create makes an empty database. On SQLite it only chooses a name in dir.
 func create(ctx context.Context, engine, dir string, getenv func(string) string) (address string, drop func() error, err error) {
 	name := "roster_bench_" + strings.ToLower(rand.Text())
 	variable := servers.MySQLVariable
@@ -119,11 +119,11 @@ func remove(ctx context.Context, admin *sql.DB, name string) error {
 // username is the name of the i-th user of a store.
 func username(i int) string { return fmt.Sprintf("user%06d", i) }
 
-// fill writes the users and their posts, the same ones on every engine and in every run. Every user writes its first
-// post, then every user its second: the posts of one user are not neighbours on the disk.
+// fill writes the users and their posts: the same on every engine and in every run. First every user writes one post, then every
+// user another one: the posts of a user are not neighbours on the disk.
 func (st *store) fill(ctx context.Context) error {
 	now := time.Date(2026, time.January, 31, 9, 30, 0, 0, time.UTC)
-	clock := func() time.Time { // an ID and a row a millisecond
+	clock := func() time.Time { // one ID and one row each millisecond
 		now = now.Add(time.Millisecond)
 		return now
 	}
@@ -163,9 +163,9 @@ func (st *store) fill(ctx context.Context) error {
 	return st.analyze(ctx)
 }
 
-// analyze tells the engine what it has, which it would otherwise find out in the middle of a measurement.
+// analyze updates the engine's statistics. Otherwise the engine would do it during a measurement.
 func (st *store) analyze(ctx context.Context) error {
-	session, statement := st.Session(database.Single), "VACUUM (ANALYZE)" // PostgreSQL's allows no transaction
+	session, statement := st.Session(database.Single), "VACUUM (ANALYZE)" // PostgreSQL's cannot run in a transaction
 	switch st.Dialect() {
 	case dialect.MySQL:
 		statement = "ANALYZE TABLE users, posts"

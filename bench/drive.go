@@ -19,20 +19,20 @@ const answerLimit = 30 * time.Second
 // latencies of requests, sorted.
 type latencies []time.Duration
 
-// at returns the latency that a part of the requests, from 0 to 1, did not exceed.
+// at returns the latency that a part of the requests, 0 to 1, did not exceed.
 func (l latencies) at(part float64) time.Duration {
 	return l[min(int(part*float64(len(l))), len(l)-1)]
 }
 
-// A load is what clients do to a server.
+// A load is the requests of several clients to a server.
 type load struct {
 	n, connections int
 	request        func(i int) (r request, key string)
 	check          func(key string, status int, body []byte) error
 }
 
-// drive makes n requests over keep-alive connections, each of which waits for one answer at a time. The first wrong
-// answer ends it and is its error.
+// drive makes n requests over keep-alive connections. Each connection waits for one answer at a time. The first wrong answer ends
+// the load, and is its error.
 func (l load) drive(ctx context.Context, address string) (latencies, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -54,8 +54,7 @@ func (l load) drive(ctx context.Context, address string) (latencies, error) {
 	return times, nil
 }
 
-// client makes the next request again and again. It works on the bare connection, which takes less CPU from the server
-// than an http.Client would.
+// client sends one request after the other. It uses the bare connection, which leaves the server more CPU than an http.Client.
 func (l load) client(ctx context.Context, address string, next *atomic.Int64, times latencies) (err error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// newExecutor is Roster within this process, where its statements can be counted and its CPU profiled: all but HTTP.
+// newExecutor returns Roster's executor in this process, without HTTP: to count statements and to profile the CPU.
 func newExecutor(st *store) (graphql.GraphExecutor, error) {
 	return graph.NewExecutor(graph.Options{
 		Database:           st.DB,
@@ -67,7 +67,7 @@ func profile(ctx context.Context, st *store, w workload, s settings, engine stri
 	if err != nil {
 		return err
 	}
-	if err := ask(ctx, executor, w, 0); err != nil { // what is done once shall not be in the profile
+	if err := ask(ctx, executor, w, 0); err != nil { // a warm-up outside the profile
 		return err
 	}
 	file, err := os.Create(filepath.Join(s.profiles, engine+"-"+w.name+".pprof")) //nolint:gosec // where the user says

@@ -1,13 +1,13 @@
-// Command bench measures Roster and prints a table. For each engine it makes a database with the same users and posts,
-// runs the real program on it, and drives that over HTTP; on PostgreSQL it drives package floor as well, the least
-// that a program in Go can do to give the same answers. The ratio to that floor is what can be compared between
-// machines: the times of one machine say little about another's, the more so as clients, server and database share it.
+// Command bench measures Roster and prints a table. For each engine, it fills a database with the same users and posts, runs the
+// real program on it, and sends requests over HTTP. On PostgreSQL it also measures package floor, which gives the same answers
+// with the least work that a Go program can do. Compare ratios to that floor between machines, not times: clients, server and
+// database share the machine.
 //
-// What each workload asks is in workload.go. CPU times come from /proc, so they are there on Linux only. The temporary
-// servers of "make bench" do not wait for the disk, while SQLite does: compare creations only within an engine. Run it
-// on a machine that does nothing else; where that cannot be, CPU times bear it better than latencies.
+// workload.go has the workloads. CPU times come from /proc, so they exist only on Linux. The temporary servers of "make bench"
+// do not wait for the disk, but SQLite does: compare creations only within an engine. Use a machine that does nothing else.
+// Otherwise, CPU times are more reliable than latencies.
 //
-// Run it by "make bench", or with flags by
+// Run it with "make bench", or with flags:
 //
 //	go run ./internal/dbtest/cmd/withservers -- go run ./bench -engines postgres -workloads W1,W3 -n 20000
 //
@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return 0
 }
 
-// parse reads the flags. What is wrong it has told the user when it returns.
+// parse reads the flags. It reports errors to the user itself.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -98,7 +98,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.requests < 1 || s.connections < 1:
 		err = errors.New("-n and -c must be 1 or more")
-	case s.users < 1 || s.users%usersStep > 0: // W6 reads whole pages of 100 after nine tenths of them
+	case s.users < 1 || s.users%usersStep > 0: // W6 reads whole pages of 100 after nine tenths of the users
 		err = fmt.Errorf("-users must be a multiple of %d", usersStep)
 	default:
 		err = errors.Join(someOf(flags, "engines", s.engines), someOf(flags, "workloads", s.workloads))

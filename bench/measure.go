@@ -18,7 +18,7 @@ import (
 	"roster/internal/database"
 )
 
-// measure does what the settings ask for, engine by engine.
+// measure measures engine by engine, as the settings say.
 func measure(ctx context.Context, s settings, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "roster-bench-")
 	if err != nil {
@@ -89,13 +89,13 @@ func measureEngine(
 			return err
 		}
 	}
-	if engine == s.engines[0] && slices.Contains(s.workloads, abuseWorkload) { // refused before the database is asked
+	if engine == s.engines[0] && slices.Contains(s.workloads, abuseWorkload) { // they never reach the database: one engine is enough
 		return b.reportAbuse(ctx, stdout)
 	}
 	return nil
 }
 
-// A bench is the programs that run on one store; the floor, where there is one, after Roster.
+// A bench has the programs on one store: Roster, then the floor, if there is one.
 type bench struct {
 	settings
 
@@ -116,14 +116,14 @@ func (b *bench) start(ctx context.Context, stderr io.Writer, environment []strin
 	return err
 }
 
-// figures are what one program did under one workload.
+// figures are the results of one program under one workload.
 type figures struct {
 	perSecond        float64
 	latencies        latencies
 	server, database time.Duration // CPU of a request, or unknown
 }
 
-// cpu is that of the server and of the database together, where both are known.
+// cpu returns the CPU of the server and the database together, if both are known.
 func (f figures) cpu() float64 { return milliseconds(f.server + max(f.database, 0)) }
 
 // report measures the workloads and prints a table.
@@ -189,7 +189,7 @@ func (b *bench) equal(ctx context.Context, w workload) error {
 	return nil
 }
 
-// asks makes requests of a workload in one of its languages.
+// asks sends requests of a workload in one of its languages.
 func asks(w workload, language func(string) request) func(i int) (request, string) {
 	return func(i int) (request, string) {
 		key := w.key(i)
@@ -232,7 +232,7 @@ func (b *bench) users(ctx context.Context) (int, error) {
 	return ent.NewClient(ent.Driver(b.store.Session(database.Single))).User.Query().Count(ctx)
 }
 
-// each is the part of one of n requests in the time between two readings.
+// each returns the share of one of n requests in the time between two readings.
 func each(before, after time.Duration, n int) time.Duration {
 	if before == unknown || after == unknown {
 		return unknown

@@ -13,7 +13,7 @@ import (
 	"roster/internal/dbtest/process"
 )
 
-// How long a program may take until it serves and until it has ended.
+// The times that a program has to start and to end.
 const (
 	startLimit = 30 * time.Second
 	stopLimit  = 30 * time.Second
@@ -36,7 +36,7 @@ type program struct {
 	address string
 }
 
-// start runs a program and returns when it has said which URL it serves.
+// start runs a program, and returns when it has printed its URL.
 func start(cmd *exec.Cmd) (*program, error) {
 	found := make(chan string, 1)
 	cmd.Stdout = &addressFinder{found: found}
@@ -56,7 +56,7 @@ func start(cmd *exec.Cmd) (*program, error) {
 	}
 }
 
-// stop ends a program in its own way.
+// stop ends a program by a signal, and waits.
 func (p *program) stop() error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (p *program) stop() error {
 	}
 }
 
-// addressFinder is what a program writes to until it has named the URL that it serves.
+// addressFinder gets the output of a program until it has printed its URL.
 type addressFinder struct {
 	found   chan<- string
 	written []byte

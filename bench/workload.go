@@ -18,7 +18,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// A request is what a client sends: a POST of the body, or a GET when there is none.
+// A request is a POST of the body, or a GET without a body.
 type request struct{ path, body string }
 
 func (r request) http(ctx context.Context, address string) (*http.Request, error) {
@@ -35,12 +35,12 @@ func (r request) http(ctx context.Context, address string) (*http.Request, error
 // A workload is one kind of request, in two languages.
 type workload struct {
 	name, title string
-	part        int                      // one in so many of the -n requests is made
+	part        int                      // only one in part of the -n requests is made
 	objects     int                      // in an answer
 	writes      int                      // users that each request creates
-	key         func(i int) string       // what the i-th request is about
+	key         func(i int) string       // the subject of the i-th request
 	roster      func(key string) request // in GraphQL
-	floor       func(key string) request // as package floor has it
+	floor       func(key string) request // for package floor
 }
 
 // newWorkloads returns the workloads on a store.
@@ -102,7 +102,7 @@ func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
 	}, nil
 }
 
-// feedDocument is W3, which compare.go reads by other ways too.
+// feedDocument is W3. compare.go reads it in other ways too.
 const feedDocument = "{ users(first: 50) { nodes { id username posts(first: 10) { nodes { id title author { id username } } } } } }"
 
 // newUser is the input of W4.
@@ -110,7 +110,7 @@ func newUser(username string) map[string]string {
 	return map[string]string{"username": username, "email": username + "@example.com"}
 }
 
-// manyUsers is how many users W5 creates at once.
+// manyUsers is the number of users that W5 creates at once.
 const manyUsers = 1000
 
 // newUsers are the inputs of W5.
@@ -134,7 +134,7 @@ func encode(v any) string {
 	return string(b)
 }
 
-// check says what is wrong with an answer, by what a glance can tell: parsing it would take the CPU that the server needs.
+// check returns the error of a wrong answer. It does not parse the answer: that would take CPU from the server.
 func (w workload) check(key string, status int, body []byte) error {
 	switch {
 	case status != http.StatusOK:

@@ -1,7 +1,6 @@
-// Command floor gives the answers of the workloads in package bench with the least that a program in Go can do:
-// net/http, database/sql and lib/pq, SQL and JSON by hand, no GraphQL. Nothing that stands on the same libraries can be
-// much faster, so it is what Roster is measured by. It serves the PostgreSQL database in DATABASE_URL on a free port,
-// which it prints.
+// Command floor gives the answers of the workloads in package bench with the least work that a Go program can do: net/http,
+// database/sql and lib/pq, SQL and JSON by hand, no GraphQL. No program with these libraries can be much faster, so Roster is
+// measured against it. It serves the PostgreSQL database in DATABASE_URL on a free port, and prints the port.
 package main
 
 import (
@@ -28,7 +27,7 @@ import (
 )
 
 const (
-	connections = 16 // as many as Roster's by default
+	connections = 16 // Roster's default
 	dateTime    = "2006-01-02T15:04:05.000000Z"
 	readTimeout = 10 * time.Second
 )
@@ -62,14 +61,14 @@ func run(ctx context.Context, databaseURL string, stdout io.Writer) (err error) 
 	}
 	fmt.Fprintf(stdout, "http://%s/\n", listener.Addr())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // Serve returns because of it
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // makes Serve return
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
-// app is the prepared statements.
+// app has the prepared statements.
 type app struct {
 	db                                        *sql.DB
 	byName, first, after                      *sql.Stmt // whole users
@@ -117,7 +116,7 @@ func open(ctx context.Context, databaseURL string) (*app, error) {
 	return a, nil
 }
 
-// user is a whole user; in the feed, a person is what is asked of one.
+// user is a whole user. A person has the fields that the feed selects.
 type user struct {
 	person
 
@@ -218,7 +217,7 @@ func (a *app) createMany(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer func() { _ = tx.Rollback() }()                                        // which does nothing after the commit
+	defer func() { _ = tx.Rollback() }()                                        // does nothing after the commit
 	_, err = tx.StmtContext(r.Context(), a.insertMany).ExecContext(r.Context(), //nolint:sqlclosecheck // ends with the transaction
 		pq.Array(ids), pq.Array(usernames), pq.Array(usernameKeys), pq.Array(emails), pq.Array(emailKeys), now)
 	if err != nil {
@@ -298,7 +297,7 @@ func scanPerson(rows *sql.Rows) (id typeid.ID, p person, err error) {
 	return id, p, err
 }
 
-// each runs a statement and hands out its rows.
+// each runs a statement and calls f with its rows.
 func each(ctx context.Context, statement *sql.Stmt, scan func(*sql.Rows) error, args ...any) error {
 	rows, err := statement.QueryContext(ctx, args...)
 	if err != nil {
@@ -313,7 +312,7 @@ func each(ctx context.Context, statement *sql.Stmt, scan func(*sql.Rows) error, 
 	return rows.Err()
 }
 
-// An answer is a value as JSON in the envelope that GraphQL has.
+// An answer is a value as JSON, in the envelope of GraphQL.
 type answer struct {
 	head  string
 	value any

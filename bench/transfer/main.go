@@ -1,5 +1,5 @@
-// Transfer measures what it costs to import users from a file of CSV with "roster import" on each engine, beside psql's
-// \copy of the same rows into the same table on PostgreSQL. "make bench-import" runs it.
+// Transfer measures the import of users from a CSV file with "roster import" on each engine. On PostgreSQL it also measures psql's
+// \copy of the same rows into the same table. "make bench-import" runs it.
 package main
 
 import (
@@ -72,7 +72,7 @@ type bench struct {
 	out         io.Writer
 }
 
-// files writes the same rows twice: as "roster import" takes them, and as the table has them.
+// files writes the same rows twice: for "roster import", and for the table.
 func (b *bench) files() error {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: it has to come out the same every time
 	now := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
@@ -170,7 +170,7 @@ func (b *bench) in(ctx context.Context, server *url.URL, name string, program fu
 	if err == nil {
 		used, err = measure(program(database.String()))
 	}
-	// When the database is gone, so are the processes of its connections, whose time counts when they have ended.
+	// The processes of its connections end with the database. Their time counts only after their end.
 	_, dropErr := admin.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE "+database.Path[1:])
 	if err == nil {
 		b.print(name, used, serverTime(file)-before)
@@ -178,8 +178,8 @@ func (b *bench) in(ctx context.Context, server *url.URL, name string, program fu
 	return errors.Join(err, dropErr)
 }
 
-// serverTime is the CPU time that a server on this machine has used with all its processes that have ended, by the file
-// with its number; 0 where that cannot be told.
+// serverTime returns the CPU time of a server on this machine, with its ended processes. A file has the number of the server's
+// process. An unknown time is 0.
 func serverTime(file string) time.Duration {
 	text, _ := os.ReadFile(file) //nolint:gosec // G304: what the server says
 	number, _, _ := strings.Cut(string(text), "\n")
@@ -197,14 +197,14 @@ func serverTime(file string) time.Duration {
 	return ticks * (time.Second / ticksPerSecond)
 }
 
-// Where the CPU times of a process and of its children that have ended stand in /proc/PID/stat, behind its name.
+// The places of the CPU times of a process and of its ended children in /proc/PID/stat, after its name.
 const (
 	firstTime      = 11
 	lastTime       = 15
 	ticksPerSecond = 100
 )
 
-// usage is what a program took.
+// usage has the resources that a program used.
 type usage struct {
 	took, cpu time.Duration
 	peak      int64 // KiB of memory

@@ -50,7 +50,7 @@ func TestResetChanges(t *testing.T) {
 		url := dbtest.Empty(t, e)
 		code, stdout, stderr := run(t, "changes", "reset", "--yes", "--database-url", url)
 		if code != 1 || stdout != "" || !strings.Contains(stderr, "migrate up") {
-			t.Errorf("without a schema: %d, %q, %q", code, stdout, stderr)
+			t.Errorf("without a schema: got code %d, stdout %q, stderr %q, want code 1 and advice to migrate", code, stdout, stderr)
 		}
 		db := migrated.Open(t, e, func(o *database.Options) { o.URL = url })
 		write(t, db, time.Now())
@@ -61,17 +61,17 @@ func TestResetChanges(t *testing.T) {
 		code, stdout, stderr = run(t, "changes", "reset", "--database-url", url)
 		const refusal = "roster: a reset makes every client of the change feed copy the data again: confirm it with --yes\n"
 		if code != 1 || stdout != "" || stderr != refusal {
-			t.Errorf("without --yes: %d, %q, %q", code, stdout, stderr)
+			t.Errorf("without --yes: got code %d, stdout %q, stderr %q, want code 1 and %q", code, stdout, stderr, refusal)
 		}
 		if _, err := read(t, db, &before.End); err != nil {
-			t.Errorf("without --yes: %v", err)
+			t.Errorf("the cursor after a refused reset: got %v, want no error", err)
 		}
 		code, stdout, stderr = run(t, "changes", "reset", "--yes", "--database-url", url)
-		if code != 0 || stdout != "All cursors of the change feed of "+db.String()+" are expired.\n" || stderr != "" {
-			t.Errorf("%d, %q, %q", code, stdout, stderr)
+		if want := "All cursors of the change feed of " + db.String() + " are expired.\n"; code != 0 || stdout != want || stderr != "" {
+			t.Errorf("got code %d, stdout %q, stderr %q, want code 0 and %q", code, stdout, stderr, want)
 		}
 		if _, err := read(t, db, &before.End); !errors.Is(err, feed.ErrExpired) {
-			t.Errorf("a cursor of before: %v", err)
+			t.Errorf("the cursor after a reset: got %v, want %v", err, feed.ErrExpired)
 		}
 	})
 }
@@ -91,7 +91,7 @@ func TestPruneChanges(t *testing.T) {
 		janitor.Run(t.Context(), ticks, slog.New(slog.DiscardHandler), cli.PruneChanges(db, 24*time.Hour))
 		page, err := read(t, db, nil)
 		if err != nil || len(page.Changes) != 24 || !page.Changes[0].At.Equal(start.Add(6*time.Hour)) {
-			t.Errorf("%v, %+v", err, page)
+			t.Errorf("got %v, %+v, want the 24 changes of the last day", err, page)
 		}
 	})
 }

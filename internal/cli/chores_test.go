@@ -46,7 +46,7 @@ func TestPruneKeys(t *testing.T) {
 		const hours = 30
 		for hour := range hours {
 			if claim(hour) != nil {
-				t.Fatal("the key is not new")
+				t.Fatalf("the key of hour %d: got an answer, want a new key", hour)
 			}
 		}
 		ticks := make(chan time.Time, 2)
@@ -56,7 +56,7 @@ func TestPruneKeys(t *testing.T) {
 		janitor.Run(t.Context(), ticks, slog.New(slog.NewTextHandler(os.Stderr, nil)), cli.PruneKeys(db, 24*time.Hour, 4))
 		for hour := range hours {
 			if kept := claim(hour) != nil; kept != (hour >= hours-24) {
-				t.Errorf("the key of hour %d is kept: %t", hour, kept)
+				t.Errorf("the key of hour %d is kept: got %t, want %t", hour, kept, !kept)
 			}
 		}
 	})

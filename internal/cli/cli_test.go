@@ -52,7 +52,7 @@ func TestHelp(t *testing.T) {
 	} {
 		code, stdout, stderr := run(t, test.args...)
 		if want := golden(t, test.golden); code != 0 || stdout != want || stderr != "" {
-			t.Errorf("%v: code %d, stderr %q, stdout\n%s\nwant\n%s", test.args, code, stderr, stdout, want)
+			t.Errorf("%v: got code %d, stderr %q, stdout\n%s\nwant code 0 and\n%s", test.args, code, stderr, stdout, want)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestNothingAsked(t *testing.T) {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	if code, stdout, stderr := run(t, "version"); code != 0 || stdout != "roster 1.2.3\n" || stderr != "" {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("got code %d, stdout %q, stderr %q, want code 0 and the version", code, stdout, stderr)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestSchema(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := run(t, "schema")
 	if code != 0 || !strings.Contains(stdout, "type Query") || stderr != "" {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("got code %d, stdout %q, stderr %q, want code 0 and the schema", code, stdout, stderr)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("ROSTER_DATABASE_MAX_CONNECTIONS", "many")
 	const want = `roster: --database-max-connections must be a whole number of at most 64 bits, not "many" (from the environment variable ROSTER_DATABASE_MAX_CONNECTIONS)`
 	if code, _, stderr := run(t, "migrate", "status"); code != 2 || !strings.HasPrefix(stderr, want) {
-		t.Errorf("code %d, stderr %q", code, stderr)
+		t.Errorf("got code %d, stderr %q, want code 2 and %q", code, stderr, want)
 	}
 }
 
@@ -246,7 +246,7 @@ func TestFailures(t *testing.T) {
 	} {
 		code, stdout, stderr := run(t, args...)
 		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "roster: ") || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "s3cret") {
-			t.Errorf("%v: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+			t.Errorf("%v: got code %d, stdout %q, stderr %q, want code 1 and an error of one line without the password", args, code, stdout, stderr)
 		}
 	}
 }
@@ -368,7 +368,7 @@ func TestMigrate(t *testing.T) {
 	} {
 		code, stdout, stderr := run(t, append(strings.Fields(step.line), url)...)
 		if code != 0 || stderr != "" || !regexp.MustCompile(step.want).MatchString(stdout) {
-			t.Fatalf("%s: code %d, stderr %q, stdout\n%s", step.line, code, stderr, stdout)
+			t.Fatalf("%s: got code %d, stderr %q, stdout\n%s\nwant code 0 and\n%s", step.line, code, stderr, stdout, step.want)
 		}
 	}
 }
@@ -381,7 +381,7 @@ func TestServeWithoutMigrationsWantsThem(t *testing.T) {
 	}
 	code, stdout, stderr := run(t, "serve", "--no-migrate", "--listen=127.0.0.1:0", "--database-url=sqlite:"+file)
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "roster migrate up") {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("got code %d, stdout %q, stderr %q, want code 1 and advice to migrate", code, stdout, stderr)
 	}
 }
 
@@ -397,12 +397,12 @@ func TestNoDatabase(t *testing.T) {
 			code, stdout, stderr := run(t, append(strings.Fields(line), "--database-url=sqlite:"+path)...)
 			want := "roster: SQLite (" + path + "): there is no such file: correct the path, or create the database with roster migrate up\n"
 			if code != 1 || stdout != "" || !strings.HasSuffix(stderr, want) {
-				t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, stderr)
+				t.Errorf("%s: got code %d, stdout %q, stderr %q, want code 1 and %q", line, code, stdout, stderr, want)
 			}
 		}
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
-		t.Errorf("the directory holds %v, %v", files, err)
+		t.Errorf("got the files %v, %v, want none", files, err)
 	}
 }
 
@@ -421,7 +421,7 @@ func TestServe(t *testing.T) {
 Roster has stopped\.
 $`)
 	if code != 0 || !want.MatchString(stdout.String()) {
-		t.Errorf("code %d, stderr %q, stdout\n%s", code, stderr.String(), stdout)
+		t.Errorf("got code %d, stderr %q, stdout\n%s\nwant code 0 and\n%s", code, stderr.String(), stdout, want)
 	}
 }
 
@@ -435,7 +435,7 @@ func TestServeUntilHangUp(t *testing.T) {
 		"serve", "--listen=localhost:0", "--log-level=error", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
 	}, strings.NewReader(""), &hungUp{first: stop}, &stderr, "1.2.3")
 	if code != 0 || stderr.Len() > 0 {
-		t.Errorf("code %d, stderr %q", code, &stderr)
+		t.Errorf("got code %d, stderr %q, want code 0 and nothing", code, &stderr)
 	}
 }
 

@@ -130,8 +130,9 @@ func TestImport(t *testing.T) {
 	for line := range strings.Lines(stdout) {
 		names = append(names, strings.Split(line, ",")[1])
 	}
-	if got := strings.Join(names, " "); got != "username Ada grace bob dora e f" {
-		t.Errorf("in the end there are %s", got)
+	const want = "username Ada grace bob dora e f"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("got the users %s in the end, want %s", got, want)
 	}
 }
 
@@ -140,21 +141,22 @@ func TestImportFile(t *testing.T) {
 	url := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
 	for _, file := range []string{"export-users.csv", "export-posts.jsonl"} {
 		if code, _, stderr := feedIn(t, "", "import", url, filepath.Join("testdata", file)); code != 0 || stderr != "" {
-			t.Fatalf("%s: code %d, stderr %q", file, code, stderr)
+			t.Fatalf("%s: got code %d, stderr %q, want code 0 and nothing", file, code, stderr)
 		}
 	}
 	for line, file := range map[string]string{"export users --format=jsonl": "export-users.jsonl", "export posts": "export-posts.csv"} {
-		if _, stdout, _ := run(t, append(strings.Fields(line), url)...); stdout != golden(t, file) {
-			t.Errorf("%s: %s", line, stdout)
+		want := golden(t, file)
+		if _, got, _ := run(t, append(strings.Fields(line), url)...); got != want {
+			t.Errorf("%s: got %s, want %s", line, got, want)
 		}
 	}
 	code, stdout, stderr := feedIn(t, "", "import", url, "missing.csv")
 	if code != 1 || stdout != "" || stderr != "roster: import missing.csv: there is no such file: correct the path\n" {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("a missing file: got code %d, stdout %q, stderr %q, want code 1 and advice", code, stdout, stderr)
 	}
 	code, stdout, stderr = feedIn(t, "", "import", url, "testdata")
 	if code != 1 || stdout != "" || stderr != "roster: import testdata: this is a directory: give the path of a file\n" {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("a directory: got code %d, stdout %q, stderr %q, want code 1 and advice", code, stdout, stderr)
 	}
 }
 
@@ -177,7 +179,7 @@ func TestImportInterrupted(t *testing.T) {
 		}
 		interrupt()
 		if code := <-done; code != 130 || stdout.String() != "" || stderr.String() != "roster: import -: interrupted: nothing is imported\n" {
-			t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
+			t.Errorf("got code %d, stdout %q, stderr %q, want code 130 and that it was interrupted", code, stdout.String(), stderr.String())
 		}
 	}
 }

@@ -41,12 +41,12 @@ func unchanged(t *testing.T, dir string, before map[string]string) {
 	after := contents(t, dir)
 	for name, text := range before {
 		if after[name] != text {
-			t.Errorf("%s was %.100q and is %.100q", name, text, after[name])
+			t.Errorf("%s: got %.100q, want %.100q as before", name, after[name], text)
 		}
 	}
 	for name := range after {
 		if _, ok := before[name]; !ok {
-			t.Errorf("there is a new file %s", name)
+			t.Errorf("got a new file %s, want none", name)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestOutputPlaces(t *testing.T) {
 			code, _, stderr := run(t, command.line(dir+"/"+test.path)...)
 			info, err := os.Stat(at(test.file))
 			if err != nil || code != command.code || info.Mode() != test.mode {
-				t.Fatalf("%s: code %d, stderr %q, %v, %v", test.path, code, stderr, info, err)
+				t.Fatalf("%s: got code %d, stderr %q, %v, %v, want code %d and the mode %v", test.path, code, stderr, info, err, command.code, test.mode)
 			}
 			before[test.file] = command.text
 			unchanged(t, dir, before)
@@ -197,7 +197,7 @@ func TestOutputPlaces(t *testing.T) {
 	} {
 		for flag, command := range map[string][]string{"export users: --output": export(path), "import " + input + ": --errors": rejecting(path)} {
 			if code, stdout, stderr := run(t, command...); code != 1 || stdout != "" || stderr != "roster: "+flag+": "+path+says+"\n" {
-				t.Errorf("%v: code %d, stdout %q, stderr %q", command, code, stdout, stderr)
+				t.Errorf("%v: got code %d, stdout %q, stderr %q, want code 1 and %q", command, code, stdout, stderr, path+says)
 			}
 		}
 	}
@@ -209,7 +209,7 @@ func TestOutputPlaces(t *testing.T) {
 		got, stdout, stderr := run(t, export(path)...)
 		after, err := os.Lstat(path)
 		if err != nil || got != code || stdout != "" || (stderr == "") != (code == 0) || !os.SameFile(info, after) {
-			t.Errorf("%s: code %d, stdout %q, stderr %q, %v", path, got, stdout, stderr, err)
+			t.Errorf("%s: got code %d, stdout %q, stderr %q, %v, want code %d and the same device", path, got, stdout, stderr, err, code)
 		}
 	}
 	unchanged(t, dir, before)

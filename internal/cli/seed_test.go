@@ -12,7 +12,7 @@ func TestSeed(t *testing.T) {
 	url := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db")
 	code, stdout, stderr := run(t, "seed", "--users=500", "--posts-per-user=3", url)
 	if code != 0 || !regexp.MustCompile(`^500 users and 1500 posts in \d+\.\d s\n$`).MatchString(stdout) {
-		t.Errorf("code %d, stdout %q", code, stdout)
+		t.Errorf("got code %d, stdout %q, want code 0, 500 users and 1500 posts", code, stdout)
 	}
 	var progress []string
 	for line := range strings.Lines(stderr) {
@@ -22,12 +22,12 @@ func TestSeed(t *testing.T) {
 	}
 	const want = "percent=20 users=500 posts=0\npercent=70 users=500 posts=1000\npercent=100 users=500 posts=1500\n"
 	if strings.Join(progress, "") != want || !strings.Contains(stderr, `msg="migration applied"`) {
-		t.Errorf("stderr\n%s", stderr)
+		t.Errorf("got stderr\n%s\nwant the migrations and\n%s", stderr, want)
 	}
 
 	code, stdout, stderr = run(t, "seed", "--users=1", url)
 	again := regexp.MustCompile(`^roster: seed SQLite \(.*roster\.db\): the user \S+ \(\S+@\S+\.example\) is there already: seed an empty database\n$`)
 	if code != 1 || stdout != "" || !again.MatchString(stderr) {
-		t.Errorf("the second time: code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("the second time: got code %d, stdout %q, stderr %q, want code 1 and %v", code, stdout, stderr, again)
 	}
 }

@@ -28,12 +28,12 @@ func TestStats(t *testing.T) {
 	} {
 		code, stdout, stderr := run(t, append([]string{"stats", url}, strings.Fields(test.flags)...)...)
 		if want := golden(t, test.golden); code != 0 || stderr != "" || stdout != want {
-			t.Errorf("%s: code %d, stderr %q, stdout\n%s\nwant\n%s", test.flags, code, stderr, stdout, want)
+			t.Errorf("%s: got code %d, stderr %q, stdout\n%s\nwant code 0 and\n%s", test.flags, code, stderr, stdout, want)
 		}
 	}
 	const want = "roster: --to must be after from\n"
 	if code, stdout, stderr := run(t, "stats", url, "--from=2024-01-01", "--to=2024-01-01"); code != 1 || stdout != "" || stderr != want {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("got code %d, stdout %q, stderr %q, want code 1 and %q", code, stdout, stderr, want)
 	}
 	file := filepath.Join(t.TempDir(), "roster.db")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -41,9 +41,9 @@ func TestStats(t *testing.T) {
 	}
 	empty := "--database-url=sqlite:" + file
 	if code, stdout, stderr := run(t, "stats", empty); code != 1 || stdout != "" || !strings.HasSuffix(stderr, "): the schema is older than this program's: run roster migrate up\n") {
-		t.Errorf("without tables: code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("without tables: got code %d, stdout %q, stderr %q, want code 1 and advice to migrate", code, stdout, stderr)
 	}
 	if code, stdout, stderr := run(t, "stats", url); code != 0 || strings.Count(stdout, "\n") != 35 || stderr != "" {
-		t.Errorf("until now: code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+		t.Errorf("until now: got code %d, stderr %q, stdout\n%s\nwant code 0 and 35 lines", code, stderr, stdout)
 	}
 }

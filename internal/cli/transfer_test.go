@@ -54,7 +54,7 @@ func TestExportToFile(t *testing.T) {
 	} {
 		code, stdout, stderr := run(t, append([]string{"export", "users", url, "-o", filepath.Join(dir, test.name)}, strings.Fields(test.flag)...)...)
 		if code != 0 || stdout != "" || stderr != "" {
-			t.Fatalf("%s: code %d, stdout %q, stderr %q", test.name, code, stdout, stderr)
+			t.Fatalf("%s: got code %d, stdout %q, stderr %q, want code 0 and nothing", test.name, code, stdout, stderr)
 		}
 		data := read(test.name)
 		if strings.HasSuffix(strings.ToLower(test.name), ".gz") || test.flag == "--gzip" {
@@ -67,13 +67,13 @@ func TestExportToFile(t *testing.T) {
 			}
 		}
 		if want := golden(t, test.golden); string(data) != want {
-			t.Errorf("%s: %s\nwant\n%s", test.name, data, want)
+			t.Errorf("%s: got %s\nwant\n%s", test.name, data, want)
 		}
 	}
 	first := read("a.ndjson.gz")
 	run(t, "export", "users", url, "-o", filepath.Join(dir, "a.ndjson.gz"))
 	if !bytes.Equal(read("a.ndjson.gz"), first) {
-		t.Error("the same export is other bytes the second time")
+		t.Errorf("the second export: got %q, want %q as the first one", read("a.ndjson.gz"), first)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestExportFails(t *testing.T) {
 	empty := "--database-url=sqlite:" + database // without tables
 	code, stdout, stderr := run(t, "export", "users", empty, "-o", file)
 	if code != 1 || stdout != "" || !strings.HasSuffix(stderr, "): the schema is older than this program's: run roster migrate up\n") {
-		t.Errorf("without tables: code %d, stdout %q, stderr %q", code, stdout, stderr)
+		t.Errorf("without tables: got code %d, stdout %q, stderr %q, want code 1 and advice to migrate", code, stdout, stderr)
 	}
 	for _, args := range [][]string{
 		{"export", "users", seeded(t, "--users=1"), "-o", filepath.Join(dir, "missing", "users.csv")},
@@ -99,14 +99,14 @@ func TestExportFails(t *testing.T) {
 	} {
 		code, stdout, stderr := run(t, args...)
 		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "roster: export users") || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("%v: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+			t.Errorf("%v: got code %d, stdout %q, stderr %q, want code 1 and an error of one line", args, code, stdout, stderr)
 		}
 	}
 	if data, err := os.ReadFile(file); err != nil || string(data) != "before" {
-		t.Errorf("the file holds %q, %v", data, err)
+		t.Errorf("got the file %q, %v, want it as before", data, err)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
-		t.Errorf("the directory holds %v, %v", files, err)
+		t.Errorf("got the files %v, %v, want the first one alone", files, err)
 	}
 }
 
@@ -140,13 +140,13 @@ func TestSpreadsheet(t *testing.T) {
 	}
 	users, posts := exported(url, "users", "--spreadsheet"), exported(url, "posts", "--spreadsheet")
 	if !strings.HasPrefix(users, "\ufeffid,") || !strings.Contains(users, ",ada,'=ada@example.com,") || !strings.HasPrefix(posts, "\ufeffid,") {
-		t.Errorf("the cells are\n%s%s", users, posts)
+		t.Errorf("got the cells\n%s%s\nwant a byte-order mark, and an apostrophe before the email", users, posts)
 	}
 	for _, cell := range []string{
 		",'=1+1,", ",'+1,", ",'-1,", ",'@SUM(A1),", ",''=1,", ",'''=1,", ",'quoted',", ",null,", ",' =1,", ",a=1,", ",'\uff1d1,", ",',", ",\"'\t=1+1\",",
 	} {
 		if !strings.Contains(posts, cell) {
-			t.Errorf("there is no cell %s in\n%s", cell, posts)
+			t.Errorf("got\n%s\nwant the cell %s in it", posts, cell)
 		}
 	}
 	for name, flags := range map[string][]string{"plain.db": nil, "spreadsheet.db": {"--spreadsheet"}} {
@@ -154,7 +154,7 @@ func TestSpreadsheet(t *testing.T) {
 		for _, what := range []string{"users", "posts"} {
 			load(again, exported(url, what, flags...), flags...)
 			if got, want := exported(again, what), exported(url, what); got != want {
-				t.Errorf("%v: %s\nwant\n%s", flags, got, want)
+				t.Errorf("%v: got %s\nwant\n%s", flags, got, want)
 			}
 		}
 	}
@@ -162,6 +162,6 @@ func TestSpreadsheet(t *testing.T) {
 	load(texts, exported(url, "users"))
 	load(texts, posts)
 	if got := exported(texts, "posts"); "\ufeff"+got != posts {
-		t.Errorf("without --spreadsheet, an apostrophe is no text: %s\nwant\n%s", got, posts)
+		t.Errorf("apostrophes without --spreadsheet: got %s\nwant\n%s", got, posts)
 	}
 }

@@ -23,13 +23,13 @@ func TestPipesAreLeft(t *testing.T) {
 	ctx, interrupt := context.WithCancelCause(t.Context())
 	interrupt(cause)
 	if _, _, err := (&importCommand{File: in}).open(ctx, nil); !errors.Is(err, cause) {
-		t.Errorf("reading: %v", err)
+		t.Errorf("reading: got %v, want %v", err, cause)
 	}
 	to, err := newOutput(out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := to.open(ctx); !errors.Is(err, cause) {
-		t.Errorf("writing: %v", err)
+		t.Errorf("writing: got %v, want %v", err, cause)
 	}
 }

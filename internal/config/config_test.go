@@ -50,7 +50,7 @@ func TestLogger(t *testing.T) {
 			got = append(got, strings.TrimSpace(message))
 		}
 		if strings.Join(got, " ") != want {
-			t.Errorf("%s logs %v, want %s", level, got, want)
+			t.Errorf("%s: got %v, want %s", level, got, want)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestLoggerWritesJSON(t *testing.T) {
 	var log bytes.Buffer
 	config.Log{LogLevel: "info", LogFormat: "json"}.Logger(&log).Info("hello", "a", 1)
 	if got := log.String(); !strings.HasPrefix(got, "{") || !strings.HasSuffix(got, `"msg":"hello","a":1}`+"\n") {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want a JSON object with msg and a", got)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestCORSOrigins(t *testing.T) {
 	} {
 		h := config.HTTP{Listen: ":0", MaxBodyBytes: 1, RequestTimeout: 1, ShutdownTimeout: 1, CORSOrigins: strings.Fields(list)}
 		if err := h.Validate(); (err == nil) != valid {
-			t.Errorf("%q: %v", list, err)
+			t.Errorf("%q: got %v, want valid: %t", list, err, valid)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package dbtest gives each test a database of its own on each engine that Roster runs on, and the means to cut the way
-// to it. It is independent of the schema and of the program under test.
+// Package dbtest gives each test a database of its own on each engine, and a proxy that can cut the connections to it. It is
+// independent of the schema and of the program under test.
 //
-// The servers come from the environment, where internal/dbtest/cmd/withservers puts them. A test that lacks one fails.
+// The environment has the URLs of the servers; internal/dbtest/cmd/withservers sets them. A test without its server fails.
 package dbtest
 
 import (
@@ -41,7 +41,7 @@ const mysqlNoSuchThread = 1094
 // Engines returns all engines, the default one first.
 func Engines() []Engine { return []Engine{SQLite, PostgreSQL, MySQL} }
 
-// Each runs f once per engine, in parallel subtests that are named for the engine.
+// Each runs f once for each engine, in parallel subtests with the engine's name.
 func Each(t *testing.T, f func(t *testing.T, e Engine)) {
 	t.Helper()
 	for _, e := range Engines() {
@@ -52,8 +52,8 @@ func Each(t *testing.T, f func(t *testing.T, e Engine)) {
 	}
 }
 
-// Empty returns the URL, in the form of DATABASE_URL, of a new database without any tables. It is dropped when the test
-// ends, whoever is still connected to it.
+// Empty returns the URL of a new database without tables, in the form of DATABASE_URL. It is dropped when the test ends, even if
+// clients are still connected.
 func Empty(tb testing.TB, e Engine) string {
 	tb.Helper()
 	name := "roster_test_" + strings.ToLower(rand.Text())
@@ -62,7 +62,7 @@ func Empty(tb testing.TB, e Engine) string {
 		return "sqlite:" + filepath.Join(tb.TempDir(), name+".db")
 	case PostgreSQL:
 		server := serverOf(tb, servers.PostgresVariable)
-		// template1 may have been changed, and cannot be copied while someone is connected to it.
+		// template1 may have been changed, and cannot be copied while a client is connected to it.
 		create(tb, server, "CREATE DATABASE "+name+" TEMPLATE template0", func(ctx context.Context, db *sql.DB) error {
 			_, err := db.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
 			return err
@@ -101,7 +101,7 @@ func withDatabase(server *url.URL, name string) string {
 	return database.String()
 }
 
-// create runs a statement on a server, and drop when the test ends.
+// create runs a statement on a server now, and drop when the test ends.
 func create(tb testing.TB, server *url.URL, statement string, drop func(context.Context, *sql.DB) error) {
 	tb.Helper()
 	err := administer(tb.Context(), server, func(ctx context.Context, db *sql.DB) error {
@@ -120,7 +120,7 @@ func create(tb testing.TB, server *url.URL, statement string, drop func(context.
 	})
 }
 
-// administer calls f with a connection to a server that ends with the call.
+// administer calls f with a connection to a server, and closes it after the call.
 func administer(ctx context.Context, server *url.URL, f func(context.Context, *sql.DB) error) error {
 	db, err := servers.Open(server.String())
 	if err != nil {
@@ -130,8 +130,7 @@ func administer(ctx context.Context, server *url.URL, f func(context.Context, *s
 	return errors.Join(f(ctx, db), db.Close())
 }
 
-// dropMySQL drops a database and ends the connections to it first: a transaction that a test left open would make the
-// drop wait.
+// dropMySQL drops a database. It first ends the connections to it: an open transaction of a test would make the drop wait.
 func dropMySQL(ctx context.Context, db *sql.DB, name string) error {
 	connections, err := connectionsTo(ctx, db, name)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// Proxy passes TCP connections on to a server until it is cut, which stands for a database that is away.
+// Proxy passes TCP connections on to a server. When it is cut, the database is away for its clients.
 type Proxy struct {
 	tb   testing.TB
 	addr string
-	// reserved are the ends of a connection from the proxy to itself. As long as it is open the system gives the port to
-	// nobody who asks for any free one, so that a cut proxy can return to it.
+	// reserved are the ends of a connection from the proxy to itself. While it is open, the system does not give the port to
+	// programs that ask for a free one. So a cut proxy can use it again.
 	reserved []net.Conn
 
-	turn     sync.Mutex // held by the one Cut or Restore that is going on
+	turn     sync.Mutex // held by the running Cut or Restore
 	serving  sync.WaitGroup
 	mu       sync.Mutex
 	target   string
@@ -74,7 +74,7 @@ func ProxyURL(tb testing.TB, address string) (string, *Proxy) {
 	return u.String(), p
 }
 
-// Addr returns the proxy's own address, which it keeps while it is cut.
+// Addr returns the proxy's own address. It keeps the address while it is cut.
 func (p *Proxy) Addr() string { return p.addr }
 
 // Cut closes all connections and refuses new ones. When it returns, none is left.
@@ -111,16 +111,16 @@ func (p *Proxy) Restore() {
 	p.serve(listener)
 }
 
-// Redirect passes the connections that begin from now on to another address, where the server is after a restart.
+// Redirect passes new connections to another address: that of the server after a restart.
 func (p *Proxy) Redirect(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// LoseAnswers makes the proxy call f with whatever a client sends. Where f returns true, the server still gets it, but
-// the connection ends instead of bringing its answer: the client can't know what became of its request. The drivers send
-// a statement in one piece. A nil f ends this.
+// LoseAnswers makes the proxy call f with each piece that a client sends. When f returns true, the server gets the piece, but the
+// connection ends before the answer: the client does not know the outcome. The drivers send a statement in one piece. A nil f
+// ends this.
 func (p *Proxy) LoseAnswers(f func(request []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +174,7 @@ func (p *Proxy) pass(listener net.Listener, client net.Conn) {
 	p.mu.Unlock()
 	server, err := new(net.Dialer).DialContext(p.tb.Context(), "tcp", target)
 	if err != nil {
-		return // the client sees its connection end, as it would if the server itself had failed
+		return // the client's connection ends, as if the server had failed
 	}
 	if !p.enter(listener, server) {
 		return
@@ -192,7 +192,7 @@ func (p *Proxy) pass(listener net.Listener, client net.Conn) {
 	back.Wait()
 }
 
-// enter notes a connection, so that a cut closes it. If the cut came first, it closes the connection and reports false.
+// enter records a connection, so that Cut closes it. If Cut came first, it closes the connection and returns false.
 func (p *Proxy) enter(listener net.Listener, c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,7 +211,7 @@ func (p *Proxy) leave(c net.Conn) {
 	hangUp(c)
 }
 
-// stream copies until either side ends or a piece is not to go on, and ends both.
+// stream copies until a side ends or goesOn returns false. Then it ends both sides.
 func stream(to, from net.Conn, goesOn func([]byte) bool) {
 	defer hangUp(to)
 	defer hangUp(from)
@@ -223,7 +223,7 @@ func stream(to, from net.Conn, goesOn func([]byte) bool) {
 				return
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
-				return // broken connections are what a proxy is for
+				return // expected: tests break connections
 			}
 		}
 		if err != nil {
@@ -232,5 +232,5 @@ func stream(to, from net.Conn, goesOn func([]byte) bool) {
 	}
 }
 
-// hangUp closes a connection that may have been closed before or be broken: there is nothing to do about an error.
+// hangUp closes a connection. It may be closed or broken already, so errors do not matter.
 func hangUp(c net.Conn) { _ = c.Close() }

@@ -1,7 +1,7 @@
 // Package playground is the page at /: GraphiQL (https://github.com/graphql/graphiql) on the endpoint of the same
-// server. Its files come from npm in a build step, by exact version and checksum (see fetch), and are embedded, so that
-// the page works on a machine with no way out. A binary that was built without them says so on the page, and the page
-// takes the same files, by the same checksums, from a CDN. It knows nothing of GraphQL's execution.
+// server. A build step downloads its files from npm, by exact version and checksum (see fetch), and embeds them. So the page
+// works without a network. In a binary without these files, the page says so, and takes the same files, with the same
+// checksums, from a CDN. The package knows nothing of GraphQL's execution.
 package playground
 
 import (
@@ -14,7 +14,7 @@ import (
 	"net/http"
 )
 
-// files is everything of the page; the folder assets is there when the build step has run.
+// files are all files of the page. The build step fills the folder assets.
 //
 //go:embed files.json page assets
 var files embed.FS
@@ -22,7 +22,7 @@ var files embed.FS
 // cdn has the files of every npm package.
 const cdn = "https://cdn.jsdelivr.net"
 
-// A Manifest names what comes from npm.
+// A Manifest names the packages and files from npm.
 type Manifest struct {
 	Packages []Package `json:"packages"`
 	Files    []File    `json:"files"`
@@ -32,11 +32,11 @@ type Manifest struct {
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// Integrity is the checksum of its archive, in the form of Subresource Integrity, as npm states it.
+	// Integrity is npm's checksum of the archive, in the form of Subresource Integrity.
 	Integrity string `json:"integrity"`
 }
 
-// A File is one file of a package, and its name here.
+// A File is one file of a package. Name is its name here.
 type File struct {
 	Name      string `json:"name"`
 	Package   string `json:"package"`
@@ -44,7 +44,7 @@ type File struct {
 	Integrity string `json:"integrity"`
 }
 
-// ReadManifest returns what the page needs from npm.
+// ReadManifest returns the packages and files that the page needs from npm.
 func ReadManifest() (Manifest, error) {
 	var m Manifest
 	text, err := files.ReadFile("files.json")
@@ -54,11 +54,11 @@ func ReadManifest() (Manifest, error) {
 	return m, json.Unmarshal(text, &m)
 }
 
-// source is where the page takes one file from.
+// source is the address and the checksum of one file of the page.
 type source struct{ URL, Integrity string }
 
-// Handler serves the page at / and what belongs to it below /playground/. The page has relative addresses alone, so that
-// it works below a prefix that a proxy takes away.
+// Handler serves the page at /, and its files below /playground/. The page has only relative addresses, so it works below a prefix
+// that a proxy removes.
 func Handler() (http.Handler, error) { return handler(files) }
 
 func handler(files fs.FS) (http.Handler, error) {
@@ -97,7 +97,7 @@ func handler(files fs.FS) (http.Handler, error) {
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
-		_, _ = w.Write(html.Bytes()) // a client that went away
+		_, _ = w.Write(html.Bytes()) // the client may have disconnected
 	})
 	for _, f := range m.Files {
 		mux.HandleFunc("/playground/"+f.Name, serve(files, "assets/"+f.Name))
@@ -112,8 +112,8 @@ func serve(files fs.FS, name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, name) }
 }
 
-// policy lets the page have its own scripts and styles and talk to its own server, and nothing else. GraphiQL sets
-// styles from its script and has its fonts in its stylesheet.
+// policy allows the page its own scripts, styles and server, and nothing else. GraphiQL sets styles from its script, and has its
+// fonts in its stylesheet.
 func policy(own bool) string {
 	from := "'self'"
 	if !own {

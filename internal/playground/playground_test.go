@@ -23,7 +23,7 @@ func built(t *testing.T, withNPM bool) fs.FS {
 	}
 	m, err := ReadManifest()
 	if err != nil || len(m.Files) == 0 {
-		t.Fatal(m, err)
+		t.Fatalf("got %v, %v, want files", m, err)
 	}
 	for _, f := range m.Files {
 		if withNPM {
@@ -48,10 +48,10 @@ func TestPageNeedsNothingFromElsewhere(t *testing.T) {
 	}
 	page := get(t, h, "/")
 	if policy := page.Header().Get("Content-Security-Policy"); strings.Contains(policy, "http") || !strings.Contains(policy, "default-src 'none'") {
-		t.Errorf("policy %q", policy)
+		t.Errorf("got the policy %q, want default-src 'none' and no other site", policy)
 	}
 	if strings.Contains(page.Body.String(), "://") || strings.Contains(page.Body.String(), "note") {
-		t.Errorf("the page names another site: %s", page.Body)
+		t.Errorf("got %s, want no other site and no note", page.Body)
 	}
 	for path, contentType := range map[string]string{
 		"/":                           "text/html; charset=utf-8",
@@ -67,12 +67,12 @@ func TestPageNeedsNothingFromElsewhere(t *testing.T) {
 		w := get(t, h, path)
 		switch {
 		case contentType == "" && w.Code != http.StatusNotFound:
-			t.Errorf("%s is served", path)
+			t.Errorf("%s: got %d, want %d", path, w.Code, http.StatusNotFound)
 		case contentType != "" && (w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Body.Len() == 0):
-			t.Errorf("%s: %d, %q, %d bytes", path, w.Code, w.Header().Get("Content-Type"), w.Body.Len())
+			t.Errorf("%s: got %d, %q, %d bytes, want 200 and %q", path, w.Code, w.Header().Get("Content-Type"), w.Body.Len(), contentType)
 		}
 		if contentType != "" && path != "/" && !strings.Contains(page.Body.String(), path) {
-			t.Errorf("the page does not use %s", path)
+			t.Errorf("got %s, want %s in it", page.Body, path)
 		}
 	}
 }
@@ -87,17 +87,17 @@ func TestAddressesAreRelative(t *testing.T) {
 	page := get(t, h, "/").Body.String()
 	addresses := regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(page, -1)
 	if len(addresses) < 8 || len(addresses) != strings.Count(page, "href=")+strings.Count(page, "src=") {
-		t.Errorf("%d addresses in %s", len(addresses), page)
+		t.Errorf("got %d addresses, want 8 or more, and each href and src, in %s", len(addresses), page)
 	}
 	for _, address := range addresses {
 		if !strings.HasPrefix(address[1], "./") {
-			t.Errorf("the page has the address %s", address[1])
+			t.Errorf("got the address %s, want a relative one", address[1])
 		}
 	}
 	for _, name := range []string{"playground.js", "playground.css"} {
 		text := get(t, h, "/playground/"+name).Body.String()
 		if found := regexp.MustCompile("[\"'`(]/[a-z][^\"'`)]*").FindString(text); found != "" {
-			t.Errorf("%s has the address %s", name, found)
+			t.Errorf("%s: got the address %s, want relative ones", name, found)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func TestPageWithoutNPM(t *testing.T) {
 	}
 	page := get(t, h, "/")
 	if !strings.Contains(page.Body.String(), "npm was not found") {
-		t.Errorf("the page does not say that it lacks GraphiQL: %s", page.Body)
+		t.Errorf("got %s, want a note that GraphiQL is missing", page.Body)
 	}
 	m, err := ReadManifest()
 	if err != nil {
@@ -118,13 +118,13 @@ func TestPageWithoutNPM(t *testing.T) {
 	}
 	for _, p := range m.Packages {
 		if !strings.Contains(page.Body.String(), cdn+"/npm/"+p.Name+"@"+p.Version+"/") {
-			t.Errorf("the page does not take %s from the CDN in its exact version", p.Name)
+			t.Errorf("got %s, want %s %s from the CDN", page.Body, p.Name, p.Version)
 		}
 	}
 	if n := strings.Count(page.Body.String(), "integrity=\"sha384-"); n != len(m.Files) {
-		t.Errorf("%d of %d files have a checksum", n, len(m.Files))
+		t.Errorf("got %d checksums, want %d", n, len(m.Files))
 	}
 	if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self' "+cdn+";") {
-		t.Errorf("policy %q", policy)
+		t.Errorf("got the policy %q, want scripts from the CDN", policy)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"os/exec"
 )
 
-// Guard runs a shell script when it is released or when this process ends, even if it is killed and can clean up nothing
-// itself: the shell waits at a pipe that ends with it.
+// Guard runs a shell script when it is released, or when this process ends. This works even if the process is killed: the shell
+// waits at a pipe that ends with the process.
 type Guard struct {
 	process *Process
 	pipe    io.Closer
@@ -27,7 +27,7 @@ func NewGuard(ctx context.Context, script string, arguments ...string) (*Guard, 
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", arguments...)
 	cmd.Dir = "/"
 	cmd.Stdin = reader
-	// Its own group, or the Ctrl-C that ends this process would end the guard.
+	// With its own group, the Ctrl-C that ends this process does not end the guard.
 	p, err := Start(cmd, Options{Group: true})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("guard: %w", err), writer.Close())
@@ -35,7 +35,7 @@ func NewGuard(ctx context.Context, script string, arguments ...string) (*Guard, 
 	return &Guard{process: p, pipe: writer}, nil
 }
 
-// Release runs the script and returns when it has ended. It is called once.
+// Release runs the script and returns when the script has ended. Call it once.
 func (g *Guard) Release() error {
 	if err := errors.Join(g.pipe.Close(), g.process.Err()); err != nil {
 		return fmt.Errorf("guard: %w", err)

@@ -1,5 +1,4 @@
-// Package process starts programs that do not outlive the one that started them. It is independent of what the
-// programs are.
+// Package process starts programs that do not outlive this process. It works with any program.
 package process
 
 import (
@@ -12,14 +11,14 @@ import (
 	"syscall"
 )
 
-// Options say how a program is tied to its parent.
+// Options tie a program to its parent.
 type Options struct {
-	// Account is the system user to run as, or nil for the one that this process runs as. Only root may name one.
+	// Account is the system user of the program. nil is the user of this process. Only root may name another.
 	Account *user.User
-	// Group puts the program at the head of its own process group, out of reach of the terminal's signals.
+	// Group gives the program its own process group, which the terminal's signals do not reach.
 	Group bool
-	// Orphaned is the signal that the kernel sends to the program when this process dies without ending it. Linux
-	// alone can do that; elsewhere it has no effect.
+	// Orphaned is the signal that the kernel sends to the program when this process dies without ending it. It works only on
+	// Linux.
 	Orphaned syscall.Signal
 }
 
@@ -31,7 +30,7 @@ type Process struct {
 	err   error // set before done is closed
 }
 
-// Start runs cmd. It waits for the end of cmd by itself; callers follow Done.
+// Start runs cmd, and waits for its end in the background. Callers watch Done.
 func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 	attributes := &syscall.SysProcAttr{Setpgid: o.Group}
 	if o.Account != nil {
@@ -47,8 +46,8 @@ func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 	p := &Process{cmd: cmd, group: o.Group, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel takes the end of the thread that forked for the end of the parent, so that thread has to live as
-		// long as the program does.
+		// For the kernel, the parent ends when the thread that forked ends. So this thread has to live as long as the
+		// program.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -65,20 +64,19 @@ func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 	return p, nil
 }
 
-// ID returns the process number, which is the number of the group too if the program has its own.
+// ID returns the number of the process. It is also the number of its group, if the program has its own.
 func (p *Process) ID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err says how the program ended, as exec.Cmd.Wait does. It waits for the end.
+// Err waits for the end of the program, and returns the error of exec.Cmd.Wait.
 func (p *Process) Err() error {
 	<-p.done
 	return p.err
 }
 
-// Signal sends s to the program, or to its whole group if it has its own. That nothing is left to receive it is not an
-// error.
+// Signal sends s to the program, or to its whole group if it has its own. It is no error if the program has ended.
 func (p *Process) Signal(s syscall.Signal) error {
 	pid := p.ID()
 	if p.group {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// find returns the first of the named programs that is in PATH or in one of the directories.
+// find returns the path of the first program that is in PATH or in one of the directories.
 func find(dirs []string, names ...string) (string, bool) {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
@@ -36,7 +36,7 @@ func versions(dir, sub string) []string {
 	version := func(path string) float64 {
 		v, err := strconv.ParseFloat(filepath.Base(filepath.Dir(path)), 64)
 		if err != nil {
-			return 0 // no version, so the last choice
+			return 0 // no version: the last choice
 		}
 		return v
 	}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// mariadbPrograms are the paths of what a MariaDB server needs.
+// mariadbPrograms are the paths of the programs of a MariaDB server.
 type mariadbPrograms struct{ install, server string }
 
 func findMariaDB() (mariadbPrograms, error) {
@@ -30,7 +30,8 @@ func FindMariaDB() error {
 	return err
 }
 
-// StartMariaDB runs a MariaDB server with settings, each as --name=value, beside its own. It returns a *MissingError if there is none to run.
+// StartMariaDB runs a MariaDB server with additional settings, each as --name=value. It returns a *MissingError if MariaDB is not
+// installed.
 func StartMariaDB(ctx context.Context, settings ...string) (*Server, error) {
 	programs, err := findMariaDB()
 	if err != nil {
@@ -56,10 +57,10 @@ func StartMariaDB(ctx context.Context, settings ...string) (*Server, error) {
 				"--socket=" + s.path("socket"), "--pid-file=" + s.path("pid"),
 				"--max-connections=" + maxConnections, "--character-set-server=utf8mb4",
 				"--innodb-buffer-pool-size=64M", "--key-buffer-size=1M", "--aria-pagecache-buffer-size=8M",
-				// Nothing has to survive a crash.
+				// The data need not survive a crash.
 				"--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-fast-shutdown=2",
 				"--skip-log-bin", "--sync-binlog=0", "--sync-frm=0",
-				// As for PostgreSQL: whoever relies on the server's zone shall notice.
+				// As for PostgreSQL: tests fail for code that relies on the server's zone.
 				"--default-time-zone=+05:45",
 			}, settings...)}
 		},

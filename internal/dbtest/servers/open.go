@@ -10,8 +10,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Open connects to the database or the server of a postgres or mysql URL, as its administrator does: nothing is set
-// that the URL does not say. Roster's own way to a database is another one.
+// Open connects to the database or the server of a postgres or mysql URL, as an administrator: it adds no settings to the URL.
+// Roster itself opens databases with package database.
 func Open(address string) (*sql.DB, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -34,7 +34,7 @@ func Open(address string) (*sql.DB, error) {
 		}
 		c.User = u.User.Username()
 		c.Passwd, _ = u.User.Password()
-		c.Logger = &mysql.NopLogger{} // what goes wrong is returned
+		c.Logger = &mysql.NopLogger{} // errors are returned
 		connector, err := mysql.NewConnector(c)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", u.Redacted(), err)

@@ -24,11 +24,12 @@ func findInitdb() (string, error) {
 	if !ok {
 		return "", &MissingError{Software: "PostgreSQL", Program: "initdb"}
 	}
-	// In PATH there may be a link to initdb alone.
+	// PATH may have a link to initdb only.
 	return filepath.EvalSymlinks(path)
 }
 
-// StartPostgres runs a PostgreSQL server with settings, each as name=value, beside its own. It returns a *MissingError if there is none to run.
+// StartPostgres runs a PostgreSQL server with additional settings, each as name=value. It returns a *MissingError if PostgreSQL is
+// not installed.
 func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 	initdb, err := findInitdb()
 	if err != nil {
@@ -57,10 +58,10 @@ func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 			for _, setting := range []string{
 				"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "unix_socket_directories=",
 				"max_connections=" + maxConnections, "shared_buffers=32MB",
-				// Nothing has to survive a crash.
+				// The data need not survive a crash.
 				"fsync=off", "full_page_writes=off", "synchronous_commit=off",
 				"wal_level=minimal", "max_wal_senders=0",
-				// Far from UTC, and by no whole number of hours: whoever relies on the server's zone shall notice.
+				// Far from UTC, and not by whole hours: tests fail for code that relies on the server's zone.
 				"timezone=Asia/Kathmandu",
 			} {
 				args = append(args, "-c", setting)
@@ -81,9 +82,8 @@ func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 	}.start(ctx)
 }
 
-// postgresCollation returns options of initdb for a default collation that is not byte order, as most servers in use
-// have, so that a column or an order that forgets COLLATE "C" does not pass the tests. PostgreSQL before 15 can only use
-// the system's locales, and none but C can be relied on.
+// postgresCollation returns options of initdb for a default collation that is not byte order, as most servers have. So tests fail
+// for a column or an order without COLLATE "C". PostgreSQL before 15 only has the system's locales, of which only C is certain.
 func postgresCollation(ctx context.Context, initdb string) ([]string, error) {
 	const icu = "--icu-locale"
 	help, err := exec.CommandContext(ctx, initdb, "--help").Output()
@@ -97,7 +97,7 @@ func postgresCollation(ctx context.Context, initdb string) ([]string, error) {
 	return options, nil
 }
 
-// Standby makes the data of a PostgreSQL server those of a standby, for Restart.
+// Standby turns the data of a PostgreSQL server into those of a standby, for Restart.
 func Standby(data string) error {
 	path := filepath.Join(data, "standby.signal")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

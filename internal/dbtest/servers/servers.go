@@ -1,6 +1,5 @@
-// Package servers finds database servers on this machine and runs temporary ones: on a free loopback port, with their
-// data in a temporary directory, as fast as a server may be whose data nobody will miss. It is independent of tests and
-// of what is stored.
+// Package servers finds database servers on this machine and runs temporary ones. They use a free loopback port and a temporary
+// directory. They are fast, since they may lose their data in a crash. The package is independent of tests and of the data.
 package servers
 
 import (
@@ -24,32 +23,32 @@ import (
 	"roster/internal/dbtest/process"
 )
 
-// These environment variables name servers that are used as they are, each by the URL of an administrator.
+// These environment variables have the URLs of running servers, with an administrator.
 const (
 	PostgresVariable = "TEST_POSTGRES_URL"
 	MySQLVariable    = "TEST_MYSQL_URL"
 )
 
 const (
-	// userName is the account that a server's URL names; it may do everything.
+	// userName is the account of a server's URL. It has all rights.
 	userName = "roster"
-	// prepareLimit bounds the creation of an empty data directory, readyLimit the wait for a first connection, and
-	// stopLimit the wait for a server that was told to end.
+	// prepareLimit bounds the creation of an empty data directory, readyLimit the wait for the first connection, and stopLimit
+	// the wait for a server that is ending.
 	prepareLimit = 2 * time.Minute
 	readyLimit   = time.Minute
 	stopLimit    = 30 * time.Second
 	// pollInterval is the time between two attempts to connect to a server that is starting.
 	pollInterval = 50 * time.Millisecond
-	// portAttempts is how many ports are tried: a port that was free can be taken before the server binds it.
+	// portAttempts is the number of ports to try: another program may take a free port before the server binds it.
 	portAttempts = 3
-	// maxConnections is what both servers are set to, so that many tests with pools of their own run side by side.
+	// maxConnections is the limit of both servers. Many tests run side by side, each with a pool.
 	maxConnections = "300"
 )
 
 // MissingError says that a program of a database server was not found.
 type MissingError struct {
-	Software string // as its makers write it: "PostgreSQL"
-	Program  string // the name that was looked for
+	Software string // its usual name: "PostgreSQL"
+	Program  string // the name of the missing program
 }
 
 func (e *MissingError) Error() string {
@@ -68,16 +67,16 @@ type Server struct {
 	err      error
 }
 
-// URL is the address of the server with the user and password of an administrator, in the form that DATABASE_URL takes.
+// URL returns the address of the server with the user and password of an administrator, in the form of DATABASE_URL.
 func (s *Server) URL() string { return s.url }
 
-// Stop ends the server and removes its data. It may be called again, with the same result.
+// Stop ends the server and removes its data. Another call returns the same result.
 func (s *Server) Stop() error {
 	s.once.Do(func() { s.err = errors.Join(s.end(), s.site.remove()) })
 	return s.err
 }
 
-// Restart ends the server, has change alter its directory of data, and runs it again at the same address.
+// Restart ends the server, lets change alter its data directory, and runs it again at the same address.
 func (s *Server) Restart(ctx context.Context, change func(data string) error) error {
 	if err := s.end(); err != nil {
 		return err
@@ -111,7 +110,7 @@ func (s *Server) end() error {
 	return fmt.Errorf("%s did not end within %s of %v and was killed", s.site.name, stopLimit, s.stop)
 }
 
-// software is how one kind of server is prepared, run, reached and ended.
+// software has what one kind of server needs to be prepared, run, reached and ended.
 type software struct {
 	name    string // for messages and the name of the directory
 	account string // the system user whose account the server's package creates
@@ -119,7 +118,7 @@ type software struct {
 	serve   func(s *site, port int) program
 	address func(password string, port int) *url.URL
 	stop    syscall.Signal // orderly and fast
-	orphan  syscall.Signal // at once, leaving no process and no shared memory
+	orphan  syscall.Signal // at once, without a process or shared memory left
 }
 
 type program struct {
@@ -177,7 +176,7 @@ func (sw software) initialise(ctx context.Context, s *site) error {
 	return nil
 }
 
-// attempt runs the server on a port that was free a moment ago and waits until a connection can be opened.
+// attempt runs the server on a port that was just free, and waits until a connection opens.
 func (sw software) attempt(ctx context.Context, s *site) (_ *Server, err error) {
 	port, err := freePort(ctx)
 	if err != nil {
@@ -186,7 +185,7 @@ func (sw software) attempt(ctx context.Context, s *site) (_ *Server, err error) 
 	return sw.run(ctx, s, port)
 }
 
-// run runs the server on a port and waits until a connection can be opened.
+// run runs the server on a port, and waits until a connection opens.
 func (sw software) run(ctx context.Context, s *site, port int) (_ *Server, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -234,11 +233,11 @@ func freePort(ctx context.Context) (int, error) {
 	return address.Port, l.Close()
 }
 
-// removal is the shell script that removes the directory $0. Programs that are just ending may still put files there, so
-// it tries again for a while.
+// removal is the shell script that removes the directory $0. Ending programs may still create files there, so it tries again for a
+// while.
 const removal = `for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 1; done; exit 1`
 
-// site is the place of one server: its directory, its account and its password.
+// site has the directory, the account and the password of one server.
 type site struct {
 	name     string
 	dir      string
@@ -247,8 +246,8 @@ type site struct {
 	guard    *process.Guard
 }
 
-// newSite makes a directory for a server. Database servers refuse to run as root; under root everything is done as the
-// named account, or as nobody where the account does not exist.
+// newSite creates a directory for a server. Database servers refuse to run as root. So root runs them as the named account, or as
+// nobody if the account does not exist.
 func newSite(ctx context.Context, name, account string) (_ *site, err error) {
 	s := &site{name: name, password: strings.ToLower(rand.Text())}
 	if os.Geteuid() == 0 {
@@ -282,10 +281,10 @@ func (s *site) give(path string) error {
 	return os.Chown(path, uid, gid)
 }
 
-// path names something in the directory.
+// path returns the path of a name in the directory.
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
-// write puts a file that only the server may read into the directory and returns its path.
+// write creates a file in the directory that only the server may read, and returns its path.
 func (s *site) write(name, content string) (string, error) {
 	path := s.path(name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -294,15 +293,15 @@ func (s *site) write(name, content string) (string, error) {
 	return path, s.give(path)
 }
 
-// run starts a program in the directory, with its output in the log and nothing of this process's environment but the
-// path: settings of the user's own servers must not reach these.
+// run starts a program in the directory, with its output in the log. Of the environment, the program gets only PATH: settings of
+// the user's own servers must not reach it.
 func (s *site) run(ctx context.Context, p program, o process.Options) (*process.Process, error) {
 	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() //nolint:errcheck // it is the program that writes
-	// The end of ctx is the caller's to act on: a server runs on after the call that started it.
+	// The program does not end with ctx: a server runs on after the call that started it.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, p.args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(variable string) bool {

@@ -1,6 +1,6 @@
-// Command fetch gets the files of the playground from npm into internal/playground/assets, from where they are embedded:
-// exact versions, checked by their checksums. Where they are already, it does nothing; where npm is not found or does not
-// answer, it says so and leaves the playground to a CDN. `make build` runs it.
+// Command fetch downloads the files of the playground from npm into internal/playground/assets, to be embedded. It takes exact
+// versions, and checks their checksums. If the files exist already, it does nothing. If npm is missing or does not answer, it says
+// so, and the playground takes the files from a CDN. `make build` runs it.
 package main
 
 import (
@@ -70,7 +70,7 @@ func get(ctx context.Context, p playground.Package, files []playground.File) err
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	// Arguments are of files.json, which is part of the program.
+	// The arguments come from files.json, which is part of the program.
 	pack := exec.CommandContext(ctx, npm, "pack", "--silent", "--pack-destination", dir, p.Name+"@"+p.Version) //nolint:gosec // G204
 	if out, err := pack.CombinedOutput(); err != nil {
 		return fmt.Errorf("npm pack: %w: %s", err, bytes.TrimSpace(out))

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// host is what this machine offers for an installation.
+// host has what this machine offers for an installation.
 type host struct {
 	root     bool
 	aptGet   string // the path of apt-get, or empty on a system that is not like Debian
-	policy   string // the program that Debian's packages ask whether they may start services
+	policy   string // the program that tells Debian's packages whether they may start services
 	messages io.Writer
 }
 
@@ -26,8 +26,7 @@ func thisHost(messages io.Writer) host {
 	return host{root: os.Geteuid() == 0, aptGet: aptGet, policy: "/usr/sbin/policy-rc.d", messages: messages}
 }
 
-// ensure installs the servers that are missing, if that is possible and this process may; otherwise its error says what
-// to do.
+// ensure installs missing servers. If this process cannot do that, its error says what to do.
 func ensure(ctx context.Context, needed []database, h host) error {
 	var missing []error
 	var packages, variables []string
@@ -59,11 +58,11 @@ func ensure(ctx context.Context, needed []database, h host) error {
 		strings.Join(packages, " "), strings.Join(variables, " and "))
 }
 
-// install runs apt-get. The services that the packages bring are kept from starting: the tests run servers of their own.
+// install runs apt-get. It keeps the packages from starting services, since the tests run their own servers.
 func (h host) install(ctx context.Context, packages []string) (err error) {
 	policy, err := os.OpenFile(h.policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // G302: a program
 	switch {
-	case errors.Is(err, os.ErrExist): // the machine has a policy, which is its owner's business
+	case errors.Is(err, os.ErrExist): // keep the machine's own policy
 	case err != nil:
 		return fmt.Errorf("keep services from starting: %w", err)
 	default:
@@ -85,7 +84,7 @@ func (h host) install(ctx context.Context, packages []string) (err error) {
 }
 
 func (h host) apt(ctx context.Context, arguments ...string) error {
-	// Another apt-get may hold the lock for a while, on a machine that was just started above all.
+	// Another apt-get may hold the lock for a while, mostly on a new machine.
 	cmd := exec.CommandContext(ctx, h.aptGet, append([]string{"-o", "DPkg::Lock::Timeout=120", "-q"}, arguments...)...)
 	cmd.Env = append(cmd.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	cmd.Stdout, cmd.Stderr = h.messages, h.messages

@@ -1,6 +1,6 @@
-// Command withservers runs another command with database servers at hand: their addresses are in TEST_POSTGRES_URL and
-// TEST_MYSQL_URL. Servers that these variables name already are used as they are; others are started for this one
-// command and ended after it. As root on Debian or Ubuntu it installs the programs that it lacks.
+// Command withservers runs another command with database servers. Their addresses are in TEST_POSTGRES_URL and TEST_MYSQL_URL. If
+// a variable already names a server, the command uses that one. Other servers are started for the command and ended after it.
+// As root on Debian or Ubuntu, withservers installs missing programs.
 package main
 
 import (
@@ -23,21 +23,21 @@ import (
 	"roster/internal/dbtest/servers"
 )
 
-// Exit codes beside the command's own; 2 is what package flag uses too.
+// Exit codes beside the command's own. Package flag uses 2 too.
 const (
 	exitFailure = 1
 	exitUsage   = 2
-	exitSignal  = 128 // added to the number of the signal that ended the command, as shells do
+	exitSignal  = 128 // plus the number of the signal that ended the command, as in shells
 )
 
-// parentInterval is the time between two looks at whether the parent still lives.
+// parentInterval is the time between two checks whether the parent still runs.
 const parentInterval = time.Second
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 
-// database is one kind of server as this command knows it.
+// database is one kind of server.
 type database struct {
 	variable string // names a server's URL
 	packages string // what to install on Debian and Ubuntu
@@ -90,7 +90,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return code
 }
 
-// withServers calls f with the environment plus the addresses of the servers, and returns f's exit code.
+// withServers calls f with the environment and the addresses of the servers, and returns f's exit code.
 func withServers(
 	ctx context.Context, environ []string, stderr io.Writer, signals <-chan os.Signal,
 	f func(environ []string) (int, error),
@@ -118,8 +118,7 @@ func withServers(
 	return f(environ)
 }
 
-// prepare installs and starts what is needed, unless a signal comes first. Servers that run are returned even when
-// others failed.
+// prepare installs and starts the servers, unless a signal comes first. It returns running servers even when others failed.
 func prepare(
 	ctx context.Context, needed []database, stderr io.Writer, signals <-chan os.Signal,
 ) (running []*servers.Server, err error) {
@@ -145,7 +144,7 @@ func prepare(
 	return running, err
 }
 
-// startAll starts the servers side by side. Where one fails, its place in the result is nil.
+// startAll starts the servers side by side. A server that fails is nil in the result.
 func startAll(ctx context.Context, needed []database) ([]*servers.Server, error) {
 	running := make([]*servers.Server, len(needed))
 	failures := make([]error, len(needed))
@@ -157,13 +156,13 @@ func startAll(ctx context.Context, needed []database) ([]*servers.Server, error)
 	return running, errors.Join(failures...)
 }
 
-// killGroup is the shell script that ends what is left of the process group $0.
+// killGroup is the shell script that ends the remaining processes of the group $0.
 const killGroup = `kill -s KILL -- "-$0" 2>/dev/null || true`
 
 // command runs cmd to its end, passes signals on to it and returns its exit code.
 func command(ctx context.Context, cmd *exec.Cmd, signals <-chan os.Signal) (code int, err error) {
-	// With a terminal the command stays in its foreground group, so that it can read from it and is stopped by Ctrl-Z.
-	// Without one it gets a group, so that a signal reaches the command's own children too, and none outlives it.
+	// With a terminal, the command stays in the foreground group: it can read from the terminal, and Ctrl-Z stops it.
+	// Without a terminal, it gets its own group: signals reach its children too, and none outlives it.
 	group := !hasTerminal()
 	p, err := process.Start(cmd, process.Options{Group: group, Orphaned: syscall.SIGKILL})
 	if err != nil {
@@ -205,8 +204,8 @@ func exitCode(err error) int {
 	}
 }
 
-// endWithParent raises a signal when the parent has died, which is often "go run": it is ended by a signal without
-// passing it on.
+// endWithParent raises a signal when the parent has died. The parent is often "go run", which does not pass on the signal that
+// ends it.
 func endWithParent(ctx context.Context, parent int, signals chan<- os.Signal) {
 	ticker := time.NewTicker(parentInterval)
 	defer ticker.Stop()
