@@ -314,7 +314,7 @@ func (f *following) write(ctx context.Context, random *rand.Rand, name string) {
 	for i, id := range slices.Compact(ids) {
 		pause(random, 5)
 		username := fmt.Sprint(name, "-", i)
-		users, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{ID: id, Username: directory.Optional[string]{Set: true, Value: &username}}})
+		users, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{Target: directory.Target{ID: id}, Username: directory.Optional[string]{Set: true, Value: &username}}})
 		if err != nil {
 			f.failed(err)
 			return

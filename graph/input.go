@@ -10,6 +10,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/internal/directory"
+	"roster/internal/typeid"
 )
 
 // maxInputs is how many inputs a mutation of many takes.
@@ -50,6 +51,11 @@ func in(err error, path func([]any) []any) error {
 func optional[T any](o graphql.Omittable[*T]) directory.Optional[T] {
 	v, set := o.ValueOK()
 	return directory.Optional[T]{Set: set, Value: v}
+}
+
+// target translates the entity that an input names.
+func target(id typeid.ID, version graphql.Omittable[*int]) directory.Target {
+	return directory.Target{ID: id, ExpectedVersion: version.Value()}
 }
 
 // translated translates inputs for the domain.

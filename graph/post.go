@@ -32,8 +32,8 @@ func (r mutationResolver) UpdatePost(ctx context.Context, input model.UpdatePost
 	p, err := one(ctx, input, func(ctx context.Context, list []model.UpdatePostInput) ([]*ent.Post, error) {
 		return attemptFrom(ctx).directory.UpdatePosts(ctx, translated(list, func(input model.UpdatePostInput) directory.UpdatePost {
 			return directory.UpdatePost{
-				ID: input.ID, Title: optional(input.Title), Body: optional(input.Body), AuthorID: optional(input.AuthorID),
-				ExpectedVersion: input.ExpectedVersion.Value(),
+				Target: target(input.ID, input.ExpectedVersion),
+				Title:  optional(input.Title), Body: optional(input.Body), AuthorID: optional(input.AuthorID),
 			}
 		}))
 	})
@@ -44,7 +44,7 @@ func (r mutationResolver) UpdatePost(ctx context.Context, input model.UpdatePost
 func (r mutationResolver) DeletePost(ctx context.Context, input model.DeletePostInput) (*model.DeletePostPayload, error) {
 	p, err := one(ctx, input, func(ctx context.Context, list []model.DeletePostInput) ([]*ent.Post, error) {
 		return attemptFrom(ctx).directory.DeletePosts(ctx, translated(list, func(input model.DeletePostInput) directory.DeletePost {
-			return directory.DeletePost{ID: input.ID, ExpectedVersion: input.ExpectedVersion.Value()}
+			return directory.DeletePost{Target: target(input.ID, input.ExpectedVersion)}
 		}))
 	})
 	if err != nil {

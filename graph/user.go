@@ -77,9 +77,7 @@ func (r mutationResolver) UpdateUsers(ctx context.Context, list []model.UpdateUs
 
 func updateUsers(ctx context.Context, list []model.UpdateUserInput) ([]*ent.User, error) {
 	return attemptFrom(ctx).directory.UpdateUsers(ctx, translated(list, func(input model.UpdateUserInput) directory.UpdateUser {
-		return directory.UpdateUser{
-			ID: input.ID, Username: optional(input.Username), Email: optional(input.Email), ExpectedVersion: input.ExpectedVersion.Value(),
-		}
+		return directory.UpdateUser{Target: target(input.ID, input.ExpectedVersion), Username: optional(input.Username), Email: optional(input.Email)}
 	}))
 }
 
@@ -113,7 +111,7 @@ func (r mutationResolver) DeleteUsers(ctx context.Context, list []model.DeleteUs
 
 func deleteUsers(ctx context.Context, list []model.DeleteUserInput) ([]typeid.ID, error) {
 	users, err := attemptFrom(ctx).directory.DeleteUsers(ctx, translated(list, func(input model.DeleteUserInput) directory.DeleteUser {
-		return directory.DeleteUser{ID: input.ID, ExpectedVersion: input.ExpectedVersion.Value(), Cascade: input.Dependents == model.DependentsCascade}
+		return directory.DeleteUser{Target: target(input.ID, input.ExpectedVersion), Cascade: input.Dependents == model.DependentsCascade}
 	}))
 	return translated(users, func(u *ent.User) typeid.ID { return u.ID }), err
 }

@@ -191,9 +191,9 @@ func TestKeys(t *testing.T) {
 		check("create")
 		s.do(func(ctx context.Context, tx *directory.Transaction) error { // they swap, in another case
 			_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{
-				{ID: users[0].ID, Username: to("Élise"), Email: to("ÉLISE@example.com")},
-				{ID: users[1].ID, Username: to("ADA"), Email: to("ADA@EXAMPLE.com")},
-				{ID: users[2].ID, Email: to("Jo@Straße.example")},
+				{Target: directory.Target{ID: users[0].ID}, Username: to("Élise"), Email: to("ÉLISE@example.com")},
+				{Target: directory.Target{ID: users[1].ID}, Username: to("ADA"), Email: to("ADA@EXAMPLE.com")},
+				{Target: directory.Target{ID: users[2].ID}, Email: to("Jo@Straße.example")},
 			})
 			return err
 		})
@@ -210,7 +210,7 @@ func TestKeys(t *testing.T) {
 		}
 		_, posts := s.rows()
 		s.do(func(ctx context.Context, tx *directory.Transaction) error {
-			_, err := tx.UpdatePosts(ctx, []directory.UpdatePost{{ID: posts[0].ID, Title: to("STRASSE")}, {ID: posts[1].ID, Body: to("STRASSE")}})
+			_, err := tx.UpdatePosts(ctx, []directory.UpdatePost{{Target: directory.Target{ID: posts[0].ID}, Title: to("STRASSE")}, {Target: directory.Target{ID: posts[1].ID}, Body: to("STRASSE")}})
 			return err
 		})
 		check("update posts")
@@ -250,11 +250,11 @@ func TestOldKeys(t *testing.T) {
 		}
 		_, posts := s.rows()
 		s.do(func(ctx context.Context, tx *directory.Transaction) error {
-			_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{ID: users[0].ID, Username: to("eva"), Email: to("ada@example.com")}, {ID: users[1].ID, Email: to("b@example.com")}})
+			_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{Target: directory.Target{ID: users[0].ID}, Username: to("eva"), Email: to("ada@example.com")}, {Target: directory.Target{ID: users[1].ID}, Email: to("b@example.com")}})
 			return err
 		})
 		s.do(func(ctx context.Context, tx *directory.Transaction) error {
-			_, err := tx.UpdatePosts(ctx, []directory.UpdatePost{{ID: posts[0].ID, Title: to("One"), Body: to("new")}, {ID: posts[1].ID, Title: to("Other")}})
+			_, err := tx.UpdatePosts(ctx, []directory.UpdatePost{{Target: directory.Target{ID: posts[0].ID}, Title: to("One"), Body: to("new")}, {Target: directory.Target{ID: posts[1].ID}, Title: to("Other")}})
 			return err
 		})
 		keys("old old")
@@ -264,9 +264,9 @@ func TestOldKeys(t *testing.T) {
 		})
 		keys("old old")
 		s.do(func(ctx context.Context, tx *directory.Transaction) error {
-			_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{ID: users[0].ID, Email: to("Ada@example.com")}})
+			_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{Target: directory.Target{ID: users[0].ID}, Email: to("Ada@example.com")}})
 			return errors.Join(err, func() error {
-				_, err := tx.UpdatePosts(ctx, []directory.UpdatePost{{ID: posts[0].ID, Title: to("ONE")}})
+				_, err := tx.UpdatePosts(ctx, []directory.UpdatePost{{Target: directory.Target{ID: posts[0].ID}, Title: to("ONE")}})
 				return err
 			}())
 		})
@@ -338,18 +338,18 @@ func (s *tester) something(tx *directory.Transaction, random *rand.Rand, name fu
 	case 0:
 		_, err = tx.CreateUsers(ctx, newUsers(name()))
 	case 1:
-		_, err = tx.UpdateUsers(ctx, []directory.UpdateUser{{ID: u, Username: to(name())}})
+		_, err = tx.UpdateUsers(ctx, []directory.UpdateUser{{Target: directory.Target{ID: u}, Username: to(name())}})
 	case 2:
 		a, b := name(), name()
 		_, _, _, err = tx.UpsertUsers(ctx, []directory.UpsertUser{{a, b + "@example.com"}, {b, a + "@example.com"}}, directory.ByUsername)
 	case 3:
-		_, err = tx.DeleteUsers(ctx, []directory.DeleteUser{{ID: u, Cascade: true}})
+		_, err = tx.DeleteUsers(ctx, []directory.DeleteUser{{Target: directory.Target{ID: u}, Cascade: true}})
 	case 4:
 		_, err = tx.CreatePosts(ctx, []directory.CreatePost{{AuthorID: u, Title: name()}}, false)
 	case 5:
-		_, err = tx.UpdatePosts(ctx, []directory.UpdatePost{{ID: p, Title: to(name()), AuthorID: to(u)}})
+		_, err = tx.UpdatePosts(ctx, []directory.UpdatePost{{Target: directory.Target{ID: p}, Title: to(name()), AuthorID: to(u)}})
 	case 6:
-		_, err = tx.DeletePosts(ctx, []directory.DeletePost{{ID: p}})
+		_, err = tx.DeletePosts(ctx, []directory.DeletePost{{Target: directory.Target{ID: p}}})
 	default:
 		mode := []directory.OnConflict{directory.Fail, directory.Skip, directory.Update}[random.IntN(3)]
 		err = tx.Import(ctx, []*directory.Record{
@@ -398,11 +398,11 @@ func TestForbidden(t *testing.T) {
 				return err
 			},
 			"update users": func(tx *directory.Transaction) error {
-				_, err := tx.UpdateUsers(nobody, []directory.UpdateUser{{ID: users[0].ID, Username: to("bob")}})
+				_, err := tx.UpdateUsers(nobody, []directory.UpdateUser{{Target: directory.Target{ID: users[0].ID}, Username: to("bob")}})
 				return err
 			},
 			"delete users": func(tx *directory.Transaction) error {
-				_, err := tx.DeleteUsers(nobody, []directory.DeleteUser{{ID: users[0].ID, Cascade: true}})
+				_, err := tx.DeleteUsers(nobody, []directory.DeleteUser{{Target: directory.Target{ID: users[0].ID}, Cascade: true}})
 				return err
 			},
 			"create posts": func(tx *directory.Transaction) error {
@@ -410,7 +410,7 @@ func TestForbidden(t *testing.T) {
 				return err
 			},
 			"delete posts": func(tx *directory.Transaction) error {
-				_, err := tx.DeletePosts(nobody, []directory.DeletePost{{ID: posts[0].ID}})
+				_, err := tx.DeletePosts(nobody, []directory.DeletePost{{Target: directory.Target{ID: posts[0].ID}}})
 				return err
 			},
 			"import": func(tx *directory.Transaction) error { return tx.Import(nobody, nil, directory.Fail) },

@@ -55,7 +55,7 @@ func swap(ctx context.Context) (err error) {
 		return err
 	}
 	rename := func(i int, name string) directory.UpdateUser {
-		return directory.UpdateUser{ID: users[i].ID, Username: directory.Optional[string]{Set: true, Value: &name}}
+		return directory.UpdateUser{Target: directory.Target{ID: users[i].ID}, Username: directory.Optional[string]{Set: true, Value: &name}}
 	}
 	if users, err = tx.UpdateUsers(ctx, []directory.UpdateUser{rename(0, "grace"), rename(1, "ada")}); err != nil {
 		return err

@@ -122,8 +122,9 @@ func (r *Record) Size() int {
 // and writes what comes of it, and the changes. Each record has its Outcome then, and a rejected one its Faults. The
 // error is a *rules.ForbiddenError when the caller may not create and update both users and posts, or the database's.
 func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConflict) error {
-	im := &importing{unit: tx.begin(), onConflict: o}
-	im.copy = true
+	w := tx.begin()
+	w.copy = true
+	im := &importing{unit: w, users: w.users(), posts: w.posts(), onConflict: o}
 	for _, table := range []*statement.Table{im.users.Table, im.posts.Table} {
 		for _, action := range []rules.Action{rules.Create, rules.Update} {
 			if err := may(ctx, action, table); err != nil {
@@ -148,6 +149,8 @@ func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConfli
 type importing struct {
 	*unit
 
+	users      *rows[ent.User]
+	posts      *rows[ent.Post]
 	onConflict OnConflict
 	byID       map[typeid.ID]*ent.User
 	byUsername map[string]*ent.User // by its key
@@ -257,7 +260,7 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 	switch {
 	case byID == nil && byUsername == nil && byEmail == nil:
 		r.Outcome, r.became = Created, u
-		create(ctx, im.unit, im.users, u)
+		im.users.create(ctx, u)
 		im.know(u)
 		return
 	case im.onConflict == Skip:
@@ -289,7 +292,7 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 	next := *there
 	setTexts(&next, u)
 	usernameKey, emailKey := there.UsernameKey, there.EmailKey
-	changed, fault := change(ctx, im.unit, im.users, there, next)
+	changed, fault := im.users.change(ctx, there, next)
 	r.Faults.Add(fault, "id")
 	if r.Outcome, r.became = Unchanged, there; changed {
 		r.Outcome = Updated
@@ -313,7 +316,7 @@ func (im *importing) decidePost(ctx context.Context, r *Record) {
 	switch {
 	case there == nil:
 		r.Outcome = Created
-		create(ctx, im.unit, im.posts, p)
+		im.posts.create(ctx, p)
 		im.postsByID[p.ID] = p
 		return
 	case im.onConflict == Skip:
@@ -325,7 +328,7 @@ func (im *importing) decidePost(ctx context.Context, r *Record) {
 	}
 	next := *there
 	next.Title, next.TitleKey, next.Body, next.AuthorID = p.Title, p.TitleKey, p.Body, p.AuthorID
-	changed, fault := change(ctx, im.unit, im.posts, there, next)
+	changed, fault := im.posts.change(ctx, there, next)
 	r.Faults.Add(fault, "id")
 	if r.Outcome = Unchanged; changed {
 		r.Outcome = Updated

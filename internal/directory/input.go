@@ -112,33 +112,40 @@ func (in *input) version(expected *int, current int) {
 	}
 }
 
-// lock locks the entities that the inputs name by their IDs, and checks the expected versions. An entity is nil when the
-// input has a fault because there is none.
-func lock[E any](ctx context.Context, in *inputs, r *rows[E], lockRows func(context.Context, []typeid.ID) (map[typeid.ID]*E, error), ids []typeid.ID, versions []*int) ([]*E, error) {
+// A Target names an entity to change.
+type Target struct {
+	ID typeid.ID
+	// ExpectedVersion is the version that the caller has read; nil for any.
+	ExpectedVersion *int
+}
+
+func (t Target) target() Target { return t }
+
+// lock locks the entities that the inputs name, by a function that locks what exists of some IDs, and checks the expected
+// versions. An entity is nil where the input has a fault instead.
+func lock[E any, In interface{ target() Target }](ctx context.Context, in *inputs, r *rows[E], list []In, lockRows func(context.Context, ...typeid.ID) (map[typeid.ID]*E, error)) ([]*E, error) {
 	var valid []typeid.ID
-	named := slices.Clone(ids)
+	ids := make([]typeid.ID, len(list))
 	for i, one := range in.all {
+		if id := list[i].target().ID; id.Type() != "" {
+			ids[i] = id
+		}
 		if one.id(ids[i], r.Table.Type, "id") {
 			valid = append(valid, ids[i])
-		} else if ids[i].Type() == "" {
-			named[i] = typeid.ID{}
 		}
 	}
-	unique(in, "id", "change of each", named)
-	list := make([]*E, len(ids))
+	unique(in, "id", "change of each", ids)
+	found := make([]*E, len(list))
 	if len(valid) == 0 {
-		return list, nil
+		return found, nil
 	}
-	locked, err := lockRows(ctx, valid)
-	if err != nil {
-		return nil, err
-	}
+	locked, err := lockRows(ctx, valid...)
 	for i, one := range in.all {
-		if list[i] = locked[ids[i]]; list[i] != nil {
-			one.version(versions[i], *r.Node(list[i]).Version)
+		if found[i] = locked[ids[i]]; found[i] != nil {
+			one.version(list[i].target().ExpectedVersion, *r.Node(found[i]).Version)
 		} else if ids[i].Type() == r.Table.Type {
 			one.missing(r.Table.Type, "id")
 		}
 	}
-	return list, nil
+	return found, err
 }

@@ -17,23 +17,22 @@ type CreatePost struct {
 
 // UpdatePost is new values for a post.
 type UpdatePost struct {
-	ID              typeid.ID
-	Title, Body     Optional[string]
-	AuthorID        Optional[typeid.ID]
-	ExpectedVersion *int // nil for any
+	Target
+
+	Title, Body Optional[string]
+	AuthorID    Optional[typeid.ID]
 }
 
 // DeletePost names a post to delete.
-type DeletePost struct {
-	ID              typeid.ID
-	ExpectedVersion *int // nil for any
-}
+type DeletePost struct{ Target }
+
+func (u *unit) posts() *rows[ent.Post] { return add(u, ent.PostRows(), "title", "body", "author") }
 
 // CreatePosts creates posts. hold keeps their authors as they are meanwhile, which costs a statement on MySQL and MariaDB
 // alone: they insert a row before they look for the row that it refers to, so two operations on many posts could wait for
 // each other. For one post it is not worth it.
 func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold bool) ([]*ent.Post, error) {
-	in, w := tx.inputs(len(list), "authorId", "title", "body"), tx.begin()
+	in, rows := tx.inputs(len(list), "authorId", "title", "body"), tx.begin().posts()
 	posts, authors := make([]*ent.Post, len(list)), make([]*typeid.ID, len(list))
 	for i, input := range list {
 		posts[i], authors[i] = &ent.Post{AuthorID: input.AuthorID}, &input.AuthorID
@@ -48,10 +47,10 @@ func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold 
 		return nil, err
 	}
 	for _, p := range posts {
-		create(ctx, w, w.posts, p)
+		rows.create(ctx, p)
 	}
-	w.posts.Together(tx.client, posts)
-	return posts, w.flush(ctx)
+	rows.Together(tx.client, posts)
+	return posts, rows.unit.flush(ctx)
 }
 
 // authors checks the authors that the inputs give to posts, nil for none, and returns them. It is the last check of the
@@ -78,12 +77,8 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 
 // UpdatePosts updates posts.
 func (tx *Transaction) UpdatePosts(ctx context.Context, list []UpdatePost) ([]*ent.Post, error) {
-	in, w := tx.inputs(len(list), "id", "title", "body", "authorId", "expectedVersion"), tx.begin()
-	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
-	for i := range list {
-		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
-	}
-	posts, err := lock(ctx, in, w.posts, tx.lockPosts, ids, versions)
+	in, rows := tx.inputs(len(list), "id", "title", "body", "authorId", "expectedVersion"), tx.begin().posts()
+	posts, err := lock(ctx, in, rows, list, tx.lockPosts)
 	if err != nil {
 		return nil, err
 	}
@@ -98,13 +93,13 @@ func (tx *Transaction) UpdatePosts(ctx context.Context, list []UpdatePost) ([]*e
 		return nil, err
 	}
 	for i, p := range posts {
-		_, fault := change(ctx, w, w.posts, p, next[i])
+		_, fault := rows.change(ctx, p, next[i])
 		in.all[i].add(fault, "id")
 	}
 	if err := in.err(); err != nil {
 		return nil, err
 	}
-	return posts, w.flush(ctx)
+	return posts, rows.unit.flush(ctx)
 }
 
 // newPost gives a post the values of an input, and returns the new author; nil for none. A title that the post has already
@@ -124,12 +119,8 @@ func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *t
 
 // DeletePosts deletes posts, and returns them as they were.
 func (tx *Transaction) DeletePosts(ctx context.Context, list []DeletePost) ([]*ent.Post, error) {
-	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
-	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
-	for i := range list {
-		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
-	}
-	posts, err := lock(ctx, in, w.posts, tx.lockPosts, ids, versions)
+	in, rows := tx.inputs(len(list), "id", "expectedVersion"), tx.begin().posts()
+	posts, err := lock(ctx, in, rows, list, tx.lockPosts)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +128,7 @@ func (tx *Transaction) DeletePosts(ctx context.Context, list []DeletePost) ([]*e
 		return nil, err
 	}
 	for _, p := range posts {
-		remove(ctx, w, w.posts, p, post.FieldID, p.ID)
+		rows.remove(ctx, p, post.FieldID, p.ID)
 	}
-	return posts, w.flush(ctx)
+	return posts, rows.unit.flush(ctx)
 }

@@ -17,11 +17,11 @@ import (
 
 // All statements of the domain stand in this file.
 
-// insertRows inserts the created rows of a unit, whole, in the order in which whoever inserts them locks.
-func insertRows[E any](ctx context.Context, u *unit, r *rows[E]) error {
+// insert inserts the created rows, whole, in the order in which whoever inserts them locks.
+func (r *rows[E]) insert(ctx context.Context) error {
 	columns := r.Table.Names()
-	if u.copy && u.session.Dialect() == dialect.Postgres {
-		return u.session.Copy(ctx, r.Table.Name, columns, len(r.created), func(row int, values []any) []any {
+	if r.unit.copy && r.unit.session.Dialect() == dialect.Postgres {
+		return r.unit.session.Copy(ctx, r.Table.Name, columns, len(r.created), func(row int, values []any) []any {
 			for _, c := range columns {
 				values = append(values, r.Value(r.created[row], c))
 			}
@@ -29,15 +29,18 @@ func insertRows[E any](ctx context.Context, u *unit, r *rows[E]) error {
 		})
 	}
 	list := slices.SortedFunc(slices.Values(r.created), r.Compare)
-	return u.send(ctx, (*statement.Write).Insert, &statement.Write{
+	return r.unit.send(ctx, (*statement.Write).Insert, &statement.Write{
 		Table: r.Table, Columns: columns, Rows: len(list),
 		Value: func(row int, column string) any { return r.Value(list[row], column) },
 	})
 }
 
-// updateRows writes columns of rows that the transaction has locked. value gives the ID of a row too.
-func updateRows(ctx context.Context, u *unit, table *statement.Table, columns []string, rows int, value func(row int, column string) any) error {
-	return u.send(ctx, (*statement.Write).Update, &statement.Write{Table: table, Columns: columns, Rows: rows, Value: value})
+// update writes columns of rows that the transaction has locked. value gives the ID of a row too.
+func (r *rows[E]) update(ctx context.Context, columns []string, list []update[E], value func(e *E, column string) any) error {
+	return r.unit.send(ctx, (*statement.Write).Update, &statement.Write{
+		Table: r.Table, Columns: columns, Rows: len(list),
+		Value: func(row int, column string) any { return value(list[row].row, column) },
+	})
 }
 
 // send builds and runs one statement, or a few when the rows are longer than one argument may be.
@@ -54,25 +57,21 @@ func (tx *Transaction) send(ctx context.Context, build func(*statement.Write, st
 	return nil
 }
 
-// deleteRows deletes the rows that have one of the IDs in a column.
-func deleteRows(ctx context.Context, u *unit, table *statement.Table, column string, ids []typeid.ID) error {
-	query, args := sql.Dialect(u.session.Dialect()).Delete(table.Name).Where(statement.In(column, distinct(ids))).Query()
-	_, err := database.Affected(ctx, u.session, query, args...)
+// delete deletes the rows that have one of the IDs in a column.
+func (tx *Transaction) delete(ctx context.Context, table *statement.Table, column string, ids []typeid.ID) error {
+	ids = slices.Compact(slices.SortedFunc(slices.Values(ids), typeid.ID.Compare))
+	query, args := sql.Dialect(tx.session.Dialect()).Delete(table.Name).Where(statement.In(column, ids)).Query()
+	_, err := database.Affected(ctx, tx.session, query, args...)
 	return err
 }
 
-// distinct returns the IDs sorted, each once.
-func distinct(ids []typeid.ID) []typeid.ID {
-	return slices.Compact(slices.SortedFunc(slices.Values(ids), typeid.ID.Compare))
-}
-
 // lockUsers locks users in the order of their IDs, and returns those that exist.
-func (tx *Transaction) lockUsers(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*ent.User, error) {
+func (tx *Transaction) lockUsers(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*ent.User, error) {
 	return tx.client.User.Lock(ctx, ids...)
 }
 
 // lockPosts locks posts in the order of their IDs, and returns those that exist.
-func (tx *Transaction) lockPosts(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*ent.Post, error) {
+func (tx *Transaction) lockPosts(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*ent.Post, error) {
 	return tx.client.Post.Lock(ctx, ids...)
 }
 

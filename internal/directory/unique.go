@@ -110,96 +110,85 @@ func (k uniqueKey) formerOwners(ctx context.Context, tx *Transaction, users []*e
 	return owners, err
 }
 
-// claims are the values of one unique column that the inputs of an operation want. All of them change at one moment: a
-// value that one input gives up is free for another one.
+// claims are the values of a unique key that users, nil for new ones, want when they become what next is. All of them
+// change at one moment: a value that one user gives up is free for another one.
 type claims struct {
-	field string
-	list  []claim
-	open  map[string]int // values that nobody among the inputs had, and the index of the input that wants each
+	uniqueKey
+
+	in          *inputs
+	users, next []*ent.User
+	open        map[string]int // values that a user wants and had not, and the index of that user
 }
 
-// claim is the value of one user.
-type claim struct {
-	owner      typeid.ID // zero for a new user
-	had, wants string    // empty for none
-}
-
-// claims returns the claims on a key when users, nil for new ones, become what next is.
-func (k uniqueKey) claims(users, next []*ent.User) *claims {
-	c := &claims{field: k.field, list: make([]claim, len(next)), open: make(map[string]int, len(next))}
-	for i := range next {
-		c.list[i].wants = k.of(next[i])
-		if users[i] != nil {
-			c.list[i].owner, c.list[i].had = users[i].ID, k.of(users[i])
+// claims adds a fault to each input that wants a value that another input keeps, or one before it wants.
+func (k uniqueKey) claims(in *inputs, users, next []*ent.User) *claims {
+	c := &claims{uniqueKey: k, in: in, users: users, next: next, open: make(map[string]int, len(next))}
+	kept := make(map[string]bool, len(next))
+	for i, u := range next {
+		if k.of(u) != "" && !c.changes(i) {
+			kept[k.of(u)] = true
 		}
+	}
+	for i, u := range next {
+		wants := k.of(u)
+		if _, again := c.open[wants]; wants == "" || !c.changes(i) || !in.all[i].clean(k.field) {
+			continue
+		} else if again || kept[wants] {
+			in.all[i].add(taken(), k.field)
+			continue
+		}
+		c.open[wants] = i
 	}
 	return c
 }
 
-// settle adds a fault to each input that wants a value that another input keeps, or one before it wants.
-func (c *claims) settle(in *inputs) {
-	kept := make(map[string]bool, len(c.list))
-	for _, one := range c.list {
-		if one.wants == one.had {
-			kept[one.wants] = true
-		}
-	}
-	for i, one := range c.list {
-		if one.wants == "" || one.wants == one.had || !in.all[i].clean(c.field) {
-			continue
-		}
-		if _, again := c.open[one.wants]; again || kept[one.wants] {
-			in.all[i].add(taken(), c.field)
-			continue
-		}
-		c.open[one.wants] = i
-	}
+// changes reports whether a user is to have another value than before.
+func (c *claims) changes(i int) bool {
+	return c.users[i] == nil || c.of(c.users[i]) != c.of(c.next[i])
 }
 
 // refuse adds a fault to each input that wants a value whose owner does not give it up.
-func (c *claims) refuse(in *inputs, owners map[string]typeid.ID) {
-	gives := make(map[typeid.ID]bool, len(c.list))
-	for _, one := range c.list {
-		gives[one.owner] = one.wants != one.had
+func (c *claims) refuse(owners map[string]typeid.ID) {
+	gives := make(map[typeid.ID]bool, len(c.users))
+	for i, u := range c.users {
+		if u != nil {
+			gives[u.ID] = c.changes(i)
+		}
 	}
 	for value, owner := range owners {
-		if i := c.open[value]; !gives[owner] && c.list[i].owner != owner && in.all[i].clean(c.field) {
-			in.all[i].add(taken(), c.field)
+		i := c.open[value]
+		if own := c.users[i] != nil && c.users[i].ID == owner; !own && !gives[owner] && c.in.all[i].clean(c.field) {
+			c.in.all[i].add(taken(), c.field)
 		}
 	}
 }
 
 // uniqueUsers adds a fault for each value that somebody else has, when users become what next is.
 func (in *inputs) uniqueUsers(ctx context.Context, tx *Transaction, users, next []*ent.User) error {
-	keys := []uniqueKey{usernameKey(), emailKey()}
-	wanted := make([]*claims, len(keys))
-	for i, key := range keys {
-		wanted[i] = key.claims(users, next)
-		wanted[i].settle(in)
-	}
-	for i, key := range keys {
+	all := []*claims{usernameKey().claims(in, users, next), emailKey().claims(in, users, next)}
+	for _, c := range all {
 		var open []*ent.User
-		for _, at := range wanted[i].open {
-			open = append(open, next[at])
+		for _, i := range c.open {
+			open = append(open, next[i])
 		}
-		owners, err := key.formerOwners(ctx, tx, open)
+		owners, err := c.formerOwners(ctx, tx, open)
 		if err != nil {
 			return err
 		}
-		wanted[i].refuse(in, owners)
+		c.refuse(owners)
 	}
 	if !in.look() {
 		return nil
 	}
-	for i, key := range keys {
-		if len(wanted[i].open) == 0 {
+	for _, c := range all {
+		if len(c.open) == 0 {
 			continue
 		}
-		owners, err := key.owners(ctx, tx, slices.Sorted(maps.Keys(wanted[i].open)))
+		owners, err := c.owners(ctx, tx, slices.Sorted(maps.Keys(c.open)))
 		if err != nil {
 			return err
 		}
-		wanted[i].refuse(in, owners)
+		c.refuse(owners)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,28 +13,34 @@ import (
 	"roster/internal/typeid"
 )
 
-// A unit is a unit of work: the rows that one operation has decided to write, until flush writes them. Rows get into it
-// by create, change and remove alone. Each of these records the change, so no row is written without one.
+// A unit is a unit of work: the rows that one operation has decided to write, until flush writes them.
 type unit struct {
 	*Transaction
 
-	users *rows[ent.User]
-	posts *rows[ent.Post]
-	done  []feed.Change
-	now   func() time.Time // the same time for all rows
-	copy  bool             // insert by COPY where the engine has it: for rows by the thousand
+	writers []writer // in the order in which rows are written; rows are deleted in the other order
+	done    []feed.Change
+	now     func() time.Time // the same time for all rows
+	copy    bool             // insert by COPY where the engine has it: for rows by the thousand
 }
 
-// rows are the rows of one entity in a unit.
+// writer is the rows of one entity in a unit.
+type writer interface {
+	write(ctx context.Context) error
+	erase(ctx context.Context) error
+}
+
+// rows are the rows of one entity in a unit. They get into it by create, change and remove alone. Each of these records
+// the change, so no row is written without one.
 type rows[E any] struct {
 	ent.Rows[E]
 
+	unit    *unit
 	fields  []string // that an update can change, by their names in the feed
 	pending map[*E]bool
 	created []*E
 	updated []update[E]
-	columns map[string]bool // that any update writes
-	deleted map[string][]typeid.ID
+	deleted []typeid.ID
+	by      string // the column that has these IDs
 }
 
 // update is a row that changes.
@@ -44,43 +49,38 @@ type update[E any] struct {
 	was E // in the database
 }
 
-func (tx *Transaction) begin() *unit {
-	return &unit{
-		Transaction: tx,
-		users:       newRows(ent.UserRows(), "username", "email"),
-		posts:       newRows(ent.PostRows(), "title", "body", "author"),
-		now:         sync.OnceValue(tx.now),
-	}
-}
+func (tx *Transaction) begin() *unit { return &unit{Transaction: tx, now: sync.OnceValue(tx.now)} }
 
-func newRows[E any](r ent.Rows[E], fields ...string) *rows[E] {
-	return &rows[E]{Rows: r, fields: fields, pending: map[*E]bool{}, columns: map[string]bool{}, deleted: map[string][]typeid.ID{}}
+// add adds the rows of an entity to a unit, after those that they refer to. fields are the fields that an update can
+// change, by their names in the feed.
+func add[E any](u *unit, r ent.Rows[E], fields ...string) *rows[E] {
+	s := &rows[E]{Rows: r, unit: u, fields: fields, pending: map[*E]bool{}}
+	u.writers = append(u.writers, s)
+	return s
 }
 
 // create decides to insert a row. Its ID, times and version are filled where they are zero.
-func create[E any](ctx context.Context, u *unit, r *rows[E], e *E) {
-	n, now := r.Node(e), u.now() // before the ID, which has a time too
+func (r *rows[E]) create(ctx context.Context, e *E) {
+	n, now := r.Node(e), r.unit.now() // before the ID, which has a time too
 	if *n.ID == (typeid.ID{}) {
-		*n.ID = u.options.IDs.New(r.Table.Type)
+		*n.ID = r.unit.options.IDs.New(r.Table.Type)
 	}
-	if n.CreatedAt.IsZero() {
-		*n.CreatedAt = *n.UpdatedAt
-	}
-	if n.CreatedAt.IsZero() {
-		*n.CreatedAt = now
+	for _, otherwise := range []time.Time{*n.UpdatedAt, now} {
+		if n.CreatedAt.IsZero() {
+			*n.CreatedAt = otherwise
+		}
 	}
 	if n.UpdatedAt.IsZero() {
 		*n.UpdatedAt = *n.CreatedAt
 	}
 	*n.Version = max(*n.Version, 1)
-	r.created = append(r.created, e)
-	r.pending[e] = true
-	u.record(ctx, feed.Created, n)
+	r.created, r.pending[e] = append(r.created, e), true
+	r.unit.record(ctx, feed.Created, n)
 }
 
 // change decides that a row becomes what next is, and reports whether that is anything else. The fault says that the
 // version cannot rise any more; then the row stays.
-func change[E any](ctx context.Context, u *unit, r *rows[E], e *E, next E) (changed bool, fault *rules.Fault) {
+func (r *rows[E]) change(ctx context.Context, e *E, next E) (changed bool, fault *rules.Fault) {
 	fields := r.difference(e, &next)
 	if fields == nil {
 		return false, nil
@@ -90,25 +90,19 @@ func change[E any](ctx context.Context, u *unit, r *rows[E], e *E, next E) (chan
 		return false, fault
 	}
 	if !r.pending[e] {
-		r.pending[e] = true
-		r.updated = append(r.updated, update[E]{row: e, was: *e})
+		r.updated, r.pending[e] = append(r.updated, update[E]{row: e, was: *e}), true
 	}
 	*e = next
 	*n.Version++
-	*n.UpdatedAt = rules.UpdatedAt(u.now(), *n.CreatedAt, *n.UpdatedAt)
-	for _, field := range fields {
-		for _, column := range r.columnsOf(field) {
-			r.columns[column] = true
-		}
-	}
-	u.record(ctx, feed.Updated, n, fields...)
+	*n.UpdatedAt = rules.UpdatedAt(r.unit.now(), *n.CreatedAt, *n.UpdatedAt)
+	r.unit.record(ctx, feed.Updated, n, fields...)
 	return true, nil
 }
 
 // remove decides to delete a row, by a column that has the value in this row and in no row that stays.
-func remove[E any](ctx context.Context, u *unit, r *rows[E], e *E, column string, value typeid.ID) {
-	r.deleted[column] = append(r.deleted[column], value)
-	u.record(ctx, feed.Deleted, r.Node(e))
+func (r *rows[E]) remove(ctx context.Context, e *E, column string, value typeid.ID) {
+	r.by, r.deleted = column, append(r.deleted, value)
+	r.unit.record(ctx, feed.Deleted, r.Node(e))
 }
 
 func (u *unit) record(ctx context.Context, kind feed.Kind, n ent.NodeFields, fields ...string) {
@@ -127,48 +121,39 @@ func (r *rows[E]) difference(a, b *E) (fields []string) {
 	return fields
 }
 
-// columnsOf returns the columns of a field: a text is written with its key, always.
-func (r *rows[E]) columnsOf(field string) []string {
-	column := r.Table.Fields[field]
-	if key := column + "_key"; slices.Contains(r.Table.Names(), key) {
-		return []string{column, key}
-	}
-	return []string{column}
-}
-
-// flush writes all rows of the unit. What an update gives up is free before another one takes it, and all updates come
-// before anything new. Users come before their posts, and go after them. The changes are those of the transaction then.
+// flush writes all rows of the unit, and gives the changes to the transaction.
 func (u *unit) flush(ctx context.Context) error {
-	if err := write(ctx, u, u.users); err != nil {
-		return err
+	for _, s := range u.writers {
+		if err := s.write(ctx); err != nil {
+			return err
+		}
 	}
-	if err := write(ctx, u, u.posts); err != nil {
-		return err
-	}
-	if err := erase(ctx, u, u.posts); err != nil {
-		return err
-	}
-	if err := erase(ctx, u, u.users); err != nil {
-		return err
+	for _, s := range slices.Backward(u.writers) {
+		if err := s.erase(ctx); err != nil {
+			return err
+		}
 	}
 	u.changes, u.changed = append(u.changes, u.done...), u.changed || len(u.done) > 0
 	return nil
 }
 
-// write updates and inserts the rows of one entity.
-func write[E any](ctx context.Context, u *unit, r *rows[E]) error {
+// write updates and inserts the rows, in this order: what an update gives up is free for a new row.
+func (r *rows[E]) write(ctx context.Context) error {
 	if len(r.updated) > 0 {
 		if err := may(ctx, rules.Update, r.Table); err != nil {
 			return err
 		}
-		if err := vacate(ctx, u, r); err != nil {
+		columns, err := r.vacate(ctx, []string{"version", "updated_at"})
+		if err != nil {
 			return err
 		}
-		columns := append(slices.Sorted(maps.Keys(r.columns)), "version", "updated_at")
-		err := updateRows(ctx, u, r.Table, columns, len(r.updated), func(row int, column string) any {
-			return r.Value(r.updated[row].row, column)
-		})
-		if err != nil {
+		for i := range r.updated {
+			for _, field := range r.difference(&r.updated[i].was, r.updated[i].row) {
+				columns = append(columns, r.columnsOf(field)...)
+			}
+		}
+		slices.Sort(columns)
+		if err := r.update(ctx, slices.Compact(columns), r.updated, r.Value); err != nil {
 			return err
 		}
 	}
@@ -178,23 +163,65 @@ func write[E any](ctx context.Context, u *unit, r *rows[E]) error {
 	if err := may(ctx, rules.Create, r.Table); err != nil {
 		return err
 	}
-	return insertRows(ctx, u, r)
+	return r.insert(ctx)
 }
 
-// erase deletes the rows of one entity.
-func erase[E any](ctx context.Context, u *unit, r *rows[E]) error {
+// columnsOf returns the columns of a field: a text is written with its key, always.
+func (r *rows[E]) columnsOf(field string) []string {
+	column := r.Table.Fields[field]
+	if key := column + "_key"; slices.Contains(r.Table.Names(), key) {
+		return []string{column, key}
+	}
+	return []string{column}
+}
+
+// vacate frees the unique values that change hands among the updated rows. Engines look at each row by itself, in any
+// order: so a row whose value another row takes has placeholders for a moment. It returns the columns that the update has
+// to write, with those of the placeholders.
+func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error) {
+	type claim struct{ column, value any }
+	var unique []string
+	taken := map[claim]bool{}
+	for _, c := range r.Table.Columns {
+		if !c.Unique || c.Kind != statement.Text {
+			continue
+		}
+		unique = append(unique, c.Name)
+		for i := range r.updated {
+			if value := r.Value(r.updated[i].row, c.Name); value != r.Value(&r.updated[i].was, c.Name) {
+				taken[claim{c.Name, value}] = true
+			}
+		}
+	}
+	var vacating []update[E]
+	for _, u := range r.updated {
+		if slices.ContainsFunc(unique, func(c string) bool {
+			had := r.Value(&u.was, c)
+			return had != r.Value(u.row, c) && taken[claim{c, had}]
+		}) {
+			vacating = append(vacating, u)
+		}
+	}
+	if vacating == nil {
+		return columns, nil
+	}
+	return append(columns, unique...), r.update(ctx, unique, vacating, func(e *E, column string) any {
+		if slices.Contains(unique, column) {
+			return " " + r.Node(e).ID.UUID().String() // which no rule lets through
+		}
+		return r.Value(e, column)
+	})
+}
+
+// erase deletes rows.
+func (r *rows[E]) erase(ctx context.Context) error {
 	if len(r.deleted) == 0 {
 		return nil
 	}
 	if err := may(ctx, rules.Delete, r.Table); err != nil {
 		return err
 	}
-	for column, values := range r.deleted {
-		if err := deleteRows(ctx, u, r.Table, column, values); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.unit.delete(ctx, r.Table, r.by, r.deleted)
 }
 
 // may returns a *rules.ForbiddenError when the caller may not do that to entities of a table.
@@ -204,49 +231,3 @@ func may(ctx context.Context, action rules.Action, table *statement.Table) error
 	}
 	return &rules.ForbiddenError{Action: action, Type: table.GraphQL}
 }
-
-// vacate frees the unique values that change hands among the updated rows. Engines look at each row by itself, in any
-// order: so whoever has a value that another row takes has a placeholder for a moment.
-func vacate[E any](ctx context.Context, u *unit, r *rows[E]) error {
-	var columns []string
-	var vacating []int // rows of updated
-	vacant := map[string]map[int]bool{}
-	for _, c := range r.Table.Columns {
-		if !c.Unique || c.Kind != statement.Text {
-			continue
-		}
-		columns, vacant[c.Name] = append(columns, c.Name), map[int]bool{}
-		for _, i := range r.movesOf(c.Name) {
-			vacant[c.Name][i] = true
-			vacating = append(vacating, i)
-		}
-	}
-	slices.Sort(vacating)
-	vacating = slices.Compact(vacating)
-	return updateRows(ctx, u, r.Table, columns, len(vacating), func(row int, column string) any {
-		at := vacating[row]
-		if vacant[column][at] {
-			return placeholder(*r.Node(r.updated[at].row).ID)
-		}
-		return r.Value(&r.updated[at].was, column)
-	})
-}
-
-// movesOf returns the updated rows whose value of a column another updated row takes.
-func (r *rows[E]) movesOf(column string) (moves []int) {
-	taken := make(map[any]bool, len(r.updated))
-	for i := range r.updated {
-		if value := r.Value(r.updated[i].row, column); value != r.Value(&r.updated[i].was, column) {
-			taken[value] = true
-		}
-	}
-	for i := range r.updated {
-		if had := r.Value(&r.updated[i].was, column); taken[had] && had != r.Value(r.updated[i].row, column) {
-			moves = append(moves, i)
-		}
-	}
-	return moves
-}
-
-// placeholder returns the key of a row that has given up one and has not got the next one. No rule lets it through.
-func placeholder(id typeid.ID) string { return " " + id.UUID().String() }

@@ -32,9 +32,9 @@ type UserPost struct{ Title, Body string }
 
 // UpdateUser is new values for a user.
 type UpdateUser struct {
-	ID              typeid.ID
+	Target
+
 	Username, Email Optional[string]
-	ExpectedVersion *int // nil for any
 }
 
 // UpsertUser is a user that is created, or updated where one with its key exists.
@@ -42,10 +42,12 @@ type UpsertUser struct{ Username, Email string }
 
 // DeleteUser names a user to delete. The posts of the user go with it, or refuse it.
 type DeleteUser struct {
-	ID              typeid.ID
-	ExpectedVersion *int // nil for any
-	Cascade         bool
+	Target
+
+	Cascade bool
 }
+
+func (u *unit) users() *rows[ent.User] { return add(u, ent.UserRows(), "username", "email") }
 
 // CreateUsers creates users and their posts.
 func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*ent.User, error) {
@@ -63,14 +65,15 @@ func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*e
 		return nil, err
 	}
 	w := tx.begin()
+	userRows, postRows := w.users(), w.posts()
 	for i, u := range users {
-		create(ctx, w, w.users, u)
+		userRows.create(ctx, u)
 		for _, p := range posts[i] {
 			p.AuthorID = u.ID
-			create(ctx, w, w.posts, p)
+			postRows.create(ctx, p)
 		}
 	}
-	w.users.Together(tx.client, users)
+	userRows.Together(tx.client, users)
 	return users, w.flush(ctx)
 }
 
@@ -116,12 +119,8 @@ func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 
 // UpdateUsers updates users.
 func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*ent.User, error) {
-	in, w := tx.inputs(len(list), "id", "username", "email", "expectedVersion"), tx.begin()
-	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
-	for i := range list {
-		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
-	}
-	users, err := lock(ctx, in, w.users, tx.lockUsers, ids, versions)
+	in, rows := tx.inputs(len(list), "id", "username", "email", "expectedVersion"), tx.begin().users()
+	users, err := lock(ctx, in, rows, list, tx.lockUsers)
 	if err != nil {
 		return nil, err
 	}
@@ -134,16 +133,14 @@ func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*e
 		one := in.all[i]
 		one.newTexts(next[i], value(one, list[i].Username, "username"), value(one, list[i].Email, "email"))
 	}
-	if _, _, err := w.saveUsers(ctx, in, users, next, "id"); err != nil {
-		return nil, err
-	}
-	return users, nil
+	_, _, err = saveUsers(ctx, in, rows, users, next, "id")
+	return users, err
 }
 
 // saveUsers writes users, nil for new ones, as what next is; users has the new ones then. field is the field by which an
 // input finds its user: it has the fault of a user that cannot change.
-func (u *unit) saveUsers(ctx context.Context, in *inputs, users, next []*ent.User, field string) (created, updated int, err error) {
-	if err := in.uniqueUsers(ctx, u.Transaction, users, next); err != nil {
+func saveUsers(ctx context.Context, in *inputs, rows *rows[ent.User], users, next []*ent.User, field string) (created, updated int, err error) {
+	if err := in.uniqueUsers(ctx, rows.unit.Transaction, users, next); err != nil {
 		return 0, 0, err
 	}
 	if err := in.err(); err != nil {
@@ -152,11 +149,11 @@ func (u *unit) saveUsers(ctx context.Context, in *inputs, users, next []*ent.Use
 	for i := range next {
 		if users[i] == nil {
 			users[i] = next[i]
-			create(ctx, u, u.users, users[i])
+			rows.create(ctx, users[i])
 			created++
 			continue
 		}
-		changed, fault := change(ctx, u, u.users, users[i], *next[i])
+		changed, fault := rows.change(ctx, users[i], *next[i])
 		in.all[i].add(fault, field)
 		if changed {
 			updated++
@@ -165,13 +162,13 @@ func (u *unit) saveUsers(ctx context.Context, in *inputs, users, next []*ent.Use
 	if err := in.err(); err != nil {
 		return 0, 0, err
 	}
-	return created, updated, u.flush(ctx)
+	return created, updated, rows.unit.flush(ctx)
 }
 
 // UpsertUsers updates the users that have the key of an input, and creates the others. It returns all of them as they are
 // then, and how many were created and updated.
 func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by UserKey) (users []*ent.User, created, updated int, err error) {
-	in, w, key := tx.inputs(len(list), "username", "email"), tx.begin(), by.unique()
+	in, rows, key := tx.inputs(len(list), "username", "email"), tx.begin().users(), by.unique()
 	next := make([]*ent.User, len(list))
 	for i, input := range list {
 		next[i] = in.all[i].newUser(input.Username, input.Email)
@@ -190,11 +187,11 @@ func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by Us
 		*next[i] = *u
 		in.all[i].newTexts(next[i], &input.Username, &input.Email)
 	}
-	if created, updated, err = w.saveUsers(ctx, in, users, next, key.field); err != nil {
-		return nil, 0, 0, err
+	created, updated, err = saveUsers(ctx, in, rows, users, next, key.field)
+	if err == nil {
+		rows.Together(tx.client, users)
 	}
-	w.users.Together(tx.client, users)
-	return users, created, updated, nil
+	return users, created, updated, err
 }
 
 // lockUsersBy locks the users that have the keys of the wanted ones, and returns them by these. Two inputs with one key
@@ -220,7 +217,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 	if len(owners) == 0 {
 		return nil, nil
 	}
-	locked, err := tx.lockUsers(ctx, slices.Collect(maps.Values(owners)))
+	locked, err := tx.lockUsers(ctx, slices.Collect(maps.Values(owners))...)
 	there := make(map[string]*ent.User, len(locked))
 	for _, u := range locked {
 		there[key.current(u)] = u // which may be another key by now
@@ -231,11 +228,8 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 // DeleteUsers deletes users, and returns them as they were.
 func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*ent.User, error) {
 	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
-	ids, versions := make([]typeid.ID, len(list)), make([]*int, len(list))
-	for i := range list {
-		ids[i], versions[i] = list[i].ID, list[i].ExpectedVersion
-	}
-	users, err := lock(ctx, in, w.users, tx.lockUsers, ids, versions)
+	userRows, postRows := w.users(), w.posts()
+	users, err := lock(ctx, in, userRows, list, tx.lockUsers)
 	if err != nil {
 		return nil, err
 	}
@@ -248,9 +242,9 @@ func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*e
 	}
 	for _, u := range users {
 		for _, p := range posts[u.ID] {
-			remove(ctx, w, w.posts, p, post.FieldAuthorID, u.ID)
+			postRows.remove(ctx, p, post.FieldAuthorID, u.ID)
 		}
-		remove(ctx, w, w.users, u, user.FieldID, u.ID)
+		userRows.remove(ctx, u, user.FieldID, u.ID)
 	}
 	return users, w.flush(ctx)
 }
