@@ -80,16 +80,16 @@ func (in *input) add(f *rules.Fault, path ...any) { in.faults.Add(f, path...) }
 func (in *input) clean(field string) bool { return !in.faults.Has(field) }
 
 // id checks that an ID is one of the given type.
-func (in *input) id(id typeid.ID, kind, field string) bool {
+func (in *input) id(id typeid.ID, kind string, path ...any) bool {
 	if id.Type() == kind {
 		return true
 	}
-	in.add(rules.MalformedID(kind), field)
+	in.add(rules.MalformedID(kind), path...)
 	return false
 }
 
 // missing adds the fault of an ID of something that does not exist.
-func (in *input) missing(kind, field string) { in.add(notFound(kind), field) }
+func (in *input) missing(kind string, path ...any) { in.add(notFound(kind), path...) }
 
 func notFound(kind string) *rules.Fault {
 	return &rules.Fault{Code: rules.NotFound, Message: "names no " + kind + " that exists"}
