@@ -334,7 +334,7 @@ func (im *importing) decideAuthor(r *Record) {
 			r.Faults.Add(notFound(user.Label), "authorId")
 		}
 	case author.Outcome == Rejected:
-		r.Faults.Add(&rules.Fault{Code: rules.Invalid, Message: "stands with a user that is rejected"})
+		r.Faults.Add(&rules.Fault{Code: rules.Invalid, Message: "belongs to a user that is rejected"})
 	case r.Invalid:
 	case author.Outcome == Skipped, author.Outcome != Created && r.post.ID == (typeid.ID{}):
 		// A post without an ID cannot be found again: when its user was there before, it may have been too.

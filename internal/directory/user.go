@@ -201,7 +201,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 	for i, u := range wanted {
 		keys[i] = key.of(u)
 	}
-	owners, err := key.owners(ctx, tx, slices.Sorted(maps.Keys(unique(in, key.field, "input for each", keys))))
+	owners, err := key.owners(ctx, tx, slices.Sorted(maps.Keys(unique(in, key.field, keys))))
 	if err != nil {
 		return nil, err
 	}
