@@ -35,7 +35,7 @@ func TestReadmePackages(t *testing.T) {
 	}
 	for _, said := range []string{
 		"users         167          0          0          0          2\n", "field,code,reason\n", "email,INVALID,must be an address such as ada@example.com\n",
-		",,INVALID,stands with a user that is rejected\n", "username,TAKEN,is taken\n",
+		",,INVALID,belongs to a user that is rejected\n", "username,TAKEN,is taken\n",
 	} {
 		if !strings.Contains(string(text), said) {
 			t.Errorf("the README does not say %q", said)
@@ -76,8 +76,8 @@ func TestReadmePackages(t *testing.T) {
 			t.Errorf("code %d, stdout\n%s\nwant\n%s", code, stdout, want)
 		}
 		const reasons = "line,field,code,reason\n" +
-			"3,email,INVALID,must be an address such as ada@example.com\n3,,INVALID,stands with a user that is rejected\n" +
-			"7,username,TAKEN,is taken\n7,,INVALID,stands with a user that is rejected\n"
+			"3,email,INVALID,must be an address such as ada@example.com\n3,,INVALID,belongs to a user that is rejected\n" +
+			"7,username,TAKEN,is taken\n7,,INVALID,belongs to a user that is rejected\n"
 		if got, err := os.ReadFile(filepath.Join(dir, "rejected.csv")); err != nil || string(got) != reasons {
 			t.Errorf("%v, rejected\n%s\nwant\n%s", err, got, reasons)
 		}

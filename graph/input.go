@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -20,7 +19,7 @@ const maxInputs = 1000
 func one[In, Out any](ctx context.Context, input In, many func(context.Context, []In) ([]Out, error)) (out Out, err error) {
 	list, err := many(ctx, []In{input})
 	if err != nil {
-		return out, in(err, func(path []any) []any { return append([]any{"input"}, path[1:]...) })
+		return out, within("input", err, 1)
 	}
 	return list[0], nil
 }
@@ -31,20 +30,21 @@ func each[In, Out any](ctx context.Context, list []In, many func(context.Context
 		return nil, fault(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be 1 to %d", maxInputs)}, "inputs")
 	}
 	out, err := many(ctx, list)
-	return out, in(err, func(path []any) []any { return append([]any{"inputs"}, path...) })
+	return out, within("inputs", err, 0)
 }
 
-// in gives the faults of the domain their paths in the arguments.
-func in(err error, path func([]any) []any) error {
+// within gives the faults of the domain their paths in an argument. It leaves out the start of the paths: a single input has
+// no index.
+func within(argument string, err error, start int) error {
 	var faults rules.Faults
 	if !errors.As(err, &faults) {
 		return err
 	}
-	faults = slices.Clone(faults)
+	var out rules.Faults
 	for i := range faults {
-		faults[i].Path = path(faults[i].Path)
+		out.Add(&faults[i].Fault, append([]any{argument}, faults[i].Path[start:]...)...)
 	}
-	return faults
+	return out
 }
 
 // optional translates a field of an update.

@@ -1,6 +1,6 @@
 // Package rules holds the rules of Roster as pure functions: what one value must look like and what it is compared
-// by, and who may do what. Hooks of the ent schema, resolvers and bulk statements call the same functions.
-// It knows no database, no ent and no GraphQL.
+// by, and who may do what. Package directory applies them to what it writes, and filters fold texts by them. It knows no
+// database, no ent and no GraphQL.
 package rules
 
 import (
@@ -36,7 +36,7 @@ type Fault struct {
 	Message string
 }
 
-// Error makes a Fault an error, for hooks.
+// Error makes a Fault an error, for scalars.
 func (f *Fault) Error() string { return f.Message }
 
 // text checks what all texts have in common. Lengths count Unicode code points.

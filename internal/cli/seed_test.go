@@ -26,7 +26,7 @@ func TestSeed(t *testing.T) {
 	}
 
 	code, stdout, stderr = run(t, "seed", "--users=1", url)
-	again := regexp.MustCompile(`^roster: seed SQLite \(.*roster\.db\): the user \S+ \(\S+@\S+\.example\) is there already: seed an empty database\n$`)
+	again := regexp.MustCompile(`^roster: seed SQLite \(.*roster\.db\): the user \S+ \(\S+@\S+\.example\) exists already: seed an empty database\n$`)
 	if code != 1 || stdout != "" || !again.MatchString(stderr) {
 		t.Errorf("the second time: got code %d, stdout %q, stderr %q, want code 1 and %v", code, stdout, stderr, again)
 	}

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -178,31 +179,20 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 		}
 	}
 	delete(ids, typeid.ID{})
+	byUsername, err1 := im.usersBy(ctx, user.FieldUsernameKey, usernames)
+	byEmail, err2 := im.usersBy(ctx, user.FieldEmailKey, emails)
+	byID, err3 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)), false)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
 	found := map[typeid.ID]*ent.User{}
-	for _, look := range []struct {
-		values int
-		up     func() ([]*ent.User, error)
-	}{
-		{len(usernames), func() ([]*ent.User, error) { return im.usersBy(ctx, user.FieldUsernameKey, usernames) }},
-		{len(emails), func() ([]*ent.User, error) { return im.usersBy(ctx, user.FieldEmailKey, emails) }},
-		{len(ids), func() ([]*ent.User, error) { return im.usersByID(ctx, slices.Collect(maps.Keys(ids)), false) }},
-	} {
-		if look.values == 0 {
-			continue
-		}
-		users, err := look.up()
-		if err != nil {
-			return err
-		}
-		for _, u := range users {
-			found[u.ID] = u
-		}
+	for _, u := range slices.Concat(byUsername, byEmail, byID) {
+		found[u.ID] = u
 	}
 	users := slices.Collect(maps.Values(found))
-	if im.onConflict == Update && len(users) > 0 {
-		var err error
-		if users, err = im.usersByID(ctx, slices.Collect(maps.Keys(found)), true); err != nil {
-			return err
+	if im.onConflict == Update {
+		if users, err1 = im.usersByID(ctx, slices.Collect(maps.Keys(found)), true); err1 != nil {
+			return err1
 		}
 	}
 	im.byID, im.byUsername, im.byEmail = map[typeid.ID]*ent.User{}, map[string]*ent.User{}, map[string]*ent.User{}
@@ -344,7 +334,7 @@ func (im *importing) decideAuthor(r *Record) {
 			r.Faults.Add(notFound(user.Label), "authorId")
 		}
 	case author.Outcome == Rejected:
-		r.Faults.Add(&rules.Fault{Code: rules.Invalid, Message: "stands with a user that is rejected"})
+		r.Faults.Add(&rules.Fault{Code: rules.Invalid, Message: "belongs to a user that is rejected"})
 	case r.Invalid:
 	case author.Outcome == Skipped, author.Outcome != Created && r.post.ID == (typeid.ID{}):
 		// A post without an ID cannot be found again: when its user was there before, it may have been too.

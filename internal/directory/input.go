@@ -59,12 +59,12 @@ func (in *inputs) err() error {
 
 // unique adds a fault to each input whose value one before it has, and returns the index of the first of each value. The
 // zero value is none.
-func unique[T comparable](in *inputs, field, each string, values []T) map[T]int {
+func unique[T comparable](in *inputs, field string, values []T) map[T]int {
 	var none T
 	first := make(map[T]int, len(values))
 	for i, value := range values {
 		if at, again := first[value]; again && value != none {
-			in.all[i].add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("is that of inputs.%d too: one %s", at, each)}, field)
+			in.all[i].add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("duplicates inputs.%d", at)}, field)
 			continue
 		}
 		first[value] = i
@@ -80,19 +80,19 @@ func (in *input) add(f *rules.Fault, path ...any) { in.faults.Add(f, path...) }
 func (in *input) clean(field string) bool { return !in.faults.Has(field) }
 
 // id checks that an ID is one of the given type.
-func (in *input) id(id typeid.ID, kind, field string) bool {
+func (in *input) id(id typeid.ID, kind string, path ...any) bool {
 	if id.Type() == kind {
 		return true
 	}
-	in.add(rules.MalformedID(kind), field)
+	in.add(rules.MalformedID(kind), path...)
 	return false
 }
 
 // missing adds the fault of an ID of something that does not exist.
-func (in *input) missing(kind, field string) { in.add(notFound(kind), field) }
+func (in *input) missing(kind string, path ...any) { in.add(notFound(kind), path...) }
 
 func notFound(kind string) *rules.Fault {
-	return &rules.Fault{Code: rules.NotFound, Message: "names no " + kind + " that exists"}
+	return &rules.Fault{Code: rules.NotFound, Message: "belongs to no " + kind}
 }
 
 func taken() *rules.Fault { return &rules.Fault{Code: rules.Taken, Message: "is taken"} }
@@ -134,7 +134,7 @@ func lock[E any, In interface{ target() Target }](ctx context.Context, in *input
 			valid = append(valid, ids[i])
 		}
 	}
-	unique(in, "id", "change of each", ids)
+	unique(in, "id", ids)
 	found := make([]*E, len(list))
 	if len(valid) == 0 {
 		return found, nil

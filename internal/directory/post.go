@@ -61,7 +61,7 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 			ids = append(ids, *id)
 		}
 	}
-	if in.look() && len(ids) > 0 {
+	if in.look() {
 		exist, err := tx.userIDs(ctx, ids)
 		if err != nil {
 			return nil, err

@@ -59,10 +59,19 @@ func (tx *Transaction) send(ctx context.Context, build func(*statement.Write, st
 
 // delete deletes the rows that have one of the IDs in a column.
 func (tx *Transaction) delete(ctx context.Context, table *statement.Table, column string, ids []typeid.ID) error {
-	ids = slices.Compact(slices.SortedFunc(slices.Values(ids), typeid.ID.Compare))
-	query, args := sql.Dialect(tx.session.Dialect()).Delete(table.Name).Where(statement.In(column, ids)).Query()
+	return tx.exec(ctx, sql.Dialect(tx.session.Dialect()).Delete(table.Name).Where(statement.In(column, distinct(ids))))
+}
+
+// exec runs a statement.
+func (tx *Transaction) exec(ctx context.Context, q sql.Querier) error {
+	query, args := q.Query()
 	_, err := database.Affected(ctx, tx.session, query, args...)
 	return err
+}
+
+// distinct returns the IDs sorted, each once.
+func distinct(ids []typeid.ID) []typeid.ID {
+	return slices.Compact(slices.SortedFunc(slices.Values(ids), typeid.ID.Compare))
 }
 
 // lockUsers locks users in the order of their IDs, and returns those that exist.
@@ -92,6 +101,9 @@ func (tx *Transaction) holdUsers(ctx context.Context, ids []typeid.ID) error {
 
 // usersBy returns the users that have one of the texts in a column, with the columns; with all when there are none.
 func (tx *Transaction) usersBy(ctx context.Context, column string, texts []string, columns ...string) ([]*ent.User, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
 	q := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) })
 	if columns != nil {
 		return q.Select(columns...).All(ctx)
@@ -101,11 +113,17 @@ func (tx *Transaction) usersBy(ctx context.Context, column string, texts []strin
 
 // usersByID returns the users that have one of the IDs. With lock, it locks them, in the order of the IDs.
 func (tx *Transaction) usersByID(ctx context.Context, ids []typeid.ID, lock bool) ([]*ent.User, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	return tx.client.User.Query().Where(func(s *sql.Selector) { selectIDs(s, user.FieldID, ids, lock) }).All(ctx)
 }
 
 // userIDs returns which of the IDs are those of users.
 func (tx *Transaction) userIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	found, err := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(user.FieldID), ids)) }).IDs(ctx)
 	exist := make(map[typeid.ID]bool, len(found))
 	for _, id := range found {

@@ -97,9 +97,6 @@ func (k uniqueKey) formerOwners(ctx context.Context, tx *Transaction, users []*e
 			formers, keys[k.of(u)] = append(formers, former), true
 		}
 	}
-	if len(formers) == 0 {
-		return nil, nil
-	}
 	users, err := tx.usersBy(ctx, k.column, formers, user.FieldID, user.FieldUsername, user.FieldEmail, k.column)
 	owners := make(map[string]typeid.ID, len(users))
 	for _, u := range users {
@@ -181,9 +178,6 @@ func (in *inputs) uniqueUsers(ctx context.Context, tx *Transaction, users, next 
 		return nil
 	}
 	for _, c := range all {
-		if len(c.open) == 0 {
-			continue
-		}
 		owners, err := c.owners(ctx, tx, slices.Sorted(maps.Keys(c.open)))
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ type writer interface {
 	erase(ctx context.Context) error
 }
 
-// rows are the rows of one entity in a unit. They get into it by create, change and remove alone. Each of these records
+// rows are the rows of one entity in a unit. They get into it by create, revise and remove alone. Each of these records
 // the change, so no row is written without one.
 type rows[E any] struct {
 	ent.Rows[E]
@@ -78,16 +78,22 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	r.unit.record(ctx, feed.Created, n)
 }
 
-// change decides that a row becomes what next is, and reports whether that is anything else. The fault says that the
-// version cannot rise any more; then the row stays.
+// change decides that a row becomes what next is, and reports whether that is anything else. The fault is that of revise.
 func (r *rows[E]) change(ctx context.Context, e *E, next E) (changed bool, fault *rules.Fault) {
 	fields := r.difference(e, &next)
 	if fields == nil {
 		return false, nil
 	}
+	fault = r.revise(ctx, e, next, fields...)
+	return fault == nil, fault
+}
+
+// revise decides that a row becomes what next is, and gets the next version. fields are what changes, for the feed. The
+// fault says that the version cannot rise any more; then the row stays.
+func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *rules.Fault {
 	n := r.Node(e)
 	if fault := rules.Updatable(*n.Version); fault != nil {
-		return false, fault
+		return fault
 	}
 	if !r.pending[e] {
 		r.updated, r.pending[e] = append(r.updated, update[E]{row: e, was: *e}), true
@@ -96,7 +102,7 @@ func (r *rows[E]) change(ctx context.Context, e *E, next E) (changed bool, fault
 	*n.Version++
 	*n.UpdatedAt = rules.UpdatedAt(r.unit.now(), *n.CreatedAt, *n.UpdatedAt)
 	r.unit.record(ctx, feed.Updated, n, fields...)
-	return true, nil
+	return nil
 }
 
 // remove decides to delete a row, by a column that has the value in this row and in no row that stays.

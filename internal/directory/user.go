@@ -201,11 +201,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 	for i, u := range wanted {
 		keys[i] = key.of(u)
 	}
-	first := unique(in, key.field, "input for each", keys)
-	if len(first) == 0 {
-		return nil, nil
-	}
-	owners, err := key.owners(ctx, tx, slices.Sorted(maps.Keys(first)))
+	owners, err := key.owners(ctx, tx, slices.Sorted(maps.Keys(unique(in, key.field, keys))))
 	if err != nil {
 		return nil, err
 	}

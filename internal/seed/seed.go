@@ -54,7 +54,7 @@ const (
 const batchRows = 1000
 
 // ErrThere says that the database has a user already that would be made; the error around it names one.
-var ErrThere = errors.New("is there already: seed an empty database")
+var ErrThere = errors.New("exists already: seed an empty database")
 
 // Fill makes users and posts, all of them or, when it fails, none: in one transaction, with a change for each. The caller
 // in ctx must be allowed to create both.

@@ -201,7 +201,7 @@ func TestImportRowByRow(t *testing.T) {
 			}
 		}
 		all := strings.Join(first, "")
-		for _, seen := range []string{"created", "updated", "[username]", "[email]", "[username email]", "[author]", "is taken", "names no user", "stands with a user"} {
+		for _, seen := range []string{"created", "updated", "[username]", "[email]", "[username email]", "[author]", "is taken", "belongs to no user", "belongs to a user"} {
 			if !strings.Contains(all, seen) {
 				t.Errorf("no import says %q", seen)
 			}

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/directory"
 	"roster/internal/typeid"
 )
 
@@ -29,40 +29,39 @@ func found(t *testing.T, e dbtest.Engine, n, in int) *clubs {
 	t.Helper()
 	c := &clubs{tester: serve(t, e, settings{})}
 	ctx := rules.WithCaller(t.Context(), rules.Everyone())
-	session := c.db.Session(database.Write)
-	defer session.Rollback()
-	client := ent.NewClient(ent.Driver(session))
 	now := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	ids := typeid.NewSource(func() time.Time { return now }, rand.NewChaCha8([32]byte{1}))
-	var users []*ent.UserCreate
+	tx := directory.New(c.db.Session(database.Write), directory.Options{Clock: func() time.Time { return now }, IDs: ids})
+	defer tx.Rollback()
+	var users []*directory.Record
 	var userIDs []typeid.ID
 	for i := range n {
 		now = now.Add(time.Millisecond)
 		id := ids.New("user")
 		userIDs, c.users = append(userIDs, id), append(c.users, id.String())
 		// The order of the names is not that of the IDs, and three users share each address's first letter and each time.
-		users = append(users, client.User.Create().SetID(id).SetUsername(fmt.Sprintf("user%03d", i*37%101)).
-			SetEmail(fmt.Sprintf("%c%03d@example.com", 'z'-rune(i/3%26), i)).
-			SetCreatedAt(now.Truncate(3*time.Millisecond)).SetUpdatedAt(now).SetVersion(1))
-	}
-	if err := client.User.CreateBulk(users...).Exec(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var groups []*ent.GroupCreate
-	for i := range n {
-		id := ids.New("group")
-		c.groups = append(c.groups, id.String())
-		create := client.Group.Create().SetID(id).SetName(fmt.Sprintf("Group %03d", i*53%101)).
-			SetCreatedAt(now).SetUpdatedAt(now).SetVersion(1)
-		for j := range min(in, n) {
-			create.AddMemberIDs(userIDs[(i-j+n)%n])
+		u, faults := directory.UserRecord(id, fmt.Sprintf("user%03d", i*37%101), fmt.Sprintf("%c%03d@example.com", 'z'-rune(i/3%26), i),
+			directory.History{CreatedAt: now.Truncate(3 * time.Millisecond), UpdatedAt: now})
+		if err := faults.Err(); err != nil {
+			t.Fatal(err)
 		}
-		groups = append(groups, create)
+		users = append(users, u)
 	}
-	if err := client.Group.CreateBulk(groups...).Exec(ctx); err != nil {
+	if err := tx.Import(ctx, users, directory.Fail); err != nil {
 		t.Fatal(err)
 	}
-	if err := session.Commit(); err != nil {
+	for i := range n {
+		input := directory.CreateGroup{Name: fmt.Sprintf("Group %03d", i*53%101)}
+		for j := range min(in, n) {
+			input.MemberIDs = append(input.MemberIDs, userIDs[(i-j+n)%n])
+		}
+		g, err := tx.CreateGroup(ctx, input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.groups = append(c.groups, g.ID.String())
+	}
+	if err := tx.Commit(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
 	c.statements.take()
