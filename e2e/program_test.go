@@ -160,7 +160,7 @@ func (p *process) stop(t *testing.T, signal os.Signal) {
 	}
 	rest, err := io.ReadAll(p.stdout)
 	if err != nil || string(rest) != "Roster has stopped.\n" {
-		t.Errorf("after %v: got %v, %q, want that it has stopped", signal, err, rest)
+		t.Errorf("after %v: got %v, %q, want Roster has stopped", signal, err, rest)
 	}
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("after %v: got %v, stderr %q, want success", signal, err, p.stderr)
