@@ -2,7 +2,8 @@
 
 # The version that "roster version" prints.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# Durations: of each target of "make fuzz", and of "make fuzz-http", "make soak" and "make property" in all.
+# Durations: of each target of "make fuzz", which may also be a number of inputs such as 20000x, and of "make fuzz-http",
+# "make soak" and "make property" in all.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
 SOAK ?= 60s

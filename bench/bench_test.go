@@ -15,11 +15,11 @@ func TestBench(t *testing.T) {
 	var stdout, stderr strings.Builder
 	args := []string{"-users=1000", "-n=20", "-c=2"}
 	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
-		t.Fatalf("%v: code %d, stderr %s, stdout\n%s", args, code, &stderr, &stdout)
+		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
 	for _, w := range []string{"W1", "W2", "W3", "W4", "W5", "W6"} {
 		if n := strings.Count(stdout.String(), "\n"+w+" "); n < 3 {
-			t.Errorf("%s is reported for %d engines instead of 3", w, n)
+			t.Errorf("%s: got reports for %d engines, want 3", w, n)
 		}
 	}
 	requests, err := abuse.Requests()
@@ -28,11 +28,11 @@ func TestBench(t *testing.T) {
 	}
 	for _, r := range requests {
 		if n := strings.Count(stdout.String(), "\n"+r.Name+" "); n != 1 {
-			t.Errorf("the hostile request %s is reported %d times", r.Name, n)
+			t.Errorf("the hostile request %s: got %d reports, want 1", r.Name, n)
 		}
 	}
 	if n := strings.Count(stdout.String(), "floor  "); n != 6 {
-		t.Errorf("the floor is reported for %d workloads instead of 6", n)
+		t.Errorf("the floor: got reports for %d workloads, want 6", n)
 	}
 }
 
@@ -42,7 +42,7 @@ func TestProfile(t *testing.T) {
 	var stdout, stderr strings.Builder
 	args := []string{"-users=1000", "-n=20", "-c=2", "-engines=sqlite", "-workloads=W1,W4", "-cpuprofile", dir}
 	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
-		t.Fatalf("%v: code %d, stderr %s", args, code, &stderr)
+		t.Fatalf("%v: got code %d, stderr %s, want code 0", args, code, &stderr)
 	}
 	for _, name := range []string{"sqlite-W1.pprof", "sqlite-W4.pprof"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {

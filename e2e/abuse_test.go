@@ -73,10 +73,10 @@ func refused(t *testing.T, url string, r abuse.Request, withLength bool) {
 		return
 	}
 	if e := answer.Errors[0]; status != r.Status || e.Extensions.Code != r.Code || !r.RefusedWith(e.Message) {
-		t.Errorf("refused with %d %s\n%s\nwant %d %s\n%s", status, e.Extensions.Code, e.Message, r.Status, r.Code, r.Message)
+		t.Errorf("got %d %s\n%s\nwant %d %s\n%s", status, e.Extensions.Code, e.Message, r.Status, r.Code, r.Message)
 	}
 	if len(text) > 5_000 {
-		t.Errorf("the refusal has %d bytes: %.1000s", len(text), text)
+		t.Errorf("got a refusal of %d bytes, want at most 5000: %.1000s", len(text), text)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestSlowClients(t *testing.T) {
 		}
 		answer, err := io.ReadAll(conn)
 		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 OK\r\n") {
-			t.Fatalf("%v, answer %q", err, answer)
+			t.Fatalf("got %v, %q, want 200 OK", err, answer)
 		}
 	}
 	server.stop(t, syscall.SIGTERM)

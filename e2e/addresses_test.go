@@ -50,11 +50,11 @@ func TestOldAddresses(t *testing.T) {
 			`{ user(by: {email: "straße@example.com"}) { username } }`:  `{"data":{"user":{"username":"u1"}}}`,
 		} {
 			if got := server.ask(t, request); got != want {
-				t.Errorf("%s answers %s", request, got)
+				t.Errorf("%s: got %s, want %s", request, got, want)
 			}
 		}
 		if n := strings.Count(server.stderr.String(), "a text keeps its old key"); n != 2 {
-			t.Errorf("the log of the server lists %d:\n%s", n, server.stderr)
+			t.Errorf("got %d texts in the server's log, want 2:\n%s", n, server.stderr)
 		}
 		server.stop(t, syscall.SIGTERM)
 	})

@@ -49,7 +49,7 @@ func TestChaos(t *testing.T) {
 		}
 		for _, what := range must {
 			if c.counts[what] == 0 {
-				t.Errorf("there was no %s", what)
+				t.Errorf("%s: got none, want at least one", what)
 			}
 		}
 	})
@@ -343,7 +343,7 @@ func (c *chaos) try(ctx context.Context, body, key string) (data json.RawMessage
 // check compares what is there with what was sent and answered.
 func (c *chaos) check() {
 	if len(c.answers) != *chaosMutations {
-		c.Fatalf("%d of %d mutations were answered", len(c.answers), *chaosMutations)
+		c.Fatalf("got %d answers, want %d", len(c.answers), *chaosMutations)
 	}
 	sent := map[string]int{}          // by user
 	versions := map[string]bool{}     // that were answered, of all users
@@ -355,7 +355,7 @@ func (c *chaos) check() {
 		written[[2]string{user, title(answer.Mutation)}] = answer.CreatePost.Post.ID
 	}
 	if len(versions) != *chaosMutations {
-		c.Errorf("%d mutations have %d different versions", *chaosMutations, len(versions))
+		c.Errorf("got %d versions, want %d: one for each mutation", len(versions), *chaosMutations)
 	}
 	posts := 0
 	for _, id := range c.users {
@@ -381,19 +381,19 @@ func (c *chaos) check() {
 			}
 			user := page.Data.User
 			if user.Version != 1+sent[id] {
-				c.Errorf("after %d mutations a user has version %d", sent[id], user.Version)
+				c.Errorf("a user after %d mutations: got version %d, want %d", sent[id], user.Version, 1+sent[id])
 			}
 			for _, p := range user.Posts.Nodes {
 				posts++
 				if written[[2]string{id, p.Title}] != p.ID {
-					c.Errorf("the post %q has the ID %s, its mutation answered %s", p.Title, p.ID, written[[2]string{id, p.Title}])
+					c.Errorf("the post %q: got the ID %s, want %s as in the answer", p.Title, p.ID, written[[2]string{id, p.Title}])
 				}
 			}
 			more, after = user.Posts.PageInfo.HasNextPage, fmt.Sprintf(", after: %q", user.Posts.PageInfo.EndCursor)
 		}
 	}
 	if posts != *chaosMutations {
-		c.Errorf("%d mutations wrote %d posts", *chaosMutations, posts)
+		c.Errorf("got %d posts, want %d: one for each mutation", posts, *chaosMutations)
 	}
 	c.server.stop(c.T, syscall.SIGTERM)
 }

@@ -49,7 +49,7 @@ func TestClosedServer(t *testing.T) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusNotFound {
-		t.Errorf("the schema: %s", response.Status)
+		t.Errorf("the schema: got %s, want 404", response.Status)
 	}
 	server.stop(t, syscall.SIGTERM)
 }

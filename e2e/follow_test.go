@@ -180,7 +180,7 @@ func (f *following) run() {
 		}
 	}
 	if broken != followKills {
-		f.Errorf("the server was killed %d times", broken)
+		f.Errorf("got %d kills of the server, want %d", broken, followKills)
 	}
 	// The end, which readers know when they see it.
 	f.killed.ask(f.T, fmt.Sprintf(`mutation { deleteUser(input: {id: %q, dependents: CASCADE}) { deletedId } }`, f.users[0]))
@@ -494,7 +494,7 @@ func (f *following) socket(ctx context.Context, server int, r *reader) error {
 func (f *following) check() {
 	for _, r := range f.readers {
 		if !slices.EqualFunc(r.cursors, f.truth, func(cursor string, c feed.Change) bool { return cursor == c.Cursor.String() }) {
-			f.Errorf("%s: %d changes, of %d, or in another order", r.name, len(r.cursors), len(f.truth))
+			f.Errorf("%s: got %d changes, want %d in the order of the feed", r.name, len(r.cursors), len(f.truth))
 		}
 	}
 	now := map[typeid.ID]int{} // the version of what there is
@@ -502,7 +502,7 @@ func (f *following) check() {
 		version, exists := now[c.NodeID]
 		switch {
 		case exists == (c.Kind == feed.Created), c.Kind == feed.Updated && c.Version != version+1, c.Kind != feed.Updated && c.Version != max(version, 1):
-			f.Errorf("%s: %s, version %d, comes after version %d", c.NodeID, c.Kind, c.Version, version)
+			f.Errorf("%s: got %s with version %d after version %d, want the next one", c.NodeID, c.Kind, c.Version, version)
 		}
 		now[c.NodeID] = c.Version
 		if c.Kind == feed.Deleted {
@@ -511,7 +511,7 @@ func (f *following) check() {
 		delete(f.own, fmt.Sprint(c.NodeID, " ", c.Version))
 	}
 	if len(f.own) > 0 {
-		f.Errorf("committed, but not in the feed: %v", f.own)
+		f.Errorf("got a feed without %v, want all that was committed", f.own)
 	}
 	there := map[typeid.ID]int{}
 	session := f.db.Session(database.Snapshot)
@@ -532,7 +532,7 @@ func (f *following) check() {
 		there[p.ID] = p.Version
 	}
 	if !maps.Equal(now, there) {
-		f.Errorf("the feed makes %d things, and there are %d, or their versions differ", len(now), len(there))
+		f.Errorf("got %v from the feed, want %v as in the database", now, there)
 	}
 }
 
@@ -554,9 +554,9 @@ func TestStopWhileFollowed(t *testing.T) {
 	}
 	p.stop(t, syscall.SIGTERM)
 	if err := <-ends[0]; !errors.Is(err, io.EOF) {
-		t.Errorf("the event stream ended with %v", err)
+		t.Errorf("the event stream: got %v, want %v", err, io.EOF)
 	}
 	if err := <-ends[1]; websocket.CloseStatus(err) != websocket.StatusGoingAway {
-		t.Errorf("the WebSocket ended with %v", err)
+		t.Errorf("the WebSocket: got %v, want the code %v", err, websocket.StatusGoingAway)
 	}
 }

@@ -37,7 +37,7 @@ func catch(t *testing.T, p *process, ailments []ailment) {
 	t.Helper()
 	user := p.mutation(t, 0)
 	if user.code != "" {
-		t.Fatalf("before, a mutation gets %s", user.text)
+		t.Fatalf("a mutation before: got %s, want data", user.text)
 	}
 	for _, a := range ailments {
 		a.begin(t)
@@ -45,18 +45,18 @@ func catch(t *testing.T, p *process, ailments []ailment) {
 		for range 3 {
 			got = p.mutation(t, max(a.body, 1))
 			if got.code != a.code {
-				t.Errorf("%s: a mutation gets %s", a.name, got.text)
+				t.Errorf("%s: a mutation: got %s, want the code %q", a.name, got.text, a.code)
 			}
 			p.readyz(t, a.name, "", a.ready)
 			p.readyz(t, a.name, "?for=reads", a.reads)
 		}
 		if a.reads == "ready" && !strings.Contains(p.ask(t, "{ users { totalCount } }"), `"data":{"users":{"totalCount":`) {
-			t.Errorf("%s: nothing can be read", a.name)
+			t.Errorf("%s: a query: got no count, want one", a.name)
 		}
 		a.end(t)
 		p.readyz(t, a.name+", after it", "", "ready")
 		if got := p.mutation(t, 1); got.code != "" {
-			t.Errorf("%s: after it, a mutation gets %s", a.name, got.text)
+			t.Errorf("%s: a mutation after it: got %s, want data", a.name, got.text)
 		}
 	}
 	p.stop(t, syscall.SIGTERM)
@@ -72,7 +72,7 @@ func catch(t *testing.T, p *process, ailments []ailment) {
 			}
 		}
 		if a.log != "" && lines != 1 || a.ready != "ready" && ends != len(ailments) {
-			t.Errorf("%s: %d lines in the log say %q and %q, and %d that it is over:\n%s", a.name, lines, a.log, a.advice, ends, log)
+			t.Errorf("%s: got %d lines with %q and %q, and %d ends, want 1 and %d in the log:\n%s", a.name, lines, a.log, a.advice, ends, len(ailments), log)
 		}
 	}
 }
@@ -227,7 +227,7 @@ func TestMariaDBTakesNoChanges(t *testing.T) {
 	nothing := func(*testing.T) {}
 	catch(t, p, []ailment{{name: "packet", begin: nothing, end: nothing, body: 2 << 20, code: "COST_LIMIT", ready: "ready", reads: "ready"}})
 	if !strings.Contains(p.stderr.String(), "raise its max_allowed_packet") {
-		t.Errorf("the log does not say what to do: %s", p.stderr)
+		t.Errorf("got the log %s, want advice on max_allowed_packet", p.stderr)
 	}
 }
 
@@ -295,23 +295,23 @@ func atStart(t *testing.T, binary, database string) {
 	t.Helper()
 	p := start(t, binary, database, displayName(t, dbtest.PostgreSQL, database))
 	if got := p.mutation(t, 0); got.code != "UNAVAILABLE" {
-		t.Errorf("started on a standby, a mutation gets %s", got.text)
+		t.Errorf("a mutation on a standby: got %s, want UNAVAILABLE", got.text)
 	}
 	p.readyz(t, "started on a standby", "", "read only")
 	p.readyz(t, "started on a standby", "?for=reads", "ready")
 	if got := p.ask(t, "{ users { totalCount } }"); !strings.Contains(got, `"totalCount"`) {
-		t.Errorf("started on a standby, a query gets %s", got)
+		t.Errorf("a query on a standby: got %s, want a count", got)
 	}
 	p.stop(t, syscall.SIGTERM)
 	if log := p.stderr.String(); strings.Count(log, "the database is read only") != 1 {
-		t.Errorf("started on a standby, it logs %s", log)
+		t.Errorf("a server on a standby: got the log %s, want one line that the database is read only", log)
 	}
 	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen=127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+strings.Replace(database, "/d?", "/postgres?", 1))
 	out, err := cmd.CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "the server is a standby") ||
 		strings.Count(string(out), "\n") != 1 {
-		t.Errorf("without a schema, on a standby: %v: %s", err, out)
+		t.Errorf("a standby without a schema: got %v: %s, want code 1 and one line", err, out)
 	}
 }
 
@@ -355,15 +355,15 @@ func TestSQLiteFilesReplaced(t *testing.T) {
 		p := start(t, binary, database, displayName(t, dbtest.SQLite, database))
 		must(t, os.Remove(path))
 		if got := p.mutation(t, 0); got.code != "UNAVAILABLE" {
-			t.Errorf("a mutation gets %s", got.text)
+			t.Errorf("a mutation: got %s, want UNAVAILABLE", got.text)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the server made another file: %v", err)
+			t.Errorf("the removed file: got %v, want %v", err, os.ErrNotExist)
 		}
 		p.stop(t, syscall.SIGTERM)
 		p = start(t, binary, database, displayName(t, dbtest.SQLite, database))
 		if got := p.mutation(t, 0); got.code != "" {
-			t.Errorf("after a restart, a mutation gets %s", got.text)
+			t.Errorf("a mutation after a restart: got %s, want data", got.text)
 		}
 		p.stop(t, syscall.SIGTERM)
 	})

@@ -32,7 +32,7 @@ func TestSentAgainFromAnotherOrigin(t *testing.T) {
 			"Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type,idempotency-key"},
 		})
 		if !lists(allowed, "Access-Control-Allow-Headers", "idempotency-key") {
-			t.Errorf("a page may not send it: %v", allowed)
+			t.Errorf("got %v, want idempotency-key among the allowed headers", allowed)
 		}
 		header, body := send(http.MethodPost, `{"query": "mutation { createUser(input: {username: \"ada\", email: \"ada@example.com\"}) { user { id } } }"}`,
 			http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"once"}})
@@ -40,10 +40,10 @@ func TestSentAgainFromAnotherOrigin(t *testing.T) {
 			first = body
 		}
 		if body != first || strings.Contains(body, "errors") || header.Get("Idempotency-Replayed") != replayed {
-			t.Errorf("the answer is %s, with %v; the first was %s", body, header, first)
+			t.Errorf("got %s with %v, want %s with Idempotency-Replayed: %q", body, header, first, replayed)
 		}
 		if !lists(header, "Access-Control-Expose-Headers", "idempotency-replayed") {
-			t.Errorf("a page may not read it: %v", header)
+			t.Errorf("got %v, want idempotency-replayed among the exposed headers", header)
 		}
 		server.stop(t, syscall.SIGTERM)
 	}

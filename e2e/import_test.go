@@ -128,7 +128,7 @@ func holds(t *testing.T, e dbtest.Engine, binary, database string, n int) {
 		after, caughtUp = strconv.Quote(page.Data.Changes.EndCursor), page.Data.Changes.CaughtUp
 	}
 	if changed != n {
-		t.Errorf("%d changes of %d users", changed, n)
+		t.Errorf("got %d changes, want %d: one for each user", changed, n)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestImportStopped(t *testing.T) {
 				want, says = -1, ""
 			}
 			if code := i.end(t); code != want || i.stdout.Len() > 0 || i.stderr.String() != says {
-				t.Errorf("%v: code %d, stdout %q, stderr %q", signal, code, &i.stdout, &i.stderr)
+				t.Errorf("%v: got code %d, stdout %q, stderr %q, want code %d and %q", signal, code, &i.stdout, &i.stderr, want, says)
 			}
 		}
 		holds(t, e, binary, database, 0)
@@ -165,7 +165,7 @@ func TestImportStopped(t *testing.T) {
 		i.end(t)
 		lines := strings.Count(rosterOn(t.Context(), t, binary, database, "export", "users"), "\n") - 1
 		if lines == 0 || lines%batch != 0 || lines >= inTheMiddle {
-			t.Errorf("killed, an import by batches of %d has left %d of %d users", batch, lines, inTheMiddle)
+			t.Errorf("a killed import: got %d users, want whole batches of %d, fewer than %d", lines, batch, inTheMiddle)
 		}
 		again := startImport(t, binary, database, "--on-conflict=skip", "--batch=5000")
 		again.send(t)
@@ -195,7 +195,7 @@ func TestImportLosesDatabase(t *testing.T) {
 			proxy.Cut()
 			_ = i.stdin.Close() // when the import has not seen it yet
 			if code := i.end(t); code != 1 || i.stdout.Len() > 0 || !strings.HasSuffix(i.stderr.String(), ": nothing is imported\n") || strings.Count(i.stderr.String(), "\n") != 1 {
-				t.Errorf("code %d, stdout %q, stderr %q", code, &i.stdout, &i.stderr)
+				t.Errorf("got code %d, stdout %q, stderr %q, want code 1 and that nothing is imported", code, &i.stdout, &i.stderr)
 			}
 			holds(t, e, binary, database, 0)
 		})

@@ -242,7 +242,7 @@ func crowd(t *testing.T, s *process, name string, do func(ctx context.Context, i
 		case <-done:
 			t.Logf("%s: others were answered %d times", name, served)
 			if served < memoryServed {
-				t.Errorf("%s: others were answered %d times", name, served)
+				t.Errorf("%s: got %d answers of others, want at least %d", name, served, memoryServed)
 			}
 			return
 		default:
@@ -256,7 +256,7 @@ func smallAnswer(t *testing.T, s *process, name string) (answered, ok bool) {
 	code, got := codeAndBody(t, s, `{"query": "{ users(first: 1) { nodes { username } } }"}`)
 	answered = got == `{"data":{"users":{"nodes":[{"username":"small00"}]}}}`
 	if !answered && code != "UNAVAILABLE" { // which says that all connections to the database are in use
-		t.Errorf("%s: another client got %s", name, got)
+		t.Errorf("%s: another client: got %s, want the small answer", name, got)
 		return false, false
 	}
 	return answered, true

@@ -98,10 +98,10 @@ func TestMigrateKilled(t *testing.T) {
 	server := start(t, binary, url, displayName(t, dbtest.MySQL, url))
 	const create = `mutation { createUser(input: {username: "Ada", email: "ada@example.com", posts: [{title: "On the engine"}]}) { user { version } } }`
 	if got := server.ask(t, create); got != `{"data":{"createUser":{"user":{"version":1}}}}` {
-		t.Errorf("createUser answers %s", got)
+		t.Errorf("createUser: got %s, want version 1", got)
 	}
 	if got := server.get(t, "/readyz"); got != `{"status":"ready"}` {
-		t.Errorf("/readyz answers %s", got)
+		t.Errorf("/readyz: got %s, want ready", got)
 	}
 	server.stop(t, syscall.SIGTERM)
 }
@@ -115,7 +115,7 @@ func TestTablesMissing(t *testing.T) {
 		url := dbtest.Empty(t, e)
 		server := start(t, binary, url, displayName(t, e, url))
 		if code := ready(t, server); code != http.StatusOK {
-			t.Errorf("/readyz answers %d", code)
+			t.Errorf("/readyz: got %d, want 200", code)
 		}
 		db, err := database.Open(t.Context(), database.Options{
 			URL: url, MaxConnections: 2, PoolWait: time.Minute, ConnectTimeout: time.Minute, StatementTimeout: time.Minute,
@@ -129,13 +129,13 @@ func TestTablesMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if code := ready(t, server); code != http.StatusServiceUnavailable {
-			t.Errorf("without a table, /readyz answers %d", code)
+			t.Errorf("/readyz without a table: got %d, want 503", code)
 		}
 		server.stop(t, syscall.SIGTERM)
 		const why = `the version says that the schema is complete, but it lacks the table idempotency_keys: ` +
 			`if a roster migrate down was interrupted, run it again, then roster migrate up; otherwise restore a backup, or grant the user what it may not see`
 		if log := server.stderr.String(); !strings.Contains(log, "idempotency_keys") || !strings.Contains(log, "run roster migrate up, or restore") {
-			t.Errorf("the log does not say why: %s", log)
+			t.Errorf("got the log %s, want the missing table and advice", log)
 		}
 		for _, line := range []string{"serve --listen=127.0.0.1:0", "serve --no-migrate --listen=127.0.0.1:0", "migrate up", "stats", "export users"} {
 			prints(t, binary, url, line, 1, "", "roster: .*: "+why+"\n")

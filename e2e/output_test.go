@@ -155,7 +155,7 @@ func outputInUse(t *testing.T, binary string) {
 		}
 		for path, text := range stays {
 			if read(t, path) != text {
-				t.Fatalf("%s: %s has changed", test.line, path)
+				t.Fatalf("%s: got another %s, want it as before", test.line, path)
 			}
 		}
 	}
@@ -202,16 +202,16 @@ func outputOpen(t *testing.T, binary string) {
 			t.Fatal(err)
 		}
 		if text := read(t, file); got != (outcome{}) || text != "before\n"+want+"after\n" {
-			t.Errorf("%s: %+v, the file has %q", test.path, got, text)
+			t.Errorf("%s: got %+v, the file %q, want success and %q", test.path, got, text, "before\n"+want+"after\n")
 		}
 	}
 	for path, before := range links {
 		if link, err := os.Readlink(path); err != nil || link != before {
-			t.Errorf("%s is now %s, %v", path, link, err)
+			t.Errorf("%s: got the link %s, %v, want %s", path, link, err, before)
 		}
 	}
 	if got := runWith(t, binary, url, inherit{}, "export", "users", "-o", "/dev/fd/77"); got.code != 1 || got.stderr != "roster: export users: --output: /dev/fd/77 cannot be written: no such file or directory\n" {
-		t.Errorf("%+v", got)
+		t.Errorf("a descriptor that is not open: got %+v, want code 1 and that it cannot be written", got)
 	}
 	const rejected = "line,field,code,reason\n2,email,BLANK,must not be blank\n"
 	input := filepath.Join(dir, "input.csv")
@@ -219,7 +219,7 @@ func outputOpen(t *testing.T, binary string) {
 	write(t, file, "before\n")
 	got := runWith(t, binary, url, inherit{three: open(t, file, os.O_WRONLY|os.O_APPEND)}, "import", "--dry-run", "--errors=/dev/fd/3", input)
 	if text := read(t, file); got.code != 3 || text != "before\n"+rejected {
-		t.Errorf("%+v, the file has %q", got, text)
+		t.Errorf("got %+v, the file %q, want code 3 and %q", got, text, "before\n"+rejected)
 	}
 
 	pipe := filepath.Join(dir, "pipe")
@@ -241,11 +241,11 @@ func outputOpen(t *testing.T, binary string) {
 		}()
 		got := runWith(t, binary, url, inherit{}, strings.Fields(test.line)...)
 		if text := <-taken; got.code != test.code || text != test.text {
-			t.Errorf("%s: %+v, the pipe had %q", test.line, got, text)
+			t.Errorf("%s: got %+v, the pipe %q, want code %d and %q", test.line, got, text, test.code, test.text)
 		}
 	}
 	if info, err := os.Lstat(pipe); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
-		t.Errorf("the pipe is now %v, %v", info, err)
+		t.Errorf("got %v, %v, want a pipe", info, err)
 	}
 }
 
@@ -300,11 +300,11 @@ func outputNotPermitted(t *testing.T, binary string) {
 			t.Errorf("%s: %+v, want %q", line, got, says)
 		}
 		if read(t, readOnly) != "before" || read(t, open) != "before" {
-			t.Errorf("%s: a file has changed", line)
+			t.Errorf("%s: got another file, want both as before", line)
 		}
 	}
 	if files, err := os.ReadDir(closed); err != nil || len(files) != 1 {
-		t.Errorf("%v, %v", files, err)
+		t.Errorf("got the files %v, %v, want one", files, err)
 	}
 }
 
@@ -346,7 +346,7 @@ func signals(t *testing.T, binary string) {
 				t.Fatal(err)
 			}
 			if files, err := os.ReadDir(dir); err != nil || len(files) != 2 || read(t, file) != "before" {
-				t.Errorf("%v: %s: left %v, %v", signal, test.line, files, err)
+				t.Errorf("%v: %s: got the files %v, %v, want two as before", signal, test.line, files, err)
 			}
 		}
 	}
@@ -463,7 +463,7 @@ func hangUp(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	if got := server.ask(t, `{ __typename }`); got != `{"data":{"__typename":"Query"}}` {
-		t.Errorf("after SIGHUP: %s", got)
+		t.Errorf("after SIGHUP: got %s, want an answer", got)
 	}
 	server.stop(t, syscall.SIGTERM)
 }

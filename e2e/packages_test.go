@@ -38,7 +38,7 @@ func TestReadmePackages(t *testing.T) {
 		",,INVALID,belongs to a user that is rejected\n", "username,TAKEN,is taken\n",
 	} {
 		if !strings.Contains(string(text), said) {
-			t.Errorf("the README does not say %q", said)
+			t.Errorf("got a README without %q, want it", said)
 		}
 	}
 	binary := build(t)
@@ -84,7 +84,7 @@ func TestReadmePackages(t *testing.T) {
 		posts := rosterOn(t.Context(), t, binary, database, "export", "posts")
 		for _, post := range []string{`,php,"Ondřej Surý: server-side, ""HTML-embedded"" language",`, `,jq,ChangZhuo Chen (陳昌倬): JSON processor,`} {
 			if !strings.Contains(posts, post) {
-				t.Errorf("no post is %s in\n%s", post, posts)
+				t.Errorf("got the posts\n%s\nwant %s among them", posts, post)
 			}
 		}
 	})
@@ -92,10 +92,10 @@ func TestReadmePackages(t *testing.T) {
 		database := dbtest.Empty(t, dbtest.SQLite)
 		_, stdout, code := importPackages(t, database, t.TempDir())
 		if code != 0 && code != 3 {
-			t.Errorf("of this machine: code %d, stdout %s", code, stdout)
+			t.Errorf("of this machine: got code %d, stdout %s, want code 0 or 3", code, stdout)
 		}
 		if posts := strings.Count(rosterOn(t.Context(), t, binary, database, "export", "posts"), ",1\n"); posts == 0 {
-			t.Errorf("of this machine, there are no packages: %s", stdout)
+			t.Errorf("of this machine: got no packages, want some: %s", stdout)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestProgram(t *testing.T) {
 		t.Parallel()
 		out, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput()
 		if err != nil || string(out) != "roster 1.2.3\n" {
-			t.Errorf("%v, %s", err, out)
+			t.Errorf("got %v, %s, want the version", err, out)
 		}
 	})
 	t.Run("wrong use", func(t *testing.T) {
@@ -71,10 +71,10 @@ func serves(t *testing.T, binary string, signal os.Signal) {
 		}
 	}
 	if got := first.get(t, "/"); !strings.Contains(got, "<title>Roster playground</title>") {
-		t.Errorf("the playground is %.100q", got)
+		t.Errorf("got %.100q, want the playground", got)
 	}
 	if got := first.get(t, "/schema.graphql"); !strings.Contains(got, "type Query") {
-		t.Errorf("the schema is %.100q", got)
+		t.Errorf("got %.100q, want the schema", got)
 	}
 	const create = `mutation { createUser(input: { username: "Ada", email: "ada@example.com" }) { user { username version } } }`
 	const created = `{"data":{"createUser":{"user":{"username":"Ada","version":1}}}}`
@@ -146,7 +146,7 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 		"  endpoint    (http://127.0.0.1:\\d+)/graphql\n$")
 	addresses := want.FindStringSubmatch(lines)
 	if addresses == nil || addresses[1] != addresses[2] {
-		t.Fatalf("printed %q", lines)
+		t.Fatalf("got the output %q, want %v", lines, want)
 	}
 	p.url = addresses[1]
 	return p
@@ -160,10 +160,10 @@ func (p *process) stop(t *testing.T, signal os.Signal) {
 	}
 	rest, err := io.ReadAll(p.stdout)
 	if err != nil || string(rest) != "Roster has stopped.\n" {
-		t.Errorf("after %v: %v, printed %q", signal, err, rest)
+		t.Errorf("after %v: got %v, %q, want Roster has stopped", signal, err, rest)
 	}
 	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("after %v: %v, stderr: %q", signal, err, p.stderr)
+		t.Errorf("after %v: got %v, stderr %q, want success", signal, err, p.stderr)
 	}
 }
 
@@ -218,7 +218,7 @@ func exchange(t *testing.T, request *http.Request) (http.Header, string) {
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode/100 != 2 {
-		t.Errorf("%s: %s, %v", request.URL, response.Status, err)
+		t.Errorf("%s: got %s, %v, want success", request.URL, response.Status, err)
 	}
 	return response.Header, string(body)
 }

@@ -36,7 +36,7 @@ func walk(t *testing.T) []step {
 		steps = append(steps, step{key: strings.TrimSuffix(key, "' "), body: body, answer: answer})
 	}
 	if all := strings.Count(string(text), "curl -s"); len(steps) == 0 || len(steps) != all {
-		t.Fatalf("found %d of %d curl commands", len(steps), all)
+		t.Fatalf("got %d steps, want %d: one for each curl command", len(steps), all)
 	}
 	return steps
 }
@@ -59,11 +59,11 @@ func TestReadmeWalk(t *testing.T) {
 			if s.key != "" {
 				header, again := server.post(t, body, s.key)
 				if again != got || header.Get("Idempotency-Replayed") != "true" {
-					t.Errorf("step %d, sent again, answers %s, with %v", i+1, again, header)
+					t.Errorf("step %d, sent again: got %s with %v, want %s with Idempotency-Replayed", i+1, again, header, got)
 				}
 			}
 			if err := matches(decode(t, s.answer), decode(t, got), own); err != nil {
-				t.Fatalf("step %d, %s\nanswers %s\nwhich is not what the README says: %v", i+1, body, got, err)
+				t.Fatalf("step %d, %s\ngot %s\nwant what the README says: %v", i+1, body, got, err)
 			}
 		}
 		server.stop(t, syscall.SIGTERM)

@@ -80,14 +80,14 @@ func TestLongBodies(t *testing.T) {
 			t.Helper()
 			out, failures, code := within(t, dataKiB, binary, database, append([]string{"import", "--log-level=error", "--statement-timeout=5m", file}, flags...)...)
 			if code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), fmt.Sprintf(want, *longBodies)) {
-				t.Fatalf("import %v: code %d, stdout %q, stderr %.1000q", flags, code, out, failures)
+				t.Fatalf("import %v: got code %d, stdout %q, stderr %.1000q, want code 0 and %q", flags, code, out, failures, fmt.Sprintf(want, *longBodies))
 			}
 		}
 		written := func(database, what, name string) string {
 			t.Helper()
 			name = filepath.Join(t.TempDir(), name)
 			if _, failures, code := within(t, dataKiB, binary, database, "export", "--log-level=error", what, "-o", name); code != 0 {
-				t.Fatalf("export: code %d, stderr %.1000q", code, failures)
+				t.Fatalf("export: got code %d, stderr %.1000q, want code 0", code, failures)
 			}
 			return name
 		}
@@ -150,6 +150,6 @@ func TestLongBodiesThere(t *testing.T) {
 func same(t *testing.T, a, b string) {
 	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), "cmp", a, b).CombinedOutput(); err != nil {
-		t.Errorf("%v: %.200s", err, out)
+		t.Errorf("got %v: %.200s, want the same bytes", err, out)
 	}
 }

@@ -1,20 +1,20 @@
-// Package abuse is a corpus of hostile requests. Each stands in a file beside the refusal that it must get, before
-// anything expensive is done for it:
+// Package abuse is a corpus of hostile requests. Each has a file with its refusal. The server must refuse it before it does
+// anything expensive:
 //
-//	What is hostile about it.
+//	A sentence on the attack.
 //	--- document
-//	{ users { {{repeat 4000 "nodes { id } "}} } }
+//	{ users { {{repeat 1500 "nodes { id } "}} } }
 //	--- variables
 //	{"n": 1}
 //	--- refusal 400 COST_LIMIT
-//	the document has 4001 fields; at most 2000 allowed
+//	the document has 3001 fields; the limit is 2000
 //
-// The texts are templates of text/template, which has loops, with the function repeat and add. Other sections:
+// The texts are templates of text/template, which has loops, with the functions repeat and add. Other sections:
 //
 //	--- body       a whole body instead of a document
-//	--- padding    how many bytes of white space follow the body
+//	--- padding    the number of bytes of white space after the body
 //
-// N in a message stands for a number that grows with the schema.
+// N in a message is a number that grows with the schema.
 package abuse
 
 import (
@@ -38,18 +38,18 @@ type Request struct {
 	Document string // when there is no Body
 	// Variables are JSON, or nothing.
 	Variables json.RawMessage
-	// Body is what is sent, but for the white space after it.
+	// Body is the body, without the white space after it.
 	Body    []byte
 	Padding int64 // bytes
 
-	// What it is refused with: the HTTP status, to a client that accepts application/graphql-response+json, and the code
-	// and the message of the first error.
+	// The refusal: the HTTP status for a client that accepts application/graphql-response+json, and the code and the message
+	// of the first error.
 	Status  int
 	Code    string
 	Message string
 }
 
-// Requests returns the whole corpus, in the order of the names.
+// Requests returns all requests, in the order of their names.
 func Requests() ([]Request, error) {
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
@@ -69,7 +69,7 @@ func Requests() ([]Request, error) {
 	return requests, nil
 }
 
-// RefusedWith reports whether a message is the one that the request must get.
+// RefusedWith reports whether a message is that of the refusal.
 func (r *Request) RefusedWith(message string) bool {
 	want := strings.ReplaceAll(regexp.QuoteMeta(r.Message), " N;", ` [1-9][0-9]*;`)
 	return regexp.MustCompile("^(?:" + want + ")$").MatchString(message)
@@ -97,7 +97,7 @@ func parse(name, text string) (Request, error) {
 			}
 		default:
 			if _, err := fmt.Sscanf(title, "refusal %d %s", &r.Status, &r.Code); err != nil {
-				return r, fmt.Errorf("no section is called %q: %w", title, err)
+				return r, fmt.Errorf("there is no section %q: %w", title, err)
 			}
 			r.Message = filled
 		}

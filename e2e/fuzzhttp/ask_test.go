@@ -88,25 +88,25 @@ func (f *fuzz) answer(conn net.Conn, q *httpRequest, broken bool, r *requester) 
 	ofHandler := response.Header.Get("X-Request-Id") != ""
 	if !ofHandler { // net/http's own answer to what it does not take for a request
 		if q.plain && !broken && response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-			return fmt.Errorf("answered by net/http: %s", response.Status)
+			return fmt.Errorf("got %s from net/http, want an answer of the server", response.Status)
 		}
 		return nil
 	}
 	if response.StatusCode >= 500 && response.StatusCode != http.StatusServiceUnavailable {
-		return fmt.Errorf("answered %s", response.Status)
+		return fmt.Errorf("got %s, want no server error but 503", response.Status)
 	}
 	if broken || q.path != "/graphql" || method == http.MethodHead || response.StatusCode == http.StatusNoContent {
 		return nil
 	}
 	mediaType, parameters, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || parameters["charset"] != "utf-8" {
-		return fmt.Errorf("the answer is of type %q", response.Header.Get("Content-Type"))
+		return fmt.Errorf("got the type %q, want one with utf-8", response.Header.Get("Content-Type"))
 	}
 	if mediaType == "text/event-stream" {
 		return f.events(response.Body, q, r)
 	}
 	if mediaType != "application/json" && mediaType != "application/graphql-response+json" {
-		return fmt.Errorf("the answer is of type %q", mediaType)
+		return fmt.Errorf("got the type %q, want JSON or an event stream", mediaType)
 	}
 	text, err := io.ReadAll(response.Body)
 	if err == nil && response.Header.Get("Content-Encoding") == "gzip" {
@@ -122,7 +122,7 @@ func (f *fuzz) answer(conn net.Conn, q *httpRequest, broken bool, r *requester) 
 	switch {
 	case executed && response.StatusCode != http.StatusOK,
 		!executed && response.StatusCode == http.StatusOK && mediaType == "application/graphql-response+json":
-		return fmt.Errorf("%s: %.1000q", response.Status, text)
+		return fmt.Errorf("got %s, want the status that goes with %.1000q", response.Status, text)
 	case response.StatusCode == http.StatusMethodNotAllowed && response.Header.Get("Allow") == "":
 		return errors.New("405 without Allow")
 	}

@@ -81,7 +81,7 @@ func TestFuzzHTTP(t *testing.T) {
 			return serveStreams(ctx, backend, stdout, stderr)
 		})
 		if n := backend.Active(); n > 0 {
-			t.Errorf("%d subscriptions have not ended", n)
+			t.Errorf("got %d running subscriptions, want none", n)
 		}
 	})
 }
@@ -202,7 +202,7 @@ func (f *fuzz) against(serve func(ctx context.Context, stdout, stderr io.Writer)
 	}
 	for _, line := range log.take() {
 		if !strings.Contains(line, "level=INFO") {
-			f.Errorf("the server logged %s", line)
+			f.Errorf("got the log line %s, want only level INFO", line)
 		}
 	}
 	f.eventually("goroutines that are left", func() int { return runtime.NumGoroutine() - goroutines })
@@ -273,7 +273,7 @@ func (f *fuzz) serves(done <-chan struct{}) {
 		text, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if err != nil || string(text) != want {
-			f.Errorf("a well-meant request: %v, %s", err, text)
+			f.Errorf("a well-meant request: got %v, %s, want %s", err, text, want)
 			return
 		}
 	}
@@ -343,7 +343,7 @@ func (f *fuzz) eventually(what string, excess func() int) {
 	for excess() > 0 {
 		select {
 		case <-limit:
-			f.Fatalf("%d %s:\n%s", excess(), what, allStacks())
+			f.Fatalf("%s: got %d, want none:\n%s", what, excess(), allStacks())
 		case <-again.C:
 		}
 	}
@@ -422,17 +422,17 @@ func (f *fuzz) verify(text []byte) error {
 	}
 	for key := range response {
 		if key != "data" && key != "errors" && key != "extensions" {
-			return fmt.Errorf("a response has no %q: %.1000q", key, text)
+			return fmt.Errorf("got the member %q, want data, errors and extensions alone: %.1000q", key, text)
 		}
 	}
 	data, executed := response["data"]
 	switch {
 	case executed && string(data) != "null" && !bytes.HasPrefix(data, []byte("{")):
-		return fmt.Errorf("the data is no object: %.1000q", text)
+		return fmt.Errorf("got %.1000q, want an object or null as data", text)
 	case response["errors"] != nil:
 		return f.verifyErrors(response["errors"])
 	case !executed || string(data) == "null":
-		return fmt.Errorf("neither data nor errors: %.1000q", text)
+		return fmt.Errorf("got %.1000q, want data or errors", text)
 	}
 	f.count("data")
 	return nil
@@ -451,11 +451,11 @@ func (f *fuzz) verifyErrors(text []byte) error {
 		return fmt.Errorf("no errors: %w in %.1000q", err, text)
 	}
 	if len(errors) == 0 || len(errors) > 10 || len(text) > 20_000 {
-		return fmt.Errorf("%d errors in %d bytes: %.2000q", len(errors), len(text), text)
+		return fmt.Errorf("got %d errors in %d bytes, want 1 to 10 in at most 20000: %.2000q", len(errors), len(text), text)
 	}
 	for _, e := range errors {
 		if e.Message == "" || !f.codes[e.Extensions.Code] || e.Extensions.Code == "INTERNAL" {
-			return fmt.Errorf("an error as none should be: %.2000q", text)
+			return fmt.Errorf("got %.2000q, want messages, and codes of the contract except INTERNAL", text)
 		}
 	}
 	f.count(errors[0].Extensions.Code)

@@ -44,7 +44,7 @@ type HTTP struct {
 	MaxBodyBytes    int64         `default:"1048576" placeholder:"BYTES" help:"Maximum size of a request's body, and of a message on a WebSocket, in bytes."`
 	MaxAnswerBytes  int64         `default:"16777216" placeholder:"BYTES" help:"Maximum size of the data of an answer or an event, in bytes of JSON. A larger one fails with COST_LIMIT. 0: no limit."`
 	AnswerMemory    int64         `name:"answer-memory-bytes" env:"ROSTER_ANSWER_MEMORY_BYTES" default:"0" placeholder:"BYTES" help:"Memory for all answers that are read, built or written at the same time, in bytes. A request that gets none within a second is answered with 503. 0: half of the memory limit, at most 1 GiB."`
-	MaxRequests     int           `default:"1000" placeholder:"NUMBER" help:"Maximum number of requests that are executed at the same time. Further ones are answered with 503 at once. 0: no limit."`
+	MaxRequests     int           `frequent:"" default:"1000" placeholder:"NUMBER" help:"Maximum number of requests that are executed at the same time. Further ones are answered with 503 at once. 0: no limit."`
 	RequestTimeout  time.Duration `frequent:"" default:"30s" placeholder:"DURATION" help:"Maximum time of an operation. After it, the operation fails with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time that a stopping server waits for its requests. After it, they are cut off."`
 	CORSOrigins     []string      `frequent:"" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com. * allows all. Without the flag: none."`

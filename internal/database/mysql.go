@@ -265,8 +265,8 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-// check refuses a database that cannot store every text. Nobody can create a table in information_schema: the planner of
-// migrations connects to it to create a database of its own.
+// check refuses a database that cannot store every text. It accepts information_schema, in which nobody can create a table: the
+// planner of migrations connects to it to create a database of its own.
 func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if e.config.DBName == "information_schema" {
 		return nil

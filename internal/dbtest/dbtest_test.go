@@ -42,20 +42,20 @@ func TestEmpty(t *testing.T) {
 		ctx := t.Context()
 		one, other := dbtest.Empty(t, e), dbtest.Empty(t, e)
 		if one == other {
-			t.Fatal("two calls gave the same database")
+			t.Fatalf("got %q from two calls, want two databases", one)
 		}
 		a, b := open(t, one), open(t, other)
 		if got := tables(t, e, a); len(got) != 0 {
-			t.Errorf("a new database has the tables %q", got)
+			t.Errorf("a new database: got the tables %q, want none", got)
 		}
 		if _, err := a.ExecContext(ctx, "CREATE TABLE things (id int)"); err != nil {
 			t.Fatal(err)
 		}
 		if got := tables(t, e, a); !slices.Equal(got, []string{"things"}) {
-			t.Errorf("the database has the tables %q", got)
+			t.Errorf("the database: got the tables %q, want things", got)
 		}
 		if got := tables(t, e, b); len(got) != 0 {
-			t.Errorf("the tables %q of one database are in the other", got)
+			t.Errorf("the other database: got the tables %q, want none", got)
 		}
 	})
 }
@@ -83,7 +83,7 @@ func TestEmptyEnds(t *testing.T) {
 		})
 		if e == dbtest.SQLite {
 			if _, err := os.Stat(strings.TrimPrefix(address, "sqlite:")); !errors.Is(err, fs.ErrNotExist) {
-				outer.Errorf("the file is still there: %v", err)
+				outer.Errorf("the file: got %v, want %v", err, fs.ErrNotExist)
 			}
 			if err := tx.Rollback(); err != nil {
 				outer.Error(err)
@@ -91,10 +91,10 @@ func TestEmptyEnds(t *testing.T) {
 			return
 		}
 		if err := tx.Commit(); err == nil {
-			outer.Error("the transaction outlived its database")
+			outer.Error("the commit after the drop: got success, want an error")
 		}
 		if err := open(outer, address).PingContext(ctx); err == nil {
-			outer.Error("the database is still there")
+			outer.Error("the dropped database: got an answer, want an error")
 		}
 	})
 }
@@ -108,16 +108,16 @@ func TestEmptyWithoutServer(t *testing.T) {
 		t.Setenv(variable, "")
 		if got := fatal(t, func(tb testing.TB) { dbtest.Empty(tb, e) }); !strings.Contains(got, variable+" is not set") ||
 			!strings.Contains(got, "make test") {
-			t.Errorf("%s: without a server the test ends with %q", e, got)
+			t.Errorf("%s without a server: got %q, want the variable and make test", e, got)
 		}
 		t.Setenv(variable, "://secret")
 		if got := fatal(t, func(tb testing.TB) { dbtest.Empty(tb, e) }); !strings.Contains(got, variable) ||
 			strings.Contains(got, "secret") {
-			t.Errorf("%s: with a malformed URL the test ends with %q", e, got)
+			t.Errorf("%s with a malformed URL: got %q, want the variable without the password", e, got)
 		}
 	}
 	if got := fatal(t, func(tb testing.TB) { dbtest.Empty(tb, "oracle") }); !strings.Contains(got, "oracle") {
-		t.Errorf("with an unknown engine the test ends with %q", got)
+		t.Errorf("an unknown engine: got %q, want its name", got)
 	}
 }
 

@@ -22,18 +22,18 @@ func TestProxy(t *testing.T) {
 	say(t, before, "one\n")
 	p.Cut()
 	if _, err := before.Read(make([]byte, 1)); err == nil {
-		t.Error("a connection outlived the cut")
+		t.Error("a connection after the cut: got it open, want it closed")
 	}
 	for range 3 {
 		if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("while it is cut, a new connection gives %v, %v", c, err)
+			t.Errorf("a new connection during the cut: got %v, %v, want an error", c, err)
 		}
 	}
 	p.Cut() // again changes nothing
 	p.Restore()
 	p.Restore()
 	if got := p.Addr(); got != address {
-		t.Errorf("the address changed from %s to %s", address, got)
+		t.Errorf("got the address %s, want %s as before", got, address)
 	}
 	say(t, dial(t, address), "two\n")
 }
@@ -44,7 +44,7 @@ func TestProxyWithoutTarget(t *testing.T) {
 	target.Cut()
 	p := dbtest.NewProxy(t, target.Addr())
 	if _, err := dial(t, p.Addr()).Read(make([]byte, 1)); err == nil {
-		t.Error("a connection to nowhere stays open")
+		t.Error("a connection to nowhere: got it open, want it closed")
 	}
 }
 
@@ -72,12 +72,12 @@ func TestProxyLosesAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if answer, err := io.ReadAll(c); len(answer) > 0 {
-		t.Errorf("the answer was not lost: %q, %v", answer, err)
+		t.Errorf("got the answer %q, %v, want none", answer, err)
 	}
 	p.LoseAnswers(nil)
 	say(t, dial(t, p.Addr()), "two\n")
 	if !slices.Equal(seen, []string{"one\n", "two\n"}) {
-		t.Errorf("it saw %q", seen)
+		t.Errorf("got the requests %q, want one and two", seen)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestProxyURL(t *testing.T) {
 				}
 				p.Cut()
 				if err := db.PingContext(t.Context()); err == nil {
-					t.Error("the database answers while the way is cut")
+					t.Error("the database during the cut: got an answer, want an error")
 				}
 				p.Restore()
 			}
@@ -116,12 +116,12 @@ func TestProxyURLDefaultPort(t *testing.T) {
 	for _, address := range []string{"postgres://u@127.0.0.1/db", "mysql://u@127.0.0.1/db"} {
 		through, p := dbtest.ProxyURL(t, address)
 		if u, err := url.Parse(through); err != nil || u.Host != p.Addr() {
-			t.Errorf("%s became %s, %v", address, through, err)
+			t.Errorf("%s: got %s, %v, want the host %s", address, through, err, p.Addr())
 		}
 	}
 	for _, address := range []string{"sqlite:roster.db", "postgres://u:secret@h:port"} {
 		if got := fatal(t, func(tb testing.TB) { dbtest.ProxyURL(tb, address) }); got == "" {
-			t.Errorf("there is a proxy for %s", address)
+			t.Errorf("got a proxy for %s, want a failure", address)
 		}
 	}
 }

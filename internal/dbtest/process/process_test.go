@@ -23,16 +23,16 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(-p.ID(), 0); err != nil {
-		t.Errorf("it has no group: %v", err)
+		t.Errorf("a signal to the group: got %v, want no error", err)
 	}
 	if err := writer.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := p.Err(); err == nil || err.Error() != "exit status 3" {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("got %v, want exit status 3", err)
 	}
 	if err := p.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("a signal to nobody: %v", err)
+		t.Errorf("a signal after the end: got %v, want no error", err)
 	}
 }
 
@@ -40,7 +40,7 @@ func TestStartFails(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(t.TempDir(), "nothing"))
 	if _, err := process.Start(cmd, process.Options{}); err == nil || !strings.Contains(err.Error(), "nothing") {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("got %v, want an error that names the program", err)
 	}
 }
 
@@ -52,19 +52,19 @@ func TestGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path); err == nil {
-		t.Error("the script ran before the release")
+		t.Error("before the release: got the output of the script, want none")
 	}
 	if err := g.Release(); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "done\n" {
-		t.Errorf("the script wrote %q, %v", got, err)
+		t.Errorf("the script: got %q, %v, want done", got, err)
 	}
 
 	if g, err = process.NewGuard(t.Context(), "exit 4"); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.Release(); err == nil || !strings.Contains(err.Error(), "exit status 4") {
-		t.Errorf("a script that fails: %v", err)
+		t.Errorf("a script that fails: got %v, want exit status 4", err)
 	}
 }

@@ -35,10 +35,10 @@ func TestServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := u.Hostname(); got != "127.0.0.1" {
-				t.Errorf("the server is at %q", got)
+				t.Errorf("got the host %q, want 127.0.0.1", got)
 			}
 			if err := ping(t, u); err != nil {
-				t.Errorf("with the URL's password: %v", err)
+				t.Errorf("with the URL's password: got %v, want no error", err)
 			}
 			for what, account := range map[string]*url.Userinfo{
 				"a wrong password": url.UserPassword(u.User.Username(), "wrong"),
@@ -49,18 +49,18 @@ func TestServers(t *testing.T) {
 				other := *u
 				other.User = account
 				if err := ping(t, &other); err == nil {
-					t.Errorf("%s is let in", what)
+					t.Errorf("%s: got a connection, want a refusal", what)
 				}
 			}
 			if err := s.Stop(); err != nil {
 				t.Fatal(err)
 			}
 			if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host); err == nil {
-				t.Errorf("something still listens at %s: %v", u.Host, conn.Close())
+				t.Errorf("%s: got a connection (%v), want none", u.Host, conn.Close())
 			}
 			left, err := os.ReadDir(dir)
 			if err != nil || len(left) != 0 {
-				t.Errorf("left behind: %v, %v", left, err)
+				t.Errorf("after the end: got the files %v, %v, want none", left, err)
 			}
 		})
 	}
@@ -83,10 +83,10 @@ func TestStartIsCancelled(t *testing.T) {
 				}
 			}()
 			if _, err := start(ctx); !errors.Is(err, context.Canceled) {
-				t.Errorf("it ended with: %v", err)
+				t.Errorf("got %v, want %v", err, context.Canceled)
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-				t.Errorf("left behind: %v, %v", left, err)
+				t.Errorf("after a failed start: got the files %v, %v, want none", left, err)
 			}
 		})
 	}

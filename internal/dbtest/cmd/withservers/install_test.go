@@ -75,10 +75,10 @@ func TestInstall(t *testing.T) {
 			}
 			err := ensure(t.Context(), missing(dir), h)
 			if (err == nil) != (c.failure == "") || err != nil && !strings.Contains(err.Error(), c.failure) {
-				t.Errorf("it ended with: %v", err)
+				t.Errorf("got %v, want %q", err, c.failure)
 			}
 			if !strings.Contains(messages.String(), "installing postgresql and mariadb-server with apt-get") {
-				t.Errorf("it says %q", &messages)
+				t.Errorf("got the messages %q, want one on the installation", &messages)
 			}
 			calls, err := os.ReadFile(filepath.Join(dir, "calls"))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +88,7 @@ func TestInstall(t *testing.T) {
 				t.Errorf("apt-get was called with\n%s, want\n%s", calls, c.calls)
 			}
 			if _, err := os.Stat(h.policy); (err == nil) != c.policy {
-				t.Errorf("the policy about starting services: %v", err)
+				t.Errorf("the policy for services: got %v, want a file: %t", err, c.policy)
 			}
 		})
 	}
@@ -104,14 +104,14 @@ func TestCannotInstall(t *testing.T) {
 			t.Parallel()
 			err := ensure(t.Context(), missing(t.TempDir()), h)
 			if absent, ok := errors.AsType[*servers.MissingError](err); !ok || absent.Program != "served" {
-				t.Fatalf("it ended with: %v", err)
+				t.Fatalf("got %v, want a MissingError of served", err)
 			}
 			for _, part := range []string{
 				"Some server is not installed", "\n    sudo apt-get install -y postgresql mariadb-server\n",
 				"TEST_POSTGRES_URL and TEST_MYSQL_URL",
 			} {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("the error does not say %q: %v", part, err)
+					t.Errorf("got %v, want %q in it", err, part)
 				}
 			}
 		})

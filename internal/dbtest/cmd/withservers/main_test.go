@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), c.args, given(), strings.NewReader(c.stdin), &stdout, &stderr)
 			if code != c.code || stdout.String() != c.stdout || !strings.Contains(stderr.String(), c.stderr) {
-				t.Errorf("exit code %d, output %q, messages %q", code, &stdout, &stderr)
+				t.Errorf("got code %d, output %q, messages %q, want code %d, %q, %q", code, &stdout, &stderr, c.code, c.stdout, c.stderr)
 			}
 		})
 	}
@@ -97,11 +97,11 @@ func TestServersEnd(t *testing.T) {
 			}
 			addresses := strings.Fields(line)
 			if len(addresses) != 2 {
-				t.Fatalf("the command got %q", line)
+				t.Fatalf("got %q, want two addresses", line)
 			}
 			for _, address := range addresses {
 				if !listens(t, address) {
-					t.Errorf("nothing listens at %s", address)
+					t.Errorf("%s: got no listener, want one", address)
 				}
 			}
 
@@ -137,7 +137,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	defer ticker.Stop()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); <-ticker.C {
 		if time.Now().After(deadline) {
-			t.Errorf("after 30 s it is still not so that %s", what)
+			t.Errorf("after 30 s: got no change, want that %s", what)
 			return
 		}
 	}
