@@ -313,7 +313,7 @@ func (f *following) write(ctx context.Context, random *rand.Rand, name string) {
 	slices.SortFunc(ids, func(a, b typeid.ID) int { return strings.Compare(a.String(), b.String()) })
 	var changes []feed.Change
 	for i, id := range slices.Compact(ids) {
-		locked, err := client.User.Lock(ctx, id)
+		locked, err := client.User.Reader().Lock(ctx, id)
 		if err != nil {
 			f.failed(err)
 			return

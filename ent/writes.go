@@ -5,8 +5,8 @@ package ent
 import (
 	"cmp"
 	"context"
+	"roster/ent/query"
 	"roster/ent/rules"
-	"roster/internal/loading"
 	"roster/internal/statement"
 	"roster/internal/typeid"
 	"slices"
@@ -21,7 +21,7 @@ func (c *PostClient) InsertAll(ctx context.Context, nodes []*Post) error {
 	if err := c.prepare(ctx, rules.Create, nodes); err != nil || len(nodes) == 0 {
 		return err
 	}
-	c.Together(nodes)
+	c.Reader().Together(nodes)
 	// In one order, whoever writes them: that of what has to be locked for them, which is what they refer to and the
 	// places of what is unique.
 	nodes = slices.Clone(nodes)
@@ -32,7 +32,7 @@ func (c *PostClient) InsertAll(ctx context.Context, nodes []*Post) error {
 		)
 	})
 	return write(ctx, c.config, (*statement.Write).Insert, &statement.Write{
-		Table: postTable, Columns: postTable.Names(), Rows: len(nodes),
+		Table: PostTable, Columns: PostTable.Names(), Rows: len(nodes),
 		Value: func(row int, column string) any { return nodes[row].value(column) },
 	})
 }
@@ -44,24 +44,15 @@ func (c *PostClient) UpdateAll(ctx context.Context, nodes []*Post, columns ...st
 		return err
 	}
 	return write(ctx, c.config, (*statement.Write).Update, &statement.Write{
-		Table: postTable, Columns: columns, Rows: len(nodes),
+		Table: PostTable, Columns: columns, Rows: len(nodes),
 		Value: func(row int, column string) any { return nodes[row].value(column) },
 	})
 }
 
 // DeleteBy deletes the Posts that have one of the IDs in a column, in one statement.
 func (c *PostClient) DeleteBy(ctx context.Context, column string, ids []typeid.ID) error {
-	_, err := c.Delete().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), distinct(ids))) }).Exec(ctx)
+	_, err := c.Delete().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), query.Distinct(ids))) }).Exec(ctx)
 	return err
-}
-
-// Together makes Posts siblings, as if one statement had read them.
-func (c *PostClient) Together(nodes []*Post) {
-	group := new(loading.Group[*Post])
-	for _, n := range nodes {
-		n.config, n.siblings = c.config, group
-		group.Add(n)
-	}
 }
 
 // prepare does to Posts what ent's hooks would: it asks whether the caller may, and applies the rules.
@@ -97,7 +88,7 @@ func (c *UserClient) InsertAll(ctx context.Context, nodes []*User) error {
 	if err := c.prepare(ctx, rules.Create, nodes); err != nil || len(nodes) == 0 {
 		return err
 	}
-	c.Together(nodes)
+	c.Reader().Together(nodes)
 	// In one order, whoever writes them: that of what has to be locked for them, which is what they refer to and the
 	// places of what is unique.
 	nodes = slices.Clone(nodes)
@@ -109,7 +100,7 @@ func (c *UserClient) InsertAll(ctx context.Context, nodes []*User) error {
 		)
 	})
 	return write(ctx, c.config, (*statement.Write).Insert, &statement.Write{
-		Table: userTable, Columns: userTable.Names(), Rows: len(nodes),
+		Table: UserTable, Columns: UserTable.Names(), Rows: len(nodes),
 		Value: func(row int, column string) any { return nodes[row].value(column) },
 	})
 }
@@ -121,24 +112,15 @@ func (c *UserClient) UpdateAll(ctx context.Context, nodes []*User, columns ...st
 		return err
 	}
 	return write(ctx, c.config, (*statement.Write).Update, &statement.Write{
-		Table: userTable, Columns: columns, Rows: len(nodes),
+		Table: UserTable, Columns: columns, Rows: len(nodes),
 		Value: func(row int, column string) any { return nodes[row].value(column) },
 	})
 }
 
 // DeleteBy deletes the Users that have one of the IDs in a column, in one statement.
 func (c *UserClient) DeleteBy(ctx context.Context, column string, ids []typeid.ID) error {
-	_, err := c.Delete().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), distinct(ids))) }).Exec(ctx)
+	_, err := c.Delete().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), query.Distinct(ids))) }).Exec(ctx)
 	return err
-}
-
-// Together makes Users siblings, as if one statement had read them.
-func (c *UserClient) Together(nodes []*User) {
-	group := new(loading.Group[*User])
-	for _, n := range nodes {
-		n.config, n.siblings = c.config, group
-		group.Add(n)
-	}
 }
 
 // prepare does to Users what ent's hooks would: it asks whether the caller may, and applies the rules.

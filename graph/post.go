@@ -52,7 +52,7 @@ func (r mutationResolver) createPosts(ctx context.Context, argument string, list
 		for i, p := range posts {
 			authors[i] = p.AuthorID
 		}
-		if err := in.attempt.ent.User.Hold(ctx, authors); err != nil {
+		if err := in.attempt.ent.User.Reader().Hold(ctx, authors); err != nil {
 			return nil, err
 		}
 	}
@@ -173,7 +173,7 @@ func (r mutationResolver) DeletePost(ctx context.Context, input model.DeletePost
 
 // Author implements generated.DeletePostPayloadResolver.
 func (r deletePostPayloadResolver) Author(ctx context.Context, payload *model.DeletePostPayload) (*ent.User, error) {
-	return payload.Post.Author(ctx)
+	return payload.Post.LoadAuthor(ctx, nodeColumns(ctx, ent.UserTable))
 }
 
 // lockPost locks the post that the input names and returns it; nil with a fault when there is none.
@@ -181,7 +181,7 @@ func (in *input) lockPost(ctx context.Context, id typeid.ID) (*ent.Post, error) 
 	if !in.id(id, post.Label, "id") {
 		return nil, nil //nolint:nilnil // the fault says why
 	}
-	locked, err := in.attempt.ent.Post.Lock(ctx, id)
+	locked, err := in.attempt.ent.Post.Reader().Lock(ctx, id)
 	if err == nil && locked[id] == nil {
 		in.missing(post.Label, "id")
 	}

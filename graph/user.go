@@ -13,6 +13,7 @@ import (
 
 	"roster/ent"
 	"roster/ent/post"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
@@ -31,21 +32,17 @@ const (
 
 // User implements generated.QueryResolver.
 func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, error) {
-	users := attemptFrom(ctx).ent.User
+	users, columns := attemptFrom(ctx).ent.User.Reader(), nodeColumns(ctx, ent.UserTable)
 	id, username, email := by.ID.Value(), by.Username.Value(), by.Email.Value()
 	switch {
 	case id != nil && username == nil && email == nil:
-		if id.Type() != user.Label {
-			return nil, fault(rules.MalformedID(user.Label), "by", "id")
-		}
-		found, err := users.ByIDs(ctx, []typeid.ID{*id})
-		return found[*id], err
+		return byID(ctx, users, *id, "by", "id")
 	case username != nil && id == nil && email == nil:
 		key, f := rules.Username(*username)
 		if f != nil {
 			return nil, fault(f, "by", "username")
 		}
-		return orNull(users.By(ctx, user.FieldUsernameKey, key))
+		return orNull(users.By(ctx, columns, user.FieldUsernameKey, key))
 	case email != nil && id == nil && username == nil:
 		key, f := rules.Email(*email)
 		if f != nil {
@@ -60,7 +57,8 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 // the key of the version before: what counts is the address.
 func (queryResolver) userByEmail(ctx context.Context, email, key string) (found *ent.User, err error) {
 	by, former := emailKey(), rules.FormerEmailKey(email)
-	users, err := attemptFrom(ctx).ent.User.AnyBy(ctx, by.column, slices.Compact([]string{key, former}), user.FieldEmail, by.column)
+	columns := nodeColumns(ctx, ent.UserTable) | query.ColumnsOf(ent.UserTable, user.FieldEmail, by.column)
+	users, err := attemptFrom(ctx).ent.User.Reader().AnyBy(ctx, columns, by.column, slices.Compact([]string{key, former}))
 	for _, u := range users {
 		// Two are the same by the rules of this version alone: each is found as it was before.
 		if by.of(u) == key && (found == nil || u.EmailKey == former) {
@@ -190,7 +188,7 @@ func (r mutationResolver) UpsertUsers(ctx context.Context, list []model.UpsertUs
 		return nil, err
 	}
 	created, updated, err := r.save(ctx, in, before, users, by.field)
-	in.attempt.ent.User.Together(users)
+	in.attempt.ent.User.Reader().Together(users)
 	return &model.UpsertUsersPayload{Users: users, Created: created, Updated: updated, Unchanged: len(users) - created - updated}, err
 }
 
@@ -309,7 +307,7 @@ func (in *inputs) dependents(ctx context.Context, users []*ent.User, list []mode
 		return nil, nil
 	}
 	db := in.attempt.ent.Post
-	counts, err := db.CountBy(ctx, post.FieldAuthorID, ids)
+	counts, err := db.Reader().CountBy(ctx, post.FieldAuthorID, ids)
 	if err != nil || len(counts) == 0 {
 		return nil, err
 	}
@@ -334,7 +332,7 @@ func (in *inputs) dependents(ctx context.Context, users []*ent.User, list []mode
 		return nil, nil
 	}
 	posts := make(map[typeid.ID][]*ent.Post, len(counts))
-	locked, err := db.LockBy(ctx, post.FieldAuthorID, ids)
+	locked, err := db.Reader().LockBy(ctx, query.ColumnsOf(ent.PostTable, post.FieldVersion, post.FieldAuthorID), post.FieldAuthorID, ids)
 	for _, p := range locked {
 		posts[p.AuthorID] = append(posts[p.AuthorID], p)
 	}
@@ -355,7 +353,7 @@ func (in *inputs) lockUsers(ctx context.Context, named func(i int) (typeid.ID, g
 	var locked map[typeid.ID]*ent.User
 	if len(valid) > 0 {
 		var err error
-		if locked, err = in.attempt.ent.User.Lock(ctx, valid...); err != nil {
+		if locked, err = in.attempt.ent.User.Reader().Lock(ctx, valid...); err != nil {
 			return nil, err
 		}
 	}
@@ -411,7 +409,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, key userKey, wanted []*ent.Us
 	if len(owners) == 0 {
 		return there, nil
 	}
-	locked, err := db.User.Lock(ctx, slices.Collect(maps.Values(owners))...)
+	locked, err := db.User.Reader().Lock(ctx, slices.Collect(maps.Values(owners))...)
 	for _, u := range locked {
 		there[key.of(u)] = u // which may be another key now
 	}

@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"math"
 	"roster/ent"
+	"roster/ent/query"
 	"roster/graph/model"
 	"roster/graph/scalar"
-	"roster/internal/filter"
-	"roster/internal/paging"
 	"roster/internal/stats"
 	"roster/internal/typeid"
 	"strconv"
@@ -38,8 +37,10 @@ type ResolverRoot interface {
 	Change() ChangeResolver
 	DeletePostPayload() DeletePostPayloadResolver
 	Mutation() MutationResolver
+	Post() PostResolver
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
+	User() UserResolver
 }
 
 type DirectiveRoot struct {
@@ -142,10 +143,10 @@ type ComplexityRoot struct {
 		Node          func(childComplexity int, id typeid.ID) int
 		Nodes         func(childComplexity int, ids []typeid.ID) int
 		Post          func(childComplexity int, id typeid.ID) int
-		Posts         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
+		Posts         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) int
 		Stats         func(childComplexity int) int
 		User          func(childComplexity int, by model.UserBy) int
-		Users         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) int
+		Users         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []query.Order[ent.User]) int
 	}
 
 	SignUps struct {
@@ -188,7 +189,7 @@ type ComplexityRoot struct {
 		CreatedAt func(childComplexity int) int
 		Email     func(childComplexity int) int
 		ID        func(childComplexity int) int
-		Posts     func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
+		Posts     func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) int
 		UpdatedAt func(childComplexity int) int
 		Username  func(childComplexity int) int
 		Version   func(childComplexity int) int
@@ -230,19 +231,25 @@ type MutationResolver interface {
 	UpdatePost(ctx context.Context, input model.UpdatePostInput) (*model.UpdatePostPayload, error)
 	DeletePost(ctx context.Context, input model.DeletePostInput) (*model.DeletePostPayload, error)
 }
+type PostResolver interface {
+	Author(ctx context.Context, obj *ent.Post) (*ent.User, error)
+}
 type QueryResolver interface {
 	Node(ctx context.Context, id typeid.ID) (ent.Node, error)
 	Nodes(ctx context.Context, ids []typeid.ID) ([]ent.Node, error)
 	User(ctx context.Context, by model.UserBy) (*ent.User, error)
-	Users(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) (*ent.UserConnection, error)
+	Users(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []query.Order[ent.User]) (*query.Connection[ent.User], error)
 	Post(ctx context.Context, id typeid.ID) (*ent.Post, error)
-	Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) (*ent.PostConnection, error)
+	Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) (*query.Connection[ent.Post], error)
 	Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIds []typeid.ID) (*model.ChangePage, error)
 	ChangesCursor(ctx context.Context) (string, error)
 	Stats(ctx context.Context) (*stats.Stats, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, after *string, types []model.EntityType, nodeIds []typeid.ID) (<-chan *model.Change, error)
+}
+type UserResolver interface {
+	Posts(ctx context.Context, obj *ent.User, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) (*query.Connection[ent.Post], error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -681,7 +688,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
+		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]query.Order[ent.Post])), true
 	case "Query.stats":
 		if e.ComplexityRoot.Query.Stats == nil {
 			break
@@ -709,7 +716,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.UserWhere), args["orderBy"].([]ent.UserOrder)), true
+		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.UserWhere), args["orderBy"].([]query.Order[ent.User])), true
 
 	case "SignUps.from":
 		if e.ComplexityRoot.SignUps.From == nil {
@@ -846,7 +853,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.User.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
+		return e.ComplexityRoot.User.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]query.Order[ent.Post])), true
 	case "User.updatedAt":
 		if e.ComplexityRoot.User.UpdatedAt == nil {
 			break
@@ -2428,8 +2435,8 @@ func (ec *executionContext) field_Query_posts_args(ctx context.Context, rawArgs 
 	}
 	args["where"] = arg4
 	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]ent.PostOrder, error) {
-			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx, v)
+		func(ctx context.Context, v any) ([]query.Order[ent.Post], error) {
+			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2496,8 +2503,8 @@ func (ec *executionContext) field_Query_users_args(ctx context.Context, rawArgs 
 	}
 	args["where"] = arg4
 	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]ent.UserOrder, error) {
-			return ec.unmarshalOUserOrder2ᚕrosterᚋentᚐUserOrderᚄ(ctx, v)
+		func(ctx context.Context, v any) ([]query.Order[ent.User], error) {
+			return ec.unmarshalOUserOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2610,8 +2617,8 @@ func (ec *executionContext) field_User_posts_args(ctx context.Context, rawArgs m
 	}
 	args["where"] = arg4
 	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]ent.PostOrder, error) {
-			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx, v)
+		func(ctx context.Context, v any) ([]query.Order[ent.Post], error) {
+			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -3701,7 +3708,7 @@ func (ec *executionContext) fieldContext_Mutation_deletePost(ctx context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3724,7 +3731,7 @@ func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context,
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3747,7 +3754,7 @@ func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Cont
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3770,7 +3777,7 @@ func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context,
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
 }
 
-func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3871,7 +3878,7 @@ func (ec *executionContext) _Post_author(ctx context.Context, field graphql.Coll
 			return ec.fieldContext_Post_author(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Author(ctx)
+			return ec.Resolvers.Post().Author(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ent.User) graphql.Marshaler {
@@ -3886,7 +3893,7 @@ func (ec *executionContext) fieldContext_Post_author(_ context.Context, field gr
 		Object:     "Post",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: false,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_User(ctx, field)
 		},
@@ -3963,7 +3970,7 @@ func (ec *executionContext) fieldContext_Post_version(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Post", field, false, false, "Int")
 }
 
-func (ec *executionContext) _PostConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_edges(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3975,8 +3982,8 @@ func (ec *executionContext) _PostConnection_edges(ctx context.Context, field gra
 			return obj.Edges(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.PostEdge) graphql.Marshaler {
-			return ec.marshalNPostEdge2ᚕᚖrosterᚋentᚐPostEdgeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*query.Edge[ent.Post]) graphql.Marshaler {
+			return ec.marshalNPostEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3995,7 +4002,7 @@ func (ec *executionContext) fieldContext_PostConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _PostConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4027,7 +4034,7 @@ func (ec *executionContext) fieldContext_PostConnection_nodes(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _PostConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4039,8 +4046,8 @@ func (ec *executionContext) _PostConnection_pageInfo(ctx context.Context, field 
 			return obj.PageInfo(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4059,7 +4066,7 @@ func (ec *executionContext) fieldContext_PostConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _PostConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4082,7 +4089,7 @@ func (ec *executionContext) fieldContext_PostConnection_totalCount(_ context.Con
 	return graphql.NewScalarFieldContext("PostConnection", field, true, false, "Int")
 }
 
-func (ec *executionContext) _PostEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ent.PostEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4105,7 +4112,7 @@ func (ec *executionContext) fieldContext_PostEdge_cursor(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("PostEdge", field, true, false, "String")
 }
 
-func (ec *executionContext) _PostEdge_node(ctx context.Context, field graphql.CollectedField, obj *ent.PostEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostEdge_node(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4279,11 +4286,11 @@ func (ec *executionContext) _Query_users(ctx context.Context, field graphql.Coll
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Users(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.UserWhere), fc.Args["orderBy"].([]ent.UserOrder))
+			return ec.Resolvers.Query().Users(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.UserWhere), fc.Args["orderBy"].([]query.Order[ent.User]))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.UserConnection) graphql.Marshaler {
-			return ec.marshalNUserConnection2ᚖrosterᚋentᚐUserConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.Connection[ent.User]) graphql.Marshaler {
+			return ec.marshalNUserConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4367,11 +4374,11 @@ func (ec *executionContext) _Query_posts(ctx context.Context, field graphql.Coll
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]ent.PostOrder))
+			return ec.Resolvers.Query().Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]query.Order[ent.Post]))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
-			return ec.marshalNPostConnection2ᚖrosterᚋentᚐPostConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.Connection[ent.Post]) graphql.Marshaler {
+			return ec.marshalNPostConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5147,11 +5154,11 @@ func (ec *executionContext) _User_posts(ctx context.Context, field graphql.Colle
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return obj.Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]ent.PostOrder))
+			return ec.Resolvers.User().Posts(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]query.Order[ent.Post]))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
-			return ec.marshalNPostConnection2ᚖrosterᚋentᚐPostConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.Connection[ent.Post]) graphql.Marshaler {
+			return ec.marshalNPostConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5162,7 +5169,7 @@ func (ec *executionContext) fieldContext_User_posts(ctx context.Context, field g
 		Object:     "User",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: false,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PostConnection(ctx, field)
 		},
@@ -5181,7 +5188,7 @@ func (ec *executionContext) fieldContext_User_posts(ctx context.Context, field g
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5193,8 +5200,8 @@ func (ec *executionContext) _UserConnection_edges(ctx context.Context, field gra
 			return obj.Edges(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.UserEdge) graphql.Marshaler {
-			return ec.marshalNUserEdge2ᚕᚖrosterᚋentᚐUserEdgeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*query.Edge[ent.User]) graphql.Marshaler {
+			return ec.marshalNUserEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5213,7 +5220,7 @@ func (ec *executionContext) fieldContext_UserConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5245,7 +5252,7 @@ func (ec *executionContext) fieldContext_UserConnection_nodes(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5257,8 +5264,8 @@ func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field 
 			return obj.PageInfo(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5277,7 +5284,7 @@ func (ec *executionContext) fieldContext_UserConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5300,7 +5307,7 @@ func (ec *executionContext) fieldContext_UserConnection_totalCount(_ context.Con
 	return graphql.NewScalarFieldContext("UserConnection", field, true, false, "Int")
 }
 
-func (ec *executionContext) _UserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ent.UserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5323,7 +5330,7 @@ func (ec *executionContext) fieldContext_UserEdge_cursor(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("UserEdge", field, true, false, "String")
 }
 
-func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.CollectedField, obj *ent.UserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6544,8 +6551,8 @@ func UnmarshalCreateUserInput(ctx context.Context, raw any) (model.CreateUserInp
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, obj any) (filter.DateTimeFilter, error) {
-	var it filter.DateTimeFilter
+func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, obj any) (query.DateTimeFilter, error) {
+	var it query.DateTimeFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -6601,8 +6608,8 @@ func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, ob
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalDateTimeFilter(ctx context.Context, raw any) (filter.DateTimeFilter, error) {
-	var out filter.DateTimeFilter
+func UnmarshalDateTimeFilter(ctx context.Context, raw any) (query.DateTimeFilter, error) {
+	var out query.DateTimeFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "DateTimeFilter", raw, &out)
 	return out, err
 }
@@ -6716,8 +6723,8 @@ func UnmarshalDeleteUserInput(ctx context.Context, raw any) (model.DeleteUserInp
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any) (filter.IDFilter, error) {
-	var it filter.IDFilter
+func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any) (query.IDFilter, error) {
+	var it query.IDFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -6759,14 +6766,14 @@ func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any)
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalIDFilter(ctx context.Context, raw any) (filter.IDFilter, error) {
-	var out filter.IDFilter
+func UnmarshalIDFilter(ctx context.Context, raw any) (query.IDFilter, error) {
+	var out query.IDFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "IDFilter", raw, &out)
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any) (ent.PostOrder, error) {
-	var it ent.PostOrder
+func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any) (query.Order[ent.Post], error) {
+	var it query.Order[ent.Post]
 	if obj == nil {
 		return it, nil
 	}
@@ -6789,14 +6796,14 @@ func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any
 		switch k {
 		case "field":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
-			data, err := ec.unmarshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx, v)
+			data, err := ec.unmarshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Field = data
 		case "direction":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
-			data, err := ec.unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx, v)
+			data, err := ec.unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -6812,8 +6819,8 @@ func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalPostOrder(ctx context.Context, raw any) (ent.PostOrder, error) {
-	var out ent.PostOrder
+func UnmarshalPostOrder(ctx context.Context, raw any) (query.Order[ent.Post], error) {
+	var out query.Order[ent.Post]
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "PostOrder", raw, &out)
 	return out, err
 }
@@ -6838,35 +6845,35 @@ func (ec *executionContext) unmarshalInputPostWhere(ctx context.Context, obj any
 		switch k {
 		case "id":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
-			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.ID = data
 		case "authorId":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("authorId"))
-			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.AuthorID = data
 		case "title":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
-			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Title = data
 		case "createdAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.CreatedAt = data
 		case "updatedAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -6909,8 +6916,8 @@ func UnmarshalPostWhere(ctx context.Context, raw any) (ent.PostWhere, error) {
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj any) (filter.TextFilter, error) {
-	var it filter.TextFilter
+func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj any) (query.TextFilter, error) {
+	var it query.TextFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -6966,8 +6973,8 @@ func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj an
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalTextFilter(ctx context.Context, raw any) (filter.TextFilter, error) {
-	var out filter.TextFilter
+func UnmarshalTextFilter(ctx context.Context, raw any) (query.TextFilter, error) {
+	var out query.TextFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TextFilter", raw, &out)
 	return out, err
 }
@@ -7210,8 +7217,8 @@ func UnmarshalUserBy(ctx context.Context, raw any) (model.UserBy, error) {
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any) (ent.UserOrder, error) {
-	var it ent.UserOrder
+func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any) (query.Order[ent.User], error) {
+	var it query.Order[ent.User]
 	if obj == nil {
 		return it, nil
 	}
@@ -7234,14 +7241,14 @@ func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any
 		switch k {
 		case "field":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
-			data, err := ec.unmarshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx, v)
+			data, err := ec.unmarshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Field = data
 		case "direction":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
-			data, err := ec.unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx, v)
+			data, err := ec.unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -7257,8 +7264,8 @@ func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalUserOrder(ctx context.Context, raw any) (ent.UserOrder, error) {
-	var out ent.UserOrder
+func UnmarshalUserOrder(ctx context.Context, raw any) (query.Order[ent.User], error) {
+	var out query.Order[ent.User]
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "UserOrder", raw, &out)
 	return out, err
 }
@@ -7336,35 +7343,35 @@ func (ec *executionContext) unmarshalInputUserWhere(ctx context.Context, obj any
 		switch k {
 		case "id":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
-			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.ID = data
 		case "username":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("username"))
-			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Username = data
 		case "email":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
-			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Email = data
 		case "createdAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.CreatedAt = data
 		case "updatedAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -7914,7 +7921,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var pageInfoImplementors = []string{"PageInfo"}
 
-func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *paging.PageInfo) graphql.Marshaler {
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *query.PageInfo) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8026,7 +8033,7 @@ func (ec *executionContext) _Post(ctx context.Context, sel ast.SelectionSet, obj
 
 var postConnectionImplementors = []string{"PostConnection"}
 
-func (ec *executionContext) _PostConnection(ctx context.Context, sel ast.SelectionSet, obj *ent.PostConnection) graphql.Marshaler {
+func (ec *executionContext) _PostConnection(ctx context.Context, sel ast.SelectionSet, obj *query.Connection[ent.Post]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, postConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8075,7 +8082,7 @@ func (ec *executionContext) _PostConnection(ctx context.Context, sel ast.Selecti
 
 var postEdgeImplementors = []string{"PostEdge"}
 
-func (ec *executionContext) _PostEdge(ctx context.Context, sel ast.SelectionSet, obj *ent.PostEdge) graphql.Marshaler {
+func (ec *executionContext) _PostEdge(ctx context.Context, sel ast.SelectionSet, obj *query.Edge[ent.Post]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, postEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8543,7 +8550,7 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 
 var userConnectionImplementors = []string{"UserConnection"}
 
-func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.SelectionSet, obj *ent.UserConnection) graphql.Marshaler {
+func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.SelectionSet, obj *query.Connection[ent.User]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8592,7 +8599,7 @@ func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.Selecti
 
 var userEdgeImplementors = []string{"UserEdge"}
 
-func (ec *executionContext) _UserEdge(ctx context.Context, sel ast.SelectionSet, obj *ent.UserEdge) graphql.Marshaler {
+func (ec *executionContext) _UserEdge(ctx context.Context, sel ast.SelectionSet, obj *query.Edge[ent.User]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -9265,17 +9272,17 @@ func (ec *executionContext) marshalNNode2ᚕrosterᚋentᚐNode(ctx context.Cont
 	return ret
 }
 
-func (ec *executionContext) unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx context.Context, v any) (paging.OrderDirection, error) {
-	var res paging.OrderDirection
+func (ec *executionContext) unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx context.Context, v any) (query.OrderDirection, error) {
+	var res query.OrderDirection
 	err := res.UnmarshalGQL(v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v paging.OrderDirection) graphql.Marshaler {
+func (ec *executionContext) marshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v query.OrderDirection) graphql.Marshaler {
 	return v
 }
 
-func (ec *executionContext) marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
+func (ec *executionContext) marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PageInfo!")
 		return graphql.Null
@@ -9307,7 +9314,7 @@ func (ec *executionContext) marshalNPost2ᚖrosterᚋentᚐPost(ctx context.Cont
 	return ec._Post(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNPostConnection2ᚖrosterᚋentᚐPostConnection(ctx context.Context, sel ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNPostConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx context.Context, sel ast.SelectionSet, v *query.Connection[ent.Post]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PostConnection!")
 		return graphql.Null
@@ -9315,11 +9322,11 @@ func (ec *executionContext) marshalNPostConnection2ᚖrosterᚋentᚐPostConnect
 	return ec._PostConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNPostEdge2ᚕᚖrosterᚋentᚐPostEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.PostEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNPostEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*query.Edge[ent.Post]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx, sel, v[i])
+		return ec.marshalNPostEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -9331,7 +9338,7 @@ func (ec *executionContext) marshalNPostEdge2ᚕᚖrosterᚋentᚐPostEdgeᚄ(ct
 	return ret
 }
 
-func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx context.Context, sel ast.SelectionSet, v *ent.PostEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx context.Context, sel ast.SelectionSet, v *query.Edge[ent.Post]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PostEdge!")
 		return graphql.Null
@@ -9339,18 +9346,18 @@ func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx cont
 	return ec._PostEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNPostOrder2rosterᚋentᚐPostOrder(ctx context.Context, v any) (ent.PostOrder, error) {
+func (ec *executionContext) unmarshalNPostOrder2rosterᚋentᚋqueryᚐOrder(ctx context.Context, v any) (query.Order[ent.Post], error) {
 	res, err := ec.unmarshalInputPostOrder(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx context.Context, v any) (ent.PostOrderField, error) {
-	var res ent.PostOrderField
+func (ec *executionContext) unmarshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, v any) (query.OrderField[ent.Post], error) {
+	var res query.OrderField[ent.Post]
 	err := res.UnmarshalGQL(v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx context.Context, sel ast.SelectionSet, v ent.PostOrderField) graphql.Marshaler {
+func (ec *executionContext) marshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, sel ast.SelectionSet, v query.OrderField[ent.Post]) graphql.Marshaler {
 	return v
 }
 
@@ -9562,7 +9569,7 @@ func (ec *executionContext) unmarshalNUserBy2rosterᚋgraphᚋmodelᚐUserBy(ctx
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNUserConnection2ᚖrosterᚋentᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v *ent.UserConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNUserConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx context.Context, sel ast.SelectionSet, v *query.Connection[ent.User]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "UserConnection!")
 		return graphql.Null
@@ -9570,11 +9577,11 @@ func (ec *executionContext) marshalNUserConnection2ᚖrosterᚋentᚐUserConnect
 	return ec._UserConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNUserEdge2ᚕᚖrosterᚋentᚐUserEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.UserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNUserEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*query.Edge[ent.User]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNUserEdge2ᚖrosterᚋentᚐUserEdge(ctx, sel, v[i])
+		return ec.marshalNUserEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -9586,7 +9593,7 @@ func (ec *executionContext) marshalNUserEdge2ᚕᚖrosterᚋentᚐUserEdgeᚄ(ct
 	return ret
 }
 
-func (ec *executionContext) marshalNUserEdge2ᚖrosterᚋentᚐUserEdge(ctx context.Context, sel ast.SelectionSet, v *ent.UserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNUserEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx context.Context, sel ast.SelectionSet, v *query.Edge[ent.User]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "UserEdge!")
 		return graphql.Null
@@ -9604,18 +9611,18 @@ func (ec *executionContext) marshalNUserKey2rosterᚋgraphᚋmodelᚐUserKey(ctx
 	return v
 }
 
-func (ec *executionContext) unmarshalNUserOrder2rosterᚋentᚐUserOrder(ctx context.Context, v any) (ent.UserOrder, error) {
+func (ec *executionContext) unmarshalNUserOrder2rosterᚋentᚋqueryᚐOrder(ctx context.Context, v any) (query.Order[ent.User], error) {
 	res, err := ec.unmarshalInputUserOrder(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx context.Context, v any) (ent.UserOrderField, error) {
-	var res ent.UserOrderField
+func (ec *executionContext) unmarshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, v any) (query.OrderField[ent.User], error) {
+	var res query.OrderField[ent.User]
 	err := res.UnmarshalGQL(v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx context.Context, sel ast.SelectionSet, v ent.UserOrderField) graphql.Marshaler {
+func (ec *executionContext) marshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, sel ast.SelectionSet, v query.OrderField[ent.User]) graphql.Marshaler {
 	return v
 }
 
@@ -9819,7 +9826,7 @@ func (ec *executionContext) marshalODateTime2ᚖtimeᚐTime(ctx context.Context,
 	return res
 }
 
-func (ec *executionContext) unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx context.Context, v any) (*filter.DateTimeFilter, error) {
+func (ec *executionContext) unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx context.Context, v any) (*query.DateTimeFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -9914,7 +9921,7 @@ func (ec *executionContext) marshalOID2ᚖrosterᚋinternalᚋtypeidᚐID(ctx co
 	return v
 }
 
-func (ec *executionContext) unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx context.Context, v any) (*filter.IDFilter, error) {
+func (ec *executionContext) unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx context.Context, v any) (*query.IDFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -9954,16 +9961,16 @@ func (ec *executionContext) marshalOPost2ᚖrosterᚋentᚐPost(ctx context.Cont
 	return ec._Post(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx context.Context, v any) ([]ent.PostOrder, error) {
+func (ec *executionContext) unmarshalOPostOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx context.Context, v any) ([]query.Order[ent.Post], error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]ent.PostOrder, len(vSlice))
+	res := make([]query.Order[ent.Post], len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNPostOrder2rosterᚋentᚐPostOrder(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNPostOrder2rosterᚋentᚋqueryᚐOrder(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -10049,7 +10056,7 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx context.Context, v any) (*filter.TextFilter, error) {
+func (ec *executionContext) unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx context.Context, v any) (*query.TextFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -10064,16 +10071,16 @@ func (ec *executionContext) marshalOUser2ᚖrosterᚋentᚐUser(ctx context.Cont
 	return ec._User(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalOUserOrder2ᚕrosterᚋentᚐUserOrderᚄ(ctx context.Context, v any) ([]ent.UserOrder, error) {
+func (ec *executionContext) unmarshalOUserOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx context.Context, v any) ([]query.Order[ent.User], error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]ent.UserOrder, len(vSlice))
+	res := make([]query.Order[ent.User], len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNUserOrder2rosterᚋentᚐUserOrder(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNUserOrder2rosterᚋentᚋqueryᚐOrder(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,4 @@
-// Package loading batches relation fetches without a timer. Entities that came out of one statement know each other
-// as siblings; the first of them that asks for an edge loads it for all of them, and the others get their part of
-// what it loaded. It stands on dataloadgen and knows neither ent nor GraphQL.
-package loading
+package query
 
 import (
 	"context"
@@ -16,7 +13,7 @@ import (
 type Key struct {
 	Edge    string
 	Args    string // the arguments, in any form that is equal when they are
-	Columns uint64 // the columns, a bit each
+	Columns Columns
 }
 
 // A Group is the entities that came out of one statement, in its order. It lives for one operation.

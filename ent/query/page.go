@@ -1,16 +1,12 @@
-// Package paging turns the arguments of a GraphQL connection into a keyset and the rows that it finds into a page,
-// as the Relay server specification describes (https://relay.dev/graphql/connections.htm). It knows neither ent nor
-// gqlgen.
-package paging
+package query
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strconv"
 
 	"roster/ent/rules"
+	"roster/internal/cursor"
 	"roster/internal/statement"
 )
 
@@ -29,14 +25,14 @@ type Args struct {
 // A Page is checked arguments.
 type Page struct {
 	table         *statement.Table
-	scope         string
+	scope         cursor.Scope
 	args          Args
 	order         []statement.Order // as the client sees it; each column once, a unique one last
 	after, before []any
 	size          int
 	backward      bool
 	filter        statement.Filter
-	filterKey     string
+	filterKey     string // equal for equal filters
 }
 
 // PageInfo is exact in the direction of paging; in the other one, true when a cursor for it was given.
@@ -47,10 +43,38 @@ type PageInfo struct {
 	EndCursor       *string
 }
 
-// New checks the arguments of the connection that scope names, such as "User.posts", over a table in the given
-// order, which may name a column again; the ID breaks the last tie. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
-func New(scope string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
-	p := &Page{table: table, scope: scope, args: args, order: total(table, order), size: DefaultSize}
+// NewPage checks the arguments of a connection, whose name is such as "User.posts", over a table; where is nil for no
+// filter. The ID breaks the last tie of the order. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
+func NewPage[T any, W Where[W]](connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
+	order := make([]statement.Order, 0, len(orderBy)+1)
+	var faults rules.Faults
+	for i, o := range orderBy {
+		column, ok := table.Orders[string(o.Field)]
+		if !ok {
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must be an order of this field"}, "orderBy", i, "field")
+			continue
+		}
+		order = append(order, statement.Order{Column: column, Desc: o.Direction == Desc})
+	}
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	page, err := newPage(connection, table, args, order...)
+	if where == nil {
+		return page, err
+	}
+	filter, invalid := newFilter(*where)
+	if err := join(err, invalid); err != nil {
+		return nil, err
+	}
+	page.filter, page.filterKey = filter, filterKey(where)
+	return page, nil
+}
+
+// newPage checks the arguments of a connection without a filter, in an order that may name a column again.
+func newPage(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
+	p := &Page{table: table, args: args, order: total(table, order), size: DefaultSize}
+	p.scope = newScope(connection, p.order)
 	var faults rules.Faults
 	size := func(name string, n *int) {
 		switch {
@@ -67,7 +91,7 @@ func New(scope string, table *statement.Table, args Args, order ...statement.Ord
 		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must not be given together with first"}, "last")
 	}
 	p.backward = args.Last != nil
-	cursor := func(name string, c *string) (values []any) {
+	decode := func(name string, c *string) (values []any) {
 		if c == nil {
 			return nil
 		}
@@ -77,8 +101,8 @@ func New(scope string, table *statement.Table, args Args, order ...statement.Ord
 		}
 		return values
 	}
-	p.after = cursor("after", args.After)
-	p.before = cursor("before", args.Before)
+	p.after = decode("after", args.After)
+	p.before = decode("before", args.Before)
 	if len(faults) > 0 {
 		return nil, faults
 	}
@@ -103,8 +127,8 @@ func total(table *statement.Table, order []statement.Order) (out []statement.Ord
 	return append(out, tie)
 }
 
-// Join joins the faults of two checks; nil when there are none.
-func Join(a, b error) error {
+// join joins the faults of two checks; nil when there are none.
+func join(a, b error) error {
 	var all rules.Faults
 	for _, err := range []error{a, b} {
 		var faults rules.Faults
@@ -116,25 +140,22 @@ func Join(a, b error) error {
 	return all.Err()
 }
 
-// Filter narrows the page to the rows that match; key is equal for equal filters.
-func (p *Page) Filter(f statement.Filter, key string) { p.filter, p.filterKey = f, key }
-
-// Key is equal for equal pages of one connection.
-func (p *Page) Key() string {
-	cursor := func(c *string) string {
+// key is equal for equal pages of one connection.
+func (p *Page) key() string {
+	text := func(c *string) string {
 		if c == nil {
 			return ""
 		}
 		return *c
 	}
-	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, cursor(p.args.After), cursor(p.args.Before), p.filterKey)
+	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, text(p.args.After), text(p.args.Before), p.filterKey)
 }
 
-// CountKey is equal for equal counts of one connection.
-func (p *Page) CountKey() string { return p.filterKey }
+// countKey is equal for equal counts of one connection.
+func (p *Page) countKey() string { return p.filterKey }
 
-// Select is the statement that reads the page, and one row more to know whether there are others.
-func (p *Page) Select(columns []string) *statement.Select {
+// rows is the statement that reads the page, and one row more to know whether there are others.
+func (p *Page) rows(columns Columns) *statement.Select {
 	order := p.order
 	if p.backward {
 		order = slices.Clone(order)
@@ -142,7 +163,7 @@ func (p *Page) Select(columns []string) *statement.Select {
 			order[i].Desc = !order[i].Desc
 		}
 	}
-	s := &statement.Select{Table: p.table, Columns: statement.With(columns, order), Filter: p.filter, Order: order, Limit: p.size + 1}
+	s := &statement.Select{Table: p.table, Columns: statement.With(columns.Names(p.table), order), Filter: p.filter, Order: order, Limit: p.size + 1}
 	s.After, s.Before = p.after, p.before
 	if p.backward { // the statement reads backwards
 		s.After, s.Before = p.before, p.after
@@ -150,16 +171,16 @@ func (p *Page) Select(columns []string) *statement.Select {
 	return s
 }
 
-// Count is the statement that counts the rows of all pages.
-func (p *Page) Count() *statement.Select {
+// count is the statement that counts the rows of all pages.
+func (p *Page) count() *statement.Select {
 	return &statement.Select{Table: p.table, Filter: p.filter, Count: true}
 }
 
-// Cut makes the rows that Select found a page: in the client's order, without the one row more. value returns what
-// a row has in a column.
-func Cut[N any](p *Page, found []N, value func(n N, column string) any) (nodes []N, info *PageInfo) {
-	more := len(found) > p.size
-	nodes = found[:min(len(found), p.size)]
+// cut makes the rows that were found a page: in the client's order, without the one row more. value returns the value of
+// a row in a column.
+func cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
+	more := len(rows) > p.size
+	nodes = rows[:min(len(rows), p.size)]
 	info = &PageInfo{HasNextPage: more, HasPreviousPage: p.after != nil}
 	if p.backward {
 		nodes = slices.Clone(nodes)
@@ -167,32 +188,11 @@ func Cut[N any](p *Page, found []N, value func(n N, column string) any) (nodes [
 		info.HasNextPage, info.HasPreviousPage = p.before != nil, more
 	}
 	if len(nodes) > 0 {
-		start, end := Cursor(p, nodes[0], value), Cursor(p, nodes[len(nodes)-1], value)
-		info.StartCursor, info.EndCursor = &start, &end
+		cursor := func(n *T) *string {
+			text := p.cursor(func(column string) any { return value(n, column) })
+			return &text
+		}
+		info.StartCursor, info.EndCursor = cursor(nodes[0]), cursor(nodes[len(nodes)-1])
 	}
 	return nodes, info
-}
-
-// OrderDirection is the direction of an order.
-type OrderDirection string
-
-// The directions.
-const (
-	Asc  OrderDirection = "ASC"
-	Desc OrderDirection = "DESC"
-)
-
-// UnmarshalGQL reads a direction.
-func (d *OrderDirection) UnmarshalGQL(v any) error {
-	s, _ := v.(string)
-	*d = OrderDirection(s)
-	if *d != Asc && *d != Desc {
-		return &rules.Fault{Code: rules.Invalid, Message: "must be ASC or DESC"}
-	}
-	return nil
-}
-
-// MarshalGQL writes a direction.
-func (d OrderDirection) MarshalGQL(w io.Writer) {
-	_, _ = io.WriteString(w, strconv.Quote(string(d))) // gqlgen's writer is a buffer
 }
