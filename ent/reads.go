@@ -138,7 +138,7 @@ type PostWhere struct {
 }
 
 // Conditions implements query.Where.
-func (w PostWhere) Conditions(f *query.Filter) []query.Condition {
+func (w PostWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 	return []query.Condition{
 		f.ID("id", post.FieldID, post.Label, w.ID),
 		f.Time("createdAt", post.FieldCreatedAt, w.CreatedAt),
@@ -257,7 +257,7 @@ type UserWhere struct {
 }
 
 // Conditions implements query.Where.
-func (w UserWhere) Conditions(f *query.Filter) []query.Condition {
+func (w UserWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 	return []query.Condition{
 		f.ID("id", user.FieldID, user.Label, w.ID),
 		f.Time("createdAt", user.FieldCreatedAt, w.CreatedAt),

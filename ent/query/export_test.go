@@ -2,9 +2,9 @@ package query
 
 import "roster/internal/statement"
 
-// New is newPage.
+// New is unfilteredPage.
 func New(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
-	return newPage(connection, table, args, order...)
+	return unfilteredPage(connection, table, args, order...)
 }
 
 // Rows is the statement that reads the page.

@@ -49,13 +49,13 @@ type Condition func(*sql.Selector) *sql.Predicate
 // A Where is the filter of the rows of one table: conditions on fields, and other filters of its own type.
 type Where[W any] interface {
 	// Conditions returns those of the fields, in the order of the fields.
-	Conditions(f *Filter) []Condition
+	Conditions(f *FilterBuilder) []Condition
 	// Logic returns the filters that must all match, of which one must match, and which must not match.
 	Logic() (and, or []W, not *W)
 }
 
-// A Filter builds the condition of one argument and collects its faults.
-type Filter struct {
+// A FilterBuilder builds the condition of one argument and collects its faults.
+type FilterBuilder struct {
 	faults      rules.Faults
 	path        []any
 	depth, size int
@@ -63,7 +63,7 @@ type Filter struct {
 
 // newFilter returns the condition of the argument where. The error is rules.Faults.
 func newFilter[W Where[W]](where W) (statement.Filter, error) {
-	f := &Filter{path: []any{"where"}}
+	f := &FilterBuilder{path: []any{"where"}}
 	condition := object(f, where)
 	if err := f.faults.Err(); err != nil || condition == nil {
 		return nil, err
@@ -71,14 +71,14 @@ func newFilter[W Where[W]](where W) (statement.Filter, error) {
 	return func(s *sql.Selector) { s.Where(condition(s)) }, nil
 }
 
-func (f *Filter) invalid(message string, path ...any) {
+func (f *FilterBuilder) invalid(message string, path ...any) {
 	if len(f.faults) < 10 { // as many as a client ever sees
 		f.faults.Add(&rules.Fault{Code: rules.Invalid, Message: message}, slices.Concat(f.path, path)...)
 	}
 }
 
 // object returns the condition of one object of the filter, which stands below the path of the object around it.
-func object[W Where[W]](f *Filter, where W, below ...any) Condition {
+func object[W Where[W]](f *FilterBuilder, where W, below ...any) Condition {
 	f.size++
 	switch {
 	case f.size == maxSize+1:
@@ -102,7 +102,7 @@ func object[W Where[W]](f *Filter, where W, below ...any) Condition {
 }
 
 // allOf joins objects by AND: without any, everything matches.
-func allOf[W Where[W]](f *Filter, list []W) Condition {
+func allOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	var conditions []Condition
 	for i, w := range list {
 		conditions = append(conditions, object(f, w, "and", i))
@@ -111,7 +111,7 @@ func allOf[W Where[W]](f *Filter, list []W) Condition {
 }
 
 // anyOf joins objects by OR: an empty list matches nothing, nil is no condition.
-func anyOf[W Where[W]](f *Filter, list []W) Condition {
+func anyOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	if list == nil {
 		return nil
 	}
@@ -139,7 +139,7 @@ func negation(c Condition) Condition {
 }
 
 // ID is the condition on a column of IDs of one type.
-func (f *Filter) ID(name, column, kind string, where *IDFilter) Condition {
+func (f *FilterBuilder) ID(name, column, kind string, where *IDFilter) Condition {
 	if where == nil {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (f *Filter) ID(name, column, kind string, where *IDFilter) Condition {
 }
 
 // Text is the condition on a folded column.
-func (f *Filter) Text(name, column string, fold func(string) string, where *TextFilter) Condition {
+func (f *FilterBuilder) Text(name, column string, fold func(string) string, where *TextFilter) Condition {
 	if where == nil {
 		return nil
 	}
@@ -208,7 +208,7 @@ func (f *Filter) Text(name, column string, fold func(string) string, where *Text
 }
 
 // Time is the condition on a column of instants.
-func (f *Filter) Time(name, column string, where *DateTimeFilter) Condition {
+func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Condition {
 	if where == nil {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (f *Filter) Time(name, column string, where *DateTimeFilter) Condition {
 }
 
 // Has is the condition that there is, or is not, a row of an edge: one of the table whose column has the entity's ID.
-func (*Filter) Has(table, column, id string, want *bool) Condition {
+func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
 	if want == nil {
 		return nil
 	}
@@ -246,7 +246,7 @@ func (*Filter) Has(table, column, id string, want *bool) Condition {
 	return negation(exists)
 }
 
-func (f *Filter) bounded(n int, name string) {
+func (f *FilterBuilder) bounded(n int, name string) {
 	if n > maxIn {
 		f.invalid(fmt.Sprintf("must have at most %d values", maxIn), name, "in")
 	}

@@ -10,7 +10,7 @@ import (
 // ReadPage returns a page of all entities that match; connection is the name of the field. The error is rules.Faults for
 // arguments that are wrong.
 func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection string, columns Columns, args Args, where *W, orderBy []Order[T]) (*Connection[T], error) {
-	page, err := NewPage(connection, r.Entity.Table, args, where, orderBy)
+	page, err := newPage(connection, r.Entity.Table, args, where, orderBy)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, 
 	columns Columns, args Args, where *W, orderBy []Order[E],
 ) (*Connection[E], error) {
 	reader := to()
-	page, err := NewPage(from.GraphQL+"."+edge, reader.Entity.Table, args, where, orderBy)
+	page, err := newPage(from.GraphQL+"."+edge, reader.Entity.Table, args, where, orderBy)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ type Order[T any] struct {
 // An OrderField is a value of the GraphQL enum that sorts the rows of T: a key of the Orders of their table.
 type OrderField[T any] string
 
-// UnmarshalGQL reads the name of a field; NewPage checks it.
+// UnmarshalGQL reads the name of a field; the page checks it.
 func (f *OrderField[T]) UnmarshalGQL(v any) error {
 	s, _ := v.(string)
 	*f = OrderField[T](s)

@@ -43,9 +43,9 @@ type PageInfo struct {
 	EndCursor       *string
 }
 
-// NewPage checks the arguments of a connection, whose name is such as "User.posts", over a table; where is nil for no
+// newPage checks the arguments of a connection, whose name is such as "User.posts", over a table; where is nil for no
 // filter. The ID breaks the last tie of the order. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
-func NewPage[T any, W Where[W]](connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
+func newPage[T any, W Where[W]](connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
 	order := make([]statement.Order, 0, len(orderBy)+1)
 	var faults rules.Faults
 	for i, o := range orderBy {
@@ -59,7 +59,7 @@ func NewPage[T any, W Where[W]](connection string, table *statement.Table, args 
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	page, err := newPage(connection, table, args, order...)
+	page, err := unfilteredPage(connection, table, args, order...)
 	if where == nil {
 		return page, err
 	}
@@ -71,8 +71,8 @@ func NewPage[T any, W Where[W]](connection string, table *statement.Table, args 
 	return page, nil
 }
 
-// newPage checks the arguments of a connection without a filter, in an order that may name a column again.
-func newPage(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
+// unfilteredPage checks the arguments of a connection without a filter, in an order that may name a column again.
+func unfilteredPage(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
 	p := &Page{table: table, args: args, order: total(table, order), size: DefaultSize}
 	p.scope = newScope(connection, p.order)
 	var faults rules.Faults
