@@ -97,7 +97,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(directory)
+	defer func() { _ = os.RemoveAll(directory) }() // it is below the directory for temporary files
 	ctx := rules.WithCaller(context.Background(), rules.Everyone())
 	db, err := openLibrary(ctx, directory)
 	if err != nil {
