@@ -12,18 +12,17 @@ import (
 
 // A NodeReader reads the entities of one type as values of N, an interface of all entities.
 type NodeReader[N any] struct {
-	table     *statement.Table
-	byIDs     func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error)
-	permitted func(context.Context) error
-	adopt     func(N) (own N, ok bool)
+	table *statement.Table
+	byIDs func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error)
+	// adopt returns what loads a copy of an entity; nil for one of another type.
+	adopt func(N) func(context.Context) (N, error)
 }
 
 // NewNodeReader returns a reader of entities as values of N, which *T implements.
 func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 	node := func(n *T) N { return any(n).(N) } //nolint:errcheck,forcetypeassert // generated code calls it with an N that *T implements
 	return NodeReader[N]{
-		table:     r.Entity.Table,
-		permitted: r.permitted,
+		table: r.Entity.Table,
 		byIDs: func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error) {
 			entities, err := r.ByIDs(ctx, columns, ids...)
 			nodes := make(map[typeid.ID]N, len(entities))
@@ -32,14 +31,14 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 			}
 			return nodes, err
 		},
-		adopt: func(n N) (N, bool) {
+		adopt: func(n N) func(context.Context) (N, error) {
 			entity, ok := any(n).(*T)
 			if !ok {
-				return n, false
+				return nil
 			}
 			own := *entity
 			r.Together([]*T{&own})
-			return node(&own), true
+			return func(ctx context.Context) (N, error) { return node(&own), r.permitted(ctx) }
 		},
 	}
 }
@@ -85,18 +84,12 @@ func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func
 type NodeGroup[N any] struct {
 	readers []NodeReader[N]
 	ids     Group[typeid.ID]
-	adopted map[typeid.ID]adoptedNode[N]
-}
-
-// adoptedNode is an entity that somebody else has read; reader is nil when there is none.
-type adoptedNode[N any] struct {
-	reader *NodeReader[N]
-	node   N
+	adopted map[typeid.ID]func(context.Context) (N, error)
 }
 
 // NewNodeGroup returns a group of IDs.
 func NewNodeGroup[N any](readers []NodeReader[N], ids []typeid.ID) *NodeGroup[N] {
-	g := &NodeGroup[N]{readers: readers, adopted: make(map[typeid.ID]adoptedNode[N])}
+	g := &NodeGroup[N]{readers: readers, adopted: make(map[typeid.ID]func(context.Context) (N, error))}
 	for _, id := range Distinct(ids) {
 		g.ids.Add(id)
 	}
@@ -106,24 +99,18 @@ func NewNodeGroup[N any](readers []NodeReader[N], ids []typeid.ID) *NodeGroup[N]
 // Adopt gives the group a copy of an entity that another client has read, with all its columns; nil when there is none.
 // Load returns the copy without a statement. Its edges are loaded by the readers of the group.
 func (g *NodeGroup[N]) Adopt(id typeid.ID, n N) {
-	g.adopted[id] = adoptedNode[N]{}
-	for i := range g.readers {
-		if own, ok := g.readers[i].adopt(n); ok {
-			g.adopted[id] = adoptedNode[N]{&g.readers[i], own}
+	g.adopted[id] = func(context.Context) (none N, err error) { return none, nil }
+	for _, r := range g.readers {
+		if load := r.adopt(n); load != nil {
+			g.adopted[id] = load
 		}
 	}
 }
 
 // Load returns the entity with an ID of the group, loaded for all IDs of the group at once; nil when there is none.
-func (g *NodeGroup[N]) Load(ctx context.Context, columns func(*statement.Table) Columns, id typeid.ID) (n N, err error) {
-	if adopted, ok := g.adopted[id]; ok {
-		if adopted.reader != nil {
-			err = adopted.reader.permitted(ctx)
-		}
-		if err != nil {
-			return n, err
-		}
-		return adopted.node, nil
+func (g *NodeGroup[N]) Load(ctx context.Context, columns func(*statement.Table) Columns, id typeid.ID) (N, error) {
+	if load, ok := g.adopted[id]; ok {
+		return load(ctx)
 	}
 	sets := make([]Columns, len(g.readers))
 	for i, r := range g.readers {

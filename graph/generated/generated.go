@@ -9273,13 +9273,18 @@ func (ec *executionContext) marshalNNode2ᚕrosterᚋentᚐNode(ctx context.Cont
 }
 
 func (ec *executionContext) unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx context.Context, v any) (query.OrderDirection, error) {
-	var res query.OrderDirection
-	err := res.UnmarshalGQL(v)
+	tmp, err := scalar.UnmarshalString(v)
+	res := query.OrderDirection(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v query.OrderDirection) graphql.Marshaler {
-	return v
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "OrderDirection!")
+	}
+	return res
 }
 
 func (ec *executionContext) marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
@@ -9352,13 +9357,18 @@ func (ec *executionContext) unmarshalNPostOrder2rosterᚋentᚋqueryᚐOrder(ctx
 }
 
 func (ec *executionContext) unmarshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, v any) (query.OrderField[ent.Post], error) {
-	var res query.OrderField[ent.Post]
-	err := res.UnmarshalGQL(v)
+	tmp, err := scalar.UnmarshalString(v)
+	res := query.OrderField[ent.Post](tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, sel ast.SelectionSet, v query.OrderField[ent.Post]) graphql.Marshaler {
-	return v
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "PostOrderField!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNPostWhere2rosterᚋentᚐPostWhere(ctx context.Context, v any) (ent.PostWhere, error) {
@@ -9617,13 +9627,18 @@ func (ec *executionContext) unmarshalNUserOrder2rosterᚋentᚋqueryᚐOrder(ctx
 }
 
 func (ec *executionContext) unmarshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, v any) (query.OrderField[ent.User], error) {
-	var res query.OrderField[ent.User]
-	err := res.UnmarshalGQL(v)
+	tmp, err := scalar.UnmarshalString(v)
+	res := query.OrderField[ent.User](tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, sel ast.SelectionSet, v query.OrderField[ent.User]) graphql.Marshaler {
-	return v
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "UserOrderField!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNUserPostInput2rosterᚋgraphᚋmodelᚐUserPostInput(ctx context.Context, v any) (model.UserPostInput, error) {

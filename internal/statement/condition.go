@@ -38,11 +38,6 @@ func Contains(column, text string) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) { of(b).contains(b, column, text) })
 }
 
-// writeInstr writes that the text in a column contains another one, for engines that compare bytes.
-func writeInstr(b *sql.Builder, column, text string) {
-	b.WriteString("instr(").Ident(column).WriteString(", ").Arg(text).WriteString(") > 0")
-}
-
 // equal compares a column with what the function writes.
 func equal(column string, value func(*sql.Builder)) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {

@@ -62,6 +62,31 @@ func Of(name string) Engine {
 // of is the engine that a builder or a selection writes for.
 func of(b interface{ Dialect() string }) Engine { return Of(b.Dialect()) }
 
+// standard is what most engines have in common.
+type standard struct{}
+
+// LocksParentsLate implements Engine.
+func (standard) LocksParentsLate() bool { return false }
+
+func (standard) contains(b *sql.Builder, column, text string) {
+	b.WriteString("instr(").Ident(column).WriteString(", ").Arg(text).WriteString(") > 0")
+}
+
+func (standard) comparesRows() bool { return true }
+
+func (standard) maxParents() int { return 0 }
+
+func (standard) inserted(*sql.Builder) {}
+
+func (standard) update(b *sql.Builder, w *Write, v *values) {
+	b.WriteString("UPDATE ").Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias)
+	w.set(b, v, func() {})
+	b.WriteString(" FROM ").Join(v).WriteString(" WHERE ")
+	b.Ident(rowAlias).WriteByte('.').Ident(w.Table.ID).WriteString(" = " + v.columns[0])
+}
+
+func (standard) textBytes(s string) int { return JSONBytes(s) }
+
 // jsonArray is a list as a JSON array.
 func jsonArray(list []string) string {
 	b, err := json.Marshal(list)

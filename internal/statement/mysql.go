@@ -10,7 +10,7 @@ import (
 )
 
 // mysql is MySQL and MariaDB. Lists are as many arguments, and rows are JSON, which JSON_TABLE takes apart.
-type mysql struct{}
+type mysql struct{ standard }
 
 var _ Engine = mysql{}
 
@@ -43,8 +43,6 @@ func (mysql) inTexts(b *sql.Builder, texts []string) {
 	padded(b, len(texts), func(i int) any { return texts[i] })
 }
 
-func (mysql) contains(b *sql.Builder, column, text string) { writeInstr(b, column, text) }
-
 // comparesRows implements Engine: it would read an index from its start.
 func (mysql) comparesRows() bool { return false }
 
@@ -54,7 +52,7 @@ func (mysql) maxParents() int { return maxArms }
 func (m mysql) pages(b *sql.Builder, s *Select) {
 	switch {
 	case len(s.Parents.IDs) == 1:
-		b.Join(s.children(b.Dialect()))
+		b.Join(s.children(b.Dialect(), s.Parents.among))
 	case m.overflows(b.Dialect(), s):
 		m.ranked(b, s)
 	default:
@@ -89,12 +87,7 @@ func (mysql) arms(s *Select) int {
 
 // arm reads a page of one parent.
 func (mysql) arm(d string, s *Select, key typeid.ID) *sql.Selector {
-	q, t, parent := s.of(d)
-	q.Where(equal(parent, func(b *sql.Builder) { b.Arg(key) }))
-	s.restrict(q)
-	q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
-	s.sort(q)
-	return q
+	return s.children(d, func(column string) *sql.Predicate { return equal(column, func(b *sql.Builder) { b.Arg(key) }) })
 }
 
 // overflows reports whether a union would have more arguments than the server takes: each arm repeats those of the
@@ -106,10 +99,7 @@ func (m mysql) overflows(d string, s *Select) bool {
 
 // ranked takes a page of each parent from all rows of the parents that match, where the filter is too long for a union.
 func (mysql) ranked(b *sql.Builder, s *Select) {
-	q, t, parent := s.of(b.Dialect())
-	q.Where(In(parent, s.Parents.IDs))
-	s.restrict(q)
-	q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
+	q, parent := s.unsorted(b.Dialect(), s.Parents.among)
 	rank := sql.RowNumber().PartitionBy(parent)
 	for _, o := range s.Order {
 		if o.Desc {
@@ -152,8 +142,6 @@ func (mysql) values(v *values, w *Write, columns []Column) error {
 	return nil
 }
 
-func (mysql) inserted(*sql.Builder) {}
-
 // update updates a join. The planner would begin with the table, and lock all of it.
 func (mysql) update(b *sql.Builder, w *Write, v *values) {
 	b.WriteString("UPDATE ")
@@ -161,8 +149,6 @@ func (mysql) update(b *sql.Builder, w *Write, v *values) {
 	b.Ident(rowAlias).WriteByte('.').Ident(w.Table.ID).WriteString(" = " + v.columns[0])
 	w.set(b, v, func() { b.Ident(rowAlias).WriteByte('.') })
 }
-
-func (mysql) textBytes(s string) int { return JSONBytes(s) }
 
 // jsonType is the type in which a value is taken out of JSON.
 func jsonType(c Column) string {

@@ -13,7 +13,7 @@ import (
 )
 
 // postgres takes lists as arrays.
-type postgres struct{}
+type postgres struct{ standard }
 
 var _ Engine = postgres{}
 
@@ -25,9 +25,6 @@ func (postgres) Lock(q *sql.Selector, share bool) {
 	}
 	q.ForUpdate()
 }
-
-// LocksParentsLate implements Engine.
-func (postgres) LocksParentsLate() bool { return false }
 
 // Day implements Engine.
 func (postgres) Day(column string) string {
@@ -49,14 +46,10 @@ func (postgres) contains(b *sql.Builder, column, text string) {
 	b.Ident(column).WriteString(" LIKE ").Arg("%" + escaped + "%")
 }
 
-func (postgres) comparesRows() bool { return true }
-
-func (postgres) maxParents() int { return 0 }
-
 // pages reads a page of each parent by an index, with LATERAL.
 func (postgres) pages(b *sql.Builder, s *Select) {
 	if len(s.Parents.IDs) == 1 {
-		b.Join(s.children(b.Dialect()))
+		b.Join(s.children(b.Dialect(), s.Parents.among))
 		return
 	}
 	q, t, parent := s.of(b.Dialect())
@@ -121,10 +114,6 @@ func (postgres) values(v *values, w *Write, columns []Column) error {
 	v.WriteByte(')')
 	return nil
 }
-
-func (postgres) inserted(*sql.Builder) {}
-
-func (postgres) update(b *sql.Builder, w *Write, v *values) { updateFrom(b, w, v) }
 
 func (postgres) textBytes(s string) int { return len(s) }
 

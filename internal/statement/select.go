@@ -86,7 +86,7 @@ func (s *Select) Build(d string) (query string, args []any, err error) {
 	case s.Count:
 		b.Join(s.grouped(d))
 	case s.Limit == 0:
-		b.Join(s.children(d))
+		b.Join(s.children(d, s.Parents.among))
 	default:
 		Of(d).pages(b, s)
 	}
@@ -148,15 +148,23 @@ func (s *Select) grouped(d string) *sql.Selector {
 	return q.Select(sql.As(parent, ParentColumn), sql.Count("*")).GroupBy(parent)
 }
 
-// children selects all rows of the parents, or a page of the rows of one parent.
-func (s *Select) children(d string) *sql.Selector {
-	q, t, parent := s.of(d)
-	q.Where(In(parent, s.Parents.IDs))
-	s.restrict(q)
-	q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...)
+// children selects all rows of parents, or a page of the rows of one parent.
+func (s *Select) children(d string, parents func(column string) *sql.Predicate) *sql.Selector {
+	q, _ := s.unsorted(d, parents)
 	s.sort(q)
 	return q
 }
+
+// unsorted selects all rows of parents, for which there is a condition on their column.
+func (s *Select) unsorted(d string, parents func(column string) *sql.Predicate) (q *sql.Selector, parent string) {
+	q, t, parent := s.of(d)
+	q.Where(parents(parent))
+	s.restrict(q)
+	return q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...), parent
+}
+
+// among is the condition that a column holds one of the parents.
+func (p *Parents) among(column string) *sql.Predicate { return In(column, p.IDs) }
 
 // mixed reports whether the order has both directions.
 func (s *Select) mixed() bool {

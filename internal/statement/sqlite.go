@@ -10,15 +10,12 @@ import (
 )
 
 // sqlite takes lists as JSON, which json_each takes apart.
-type sqlite struct{}
+type sqlite struct{ standard }
 
 var _ Engine = sqlite{}
 
 // Lock implements Engine. Who writes is alone.
 func (sqlite) Lock(*sql.Selector, bool) {}
-
-// LocksParentsLate implements Engine.
-func (sqlite) LocksParentsLate() bool { return false }
 
 // Day implements Engine. Times are texts.
 func (sqlite) Day(column string) string { return "substr(" + column + ", 1, 10)" }
@@ -30,12 +27,6 @@ func (sqlite) in(b *sql.Builder, ids []typeid.ID) {
 func (sqlite) inTexts(b *sql.Builder, texts []string) {
 	b.WriteString(" IN (SELECT value FROM json_each(").Arg(jsonArray(texts)).WriteString("))")
 }
-
-func (sqlite) contains(b *sql.Builder, column, text string) { writeInstr(b, column, text) }
-
-func (sqlite) comparesRows() bool { return true }
-
-func (sqlite) maxParents() int { return 0 }
 
 // pages reads a page of each parent by an index: those of the rows whose IDs a subquery finds. The planner needs to be told
 // so for one parent too.
@@ -80,10 +71,6 @@ func (sqlite) values(v *values, w *Write, columns []Column) error {
 func (sqlite) inserted(b *sql.Builder) {
 	b.WriteString(" ORDER BY ").Ident(valuesAlias).WriteString(".key")
 }
-
-func (sqlite) update(b *sql.Builder, w *Write, v *values) { updateFrom(b, w, v) }
-
-func (sqlite) textBytes(s string) int { return JSONBytes(s) }
 
 // hexArray is a list of IDs as a JSON array of hexadecimal digits, of which unhex makes bytes again.
 func hexArray(ids []typeid.ID) string {

@@ -140,14 +140,6 @@ func (w *Write) Update(d string) (query string, args []any, err error) {
 	return query, args, b.Err()
 }
 
-// updateFrom writes an update of the table's rows from the values, for engines that know FROM there.
-func updateFrom(b *sql.Builder, w *Write, v *values) {
-	b.WriteString("UPDATE ").Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias)
-	w.set(b, v, func() {})
-	b.WriteString(" FROM ").Join(v).WriteString(" WHERE ")
-	b.Ident(rowAlias).WriteByte('.').Ident(w.Table.ID).WriteString(" = " + v.columns[0])
-}
-
 // set writes the assignments of an update, with what the function writes before each column.
 func (w *Write) set(b *sql.Builder, v *values, before func()) {
 	b.WriteString(" SET ")
