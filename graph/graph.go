@@ -1,6 +1,6 @@
 // Package graph answers GraphQL operations: it maps queries and mutations onto ent, each operation onto one
-// transaction, and errors onto the codes of the contract. It knows no net/http and no driver. Fields of entities need
-// no resolver here: gqlgen binds them to the fields and to the generated methods of package ent.
+// transaction, and errors onto the codes of the contract. It knows no net/http and no driver. gqlgen binds the fields of
+// entities to those of package ent; edges have resolvers, which find the columns that the client selected.
 package graph
 
 import (
@@ -141,7 +141,7 @@ func usedTypes(schema *ast.Schema) map[string]bool {
 	return used
 }
 
-// resolver resolves the root fields; the entities resolve themselves.
+// resolver resolves the root fields and the edges.
 type resolver struct {
 	clock func() time.Time
 	ids   *typeid.Source

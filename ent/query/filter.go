@@ -38,12 +38,12 @@ type TextFilter struct {
 	Contains   *string
 }
 
-// DateTimeFilter is a condition on an instant.
+// DateTimeFilter is a condition on a time.
 type DateTimeFilter struct {
 	Gt, Gte, Lt, Lte *time.Time
 }
 
-// A Condition is a part of WHERE on the rows of a selector's table; nil is no condition.
+// A Condition returns a part of WHERE for the table of a selection. nil is no condition.
 type Condition func(*sql.Selector) *sql.Predicate
 
 // A Where is the filter of the rows of one table: conditions on fields, and other filters of its own type.
@@ -138,7 +138,7 @@ func negation(c Condition) Condition {
 	return func(s *sql.Selector) *sql.Predicate { return sql.Not(c(s)) }
 }
 
-// ID is the condition on a column of IDs of one type.
+// ID returns the condition on a column of IDs of one type.
 func (f *FilterBuilder) ID(name, column, kind string, where *IDFilter) Condition {
 	if where == nil {
 		return nil
@@ -166,7 +166,7 @@ func (f *FilterBuilder) ID(name, column, kind string, where *IDFilter) Condition
 	return all(list)
 }
 
-// Text is the condition on a folded column.
+// Text returns the condition on a folded column.
 func (f *FilterBuilder) Text(name, column string, fold func(string) string, where *TextFilter) Condition {
 	if where == nil {
 		return nil
@@ -207,7 +207,7 @@ func (f *FilterBuilder) Text(name, column string, fold func(string) string, wher
 	return all(list)
 }
 
-// Time is the condition on a column of instants.
+// Time returns the condition on a column of times.
 func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Condition {
 	if where == nil {
 		return nil
@@ -229,7 +229,8 @@ func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Conditi
 	return all(list)
 }
 
-// Has is the condition that there is, or is not, a row of an edge: one of the table whose column has the entity's ID.
+// Has returns the condition that an edge leads to a row, or to none: a row of the table whose column has the ID of the
+// entity.
 func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
 	if want == nil {
 		return nil

@@ -16,13 +16,13 @@ const (
 	MaxSize     = 100
 )
 
-// Args are the arguments of a connection as a client gave them.
+// Args are the arguments of a connection, as the client sent them.
 type Args struct {
 	First, Last   *int
 	After, Before *string
 }
 
-// A Page is checked arguments.
+// A Page is the arguments of a connection after they were checked.
 type Page struct {
 	table         *statement.Table
 	scope         cursor.Scope
@@ -35,7 +35,8 @@ type Page struct {
 	filterKey     string // equal for equal filters
 }
 
-// PageInfo is exact in the direction of paging; in the other one, true when a cursor for it was given.
+// PageInfo tells whether there are other pages. In the direction of paging it is exact. In the other direction it is true
+// when the client sent a cursor for it.
 type PageInfo struct {
 	HasNextPage     bool
 	HasPreviousPage bool
@@ -109,9 +110,8 @@ func unfilteredPage(connection string, table *statement.Table, args Args, order 
 	return p, nil
 }
 
-// total makes an order total. Rows that are equal in a column stay so when they are sorted by it again, and none are
-// equal in a unique one. The ID breaks the last tie, in the direction of the order before it, so that an index of both
-// is read in one direction.
+// total makes an order total. A column that comes again orders nothing, and nothing follows a unique one. The ID breaks
+// the last tie, in the direction of the column before it, so that an index of both is read in one direction.
 func total(table *statement.Table, order []statement.Order) (out []statement.Order) {
 	tie := statement.Order{Column: table.ID}
 	for _, o := range order {
@@ -140,7 +140,7 @@ func join(a, b error) error {
 	return all.Err()
 }
 
-// key is equal for equal pages of one connection.
+// key is equal for equal pages of a connection.
 func (p *Page) key() string {
 	text := func(c *string) string {
 		if c == nil {
@@ -151,10 +151,10 @@ func (p *Page) key() string {
 	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, text(p.args.After), text(p.args.Before), p.filterKey)
 }
 
-// countKey is equal for equal counts of one connection.
+// countKey is equal for equal counts of a connection.
 func (p *Page) countKey() string { return p.filterKey }
 
-// rows is the statement that reads the page, and one row more to know whether there are others.
+// rows returns the statement that reads the page, and one row more: it tells whether there is another page.
 func (p *Page) rows(columns Columns) *statement.Select {
 	order := p.order
 	if p.backward {
@@ -171,7 +171,7 @@ func (p *Page) rows(columns Columns) *statement.Select {
 	return s
 }
 
-// count is the statement that counts the rows of all pages.
+// count returns the statement that counts the rows of all pages.
 func (p *Page) count() *statement.Select {
 	return &statement.Select{Table: p.table, Filter: p.filter, Count: true}
 }

@@ -9,16 +9,16 @@ import (
 	"roster/internal/typeid"
 )
 
-// An Order sorts by one column. Columns used so are never NULL.
+// An Order sorts by one column, which is never NULL.
 type Order struct {
 	Column string
 	Desc   bool
 }
 
-// A Filter adds a condition on the rows of the table of the selector.
+// A Filter adds a condition to a selection.
 type Filter func(*sql.Selector)
 
-// Parents asks for the rows that belong to each of some parents, every one with an own limit.
+// Parents asks for the rows of each of some parents. The limit of a Select is that of each parent.
 type Parents struct {
 	IDs []typeid.ID
 	// Column holds the parent's ID: in the table itself, or in the table Join of a many-to-many edge.
@@ -46,7 +46,7 @@ type Select struct {
 	Share   bool // with Lock: against changes alone, together with others who lock so
 }
 
-// Parts is the statements that together are the Select: itself, but for a page of each of more parents than the engine
+// Parts returns the statements that together are the Select. It is more than one for pages of more parents than the engine
 // takes in one statement.
 func (s *Select) Parts(d string) iter.Seq[*Select] {
 	return func(yield func(*Select) bool) {
@@ -66,7 +66,7 @@ func (s *Select) Parts(d string) iter.Seq[*Select] {
 	}
 }
 
-// alias of the table, of the parents' keys and of the limited rows.
+// Aliases of the table, of the parents' keys, of the rows of a page, and of the table of a many-to-many edge.
 const (
 	rowAlias  = "t"
 	keyAlias  = "k"

@@ -15,25 +15,24 @@ import (
 	"roster/internal/typeid"
 )
 
-// A Write inserts or updates rows of one table: one statement, whose text does not depend on how many rows there are,
-// but that a single one, the usual number, goes in as it is. All the values of more rows are one argument, or on
-// PostgreSQL one for each column.
+// A Write inserts or updates rows of one table in one statement. Its text does not depend on the number of rows, if there
+// are two or more: all values are one argument, or on PostgreSQL one for each column. A single row, the usual number, has
+// an argument for each value.
 type Write struct {
 	Table *Table
-	// Columns are what is written; an update finds the rows by their IDs, which are not among them.
+	// Columns are the columns to write. An update finds the rows by their IDs, which are not among them.
 	Columns []string
 	Rows    int
-	// Value is what a row has in a column: a typeid.ID, a string, a time.Time or an int (of 64 bits too), as the Kind of the
-	// column says, or nil.
+	// Value returns the value of a row in a column: a typeid.ID, string, time.Time, int or int64, by the Kind of the column,
+	// or nil.
 	Value func(row int, column string) any
 }
 
-// listBytes is how many bytes the values of many rows have at most as one argument: statements stay cheap for each row,
-// and memory is bounded.
+// listBytes bounds the bytes of the argument that holds the values of many rows, and so the memory.
 const listBytes = 4 << 20
 
-// ListLimit is how many bytes an argument may have that holds the values of many rows. A driver whose database takes less
-// says so by a method ArgumentLimit, which returns 0 for any number.
+// ListLimit returns the most bytes of the argument that holds the values of many rows. A driver whose database takes less
+// has a method ArgumentLimit, which returns 0 for any number.
 func ListLimit(driver any) int {
 	if d, ok := driver.(interface{ ArgumentLimit() int }); ok && d.ArgumentLimit() > 0 {
 		return min(d.ArgumentLimit(), listBytes)
@@ -41,12 +40,12 @@ func ListLimit(driver any) int {
 	return listBytes
 }
 
-// rowBytes is what a row has as an argument at most, besides its texts, for each column: an ID in hexadecimal digits, a time,
+// rowBytes is the most bytes of a value that is no text, in such an argument: an ID in hexadecimal digits, or a time, with
 // quotes and a comma.
 const rowBytes = 40
 
-// Parts divides the rows, in their order, so that the values of each part have at most limit bytes as one argument,
-// whatever they are. A row that alone has more is a part by itself: its values are sent as they are.
+// Parts divides the rows, in their order, so that the argument of each part has at most limit bytes. A row that alone has
+// more is a part by itself, without a limit.
 func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 	engine := Of(d)
 	return func(yield func(*Write) bool) {
@@ -78,7 +77,7 @@ func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 	}
 }
 
-// JSONBytes is how many bytes a text has at most within JSON, without quotes.
+// JSONBytes returns the most bytes that a text can have within JSON, without quotes.
 func JSONBytes(s string) int {
 	n := len(s)
 	for i := range len(s) {
