@@ -10,9 +10,9 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/user"
 	"roster/internal/database"
-	"roster/internal/paging"
 )
 
 // comparisons is the number of runs of each way to read W3. The ways take turns.
@@ -83,18 +83,18 @@ func eager(ctx context.Context, client *ent.Client) error {
 // loaders reads W3 with Roster's loaders.
 func loaders(ctx context.Context, client *ent.Client) error {
 	firstUsers, firstPosts := 50, 10
-	users, err := client.User.Page(ctx, paging.Args{First: &firstUsers}, nil, nil)
+	users, err := query.ReadPage[ent.User, ent.UserWhere](ctx, client.User.Reader(), "Users", query.All, query.Args{First: &firstUsers}, nil, nil)
 	if err != nil {
 		return err
 	}
 	posts := 0
 	for _, u := range users.Nodes() {
-		page, err := u.Posts(ctx, &firstPosts, nil, nil, nil, nil, nil)
+		page, err := u.LoadPosts(ctx, query.All, query.Args{First: &firstPosts}, nil, nil)
 		if err != nil {
 			return err
 		}
 		for _, p := range page.Nodes() {
-			author, err := p.Author(ctx)
+			author, err := p.LoadAuthor(ctx, query.All)
 			if err != nil {
 				return err
 			}

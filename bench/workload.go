@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/internal/database"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -154,9 +154,9 @@ func (st *store) ninetyPercent(ctx context.Context) (cursor string, id typeid.ID
 	session := st.Session(database.Snapshot)
 	defer session.Rollback()
 	client := ent.NewClient(ent.Driver(session))
-	size, after := paging.MaxSize, (*string)(nil)
+	size, after := query.MaxSize, (*string)(nil)
 	for seen := 0; seen < st.users/10*9; seen += size {
-		page, err := client.User.Page(ctx, paging.Args{First: &size, After: after}, nil, nil)
+		page, err := query.ReadPage[ent.User, ent.UserWhere](ctx, client.User.Reader(), "Users", query.All, query.Args{First: &size, After: after}, nil, nil)
 		if err != nil {
 			return "", id, err
 		}

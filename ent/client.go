@@ -10,6 +10,7 @@ import (
 	"reflect"
 
 	"roster/ent/migrate"
+	"roster/internal/typeid"
 
 	"roster/ent/changerow"
 	"roster/ent/feed"
@@ -22,8 +23,7 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 
-	"roster/internal/loading"
-	"roster/internal/typeid"
+	"roster/ent/query"
 
 	stdsql "database/sql"
 )
@@ -76,7 +76,7 @@ type (
 		inters *inters
 
 		// root has the loaders by ID of all entities, for the life of the client.
-		root *loading.Group[root]
+		root *query.Root
 	}
 	// Option function to configure the client.
 	Option func(*config)
@@ -85,7 +85,7 @@ type (
 // newConfig creates a new config for the client.
 func newConfig(opts ...Option) config {
 	cfg := config{log: log.Println, hooks: &hooks{}, inters: &inters{}}
-	cfg.root = new(loading.Group[root])
+	cfg.root = new(query.Root)
 
 	cfg.options(opts...)
 	return cfg

@@ -5,8 +5,8 @@ package ent
 import (
 	"fmt"
 	"roster/ent/post"
+	"roster/ent/query"
 	"roster/ent/user"
-	"roster/internal/loading"
 	"roster/internal/typeid"
 	"strings"
 	"time"
@@ -39,8 +39,8 @@ type Post struct {
 	Edges        PostEdges `json:"edges"`
 	selectValues sql.SelectValues
 
-	// siblings came out of the same statement; nil for an entity that came out of none of Roster's reads.
-	siblings *loading.Group[*Post]
+	// siblings were read by the same statement; nil for an entity that no query.Reader has read.
+	siblings *query.Group[*Post]
 }
 
 // PostEdges holds the relations/edges for other nodes in the graph.

@@ -3,36 +3,15 @@
 package ent
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"roster/ent/post"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
-	"roster/internal/budget"
-	"roster/internal/filter"
-	"roster/internal/loading"
-	"roster/internal/paging"
-	"roster/internal/selection"
 	"roster/internal/statement"
 	"roster/internal/typeid"
-	"slices"
-	"strconv"
-	"strings"
-
-	"entgo.io/ent/dialect"
-	"entgo.io/ent/dialect/sql"
 )
-
-// root is the only sibling of its kind: where loads by ID start.
-type root struct{}
-
-// Reads resolves the fields of Query that every entity has: a page of all, and one by its ID.
-type Reads struct {
-	// Client returns the client of the operation.
-	Client func(context.Context) *Client
-}
 
 // A Node is anything with a globally unique ID.
 type Node interface{ IsNode() }
@@ -40,124 +19,29 @@ type Node interface{ IsNode() }
 // NodeTypes is how many types of Node there are.
 const NodeTypes = 2
 
-// Nodes returns what has the IDs, in their order, nil where there is nothing: one statement for each type among them.
-// The error is rules.Faults for what is no ID of an entity.
-func (c *Client) Nodes(ctx context.Context, ids []typeid.ID) ([]Node, error) {
-	var faults rules.Faults
-	var postIDs []typeid.ID
-	var userIDs []typeid.ID
-	for i, id := range ids {
-		switch id.Type() {
-		case post.Label:
-			postIDs = append(postIDs, id)
-		case user.Label:
-			userIDs = append(userIDs, id)
-		default:
-			faults.Add(rules.MalformedID(""), "ids", i)
-		}
-	}
-	if err := faults.Err(); err != nil {
-		return nil, err
-	}
-	found := make(map[typeid.ID]Node, len(ids))
-	if len(postIDs) > 0 {
-		nodes, err := c.Post.ByIDs(ctx, postIDs)
-		if err != nil {
-			return nil, err
-		}
-		for id, n := range nodes {
-			found[id] = n
-		}
-	}
-	if len(userIDs) > 0 {
-		nodes, err := c.User.ByIDs(ctx, userIDs)
-		if err != nil {
-			return nil, err
-		}
-		for id, n := range nodes {
-			found[id] = n
-		}
-	}
-	nodes := make([]Node, len(ids))
-	for i, id := range ids {
-		nodes[i] = found[id]
-	}
-	return nodes, nil
-}
+// A NodeGroup is IDs whose nodes are loaded together.
+type NodeGroup = query.NodeGroup[Node]
 
-// A NodeGroup is IDs, of any types, whose nodes are loaded together.
-type NodeGroup struct {
-	client  *Client
-	ids     loading.Group[typeid.ID]
-	adopted map[typeid.ID]Node
+// Nodes returns the nodes with the IDs, in the order of the IDs, and nil where there is none. The error is rules.Faults
+// for IDs of no entity.
+func (c *Client) Nodes(ctx context.Context, columns func(*statement.Table) query.Columns, ids []typeid.ID) ([]Node, error) {
+	return query.ReadNodes(ctx, c.nodeReaders(), columns, ids)
 }
 
 // NodeGroup returns a group of IDs.
 func (c *Client) NodeGroup(ids []typeid.ID) *NodeGroup {
-	g := &NodeGroup{client: c}
-	for _, id := range distinct(ids) {
-		g.ids.Add(id)
-	}
-	return g
+	return query.NewNodeGroup(c.nodeReaders(), ids)
 }
 
-// Adopt gives the group a copy of a node that another client has read, with all its columns; nil for one that there is
-// not. Load returns it without reading anything, and its edges are loaded by the client of the group.
-func (g *NodeGroup) Adopt(id typeid.ID, n Node) {
-	if g.adopted == nil {
-		g.adopted = make(map[typeid.ID]Node)
-	}
-	switch n := n.(type) {
-	case *Post:
-		own := *n
-		own.config = g.client.config
-		own.siblings = new(loading.Group[*Post])
-		own.siblings.Add(&own)
-		g.adopted[id] = &own
-	case *User:
-		own := *n
-		own.config = g.client.config
-		own.siblings = new(loading.Group[*User])
-		own.siblings.Add(&own)
-		g.adopted[id] = &own
-	default:
-		g.adopted[id] = nil
+func (c *Client) nodeReaders() []query.NodeReader[Node] {
+	return []query.NodeReader[Node]{
+		query.NewNodeReader[Node](c.Post.Reader()),
+		query.NewNodeReader[Node](c.User.Reader()),
 	}
 }
 
-// adoptedNode returns an adopted node to a caller who may read it.
-func adoptedNode(ctx context.Context, n Node) (Node, error) {
-	switch n.(type) {
-	case *Post:
-		if !rules.May(rules.CallerFrom(ctx), rules.Read, "Post") {
-			return nil, &rules.ForbiddenError{Action: rules.Read, Type: "Post"}
-		}
-	case *User:
-		if !rules.May(rules.CallerFrom(ctx), rules.Read, "User") {
-			return nil, &rules.ForbiddenError{Action: rules.Read, Type: "User"}
-		}
-	}
-	return n, nil
-}
-
-// Load returns what has an ID of the group, loaded for all of them at once; nil when there is nothing.
-func (g *NodeGroup) Load(ctx context.Context, id typeid.ID) (Node, error) {
-	if n, ok := g.adopted[id]; ok {
-		return adoptedNode(ctx, n)
-	}
-	key := loading.Key{Args: fmt.Sprint(selection.Node(ctx, postTable).Mask(), selection.Node(ctx, userTable).Mask())}
-	return loading.Load(ctx, &g.ids, id, key, func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]Node, error) {
-		nodes, err := g.client.Nodes(ctx, ids)
-		found := make(map[typeid.ID]Node, len(ids))
-		for i, n := range nodes {
-			found[ids[i]] = n
-		}
-		return found, err
-	})
-}
-
-// postTable is what the statement builder knows of the Post.
-var postTable = &statement.Table{
+// PostTable describes the table of Posts.
+var PostTable = &statement.Table{
 	Type:    post.Label,
 	GraphQL: "Post",
 	Name:    post.Table,
@@ -168,7 +52,7 @@ var postTable = &statement.Table{
 		{Name: post.FieldUpdatedAt, Kind: statement.Time},
 		{Name: post.FieldVersion, Kind: statement.Int},
 		{Name: post.FieldTitle, Kind: statement.Text, Size: 200},
-		{Name: post.FieldTitleKey, Kind: statement.Text, Size: 2400},
+		{Name: post.FieldTitleKey, Kind: statement.Text, Folded: true, Size: 2400},
 		{Name: post.FieldBody, Kind: statement.Text},
 		{Name: post.FieldAuthorID, Kind: statement.ID},
 	},
@@ -183,60 +67,35 @@ var postTable = &statement.Table{
 		"authorId":  post.FieldAuthorID,
 		"author":    post.FieldAuthorID,
 	},
+	Orders: map[string]string{
+		"CREATED_AT": post.FieldCreatedAt,
+		"UPDATED_AT": post.FieldUpdatedAt,
+		"TITLE":      post.FieldTitleKey,
+	},
+}
+
+var postEntity = &query.Entity[Post]{
+	Table:  PostTable,
+	Scan:   new(Post).scanValues,
+	Assign: (*Post).assignValues,
+	Value:  (*Post).value,
+	Node: func(_m *Post) query.NodeFields {
+		return query.NodeFields{ID: &_m.ID, CreatedAt: &_m.CreatedAt, UpdatedAt: &_m.UpdatedAt, Version: &_m.Version}
+	},
+	Compare: func(a, b *Post) int {
+		return cmp.Or(
+			a.AuthorID.Compare(b.AuthorID),
+			a.ID.Compare(b.ID),
+		)
+	},
+	ID:       func(_m *Post) typeid.ID { return _m.ID },
+	Siblings: func(_m *Post) *query.Group[*Post] { return _m.siblings },
 }
 
 // IsNode marks the Post as a Node.
 func (*Post) IsNode() {}
 
-// read runs a statement and hands out each row, with the ID of its parent when the statement has parents.
-// The rows are siblings.
-func (c *PostClient) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *Post)) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Post") {
-		return &rules.ForbiddenError{Action: rules.Read, Type: "Post"}
-	}
-	// One set of destinations serves all rows: what is assigned from them is copied.
-	values, err := new(Post).scanValues(s.Columns)
-	if err != nil {
-		return err
-	}
-	var parent typeid.ID
-	dest := values
-	if s.Parents != nil {
-		dest = append([]any{&parent}, values...)
-	}
-	group := new(loading.Group[*Post])
-	read := counter{answer: budget.FromContext(ctx), statement: s}
-	return run(ctx, c.config, s, func(rows *sql.Rows) error {
-		if err := rows.Scan(dest...); err != nil {
-			return err
-		}
-		node := &Post{config: c.config, siblings: group}
-		if err := node.assignValues(s.Columns, values); err != nil {
-			return err
-		}
-		answered, err := read.row(parent, node.texts)
-		if err != nil {
-			return err
-		}
-		if answered {
-			group.Add(node)
-		}
-		each(parent, node)
-		return nil
-	})
-}
-
-// texts is how many bytes of text the Post has, and how many of these clients see.
-func (_m *Post) texts() (all, seen int) {
-	all += len(_m.Title)
-	seen += len(_m.Title)
-	all += len(_m.TitleKey)
-	all += len(_m.Body)
-	seen += len(_m.Body)
-	return all, seen
-}
-
-// value is what the Post has in a column; nil for NULL.
+// value is the value of the Post in a column; nil for NULL.
 func (_m *Post) value(column string) any {
 	switch column {
 	case post.FieldCreatedAt:
@@ -258,279 +117,57 @@ func (_m *Post) value(column string) any {
 	}
 }
 
-// ByIDs returns the entities that exist among those with the IDs, with the columns that the client selected.
-func (c *PostClient) ByIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*Post, error) {
-	columns := selection.Node(ctx, postTable)
-	ids = distinct(ids)
-	key := loading.Key{Edge: post.Label, Args: join(ids), Columns: columns.Mask()}
-	return loading.Load(ctx, c.root, root{}, key, func(ctx context.Context, _ []root) (map[root]map[typeid.ID]*Post, error) {
-		found := make(map[typeid.ID]*Post, len(ids))
-		err := c.read(ctx, &statement.Select{Table: postTable, Columns: columns.Names(), IDs: ids}, func(_ typeid.ID, n *Post) {
-			found[n.ID] = n
-		})
-		return map[root]map[typeid.ID]*Post{{}: found}, err
-	})
-}
+// Reader reads Posts.
+func (c *PostClient) Reader() query.Reader[Post] { return c.config.readPosts() }
 
-// By returns the entity that has the value in a unique column, with the columns that the client selected, or a
-// NotFoundError.
-func (c *PostClient) By(ctx context.Context, column string, value any) (*Post, error) {
-	var found *Post
-	err := c.read(ctx, &statement.Select{
-		Table:   postTable,
-		Columns: selection.Node(ctx, postTable).Names(),
-		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
-	}, func(_ typeid.ID, n *Post) { found = n })
-	if err == nil && found == nil {
-		err = &NotFoundError{label: post.Label}
+func (c *config) readPosts() query.Reader[Post] {
+	own := *c
+	return query.Reader[Post]{
+		Entity: postEntity, Driver: c.driver, Root: c.root,
+		Attach: func(_m *Post, siblings *query.Group[*Post]) { _m.config, _m.siblings = own, siblings },
 	}
-	return found, err
 }
 
-// AnyBy returns the entities that have one of the texts in a column, with the columns that the client selected and more.
-func (c *PostClient) AnyBy(ctx context.Context, column string, texts []string, more ...string) ([]*Post, error) {
-	columns := selection.Node(ctx, postTable).Names()
-	for _, name := range more {
-		if !slices.Contains(columns, name) {
-			columns = append(columns, name)
-		}
-	}
-	var found []*Post
-	err := c.read(ctx, &statement.Select{
-		Table:   postTable,
-		Columns: columns,
-		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
-	}, func(_ typeid.ID, n *Post) { found = append(found, n) })
-	return found, err
-}
-
-// Lock locks the rows with the IDs until the transaction ends, in the order of the IDs, and returns those that exist,
-// whole.
-func (c *PostClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*Post, error) {
-	found := make(map[typeid.ID]*Post, len(ids))
-	s := &statement.Select{Table: postTable, Columns: postTable.Names(), IDs: distinct(ids), Lock: true}
-	err := c.read(ctx, s, func(_ typeid.ID, n *Post) { found[n.ID] = n })
-	return found, err
-}
-
-// Hold keeps the rows with the IDs as they are until the transaction ends, in the order of their IDs, for many rows that
-// will refer to them. MySQL and MariaDB insert such a row before they look for what it refers to: who has locked that, and
-// then meets the new row, would wait for who waits for the lock. Other engines look in time, and need no statement.
-func (c *PostClient) Hold(ctx context.Context, ids []typeid.ID) error {
-	if c.driver.Dialect() != dialect.MySQL {
-		return nil
-	}
-	s := &statement.Select{Table: postTable, Columns: []string{post.FieldID}, IDs: distinct(ids), Lock: true, Share: true}
-	return c.read(ctx, s, func(typeid.ID, *Post) {})
-}
-
-// LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
-// returns them with these, that column and their versions. What refers to a row that is locked gets no more of them meanwhile.
-func (c *PostClient) LockBy(ctx context.Context, column string, ids []typeid.ID) ([]*Post, error) {
-	var found []*Post
-	err := c.read(ctx, &statement.Select{
-		Table:   postTable,
-		Columns: []string{post.FieldID, post.FieldVersion, column},
-		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
-		Lock:    true,
-	}, func(_ typeid.ID, n *Post) { found = append(found, n) })
-	return found, err
-}
-
-// CountBy counts the rows that have each of the IDs in a column: by these, without their types.
-func (c *PostClient) CountBy(ctx context.Context, column string, ids []typeid.ID) (map[typeid.ID]int, error) {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Post") {
-		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "Post"}
-	}
-	return count(ctx, c.config, &statement.Select{Table: postTable, Count: true, Parents: &statement.Parents{IDs: distinct(ids), Column: column}})
-}
+// The page of Posts in the GraphQL schema, and its order.
+type (
+	PostConnection = query.Connection[Post]
+	PostEdge       = query.Edge[Post]
+	PostOrder      = query.Order[Post]
+	PostOrderField = query.OrderField[Post]
+)
 
 // PostWhere is a filter of Posts: all its fields that are not nil are joined by AND.
 type PostWhere struct {
-	ID        *filter.IDFilter
-	CreatedAt *filter.DateTimeFilter
-	UpdatedAt *filter.DateTimeFilter
-	Title     *filter.TextFilter
-	AuthorID  *filter.IDFilter
+	ID        *query.IDFilter
+	CreatedAt *query.DateTimeFilter
+	UpdatedAt *query.DateTimeFilter
+	Title     *query.TextFilter
+	AuthorID  *query.IDFilter
 	And, Or   []PostWhere
 	Not       *PostWhere
 }
 
-// condition is the filter's condition; below is where it stands in the argument.
-func (w PostWhere) condition(b *filter.Builder, below ...any) filter.Condition {
-	object := func(w PostWhere, below ...any) filter.Condition { return w.condition(b, below...) }
-	return b.Object(func() []filter.Condition {
-		conditions := []filter.Condition{
-			b.ID("id", post.FieldID, post.Label, w.ID),
-			b.Time("createdAt", post.FieldCreatedAt, w.CreatedAt),
-			b.Time("updatedAt", post.FieldUpdatedAt, w.UpdatedAt),
-			b.Text("title", post.FieldTitleKey, rules.FoldTitle, w.Title),
-			b.ID("authorId", post.FieldAuthorID, user.Label, w.AuthorID),
-			filter.All("and", w.And, object),
-			filter.Any("or", w.Or, object),
-		}
-		if w.Not != nil {
-			conditions = append(conditions, filter.Not(object(*w.Not, "not")))
-		}
-		return conditions
-	}, below...)
-}
-
-// PostOrderField is what Posts are sorted by.
-type PostOrderField string
-
-// column is the column of the order; empty when there is no such order.
-func (f PostOrderField) column() string {
-	switch f {
-	case "CREATED_AT":
-		return post.FieldCreatedAt
-	case "UPDATED_AT":
-		return post.FieldUpdatedAt
-	case "TITLE":
-		return post.FieldTitleKey
+// Conditions implements query.Where.
+func (w PostWhere) Conditions(f *query.FilterBuilder) []query.Condition {
+	return []query.Condition{
+		f.ID("id", post.FieldID, post.Label, w.ID),
+		f.Time("createdAt", post.FieldCreatedAt, w.CreatedAt),
+		f.Time("updatedAt", post.FieldUpdatedAt, w.UpdatedAt),
+		f.Text("title", post.FieldTitleKey, rules.FoldTitle, w.Title),
+		f.ID("authorId", post.FieldAuthorID, user.Label, w.AuthorID),
 	}
-	return ""
 }
 
-// UnmarshalGQL reads the name of an order.
-func (f *PostOrderField) UnmarshalGQL(v any) error {
-	s, _ := v.(string)
-	*f = PostOrderField(s)
-	if f.column() == "" {
-		return &rules.Fault{Code: rules.Invalid, Message: "must be an order of Posts"}
-	}
-	return nil
+// Logic implements query.Where.
+func (w PostWhere) Logic() (and, or []PostWhere, not *PostWhere) { return w.And, w.Or, w.Not }
+
+// LoadAuthor returns the author of the Post, loaded for all its siblings at once; nil when there is none.
+func (_m *Post) LoadAuthor(ctx context.Context, columns query.Columns) (*User, error) {
+	return query.LoadOne(ctx, postEntity, _m, "author", post.FieldAuthorID, _m.readUsers, columns)
 }
 
-// MarshalGQL writes the name of an order.
-func (f PostOrderField) MarshalGQL(w io.Writer) {
-	_, _ = io.WriteString(w, strconv.Quote(string(f))) // gqlgen's writer is a buffer
-}
-
-// PostOrder is one order of Posts.
-type PostOrder struct {
-	Field     PostOrderField
-	Direction paging.OrderDirection
-}
-
-// newPostPage checks the arguments of a connection to Posts.
-func newPostPage(scope string, args paging.Args, where *PostWhere, orderBy []PostOrder) (*paging.Page, error) {
-	order := make([]statement.Order, 0, len(orderBy)+1)
-	for _, o := range orderBy {
-		order = append(order, statement.Order{Column: o.Field.column(), Desc: o.Direction == paging.Desc})
-	}
-	page, err := paging.New(scope, postTable, args, order...)
-	if where == nil {
-		return page, err
-	}
-	b := filter.New()
-	condition, invalid := b.Filter(where.condition(b))
-	if err := paging.Join(err, invalid); err != nil {
-		return nil, err
-	}
-	page.Filter(condition, filter.Key(where))
-	return page, nil
-}
-
-// PostEdge is a Post in a connection.
-type PostEdge struct {
-	Node *Post
-	page *paging.Page
-}
-
-// Cursor is where to go on from this node.
-func (e *PostEdge) Cursor() string { return paging.Cursor(e.page, e.Node, (*Post).value) }
-
-// PostConnection is a page of Posts.
-type PostConnection struct {
-	nodes []*Post
-	page  *paging.Page
-	info  *paging.PageInfo
-	count func(context.Context) (int, error)
-}
-
-func newPostConnection(page *paging.Page, found []*Post, count func(context.Context) (int, error)) *PostConnection {
-	nodes, info := paging.Cut(page, found, (*Post).value)
-	return &PostConnection{nodes: nodes, page: page, info: info, count: count}
-}
-
-// Nodes are the Posts of the page.
-func (c *PostConnection) Nodes() []*Post { return c.nodes }
-
-// Edges are the same with their cursors.
-func (c *PostConnection) Edges() []*PostEdge {
-	edges := make([]*PostEdge, len(c.nodes))
-	for i, n := range c.nodes {
-		edges[i] = &PostEdge{Node: n, page: c.page}
-	}
-	return edges
-}
-
-// PageInfo tells whether and where there are other pages.
-func (c *PostConnection) PageInfo() *paging.PageInfo { return c.info }
-
-// TotalCount counts the Posts on all pages.
-func (c *PostConnection) TotalCount(ctx context.Context) (int, error) { return c.count(ctx) }
-
-// Page returns a page of the Posts that match. The error is rules.Faults for arguments that are wrong.
-func (c *PostClient) Page(ctx context.Context, args paging.Args, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
-	page, err := newPostPage("Posts", args, where, orderBy)
-	if err != nil {
-		return nil, err
-	}
-	var found []*Post
-	err = c.read(ctx, page.Select(selection.Page(ctx, postTable).Names()), func(_ typeid.ID, n *Post) {
-		found = append(found, n)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newPostConnection(page, found, func(ctx context.Context) (int, error) {
-		counts, err := count(ctx, c.config, page.Count())
-		return counts[typeid.ID{}], err
-	}), nil
-}
-
-// Posts resolves the field of Query that pages through all Posts.
-func (r Reads) Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
-	return r.Client(ctx).Post.Page(ctx, paging.Args{First: first, After: after, Last: last, Before: before}, where, orderBy)
-}
-
-// Post resolves the field of Query that finds a Post by its ID; nil when there is none.
-func (r Reads) Post(ctx context.Context, id typeid.ID) (*Post, error) {
-	if id.Type() != post.Label {
-		var faults rules.Faults
-		faults.Add(rules.MalformedID(post.Label), "id")
-		return nil, faults
-	}
-	found, err := r.Client(ctx).Post.ByIDs(ctx, []typeid.ID{id})
-	return found[id], err
-}
-
-// Author returns the author of the Post, loaded for all its siblings at once; nil when there is none.
-func (_m *Post) Author(ctx context.Context) (*User, error) {
-	columns := selection.Node(ctx, userTable)
-	key := loading.Key{Edge: "author", Columns: columns.Mask()}
-	return loading.Load(ctx, _m.siblings, _m, key, func(ctx context.Context, nodes []*Post) (map[*Post]*User, error) {
-		found := make(map[typeid.ID]*User, len(nodes))
-		ids := make([]typeid.ID, len(nodes))
-		for i, n := range nodes {
-			ids[i] = n.AuthorID
-		}
-		s := &statement.Select{Table: userTable, Columns: columns.Names(), IDs: distinct(ids)}
-		err := (&UserClient{config: _m.config}).read(ctx, s, func(_ typeid.ID, e *User) { found[e.ID] = e })
-		out := make(map[*Post]*User, len(nodes))
-		for i, n := range nodes {
-			if e := found[ids[i]]; e != nil {
-				out[n] = e
-			}
-		}
-		return out, err
-	})
-}
-
-// userTable is what the statement builder knows of the User.
-var userTable = &statement.Table{
+// UserTable describes the table of Users.
+var UserTable = &statement.Table{
 	Type:    user.Label,
 	GraphQL: "User",
 	Name:    user.Table,
@@ -541,9 +178,9 @@ var userTable = &statement.Table{
 		{Name: user.FieldUpdatedAt, Kind: statement.Time},
 		{Name: user.FieldVersion, Kind: statement.Int},
 		{Name: user.FieldUsername, Kind: statement.Text, Size: 80},
-		{Name: user.FieldUsernameKey, Kind: statement.Text, Unique: true, Size: 480},
+		{Name: user.FieldUsernameKey, Kind: statement.Text, Unique: true, Folded: true, Size: 480},
 		{Name: user.FieldEmail, Kind: statement.Text, Size: 120},
-		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true, Size: 1440},
+		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true, Folded: true, Size: 1440},
 	},
 	Fields: map[string]string{
 		"id":          user.FieldID,
@@ -556,61 +193,37 @@ var userTable = &statement.Table{
 		"emailKey":    user.FieldEmailKey,
 		"posts":       "",
 	},
+	Orders: map[string]string{
+		"CREATED_AT": user.FieldCreatedAt,
+		"UPDATED_AT": user.FieldUpdatedAt,
+		"USERNAME":   user.FieldUsernameKey,
+		"EMAIL":      user.FieldEmailKey,
+	},
+}
+
+var userEntity = &query.Entity[User]{
+	Table:  UserTable,
+	Scan:   new(User).scanValues,
+	Assign: (*User).assignValues,
+	Value:  (*User).value,
+	Node: func(_m *User) query.NodeFields {
+		return query.NodeFields{ID: &_m.ID, CreatedAt: &_m.CreatedAt, UpdatedAt: &_m.UpdatedAt, Version: &_m.Version}
+	},
+	Compare: func(a, b *User) int {
+		return cmp.Or(
+			cmp.Compare(a.UsernameKey, b.UsernameKey),
+			cmp.Compare(a.EmailKey, b.EmailKey),
+			a.ID.Compare(b.ID),
+		)
+	},
+	ID:       func(_m *User) typeid.ID { return _m.ID },
+	Siblings: func(_m *User) *query.Group[*User] { return _m.siblings },
 }
 
 // IsNode marks the User as a Node.
 func (*User) IsNode() {}
 
-// read runs a statement and hands out each row, with the ID of its parent when the statement has parents.
-// The rows are siblings.
-func (c *UserClient) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *User)) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "User") {
-		return &rules.ForbiddenError{Action: rules.Read, Type: "User"}
-	}
-	// One set of destinations serves all rows: what is assigned from them is copied.
-	values, err := new(User).scanValues(s.Columns)
-	if err != nil {
-		return err
-	}
-	var parent typeid.ID
-	dest := values
-	if s.Parents != nil {
-		dest = append([]any{&parent}, values...)
-	}
-	group := new(loading.Group[*User])
-	read := counter{answer: budget.FromContext(ctx), statement: s}
-	return run(ctx, c.config, s, func(rows *sql.Rows) error {
-		if err := rows.Scan(dest...); err != nil {
-			return err
-		}
-		node := &User{config: c.config, siblings: group}
-		if err := node.assignValues(s.Columns, values); err != nil {
-			return err
-		}
-		answered, err := read.row(parent, node.texts)
-		if err != nil {
-			return err
-		}
-		if answered {
-			group.Add(node)
-		}
-		each(parent, node)
-		return nil
-	})
-}
-
-// texts is how many bytes of text the User has, and how many of these clients see.
-func (_m *User) texts() (all, seen int) {
-	all += len(_m.Username)
-	seen += len(_m.Username)
-	all += len(_m.UsernameKey)
-	all += len(_m.Email)
-	seen += len(_m.Email)
-	all += len(_m.EmailKey)
-	return all, seen
-}
-
-// value is what the User has in a column; nil for NULL.
+// value is the value of the User in a column; nil for NULL.
 func (_m *User) value(column string) any {
 	switch column {
 	case user.FieldCreatedAt:
@@ -632,389 +245,54 @@ func (_m *User) value(column string) any {
 	}
 }
 
-// ByIDs returns the entities that exist among those with the IDs, with the columns that the client selected.
-func (c *UserClient) ByIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]*User, error) {
-	columns := selection.Node(ctx, userTable)
-	ids = distinct(ids)
-	key := loading.Key{Edge: user.Label, Args: join(ids), Columns: columns.Mask()}
-	return loading.Load(ctx, c.root, root{}, key, func(ctx context.Context, _ []root) (map[root]map[typeid.ID]*User, error) {
-		found := make(map[typeid.ID]*User, len(ids))
-		err := c.read(ctx, &statement.Select{Table: userTable, Columns: columns.Names(), IDs: ids}, func(_ typeid.ID, n *User) {
-			found[n.ID] = n
-		})
-		return map[root]map[typeid.ID]*User{{}: found}, err
-	})
-}
+// Reader reads Users.
+func (c *UserClient) Reader() query.Reader[User] { return c.config.readUsers() }
 
-// By returns the entity that has the value in a unique column, with the columns that the client selected, or a
-// NotFoundError.
-func (c *UserClient) By(ctx context.Context, column string, value any) (*User, error) {
-	var found *User
-	err := c.read(ctx, &statement.Select{
-		Table:   userTable,
-		Columns: selection.Node(ctx, userTable).Names(),
-		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
-	}, func(_ typeid.ID, n *User) { found = n })
-	if err == nil && found == nil {
-		err = &NotFoundError{label: user.Label}
+func (c *config) readUsers() query.Reader[User] {
+	own := *c
+	return query.Reader[User]{
+		Entity: userEntity, Driver: c.driver, Root: c.root,
+		Attach: func(_m *User, siblings *query.Group[*User]) { _m.config, _m.siblings = own, siblings },
 	}
-	return found, err
 }
 
-// AnyBy returns the entities that have one of the texts in a column, with the columns that the client selected and more.
-func (c *UserClient) AnyBy(ctx context.Context, column string, texts []string, more ...string) ([]*User, error) {
-	columns := selection.Node(ctx, userTable).Names()
-	for _, name := range more {
-		if !slices.Contains(columns, name) {
-			columns = append(columns, name)
-		}
-	}
-	var found []*User
-	err := c.read(ctx, &statement.Select{
-		Table:   userTable,
-		Columns: columns,
-		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
-	}, func(_ typeid.ID, n *User) { found = append(found, n) })
-	return found, err
-}
-
-// Lock locks the rows with the IDs until the transaction ends, in the order of the IDs, and returns those that exist,
-// whole.
-func (c *UserClient) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*User, error) {
-	found := make(map[typeid.ID]*User, len(ids))
-	s := &statement.Select{Table: userTable, Columns: userTable.Names(), IDs: distinct(ids), Lock: true}
-	err := c.read(ctx, s, func(_ typeid.ID, n *User) { found[n.ID] = n })
-	return found, err
-}
-
-// Hold keeps the rows with the IDs as they are until the transaction ends, in the order of their IDs, for many rows that
-// will refer to them. MySQL and MariaDB insert such a row before they look for what it refers to: who has locked that, and
-// then meets the new row, would wait for who waits for the lock. Other engines look in time, and need no statement.
-func (c *UserClient) Hold(ctx context.Context, ids []typeid.ID) error {
-	if c.driver.Dialect() != dialect.MySQL {
-		return nil
-	}
-	s := &statement.Select{Table: userTable, Columns: []string{user.FieldID}, IDs: distinct(ids), Lock: true, Share: true}
-	return c.read(ctx, s, func(typeid.ID, *User) {})
-}
-
-// LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs, and
-// returns them with these, that column and their versions. What refers to a row that is locked gets no more of them meanwhile.
-func (c *UserClient) LockBy(ctx context.Context, column string, ids []typeid.ID) ([]*User, error) {
-	var found []*User
-	err := c.read(ctx, &statement.Select{
-		Table:   userTable,
-		Columns: []string{user.FieldID, user.FieldVersion, column},
-		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
-		Lock:    true,
-	}, func(_ typeid.ID, n *User) { found = append(found, n) })
-	return found, err
-}
-
-// CountBy counts the rows that have each of the IDs in a column: by these, without their types.
-func (c *UserClient) CountBy(ctx context.Context, column string, ids []typeid.ID) (map[typeid.ID]int, error) {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "User") {
-		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "User"}
-	}
-	return count(ctx, c.config, &statement.Select{Table: userTable, Count: true, Parents: &statement.Parents{IDs: distinct(ids), Column: column}})
-}
+// The page of Users in the GraphQL schema, and its order.
+type (
+	UserConnection = query.Connection[User]
+	UserEdge       = query.Edge[User]
+	UserOrder      = query.Order[User]
+	UserOrderField = query.OrderField[User]
+)
 
 // UserWhere is a filter of Users: all its fields that are not nil are joined by AND.
 type UserWhere struct {
-	ID        *filter.IDFilter
-	CreatedAt *filter.DateTimeFilter
-	UpdatedAt *filter.DateTimeFilter
-	Username  *filter.TextFilter
-	Email     *filter.TextFilter
+	ID        *query.IDFilter
+	CreatedAt *query.DateTimeFilter
+	UpdatedAt *query.DateTimeFilter
+	Username  *query.TextFilter
+	Email     *query.TextFilter
 	HasPosts  *bool
 	And, Or   []UserWhere
 	Not       *UserWhere
 }
 
-// condition is the filter's condition; below is where it stands in the argument.
-func (w UserWhere) condition(b *filter.Builder, below ...any) filter.Condition {
-	object := func(w UserWhere, below ...any) filter.Condition { return w.condition(b, below...) }
-	return b.Object(func() []filter.Condition {
-		conditions := []filter.Condition{
-			b.ID("id", user.FieldID, user.Label, w.ID),
-			b.Time("createdAt", user.FieldCreatedAt, w.CreatedAt),
-			b.Time("updatedAt", user.FieldUpdatedAt, w.UpdatedAt),
-			b.Text("username", user.FieldUsernameKey, rules.FoldUsername, w.Username),
-			b.Text("email", user.FieldEmailKey, rules.FoldEmail, w.Email),
-			b.Has(user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
-			filter.All("and", w.And, object),
-			filter.Any("or", w.Or, object),
-		}
-		if w.Not != nil {
-			conditions = append(conditions, filter.Not(object(*w.Not, "not")))
-		}
-		return conditions
-	}, below...)
-}
-
-// UserOrderField is what Users are sorted by.
-type UserOrderField string
-
-// column is the column of the order; empty when there is no such order.
-func (f UserOrderField) column() string {
-	switch f {
-	case "CREATED_AT":
-		return user.FieldCreatedAt
-	case "UPDATED_AT":
-		return user.FieldUpdatedAt
-	case "USERNAME":
-		return user.FieldUsernameKey
-	case "EMAIL":
-		return user.FieldEmailKey
+// Conditions implements query.Where.
+func (w UserWhere) Conditions(f *query.FilterBuilder) []query.Condition {
+	return []query.Condition{
+		f.ID("id", user.FieldID, user.Label, w.ID),
+		f.Time("createdAt", user.FieldCreatedAt, w.CreatedAt),
+		f.Time("updatedAt", user.FieldUpdatedAt, w.UpdatedAt),
+		f.Text("username", user.FieldUsernameKey, rules.FoldUsername, w.Username),
+		f.Text("email", user.FieldEmailKey, rules.FoldEmail, w.Email),
+		f.Has(user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
 	}
-	return ""
 }
 
-// UnmarshalGQL reads the name of an order.
-func (f *UserOrderField) UnmarshalGQL(v any) error {
-	s, _ := v.(string)
-	*f = UserOrderField(s)
-	if f.column() == "" {
-		return &rules.Fault{Code: rules.Invalid, Message: "must be an order of Users"}
-	}
-	return nil
-}
+// Logic implements query.Where.
+func (w UserWhere) Logic() (and, or []UserWhere, not *UserWhere) { return w.And, w.Or, w.Not }
 
-// MarshalGQL writes the name of an order.
-func (f UserOrderField) MarshalGQL(w io.Writer) {
-	_, _ = io.WriteString(w, strconv.Quote(string(f))) // gqlgen's writer is a buffer
-}
-
-// UserOrder is one order of Users.
-type UserOrder struct {
-	Field     UserOrderField
-	Direction paging.OrderDirection
-}
-
-// newUserPage checks the arguments of a connection to Users.
-func newUserPage(scope string, args paging.Args, where *UserWhere, orderBy []UserOrder) (*paging.Page, error) {
-	order := make([]statement.Order, 0, len(orderBy)+1)
-	for _, o := range orderBy {
-		order = append(order, statement.Order{Column: o.Field.column(), Desc: o.Direction == paging.Desc})
-	}
-	page, err := paging.New(scope, userTable, args, order...)
-	if where == nil {
-		return page, err
-	}
-	b := filter.New()
-	condition, invalid := b.Filter(where.condition(b))
-	if err := paging.Join(err, invalid); err != nil {
-		return nil, err
-	}
-	page.Filter(condition, filter.Key(where))
-	return page, nil
-}
-
-// UserEdge is a User in a connection.
-type UserEdge struct {
-	Node *User
-	page *paging.Page
-}
-
-// Cursor is where to go on from this node.
-func (e *UserEdge) Cursor() string { return paging.Cursor(e.page, e.Node, (*User).value) }
-
-// UserConnection is a page of Users.
-type UserConnection struct {
-	nodes []*User
-	page  *paging.Page
-	info  *paging.PageInfo
-	count func(context.Context) (int, error)
-}
-
-func newUserConnection(page *paging.Page, found []*User, count func(context.Context) (int, error)) *UserConnection {
-	nodes, info := paging.Cut(page, found, (*User).value)
-	return &UserConnection{nodes: nodes, page: page, info: info, count: count}
-}
-
-// Nodes are the Users of the page.
-func (c *UserConnection) Nodes() []*User { return c.nodes }
-
-// Edges are the same with their cursors.
-func (c *UserConnection) Edges() []*UserEdge {
-	edges := make([]*UserEdge, len(c.nodes))
-	for i, n := range c.nodes {
-		edges[i] = &UserEdge{Node: n, page: c.page}
-	}
-	return edges
-}
-
-// PageInfo tells whether and where there are other pages.
-func (c *UserConnection) PageInfo() *paging.PageInfo { return c.info }
-
-// TotalCount counts the Users on all pages.
-func (c *UserConnection) TotalCount(ctx context.Context) (int, error) { return c.count(ctx) }
-
-// Page returns a page of the Users that match. The error is rules.Faults for arguments that are wrong.
-func (c *UserClient) Page(ctx context.Context, args paging.Args, where *UserWhere, orderBy []UserOrder) (*UserConnection, error) {
-	page, err := newUserPage("Users", args, where, orderBy)
-	if err != nil {
-		return nil, err
-	}
-	var found []*User
-	err = c.read(ctx, page.Select(selection.Page(ctx, userTable).Names()), func(_ typeid.ID, n *User) {
-		found = append(found, n)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newUserConnection(page, found, func(ctx context.Context) (int, error) {
-		counts, err := count(ctx, c.config, page.Count())
-		return counts[typeid.ID{}], err
-	}), nil
-}
-
-// Users resolves the field of Query that pages through all Users.
-func (r Reads) Users(ctx context.Context, first *int, after *string, last *int, before *string, where *UserWhere, orderBy []UserOrder) (*UserConnection, error) {
-	return r.Client(ctx).User.Page(ctx, paging.Args{First: first, After: after, Last: last, Before: before}, where, orderBy)
-}
-
-// User resolves the field of Query that finds a User by its ID; nil when there is none.
-func (r Reads) User(ctx context.Context, id typeid.ID) (*User, error) {
-	if id.Type() != user.Label {
-		var faults rules.Faults
-		faults.Add(rules.MalformedID(user.Label), "id")
-		return nil, faults
-	}
-	found, err := r.Client(ctx).User.ByIDs(ctx, []typeid.ID{id})
-	return found[id], err
-}
-
-// Posts returns a page of the posts of the User, loaded for all its siblings at once.
-func (_m *User) Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
-	page, err := newPostPage("User.posts", paging.Args{First: first, After: after, Last: last, Before: before}, where, orderBy)
-	if err != nil {
-		return nil, err
-	}
-	columns := selection.Page(ctx, postTable)
-	parents := func(nodes []*User) *statement.Parents {
-		ids := make([]typeid.ID, len(nodes))
-		for i, n := range nodes {
-			ids[i] = n.ID
-		}
-		return &statement.Parents{IDs: distinct(ids), Column: user.PostsColumn}
-	}
-	count := func(ctx context.Context) (int, error) {
-		key := loading.Key{Edge: "posts.totalCount", Args: page.CountKey()}
-		return loading.Load(ctx, _m.siblings, _m, key, func(ctx context.Context, nodes []*User) (map[*User]int, error) {
-			s := page.Count()
-			s.Parents = parents(nodes)
-			counts, err := count(ctx, _m.config, s)
-			out := make(map[*User]int, len(nodes))
-			for _, n := range nodes {
-				out[n] = counts[n.ID.As("")]
-			}
-			return out, err
-		})
-	}
-	key := loading.Key{Edge: "posts", Args: page.Key(), Columns: columns.Mask()}
-	found, err := loading.Load(ctx, _m.siblings, _m, key, func(ctx context.Context, nodes []*User) (map[*User][]*Post, error) {
-		rows := make(map[typeid.ID][]*Post, len(nodes))
-		s := page.Select(columns.Names())
-		s.Parents = parents(nodes)
-		err := (&PostClient{config: _m.config}).read(ctx, s, func(parent typeid.ID, e *Post) {
-			id := parent.As(user.Label)
-			rows[id] = append(rows[id], e)
-		})
-		out := make(map[*User][]*Post, len(nodes))
-		for _, n := range nodes {
-			out[n] = rows[n.ID]
-		}
-		return out, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newPostConnection(page, found, count), nil
-}
-
-// bytesPerRow is how many bytes of memory a row takes beside its texts, about.
-const bytesPerRow = 384
-
-// counter counts rows on the account of an answer while they are read.
-type counter struct {
-	answer    *budget.Answer
-	statement *statement.Select
-	parent    typeid.ID
-	n         int // rows of the parent
-}
-
-// row counts a row, and reports whether it is one that is answered: the last one that a page reads only tells that there
-// are more. A row that is locked need not be answered.
-func (c *counter) row(parent typeid.ID, texts func() (all, seen int)) (answered bool, err error) {
-	if parent != c.parent {
-		c.parent, c.n = parent, 0
-	}
-	c.n++
-	answered = c.n != c.statement.Limit
-	if c.answer == nil {
-		return answered, nil
-	}
-	all, seen := texts()
-	if c.statement.Lock || !answered {
-		seen = 0
-	}
-	return answered, c.answer.Row(bytesPerRow+int64(all), int64(seen))
-}
-
-// run builds and runs a statement and hands out its rows.
-func run(ctx context.Context, c config, s *statement.Select, each func(*sql.Rows) error) error {
-	for part := range s.Parts(c.driver.Dialect()) {
-		query, args, err := part.Build(c.driver.Dialect())
-		if err != nil {
-			return err
-		}
-		rows := new(sql.Rows)
-		if err := c.driver.Query(ctx, query, args, rows); err != nil {
-			return err
-		}
-		for rows.Next() {
-			if err = each(rows); err != nil {
-				break
-			}
-		}
-		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// count runs a counting statement: the counts by the untyped ID of the parent, the zero ID when there are no parents.
-func count(ctx context.Context, c config, s *statement.Select) (map[typeid.ID]int, error) {
-	counts := make(map[typeid.ID]int)
-	err := run(ctx, c, s, func(rows *sql.Rows) error {
-		var parent typeid.ID
-		var n int
-		dest := []any{&n}
-		if s.Parents != nil {
-			dest = []any{&parent, &n}
-		}
-		err := rows.Scan(dest...)
-		counts[parent] = n
-		return err
-	})
-	return counts, err
-}
-
-// distinct returns the IDs sorted, each once. It is not nil: no IDs are none, and not all.
-func distinct(ids []typeid.ID) []typeid.ID {
-	ids = append([]typeid.ID{}, ids...)
-	slices.SortFunc(ids, typeid.ID.Compare)
-	return slices.Compact(ids)
-}
-
-// join is equal for equal lists of IDs.
-func join(ids []typeid.ID) string {
-	var b strings.Builder
-	for _, id := range ids {
-		u := id.UUID()
-		b.Write(u[:])
-	}
-	return b.String()
+// LoadPosts returns a page of the posts of the User, loaded for all its siblings at once.
+func (_m *User) LoadPosts(ctx context.Context, columns query.Columns, args query.Args, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
+	parents := statement.Parents{Column: user.PostsColumn}
+	return query.LoadMany(ctx, userEntity, _m, "posts", parents, _m.readPosts, columns, args, where, orderBy)
 }

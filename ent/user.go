@@ -4,8 +4,8 @@ package ent
 
 import (
 	"fmt"
+	"roster/ent/query"
 	"roster/ent/user"
-	"roster/internal/loading"
 	"roster/internal/typeid"
 	"strings"
 	"time"
@@ -38,8 +38,8 @@ type User struct {
 	Edges        UserEdges `json:"edges"`
 	selectValues sql.SelectValues
 
-	// siblings came out of the same statement; nil for an entity that came out of none of Roster's reads.
-	siblings *loading.Group[*User]
+	// siblings were read by the same statement; nil for an entity that no query.Reader has read.
+	siblings *query.Group[*User]
 }
 
 // UserEdges holds the relations/edges for other nodes in the graph.

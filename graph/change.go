@@ -107,7 +107,7 @@ func (r queryResolver) ChangesCursor(ctx context.Context) (string, error) {
 
 // Node implements generated.ChangeResolver.
 func (changeResolver) Node(ctx context.Context, c *model.Change) (ent.Node, error) {
-	return c.Nodes.Load(ctx, c.NodeID)
+	return c.Nodes.Load(ctx, nodesColumns(ctx), c.NodeID)
 }
 
 // mayFollow refuses the feed to who may not read it.

@@ -12,13 +12,13 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/graph/model"
 	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
-	"roster/internal/loading"
 	"roster/internal/requestid"
 )
 
@@ -142,7 +142,7 @@ func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.R
 		if code := e.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
 			logged = true
 			attributes := []any{"error", e.Err, "requestId", requestid.FromContext(ctx), "path", e.Path.String()}
-			if panicked, ok := errors.AsType[*loading.PanicError](e.Err); ok {
+			if panicked, ok := errors.AsType[*query.PanicError](e.Err); ok {
 				attributes = append(attributes, "stack", string(panicked.Stack))
 			}
 			o.Logger.ErrorContext(ctx, "operation failed", attributes...)

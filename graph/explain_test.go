@@ -15,12 +15,11 @@ import (
 	"github.com/google/uuid"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
-	"roster/internal/filter"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -265,7 +264,7 @@ func (l *library) reads(name string, allowed allowance, f func(context.Context, 
 const pageSize = 10
 
 // pageReader reads a page. A time narrows it to the rows from then on.
-type pageReader func(ctx context.Context, c *ent.Client, args paging.Args, from *time.Time) (info *paging.PageInfo, found int, err error)
+type pageReader func(ctx context.Context, c *ent.Client, args query.Args, from *time.Time) (info *query.PageInfo, found int, err error)
 
 // pages reads the first page, the last, and those on both sides of a row that is deep in the connection, and on both
 // sides of one in the middle of the table, around which many have the same time; only the ends when deep is 0.
@@ -276,20 +275,20 @@ func (l *library) pages(name string, rows, deep int, page pageReader) {
 	l.reads(name, allowance{rows: 1 << 30, sorts: true}, func(ctx context.Context, c *ent.Client) error {
 		for at := 0; at < deep; at += some {
 			some = min(some, deep-at)
-			info, _, err := page(ctx, c, paging.Args{First: &some, After: cursors[0]}, nil)
+			info, _, err := page(ctx, c, query.Args{First: &some, After: cursors[0]}, nil)
 			if err != nil {
 				return err
 			}
 			cursors[0] = info.EndCursor
 		}
 		from := l.at(l.size / 2)
-		info, _, err := page(ctx, c, paging.Args{First: &some}, &from)
+		info, _, err := page(ctx, c, query.Args{First: &some}, &from)
 		if err == nil {
 			cursors[1] = info.EndCursor
 		}
 		return err
 	})
-	for where, args := range map[string]paging.Args{
+	for where, args := range map[string]query.Args{
 		"first": {First: &n}, "last": {Last: &n},
 		"after": {First: &n, After: cursors[0]}, "before": {Last: &n, Before: cursors[0]},
 		"after others of its time": {First: &n, After: cursors[1]}, "before others of its time": {Last: &n, Before: cursors[1]},
@@ -312,21 +311,21 @@ func postsFrom(t *time.Time) *ent.PostWhere {
 	if t == nil {
 		return nil
 	}
-	return &ent.PostWhere{CreatedAt: &filter.DateTimeFilter{Gte: t}}
+	return &ent.PostWhere{CreatedAt: &query.DateTimeFilter{Gte: t}}
 }
 
 // orders reads pages of all users and of all posts.
 func (l *library) orders() {
 	l.Helper()
-	for _, direction := range []paging.OrderDirection{paging.Asc, paging.Desc} {
+	for _, direction := range []query.OrderDirection{query.Asc, query.Desc} {
 		for _, field := range []ent.UserOrderField{"CREATED_AT", "UPDATED_AT", "USERNAME", "EMAIL"} {
 			l.pages(fmt.Sprint("users by ", field, " ", direction), pageSize+2, 1000,
-				func(ctx context.Context, c *ent.Client, args paging.Args, from *time.Time) (*paging.PageInfo, int, error) {
+				func(ctx context.Context, c *ent.Client, args query.Args, from *time.Time) (*query.PageInfo, int, error) {
 					var where *ent.UserWhere
 					if from != nil {
-						where = &ent.UserWhere{CreatedAt: &filter.DateTimeFilter{Gte: from}}
+						where = &ent.UserWhere{CreatedAt: &query.DateTimeFilter{Gte: from}}
 					}
-					p, err := c.User.Page(ctx, args, where, []ent.UserOrder{{Field: field, Direction: direction}})
+					p, err := query.ReadPage(ctx, c.User.Reader(), "Users", query.All, args, where, []ent.UserOrder{{Field: field, Direction: direction}})
 					if err != nil {
 						return nil, 0, err
 					}
@@ -335,8 +334,8 @@ func (l *library) orders() {
 		}
 		for _, field := range []ent.PostOrderField{"CREATED_AT", "UPDATED_AT", "TITLE"} {
 			l.pages(fmt.Sprint("posts by ", field, " ", direction), pageSize+2, 1000,
-				func(ctx context.Context, c *ent.Client, args paging.Args, from *time.Time) (*paging.PageInfo, int, error) {
-					p, err := c.Post.Page(ctx, args, postsFrom(from), []ent.PostOrder{{Field: field, Direction: direction}})
+				func(ctx context.Context, c *ent.Client, args query.Args, from *time.Time) (*query.PageInfo, int, error) {
+					p, err := query.ReadPage(ctx, c.Post.Reader(), "Posts", query.All, args, postsFrom(from), []ent.PostOrder{{Field: field, Direction: direction}})
 					if err != nil {
 						return nil, 0, err
 					}
@@ -358,18 +357,18 @@ func (l *library) nested() {
 	for i := range ids {
 		ids[i] = l.id("user", i)
 	}
-	for _, direction := range []paging.OrderDirection{paging.Asc, paging.Desc} {
+	for _, direction := range []query.OrderDirection{query.Asc, query.Desc} {
 		for _, by := range [][]ent.PostOrder{nil, {{Field: "CREATED_AT"}}, {{Field: "UPDATED_AT"}}, {{Field: "TITLE"}}} {
 			for i := range by {
 				by[i].Direction = direction
 			}
 			of := func(users []typeid.ID) pageReader {
-				return func(ctx context.Context, c *ent.Client, args paging.Args, from *time.Time) (*paging.PageInfo, int, error) {
-					found, err := c.User.ByIDs(ctx, users)
+				return func(ctx context.Context, c *ent.Client, args query.Args, from *time.Time) (*query.PageInfo, int, error) {
+					found, err := c.User.Reader().ByIDs(ctx, query.All, users...)
 					if err != nil {
 						return nil, 0, err
 					}
-					p, err := found[users[0]].Posts(ctx, args.First, args.After, args.Last, args.Before, postsFrom(from), by)
+					p, err := found[users[0]].LoadPosts(ctx, query.All, args, postsFrom(from), by)
 					if err != nil {
 						return nil, 0, err
 					}
@@ -389,25 +388,25 @@ func (l *library) filters() {
 	const few = 400
 	text := func(s string) *string { return &s }
 	from, to := l.at(5000), l.at(5050)
-	times := &filter.DateTimeFilter{Gte: &from, Lt: &to}
+	times := &query.DateTimeFilter{Gte: &from, Lt: &to}
 	var ids, posts []typeid.ID
 	for i := range 50 {
 		ids, posts = append(ids, l.id("user", prolific+i*i)), append(posts, l.id("post", i*i))
 	}
 	one := l.id("user", 17)
-	prefix := &filter.TextFilter{StartsWith: text(l.name(3)[:4])}
+	prefix := &query.TextFilter{StartsWith: text(l.name(3)[:4])}
 	for name, where := range map[string]ent.UserWhere{
 		"username starts": {Username: prefix},
-		"username is":     {Username: &filter.TextFilter{Eq: text(l.name(3))}},
-		"username in":     {Username: &filter.TextFilter{In: []string{l.name(3), l.name(5)}}},
+		"username is":     {Username: &query.TextFilter{Eq: text(l.name(3))}},
+		"username in":     {Username: &query.TextFilter{In: []string{l.name(3), l.name(5)}}},
 		"email starts":    {Email: prefix},
-		"ID is":           {ID: &filter.IDFilter{Eq: &ids[0]}},
-		"ID in":           {ID: &filter.IDFilter{In: ids}},
+		"ID is":           {ID: &query.IDFilter{Eq: &ids[0]}},
+		"ID in":           {ID: &query.IDFilter{In: ids}},
 		"created":         {CreatedAt: times},
 		"updated":         {UpdatedAt: times},
 	} {
 		l.reads("users: "+name, allowance{few, true}, func(ctx context.Context, c *ent.Client) error {
-			p, err := c.User.Page(ctx, paging.Args{}, &where, nil)
+			p, err := query.ReadPage(ctx, c.User.Reader(), "Users", query.All, query.Args{}, &where, nil)
 			if err == nil && len(p.Nodes()) == 0 {
 				err = errors.New("found none")
 			}
@@ -416,15 +415,15 @@ func (l *library) filters() {
 	}
 	for name, where := range map[string]ent.PostWhere{
 		"title starts": {Title: prefix},
-		"ID is":        {ID: &filter.IDFilter{Eq: &posts[0]}},
-		"ID in":        {ID: &filter.IDFilter{In: posts}},
-		"author is":    {AuthorID: &filter.IDFilter{Eq: &one}},
-		"author in":    {AuthorID: &filter.IDFilter{In: ids}},
+		"ID is":        {ID: &query.IDFilter{Eq: &posts[0]}},
+		"ID in":        {ID: &query.IDFilter{In: posts}},
+		"author is":    {AuthorID: &query.IDFilter{Eq: &one}},
+		"author in":    {AuthorID: &query.IDFilter{In: ids}},
 		"created":      {CreatedAt: times},
 		"updated":      {UpdatedAt: times},
 	} {
 		l.reads("posts: "+name, allowance{few, true}, func(ctx context.Context, c *ent.Client) error {
-			p, err := c.Post.Page(ctx, paging.Args{}, &where, nil)
+			p, err := query.ReadPage(ctx, c.Post.Reader(), "Posts", query.All, query.Args{}, &where, nil)
 			if err == nil && len(p.Nodes()) == 0 {
 				err = errors.New("found none")
 			}

@@ -1,6 +1,6 @@
 // Package graph answers GraphQL operations: it maps queries and mutations onto ent, each operation onto one
-// transaction, and errors onto the codes of the contract. It knows no net/http and no driver. Fields of entities need
-// no resolver here: gqlgen binds them to the fields and to the generated methods of package ent.
+// transaction, and errors onto the codes of the contract. It knows no net/http and no driver. gqlgen binds the fields of
+// entities to those of package ent; edges have resolvers, which find the columns that the client selected.
 package graph
 
 import (
@@ -17,14 +17,12 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"roster/ent"
+	"roster/ent/query"
 	"roster/graph/generated"
 	"roster/internal/database"
 	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/limits"
-	"roster/internal/loading"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -57,10 +55,10 @@ type Options struct {
 // prices are what a statement costs that reads every row, or a part of them that no page bounds.
 func prices() limits.Prices {
 	return limits.Prices{
-		Page:     paging.DefaultSize,
-		MaxPage:  paging.MaxSize,
+		Page:     query.DefaultSize,
+		MaxPage:  query.MaxSize,
 		MaxPages: map[string]int{"changes": maxChanges},
-		List:     paging.DefaultSize,
+		List:     query.DefaultSize,
 		Fields:   map[string]int64{"totalCount": 1_000, "userCount": 1_000, "postCount": 1_000, "usersWithoutPosts": 1_000, "signUps": 1_000},
 		Inputs:   map[string]int64{"contains": 5_000},
 	}
@@ -94,7 +92,7 @@ func NewExecutor(o Options) (graphql.GraphExecutor, error) {
 	exec.SetQueryCache(found{})
 	exec.SetErrorPresenter(present)
 	exec.SetRecoverFunc(func(_ context.Context, panicked any) error {
-		return loading.Recovered(panicked)
+		return query.Recovered(panicked)
 	})
 	exec.Use(costs{})
 	exec.Use(&operations{Options: o})
@@ -143,16 +141,11 @@ func usedTypes(schema *ast.Schema) map[string]bool {
 	return used
 }
 
-// resolver resolves the root fields; the entities resolve themselves.
+// resolver resolves the root fields and the edges.
 type resolver struct{ feed *feed.Feed }
 
-// queryResolver adds to the generated reads of all entities what is special.
-type queryResolver struct {
-	ent.Reads
-	*resolver
-}
-
 type (
+	queryResolver             struct{ *resolver }
 	mutationResolver          struct{ *resolver }
 	subscriptionResolver      struct{ *resolver }
 	changeResolver            struct{ *resolver }
@@ -162,11 +155,7 @@ type (
 var _ generated.ResolverRoot = (*resolver)(nil)
 
 // Query implements generated.ResolverRoot.
-func (r *resolver) Query() generated.QueryResolver {
-	return queryResolver{ent.Reads{Client: client}, r}
-}
-
-func client(ctx context.Context) *ent.Client { return attemptFrom(ctx).ent }
+func (r *resolver) Query() generated.QueryResolver { return queryResolver{r} }
 
 // Mutation implements generated.ResolverRoot.
 func (r *resolver) Mutation() generated.MutationResolver { return mutationResolver{r} }

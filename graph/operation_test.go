@@ -305,7 +305,7 @@ func (s *tester) hold(id string) (release func()) {
 	}
 	session := s.db.Session(database.Write)
 	s.Cleanup(session.Rollback)
-	if _, err := ent.NewClient(ent.Driver(session)).User.Lock(rules.WithCaller(s.Context(), rules.Everyone()), parsed); err != nil {
+	if _, err := ent.NewClient(ent.Driver(session)).User.Reader().Lock(rules.WithCaller(s.Context(), rules.Everyone()), parsed); err != nil {
 		s.Fatal(err)
 	}
 	return session.Rollback

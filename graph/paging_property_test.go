@@ -55,8 +55,8 @@ func (p *slice) ids() []string {
 	return list
 }
 
-// query is a connection with a filter and an order, to be read page by page.
-type query struct {
+// listing is a connection with a filter and an order, to be read page by page.
+type listing struct {
 	*tester
 	world *world
 	spot
@@ -65,7 +65,7 @@ type query struct {
 }
 
 // page reads a page; arguments are pairs of names and values.
-func (q *query) page(arguments ...any) *slice {
+func (q *listing) page(arguments ...any) *slice {
 	q.Helper()
 	of := q.to.Name
 	connection := `page: ` + q.name + `(first: $first, after: $after, last: $last, before: $before, where: $where, orderBy: $orderBy) {
@@ -104,7 +104,7 @@ func (q *query) page(arguments ...any) *slice {
 func equal(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // all is what the pages, joined, have to be: all rows that match, in order.
-func (q *query) all() []string {
+func (q *listing) all() []string {
 	r := &reader{world: q.world}
 	order := q.world.order(q.orderBy)
 	rows := slices.DeleteFunc(slices.Clone(q.rows(q.parent)), func(n *row) bool { return !r.matches(n, q.where) })
@@ -117,7 +117,7 @@ func (q *query) all() []string {
 }
 
 // walk reads all pages in a direction and calls between before each but the first.
-func (q *query) walk(forward bool, size func() int, between func(last string)) (ids []string) {
+func (q *listing) walk(forward bool, size func() int, between func(last string)) (ids []string) {
 	q.Helper()
 	count, cursor := "last", "before"
 	if forward {
@@ -148,12 +148,12 @@ func (q *query) walk(forward bool, size func() int, between func(last string)) (
 	}
 }
 
-func (q *query) String() string {
+func (q *listing) String() string {
 	return fmt.Sprintf("%s of %v, where %v, by %v", q.name, q.parent, q.where, q.orderBy)
 }
 
 // queries calls f with random connections, filters and orders.
-func queries(t *testing.T, e dbtest.Engine, rounds int, f func(q *query, random *rand.Rand)) {
+func queries(t *testing.T, e dbtest.Engine, rounds int, f func(q *listing, random *rand.Rand)) {
 	t.Helper()
 	s := serve(t, e, settings{})
 	w := newWorld(t, *seed)
@@ -162,7 +162,7 @@ func queries(t *testing.T, e dbtest.Engine, rounds int, f func(q *query, random 
 	random := rand.New(rand.NewPCG(*seed, 1))
 	a := newAuthor(w, random, newCursors())
 	for range rounds {
-		q := &query{tester: s, world: w, spot: pick(random, w.spots()...)}
+		q := &listing{tester: s, world: w, spot: pick(random, w.spots()...)}
 		if random.IntN(2) == 0 {
 			q.where = a.where(q.to, 2)
 		}
@@ -181,7 +181,7 @@ func queries(t *testing.T, e dbtest.Engine, rounds int, f func(q *query, random 
 func TestPagesJoined(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		queries(t, e, 40, func(q *query, random *rand.Rand) {
+		queries(t, e, 40, func(q *listing, random *rand.Rand) {
 			want := q.all()
 			size := func() int { return 1 + random.IntN(1+max(len(want)/2, 1)) }
 			for _, forward := range []bool{true, false} {
@@ -220,7 +220,7 @@ func TestPagesJoined(t *testing.T) {
 func TestPagesWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		queries(t, e, 25, func(q *query, random *rand.Rand) {
+		queries(t, e, 25, func(q *listing, random *rand.Rand) {
 			forward := random.IntN(2) == 0
 			stable := q.all()
 			changed := map[string]bool{}
@@ -255,7 +255,7 @@ func count(list []string, id string) (n int) {
 
 // change inserts, deletes or updates a row of the kind that is read, now and then the one that was read last, and
 // returns its ID, and empty when it inserted one.
-func (q *query) change(random *rand.Rand, last string) (id string) {
+func (q *listing) change(random *rand.Rand, last string) (id string) {
 	q.Helper()
 	k := q.to
 	r := pick(random, k.rows...)

@@ -55,5 +55,5 @@ func (r mutationResolver) DeletePost(ctx context.Context, input model.DeletePost
 
 // Author implements generated.DeletePostPayloadResolver.
 func (r deletePostPayloadResolver) Author(ctx context.Context, payload *model.DeletePostPayload) (*ent.User, error) {
-	return payload.Post.Author(ctx)
+	return payload.Post.LoadAuthor(ctx, nodeColumns(ctx, ent.UserTable))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/graph/generated"
 	"roster/graph/model"
@@ -22,7 +23,7 @@ func Nodes(db *database.DB) func(ctx context.Context, ids []typeid.ID) (map[type
 	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
 		session := db.Session(database.Snapshot)
 		defer session.Rollback()
-		nodes, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), ids)
+		nodes, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), query.Everything, ids)
 		if err != nil {
 			return nil, err
 		}

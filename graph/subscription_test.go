@@ -11,8 +11,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"roster/ent/query"
 	"roster/ent/rules"
-	"roster/internal/loading"
 	"roster/internal/requestid"
 )
 
@@ -61,7 +61,7 @@ func TestSubscriptionErrors(t *testing.T) {
 	faults.Add(&rules.Fault{Code: rules.TooLong, Message: "is too long"}, "input", "body")
 	events := [][]error{
 		{faults},
-		{loading.Recovered("out of order"), errors.New("another")},
+		{query.Recovered("out of order"), errors.New("another")},
 		nil,
 		{faults, faults, faults, faults, faults, faults},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/graph/model"
@@ -13,21 +14,17 @@ import (
 
 // User implements generated.QueryResolver.
 func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, error) {
-	users := attemptFrom(ctx).ent.User
+	users, columns := attemptFrom(ctx).ent.User.Reader(), nodeColumns(ctx, ent.UserTable)
 	id, username, email := by.ID.Value(), by.Username.Value(), by.Email.Value()
 	switch {
 	case id != nil && username == nil && email == nil:
-		if id.Type() != user.Label {
-			return nil, fault(rules.MalformedID(user.Label), "by", "id")
-		}
-		found, err := users.ByIDs(ctx, []typeid.ID{*id})
-		return found[*id], err
+		return byID(ctx, users, *id, "by", "id")
 	case username != nil && id == nil && email == nil:
 		key, f := rules.Username(*username)
 		if f != nil {
 			return nil, fault(f, "by", "username")
 		}
-		return orNull(users.By(ctx, user.FieldUsernameKey, key))
+		return orNull(users.By(ctx, columns, user.FieldUsernameKey, key))
 	case email != nil && id == nil && username == nil:
 		key, f := rules.Email(*email)
 		if f != nil {
@@ -40,7 +37,8 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 
 // userByEmail finds the user with an address, whose key by the rules is given; nil when there is none.
 func (queryResolver) userByEmail(ctx context.Context, email, key string) (*ent.User, error) {
-	users, err := attemptFrom(ctx).ent.User.AnyBy(ctx, user.FieldEmailKey, directory.EmailKeys(email, key), user.FieldEmail, user.FieldEmailKey)
+	columns := nodeColumns(ctx, ent.UserTable) | query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey)
+	users, err := attemptFrom(ctx).ent.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, directory.EmailKeys(email, key))
 	return directory.UserByEmail(users, email, key), err
 }
 

@@ -89,18 +89,24 @@ func Time(s string) (time.Time, *Fault) {
 // TimeFormat is how times are written: as time.Time.Format wants it, of a time in UTC.
 const TimeFormat = "2006-01-02T15:04:05.000000Z"
 
-// The years, in UTC, that an entity's times can be in: MariaDB's DATETIME begins with the first, and RFC 3339 ends with
-// the last.
+// The years, in UTC, of the times that every database keeps: MariaDB's DATETIME begins with the first, and RFC 3339 ends
+// with the last.
 const (
-	firstYear = 1000
-	lastYear  = 9999
+	FirstYear = 1000
+	LastYear  = 9999
 )
 
-// StoredTime reads the time of an entity, as Time does. Every database holds it, and every export of it can be read.
+// Storable reports whether every database keeps a time.
+func Storable(t time.Time) bool {
+	year := t.UTC().Year()
+	return FirstYear <= year && year <= LastYear
+}
+
+// StoredTime reads the time of an entity, as Time does. Every database keeps it, and every export of it can be read.
 func StoredTime(s string) (time.Time, *Fault) {
 	t, fault := Time(s)
-	if fault == nil && (t.Year() < firstYear || t.Year() > lastYear) {
-		fault = &Fault{Invalid, fmt.Sprintf("must be in the years %d to %d, in UTC", firstYear, lastYear)}
+	if fault == nil && !Storable(t) {
+		fault = &Fault{Invalid, fmt.Sprintf("must be in the years %d to %d, in UTC", FirstYear, LastYear)}
 	}
 	return t, fault
 }

@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"math"
 	"roster/ent"
+	"roster/ent/query"
 	"roster/graph/model"
 	"roster/graph/scalar"
-	"roster/internal/filter"
-	"roster/internal/paging"
 	"roster/internal/stats"
 	"roster/internal/typeid"
 	"strconv"
@@ -38,8 +37,10 @@ type ResolverRoot interface {
 	Change() ChangeResolver
 	DeletePostPayload() DeletePostPayloadResolver
 	Mutation() MutationResolver
+	Post() PostResolver
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
+	User() UserResolver
 }
 
 type DirectiveRoot struct {
@@ -142,10 +143,10 @@ type ComplexityRoot struct {
 		Node          func(childComplexity int, id typeid.ID) int
 		Nodes         func(childComplexity int, ids []typeid.ID) int
 		Post          func(childComplexity int, id typeid.ID) int
-		Posts         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
+		Posts         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) int
 		Stats         func(childComplexity int) int
 		User          func(childComplexity int, by model.UserBy) int
-		Users         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) int
+		Users         func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []query.Order[ent.User]) int
 	}
 
 	SignUps struct {
@@ -188,7 +189,7 @@ type ComplexityRoot struct {
 		CreatedAt func(childComplexity int) int
 		Email     func(childComplexity int) int
 		ID        func(childComplexity int) int
-		Posts     func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) int
+		Posts     func(childComplexity int, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) int
 		UpdatedAt func(childComplexity int) int
 		Username  func(childComplexity int) int
 		Version   func(childComplexity int) int
@@ -230,19 +231,25 @@ type MutationResolver interface {
 	UpdatePost(ctx context.Context, input model.UpdatePostInput) (*model.UpdatePostPayload, error)
 	DeletePost(ctx context.Context, input model.DeletePostInput) (*model.DeletePostPayload, error)
 }
+type PostResolver interface {
+	Author(ctx context.Context, obj *ent.Post) (*ent.User, error)
+}
 type QueryResolver interface {
 	Node(ctx context.Context, id typeid.ID) (ent.Node, error)
 	Nodes(ctx context.Context, ids []typeid.ID) ([]ent.Node, error)
 	User(ctx context.Context, by model.UserBy) (*ent.User, error)
-	Users(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []ent.UserOrder) (*ent.UserConnection, error)
+	Users(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.UserWhere, orderBy []query.Order[ent.User]) (*query.Connection[ent.User], error)
 	Post(ctx context.Context, id typeid.ID) (*ent.Post, error)
-	Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []ent.PostOrder) (*ent.PostConnection, error)
+	Posts(ctx context.Context, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) (*query.Connection[ent.Post], error)
 	Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIds []typeid.ID) (*model.ChangePage, error)
 	ChangesCursor(ctx context.Context) (string, error)
 	Stats(ctx context.Context) (*stats.Stats, error)
 }
 type SubscriptionResolver interface {
 	Changes(ctx context.Context, after *string, types []model.EntityType, nodeIds []typeid.ID) (<-chan *model.Change, error)
+}
+type UserResolver interface {
+	Posts(ctx context.Context, obj *ent.User, first *int, after *string, last *int, before *string, where *ent.PostWhere, orderBy []query.Order[ent.Post]) (*query.Connection[ent.Post], error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -681,7 +688,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
+		return e.ComplexityRoot.Query.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]query.Order[ent.Post])), true
 	case "Query.stats":
 		if e.ComplexityRoot.Query.Stats == nil {
 			break
@@ -709,7 +716,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.UserWhere), args["orderBy"].([]ent.UserOrder)), true
+		return e.ComplexityRoot.Query.Users(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.UserWhere), args["orderBy"].([]query.Order[ent.User])), true
 
 	case "SignUps.from":
 		if e.ComplexityRoot.SignUps.From == nil {
@@ -846,7 +853,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.User.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]ent.PostOrder)), true
+		return e.ComplexityRoot.User.Posts(childComplexity, args["first"].(*int), args["after"].(*string), args["last"].(*int), args["before"].(*string), args["where"].(*ent.PostWhere), args["orderBy"].([]query.Order[ent.Post])), true
 	case "User.updatedAt":
 		if e.ComplexityRoot.User.UpdatedAt == nil {
 			break
@@ -2468,8 +2475,8 @@ func (ec *executionContext) field_Query_posts_args(ctx context.Context, rawArgs 
 	}
 	args["where"] = arg4
 	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]ent.PostOrder, error) {
-			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx, v)
+		func(ctx context.Context, v any) ([]query.Order[ent.Post], error) {
+			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2536,8 +2543,8 @@ func (ec *executionContext) field_Query_users_args(ctx context.Context, rawArgs 
 	}
 	args["where"] = arg4
 	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]ent.UserOrder, error) {
-			return ec.unmarshalOUserOrder2ᚕrosterᚋentᚐUserOrderᚄ(ctx, v)
+		func(ctx context.Context, v any) ([]query.Order[ent.User], error) {
+			return ec.unmarshalOUserOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2650,8 +2657,8 @@ func (ec *executionContext) field_User_posts_args(ctx context.Context, rawArgs m
 	}
 	args["where"] = arg4
 	arg5, err := graphql.ProcessArgField(ctx, rawArgs, "orderBy",
-		func(ctx context.Context, v any) ([]ent.PostOrder, error) {
-			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx, v)
+		func(ctx context.Context, v any) ([]query.Order[ent.Post], error) {
+			return ec.unmarshalOPostOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -3741,7 +3748,7 @@ func (ec *executionContext) fieldContext_Mutation_deletePost(ctx context.Context
 	return fc, nil
 }
 
-func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasNextPage(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3764,7 +3771,7 @@ func (ec *executionContext) fieldContext_PageInfo_hasNextPage(_ context.Context,
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_hasPreviousPage(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3787,7 +3794,7 @@ func (ec *executionContext) fieldContext_PageInfo_hasPreviousPage(_ context.Cont
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_startCursor(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3810,7 +3817,7 @@ func (ec *executionContext) fieldContext_PageInfo_startCursor(_ context.Context,
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
 }
 
-func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *paging.PageInfo) (ret graphql.Marshaler) {
+func (ec *executionContext) _PageInfo_endCursor(ctx context.Context, field graphql.CollectedField, obj *query.PageInfo) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -3911,7 +3918,7 @@ func (ec *executionContext) _Post_author(ctx context.Context, field graphql.Coll
 			return ec.fieldContext_Post_author(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Author(ctx)
+			return ec.Resolvers.Post().Author(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ent.User) graphql.Marshaler {
@@ -3926,7 +3933,7 @@ func (ec *executionContext) fieldContext_Post_author(_ context.Context, field gr
 		Object:     "Post",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: false,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_User(ctx, field)
 		},
@@ -4003,7 +4010,7 @@ func (ec *executionContext) fieldContext_Post_version(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Post", field, false, false, "Int")
 }
 
-func (ec *executionContext) _PostConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_edges(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4015,8 +4022,8 @@ func (ec *executionContext) _PostConnection_edges(ctx context.Context, field gra
 			return obj.Edges(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.PostEdge) graphql.Marshaler {
-			return ec.marshalNPostEdge2ᚕᚖrosterᚋentᚐPostEdgeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*query.Edge[ent.Post]) graphql.Marshaler {
+			return ec.marshalNPostEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4035,7 +4042,7 @@ func (ec *executionContext) fieldContext_PostConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _PostConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4067,7 +4074,7 @@ func (ec *executionContext) fieldContext_PostConnection_nodes(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _PostConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4079,8 +4086,8 @@ func (ec *executionContext) _PostConnection_pageInfo(ctx context.Context, field 
 			return obj.PageInfo(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4099,7 +4106,7 @@ func (ec *executionContext) fieldContext_PostConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _PostConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ent.PostConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4122,7 +4129,7 @@ func (ec *executionContext) fieldContext_PostConnection_totalCount(_ context.Con
 	return graphql.NewScalarFieldContext("PostConnection", field, true, false, "Int")
 }
 
-func (ec *executionContext) _PostEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ent.PostEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4145,7 +4152,7 @@ func (ec *executionContext) fieldContext_PostEdge_cursor(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("PostEdge", field, true, false, "String")
 }
 
-func (ec *executionContext) _PostEdge_node(ctx context.Context, field graphql.CollectedField, obj *ent.PostEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _PostEdge_node(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.Post]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -4319,11 +4326,11 @@ func (ec *executionContext) _Query_users(ctx context.Context, field graphql.Coll
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Users(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.UserWhere), fc.Args["orderBy"].([]ent.UserOrder))
+			return ec.Resolvers.Query().Users(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.UserWhere), fc.Args["orderBy"].([]query.Order[ent.User]))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.UserConnection) graphql.Marshaler {
-			return ec.marshalNUserConnection2ᚖrosterᚋentᚐUserConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.Connection[ent.User]) graphql.Marshaler {
+			return ec.marshalNUserConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4407,11 +4414,11 @@ func (ec *executionContext) _Query_posts(ctx context.Context, field graphql.Coll
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]ent.PostOrder))
+			return ec.Resolvers.Query().Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]query.Order[ent.Post]))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
-			return ec.marshalNPostConnection2ᚖrosterᚋentᚐPostConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.Connection[ent.Post]) graphql.Marshaler {
+			return ec.marshalNPostConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5187,11 +5194,11 @@ func (ec *executionContext) _User_posts(ctx context.Context, field graphql.Colle
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return obj.Posts(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]ent.PostOrder))
+			return ec.Resolvers.User().Posts(ctx, obj, fc.Args["first"].(*int), fc.Args["after"].(*string), fc.Args["last"].(*int), fc.Args["before"].(*string), fc.Args["where"].(*ent.PostWhere), fc.Args["orderBy"].([]query.Order[ent.Post]))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
-			return ec.marshalNPostConnection2ᚖrosterᚋentᚐPostConnection(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.Connection[ent.Post]) graphql.Marshaler {
+			return ec.marshalNPostConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5202,7 +5209,7 @@ func (ec *executionContext) fieldContext_User_posts(ctx context.Context, field g
 		Object:     "User",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: false,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_PostConnection(ctx, field)
 		},
@@ -5221,7 +5228,7 @@ func (ec *executionContext) fieldContext_User_posts(ctx context.Context, field g
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_edges(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5233,8 +5240,8 @@ func (ec *executionContext) _UserConnection_edges(ctx context.Context, field gra
 			return obj.Edges(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*ent.UserEdge) graphql.Marshaler {
-			return ec.marshalNUserEdge2ᚕᚖrosterᚋentᚐUserEdgeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*query.Edge[ent.User]) graphql.Marshaler {
+			return ec.marshalNUserEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5253,7 +5260,7 @@ func (ec *executionContext) fieldContext_UserConnection_edges(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5285,7 +5292,7 @@ func (ec *executionContext) fieldContext_UserConnection_nodes(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5297,8 +5304,8 @@ func (ec *executionContext) _UserConnection_pageInfo(ctx context.Context, field 
 			return obj.PageInfo(), nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
-			return ec.marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5317,7 +5324,7 @@ func (ec *executionContext) fieldContext_UserConnection_pageInfo(_ context.Conte
 	return fc, nil
 }
 
-func (ec *executionContext) _UserConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *ent.UserConnection) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserConnection_totalCount(ctx context.Context, field graphql.CollectedField, obj *query.Connection[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5340,7 +5347,7 @@ func (ec *executionContext) fieldContext_UserConnection_totalCount(_ context.Con
 	return graphql.NewScalarFieldContext("UserConnection", field, true, false, "Int")
 }
 
-func (ec *executionContext) _UserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ent.UserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5363,7 +5370,7 @@ func (ec *executionContext) fieldContext_UserEdge_cursor(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("UserEdge", field, true, false, "String")
 }
 
-func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.CollectedField, obj *ent.UserEdge) (ret graphql.Marshaler) {
+func (ec *executionContext) _UserEdge_node(ctx context.Context, field graphql.CollectedField, obj *query.Edge[ent.User]) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -6584,8 +6591,8 @@ func UnmarshalCreateUserInput(ctx context.Context, raw any) (model.CreateUserInp
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, obj any) (filter.DateTimeFilter, error) {
-	var it filter.DateTimeFilter
+func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, obj any) (query.DateTimeFilter, error) {
+	var it query.DateTimeFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -6641,8 +6648,8 @@ func (ec *executionContext) unmarshalInputDateTimeFilter(ctx context.Context, ob
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalDateTimeFilter(ctx context.Context, raw any) (filter.DateTimeFilter, error) {
-	var out filter.DateTimeFilter
+func UnmarshalDateTimeFilter(ctx context.Context, raw any) (query.DateTimeFilter, error) {
+	var out query.DateTimeFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "DateTimeFilter", raw, &out)
 	return out, err
 }
@@ -6756,8 +6763,8 @@ func UnmarshalDeleteUserInput(ctx context.Context, raw any) (model.DeleteUserInp
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any) (filter.IDFilter, error) {
-	var it filter.IDFilter
+func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any) (query.IDFilter, error) {
+	var it query.IDFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -6799,14 +6806,14 @@ func (ec *executionContext) unmarshalInputIDFilter(ctx context.Context, obj any)
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalIDFilter(ctx context.Context, raw any) (filter.IDFilter, error) {
-	var out filter.IDFilter
+func UnmarshalIDFilter(ctx context.Context, raw any) (query.IDFilter, error) {
+	var out query.IDFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "IDFilter", raw, &out)
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any) (ent.PostOrder, error) {
-	var it ent.PostOrder
+func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any) (query.Order[ent.Post], error) {
+	var it query.Order[ent.Post]
 	if obj == nil {
 		return it, nil
 	}
@@ -6829,14 +6836,14 @@ func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any
 		switch k {
 		case "field":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
-			data, err := ec.unmarshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx, v)
+			data, err := ec.unmarshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Field = data
 		case "direction":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
-			data, err := ec.unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx, v)
+			data, err := ec.unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -6852,8 +6859,8 @@ func (ec *executionContext) unmarshalInputPostOrder(ctx context.Context, obj any
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalPostOrder(ctx context.Context, raw any) (ent.PostOrder, error) {
-	var out ent.PostOrder
+func UnmarshalPostOrder(ctx context.Context, raw any) (query.Order[ent.Post], error) {
+	var out query.Order[ent.Post]
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "PostOrder", raw, &out)
 	return out, err
 }
@@ -6878,35 +6885,35 @@ func (ec *executionContext) unmarshalInputPostWhere(ctx context.Context, obj any
 		switch k {
 		case "id":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
-			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.ID = data
 		case "authorId":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("authorId"))
-			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.AuthorID = data
 		case "title":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
-			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Title = data
 		case "createdAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.CreatedAt = data
 		case "updatedAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -6949,8 +6956,8 @@ func UnmarshalPostWhere(ctx context.Context, raw any) (ent.PostWhere, error) {
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj any) (filter.TextFilter, error) {
-	var it filter.TextFilter
+func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj any) (query.TextFilter, error) {
+	var it query.TextFilter
 	if obj == nil {
 		return it, nil
 	}
@@ -7006,8 +7013,8 @@ func (ec *executionContext) unmarshalInputTextFilter(ctx context.Context, obj an
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalTextFilter(ctx context.Context, raw any) (filter.TextFilter, error) {
-	var out filter.TextFilter
+func UnmarshalTextFilter(ctx context.Context, raw any) (query.TextFilter, error) {
+	var out query.TextFilter
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "TextFilter", raw, &out)
 	return out, err
 }
@@ -7250,8 +7257,8 @@ func UnmarshalUserBy(ctx context.Context, raw any) (model.UserBy, error) {
 	return out, err
 }
 
-func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any) (ent.UserOrder, error) {
-	var it ent.UserOrder
+func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any) (query.Order[ent.User], error) {
+	var it query.Order[ent.User]
 	if obj == nil {
 		return it, nil
 	}
@@ -7274,14 +7281,14 @@ func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any
 		switch k {
 		case "field":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("field"))
-			data, err := ec.unmarshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx, v)
+			data, err := ec.unmarshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Field = data
 		case "direction":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("direction"))
-			data, err := ec.unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx, v)
+			data, err := ec.unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -7297,8 +7304,8 @@ func (ec *executionContext) unmarshalInputUserOrder(ctx context.Context, obj any
 //
 // ctx must come from a gqlgen request; outside one there is no unmarshaler to use
 // and the returned error says so.
-func UnmarshalUserOrder(ctx context.Context, raw any) (ent.UserOrder, error) {
-	var out ent.UserOrder
+func UnmarshalUserOrder(ctx context.Context, raw any) (query.Order[ent.User], error) {
+	var out query.Order[ent.User]
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "UserOrder", raw, &out)
 	return out, err
 }
@@ -7376,35 +7383,35 @@ func (ec *executionContext) unmarshalInputUserWhere(ctx context.Context, obj any
 		switch k {
 		case "id":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
-			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx, v)
+			data, err := ec.unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.ID = data
 		case "username":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("username"))
-			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Username = data
 		case "email":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
-			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx, v)
+			data, err := ec.unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Email = data
 		case "createdAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("createdAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.CreatedAt = data
 		case "updatedAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("updatedAt"))
-			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx, v)
+			data, err := ec.unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -7954,7 +7961,7 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 
 var pageInfoImplementors = []string{"PageInfo"}
 
-func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *paging.PageInfo) graphql.Marshaler {
+func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet, obj *query.PageInfo) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, pageInfoImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8066,7 +8073,7 @@ func (ec *executionContext) _Post(ctx context.Context, sel ast.SelectionSet, obj
 
 var postConnectionImplementors = []string{"PostConnection"}
 
-func (ec *executionContext) _PostConnection(ctx context.Context, sel ast.SelectionSet, obj *ent.PostConnection) graphql.Marshaler {
+func (ec *executionContext) _PostConnection(ctx context.Context, sel ast.SelectionSet, obj *query.Connection[ent.Post]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, postConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8115,7 +8122,7 @@ func (ec *executionContext) _PostConnection(ctx context.Context, sel ast.Selecti
 
 var postEdgeImplementors = []string{"PostEdge"}
 
-func (ec *executionContext) _PostEdge(ctx context.Context, sel ast.SelectionSet, obj *ent.PostEdge) graphql.Marshaler {
+func (ec *executionContext) _PostEdge(ctx context.Context, sel ast.SelectionSet, obj *query.Edge[ent.Post]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, postEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8583,7 +8590,7 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 
 var userConnectionImplementors = []string{"UserConnection"}
 
-func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.SelectionSet, obj *ent.UserConnection) graphql.Marshaler {
+func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.SelectionSet, obj *query.Connection[ent.User]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userConnectionImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -8632,7 +8639,7 @@ func (ec *executionContext) _UserConnection(ctx context.Context, sel ast.Selecti
 
 var userEdgeImplementors = []string{"UserEdge"}
 
-func (ec *executionContext) _UserEdge(ctx context.Context, sel ast.SelectionSet, obj *ent.UserEdge) graphql.Marshaler {
+func (ec *executionContext) _UserEdge(ctx context.Context, sel ast.SelectionSet, obj *query.Edge[ent.User]) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userEdgeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -9305,17 +9312,22 @@ func (ec *executionContext) marshalNNode2ᚕrosterᚋentᚐNode(ctx context.Cont
 	return ret
 }
 
-func (ec *executionContext) unmarshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx context.Context, v any) (paging.OrderDirection, error) {
-	var res paging.OrderDirection
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx context.Context, v any) (query.OrderDirection, error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := query.OrderDirection(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNOrderDirection2rosterᚋinternalᚋpagingᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v paging.OrderDirection) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNOrderDirection2rosterᚋentᚋqueryᚐOrderDirection(ctx context.Context, sel ast.SelectionSet, v query.OrderDirection) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "OrderDirection!")
+	}
+	return res
 }
 
-func (ec *executionContext) marshalNPageInfo2ᚖrosterᚋinternalᚋpagingᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *paging.PageInfo) graphql.Marshaler {
+func (ec *executionContext) marshalNPageInfo2ᚖrosterᚋentᚋqueryᚐPageInfo(ctx context.Context, sel ast.SelectionSet, v *query.PageInfo) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PageInfo!")
 		return graphql.Null
@@ -9347,7 +9359,7 @@ func (ec *executionContext) marshalNPost2ᚖrosterᚋentᚐPost(ctx context.Cont
 	return ec._Post(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNPostConnection2ᚖrosterᚋentᚐPostConnection(ctx context.Context, sel ast.SelectionSet, v *ent.PostConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNPostConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx context.Context, sel ast.SelectionSet, v *query.Connection[ent.Post]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PostConnection!")
 		return graphql.Null
@@ -9355,11 +9367,11 @@ func (ec *executionContext) marshalNPostConnection2ᚖrosterᚋentᚐPostConnect
 	return ec._PostConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNPostEdge2ᚕᚖrosterᚋentᚐPostEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.PostEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNPostEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*query.Edge[ent.Post]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx, sel, v[i])
+		return ec.marshalNPostEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -9371,7 +9383,7 @@ func (ec *executionContext) marshalNPostEdge2ᚕᚖrosterᚋentᚐPostEdgeᚄ(ct
 	return ret
 }
 
-func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx context.Context, sel ast.SelectionSet, v *ent.PostEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx context.Context, sel ast.SelectionSet, v *query.Edge[ent.Post]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "PostEdge!")
 		return graphql.Null
@@ -9379,19 +9391,24 @@ func (ec *executionContext) marshalNPostEdge2ᚖrosterᚋentᚐPostEdge(ctx cont
 	return ec._PostEdge(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNPostOrder2rosterᚋentᚐPostOrder(ctx context.Context, v any) (ent.PostOrder, error) {
+func (ec *executionContext) unmarshalNPostOrder2rosterᚋentᚋqueryᚐOrder(ctx context.Context, v any) (query.Order[ent.Post], error) {
 	res, err := ec.unmarshalInputPostOrder(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx context.Context, v any) (ent.PostOrderField, error) {
-	var res ent.PostOrderField
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, v any) (query.OrderField[ent.Post], error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := query.OrderField[ent.Post](tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPostOrderField2rosterᚋentᚐPostOrderField(ctx context.Context, sel ast.SelectionSet, v ent.PostOrderField) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNPostOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, sel ast.SelectionSet, v query.OrderField[ent.Post]) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "PostOrderField!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNPostWhere2rosterᚋentᚐPostWhere(ctx context.Context, v any) (ent.PostWhere, error) {
@@ -9602,7 +9619,7 @@ func (ec *executionContext) unmarshalNUserBy2rosterᚋgraphᚋmodelᚐUserBy(ctx
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNUserConnection2ᚖrosterᚋentᚐUserConnection(ctx context.Context, sel ast.SelectionSet, v *ent.UserConnection) graphql.Marshaler {
+func (ec *executionContext) marshalNUserConnection2ᚖrosterᚋentᚋqueryᚐConnection(ctx context.Context, sel ast.SelectionSet, v *query.Connection[ent.User]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "UserConnection!")
 		return graphql.Null
@@ -9610,11 +9627,11 @@ func (ec *executionContext) marshalNUserConnection2ᚖrosterᚋentᚐUserConnect
 	return ec._UserConnection(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNUserEdge2ᚕᚖrosterᚋentᚐUserEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ent.UserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNUserEdge2ᚕᚖrosterᚋentᚋqueryᚐEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*query.Edge[ent.User]) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNUserEdge2ᚖrosterᚋentᚐUserEdge(ctx, sel, v[i])
+		return ec.marshalNUserEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -9626,7 +9643,7 @@ func (ec *executionContext) marshalNUserEdge2ᚕᚖrosterᚋentᚐUserEdgeᚄ(ct
 	return ret
 }
 
-func (ec *executionContext) marshalNUserEdge2ᚖrosterᚋentᚐUserEdge(ctx context.Context, sel ast.SelectionSet, v *ent.UserEdge) graphql.Marshaler {
+func (ec *executionContext) marshalNUserEdge2ᚖrosterᚋentᚋqueryᚐEdge(ctx context.Context, sel ast.SelectionSet, v *query.Edge[ent.User]) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "UserEdge!")
 		return graphql.Null
@@ -9644,19 +9661,24 @@ func (ec *executionContext) marshalNUserKey2rosterᚋgraphᚋmodelᚐUserKey(ctx
 	return v
 }
 
-func (ec *executionContext) unmarshalNUserOrder2rosterᚋentᚐUserOrder(ctx context.Context, v any) (ent.UserOrder, error) {
+func (ec *executionContext) unmarshalNUserOrder2rosterᚋentᚋqueryᚐOrder(ctx context.Context, v any) (query.Order[ent.User], error) {
 	res, err := ec.unmarshalInputUserOrder(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx context.Context, v any) (ent.UserOrderField, error) {
-	var res ent.UserOrderField
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, v any) (query.OrderField[ent.User], error) {
+	tmp, err := scalar.UnmarshalString(v)
+	res := query.OrderField[ent.User](tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNUserOrderField2rosterᚋentᚐUserOrderField(ctx context.Context, sel ast.SelectionSet, v ent.UserOrderField) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNUserOrderField2rosterᚋentᚋqueryᚐOrderField(ctx context.Context, sel ast.SelectionSet, v query.OrderField[ent.User]) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "UserOrderField!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNUserPostInput2rosterᚋgraphᚋmodelᚐUserPostInput(ctx context.Context, v any) (model.UserPostInput, error) {
@@ -9859,7 +9881,7 @@ func (ec *executionContext) marshalODateTime2ᚖtimeᚐTime(ctx context.Context,
 	return res
 }
 
-func (ec *executionContext) unmarshalODateTimeFilter2ᚖrosterᚋinternalᚋfilterᚐDateTimeFilter(ctx context.Context, v any) (*filter.DateTimeFilter, error) {
+func (ec *executionContext) unmarshalODateTimeFilter2ᚖrosterᚋentᚋqueryᚐDateTimeFilter(ctx context.Context, v any) (*query.DateTimeFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -9954,7 +9976,7 @@ func (ec *executionContext) marshalOID2ᚖrosterᚋinternalᚋtypeidᚐID(ctx co
 	return v
 }
 
-func (ec *executionContext) unmarshalOIDFilter2ᚖrosterᚋinternalᚋfilterᚐIDFilter(ctx context.Context, v any) (*filter.IDFilter, error) {
+func (ec *executionContext) unmarshalOIDFilter2ᚖrosterᚋentᚋqueryᚐIDFilter(ctx context.Context, v any) (*query.IDFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -9994,16 +10016,16 @@ func (ec *executionContext) marshalOPost2ᚖrosterᚋentᚐPost(ctx context.Cont
 	return ec._Post(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalOPostOrder2ᚕrosterᚋentᚐPostOrderᚄ(ctx context.Context, v any) ([]ent.PostOrder, error) {
+func (ec *executionContext) unmarshalOPostOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx context.Context, v any) ([]query.Order[ent.Post], error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]ent.PostOrder, len(vSlice))
+	res := make([]query.Order[ent.Post], len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNPostOrder2rosterᚋentᚐPostOrder(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNPostOrder2rosterᚋentᚋqueryᚐOrder(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}
@@ -10089,7 +10111,7 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
-func (ec *executionContext) unmarshalOTextFilter2ᚖrosterᚋinternalᚋfilterᚐTextFilter(ctx context.Context, v any) (*filter.TextFilter, error) {
+func (ec *executionContext) unmarshalOTextFilter2ᚖrosterᚋentᚋqueryᚐTextFilter(ctx context.Context, v any) (*query.TextFilter, error) {
 	if v == nil {
 		return nil, nil
 	}
@@ -10104,16 +10126,16 @@ func (ec *executionContext) marshalOUser2ᚖrosterᚋentᚐUser(ctx context.Cont
 	return ec._User(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalOUserOrder2ᚕrosterᚋentᚐUserOrderᚄ(ctx context.Context, v any) ([]ent.UserOrder, error) {
+func (ec *executionContext) unmarshalOUserOrder2ᚕrosterᚋentᚋqueryᚐOrderᚄ(ctx context.Context, v any) ([]query.Order[ent.User], error) {
 	if v == nil {
 		return nil, nil
 	}
 	vSlice := graphql.CoerceList(v)
 	var err error
-	res := make([]ent.UserOrder, len(vSlice))
+	res := make([]query.Order[ent.User], len(vSlice))
 	for i := range vSlice {
 		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
-		res[i], err = ec.unmarshalNUserOrder2rosterᚋentᚐUserOrder(ctx, vSlice[i])
+		res[i], err = ec.unmarshalNUserOrder2rosterᚋentᚋqueryᚐOrder(ctx, vSlice[i])
 		if err != nil {
 			return nil, err
 		}

@@ -126,7 +126,7 @@ func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConfli
 	w := tx.begin()
 	w.copy = true
 	im := &importing{unit: w, users: w.users(), posts: w.posts(), onConflict: o}
-	for _, table := range []*statement.Table{im.users.Table, im.posts.Table} {
+	for _, table := range []*statement.Table{im.users.Entity.Table, im.posts.Entity.Table} {
 		for _, action := range []rules.Action{rules.Create, rules.Update} {
 			if err := may(ctx, action, table); err != nil {
 				return err

@@ -26,7 +26,9 @@ type UpdatePost struct {
 // DeletePost names a post to delete.
 type DeletePost struct{ Target }
 
-func (u *unit) posts() *rows[ent.Post] { return add(u, ent.PostRows(), "title", "body", "author") }
+func (u *unit) posts() *rows[ent.Post] {
+	return add(u, u.client.Post.Reader(), "title", "body", "author")
+}
 
 // CreatePosts creates posts. hold keeps their authors as they are meanwhile, which costs a statement on MySQL and MariaDB
 // alone: they insert a row before they look for the row that it refers to, so two operations on many posts could wait for
@@ -49,7 +51,7 @@ func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold 
 	for _, p := range posts {
 		rows.create(ctx, p)
 	}
-	rows.Together(tx.client, posts)
+	rows.Together(posts)
 	return posts, rows.unit.flush(ctx)
 }
 

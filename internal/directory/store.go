@@ -9,6 +9,7 @@ import (
 
 	"roster/ent"
 	"roster/ent/post"
+	"roster/ent/query"
 	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/statement"
@@ -19,26 +20,26 @@ import (
 
 // insert inserts the created rows, whole, in the order in which whoever inserts them locks.
 func (r *rows[E]) insert(ctx context.Context) error {
-	columns := r.Table.Names()
+	columns := r.Entity.Table.Names()
 	if r.unit.copy && r.unit.session.Dialect() == dialect.Postgres {
-		return r.unit.session.Copy(ctx, r.Table.Name, columns, len(r.created), func(row int, values []any) []any {
+		return r.unit.session.Copy(ctx, r.Entity.Table.Name, columns, len(r.created), func(row int, values []any) []any {
 			for _, c := range columns {
-				values = append(values, r.Value(r.created[row], c))
+				values = append(values, r.Entity.Value(r.created[row], c))
 			}
 			return values
 		})
 	}
-	list := slices.SortedFunc(slices.Values(r.created), r.Compare)
+	list := slices.SortedFunc(slices.Values(r.created), r.Entity.Compare)
 	return r.unit.send(ctx, (*statement.Write).Insert, &statement.Write{
-		Table: r.Table, Columns: columns, Rows: len(list),
-		Value: func(row int, column string) any { return r.Value(list[row], column) },
+		Table: r.Entity.Table, Columns: columns, Rows: len(list),
+		Value: func(row int, column string) any { return r.Entity.Value(list[row], column) },
 	})
 }
 
 // update writes columns of rows that the transaction has locked. value gives the ID of a row too.
 func (r *rows[E]) update(ctx context.Context, columns []string, list []update[E], value func(e *E, column string) any) error {
 	return r.unit.send(ctx, (*statement.Write).Update, &statement.Write{
-		Table: r.Table, Columns: columns, Rows: len(list),
+		Table: r.Entity.Table, Columns: columns, Rows: len(list),
 		Value: func(row int, column string) any { return value(list[row].row, column) },
 	})
 }
@@ -59,7 +60,7 @@ func (tx *Transaction) send(ctx context.Context, build func(*statement.Write, st
 
 // delete deletes the rows that have one of the IDs in a column.
 func (tx *Transaction) delete(ctx context.Context, table *statement.Table, column string, ids []typeid.ID) error {
-	return tx.exec(ctx, sql.Dialect(tx.session.Dialect()).Delete(table.Name).Where(statement.In(column, distinct(ids))))
+	return tx.exec(ctx, sql.Dialect(tx.session.Dialect()).Delete(table.Name).Where(statement.In(column, query.Distinct(ids))))
 }
 
 // exec runs a statement.
@@ -69,34 +70,29 @@ func (tx *Transaction) exec(ctx context.Context, q sql.Querier) error {
 	return err
 }
 
-// distinct returns the IDs sorted, each once.
-func distinct(ids []typeid.ID) []typeid.ID {
-	return slices.Compact(slices.SortedFunc(slices.Values(ids), typeid.ID.Compare))
-}
-
 // lockUsers locks users in the order of their IDs, and returns those that exist.
 func (tx *Transaction) lockUsers(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*ent.User, error) {
-	return tx.client.User.Lock(ctx, ids...)
+	return tx.client.User.Reader().Lock(ctx, ids...)
 }
 
 // lockPosts locks posts in the order of their IDs, and returns those that exist.
 func (tx *Transaction) lockPosts(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*ent.Post, error) {
-	return tx.client.Post.Lock(ctx, ids...)
+	return tx.client.Post.Reader().Lock(ctx, ids...)
 }
 
 // lockPostsOf locks the posts of users, and returns them with their IDs, authors and versions.
 func (tx *Transaction) lockPostsOf(ctx context.Context, users []typeid.ID) ([]*ent.Post, error) {
-	return tx.client.Post.LockBy(ctx, post.FieldAuthorID, users)
+	return tx.client.Post.Reader().LockBy(ctx, query.ColumnsOf(ent.PostTable, post.FieldID, post.FieldAuthorID, post.FieldVersion), post.FieldAuthorID, users)
 }
 
 // countPostsOf counts the posts of users: by the IDs of these, without their type.
 func (tx *Transaction) countPostsOf(ctx context.Context, users []typeid.ID) (map[typeid.ID]int, error) {
-	return tx.client.Post.CountBy(ctx, post.FieldAuthorID, users)
+	return tx.client.Post.Reader().CountBy(ctx, post.FieldAuthorID, users)
 }
 
 // holdUsers keeps users as they are while rows are written that refer to them, where the engine needs that.
 func (tx *Transaction) holdUsers(ctx context.Context, ids []typeid.ID) error {
-	return tx.client.User.Hold(ctx, ids)
+	return tx.client.User.Reader().Hold(ctx, ids)
 }
 
 // usersBy returns the users that have one of the texts in a column, with the columns; with all when there are none.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/internal/feed"
 	"roster/internal/statement"
@@ -32,7 +32,7 @@ type writer interface {
 // rows are the rows of one entity in a unit. They get into it by create, revise and remove alone. Each of these records
 // the change, so no row is written without one.
 type rows[E any] struct {
-	ent.Rows[E]
+	query.Reader[E]
 
 	unit    *unit
 	fields  []string // that an update can change, by their names in the feed
@@ -53,17 +53,17 @@ func (tx *Transaction) begin() *unit { return &unit{Transaction: tx, now: sync.O
 
 // add adds the rows of an entity to a unit, after those that they refer to. fields are the fields that an update can
 // change, by their names in the feed.
-func add[E any](u *unit, r ent.Rows[E], fields ...string) *rows[E] {
-	s := &rows[E]{Rows: r, unit: u, fields: fields, pending: map[*E]bool{}}
+func add[E any](u *unit, r query.Reader[E], fields ...string) *rows[E] {
+	s := &rows[E]{Reader: r, unit: u, fields: fields, pending: map[*E]bool{}}
 	u.writers = append(u.writers, s)
 	return s
 }
 
 // create decides to insert a row. Its ID, times and version are filled where they are zero.
 func (r *rows[E]) create(ctx context.Context, e *E) {
-	n, now := r.Node(e), r.unit.now() // before the ID, which has a time too
+	n, now := r.Entity.Node(e), r.unit.now() // before the ID, which has a time too
 	if *n.ID == (typeid.ID{}) {
-		*n.ID = r.unit.options.IDs.New(r.Table.Type)
+		*n.ID = r.unit.options.IDs.New(r.Entity.Table.Type)
 	}
 	for _, otherwise := range []time.Time{*n.UpdatedAt, now} {
 		if n.CreatedAt.IsZero() {
@@ -91,7 +91,7 @@ func (r *rows[E]) change(ctx context.Context, e *E, next E) (changed bool, fault
 // revise decides that a row becomes what next is, and gets the next version. fields are what changes, for the feed. The
 // fault says that the version cannot rise any more; then the row stays.
 func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *rules.Fault {
-	n := r.Node(e)
+	n := r.Entity.Node(e)
 	if fault := rules.Updatable(*n.Version); fault != nil {
 		return fault
 	}
@@ -108,10 +108,10 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 // remove decides to delete a row, by a column that has the value in this row and in no row that stays.
 func (r *rows[E]) remove(ctx context.Context, e *E, column string, value typeid.ID) {
 	r.by, r.deleted = column, append(r.deleted, value)
-	r.unit.record(ctx, feed.Deleted, r.Node(e))
+	r.unit.record(ctx, feed.Deleted, r.Entity.Node(e))
 }
 
-func (u *unit) record(ctx context.Context, kind feed.Kind, n ent.NodeFields, fields ...string) {
+func (u *unit) record(ctx context.Context, kind feed.Kind, n query.NodeFields, fields ...string) {
 	u.done = append(u.done, feed.Change{
 		NodeID: *n.ID, Kind: kind, Version: *n.Version, Fields: fields, At: u.now(), Actor: rules.CallerFrom(ctx).Subject,
 	})
@@ -120,7 +120,7 @@ func (u *unit) record(ctx context.Context, kind feed.Kind, n ent.NodeFields, fie
 // difference returns the fields in which two rows differ.
 func (r *rows[E]) difference(a, b *E) (fields []string) {
 	for _, field := range r.fields {
-		if column := r.Table.Fields[field]; r.Value(a, column) != r.Value(b, column) {
+		if column := r.Entity.Table.Fields[field]; r.Entity.Value(a, column) != r.Entity.Value(b, column) {
 			fields = append(fields, field)
 		}
 	}
@@ -146,7 +146,7 @@ func (u *unit) flush(ctx context.Context) error {
 // write updates and inserts the rows, in this order: what an update gives up is free for a new row.
 func (r *rows[E]) write(ctx context.Context) error {
 	if len(r.updated) > 0 {
-		if err := may(ctx, rules.Update, r.Table); err != nil {
+		if err := may(ctx, rules.Update, r.Entity.Table); err != nil {
 			return err
 		}
 		columns, err := r.vacate(ctx, []string{"version", "updated_at"})
@@ -159,14 +159,14 @@ func (r *rows[E]) write(ctx context.Context) error {
 			}
 		}
 		slices.Sort(columns)
-		if err := r.update(ctx, slices.Compact(columns), r.updated, r.Value); err != nil {
+		if err := r.update(ctx, slices.Compact(columns), r.updated, r.Entity.Value); err != nil {
 			return err
 		}
 	}
 	if len(r.created) == 0 {
 		return nil
 	}
-	if err := may(ctx, rules.Create, r.Table); err != nil {
+	if err := may(ctx, rules.Create, r.Entity.Table); err != nil {
 		return err
 	}
 	return r.insert(ctx)
@@ -174,8 +174,8 @@ func (r *rows[E]) write(ctx context.Context) error {
 
 // columnsOf returns the columns of a field: a text is written with its key, always.
 func (r *rows[E]) columnsOf(field string) []string {
-	column := r.Table.Fields[field]
-	if key := column + "_key"; slices.Contains(r.Table.Names(), key) {
+	column := r.Entity.Table.Fields[field]
+	if key := column + "_key"; slices.Contains(r.Entity.Table.Names(), key) {
 		return []string{column, key}
 	}
 	return []string{column}
@@ -188,13 +188,13 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 	type claim struct{ column, value any }
 	var unique []string
 	taken := map[claim]bool{}
-	for _, c := range r.Table.Columns {
+	for _, c := range r.Entity.Table.Columns {
 		if !c.Unique || c.Kind != statement.Text {
 			continue
 		}
 		unique = append(unique, c.Name)
 		for i := range r.updated {
-			if value := r.Value(r.updated[i].row, c.Name); value != r.Value(&r.updated[i].was, c.Name) {
+			if value := r.Entity.Value(r.updated[i].row, c.Name); value != r.Entity.Value(&r.updated[i].was, c.Name) {
 				taken[claim{c.Name, value}] = true
 			}
 		}
@@ -202,8 +202,8 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 	var vacating []update[E]
 	for _, u := range r.updated {
 		if slices.ContainsFunc(unique, func(c string) bool {
-			had := r.Value(&u.was, c)
-			return had != r.Value(u.row, c) && taken[claim{c, had}]
+			had := r.Entity.Value(&u.was, c)
+			return had != r.Entity.Value(u.row, c) && taken[claim{c, had}]
 		}) {
 			vacating = append(vacating, u)
 		}
@@ -213,9 +213,9 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 	}
 	return append(columns, unique...), r.update(ctx, unique, vacating, func(e *E, column string) any {
 		if slices.Contains(unique, column) {
-			return " " + r.Node(e).ID.UUID().String() // which no rule lets through
+			return " " + r.Entity.Node(e).ID.UUID().String() // which no rule lets through
 		}
-		return r.Value(e, column)
+		return r.Entity.Value(e, column)
 	})
 }
 
@@ -224,10 +224,10 @@ func (r *rows[E]) erase(ctx context.Context) error {
 	if len(r.deleted) == 0 {
 		return nil
 	}
-	if err := may(ctx, rules.Delete, r.Table); err != nil {
+	if err := may(ctx, rules.Delete, r.Entity.Table); err != nil {
 		return err
 	}
-	return r.unit.delete(ctx, r.Table, r.by, r.deleted)
+	return r.unit.delete(ctx, r.Entity.Table, r.by, r.deleted)
 }
 
 // may returns a *rules.ForbiddenError when the caller may not do that to entities of a table.

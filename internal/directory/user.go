@@ -47,7 +47,7 @@ type DeleteUser struct {
 	Cascade bool
 }
 
-func (u *unit) users() *rows[ent.User] { return add(u, ent.UserRows(), "username", "email") }
+func (u *unit) users() *rows[ent.User] { return add(u, u.client.User.Reader(), "username", "email") }
 
 // CreateUsers creates users and their posts.
 func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*ent.User, error) {
@@ -73,7 +73,7 @@ func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*e
 			postRows.create(ctx, p)
 		}
 	}
-	userRows.Together(tx.client, users)
+	userRows.Together(users)
 	return users, w.flush(ctx)
 }
 
@@ -189,7 +189,7 @@ func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by Us
 	}
 	created, updated, err = saveUsers(ctx, in, rows, users, next, key.field)
 	if err == nil {
-		rows.Together(tx.client, users)
+		rows.Together(users)
 	}
 	return users, created, updated, err
 }

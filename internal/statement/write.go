@@ -1,7 +1,6 @@
 package statement
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,31 +10,29 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 
 	"roster/internal/typeid"
 )
 
-// A Write inserts or updates rows of one table: one statement, whose text does not depend on how many rows there are,
-// but that a single one, the usual number, goes in as it is. All the values of more rows are one argument, or on
-// PostgreSQL one for each column.
+// A Write inserts or updates rows of one table in one statement. Its text does not depend on the number of rows, if there
+// are two or more: all values are one argument, or on PostgreSQL one for each column. A single row, the usual number, has
+// an argument for each value.
 type Write struct {
 	Table *Table
-	// Columns are what is written; an update finds the rows by their IDs, which are not among them.
+	// Columns are the columns to write. An update finds the rows by their IDs, which are not among them.
 	Columns []string
 	Rows    int
-	// Value is what a row has in a column: a typeid.ID, a string, a time.Time or an int (of 64 bits too), as the Kind of the
-	// column says, or nil.
+	// Value returns the value of a row in a column: a typeid.ID, string, time.Time, int or int64, by the Kind of the column,
+	// or nil.
 	Value func(row int, column string) any
 }
 
-// listBytes is how many bytes the values of many rows have at most as one argument: statements stay cheap for each row,
-// and memory is bounded.
+// listBytes bounds the bytes of the argument that holds the values of many rows, and so the memory.
 const listBytes = 4 << 20
 
-// ListLimit is how many bytes an argument may have that holds the values of many rows. A driver whose database takes less
-// says so by a method ArgumentLimit, which returns 0 for any number.
+// ListLimit returns the most bytes of the argument that holds the values of many rows. A driver whose database takes less
+// has a method ArgumentLimit, which returns 0 for any number.
 func ListLimit(driver any) int {
 	if d, ok := driver.(interface{ ArgumentLimit() int }); ok && d.ArgumentLimit() > 0 {
 		return min(d.ArgumentLimit(), listBytes)
@@ -43,13 +40,14 @@ func ListLimit(driver any) int {
 	return listBytes
 }
 
-// rowBytes is what a row has as an argument at most, besides its texts, for each column: an ID in hexadecimal digits, a time,
+// rowBytes is the most bytes of a value that is no text, in such an argument: an ID in hexadecimal digits, or a time, with
 // quotes and a comma.
 const rowBytes = 40
 
-// Parts divides the rows, in their order, so that the values of each part have at most limit bytes as one argument,
-// whatever they are. A row that alone has more is a part by itself: its values are sent as they are.
+// Parts divides the rows, in their order, so that the argument of each part has at most limit bytes. A row that alone has
+// more is a part by itself, without a limit.
 func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
+	engine := Of(d)
 	return func(yield func(*Write) bool) {
 		start, size := 0, 0
 		part := func(end int) *Write {
@@ -62,7 +60,7 @@ func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 			n := len(w.Columns)*rowBytes + rowBytes
 			for _, c := range w.Columns {
 				if text, ok := w.Value(row, c).(string); ok {
-					n += textBytes(d, text)
+					n += engine.textBytes(text)
 				}
 			}
 			if row > start && size+n > limit {
@@ -79,15 +77,7 @@ func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 	}
 }
 
-// textBytes is how many bytes a text has within an argument.
-func textBytes(d, s string) int {
-	if d == dialect.Postgres {
-		return len(s)
-	}
-	return JSONBytes(s)
-}
-
-// JSONBytes is how many bytes a text has at most within JSON, without quotes.
+// JSONBytes returns the most bytes that a text can have within JSON, without quotes.
 func JSONBytes(s string) int {
 	n := len(s)
 	for i := range len(s) {
@@ -121,9 +111,7 @@ func (w *Write) Insert(d string) (query string, args []any, err error) {
 	b.SetDialect(d)
 	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteString(") SELECT ")
 	b.WriteString(strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
-	if d == dialect.SQLite {
-		b.WriteString(" ORDER BY ").Ident(valuesAlias).WriteString(".key")
-	}
+	Of(d).inserted(b)
 	query, args = b.Query()
 	return query, args, b.Err()
 }
@@ -140,38 +128,27 @@ func (w *Write) Update(d string) (query string, args []any, err error) {
 		query, args = u.Query()
 		return query, args, u.Err()
 	}
-	columns := append([]string{id}, w.Columns...)
-	v, err := w.values(d, columns)
+	v, err := w.values(d, append([]string{id}, w.Columns...))
 	if err != nil {
 		return "", nil, err
 	}
 	b := &sql.Builder{}
 	b.SetDialect(d)
-	set := func() {
-		b.WriteString(" SET ")
-		for i, c := range w.Columns {
-			if i > 0 {
-				b.Comma()
-			}
-			if d == dialect.MySQL { // which updates a join, and has to be told of which table
-				b.Ident(rowAlias).WriteByte('.')
-			}
-			b.Ident(c).WriteString(" = " + v.columns[i+1])
-		}
-	}
-	b.WriteString("UPDATE ")
-	if d == dialect.MySQL { // whose planner would begin with the table, and lock all of it
-		b.Join(v).WriteString(" STRAIGHT_JOIN ").Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias).WriteString(" FORCE INDEX (PRIMARY) ON ")
-		b.Ident(rowAlias).WriteByte('.').Ident(id).WriteString(" = " + v.columns[0])
-		set()
-	} else {
-		b.Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias)
-		set()
-		b.WriteString(" FROM ").Join(v).WriteString(" WHERE ")
-		b.Ident(rowAlias).WriteByte('.').Ident(id).WriteString(" = " + v.columns[0])
-	}
+	Of(d).update(b, w, v)
 	query, args = b.Query()
 	return query, args, b.Err()
+}
+
+// set writes the assignments of an update, with what the function writes before each column.
+func (w *Write) set(b *sql.Builder, v *values, before func()) {
+	b.WriteString(" SET ")
+	for i, c := range w.Columns {
+		if i > 0 {
+			b.Comma()
+		}
+		before()
+		b.Ident(c).WriteString(" = " + v.columns[i+1])
+	}
 }
 
 // row is the values of one row.
@@ -183,7 +160,7 @@ func (w *Write) row(i int, columns []string) []any {
 	return values
 }
 
-// values is rows as something to select from, and how each of their columns is called there.
+// values is rows as something to select from, with the names of its columns.
 type values struct {
 	*sql.Builder
 
@@ -194,156 +171,13 @@ var _ sql.Querier = (*values)(nil)
 
 // values writes the rows as arguments.
 func (w *Write) values(d string, columns []string) (*values, error) {
-	v := &values{Builder: &sql.Builder{}, columns: make([]string, len(columns))}
+	v := &values{Builder: &sql.Builder{}, columns: make([]string, 0, len(columns))}
 	v.SetDialect(d)
 	list := make([]Column, len(columns))
 	for i, name := range columns {
 		list[i], _ = w.Table.Column(name)
 	}
-	var err error
-	switch d {
-	case dialect.Postgres:
-		err = w.arrays(v, list)
-	case dialect.SQLite:
-		err = w.list(v, list)
-	default:
-		err = w.table(v, list)
-	}
-	return v, err
-}
-
-// arrays is one array for each column, on PostgreSQL.
-func (w *Write) arrays(v *values, columns []Column) error {
-	v.WriteString("unnest(")
-	for i, c := range columns {
-		if i > 0 {
-			v.Comma()
-		}
-		t := pgTypes()[c.Kind]
-		array, err := w.array(c, t.element)
-		if err != nil {
-			return err
-		}
-		v.Arg(array).WriteString("::" + t.name + "[]")
-		v.columns[i] = fmt.Sprintf("%s.c%d", valuesAlias, i)
-	}
-	v.WriteString(") AS " + valuesAlias + " (")
-	for i := range columns {
-		if i > 0 {
-			v.Comma()
-		}
-		v.WriteString("c" + strconv.Itoa(i))
-	}
-	v.WriteByte(')')
-	return nil
-}
-
-// pgType is a type of PostgreSQL, with its number in the catalogue, which is the same in all versions.
-type pgType struct {
-	name    string
-	element uint32
-}
-
-func pgTypes() map[Kind]pgType {
-	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}
-}
-
-// array is a column as PostgreSQL's binary form of an array, which costs neither side any parsing; its text form would need
-// quotes. (lib/pq sends bytes as the binary form of a value, when it is set to, as package database does.)
-func (w *Write) array(c Column, element uint32) ([]byte, error) {
-	b := make([]byte, 0, 20+w.Rows*24)
-	for _, n := range []uint32{1, 1, element, uint32(w.Rows), 1} { //nolint:gosec // as many as one operation has
-		b = binary.BigEndian.AppendUint32(b, n) // dimensions, whether there may be NULL, type, length, first index
-	}
-	for row := range w.Rows {
-		at := len(b)
-		b = append(b, 0, 0, 0, 0)
-		switch value := w.Value(row, c.Name).(type) {
-		case nil:
-			binary.BigEndian.PutUint32(b[at:], ^uint32(0))
-			continue
-		case typeid.ID:
-			u := value.UUID()
-			b = append(b, u[:]...)
-		case string:
-			b = append(b, value...)
-		case time.Time:
-			b = binary.BigEndian.AppendUint64(b, uint64(value.UnixMicro()-pgEpoch)) //nolint:gosec // the bits of a negative one too
-		case int:
-			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
-		case int64:
-			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
-		default:
-			return nil, fmt.Errorf("statement: a %T in the column %s", value, c.Name)
-		}
-		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // no value has 4 GB
-	}
-	return b, nil
-}
-
-// pgEpoch is the start of the year 2000, from which PostgreSQL counts, in microseconds since 1970.
-const pgEpoch = 946_684_800_000_000
-
-// list is a JSON list of lists, on SQLite.
-func (w *Write) list(v *values, columns []Column) error {
-	text, err := w.json(columns, sqliteTime)
-	if err != nil {
-		return err
-	}
-	v.WriteString("json_each(").Arg(text).WriteString(") AS " + valuesAlias)
-	for i, c := range columns {
-		v.columns[i] = fmt.Sprintf("%s.value ->> %d", valuesAlias, i)
-		if c.Kind == ID {
-			v.columns[i] = "unhex(" + v.columns[i] + ")"
-		}
-	}
-	return nil
-}
-
-// Forms of times as text: that of SQLite's driver, and that of MySQL.
-const (
-	sqliteTime = "2006-01-02 15:04:05.999999999-07:00"
-	mysqlTime  = "2006-01-02 15:04:05.000000"
-)
-
-// table is a JSON list of lists too, on MySQL and MariaDB, where each column needs a type.
-func (w *Write) table(v *values, columns []Column) error {
-	text, err := w.json(columns, mysqlTime)
-	if err != nil {
-		return err
-	}
-	v.WriteString("JSON_TABLE(").Arg(text).WriteString(", '$[*]' COLUMNS (")
-	for i, c := range columns {
-		if i > 0 {
-			v.Comma()
-		}
-		name := "c" + strconv.Itoa(i)
-		v.WriteString(name + " " + c.jsonType() + " PATH '$[" + strconv.Itoa(i) + "]'")
-		v.columns[i] = valuesAlias + "." + name
-		if c.Kind == ID {
-			v.columns[i] = "UNHEX(" + v.columns[i] + ")"
-		}
-	}
-	v.WriteString(")) AS " + valuesAlias)
-	return nil
-}
-
-// jsonType is the type in which MySQL takes a value out of JSON.
-func (c Column) jsonType() string {
-	switch c.Kind {
-	case ID:
-		return "CHAR(32)"
-	case Time:
-		return "DATETIME(6)"
-	case Int:
-		return "BIGINT"
-	case Text:
-	}
-	text := "LONGTEXT"
-	if c.Size > 0 {
-		text = fmt.Sprintf("VARCHAR(%d)", c.Size)
-	}
-	return text + " CHARACTER SET utf8mb4"
+	return v, Of(d).values(v, w, list)
 }
 
 // json is the rows as a JSON list of lists.

@@ -14,6 +14,7 @@ import (
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/database"
+	"roster/internal/statement"
 )
 
 // MaxPeriods is the most periods that SignUps counts.
@@ -139,14 +140,10 @@ func divide(from, to time.Time, by Period) (periods []SignUps, faults rules.Faul
 	return periods, nil
 }
 
-// days counts users by the day on which they were created, as in 2026-01-31. Weeks and months are whole days, so this is
-// all that the engines have to do, each of which has an own way to cut time.
+// days counts users by the day of their creation, such as 2026-01-31. Weeks and months are whole days, so the engines do no
+// more than this.
 func (s *Stats) days(ctx context.Context, from, to time.Time) (map[string]int, error) {
-	day := map[string]string{
-		dialect.Postgres: "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-		dialect.MySQL:    "date_format(created_at, '%Y-%m-%d')",
-		dialect.SQLite:   "substr(created_at, 1, 10)",
-	}[s.driver.Dialect()]
+	day := statement.Of(s.driver.Dialect()).Day(user.FieldCreatedAt)
 	t := entsql.Table(user.Table)
 	q := entsql.Dialect(s.driver.Dialect()).Select().From(t).
 		AppendSelectExprAs(entsql.Raw(day), "day").AppendSelectExprAs(entsql.Raw("count(*)"), "users").

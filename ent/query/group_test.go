@@ -1,4 +1,4 @@
-package loading_test
+package query_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"roster/internal/loading"
+	"roster/ent/query"
 )
 
 // node is an entity.
@@ -18,7 +18,7 @@ type node struct{ id int }
 
 // family is siblings and a fetch that counts its calls.
 type family struct {
-	group loading.Group[*node]
+	group query.Group[*node]
 	nodes []*node
 	calls atomic.Int32
 }
@@ -52,7 +52,7 @@ func TestSiblingsShareAFetch(t *testing.T) {
 	for range 3 {
 		for _, n := range f.nodes {
 			wg.Go(func() {
-				got, err := loading.Load(t.Context(), &f.group, n, loading.Key{Edge: "double"}, f.double)
+				got, err := query.Load(t.Context(), &f.group, n, query.Key{Edge: "double"}, f.double)
 				want := 2 * n.id
 				if n.id%5 == 0 {
 					want = 0
@@ -73,11 +73,11 @@ func TestSiblingsShareAFetch(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	f := newFamily(2)
-	keys := []loading.Key{{}, {Edge: "a"}, {Edge: "b"}, {Edge: "a", Args: "1"}, {Edge: "a", Args: "2"}, {Edge: "a", Columns: 1}, {Edge: "a", Args: "1", Columns: 1}}
+	keys := []query.Key{{}, {Edge: "a"}, {Edge: "b"}, {Edge: "a", Args: "1"}, {Edge: "a", Args: "2"}, {Edge: "a", Columns: 1}, {Edge: "a", Args: "1", Columns: 1}}
 	for range 2 {
 		for _, key := range keys {
 			for _, n := range f.nodes {
-				if got, err := loading.Load(t.Context(), &f.group, n, key, f.double); err != nil || got != 2*n.id {
+				if got, err := query.Load(t.Context(), &f.group, n, key, f.double); err != nil || got != 2*n.id {
 					t.Errorf("%+v: %d, %v", key, got, err)
 				}
 			}
@@ -89,11 +89,11 @@ func TestKeys(t *testing.T) {
 	text := func(context.Context, []*node) (map[*node]string, error) {
 		return map[*node]string{f.nodes[1]: "one"}, nil
 	}
-	if got, err := loading.Load(t.Context(), &f.group, f.nodes[1], loading.Key{Edge: "text"}, text); err != nil || got != "one" {
+	if got, err := query.Load(t.Context(), &f.group, f.nodes[1], query.Key{Edge: "text"}, text); err != nil || got != "one" {
 		t.Errorf("%q, %v", got, err)
 	}
 	other := newFamily(2) // has fetches of its own
-	if got, err := loading.Load(t.Context(), &other.group, other.nodes[1], keys[1], other.double); err != nil || got != 2 || other.calls.Load() != 1 {
+	if got, err := query.Load(t.Context(), &other.group, other.nodes[1], keys[1], other.double); err != nil || got != 2 || other.calls.Load() != 1 {
 		t.Errorf("%d, %v", got, err)
 	}
 }
@@ -103,7 +103,7 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	f := newFamily(4)
 	f.group.Add(f.nodes[0])
-	got, err := loading.Load(t.Context(), &f.group, f.nodes[2], loading.Key{}, func(_ context.Context, nodes []*node) (map[*node][]*node, error) {
+	got, err := query.Load(t.Context(), &f.group, f.nodes[2], query.Key{}, func(_ context.Context, nodes []*node) (map[*node][]*node, error) {
 		return map[*node][]*node{f.nodes[2]: nodes}, nil
 	})
 	if want := append(slices.Clone(f.nodes), f.nodes[0]); err != nil || !slices.Equal(got, want) {
@@ -122,7 +122,7 @@ func TestError(t *testing.T) {
 	}
 	for range 2 {
 		for _, n := range f.nodes {
-			if got, err := loading.Load(t.Context(), &f.group, n, loading.Key{}, fetch); !errors.Is(err, broken) || got != 0 {
+			if got, err := query.Load(t.Context(), &f.group, n, query.Key{}, fetch); !errors.Is(err, broken) || got != 0 {
 				t.Errorf("%d: %d, %v", n.id, got, err)
 			}
 		}
@@ -136,10 +136,10 @@ func TestError(t *testing.T) {
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	f := newFamily(2)
-	for _, group := range []*loading.Group[*node]{&f.group, nil} {
+	for _, group := range []*query.Group[*node]{&f.group, nil} {
 		for _, n := range f.nodes {
-			_, err := loading.Load(t.Context(), group, n, loading.Key{}, f.outOfOrder)
-			panicked, ok := errors.AsType[*loading.PanicError](err)
+			_, err := query.Load(t.Context(), group, n, query.Key{}, f.outOfOrder)
+			panicked, ok := errors.AsType[*query.PanicError](err)
 			if !ok || err.Error() != "panic: out of order" || !strings.Contains(string(panicked.Stack), "outOfOrder") {
 				t.Errorf("%d: %#v", n.id, err)
 			}
@@ -155,7 +155,7 @@ func TestWithoutSiblings(t *testing.T) {
 	f := newFamily(3)
 	broken := errors.New("broken")
 	for range 2 {
-		got, err := loading.Load(t.Context(), nil, f.nodes[2], loading.Key{}, func(ctx context.Context, nodes []*node) (map[*node]int, error) {
+		got, err := query.Load(t.Context(), nil, f.nodes[2], query.Key{}, func(ctx context.Context, nodes []*node) (map[*node]int, error) {
 			if !slices.Equal(nodes, f.nodes[2:]) {
 				t.Errorf("it loads for %v", nodes)
 			}
@@ -168,7 +168,7 @@ func TestWithoutSiblings(t *testing.T) {
 	if n := f.calls.Load(); n != 2 {
 		t.Errorf("%d fetches", n)
 	}
-	_, err := loading.Load(t.Context(), nil, f.nodes[0], loading.Key{}, func(context.Context, []*node) (map[*node]int, error) { return nil, broken })
+	_, err := query.Load(t.Context(), nil, f.nodes[0], query.Key{}, func(context.Context, []*node) (map[*node]int, error) { return nil, broken })
 	if !errors.Is(err, broken) {
 		t.Error(err)
 	}
@@ -180,7 +180,7 @@ func TestContext(t *testing.T) {
 	type key struct{}
 	f := newFamily(1)
 	ctx := context.WithValue(t.Context(), key{}, "value")
-	got, err := loading.Load(ctx, &f.group, f.nodes[0], loading.Key{}, func(ctx context.Context, nodes []*node) (map[*node]any, error) {
+	got, err := query.Load(ctx, &f.group, f.nodes[0], query.Key{}, func(ctx context.Context, nodes []*node) (map[*node]any, error) {
 		return maps.Collect(func(yield func(*node, any) bool) { yield(nodes[0], ctx.Value(key{})) }), ctx.Err()
 	})
 	if err != nil || got != "value" {

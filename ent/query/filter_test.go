@@ -1,4 +1,4 @@
-package filter_test
+package query_test
 
 import (
 	"context"
@@ -15,9 +15,8 @@ import (
 	"entgo.io/ent/dialect"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
-	"roster/internal/filter"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -46,11 +45,11 @@ func (r *recorder) Query(_ context.Context, query string, args, _ any) error {
 	return errRecorded
 }
 
-// build returns the statement that a page of the users that match is. The error is that of the filter.
-func build(ctx context.Context, d string, where *ent.UserWhere) (query string, args []any, err error) {
+// build returns the statement that a page of the users that match is. The error is that of the query.
+func build(ctx context.Context, d string, where *ent.UserWhere) (text string, args []any, err error) {
 	r := &recorder{dialect: d}
 	client := ent.NewClient(ent.Driver(r))
-	_, err = client.User.Page(rules.WithCaller(ctx, rules.Everyone()), paging.Args{}, where, nil)
+	_, err = query.ReadPage(rules.WithCaller(ctx, rules.Everyone()), client.User.Reader(), "Users", query.All, query.Args{}, where, nil)
 	if errors.Is(err, errRecorded) {
 		err = nil
 	}
@@ -179,7 +178,7 @@ func TestStartsWith(t *testing.T) {
 		if random.IntN(2) == 0 {
 			s = prefix + s
 		}
-		_, args := condition(t, dialect.SQLite, &ent.UserWhere{Email: &filter.TextFilter{StartsWith: &prefix}})
+		_, args := condition(t, dialect.SQLite, &ent.UserWhere{Email: &query.TextFilter{StartsWith: &prefix}})
 		from, _ := args[0].(string)
 		in := s >= from
 		if len(args) == 2 {
@@ -224,16 +223,16 @@ func TestFaults(t *testing.T) {
 		return where
 	}
 	texts := func(n int) *ent.UserWhere {
-		return &ent.UserWhere{Email: &filter.TextFilter{In: slices.Repeat([]string{"x"}, n)}}
+		return &ent.UserWhere{Email: &query.TextFilter{In: slices.Repeat([]string{"x"}, n)}}
 	}
 	of := func(kind string, n int) *ent.UserWhere {
-		return &ent.UserWhere{ID: &filter.IDFilter{In: slices.Repeat([]typeid.ID{typeid.New(kind, [16]byte{1})}, n)}}
+		return &ent.UserWhere{ID: &query.IDFilter{In: slices.Repeat([]typeid.ID{typeid.New(kind, [16]byte{1})}, n)}}
 	}
-	text := func(s string) *ent.UserWhere { return &ent.UserWhere{Username: &filter.TextFilter{Eq: &s}} }
+	text := func(s string) *ent.UserWhere { return &ent.UserWhere{Username: &query.TextFilter{Eq: &s}} }
 	or := func(n int) *ent.UserWhere { return &ent.UserWhere{Or: make([]ent.UserWhere, n)} }
 	at := func(year int) *ent.UserWhere {
 		time := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)
-		return &ent.UserWhere{UpdatedAt: &filter.DateTimeFilter{Lt: &time}}
+		return &ent.UserWhere{UpdatedAt: &query.DateTimeFilter{Lt: &time}}
 	}
 	for name, test := range map[string]struct {
 		where *ent.UserWhere
@@ -280,7 +279,7 @@ func TestFaults(t *testing.T) {
 }
 
 // Two filters have one key when they mean the same to a reader of their text.
-func TestKey(t *testing.T) {
+func TestFilterKey(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
 	for _, text := range []string{
@@ -288,12 +287,12 @@ func TestKey(t *testing.T) {
 		`{"username": {"in": ["a"]}}`, `{"username": {"in": ["a", "b"]}}`, `{"username": {"in": ["a,b"]}}`, `{"email": {"eq": "a"}}`, `{"hasPosts": true}`, `{"hasPosts": false}`,
 		`{"createdAt": {"gt": "2026-01-31T12:00:00Z"}}`, `{"createdAt": {"gt": "2026-01-31T12:00:00.000001Z"}}`, `{"not": {}}`,
 	} {
-		key := filter.Key(parse(t, text))
+		key := query.FilterKey(parse(t, text))
 		if other, ok := seen[key]; ok {
 			t.Errorf("%s and %s have the key %s", text, other, key)
 		}
 		seen[key] = text
-		if again := filter.Key(parse(t, text)); again != key {
+		if again := query.FilterKey(parse(t, text)); again != key {
 			t.Errorf("%s has the keys %s and %s", text, key, again)
 		}
 	}

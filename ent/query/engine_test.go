@@ -1,4 +1,4 @@
-package paging_test
+package query_test
 
 import (
 	"cmp"
@@ -12,13 +12,13 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/fixture"
 	"roster/internal/dbtest/migrated"
 	"roster/internal/directory"
-	"roster/internal/paging"
 	"roster/internal/statement"
 	"roster/internal/typeid"
 )
@@ -137,20 +137,29 @@ func sorted(rows []row, order []statement.Order) []row {
 func walk(t *testing.T, db *database.DB, order []statement.Order, size int, backward bool, parents []typeid.ID, parent typeid.ID) []row {
 	t.Helper()
 	var all []row
-	args := paging.Args{First: &size}
+	args := query.Args{First: &size}
 	if backward {
-		args = paging.Args{Last: &size}
+		args = query.Args{Last: &size}
 	}
 	for {
-		p, err := paging.New("Posts", table(), args, order...)
+		p, err := query.New("Posts", table(), args, order...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := p.Select([]string{"version"})
+		s := p.Rows(query.ColumnsOf(table(), "version"))
 		if parents != nil {
 			s.Parents = &statement.Parents{IDs: parents, Column: "author_id"}
 		}
-		nodes, info := paging.Cut(p, read(t, db, s)[parent], value)
+		found := read(t, db, s)[parent]
+		pointers := make([]*row, len(found))
+		for i := range found {
+			pointers[i] = &found[i]
+		}
+		cut, info := query.Cut(p, pointers, value)
+		var nodes []row
+		for _, n := range cut {
+			nodes = append(nodes, *n)
+		}
 		if len(nodes) > size || len(nodes) == 0 && len(all) == 0 {
 			t.Fatalf("a page of %d has %d nodes", size, len(nodes))
 		}
@@ -173,13 +182,13 @@ func read(t *testing.T, db *database.DB, s *statement.Select) map[typeid.ID][]ro
 	found := map[typeid.ID][]row{}
 	session := db.Session(database.Single)
 	defer session.Rollback()
-	query, args, err := s.Build(db.Dialect())
+	text, args, err := s.Build(db.Dialect())
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := new(sql.Rows)
-	if err := session.Query(t.Context(), query, args, rows); err != nil {
-		t.Fatalf("%v\n%s", err, query)
+	if err := session.Query(t.Context(), text, args, rows); err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
 	for rows.Next() {
 		var parent typeid.ID

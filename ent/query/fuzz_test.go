@@ -1,4 +1,4 @@
-package filter_test
+package query_test
 
 import (
 	"encoding/json"
@@ -9,11 +9,11 @@ import (
 	"entgo.io/ent/dialect"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
-	"roster/internal/paging"
 )
 
 // FuzzFilter builds statements from any JSON that is a filter: it has faults, or a statement whose arguments are as many
@@ -45,7 +45,8 @@ func FuzzFilter(f *testing.F) {
 		}
 		s := db.Session(database.Single)
 		defer s.Rollback()
-		page, err := ent.NewClient(ent.Driver(s)).User.Page(rules.WithCaller(t.Context(), rules.Everyone()), paging.Args{}, where, nil)
+		ctx := rules.WithCaller(t.Context(), rules.Everyone())
+		page, err := query.ReadPage(ctx, ent.NewClient(ent.Driver(s)).User.Reader(), "Users", query.All, query.Args{}, where, nil)
 		var faults rules.Faults
 		switch {
 		case errors.As(err, &faults):

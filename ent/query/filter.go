@@ -1,6 +1,4 @@
-// Package filter turns the where argument of a connection into a condition, with one meaning on every engine. The
-// filters of each entity are generated from the ent schema on top of it. It knows neither ent's query types nor gqlgen.
-package filter
+package query
 
 import (
 	"encoding/json"
@@ -10,7 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 
 	"roster/ent/rules"
@@ -41,75 +38,86 @@ type TextFilter struct {
 	Contains   *string
 }
 
-// DateTimeFilter is a condition on an instant.
+// DateTimeFilter is a condition on a time.
 type DateTimeFilter struct {
 	Gt, Gte, Lt, Lte *time.Time
 }
 
-// A Condition is a part of WHERE on the rows of a selector's table; nil is no condition.
+// A Condition returns a part of WHERE for the table of a selection. nil is no condition.
 type Condition func(*sql.Selector) *sql.Predicate
 
-// A Builder builds the condition of one filter and collects what is wrong with it.
-type Builder struct {
+// A Where is the filter of the rows of one table: conditions on fields, and other filters of its own type.
+type Where[W any] interface {
+	// Conditions returns those of the fields, in the order of the fields.
+	Conditions(f *FilterBuilder) []Condition
+	// Logic returns the filters that must all match, of which one must match, and which must not match.
+	Logic() (and, or []W, not *W)
+}
+
+// A FilterBuilder builds the condition of one argument and collects its faults.
+type FilterBuilder struct {
 	faults      rules.Faults
 	path        []any
 	depth, size int
 }
 
-// New starts the condition of the argument where.
-func New() *Builder { return &Builder{path: []any{"where"}} }
-
-// Filter is the condition for a statement. The error is rules.Faults.
-func (b *Builder) Filter(c Condition) (statement.Filter, error) {
-	if err := b.faults.Err(); err != nil || c == nil {
+// newFilter returns the condition of the argument where. The error is rules.Faults.
+func newFilter[W Where[W]](where W) (statement.Filter, error) {
+	f := &FilterBuilder{path: []any{"where"}}
+	condition := object(f, where)
+	if err := f.faults.Err(); err != nil || condition == nil {
 		return nil, err
 	}
-	return func(s *sql.Selector) { s.Where(c(s)) }, nil
+	return func(s *sql.Selector) { s.Where(condition(s)) }, nil
 }
 
-func (b *Builder) invalid(message string, path ...any) {
-	if len(b.faults) < 10 { // as many as a client ever sees
-		b.faults.Add(&rules.Fault{Code: rules.Invalid, Message: message}, slices.Concat(b.path, path)...)
+func (f *FilterBuilder) invalid(message string, path ...any) {
+	if len(f.faults) < 10 { // as many as a client ever sees
+		f.faults.Add(&rules.Fault{Code: rules.Invalid, Message: message}, slices.Concat(f.path, path)...)
 	}
 }
 
-// Object is the condition of one object of the filter, whose fields the function adds; below is where it stands.
-func (b *Builder) Object(fields func() []Condition, below ...any) Condition {
-	b.size++
+// object returns the condition of one object of the filter, which stands below the path of the object around it.
+func object[W Where[W]](f *FilterBuilder, where W, below ...any) Condition {
+	f.size++
 	switch {
-	case b.size == maxSize+1:
-		b.invalid(fmt.Sprintf("must have at most %d objects in all", maxSize), below...)
+	case f.size == maxSize+1:
+		f.invalid(fmt.Sprintf("must have at most %d objects in all", maxSize), below...)
 		return nil
-	case b.size > maxSize:
+	case f.size > maxSize:
 		return nil
-	case b.depth > maxDepth:
-		b.invalid(fmt.Sprintf("must be at most %d deep", maxDepth), below...)
+	case f.depth > maxDepth:
+		f.invalid(fmt.Sprintf("must be at most %d deep", maxDepth), below...)
 		return nil
 	}
-	parent := b.path
-	b.path, b.depth = slices.Concat(parent, below), b.depth+1
-	conditions := fields()
-	b.path, b.depth = parent, b.depth-1
+	parent := f.path
+	f.path, f.depth = slices.Concat(parent, below), f.depth+1
+	and, or, not := where.Logic()
+	conditions := append(where.Conditions(f), allOf(f, and), anyOf(f, or))
+	if not != nil {
+		conditions = append(conditions, negation(object(f, *not, "not")))
+	}
+	f.path, f.depth = parent, f.depth-1
 	return all(conditions)
 }
 
-// All joins objects by AND: without any, everything matches.
-func All[W any](name string, list []W, object func(w W, path ...any) Condition) Condition {
+// allOf joins objects by AND: without any, everything matches.
+func allOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	var conditions []Condition
 	for i, w := range list {
-		conditions = append(conditions, object(w, name, i))
+		conditions = append(conditions, object(f, w, "and", i))
 	}
 	return all(conditions)
 }
 
-// Any joins objects by OR: an empty list matches nothing, nil is no condition.
-func Any[W any](name string, list []W, object func(w W, path ...any) Condition) Condition {
+// anyOf joins objects by OR: an empty list matches nothing, nil is no condition.
+func anyOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	if list == nil {
 		return nil
 	}
 	conditions := make([]Condition, len(list))
 	for i, w := range list {
-		if conditions[i] = object(w, name, i); conditions[i] == nil {
+		if conditions[i] = object(f, w, "or", i); conditions[i] == nil {
 			conditions[i] = always(true)
 		}
 	}
@@ -122,85 +130,86 @@ func Any[W any](name string, list []W, object func(w W, path ...any) Condition) 
 	return func(s *sql.Selector) *sql.Predicate { return sql.Or(predicates(s, conditions)...) }
 }
 
-// Not is the opposite of a condition.
-func Not(c Condition) Condition {
+// negation is the opposite of a condition.
+func negation(c Condition) Condition {
 	if c == nil {
 		return always(false)
 	}
 	return func(s *sql.Selector) *sql.Predicate { return sql.Not(c(s)) }
 }
 
-// ID is the condition on a column of IDs of one type.
-func (b *Builder) ID(name, column, kind string, f *IDFilter) Condition {
-	if f == nil {
+// ID returns the condition on a column of IDs of one type.
+func (f *FilterBuilder) ID(name, column, kind string, where *IDFilter) Condition {
+	if where == nil {
 		return nil
 	}
 	var list []Condition
 	check := func(id typeid.ID, path ...any) {
 		if id.Type() != kind {
-			b.invalid(rules.MalformedID(kind).Message, path...)
+			f.invalid(rules.MalformedID(kind).Message, path...)
 		}
 	}
 	in := func(ids []typeid.ID) Condition {
 		return func(s *sql.Selector) *sql.Predicate { return statement.In(s.C(column), ids) }
 	}
-	if f.Eq != nil {
-		check(*f.Eq, name, "eq")
-		list = append(list, in([]typeid.ID{*f.Eq}))
+	if where.Eq != nil {
+		check(*where.Eq, name, "eq")
+		list = append(list, in([]typeid.ID{*where.Eq}))
 	}
-	if f.In != nil {
-		b.bounded(len(f.In), name)
-		for i, id := range f.In[:min(len(f.In), maxIn)] {
+	if where.In != nil {
+		f.bounded(len(where.In), name)
+		for i, id := range where.In[:min(len(where.In), maxIn)] {
 			check(id, name, "in", i)
 		}
-		list = append(list, in(f.In))
+		list = append(list, in(where.In))
 	}
 	return all(list)
 }
 
-// Text is the condition on a folded column.
-func (b *Builder) Text(name, column string, fold func(string) string, f *TextFilter) Condition {
-	if f == nil {
+// Text returns the condition on a folded column.
+func (f *FilterBuilder) Text(name, column string, fold func(string) string, where *TextFilter) Condition {
+	if where == nil {
 		return nil
 	}
 	var list []Condition
 	// atLeast counts characters as they are compared: é is one, however it is written.
 	atLeast := func(characters int, s string, path ...any) string {
 		if utf8.RuneCountInString(s) > maxText || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
-			b.invalid(fmt.Sprintf("must be text of at most %d characters without NUL", maxText), path...)
+			f.invalid(fmt.Sprintf("must be text of at most %d characters without NUL", maxText), path...)
 			return ""
 		}
 		key := fold(s)
 		if utf8.RuneCountInString(key) < characters {
-			b.invalid(fmt.Sprintf("must have at least %d characters", characters), path...)
+			f.invalid(fmt.Sprintf("must have at least %d characters", characters), path...)
 		}
 		return key
 	}
 	folded := func(s string, path ...any) string { return atLeast(0, s, path...) }
-	if f.Eq != nil {
-		v := folded(*f.Eq, name, "eq")
+	if where.Eq != nil {
+		v := folded(*where.Eq, name, "eq")
 		list = append(list, func(s *sql.Selector) *sql.Predicate { return sql.EQ(s.C(column), v) })
 	}
-	if f.In != nil {
-		b.bounded(len(f.In), name)
-		values := make([]string, min(len(f.In), maxIn))
+	if where.In != nil {
+		f.bounded(len(where.In), name)
+		values := make([]string, min(len(where.In), maxIn))
 		for i := range values {
-			values[i] = folded(f.In[i], name, "in", i)
+			values[i] = folded(where.In[i], name, "in", i)
 		}
 		list = append(list, func(s *sql.Selector) *sql.Predicate { return statement.InTexts(s.C(column), values) })
 	}
-	if f.StartsWith != nil {
-		list = append(list, startsWith(column, folded(*f.StartsWith, name, "startsWith")))
+	if where.StartsWith != nil {
+		list = append(list, startsWith(column, folded(*where.StartsWith, name, "startsWith")))
 	}
-	if f.Contains != nil {
-		list = append(list, contains(column, atLeast(minContains, *f.Contains, name, "contains")))
+	if where.Contains != nil {
+		text := atLeast(minContains, *where.Contains, name, "contains")
+		list = append(list, func(s *sql.Selector) *sql.Predicate { return statement.Contains(s.C(column), text) })
 	}
 	return all(list)
 }
 
-// Time is the condition on a column of instants.
-func (b *Builder) Time(name, column string, f *DateTimeFilter) Condition {
-	if f == nil {
+// Time returns the condition on a column of times.
+func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Condition {
+	if where == nil {
 		return nil
 	}
 	var list []Condition
@@ -208,20 +217,21 @@ func (b *Builder) Time(name, column string, f *DateTimeFilter) Condition {
 		if v == nil {
 			return
 		}
-		if v.Year() < 1000 || v.Year() > 9999 {
-			b.invalid("must be from the year 1000 to 9999", name, operator)
+		if !rules.Storable(*v) {
+			f.invalid(fmt.Sprintf("must be from the year %d to %d", rules.FirstYear, rules.LastYear), name, operator)
 		}
 		list = append(list, func(s *sql.Selector) *sql.Predicate { return compare(s.C(column), v.UTC()) })
 	}
-	add("gt", f.Gt, sql.GT)
-	add("gte", f.Gte, sql.GTE)
-	add("lt", f.Lt, sql.LT)
-	add("lte", f.Lte, sql.LTE)
+	add("gt", where.Gt, sql.GT)
+	add("gte", where.Gte, sql.GTE)
+	add("lt", where.Lt, sql.LT)
+	add("lte", where.Lte, sql.LTE)
 	return all(list)
 }
 
-// Has is the condition that there is, or is not, a row of an edge: one of the table whose column has the entity's ID.
-func (b *Builder) Has(table, column, id string, want *bool) Condition {
+// Has returns the condition that an edge leads to a row, or to none: a row of the table whose column has the ID of the
+// entity.
+func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
 	if want == nil {
 		return nil
 	}
@@ -234,12 +244,12 @@ func (b *Builder) Has(table, column, id string, want *bool) Condition {
 	if *want {
 		return exists
 	}
-	return Not(exists)
+	return negation(exists)
 }
 
-func (b *Builder) bounded(n int, name string) {
+func (f *FilterBuilder) bounded(n int, name string) {
 	if n > maxIn {
-		b.invalid(fmt.Sprintf("must have at most %d values", maxIn), name, "in")
+		f.invalid(fmt.Sprintf("must have at most %d values", maxIn), name, "in")
 	}
 }
 
@@ -261,25 +271,11 @@ func startsWith(column, prefix string) Condition {
 	}
 }
 
-// contains reads every row; on PostgreSQL a trigram index serves it, if there is one.
-func contains(column, text string) Condition {
-	return func(s *sql.Selector) *sql.Predicate {
-		return sql.P(func(b *sql.Builder) {
-			if b.Dialect() == dialect.Postgres {
-				escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
-				b.Ident(s.C(column)).WriteString(" LIKE ").Arg("%" + escaped + "%")
-				return
-			}
-			b.WriteString("instr(").Ident(s.C(column)).WriteString(", ").Arg(text).WriteString(") > 0")
-		})
-	}
-}
-
-// Key is equal for equal filters.
-func Key(where any) string {
+// filterKey is equal for equal filters.
+func filterKey(where any) string {
 	b, err := json.Marshal(where)
 	if err != nil {
-		panic(fmt.Sprintf("filter: a filter does not marshal: %v", err)) // texts, times and IDs always do
+		panic(fmt.Sprintf("query: a filter does not marshal: %v", err)) // texts, times and IDs always do
 	}
 	return string(b)
 }

@@ -1,4 +1,4 @@
-package paging_test
+package query_test
 
 import (
 	"encoding/base64"
@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"roster/ent/query"
 	"roster/ent/rules"
-	"roster/internal/paging"
 	"roster/internal/statement"
 	"roster/internal/typeid"
 )
@@ -35,14 +35,14 @@ func table() *statement.Table {
 // row is a row by its columns.
 type row map[string]any
 
-func value(r row, column string) any { return r[column] }
+func value(r *row, column string) any { return (*r)[column] }
 
 func id(n byte) typeid.ID {
 	return typeid.New("post", uuid.UUID{0: 1, 15: n})
 }
 
-func example() row {
-	return row{
+func example() *row {
+	return &row{
 		"id": id(7), "title_key": "é, and more",
 		"created_at": time.Date(2026, 1, 31, 9, 30, 0, 123_456_000, time.UTC),
 		"updated_at": time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -66,9 +66,9 @@ func orders() [][]statement.Order {
 	}
 }
 
-func first(t *testing.T, order []statement.Order) *paging.Page {
+func first(t *testing.T, order []statement.Order) *query.Page {
 	t.Helper()
-	p, err := paging.New("Posts", table(), paging.Args{}, order...)
+	p, err := query.New("Posts", table(), query.Args{}, order...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,23 +93,23 @@ func TestArguments(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
 	s := func(s string) *string { return &s }
-	good := paging.Cursor(first(t, nil), example(), value)
+	good := query.Cursor(first(t, nil), example(), value)
 	for _, test := range []struct {
-		args paging.Args
+		args query.Args
 		want string
 	}{
-		{paging.Args{}, ""},
-		{paging.Args{First: n(1)}, ""},
-		{paging.Args{Last: n(100), Before: &good, After: &good}, ""},
-		{paging.Args{First: n(0)}, "first INVALID"},
-		{paging.Args{First: n(101)}, "first INVALID"},
-		{paging.Args{Last: n(-1)}, "last INVALID"},
-		{paging.Args{First: n(5), Last: n(5)}, "last INVALID"},
-		{paging.Args{After: s("")}, "after CURSOR_INVALID"},
-		{paging.Args{Before: s("x"), After: &good}, "before CURSOR_INVALID"},
-		{paging.Args{First: n(-5), Last: n(500), After: s("x"), Before: s("y")}, "first INVALID, last INVALID, last INVALID, after CURSOR_INVALID, before CURSOR_INVALID"},
+		{query.Args{}, ""},
+		{query.Args{First: n(1)}, ""},
+		{query.Args{Last: n(100), Before: &good, After: &good}, ""},
+		{query.Args{First: n(0)}, "first INVALID"},
+		{query.Args{First: n(101)}, "first INVALID"},
+		{query.Args{Last: n(-1)}, "last INVALID"},
+		{query.Args{First: n(5), Last: n(5)}, "last INVALID"},
+		{query.Args{After: s("")}, "after CURSOR_INVALID"},
+		{query.Args{Before: s("x"), After: &good}, "before CURSOR_INVALID"},
+		{query.Args{First: n(-5), Last: n(500), After: s("x"), Before: s("y")}, "first INVALID, last INVALID, last INVALID, after CURSOR_INVALID, before CURSOR_INVALID"},
 	} {
-		p, err := paging.New("Posts", table(), test.args)
+		p, err := query.New("Posts", table(), test.args)
 		if got := codes(t, err); got != test.want || (p == nil) != (err != nil) {
 			t.Errorf("%+v: got %q, want %q", test.args, got, test.want)
 		}
@@ -120,56 +120,56 @@ func TestSelect(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
 	order := []statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}}
-	cursor := paging.Cursor(first(t, order), example(), value)
+	cursor := query.Cursor(first(t, order), example(), value)
 	for _, test := range []struct {
-		args                 paging.Args
+		args                 query.Args
 		limit                int
 		order                []statement.Order
 		after, before        bool
 		columns, wantColumns []string
 	}{
 		{
-			paging.Args{},
+			query.Args{},
 			21,
 			[]statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}},
 			false, false,
-			[]string{"id", "body"},
-			[]string{"id", "body", "title_key", "created_at"},
+			[]string{"id", "version"},
+			[]string{"id", "version", "title_key", "created_at"},
 		},
 		{
-			paging.Args{First: n(3), After: &cursor},
+			query.Args{First: n(3), After: &cursor},
 			4,
 			[]statement.Order{{Column: "title_key", Desc: true}, {Column: "created_at"}, {Column: "id"}},
 			true, false,
 			nil,
-			[]string{"title_key", "created_at", "id"},
+			[]string{"id", "title_key", "created_at"},
 		},
 		{
-			paging.Args{Last: n(3), After: &cursor},
+			query.Args{Last: n(3), After: &cursor},
 			4,
 			[]statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}},
 			false, true,
 			nil,
-			[]string{"title_key", "created_at", "id"},
+			[]string{"id", "title_key", "created_at"},
 		},
 		{
-			paging.Args{Last: n(3), Before: &cursor},
+			query.Args{Last: n(3), Before: &cursor},
 			4,
 			[]statement.Order{{Column: "title_key"}, {Column: "created_at", Desc: true}, {Column: "id", Desc: true}},
 			true, false,
 			nil,
-			[]string{"title_key", "created_at", "id"},
+			[]string{"id", "title_key", "created_at"},
 		},
 	} {
-		p, err := paging.New("Posts", table(), test.args, order...)
+		p, err := query.New("Posts", table(), test.args, order...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := p.Select(test.columns)
+		s := p.Rows(query.ColumnsOf(table(), test.columns...))
 		if s.Limit != test.limit || !slices.Equal(s.Order, test.order) || !slices.Equal(s.Columns, test.wantColumns) {
 			t.Errorf("%+v: limit %d, order %v, columns %v", test.args, s.Limit, s.Order, s.Columns)
 		}
-		want := []any{example()["title_key"], example()["created_at"], example()["id"]}
+		want := []any{(*example())["title_key"], (*example())["created_at"], (*example())["id"]}
 		if (s.After != nil) != test.after || (s.Before != nil) != test.before ||
 			test.after && !slices.Equal(s.After, want) || test.before && !slices.Equal(s.Before, want) {
 			t.Errorf("%+v: after %v, before %v", test.args, s.After, s.Before)
@@ -184,14 +184,14 @@ func TestSelect(t *testing.T) {
 func TestKey(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
-	cursor := paging.Cursor(first(t, nil), example(), value)
-	other := paging.Cursor(first(t, nil), row{"id": id(8)}, value)
-	seen := map[string]paging.Args{}
-	for _, args := range []paging.Args{
+	cursor := query.Cursor(first(t, nil), example(), value)
+	other := query.Cursor(first(t, nil), &row{"id": id(8)}, value)
+	seen := map[string]query.Args{}
+	for _, args := range []query.Args{
 		{}, {First: n(1)}, {Last: n(1)}, {Last: n(20)}, {After: &cursor}, {Before: &cursor}, {After: &other}, {After: &cursor, Before: &other},
 	} {
 		for _, filter := range []string{"", "a", "b"} {
-			p, err := paging.New("Posts", table(), args)
+			p, err := query.New("Posts", table(), args)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,9 +210,9 @@ func TestKey(t *testing.T) {
 		if one, ok := seen[p.Key()]; ok {
 			t.Errorf("%+v and the order %+v have the same key", one, order)
 		}
-		seen[p.Key()] = paging.Args{}
+		seen[p.Key()] = query.Args{}
 	}
-	twenty, err := paging.New("Posts", table(), paging.Args{First: n(20)})
+	twenty, err := query.New("Posts", table(), query.Args{First: n(20)})
 	if err != nil || twenty.Key() != first(t, nil).Key() {
 		t.Errorf("20 nodes are what no number means: %v", err)
 	}
@@ -221,35 +221,35 @@ func TestKey(t *testing.T) {
 func TestCut(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }
-	rows := []row{{"id": id(1)}, {"id": id(2)}, {"id": id(3)}}
-	cursor := paging.Cursor(first(t, nil), row{"id": id(9)}, value)
+	rows := []*row{{"id": id(1)}, {"id": id(2)}, {"id": id(3)}}
+	cursor := query.Cursor(first(t, nil), &row{"id": id(9)}, value)
 	for _, test := range []struct {
-		args           paging.Args
-		found          []row
-		want           []row
+		args           query.Args
+		found          []*row
+		want           []*row
 		next, previous bool
 	}{
-		{paging.Args{First: n(2)}, rows, rows[:2], true, false},
-		{paging.Args{First: n(3)}, rows, rows, false, false},
-		{paging.Args{First: n(2), After: &cursor, Before: &cursor}, rows[:1], rows[:1], false, true},
-		{paging.Args{Last: n(2)}, rows, []row{rows[1], rows[0]}, false, true},
-		{paging.Args{Last: n(3), Before: &cursor, After: &cursor}, rows, []row{rows[2], rows[1], rows[0]}, true, false},
-		{paging.Args{First: n(2)}, nil, nil, false, false},
-		{paging.Args{Last: n(2), Before: &cursor}, nil, nil, true, false},
+		{query.Args{First: n(2)}, rows, rows[:2], true, false},
+		{query.Args{First: n(3)}, rows, rows, false, false},
+		{query.Args{First: n(2), After: &cursor, Before: &cursor}, rows[:1], rows[:1], false, true},
+		{query.Args{Last: n(2)}, rows, []*row{rows[1], rows[0]}, false, true},
+		{query.Args{Last: n(3), Before: &cursor, After: &cursor}, rows, []*row{rows[2], rows[1], rows[0]}, true, false},
+		{query.Args{First: n(2)}, nil, nil, false, false},
+		{query.Args{Last: n(2), Before: &cursor}, nil, nil, true, false},
 	} {
-		p, err := paging.New("Posts", table(), test.args)
+		p, err := query.New("Posts", table(), test.args)
 		if err != nil {
 			t.Fatal(err)
 		}
-		nodes, info := paging.Cut(p, test.found, value)
-		same := slices.EqualFunc(nodes, test.want, func(a, b row) bool { return a["id"] == b["id"] })
+		nodes, info := query.Cut(p, test.found, value)
+		same := slices.EqualFunc(nodes, test.want, func(a, b *row) bool { return (*a)["id"] == (*b)["id"] })
 		if !same || info.HasNextPage != test.next || info.HasPreviousPage != test.previous {
 			t.Errorf("%+v: got %v, %+v", test.args, nodes, info)
 		}
 		if (info.StartCursor == nil) != (len(test.want) == 0) || (info.EndCursor == nil) != (len(test.want) == 0) {
 			t.Errorf("%+v: the cursors are %v and %v", test.args, info.StartCursor, info.EndCursor)
 		}
-		if len(nodes) > 0 && (*info.StartCursor != paging.Cursor(p, nodes[0], value) || *info.EndCursor != paging.Cursor(p, nodes[len(nodes)-1], value)) {
+		if len(nodes) > 0 && (*info.StartCursor != query.Cursor(p, nodes[0], value) || *info.EndCursor != query.Cursor(p, nodes[len(nodes)-1], value)) {
 			t.Errorf("%+v: the cursors are not those of the first and the last node", test.args)
 		}
 	}
@@ -261,16 +261,16 @@ func TestJoin(t *testing.T) {
 	a.Add(&rules.Fault{Code: rules.Invalid}, "first")
 	b.Add(&rules.Fault{Code: rules.Invalid}, "where")
 	other := errors.New("other")
-	if err := paging.Join(nil, nil); err != nil {
+	if err := query.Join(nil, nil); err != nil {
 		t.Errorf("nothing is %v", err)
 	}
-	if got := codes(t, paging.Join(a.Err(), b.Err())); got != "first INVALID, where INVALID" {
+	if got := codes(t, query.Join(a.Err(), b.Err())); got != "first INVALID, where INVALID" {
 		t.Errorf("both are %q", got)
 	}
-	if got := codes(t, paging.Join(nil, b.Err())); got != "where INVALID" {
+	if got := codes(t, query.Join(nil, b.Err())); got != "where INVALID" {
 		t.Errorf("one is %q", got)
 	}
-	if err := paging.Join(a.Err(), other); !errors.Is(err, other) {
+	if err := query.Join(a.Err(), other); !errors.Is(err, other) {
 		t.Errorf("another error is %v", err)
 	}
 }
@@ -278,14 +278,14 @@ func TestJoin(t *testing.T) {
 // decoded returns the values of a cursor, if it is one of that order.
 func decoded(t *testing.T, scope, cursor string, order []statement.Order) ([]any, bool) {
 	t.Helper()
-	p, err := paging.New(scope, table(), paging.Args{After: &cursor}, order...)
+	p, err := query.New(scope, table(), query.Args{After: &cursor}, order...)
 	if err != nil {
 		if got := codes(t, err); got != "after CURSOR_INVALID" {
 			t.Fatalf("%q: %s", cursor, got)
 		}
 		return nil, false
 	}
-	return p.Select(nil).After, true
+	return p.Rows(0).After, true
 }
 
 // A cursor is one of its connection in its order alone; and it keeps what orders rows.
@@ -293,7 +293,7 @@ func TestCursor(t *testing.T) {
 	t.Parallel()
 	for i, order := range orders() {
 		p := first(t, order)
-		cursor := paging.Cursor(p, example(), value)
+		cursor := query.Cursor(p, example(), value)
 		for j, other := range orders() {
 			for _, scope := range []string{"Posts", "Users", "User.posts"} {
 				values, ok := decoded(t, scope, cursor, other)
@@ -301,7 +301,7 @@ func TestCursor(t *testing.T) {
 					t.Errorf("a cursor of Posts %v is one of %s %v: %t", order, scope, other, ok)
 				}
 				for k, v := range values {
-					if want := example()[p.Select(nil).Order[k].Column]; v != want {
+					if want := (*example())[p.Rows(0).Order[k].Column]; v != want {
 						t.Errorf("%v became %v", want, v)
 					}
 				}
@@ -315,7 +315,7 @@ func TestDamagedCursor(t *testing.T) {
 	t.Parallel()
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ \n\r\x00é"
 	for _, order := range orders() {
-		cursor := paging.Cursor(first(t, order), example(), value)
+		cursor := query.Cursor(first(t, order), example(), value)
 		damaged := []string{"\n" + cursor, cursor + "\n", cursor[:8] + "\r\n" + cursor[8:], cursor + "=", cursor + cursor, strings.ToUpper(cursor), "=" + cursor}
 		for i := range len(cursor) + 1 {
 			damaged = append(damaged, cursor[:i], cursor[i:])
@@ -348,11 +348,11 @@ func TestDamagedCursor(t *testing.T) {
 
 func FuzzCursor(f *testing.F) {
 	for i, order := range orders() {
-		p, err := paging.New("Posts", table(), paging.Args{}, order...)
+		p, err := query.New("Posts", table(), query.Args{}, order...)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(paging.Cursor(p, example(), value), uint8(i))
+		f.Add(query.Cursor(p, example(), value), uint8(i))
 	}
 	f.Add("AQ", uint8(0))
 	f.Fuzz(func(t *testing.T, cursor string, n uint8) { keeps(t, cursor, orders()[int(n)%len(orders())]) })
@@ -361,11 +361,11 @@ func FuzzCursor(f *testing.F) {
 // A forged cursor has the right checksum, and its values are checked like all input.
 func FuzzForgedCursor(f *testing.F) {
 	for i, order := range orders() {
-		p, err := paging.New("Posts", table(), paging.Args{}, order...)
+		p, err := query.New("Posts", table(), query.Args{}, order...)
 		if err != nil {
 			f.Fatal(err)
 		}
-		raw, err := base64.RawURLEncoding.DecodeString(paging.Cursor(p, example(), value))
+		raw, err := base64.RawURLEncoding.DecodeString(query.Cursor(p, example(), value))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -376,7 +376,7 @@ func FuzzForgedCursor(f *testing.F) {
 	f.Add([]byte("\x01\xff"), uint8(2))
 	f.Fuzz(func(t *testing.T, values []byte, n uint8) {
 		order := orders()[int(n)%len(orders())]
-		keeps(t, paging.Forge(first(t, order), values), order)
+		keeps(t, query.Forge(first(t, order), values), order)
 	})
 }
 
@@ -388,7 +388,7 @@ func keeps(t *testing.T, cursor string, order []statement.Order) {
 		return
 	}
 	p, r := first(t, order), row{}
-	for i, o := range p.Select(nil).Order {
+	for i, o := range p.Rows(0).Order {
 		r[o.Column] = values[i]
 		switch v := values[i].(type) {
 		case string:
@@ -407,28 +407,7 @@ func keeps(t *testing.T, cursor string, order []statement.Order) {
 			t.Fatalf("a value is %T", v)
 		}
 	}
-	if again, ok := decoded(t, "Posts", paging.Cursor(p, r, value), order); !ok || !slices.Equal(again, values) {
+	if again, ok := decoded(t, "Posts", query.Cursor(p, &r, value), order); !ok || !slices.Equal(again, values) {
 		t.Fatalf("%q has the values %v, whose cursor has %v", cursor, values, again)
-	}
-}
-
-func TestOrderDirection(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"ASC", "DESC"} {
-		var d paging.OrderDirection
-		var b strings.Builder
-		if err := d.UnmarshalGQL(text); err != nil {
-			t.Error(err)
-		}
-		if d.MarshalGQL(&b); b.String() != `"`+text+`"` {
-			t.Errorf("%s is written as %s", text, &b)
-		}
-	}
-	for _, v := range []any{"asc", "", nil, 1, true} {
-		var d paging.OrderDirection
-		var fault *rules.Fault
-		if err := d.UnmarshalGQL(v); !errors.As(err, &fault) || fault.Code != rules.Invalid {
-			t.Errorf("%v: %v", v, err)
-		}
 	}
 }

@@ -1,8 +1,7 @@
-package selection_test
+package graph
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
@@ -11,11 +10,11 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
-	"roster/internal/selection"
+	"roster/ent/query"
 	"roster/internal/statement"
 )
 
-const schema = `
+const columnsSchema = `
 interface Node { id: ID! }
 type Post implements Node { id: ID! title: String! body: String! author: User! tags: Int! computed: String! }
 type User implements Node { id: ID! username: String! }
@@ -24,7 +23,7 @@ type PostConnection { edges: [PostEdge!]! nodes: [Post!]! totalCount: Int! }
 type Query { post: Post node: Node posts: PostConnection! }
 `
 
-func table() *statement.Table {
+func columnsTable() *statement.Table {
 	return &statement.Table{
 		Type: "post", GraphQL: "Post", Name: "posts", ID: "id",
 		Columns: []statement.Column{{Name: "title"}, {Name: "id"}, {Name: "body"}, {Name: "author_id"}},
@@ -32,10 +31,10 @@ func table() *statement.Table {
 	}
 }
 
-// field returns the context in which gqlgen resolves the first field of a document.
-func field(t *testing.T, document string, variables map[string]any) context.Context {
+// fieldContext returns the context in which gqlgen resolves the first field of a document.
+func fieldContext(t *testing.T, document string, variables map[string]any) context.Context {
 	t.Helper()
-	doc, errs := gqlparser.LoadQueryWithRules(gqlparser.MustLoadSchema(&ast.Source{Input: schema}), document, rules.NewDefaultRules())
+	doc, errs := gqlparser.LoadQueryWithRules(gqlparser.MustLoadSchema(&ast.Source{Input: columnsSchema}), document, rules.NewDefaultRules())
 	if len(errs) > 0 {
 		t.Fatalf("%s: %v", document, errs)
 	}
@@ -45,23 +44,14 @@ func field(t *testing.T, document string, variables map[string]any) context.Cont
 	return graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: "Query", Field: first})
 }
 
-func check(t *testing.T, document string, got selection.Columns, want string) {
+func checkColumns(t *testing.T, document string, columns query.Columns, want string) {
 	t.Helper()
-	if strings.Join(got.Names(), " ") != want {
-		t.Errorf("%s: %q, want %q", document, got.Names(), want)
-	}
-	var mask uint64
-	for i, c := range table().Columns {
-		if slices.Contains(got.Names(), c.Name) {
-			mask |= 1 << i
-		}
-	}
-	if got.Mask() != mask {
-		t.Errorf("%s: the mask of %q is %b", document, got.Names(), got.Mask())
+	if got := strings.Join(columns.Names(columnsTable()), " "); got != want {
+		t.Errorf("%s: got %q, want %q", document, got, want)
 	}
 }
 
-func TestNode(t *testing.T) {
+func TestNodeColumns(t *testing.T) {
 	t.Parallel()
 	for document, want := range map[string]string{
 		"{ post { id } }":                          "id",
@@ -80,11 +70,11 @@ func TestNode(t *testing.T) {
 		"{ post { title @skip(if: true) body @include(if: true) } }":                                                         "id body",
 		"query ($yes: Boolean!) { post { title @skip(if: $yes) body @include(if: $yes) ... @skip(if: $yes) { computed } } }": "id body",
 	} {
-		check(t, document, selection.Node(field(t, document, map[string]any{"yes": true}), table()), want)
+		checkColumns(t, document, nodeColumns(fieldContext(t, document, map[string]any{"yes": true}), columnsTable()), want)
 	}
 }
 
-func TestPage(t *testing.T) {
+func TestPageColumns(t *testing.T) {
 	t.Parallel()
 	for document, want := range map[string]string{
 		"{ posts { totalCount } }":                                       "id",
@@ -97,13 +87,6 @@ func TestPage(t *testing.T) {
 		"{ posts { nodes @skip(if: true) { title } edges { node @include(if: false) { body } } } }":                    "id",
 		"{ posts { nodes { computed } } }": "title id body author_id",
 	} {
-		check(t, document, selection.Page(field(t, document, nil), table()), want)
+		checkColumns(t, document, pageColumns(fieldContext(t, document, nil), columnsTable()), want)
 	}
-}
-
-// Outside GraphQL nobody says what is needed.
-func TestEverything(t *testing.T) {
-	t.Parallel()
-	check(t, "Node", selection.Node(t.Context(), table()), "title id body author_id")
-	check(t, "Page", selection.Page(t.Context(), table()), "title id body author_id")
 }

@@ -1,7 +1,4 @@
-// Package loading batches relation fetches without a timer. Entities that came out of one statement know each other
-// as siblings; the first of them that asks for an edge loads it for all of them, and the others get their part of
-// what it loaded. It stands on dataloadgen and knows neither ent nor GraphQL.
-package loading
+package query
 
 import (
 	"context"
@@ -12,39 +9,37 @@ import (
 	"github.com/vikstrous/dataloadgen"
 )
 
-// A Key tells loads of one edge apart: two selections with the same arguments and columns share one load.
+// A Key tells the loads of a group apart: two with the same edge, arguments and columns share one fetch.
 type Key struct {
 	Edge    string
-	Args    string // the arguments, in any form that is equal when they are
-	Columns uint64 // the columns, a bit each
+	Args    string // equal for equal arguments
+	Columns Columns
 }
 
-// A Group is the entities that came out of one statement, in its order. It lives for one operation.
+// A Group is siblings: the entities that one statement has read, in its order. It lives for one operation.
 type Group[N comparable] struct {
 	nodes   []N
 	mu      sync.Mutex
 	loaders map[Key]any // a *dataloadgen.Loader[*Group[N], map[N]V]
 }
 
-// Add adds an entity to the group, before any of them is handed out.
+// Add adds an entity to the group. Add all of them before any calls Load.
 func (g *Group[N]) Add(n N) { g.nodes = append(g.nodes, n) }
 
-// A PanicError is a panic, and the stack that it came from: a fetch runs in a goroutine of its own, where a panic would end
-// the program.
+// A PanicError is a panic with its stack. A fetch runs in a goroutine of its own, where a panic would end the program.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-// Recovered makes an error of what recover has returned. It is called by the function that is deferred.
+// Recovered makes an error of the value that recover has returned. The deferred function must call it, for the stack.
 func Recovered(value any) *PanicError { return &PanicError{Value: value, Stack: debug.Stack()} }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Load returns what self gets of an edge. fetch loads the edge for all nodes given to it, in one statement; a node
-// without an entry in its answer gets the zero value. An error of fetch is the answer to all siblings, and so is a panic,
-// as a [*PanicError].
-// A nil group is an entity without siblings.
+// Load returns what an edge of self leads to. fetch loads the edge for all siblings, in one statement; a sibling without an
+// entry in its map gets the zero value. All siblings get an error of fetch, and a panic as a [*PanicError]. A nil group
+// means that self has no siblings.
 func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key, fetch func(context.Context, []N) (map[N]V, error)) (V, error) {
 	if g == nil {
 		found, err := try(ctx, []N{self}, fetch)
@@ -53,8 +48,8 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 	g.mu.Lock()
 	loader, ok := g.loaders[key].(*dataloadgen.Loader[*Group[N], map[N]V])
 	if !ok {
-		// One key, the group, fills the batch: it is fetched at once, for all nodes. (A batch of the nodes would wait
-		// for its timer whenever a node stands in the group twice.)
+		// The batch has one key, the group, so it is full and fetched at once. (A batch of the nodes would wait for its
+		// timer when a node stands in the group twice.)
 		loader = dataloadgen.NewMappedLoader(func(ctx context.Context, _ []*Group[N]) (map[*Group[N]]map[N]V, error) {
 			found, err := try(ctx, g.nodes, fetch)
 			return map[*Group[N]]map[N]V{g: found}, err
@@ -69,7 +64,7 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 	return found[self], err
 }
 
-// try calls fetch. The loader would catch a panic as well, but keep nothing of the stack.
+// try calls fetch and keeps the stack of a panic, which the loader would lose.
 func try[N comparable, V any](ctx context.Context, nodes []N, fetch func(context.Context, []N) (map[N]V, error)) (found map[N]V, err error) {
 	defer func() {
 		if value := recover(); value != nil {

@@ -1,0 +1,267 @@
+// Package query reads entities. An Entity describes the rows of a table, and a Reader reads them: by their IDs, by the
+// value of a column, or page by page, with filters, orders and cursors. Rows that one statement has read are siblings: what
+// the first of them loads of an edge is loaded for all. The columns to read are an argument. The package knows neither ent's
+// clients nor GraphQL; package statement writes the statements.
+package query
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+
+	"roster/ent/rules"
+	"roster/internal/budget"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// An Entity describes how the rows of a table become values of T. Entities are generated and never change.
+type Entity[T any] struct {
+	*statement.Table
+	// Scan returns destinations for the values of columns, and Assign gives an entity the values.
+	Scan   func(columns []string) ([]any, error)
+	Assign func(n *T, columns []string, values []any) error
+	// Value returns the value of an entity in a column: a typeid.ID, string, time.Time or int; nil for NULL.
+	Value func(n *T, column string) any
+	// Node points to the fields of an entity that every entity has.
+	Node func(n *T) NodeFields
+	// Compare orders entities by what an insert has to lock: the rows that they refer to, then their unique values.
+	Compare func(a, b *T) int
+	// ID returns the ID of an entity, and Siblings its group; nil for an entity that no Reader has read.
+	ID       func(n *T) typeid.ID
+	Siblings func(n *T) *Group[*T]
+}
+
+// NodeFields point to the fields that every entity has.
+type NodeFields struct {
+	ID                   *typeid.ID
+	CreatedAt, UpdatedAt *time.Time
+	Version              *int
+}
+
+// A Reader reads entities through a driver. Each of its methods returns a *rules.ForbiddenError when the caller in ctx may
+// not read them, and otherwise the errors of the driver.
+type Reader[T any] struct {
+	Entity *Entity[T]
+	Driver dialect.Driver
+	Root   *Root
+	// Attach makes an entity a member of a group, whose edges are read through the driver.
+	Attach func(n *T, g *Group[*T])
+}
+
+// Root groups the loads by ID of one client: equal loads are one statement.
+type Root struct{ group Group[*Root] }
+
+// ErrNotFound is the error of By when no row has the value.
+var ErrNotFound = errors.New("query: no row has the value")
+
+// ByIDs returns the entities that exist among those with the IDs. Equal calls share one statement.
+func (r Reader[T]) ByIDs(ctx context.Context, columns Columns, ids ...typeid.ID) (map[typeid.ID]*T, error) {
+	ids = Distinct(ids)
+	key := Key{Edge: r.Entity.Type, Args: joined(ids), Columns: columns}
+	return Load(ctx, &r.Root.group, r.Root, key, func(ctx context.Context, _ []*Root) (map[*Root]map[typeid.ID]*T, error) {
+		entities, err := r.find(ctx, columns, ids)
+		return map[*Root]map[typeid.ID]*T{r.Root: entities}, err
+	})
+}
+
+// find returns the entities that exist among those with the IDs.
+func (r Reader[T]) find(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]*T, error) {
+	entities := make(map[typeid.ID]*T, len(ids))
+	s := &statement.Select{Table: r.Entity.Table, Columns: columns.Names(r.Entity.Table), IDs: ids}
+	err := r.read(ctx, s, func(_ typeid.ID, n *T) { entities[r.Entity.ID(n)] = n })
+	return entities, err
+}
+
+// By returns the entity that has the value in a unique column. The error is ErrNotFound when there is none.
+func (r Reader[T]) By(ctx context.Context, columns Columns, column string, value any) (*T, error) {
+	list, err := r.where(ctx, &statement.Select{
+		Columns: columns.Names(r.Entity.Table),
+		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// AnyBy returns the entities that have one of the texts in a column.
+func (r Reader[T]) AnyBy(ctx context.Context, columns Columns, column string, texts []string) ([]*T, error) {
+	return r.where(ctx, &statement.Select{
+		Columns: columns.Names(r.Entity.Table),
+		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
+	})
+}
+
+// Lock locks the rows with the IDs until the transaction ends, in the order of the IDs. It returns those that exist, with
+// all columns.
+func (r Reader[T]) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*T, error) {
+	entities := make(map[typeid.ID]*T, len(ids))
+	s := &statement.Select{Table: r.Entity.Table, Columns: r.Entity.Names(), IDs: Distinct(ids), Lock: true}
+	err := r.read(ctx, s, func(_ typeid.ID, n *T) { entities[r.Entity.ID(n)] = n })
+	return entities, err
+}
+
+// LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs.
+// Nothing gets to refer to a locked row meanwhile.
+func (r Reader[T]) LockBy(ctx context.Context, columns Columns, column string, ids []typeid.ID) ([]*T, error) {
+	return r.where(ctx, &statement.Select{
+		Columns: columns.Names(r.Entity.Table),
+		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), ids)) },
+		Lock:    true,
+	})
+}
+
+// Hold prepares an insert of many rows that refer to the rows with the IDs: where the engine inserts a row before it locks
+// the rows that it refers to, Hold locks these first, in the order of their IDs, against changes alone. Otherwise a
+// transaction that has locked one of them and then meets a new row would wait for this one, which waits for the lock.
+func (r Reader[T]) Hold(ctx context.Context, ids []typeid.ID) error {
+	if !statement.Of(r.Driver.Dialect()).LocksParentsLate() {
+		return nil
+	}
+	s := &statement.Select{Table: r.Entity.Table, Columns: []string{r.Entity.Table.ID}, IDs: Distinct(ids), Lock: true, Share: true}
+	return r.read(ctx, s, func(typeid.ID, *T) {})
+}
+
+// CountBy counts the rows that have each of the IDs in a column: by these, without their types.
+func (r Reader[T]) CountBy(ctx context.Context, column string, ids []typeid.ID) (map[typeid.ID]int, error) {
+	return r.counts(ctx, &statement.Select{Table: r.Entity.Table, Count: true, Parents: &statement.Parents{IDs: Distinct(ids), Column: column}})
+}
+
+// Together makes entities siblings, as if one statement had read them.
+func (r Reader[T]) Together(nodes []*T) {
+	group := new(Group[*T])
+	for _, n := range nodes {
+		r.Attach(n, group)
+		group.Add(n)
+	}
+}
+
+// where returns the entities that a selection without parents finds.
+func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error) {
+	var list []*T
+	s.Table = r.Entity.Table
+	err := r.read(ctx, s, func(_ typeid.ID, n *T) { list = append(list, n) })
+	return list, err
+}
+
+// permitted refuses callers who may not read the entity.
+func (r Reader[T]) permitted(ctx context.Context) error {
+	if !rules.May(rules.CallerFrom(ctx), rules.Read, r.Entity.GraphQL) {
+		return &rules.ForbiddenError{Action: rules.Read, Type: r.Entity.GraphQL}
+	}
+	return nil
+}
+
+// read runs a statement and hands out each row, with the ID of its parent when the statement has parents. The rows are
+// siblings.
+func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *T)) error {
+	if err := r.permitted(ctx); err != nil {
+		return err
+	}
+	// One set of destinations serves all rows: what is assigned from them is copied.
+	values, err := r.Entity.Scan(s.Columns)
+	if err != nil {
+		return err
+	}
+	var parent typeid.ID
+	dest := values
+	if s.Parents != nil {
+		dest = append([]any{&parent}, values...)
+	}
+	group := new(Group[*T])
+	account := newAccount(budget.FromContext(ctx), s, values)
+	return run(ctx, r.Driver, s, func(rows *sql.Rows) error {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		n := new(T)
+		r.Attach(n, group)
+		if err := r.Entity.Assign(n, s.Columns, values); err != nil {
+			return err
+		}
+		answered, err := account.row(parent)
+		if err != nil {
+			return err
+		}
+		if answered {
+			group.Add(n)
+		}
+		each(parent, n)
+		return nil
+	})
+}
+
+// count runs a statement that counts rows.
+func (r Reader[T]) count(ctx context.Context, s *statement.Select) (int, error) {
+	counts, err := r.counts(ctx, s)
+	return counts[typeid.ID{}], err
+}
+
+// counts runs a statement that counts rows: by the untyped IDs of their parents, or the zero ID when there are none.
+func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.ID]int, error) {
+	if err := r.permitted(ctx); err != nil {
+		return nil, err
+	}
+	counts := make(map[typeid.ID]int)
+	err := run(ctx, r.Driver, s, func(rows *sql.Rows) error {
+		var parent typeid.ID
+		var n int
+		dest := []any{&n}
+		if s.Parents != nil {
+			dest = []any{&parent, &n}
+		}
+		err := rows.Scan(dest...)
+		counts[parent] = n
+		return err
+	})
+	return counts, err
+}
+
+// run runs a statement and hands out its rows.
+func run(ctx context.Context, driver dialect.Driver, s *statement.Select, each func(*sql.Rows) error) error {
+	for part := range s.Parts(driver.Dialect()) {
+		query, args, err := part.Build(driver.Dialect())
+		if err != nil {
+			return err
+		}
+		rows := new(sql.Rows)
+		if err := driver.Query(ctx, query, args, rows); err != nil {
+			return err
+		}
+		for rows.Next() {
+			if err = each(rows); err != nil {
+				break
+			}
+		}
+		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Distinct returns the IDs sorted, each once. It is not nil: no IDs are none, and not all.
+func Distinct(ids []typeid.ID) []typeid.ID {
+	ids = append([]typeid.ID{}, ids...)
+	slices.SortFunc(ids, typeid.ID.Compare)
+	return slices.Compact(ids)
+}
+
+// joined is equal for equal lists of IDs.
+func joined(ids []typeid.ID) string {
+	var b strings.Builder
+	for _, id := range ids {
+		u := id.UUID()
+		b.Write(u[:])
+	}
+	return b.String()
+}

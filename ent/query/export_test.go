@@ -1,0 +1,42 @@
+package query
+
+import "roster/internal/statement"
+
+// New is unfilteredPage.
+func New(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
+	return unfilteredPage(connection, table, args, order...)
+}
+
+// Rows is the statement that reads the page.
+func (p *Page) Rows(columns Columns) *statement.Select { return p.rows(columns) }
+
+// Count is the statement that counts the rows of all pages.
+func (p *Page) Count() *statement.Select { return p.count() }
+
+// Filter narrows the page to the rows that match; key is equal for equal filters.
+func (p *Page) Filter(f statement.Filter, key string) { p.filter, p.filterKey = f, key }
+
+// Key is equal for equal pages.
+func (p *Page) Key() string { return p.key() }
+
+// CountKey is equal for equal counts.
+func (p *Page) CountKey() string { return p.countKey() }
+
+// Cut is cut.
+func Cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
+	return cut(p, rows, value)
+}
+
+// Cursor is the cursor of a row.
+func Cursor[T any](p *Page, n *T, value func(n *T, column string) any) string {
+	return p.cursor(func(column string) any { return value(n, column) })
+}
+
+// Forge makes a cursor with the right checksum of any values.
+func Forge(p *Page, values []byte) string { return p.scope.Encode(values) }
+
+// Join is join.
+func Join(a, b error) error { return join(a, b) }
+
+// FilterKey is filterKey.
+func FilterKey(where any) string { return filterKey(where) }

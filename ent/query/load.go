@@ -1,0 +1,108 @@
+package query
+
+import (
+	"context"
+
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// ReadPage returns a page of all entities that match; connection is the name of the field. The error is rules.Faults for
+// arguments that are wrong.
+func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection string, columns Columns, args Args, where *W, orderBy []Order[T]) (*Connection[T], error) {
+	page, err := newPage(connection, r.Entity.Table, args, where, orderBy)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.where(ctx, page.rows(columns))
+	if err != nil {
+		return nil, err
+	}
+	return newConnection(r.Entity, page, rows, func(ctx context.Context) (int, error) { return r.count(ctx, page.count()) }), nil
+}
+
+// LoadOne returns the entity whose ID stands in a column of n, loaded for all siblings of n at once; nil when there is none.
+// edge is the name of the edge.
+func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column string, to func() Reader[E], columns Columns) (*E, error) {
+	key := Key{Edge: edge, Columns: columns}
+	return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
+		ids := make([]typeid.ID, len(nodes))
+		for i, n := range nodes {
+			ids[i], _ = from.Value(n, column).(typeid.ID) // NULL is no entity
+		}
+		entities, err := to().find(ctx, columns, Distinct(ids))
+		found := make(map[*T]*E, len(nodes))
+		for i, n := range nodes {
+			if e := entities[ids[i]]; e != nil {
+				found[n] = e
+			}
+		}
+		return found, err
+	})
+}
+
+// LoadOneBy returns the entity that has the ID of n in a column, as LoadOne does.
+func LoadOneBy[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column string, to func() Reader[E], columns Columns) (*E, error) {
+	key := Key{Edge: edge, Columns: columns}
+	return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
+		reader := to()
+		s := &statement.Select{Table: reader.Entity.Table, Columns: columns.Names(reader.Entity.Table)}
+		s.Parents = parentsOf(from, nodes, statement.Parents{Column: column})
+		entities := make(map[typeid.ID]*E, len(nodes))
+		err := reader.read(ctx, s, func(parent typeid.ID, e *E) { entities[parent] = e })
+		return ofParents(from, nodes, entities), err
+	})
+}
+
+// LoadMany returns a page of the entities of an edge of n, loaded for all siblings of n at once. parents says which column
+// holds the ID of n. The error is rules.Faults for arguments that are wrong.
+func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, edge string, parents statement.Parents, to func() Reader[E],
+	columns Columns, args Args, where *W, orderBy []Order[E],
+) (*Connection[E], error) {
+	reader := to()
+	page, err := newPage(from.GraphQL+"."+edge, reader.Entity.Table, args, where, orderBy)
+	if err != nil {
+		return nil, err
+	}
+	key := Key{Edge: edge, Args: page.key(), Columns: columns}
+	rows, err := Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T][]*E, error) {
+		s := page.rows(columns)
+		s.Parents = parentsOf(from, nodes, parents)
+		entities := make(map[typeid.ID][]*E, len(nodes))
+		err := reader.read(ctx, s, func(parent typeid.ID, e *E) { entities[parent] = append(entities[parent], e) })
+		return ofParents(from, nodes, entities), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newConnection(reader.Entity, page, rows, func(ctx context.Context) (int, error) {
+		key := Key{Edge: edge + ".totalCount", Args: page.countKey()}
+		return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]int, error) {
+			s := page.count()
+			s.Parents = parentsOf(from, nodes, parents)
+			counts, err := reader.counts(ctx, s)
+			return ofParents(from, nodes, counts), err
+		})
+	}), nil
+}
+
+// parentsOf returns the parents with the IDs of entities.
+func parentsOf[T any](from *Entity[T], nodes []*T, p statement.Parents) *statement.Parents {
+	ids := make([]typeid.ID, len(nodes))
+	for i, n := range nodes {
+		ids[i] = from.ID(n)
+	}
+	p.IDs = Distinct(ids)
+	return &p
+}
+
+// ofParents gives each entity what was found by its untyped ID.
+func ofParents[T, V any](from *Entity[T], nodes []*T, found map[typeid.ID]V) map[*T]V {
+	out := make(map[*T]V, len(nodes))
+	for _, n := range nodes {
+		if v, ok := found[from.ID(n).As("")]; ok {
+			out[n] = v
+		}
+	}
+	return out
+}

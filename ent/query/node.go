@@ -1,0 +1,127 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"roster/ent/rules"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// A NodeReader reads the entities of one type as values of N, an interface of all entities.
+type NodeReader[N any] struct {
+	table *statement.Table
+	byIDs func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error)
+	// adopt returns what loads a copy of an entity; nil for one of another type.
+	adopt func(N) func(context.Context) (N, error)
+}
+
+// NewNodeReader returns a reader of entities as values of N, which *T implements.
+func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
+	node := func(n *T) N { return any(n).(N) } //nolint:errcheck,forcetypeassert // generated code calls it with an N that *T implements
+	return NodeReader[N]{
+		table: r.Entity.Table,
+		byIDs: func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error) {
+			entities, err := r.ByIDs(ctx, columns, ids...)
+			nodes := make(map[typeid.ID]N, len(entities))
+			for id, n := range entities {
+				nodes[id] = node(n)
+			}
+			return nodes, err
+		},
+		adopt: func(n N) func(context.Context) (N, error) {
+			entity, ok := any(n).(*T)
+			if !ok {
+				return nil
+			}
+			own := *entity
+			r.Together([]*T{&own})
+			return func(ctx context.Context) (N, error) { return node(&own), r.permitted(ctx) }
+		},
+	}
+}
+
+// ReadNodes returns the entities with the IDs, in the order of the IDs, and nil where there is none: one statement for each
+// type among them. columns returns the columns of a table to read. The error is rules.Faults for IDs of no entity.
+func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func(*statement.Table) Columns, ids []typeid.ID) ([]N, error) {
+	byType := make(map[string][]typeid.ID, len(readers))
+	for _, r := range readers {
+		byType[r.table.Type] = nil
+	}
+	var faults rules.Faults
+	for i, id := range ids {
+		of, ok := byType[id.Type()]
+		if !ok {
+			faults.Add(rules.MalformedID(""), "ids", i)
+		}
+		byType[id.Type()] = append(of, id)
+	}
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	found := make(map[typeid.ID]N, len(ids))
+	for _, r := range readers {
+		of := byType[r.table.Type]
+		if len(of) == 0 {
+			continue
+		}
+		nodes, err := r.byIDs(ctx, columns(r.table), of)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, nodes)
+	}
+	nodes := make([]N, len(ids))
+	for i, id := range ids {
+		nodes[i] = found[id]
+	}
+	return nodes, nil
+}
+
+// A NodeGroup is IDs, of any types, whose entities are loaded together.
+type NodeGroup[N any] struct {
+	readers []NodeReader[N]
+	ids     Group[typeid.ID]
+	adopted map[typeid.ID]func(context.Context) (N, error)
+}
+
+// NewNodeGroup returns a group of IDs.
+func NewNodeGroup[N any](readers []NodeReader[N], ids []typeid.ID) *NodeGroup[N] {
+	g := &NodeGroup[N]{readers: readers, adopted: make(map[typeid.ID]func(context.Context) (N, error))}
+	for _, id := range Distinct(ids) {
+		g.ids.Add(id)
+	}
+	return g
+}
+
+// Adopt gives the group a copy of an entity that another client has read, with all its columns; nil when there is none.
+// Load returns the copy without a statement. Its edges are loaded by the readers of the group.
+func (g *NodeGroup[N]) Adopt(id typeid.ID, n N) {
+	g.adopted[id] = func(context.Context) (none N, err error) { return none, nil }
+	for _, r := range g.readers {
+		if load := r.adopt(n); load != nil {
+			g.adopted[id] = load
+		}
+	}
+}
+
+// Load returns the entity with an ID of the group, loaded for all IDs of the group at once; nil when there is none.
+func (g *NodeGroup[N]) Load(ctx context.Context, columns func(*statement.Table) Columns, id typeid.ID) (N, error) {
+	if load, ok := g.adopted[id]; ok {
+		return load(ctx)
+	}
+	sets := make([]Columns, len(g.readers))
+	for i, r := range g.readers {
+		sets[i] = columns(r.table)
+	}
+	return Load(ctx, &g.ids, id, Key{Args: fmt.Sprint(sets)}, func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]N, error) {
+		nodes, err := ReadNodes(ctx, g.readers, columns, ids)
+		found := make(map[typeid.ID]N, len(ids))
+		for i, n := range nodes {
+			found[ids[i]] = n
+		}
+		return found, err
+	})
+}

@@ -1,0 +1,19 @@
+package query
+
+// An Order sorts the rows of T by one field.
+type Order[T any] struct {
+	Field     OrderField[T]
+	Direction OrderDirection
+}
+
+// An OrderField is a value of the GraphQL enum that sorts the rows of T: a key of the Orders of their table.
+type OrderField[T any] string
+
+// OrderDirection is the direction of an order.
+type OrderDirection string
+
+// The directions.
+const (
+	Asc  OrderDirection = "ASC"
+	Desc OrderDirection = "DESC"
+)

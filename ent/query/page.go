@@ -1,0 +1,198 @@
+package query
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"roster/ent/rules"
+	"roster/internal/cursor"
+	"roster/internal/statement"
+)
+
+// How many nodes a page has.
+const (
+	DefaultSize = 20
+	MaxSize     = 100
+)
+
+// Args are the arguments of a connection, as the client sent them.
+type Args struct {
+	First, Last   *int
+	After, Before *string
+}
+
+// A Page is the arguments of a connection after they were checked.
+type Page struct {
+	table         *statement.Table
+	scope         cursor.Scope
+	args          Args
+	order         []statement.Order // as the client sees it; each column once, a unique one last
+	after, before []any
+	size          int
+	backward      bool
+	filter        statement.Filter
+	filterKey     string // equal for equal filters
+}
+
+// PageInfo tells whether there are other pages. In the direction of paging it is exact. In the other direction it is true
+// when the client sent a cursor for it.
+type PageInfo struct {
+	HasNextPage     bool
+	HasPreviousPage bool
+	StartCursor     *string
+	EndCursor       *string
+}
+
+// newPage checks the arguments of a connection, whose name is such as "User.posts", over a table; where is nil for no
+// filter. The ID breaks the last tie of the order. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
+func newPage[T any, W Where[W]](connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
+	order := make([]statement.Order, 0, len(orderBy)+1)
+	var faults rules.Faults
+	for i, o := range orderBy {
+		column, ok := table.Orders[string(o.Field)]
+		if !ok {
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must be an order of this field"}, "orderBy", i, "field")
+			continue
+		}
+		order = append(order, statement.Order{Column: column, Desc: o.Direction == Desc})
+	}
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	page, err := unfilteredPage(connection, table, args, order...)
+	if where == nil {
+		return page, err
+	}
+	filter, invalid := newFilter(*where)
+	if err := join(err, invalid); err != nil {
+		return nil, err
+	}
+	page.filter, page.filterKey = filter, filterKey(where)
+	return page, nil
+}
+
+// unfilteredPage checks the arguments of a connection without a filter, in an order that may name a column again.
+func unfilteredPage(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
+	p := &Page{table: table, args: args, order: total(table, order), size: DefaultSize}
+	p.scope = newScope(connection, p.order)
+	var faults rules.Faults
+	size := func(name string, n *int) {
+		switch {
+		case n == nil:
+		case *n < 1 || *n > MaxSize:
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be from 1 to %d", MaxSize)}, name)
+		default:
+			p.size = *n
+		}
+	}
+	size("first", args.First)
+	size("last", args.Last)
+	if args.First != nil && args.Last != nil {
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must not be given together with first"}, "last")
+	}
+	p.backward = args.Last != nil
+	decode := func(name string, c *string) (values []any) {
+		if c == nil {
+			return nil
+		}
+		values, ok := p.decode(*c)
+		if !ok {
+			faults.Add(&rules.Fault{Code: rules.CursorInvalid, Message: "must be a cursor that this field gave in this order"}, name)
+		}
+		return values
+	}
+	p.after = decode("after", args.After)
+	p.before = decode("before", args.Before)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return p, nil
+}
+
+// total makes an order total. A column that comes again orders nothing, and nothing follows a unique one. The ID breaks
+// the last tie, in the direction of the column before it, so that an index of both is read in one direction.
+func total(table *statement.Table, order []statement.Order) (out []statement.Order) {
+	tie := statement.Order{Column: table.ID}
+	for _, o := range order {
+		if slices.ContainsFunc(out, func(before statement.Order) bool { return before.Column == o.Column }) {
+			continue
+		}
+		out = append(out, o)
+		tie.Desc = o.Desc
+		if column, _ := table.Column(o.Column); column.Unique || o.Column == table.ID {
+			return out
+		}
+	}
+	return append(out, tie)
+}
+
+// join joins the faults of two checks; nil when there are none.
+func join(a, b error) error {
+	var all rules.Faults
+	for _, err := range []error{a, b} {
+		var faults rules.Faults
+		if !errors.As(err, &faults) && err != nil {
+			return err
+		}
+		all = append(all, faults...)
+	}
+	return all.Err()
+}
+
+// key is equal for equal pages of a connection.
+func (p *Page) key() string {
+	text := func(c *string) string {
+		if c == nil {
+			return ""
+		}
+		return *c
+	}
+	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, text(p.args.After), text(p.args.Before), p.filterKey)
+}
+
+// countKey is equal for equal counts of a connection.
+func (p *Page) countKey() string { return p.filterKey }
+
+// rows returns the statement that reads the page, and one row more: it tells whether there is another page.
+func (p *Page) rows(columns Columns) *statement.Select {
+	order := p.order
+	if p.backward {
+		order = slices.Clone(order)
+		for i := range order {
+			order[i].Desc = !order[i].Desc
+		}
+	}
+	s := &statement.Select{Table: p.table, Columns: statement.With(columns.Names(p.table), order), Filter: p.filter, Order: order, Limit: p.size + 1}
+	s.After, s.Before = p.after, p.before
+	if p.backward { // the statement reads backwards
+		s.After, s.Before = p.before, p.after
+	}
+	return s
+}
+
+// count returns the statement that counts the rows of all pages.
+func (p *Page) count() *statement.Select {
+	return &statement.Select{Table: p.table, Filter: p.filter, Count: true}
+}
+
+// cut makes the rows that were found a page: in the client's order, without the one row more. value returns the value of
+// a row in a column.
+func cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
+	more := len(rows) > p.size
+	nodes = rows[:min(len(rows), p.size)]
+	info = &PageInfo{HasNextPage: more, HasPreviousPage: p.after != nil}
+	if p.backward {
+		nodes = slices.Clone(nodes)
+		slices.Reverse(nodes)
+		info.HasNextPage, info.HasPreviousPage = p.before != nil, more
+	}
+	if len(nodes) > 0 {
+		cursor := func(n *T) *string {
+			text := p.cursor(func(column string) any { return value(n, column) })
+			return &text
+		}
+		info.StartCursor, info.EndCursor = cursor(nodes[0]), cursor(nodes[len(nodes)-1])
+	}
+	return nodes, info
+}

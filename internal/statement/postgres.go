@@ -1,0 +1,179 @@
+package statement
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+
+	"roster/internal/typeid"
+)
+
+// postgres takes lists as arrays.
+type postgres struct{ standard }
+
+var _ Engine = postgres{}
+
+// Lock implements Engine.
+func (postgres) Lock(q *sql.Selector, share bool) {
+	if share {
+		q.ForShare()
+		return
+	}
+	q.ForUpdate()
+}
+
+// Day implements Engine.
+func (postgres) Day(column string) string {
+	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+}
+
+func (postgres) in(b *sql.Builder, ids []typeid.ID) {
+	b.WriteString(" = ANY(").Arg(array(ids)).WriteString("::uuid[])")
+}
+
+// inTexts takes the texts of a JSON array, since the text form of an array of texts has rules of its own.
+func (postgres) inTexts(b *sql.Builder, texts []string) {
+	b.WriteString(" = ANY(ARRAY(SELECT jsonb_array_elements_text(").Arg(jsonArray(texts)).WriteString("::jsonb)))")
+}
+
+// contains can be served by a trigram index, if there is one.
+func (postgres) contains(b *sql.Builder, column, text string) {
+	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
+	b.Ident(column).WriteString(" LIKE ").Arg("%" + escaped + "%")
+}
+
+// pages reads a page of each parent by an index, with LATERAL.
+func (postgres) pages(b *sql.Builder, s *Select) {
+	if len(s.Parents.IDs) == 1 {
+		b.Join(s.children(b.Dialect(), s.Parents.among))
+		return
+	}
+	q, t, parent := s.of(b.Dialect())
+	key := func(b *sql.Builder) { b.Ident(keyAlias).WriteByte('.').Ident("id") }
+	if s.ordered() {
+		q.Where(sql.P(func(b *sql.Builder) {
+			b.Ident(parent).WriteString(" BETWEEN ")
+			key(b)
+			b.WriteString(" AND ")
+			key(b)
+		}))
+		if s.Order[0].Desc {
+			q.OrderBy(sql.Desc(parent))
+		} else {
+			q.OrderBy(parent)
+		}
+	} else {
+		q.Where(equal(parent, key))
+	}
+	s.restrict(q)
+	q.Select(t.Columns(s.Columns...)...)
+	s.sort(q)
+	b.WriteString("SELECT ")
+	s.outer(b, func() { key(b) })
+	b.WriteString(" FROM unnest(").Arg(array(s.Parents.IDs)).WriteString("::uuid[]) AS ")
+	b.Ident(keyAlias).WriteString("(").Ident("id").WriteString(") CROSS JOIN LATERAL ")
+	b.Wrap(func(b *sql.Builder) { b.Join(q) })
+	b.WriteString(" AS ").Ident(pageAlias)
+	s.outerOrder(b, pageAlias)
+}
+
+// ordered reports whether an index of the parent and the order may give the page of a parent row by row. PostgreSQL takes
+// each parent to have the average number of children. Where these are few, it would rather read and sort all of them. So it
+// is not told that the children have one parent.
+func (s *Select) ordered() bool {
+	return s.Filter == nil && s.After == nil && s.Before == nil && !s.mixed() &&
+		(s.Parents.Join == "" || s.Order[0].Column == s.Table.ID)
+}
+
+// values is one array for each column.
+func (postgres) values(v *values, w *Write, columns []Column) error {
+	v.WriteString("unnest(")
+	for i, c := range columns {
+		if i > 0 {
+			v.Comma()
+		}
+		t := typeOf(c.Kind)
+		array, err := w.array(c, t.element)
+		if err != nil {
+			return err
+		}
+		v.Arg(array).WriteString("::" + t.name + "[]")
+		v.columns = append(v.columns, fmt.Sprintf("%s.c%d", valuesAlias, i))
+	}
+	v.WriteString(") AS " + valuesAlias + " (")
+	for i := range columns {
+		if i > 0 {
+			v.Comma()
+		}
+		v.WriteString("c" + strconv.Itoa(i))
+	}
+	v.WriteByte(')')
+	return nil
+}
+
+func (postgres) textBytes(s string) int { return len(s) }
+
+// pgType is a type, with its number in the catalogue, which is the same in all versions.
+type pgType struct {
+	name    string
+	element uint32
+}
+
+func typeOf(k Kind) pgType {
+	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}[k]
+}
+
+// array is a list of IDs as the text form of an array: one argument, whatever its length.
+func array(ids []typeid.ID) string {
+	var b strings.Builder
+	b.Grow(2 + 37*len(ids))
+	b.WriteByte('{')
+	for i, id := range ids {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(id.UUID().String())
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// array is a column as the binary form of an array, which neither side has to parse; its text form would need quotes.
+// (lib/pq sends bytes as the binary form of a value, when it is set to, as package database does.)
+func (w *Write) array(c Column, element uint32) ([]byte, error) {
+	b := make([]byte, 0, 20+w.Rows*24)
+	for _, n := range []uint32{1, 1, element, uint32(w.Rows), 1} { //nolint:gosec // as many as one operation has
+		b = binary.BigEndian.AppendUint32(b, n) // dimensions, whether there may be NULL, type, length, first index
+	}
+	for row := range w.Rows {
+		at := len(b)
+		b = append(b, 0, 0, 0, 0)
+		switch value := w.Value(row, c.Name).(type) {
+		case nil:
+			binary.BigEndian.PutUint32(b[at:], ^uint32(0))
+			continue
+		case typeid.ID:
+			u := value.UUID()
+			b = append(b, u[:]...)
+		case string:
+			b = append(b, value...)
+		case time.Time:
+			b = binary.BigEndian.AppendUint64(b, uint64(value.UnixMicro()-pgEpoch)) //nolint:gosec // the bits of a negative one too
+		case int:
+			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
+		case int64:
+			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
+		default:
+			return nil, fmt.Errorf("statement: a %T in the column %s", value, c.Name)
+		}
+		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // no value has 4 GB
+	}
+	return b, nil
+}
+
+// pgEpoch is the start of the year 2000, from which PostgreSQL counts, in microseconds since 1970.
+const pgEpoch = 946_684_800_000_000

@@ -1,0 +1,275 @@
+package statement
+
+import (
+	"iter"
+	"slices"
+
+	"entgo.io/ent/dialect/sql"
+
+	"roster/internal/typeid"
+)
+
+// An Order sorts by one column, which is never NULL.
+type Order struct {
+	Column string
+	Desc   bool
+}
+
+// A Filter adds a condition to a selection.
+type Filter func(*sql.Selector)
+
+// Parents asks for the rows of each of some parents. The limit of a Select is that of each parent.
+type Parents struct {
+	IDs []typeid.ID
+	// Column holds the parent's ID: in the table itself, or in the table Join of a many-to-many edge.
+	Column string
+	Join   string
+	Child  string // the column of Join that holds the ID of the row
+}
+
+// ParentColumn is the name of the first column of a statement with Parents.
+const ParentColumn = "parent_id"
+
+// A Select is one statement. The zero values of its parts ask for nothing.
+type Select struct {
+	Table   *Table
+	Columns []string // in this order; the parent's ID comes before them when there are Parents
+	IDs     []typeid.ID
+	Filter  Filter
+	Order   []Order // total: the ID is its last column
+	After   []any   // the values of Order's columns after which the rows start
+	Before  []any   // the values before which they end
+	Limit   int     // 0: all
+	Parents *Parents
+	Count   bool // the number of rows instead of the rows; with Parents, of each parent that has any
+	Lock    bool // for update, in the order of the IDs
+	Share   bool // with Lock: against changes alone, together with others who lock so
+}
+
+// Parts returns the statements that together are the Select. It is more than one for pages of more parents than the engine
+// takes in one statement.
+func (s *Select) Parts(d string) iter.Seq[*Select] {
+	return func(yield func(*Select) bool) {
+		most := Of(d).maxParents()
+		if most == 0 || s.Parents == nil || s.Limit == 0 || len(s.Parents.IDs) <= most {
+			yield(s)
+			return
+		}
+		for ids := range slices.Chunk(s.Parents.IDs, most) {
+			part, parents := *s, *s.Parents
+			parents.IDs = ids
+			part.Parents = &parents
+			if !yield(&part) {
+				return
+			}
+		}
+	}
+}
+
+// Aliases of the table, of the parents' keys, of the rows of a page, and of the table of a many-to-many edge.
+const (
+	rowAlias  = "t"
+	keyAlias  = "k"
+	pageAlias = "p"
+	joinAlias = "j"
+
+	rankColumn = "rank_in_parent"
+)
+
+// Build returns the text and the arguments of the statement.
+func (s *Select) Build(d string) (query string, args []any, err error) {
+	b := &sql.Builder{}
+	b.SetDialect(d)
+	switch {
+	case s.Parents == nil:
+		b.Join(s.flat(d))
+	case s.Count:
+		b.Join(s.grouped(d))
+	case s.Limit == 0:
+		b.Join(s.children(d, s.Parents.among))
+	default:
+		Of(d).pages(b, s)
+	}
+	query, args = b.Query()
+	return query, args, b.Err()
+}
+
+// flat selects from the table alone.
+func (s *Select) flat(d string) *sql.Selector {
+	t := sql.Table(s.Table.Name).As(rowAlias)
+	q := sql.Dialect(d).Select().From(t)
+	if s.IDs != nil {
+		q.Where(In(t.C(s.Table.ID), s.IDs))
+	}
+	s.restrict(q)
+	if s.Count {
+		return q.Select(sql.Count("*"))
+	}
+	q.Select(t.Columns(s.Columns...)...)
+	s.sort(q)
+	if s.Lock {
+		q.OrderBy(t.C(s.Table.ID))
+		Of(d).Lock(q, s.Share)
+	}
+	return q
+}
+
+// of starts a selection of the rows that belong to parents: the columns of the table, and that of the parent's ID.
+func (s *Select) of(d string) (q *sql.Selector, t *sql.SelectTable, parent string) {
+	t = sql.Table(s.Table.Name).As(rowAlias)
+	q = sql.Dialect(d).Select().From(t)
+	if s.Parents.Join == "" {
+		return q, t, t.C(s.Parents.Column)
+	}
+	j := sql.Table(s.Parents.Join).As(joinAlias)
+	q.Join(j).On(t.C(s.Table.ID), j.C(s.Parents.Child))
+	return q, t, j.C(s.Parents.Column)
+}
+
+// column is a column as order and keyset name it. The ID is read from the table of a many-to-many edge, which has it in
+// an index with the parent's ID, so that a page in the order of the IDs reads no other rows. Not every planner sees that.
+func (s *Select) column(q *sql.Selector, name string) string {
+	if p := s.Parents; p != nil && p.Join != "" && name == s.Table.ID {
+		return sql.Dialect(q.Dialect()).Table(p.Join).As(joinAlias).C(p.Child)
+	}
+	return q.C(name)
+}
+
+// grouped counts the rows of each parent: those of a many-to-many edge's table, unless there is a filter.
+func (s *Select) grouped(d string) *sql.Selector {
+	q, _, parent := s.of(d)
+	if s.Parents.Join != "" && s.Filter == nil {
+		j := sql.Table(s.Parents.Join).As(joinAlias)
+		q = sql.Dialect(d).Select().From(j)
+		parent = j.C(s.Parents.Column)
+	}
+	q.Where(In(parent, s.Parents.IDs))
+	s.restrict(q)
+	return q.Select(sql.As(parent, ParentColumn), sql.Count("*")).GroupBy(parent)
+}
+
+// children selects all rows of parents, or a page of the rows of one parent.
+func (s *Select) children(d string, parents func(column string) *sql.Predicate) *sql.Selector {
+	q, _ := s.unsorted(d, parents)
+	s.sort(q)
+	return q
+}
+
+// unsorted selects all rows of parents, for which there is a condition on their column.
+func (s *Select) unsorted(d string, parents func(column string) *sql.Predicate) (q *sql.Selector, parent string) {
+	q, t, parent := s.of(d)
+	q.Where(parents(parent))
+	s.restrict(q)
+	return q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...), parent
+}
+
+// among is the condition that a column holds one of the parents.
+func (p *Parents) among(column string) *sql.Predicate { return In(column, p.IDs) }
+
+// mixed reports whether the order has both directions.
+func (s *Select) mixed() bool {
+	return slices.ContainsFunc(s.Order, func(o Order) bool { return o.Desc != s.Order[0].Desc })
+}
+
+// outer writes the columns of a selection from limited rows.
+func (s *Select) outer(b *sql.Builder, parent func()) {
+	parent()
+	b.WriteString(" AS ").Ident(ParentColumn)
+	for _, c := range s.Columns {
+		b.Comma().Ident(pageAlias).WriteByte('.').Ident(c)
+	}
+}
+
+// outerOrder sorts the rows of all parents, so that those of each are in order.
+func (s *Select) outerOrder(b *sql.Builder, alias string) {
+	for i, o := range s.Order {
+		if i == 0 {
+			b.WriteString(" ORDER BY ")
+		} else {
+			b.Comma()
+		}
+		if alias != "" {
+			b.Ident(alias).WriteByte('.')
+		}
+		b.Ident(o.Column)
+		if o.Desc {
+			b.WriteString(" DESC")
+		}
+	}
+}
+
+// restrict adds filter and keyset.
+func (s *Select) restrict(q *sql.Selector) {
+	if s.Filter != nil {
+		s.Filter(q)
+	}
+	if s.After != nil {
+		q.Where(s.beyond(q, s.After, false))
+	}
+	if s.Before != nil {
+		q.Where(s.beyond(q, s.Before, true))
+	}
+}
+
+// sort adds order and limit.
+func (s *Select) sort(q *sql.Selector) {
+	for _, o := range s.Order {
+		if o.Desc {
+			q.OrderBy(sql.Desc(s.column(q, o.Column)))
+		} else {
+			q.OrderBy(s.column(q, o.Column))
+		}
+	}
+	if s.Limit > 0 {
+		q.Limit(s.Limit)
+	}
+}
+
+// beyond is the condition that a row comes after (or before) the one with the given values of the order's columns:
+// (a, b) > (x, y) where the engine reads an index by that, and else a > x, or a = x and b > y, and so on. There, a
+// condition on the first column alone comes first, for the index.
+func (s *Select) beyond(q *sql.Selector, values []any, before bool) *sql.Predicate {
+	if of(q).comparesRows() && len(s.Order) > 1 && !s.mixed() {
+		columns := make([]string, len(s.Order))
+		for i, o := range s.Order {
+			columns[i] = s.column(q, o.Column)
+		}
+		if s.Order[0].Desc != before {
+			return sql.CompositeLT(columns, values...)
+		}
+		return sql.CompositeGT(columns, values...)
+	}
+	var arms []*sql.Predicate
+	for i, o := range s.Order {
+		var arm []*sql.Predicate
+		for j, tie := range s.Order[:i] {
+			arm = append(arm, sql.EQ(s.column(q, tie.Column), values[j]))
+		}
+		if o.Desc != before {
+			arm = append(arm, sql.LT(s.column(q, o.Column), values[i]))
+		} else {
+			arm = append(arm, sql.GT(s.column(q, o.Column), values[i]))
+		}
+		arms = append(arms, sql.And(arm...))
+	}
+	if len(arms) == 1 {
+		return arms[0]
+	}
+	first := s.column(q, s.Order[0].Column)
+	bound := sql.GTE(first, values[0])
+	if s.Order[0].Desc != before {
+		bound = sql.LTE(first, values[0])
+	}
+	return sql.And(bound, sql.Or(arms...))
+}
+
+// With returns the columns with those that the order needs added, each once.
+func With(columns []string, order []Order) []string {
+	out := slices.Clone(columns)
+	for _, o := range order {
+		if !slices.Contains(out, o.Column) {
+			out = append(out, o.Column)
+		}
+	}
+	return out
+}
