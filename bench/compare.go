@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/ent"
 	"roster/ent/user"
+	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/paging"
 )
@@ -26,7 +25,7 @@ type way struct {
 
 // compareW3 prints how long Roster's loaders take for W3 and how long ent's eager loading, in this process and one
 // request at a time. Both are measured as Go values with all columns; the whole answer as JSON comes on top of that.
-func compareW3(ctx context.Context, st *store, executor graphql.GraphExecutor, w workload, out io.Writer) error {
+func compareW3(ctx context.Context, st *store, executor *graph.Executor, w workload, out io.Writer) error {
 	session := func(read func(context.Context, *ent.Client) error) func(context.Context) error {
 		return func(ctx context.Context) error {
 			s := st.Session(database.Snapshot)

@@ -25,9 +25,9 @@ import (
 // maxErrors is how many errors a response has at most.
 const maxErrors = 10
 
-// present makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause stays
-// in Err, which is not sent, for finish.
-func present(ctx context.Context, err error) *gqlerror.Error {
+// publicError makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause
+// stays in Err, which is not sent, for tidyErrors.
+func publicError(ctx context.Context, err error) *gqlerror.Error {
 	var e *gqlerror.Error
 	if !errors.As(err, &e) {
 		e = &gqlerror.Error{Err: err, Path: graphql.GetPath(ctx)}
@@ -37,39 +37,22 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 		out.Locations = place(ctx)
 	}
 	code, message := classify(err)
-	field := argumentPath(ctx, e.Path)
-	var fault *rules.Fault
-	switch {
-	case e.Err == nil && knownCode(e) != "": // whose messages are for clients
-		code, message = knownCode(e), e.Message
-	case e.Rule != "":
-		code, message = model.ErrorCodeGraphqlValidationFailed, e.Message
-	case len(field) > 0: // of a scalar or an enum, which did not take what it got
+	out.Extensions = map[string]any{}
+	if field := argumentPath(ctx, e.Path); len(field) > 0 { // a scalar or an enum has refused the value
+		var fault *rules.Fault
 		if !errors.As(err, &fault) {
 			fault = &rules.Fault{Code: rules.Invalid, Message: "is no value of its type"}
 		}
 		out.Path = e.Path[:len(e.Path)-len(field)]
 		code, message = model.ErrorCode(fault.Code), sentence(field, fault)
-		out.Extensions = map[string]any{"field": field}
+		out.Extensions["field"] = field
 	}
 	out.Message = message
-	if out.Extensions == nil {
-		out.Extensions = map[string]any{}
-	}
 	out.Extensions["code"] = code
 	if code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown {
 		out.Extensions["requestId"] = requestid.FromContext(ctx)
 	}
 	return out
-}
-
-// knownCode is the code of an error that package documents, or gqlgen for the variables, has found in the request.
-func knownCode(e *gqlerror.Error) model.ErrorCode {
-	code, _ := e.Extensions["code"].(string)
-	if known := model.ErrorCode(code); known.IsValid() {
-		return known
-	}
-	return ""
 }
 
 // classify is the table from errors to codes and messages.
@@ -121,37 +104,33 @@ func classify(err error) (model.ErrorCode, string) {
 	return model.ErrorCodeInternal, "internal error"
 }
 
-// finish makes the errors of a response those that the client gets: each fault one error, at most ten in all. An error
-// that nobody foresaw is logged, once for the operation.
-func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.Response {
-	if len(r.Errors) == 0 {
-		return r
-	}
+// tidyErrors makes the errors of a response those that the client gets: each fault one error, at most ten in all. An
+// error that nobody foresaw is logged, once for the operation.
+func (e *Executor) tidyErrors(ctx context.Context, r *graphql.Response) {
 	var list gqlerror.List
 	logged := false
-	for _, e := range r.Errors {
-		if faults, ok := errors.AsType[rules.Faults](e.Err); ok {
+	for _, err := range r.Errors {
+		if faults, ok := errors.AsType[rules.Faults](err.Err); ok {
 			for i := range faults {
 				list = append(list, &gqlerror.Error{
-					Message: sentence(faults[i].Path, &faults[i].Fault), Path: e.Path, Locations: e.Locations,
+					Message: sentence(faults[i].Path, &faults[i].Fault), Path: err.Path, Locations: err.Locations,
 					Extensions: map[string]any{"code": faults[i].Code, "field": faults[i].Path},
 				})
 			}
 			continue
 		}
-		if code := e.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
+		if code := err.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
 			logged = true
-			attributes := []any{"error", e.Err, "requestId", requestid.FromContext(ctx), "path", e.Path.String()}
-			if panicked, ok := errors.AsType[*loading.PanicError](e.Err); ok {
+			attributes := []any{"error", err.Err, "requestId", requestid.FromContext(ctx), "path", err.Path.String()}
+			if panicked, ok := errors.AsType[*loading.PanicError](err.Err); ok {
 				attributes = append(attributes, "stack", string(panicked.Stack))
 			}
-			o.Logger.ErrorContext(ctx, "operation failed", attributes...)
+			e.Logger.ErrorContext(ctx, "operation failed", attributes...)
 		}
-		list = append(list, e)
+		list = append(list, err)
 	}
 	slices.SortStableFunc(list, inDocument)
 	r.Errors = list[:min(len(list), maxErrors)]
-	return r
 }
 
 // inDocument orders errors by their place in the document and then in the response: fields of a query run at the same

@@ -7,23 +7,17 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
-	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/ent"
 	"roster/graph/generated"
 	"roster/internal/database"
-	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/limits"
-	"roster/internal/loading"
 	"roster/internal/paging"
 	"roster/internal/typeid"
 )
@@ -64,44 +58,6 @@ func prices() limits.Prices {
 		Fields:   map[string]int64{"totalCount": 1_000, "userCount": 1_000, "postCount": 1_000, "usersWithoutPosts": 1_000, "signUps": 1_000},
 		Inputs:   map[string]int64{"contains": 5_000},
 	}
-}
-
-// NewExecutor returns what executes operations on the schema. Its responses are final: what they say is committed. The
-// error says which of the trusted documents cannot be executed.
-func NewExecutor(o Options) (graphql.GraphExecutor, error) {
-	if o.Jitter == nil {
-		o.Jitter = rand.Float64
-	}
-	if o.Committed == nil {
-		o.Committed = func() {}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	schema := served()
-	library, err := documents.New(documents.Options{
-		Schema:        schema,
-		Limits:        limits.New(schema, o.Limits, prices()),
-		CacheBytes:    o.DocumentCacheBytes,
-		Introspection: o.Introspection,
-		Trusted:       o.TrustedDocuments,
-	})
-	if err != nil {
-		return nil, err
-	}
-	resolver := &resolver{clock: o.Clock, ids: o.IDs, feed: o.Feed}
-	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolver}))
-	exec.SetQueryCache(found{})
-	exec.SetErrorPresenter(present)
-	exec.SetRecoverFunc(func(_ context.Context, panicked any) error {
-		return loading.Recovered(panicked)
-	})
-	exec.Use(costs{})
-	exec.Use(&operations{Options: o})
-	if o.Introspection {
-		exec.Use(extension.Introspection{})
-	}
-	return &limited{GraphExecutor: exec, library: library, options: o}, nil
 }
 
 // SDL returns the served schema, as it is written in schema.graphqls.
@@ -147,7 +103,8 @@ func usedTypes(schema *ast.Schema) map[string]bool {
 type resolver struct {
 	clock func() time.Time
 	ids   *typeid.Source
-	feed  *feed.Feed
+	// subscription is the operation when it is a subscription, or nil.
+	subscription *subscription
 }
 
 // now is the time to write: in UTC with the microseconds that every database keeps, so that what a mutation returns
@@ -162,7 +119,6 @@ type queryResolver struct {
 
 type (
 	mutationResolver          struct{ *resolver }
-	subscriptionResolver      struct{ *resolver }
 	changeResolver            struct{ *resolver }
 	deletePostPayloadResolver struct{ *resolver }
 )
@@ -180,7 +136,7 @@ func client(ctx context.Context) *ent.Client { return attemptFrom(ctx).ent }
 func (r *resolver) Mutation() generated.MutationResolver { return mutationResolver{r} }
 
 // Subscription implements generated.ResolverRoot.
-func (r *resolver) Subscription() generated.SubscriptionResolver { return subscriptionResolver{r} }
+func (r *resolver) Subscription() generated.SubscriptionResolver { return r.subscription }
 
 // Change implements generated.ResolverRoot.
 func (r *resolver) Change() generated.ChangeResolver { return changeResolver{r} }

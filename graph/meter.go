@@ -44,15 +44,10 @@ type selected struct {
 	parts int // fields of one name in one place are one field
 }
 
-// metered makes an operation count on the account of its answer.
-func metered(ctx context.Context, o *graphql.OperationContext, cost int64) {
-	answer := budget.FromContext(ctx)
-	if answer == nil {
-		return
-	}
+// newMeter returns the meter of an operation, by its cost.
+func newMeter(answer *budget.Answer, cost int64) *meter {
 	answer.Expect(cost * bytesPerCost)
-	m := &meter{answer: answer, widths: map[selected]int64{}, fragments: map[*ast.FragmentDefinition]int64{}}
-	o.ResolverMiddleware = m.resolve // the executor has no other one
+	return &meter{answer: answer, widths: map[selected]int64{}, fragments: map[*ast.FragmentDefinition]int64{}}
 }
 
 // resolve resolves a field.

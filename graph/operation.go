@@ -23,22 +23,6 @@ const (
 	maxRetry   = 2 * time.Second
 )
 
-// operations makes each operation one transaction: committed before its response is written, rolled back when any
-// field of a mutation fails, and tried again, whole, when it lost a race.
-type operations struct{ Options }
-
-var (
-	_ graphql.HandlerExtension     = (*operations)(nil)
-	_ graphql.OperationInterceptor = (*operations)(nil)
-	_ graphql.RootFieldInterceptor = (*operations)(nil)
-)
-
-// ExtensionName implements graphql.HandlerExtension.
-func (*operations) ExtensionName() string { return "Operations" }
-
-// Validate implements graphql.HandlerExtension.
-func (*operations) Validate(graphql.ExecutableSchema) error { return nil }
-
 // An attempt is one try at one operation. A retry makes a new one.
 type attempt struct {
 	session *database.Session
@@ -52,7 +36,7 @@ type attempt struct {
 	pages   *changesPages  // of the feed
 	// entry is where the answer is stored; nil when the request has no idempotency key.
 	entry  *idempotency.Entry
-	stored []byte // the data that was found there: there is nothing left to do
+	stored []byte // the data of the answer to an earlier request; it is answered and nothing is done
 }
 
 type attemptKey struct{}
@@ -62,46 +46,40 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
 }
 
-// InterceptOperation implements graphql.OperationInterceptor. Of a subscription, each event is an operation.
-func (o *operations) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	operation := graphql.GetOperationContext(ctx)
-	if operation.Operation.Operation == ast.Subscription {
-		return o.subscribe(ctx, next)
-	}
-	return graphql.OneShot(o.finish(ctx, o.run(ctx, sessionMode(operation), next)))
-}
-
-// run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again.
-func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.OperationHandler) *graphql.Response {
-	ctx, cancel := context.WithTimeout(ctx, o.RequestTimeout)
+// run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again. Of a subscription,
+// each event is an operation. replayed says that the response is the answer to an earlier request with the key.
+func (e *Executor) run(ctx context.Context, key string, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
+	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
-	if follows(graphql.GetOperationContext(ctx)) {
-		o.number(ctx)
+	operation := graphql.GetOperationContext(ctx)
+	mode := sessionMode(operation)
+	if follows(operation) {
+		e.number(ctx)
 	}
-	started := o.Clock()
-	entry, err := entryOf(ctx)
+	started := e.Clock()
+	entry, err := entryOf(ctx, key)
 	if err != nil {
-		return failed(ctx, err)
+		return failed(ctx, err), false
 	}
 	answer := budget.FromContext(ctx)
 	pages := &changesPages{most: maxChanges}
 	careful, reconnected := false, false
 	answer.Reset()
 	for retries := 0; ; retries++ {
-		session := o.Database.Session(mode)
+		session := e.Database.Session(mode)
 		a := &attempt{session: session, ent: ent.NewClient(ent.Driver(session)), careful: careful, entry: entry, answer: answer, pages: pages}
-		response, failure := o.try(ctx, a, mode, next)
+		response, failure := e.try(ctx, a, mode, execute)
 		if ctx.Err() == nil && a.fits(ctx) {
 			retries--
 			continue
 		}
 		if failure == nil {
-			return response
+			return response, a.stored != nil
 		}
-		again := retries < maxRetries && ctx.Err() == nil && o.Clock().Sub(started) < maxRetry
+		again := retries < maxRetries && ctx.Err() == nil && e.Clock().Sub(started) < maxRetry
 		switch failure.Kind {
 		case database.Retry:
-			again = again && o.pause(ctx, retries)
+			again = again && e.pause(ctx, retries)
 		case database.Unique, database.ForeignKey:
 			careful = true
 		case database.Lost, database.ReadOnly: // a connection from before the database went away, or became a standby
@@ -111,7 +89,7 @@ func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.O
 			again = false
 		}
 		if !again {
-			return response
+			return response, false
 		}
 		answer.Reset()
 	}
@@ -131,10 +109,10 @@ func (a *attempt) fits(ctx context.Context) bool {
 }
 
 // try makes one attempt. The failure is the first that the database reported; it may be gone on the next attempt.
-func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, next graphql.OperationHandler) (*graphql.Response, *database.Failure) {
+func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, execute graphql.ResponseHandler) (*graphql.Response, *database.Failure) {
 	defer a.session.Rollback() // what is not committed below; after a panic too
 	ctx = context.WithValue(ctx, attemptKey{}, a)
-	response := a.respond(ctx, next, o.Clock)
+	response := a.respond(ctx, execute, e.Clock)
 	if a.stored != nil { // nothing was written
 		return response, nil
 	}
@@ -142,12 +120,12 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
 		err := a.commit(ctx, response)
 		if len(a.changes) > 0 && err == nil {
-			o.Committed()
+			e.Committed()
 		}
 		if err == nil || mode != database.Write { // what was read is right, whatever became of the transaction
 			return response, nil
 		}
-		response.Errors = gqlerror.List{present(ctx, err)}
+		response.Errors = gqlerror.List{publicError(ctx, err)}
 		failure = database.AsFailure(err)
 	}
 	if mode == database.Write && len(response.Errors) > 0 {
@@ -157,7 +135,7 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 }
 
 // respond runs the operation. Its first statement claims the idempotency key, when the request has one.
-func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, clock func() time.Time) *graphql.Response {
+func (a *attempt) respond(ctx context.Context, execute graphql.ResponseHandler, clock func() time.Time) *graphql.Response {
 	if a.entry != nil {
 		var err error
 		a.stored, err = a.entry.Claim(ctx, a.session, clock())
@@ -168,9 +146,9 @@ func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, cl
 			return failed(ctx, err)
 		}
 	}
-	response := next(ctx)(ctx)
-	if response == nil { // the executor's answer to a context that has ended
-		response = failed(ctx, context.Cause(ctx))
+	response := &graphql.Response{Data: a.stored}
+	if a.stored == nil {
+		response = execute(ctx)
 	}
 	if err := a.answer.Data(int64(len(response.Data))); err != nil {
 		return failed(ctx, err)
@@ -193,20 +171,20 @@ func (a *attempt) commit(ctx context.Context, response *graphql.Response) error 
 
 // failed is the response of an operation that ended with an error of its own.
 func failed(ctx context.Context, err error) *graphql.Response {
-	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{present(ctx, err)}}
+	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
 }
 
 // number gives their places in the feed to the changes that are committed, so that who asks now gets them all. Without
 // it, the feed ends a little earlier.
-func (o *operations) number(ctx context.Context) {
-	if _, err := feed.NumberSome(ctx, o.Database); err != nil && ctx.Err() == nil { // else the client has gone
-		o.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
+func (e *Executor) number(ctx context.Context) {
+	if _, err := feed.NumberSome(ctx, e.Database); err != nil && ctx.Err() == nil { // else the client has gone
+		e.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
 	}
 }
 
 // pause waits before the next attempt, twice as long each time; false when the operation's time is over.
-func (o *operations) pause(ctx context.Context, retries int) bool {
-	timer := time.NewTimer(time.Duration(float64(10*time.Millisecond<<retries) * (0.5 + o.Jitter())))
+func (e *Executor) pause(ctx context.Context, retries int) bool {
+	timer := time.NewTimer(time.Duration(float64(10*time.Millisecond<<retries) * (0.5 + e.Jitter())))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -216,9 +194,9 @@ func (o *operations) pause(ctx context.Context, retries int) bool {
 	}
 }
 
-// InterceptRootField implements graphql.RootFieldInterceptor: after a field of a mutation has failed, the ones after it
-// are not run, since nothing of them would stay.
-func (o *operations) InterceptRootField(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+// resolveRoot resolves a root field. After a field of a mutation has failed, the ones after it are not run: nothing of
+// them would stay.
+func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 	a := attemptFrom(ctx)
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
 		return write(a.answer, next(ctx))

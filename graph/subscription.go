@@ -13,6 +13,7 @@ import (
 	"roster/graph/generated"
 	"roster/graph/model"
 	"roster/internal/database"
+	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/typeid"
 )
@@ -36,22 +37,20 @@ func Nodes(db *database.DB) func(ctx context.Context, ids []typeid.ID) (map[type
 	}
 }
 
-// subscription is a subscription under way. gqlgen makes a response of each change that stands in its channel, which is
-// one at a time: nothing runs while nothing has changed.
+// A subscription is a subscription under way. gqlgen calls it to begin, and then makes a response of each change that
+// stands in its channel, which is one at a time: nothing runs while nothing has changed.
 type subscription struct {
-	changes chan *model.Change
-	// These are set by the resolver, if it goes well.
-	source *feed.Subscription
-	field  graphql.CollectedField
-	after  bool
+	executor *Executor
+	source   *feed.Subscription // of the changes
+	changes  chan *model.Change
+	field    graphql.CollectedField
+	after    bool // the client has named the cursor to begin after
 }
 
-type subscriptionKey struct{}
-
-var _ generated.SubscriptionResolver = subscriptionResolver{}
+var _ generated.SubscriptionResolver = (*subscription)(nil)
 
 // Changes implements generated.SubscriptionResolver.
-func (r subscriptionResolver) Changes(ctx context.Context, after *string, types []model.EntityType, nodeIDs []typeid.ID) (<-chan *model.Change, error) {
+func (s *subscription) Changes(ctx context.Context, after *string, types []model.EntityType, nodeIDs []typeid.ID) (<-chan *model.Change, error) {
 	if err := mayFollow(ctx); err != nil {
 		return nil, err
 	}
@@ -60,36 +59,41 @@ func (r subscriptionResolver) Changes(ctx context.Context, after *string, types 
 		return nil, err
 	}
 	node := slices.ContainsFunc(graphql.CollectFieldsCtx(ctx, []string{"Change"}), func(f graphql.CollectedField) bool { return f.Name == "node" })
-	source, err := r.feed.Subscribe(ctx, request, node)
+	s.source, err = s.executor.Feed.Subscribe(ctx, request, node)
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, source.Close)
-	s := ctx.Value(subscriptionKey{}).(*subscription) //nolint:errcheck,forcetypeassert // subscribe has put it there
-	s.source, s.field, s.after = source, graphql.GetFieldContext(ctx).Field, after != nil
+	context.AfterFunc(ctx, s.source.Close)
+	s.field, s.after = graphql.GetFieldContext(ctx).Field, after != nil
 	return s.changes, nil
 }
 
-// subscribe begins a subscription. It is no transaction and has no time limit, since it lasts as long as the client
-// listens; what each of its events reads is an operation of its own.
-func (o *operations) subscribe(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	s := &subscription{changes: make(chan *model.Change, 1)}
-	mode := sessionMode(graphql.GetOperationContext(ctx))
-	responses := next(context.WithValue(ctx, subscriptionKey{}, s))
-	return func(ctx context.Context) *graphql.Response {
-		if s.source != nil {
-			return o.event(ctx, s, mode, responses)
+// Subscribe begins a subscription. It is no transaction and has no time limit, since it lasts as long as the client
+// listens; each of its events is an operation. The function that it returns waits for the next response, which is valid
+// until the one after it is asked for. A response without data is the last; nil means that the client has gone.
+func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
+	ctx = e.withOperation(ctx, o)
+	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
+	resolver := *e.resolver
+	resolver.subscription = s
+	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
+	responses := e.executable(&resolver).Exec(beginning)
+	errs := graphql.GetErrors(beginning)
+	return func() *graphql.Response {
+		response := &graphql.Response{Errors: errs}
+		if len(errs) == 0 {
+			response = s.event(ctx, responses)
 		}
-		response := responses(ctx)
-		if response == nil {
-			return nil
+		if response != nil {
+			e.tidyErrors(ctx, response)
+			e.addCost(o, response)
 		}
-		return o.finish(ctx, response)
+		return response
 	}
 }
 
 // event waits for the next change and returns its response; nil when the client has gone. One without data is the last.
-func (o *operations) event(ctx context.Context, s *subscription, mode database.Mode, responses graphql.ResponseHandler) *graphql.Response {
+func (s *subscription) event(ctx context.Context, responses graphql.ResponseHandler) *graphql.Response {
 	e, err := s.source.Next(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -100,10 +104,10 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 		err = fault(expired(), "after")
 	}
 	if err != nil {
-		return o.finish(ctx, &graphql.Response{Errors: gqlerror.List{present(ctx, err)}})
+		return &graphql.Response{Errors: gqlerror.List{publicError(ctx, err)}}
 	}
 	respond := func(adopt bool) *graphql.Response {
-		return o.run(ctx, mode, func(ctx context.Context) graphql.ResponseHandler {
+		response, _ := s.executor.run(ctx, "", func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
 				n, _ := e.Node.(ent.Node)
@@ -115,8 +119,9 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 			default:
 			}
 			s.changes <- &change
-			return responses
+			return answer(ctx, responses)
 		})
+		return response
 	}
 	response := respond(e.Loaded)
 	if e.Loaded && len(response.Errors) > 0 {
@@ -129,5 +134,5 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 	if string(response.Data) == "null" { // the next event would hide that this one is missing
 		response.Data = nil
 	}
-	return o.finish(ctx, response)
+	return response
 }

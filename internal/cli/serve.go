@@ -11,8 +11,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/ent/rules"
 	"roster/graph"
 	"roster/internal/budget"
@@ -158,7 +156,7 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 // newExecutor wires what executes operations on a database.
 func newExecutor(
 	c *serveCommand, db *database.DB, changes *feed.Feed, trusted map[string]string, logger *slog.Logger,
-) (graphql.GraphExecutor, error) {
+) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
 		Clock:              time.Now,
@@ -180,7 +178,7 @@ func newExecutor(
 
 // newHandler wires the server on top of an executor.
 func newHandler(
-	c *serveCommand, db *database.DB, executor graphql.GraphExecutor, page http.Handler, streams *server.Streams, answers *budget.Budget,
+	c *serveCommand, db *database.DB, executor server.Executor, page http.Handler, streams *server.Streams, answers *budget.Budget,
 	logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{

@@ -85,12 +85,40 @@ type Document struct {
 	size     int64 // in memory, about
 }
 
-// A Request says which operation to execute, and with what.
+// A Request asks for an operation of a document.
 type Request struct {
-	Text          string // of the document; may be left out when the extensions name it
+	// Text is the document. It can be left out when DocumentID or the extension persistedQuery names the document.
+	Text string
+	// DocumentID is the hash of the document or the key of a trusted one. A request with it has no extension
+	// persistedQuery, which says the same.
+	DocumentID    string
 	OperationName string
 	Variables     map[string]any // as they came, before they are coerced
 	Extensions    map[string]any
+}
+
+// An Operation can be executed: its document is valid and within the limits, and its variables are coerced.
+type Operation struct {
+	*Document
+	Request    Request
+	Definition *ast.OperationDefinition
+	Variables  map[string]any
+	Cost       int64 // by package limits
+}
+
+// Operation returns the operation that a request asks for. The errors, at most [MaxErrors], have codes; an operation that
+// is refused has its request, and its cost where that is known.
+func (l *Library) Operation(r Request) (*Operation, gqlerror.List) {
+	o := &Operation{Request: r}
+	var errs gqlerror.List
+	if o.Document, o.Cost, errs = l.Find(r); len(errs) > 0 {
+		return o, errs
+	}
+	if o.Variables, errs = l.Variables(o.Document, r); len(errs) > 0 {
+		return o, errs
+	}
+	o.Definition = o.Parsed.Operations.ForName(r.OperationName)
+	return o, nil
 }
 
 // Find returns the document of a request, and the cost of its operation by package limits. The errors, at most
@@ -127,10 +155,14 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 
 // known returns the document of a request when it has been prepared before, and nil when it is to be prepared.
 func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
-	id, err := persisted(r.Extensions)
+	id := r.DocumentID
+	if id == "" {
+		var err *gqlerror.Error
+		if id, err = persisted(r.Extensions); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case err != nil:
-		return nil, err
 	case r.Text == "" && id == "":
 		return nil, refuse(BadRequest, "the request has no document")
 	case l.byText != nil:

@@ -9,10 +9,13 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// persisted returns the hash, or the key of a trusted document, in the extension of an automatic persisted query; "" when
-// there is no such extension. See https://www.apollographql.com/docs/apollo-server/performance/apq.
+// PersistedQuery is the extension of an automatic persisted query, which has the hash of a document or the key of a
+// trusted one: see https://www.apollographql.com/docs/apollo-server/performance/apq.
+const PersistedQuery = "persistedQuery"
+
+// persisted returns the hash or the key in the extension PersistedQuery; "" for a request without one.
 func persisted(extensions map[string]any) (string, *gqlerror.Error) {
-	extension := extensions["persistedQuery"]
+	extension := extensions[PersistedQuery]
 	if extension == nil {
 		return "", nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/internal/budget"
+	"roster/internal/documents"
 	"roster/internal/server"
 )
 
@@ -22,16 +23,16 @@ const mebibyte = 1 << 20
 
 // holding is an executor whose operations take so much memory while they are executed.
 type holding struct {
-	graphql.GraphExecutor
+	server.Executor
 	bytes int64
 }
 
-func (h holding) DispatchOperation(ctx context.Context, o *graphql.OperationContext) (graphql.ResponseHandler, context.Context) {
+func (h holding) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	account := budget.FromContext(ctx)
 	if errors.Is(account.Hold(h.bytes), budget.ErrBusy) && account.Wait(ctx) == nil {
 		_ = account.Hold(h.bytes) // the server looks at the account
 	}
-	return h.GraphExecutor.DispatchOperation(ctx, o)
+	return h.Executor.Execute(ctx, o, key)
 }
 
 // withMemory gives a server a budget, of which each operation takes the whole second pool while it is executed. Its

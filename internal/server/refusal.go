@@ -14,7 +14,6 @@ const (
 	codeCostLimit   = "COST_LIMIT"
 	codeForbidden   = "FORBIDDEN"
 	codeInternal    = "INTERNAL"
-	codeTimeout     = "TIMEOUT"
 	codeUnavailable = "UNAVAILABLE"
 )
 

@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/internal/budget"
+	"roster/internal/documents"
 )
 
 // socketOperation is an operation on a socket.
@@ -21,9 +22,9 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
-// request is what a subscribe message asks for, or why it is refused.
-type request struct {
-	params  *graphql.RawParams
+// subscribed is the request of a subscribe message, or why it is refused.
+type subscribed struct {
+	request documents.Request
 	refused *refusal
 }
 
@@ -100,14 +101,14 @@ func (r *reader) answer(ctx context.Context, m *message, account *budget.Answer)
 	case messagePing:
 		r.reply(ctx, replyMessage(messagePong, m.payload))
 	case messageSubscribe:
-		params, refused := requestParams(m.payload, r.header)
+		request, refused := requestOf(m.payload)
 		if refused != nil && !refused.operation {
 			return &fault{closeInvalid, shortened(refused.message, maxReason)}
 		}
 		if !r.acknowledged {
 			return &fault{closeUnauthorized, "Unauthorized"}
 		}
-		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, request{params, refused})
+		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, subscribed{request, refused})
 	case messageComplete:
 		r.complete(m.id)
 	}
@@ -124,7 +125,7 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 
 // subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
 // one that the operation's is made from, with the operation's account.
-func (s *socket) subscribe(conn, caller context.Context, id string, asked request) *fault {
+func (s *socket) subscribe(conn, caller context.Context, id string, asked subscribed) *fault {
 	s.mu.Lock()
 	doubled := s.operations[id] != nil
 	// One that the client has cancelled may take a moment to end, and must not pile up.
@@ -151,7 +152,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, asked reques
 }
 
 // start is subscribe's. The caller holds mu.
-func (s *socket) start(conn, caller context.Context, id string, asked request) {
+func (s *socket) start(conn, caller context.Context, id string, asked subscribed) {
 	ctx, cancel := context.WithCancel(caller)
 	o := &socketOperation{id: id, cancel: cancel}
 	s.operations[id] = o
@@ -196,7 +197,7 @@ func (s *socket) complete(id string) {
 }
 
 // run executes an operation and sends what comes of it.
-func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked request) {
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscribed) {
 	leave, refused := s.requests.enter()
 	if refused == nil && asked.refused != nil {
 		leave()
@@ -208,9 +209,9 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked reques
 	}
 	defer leave()
 	account := budget.FromContext(ctx)
-	var operation *graphql.OperationContext
+	var operation *documents.Operation
 	failed := s.guard(ctx, func() (response *graphql.Response) {
-		ctx, operation, response = s.prepare(ctx, asked.params)
+		operation, response = s.executor.Prepare(asked.request)
 		return response
 	})
 	if failed != nil {
@@ -218,7 +219,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked reques
 		s.send(conn, o, errorMessage(o.id, failed.Errors), true)
 		return
 	}
-	if operation.Operation.Operation == ast.Subscription {
+	if operation.Definition.Operation == ast.Subscription {
 		leave()
 		if account.Last() != nil {
 			s.send(conn, o, errorMessage(o.id, refuseBusy().errors()), true)

@@ -1,0 +1,53 @@
+package graph
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"roster/ent/rules"
+	"roster/internal/loading"
+	"roster/internal/requestid"
+)
+
+// TestTidyErrors makes one error of each fault, at most ten in all, and logs what nobody foresaw once, with its stack.
+func TestTidyErrors(t *testing.T) {
+	t.Parallel()
+	ctx := requestid.WithContext(t.Context(), "request-1")
+	var faults rules.Faults
+	faults.Add(&rules.Fault{Code: rules.Blank, Message: "must not be blank"}, "input", "title")
+	faults.Add(&rules.Fault{Code: rules.TooLong, Message: "is too long"}, "input", "body")
+	var log strings.Builder
+	e := &Executor{Options: Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))}}
+	const blank = `{"message":"input.title must not be blank","extensions":{"code":"BLANK","field":["input","title"]}}`
+	const long = `{"message":"input.body is too long","extensions":{"code":"TOO_LONG","field":["input","body"]}}`
+	const pair = blank + "," + long
+	const internal = `{"message":"internal error","extensions":{"code":"INTERNAL","requestId":"request-1"}}`
+	for _, test := range []struct {
+		errs []error
+		want string
+	}{
+		{[]error{faults}, "[" + pair + "]"},
+		{[]error{loading.Recovered("out of order"), errors.New("another")}, "[" + internal + "," + internal + "]"},
+		{nil, "null"},
+		{[]error{faults, faults, faults, faults, faults, faults}, "[" + strings.Repeat(pair+",", 4) + pair + "]"},
+	} {
+		response := &graphql.Response{}
+		for _, err := range test.errs {
+			response.Errors = append(response.Errors, publicError(ctx, err))
+		}
+		e.tidyErrors(ctx, response)
+		if got, err := json.Marshal(response.Errors); err != nil || string(got) != test.want {
+			t.Errorf("%v: got %s, %v, want %s", test.errs, got, err, test.want)
+		}
+	}
+	var line struct{ Error, Stack, RequestID string }
+	if err := json.Unmarshal([]byte(log.String()), &line); err != nil ||
+		line.Error != "panic: out of order" || line.RequestID != "request-1" || !strings.Contains(line.Stack, "TestTidyErrors") {
+		t.Errorf("%v, logged %s", err, log.String())
+	}
+}
