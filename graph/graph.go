@@ -16,7 +16,6 @@ import (
 	"roster/ent"
 	"roster/graph/generated"
 	"roster/internal/database"
-	"roster/internal/feed"
 	"roster/internal/limits"
 	"roster/internal/paging"
 	"roster/internal/typeid"
@@ -30,7 +29,7 @@ type Options struct {
 	// IDs gives the IDs of what is created.
 	IDs *typeid.Source
 	// Feed is what subscriptions follow; without it there are none.
-	Feed *feed.Feed
+	Feed *Feed
 	// Committed is called after each commit that changed something; nil for nothing.
 	Committed func()
 	// Jitter gives a number from 0 to 1, to spread retries.

@@ -18,22 +18,25 @@ import (
 	"roster/internal/typeid"
 )
 
-// Nodes returns what a feed.Feed loads nodes with: all columns, for whoever may read them later.
-func Nodes(db *database.DB) func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
-	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
+// Feed is the change feed with the nodes of the schema.
+type Feed = feed.Feed[ent.Node]
+
+// LoadNodes returns how a Feed reads nodes: with all columns, for whoever may read them later.
+func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
+	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]ent.Node, error) {
 		session := db.Session(database.Snapshot)
 		defer session.Rollback()
-		nodes, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), ids)
+		list, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), ids)
 		if err != nil {
 			return nil, err
 		}
-		found := make(map[typeid.ID]any, len(ids))
-		for i, n := range nodes {
+		nodes := make(map[typeid.ID]ent.Node, len(ids))
+		for i, n := range list {
 			if n != nil {
-				found[ids[i]] = n
+				nodes[ids[i]] = n
 			}
 		}
-		return found, session.Commit()
+		return nodes, session.Commit()
 	}
 }
 
@@ -41,7 +44,7 @@ func Nodes(db *database.DB) func(ctx context.Context, ids []typeid.ID) (map[type
 // stands in its channel, which is one at a time: nothing runs while nothing has changed.
 type subscription struct {
 	executor *Executor
-	source   *feed.Subscription // of the changes
+	source   *feed.Subscription[ent.Node] // of the changes
 	changes  chan *model.Change
 	field    graphql.CollectedField
 	after    bool // the client has named the cursor to begin after
@@ -110,8 +113,7 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 		response, _ := s.executor.run(ctx, "", func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
-				n, _ := e.Node.(ent.Node)
-				nodes.Adopt(e.NodeID, n)
+				nodes.Adopt(e.NodeID, e.Node)
 			}
 			change := changeOf(&e.Change, nodes)
 			select {

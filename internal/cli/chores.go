@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"roster/graph"
 	"roster/internal/config"
 	"roster/internal/database"
 	"roster/internal/feed"
@@ -21,7 +22,7 @@ const (
 
 // startChores does what a server does beside its requests, which is to follow the feed and its chores, until stop is
 // called or ctx ends; stop waits for the step under way.
-func startChores(ctx context.Context, c config.Retention, db *database.DB, changes *feed.Feed, logger *slog.Logger) (stop func()) {
+func startChores(ctx context.Context, c config.Retention, db *database.DB, changes *graph.Feed, logger *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ticker := time.NewTicker(choreInterval)
 	var running sync.WaitGroup

@@ -98,7 +98,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		ReadTimeout:   readTimeout,
 		WriteTimeout:  messageTimeout,
 	})
-	changes := feed.New(feed.Options{Database: db, Nodes: graph.Nodes(db), Budget: answers, Logger: logger})
+	changes := feed.New(feed.Options{Database: db, Budget: answers, Logger: logger}, graph.LoadNodes(db))
 	executor, err := newExecutor(c, db, changes, trusted, logger)
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires what executes operations on a database.
 func newExecutor(
-	c *serveCommand, db *database.DB, changes *feed.Feed, trusted map[string]string, logger *slog.Logger,
+	c *serveCommand, db *database.DB, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
 ) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
