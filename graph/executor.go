@@ -25,6 +25,8 @@ type Executor struct {
 	library  *documents.Library
 	schema   *ast.Schema
 	resolver *resolver
+	// statements are how many each field sends itself.
+	statements map[limits.Field]int
 }
 
 // NewExecutor returns an executor. The error says which of the trusted documents cannot be executed.
@@ -49,7 +51,10 @@ func NewExecutor(o Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Executor{Options: o, library: library, schema: schema, resolver: &resolver{clock: o.Clock, ids: o.IDs}}, nil
+	return &Executor{
+		Options: o, library: library, schema: schema, resolver: &resolver{clock: o.Clock, ids: o.IDs},
+		statements: statementsOf(fields()),
+	}, nil
 }
 
 // Prepare returns the operation of a request, or the response that says why it is not executed: it has no data, and at

@@ -7,7 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/vektah/gqlparser/v2"
@@ -17,7 +16,6 @@ import (
 	"roster/graph/generated"
 	"roster/internal/database"
 	"roster/internal/limits"
-	"roster/internal/paging"
 	"roster/internal/typeid"
 )
 
@@ -45,18 +43,6 @@ type Options struct {
 	DocumentCacheBytes int64
 	// TrustedDocuments are the only documents that are executed, by their keys; nil lets clients send others.
 	TrustedDocuments map[string]string
-}
-
-// prices are what a statement costs that reads every row, or a part of them that no page bounds.
-func prices() limits.Prices {
-	return limits.Prices{
-		Page:     paging.DefaultSize,
-		MaxPage:  paging.MaxSize,
-		MaxPages: map[string]int{"changes": maxChanges},
-		List:     paging.DefaultSize,
-		Fields:   map[string]int64{"totalCount": 1_000, "userCount": 1_000, "postCount": 1_000, "usersWithoutPosts": 1_000, "signUps": 1_000},
-		Inputs:   map[string]int64{"contains": 5_000},
-	}
 }
 
 // SDL returns the served schema, as it is written in schema.graphqls.
@@ -143,9 +129,4 @@ func (r *resolver) Change() generated.ChangeResolver { return changeResolver{r} 
 // DeletePostPayload implements generated.ResolverRoot.
 func (r *resolver) DeletePostPayload() generated.DeletePostPayloadResolver {
 	return deletePostPayloadResolver{r}
-}
-
-// isNode reports whether a type is an entity.
-func isNode(t *ast.Definition) bool {
-	return t.Name == "Node" || slices.Contains(t.Interfaces, "Node")
 }

@@ -15,6 +15,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
+	"roster/internal/limits"
 )
 
 // How often and how long an operation is tried again that lost a race.
@@ -52,7 +53,7 @@ func (e *Executor) run(ctx context.Context, key string, execute graphql.Response
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
 	operation := graphql.GetOperationContext(ctx)
-	mode := sessionMode(operation)
+	mode := e.sessionMode(operation)
 	if follows(operation) {
 		e.number(ctx)
 	}
@@ -211,69 +212,53 @@ func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshal
 
 // sessionMode says what transaction an operation needs: several statements of a query read one snapshot, one needs
 // no transaction.
-func sessionMode(o *graphql.OperationContext) database.Mode {
+func (e *Executor) sessionMode(o *graphql.OperationContext) database.Mode {
 	if o.Operation.Operation == ast.Mutation {
 		return database.Write
 	}
-	s := &statements{fragments: map[string]int{}, event: o.Operation.Operation == ast.Subscription}
-	if s.count(o.Operation.SelectionSet) > 1 {
+	c := &statementCount{of: e.statements, fragments: map[string]int{}, event: o.Operation.Operation == ast.Subscription}
+	if c.count(o.Operation.SelectionSet) > 1 {
 		return database.Snapshot
 	}
 	return database.Single
 }
 
-// statements counts the statements that bound a query. The document alone gives them: they never grow with rows.
-type statements struct {
-	fragments map[string]int // each is counted once: fragments that double each other would take for ever
-	event     bool           // of a subscription, which has its change already
+// statementCount counts the statements that bound a query. The document alone gives them: they never grow with rows.
+type statementCount struct {
+	of        map[limits.Field]int // of one field
+	fragments map[string]int       // each is counted once: fragments that double each other would take for ever
+	event     bool                 // of a subscription, which has its change already
 }
 
 // many is more than any document needs to be told apart from one.
 const many = 1 << 20
 
-func (s *statements) count(set ast.SelectionSet) int {
+func (c *statementCount) count(set ast.SelectionSet) int {
 	n := 0
 	for _, selection := range set {
-		switch f := selection.(type) {
+		switch s := selection.(type) {
 		case *ast.Field:
-			n += s.field(f) + s.count(f.SelectionSet)
+			n += c.field(s) + c.count(s.SelectionSet)
 		case *ast.InlineFragment:
-			n += s.count(f.SelectionSet)
+			n += c.count(s.SelectionSet)
 		case *ast.FragmentSpread:
-			c, ok := s.fragments[f.Name]
+			of, ok := c.fragments[s.Name]
 			if !ok {
-				c = s.count(f.Definition.SelectionSet)
-				s.fragments[f.Name] = c
+				of = c.count(s.Definition.SelectionSet)
+				c.fragments[s.Name] = of
 			}
-			n += c
+			n += of
 		}
 		n = min(n, many)
 	}
 	return n
 }
 
-// field is how many statements a field needs itself, at most.
-func (s *statements) field(f *ast.Field) int {
-	switch {
-	case s.event && f.ObjectDefinition.Name == "Subscription":
-		return 0
-	case s.event && f.Name == "node" && f.ObjectDefinition.Name == "Change":
-		return 1
-	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query", // one for each type
-		f.Name == "node" && f.ObjectDefinition.Name == "Change":
-		return ent.NodeTypes
-	case f.Name == "changes":
-		return 2
-	case f.Name == "changesCursor", f.ObjectDefinition.Name == "Stats":
-		return 1
-	case f.Name == "stats" && f.ObjectDefinition.Name == "Query": // its fields do
-		return 0
-	case f.Name == "totalCount":
-		return 1
-	case f.SelectionSet == nil || f.Name == "__schema" || f.Name == "__type":
-		return 0
-	case f.ObjectDefinition.Name == "Query", isNode(f.ObjectDefinition): // a root field; an edge of an entity
-		return 1
+// field is how many statements a field sends itself, at most.
+func (c *statementCount) field(f *ast.Field) int {
+	n := c.of[limits.Field{Type: f.ObjectDefinition.Name, Name: f.Name}]
+	if c.event { // the type of its one node is known
+		n = min(n, 1)
 	}
-	return 0
+	return n
 }

@@ -12,7 +12,7 @@ import (
 // error is an *ExceededError: of the cost, or of the size of the variables. Without an operation only the latter are
 // checked.
 func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (int64, error) {
-	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Inputs}
+	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Conditions}
 	if err := in.variables(variables); err != nil {
 		return 0, err
 	}

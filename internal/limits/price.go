@@ -11,15 +11,20 @@ import (
 type Prices struct {
 	// Page is the size of a page when the client gives none, and MaxPage the largest that it gets.
 	Page, MaxPage int
-	// MaxPages has the fields whose pages may be larger than MaxPage, by their names.
-	MaxPages map[string]int
+	// MaxPages has the fields whose pages may be larger than MaxPage.
+	MaxPages map[Field]int
 	// List is how many objects a list has that nothing is known about.
 	List int
-	// Fields has what fields cost beside what they return, by their names, and Inputs the same for fields of input
-	// objects that are not null. This is paid once for each field of the document, not for each object: it is the price
-	// of a statement.
-	Fields, Inputs map[string]int64
+	// Fields are the surcharges of fields. One is paid once for each time that the document has the field, and not for each
+	// object: it is the price of a statement.
+	Fields map[Field]int64
+	// Conditions are the surcharges of fields of input objects that are not null, by their names alone: the values of
+	// variables do not show of which type they are.
+	Conditions map[string]int64
 }
+
+// A Field is a field of a type in the schema.
+type Field struct{ Type, Name string }
 
 // An object costs as much as ten values, so that many short names for the same value are not free.
 const (
@@ -284,7 +289,10 @@ func (m *merger) alone(f *ast.Field, parent *ast.Definition, definition *ast.Fie
 
 func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition, returned *ast.Definition) node {
 	p := &m.checker.prices
-	n := node{extra: p.Fields[f.Name]}
+	var n node
+	if parent != nil {
+		n.extra = p.Fields[Field{parent.Name, f.Name}]
+	}
 	for _, a := range f.Arguments {
 		m.search(&n, a.Value)
 	}
@@ -292,7 +300,7 @@ func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 		n.count = []count{{fixed: 1}}
 		return n
 	}
-	page := m.page(f, definition)
+	page := m.page(f, parent, definition)
 	switch {
 	case definition.Type.Elem == nil:
 		n.count = []count{{fixed: 1}}
@@ -325,11 +333,11 @@ func connection(t *ast.Definition) bool {
 }
 
 // page is the size that the arguments first and last ask for; nil when the field has neither.
-func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
+func (m *merger) page(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition) []count {
 	p := &m.checker.prices
 	var counts []count
 	paged, usual := false, int64(0)
-	most := int64(max(p.MaxPage, p.MaxPages[f.Name]))
+	most := int64(max(p.MaxPage, p.MaxPages[Field{parent.Name, f.Name}]))
 	for _, name := range []string{"first", "last"} {
 		a := definition.Arguments.ForName(name)
 		if a == nil || a.Type.NamedType != "Int" {
@@ -391,7 +399,7 @@ func (m *merger) search(n *node, v *ast.Value) {
 		n.searches = append(n.searches, v.Raw)
 	case ast.ListValue, ast.ObjectValue:
 		for _, child := range v.Children {
-			if price := m.checker.prices.Inputs[child.Name]; price > 0 && child.Value.Kind != ast.NullValue {
+			if price := m.checker.prices.Conditions[child.Name]; price > 0 && child.Value.Kind != ast.NullValue {
 				n.extra = plus(n.extra, price)
 			}
 			m.search(n, child.Value)
