@@ -14,10 +14,10 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/schema"
 
-	entmigrate "roster/ent/migrate"
+	"roster/internal/tables"
 )
 
-// PlanMigration writes the migration that leads from the ones in dir, the folder of this engine, to the ent schema,
+// PlanMigration writes the migration that leads from the ones in dir, the folder of this engine, to the tables of package tables,
 // and reports whether one was needed. It uses db as a scratch pad: an empty database.
 func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time) (needed bool, err error) {
 	files, err := sqltool.NewGooseDir(dir)
@@ -49,7 +49,7 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	if err != nil {
 		return false, err
 	}
-	wanted, err := tables(db.Dialect())
+	wanted, err := allTables(db.Dialect())
 	if err != nil {
 		return false, err
 	}
@@ -83,15 +83,16 @@ type formatter func(*migrate.Plan) ([]migrate.File, error)
 
 func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f(plan) }
 
-// tables is the ent schema as an engine has it: the collation C, the order of bytes, is PostgreSQL's; the types of the
-// other engines' columns say as much.
-func tables(d string) ([]*schema.Table, error) {
-	all, err := schema.CopyTables(entmigrate.Tables) // ent completes the tables that it is given
+// allTables returns all tables as an engine has them: the collation C, the order of bytes, is PostgreSQL's; the types of
+// the other engines' columns say as much.
+func allTables(d string) ([]*schema.Table, error) {
+	described := tables.All()
+	all, err := schema.CopyTables(described) // ent completes the tables that it is given
 	if err != nil {
 		return nil, err
 	}
 	for i, t := range all {
-		t.Schema, t.Comment = entmigrate.Tables[i].Schema, entmigrate.Tables[i].Comment
+		t.Schema, t.Comment = described[i].Schema, described[i].Comment
 		if isJoin(t) {
 			t.Indexes = []*schema.Index{inverse(t)}
 		}

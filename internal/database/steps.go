@@ -160,11 +160,11 @@ func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	return err
 }
 
-// doneBefore reports whether a statement creates a table of the ent schema that is there and lacks nothing, or drops one
+// doneBefore reports whether a statement creates a table of package tables that is there and lacks nothing, or drops one
 // that is not there. The error says what a table lacks that is in the way.
 func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error) {
 	match := regexp.MustCompile("(?i)^(CREATE|DROP) TABLE `(\\w+)`").FindStringSubmatch(statement)
-	wanted, err := tables(dialect.MySQL)
+	wanted, err := allTables(dialect.MySQL)
 	if match == nil || err != nil {
 		return false, err
 	}

@@ -17,9 +17,10 @@ import (
 	"entgo.io/ent/dialect/sql/schema"
 )
 
-// CheckTables returns an error when a table, column, index or foreign key of the ent schema is missing, and names all
-// that are: a Failure of kind Unusable. Whatever else the database has is fine: servers of the next version may have added it. It takes a few
-// milliseconds, and nothing is kept of it, so that the answer is always true; those who ask at once share one look.
+// CheckTables returns an error when a table, column, index or foreign key of package tables is missing, and names all
+// that are: a Failure of kind Unusable. Whatever else the database has is fine: servers of the next version may have
+// added it. It takes a few milliseconds. Its result is not stored, so that it is always true; callers at the same time
+// share one look.
 func (db *DB) CheckTables(ctx context.Context) error {
 	look := db.looks.DoChan("", func() (any, error) {
 		// The first who asks may go before the others.
@@ -39,7 +40,7 @@ func (db *DB) CheckTables(ctx context.Context) error {
 }
 
 func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
-	wanted, err := tables(d)
+	wanted, err := allTables(d)
 	if err != nil {
 		return err
 	}
