@@ -14,6 +14,7 @@ import (
 
 	"roster/internal/budget"
 	"roster/internal/documents"
+	"roster/internal/strictjson"
 )
 
 // The parameters of a GraphQL request.
@@ -45,7 +46,7 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	if refused != nil {
 		return request, refused
 	}
-	object, err := parseJSON(body, values)
+	object, err := strictjson.Parse(body, values)
 	if tooMany(err) {
 		return request, refuseFor(http.StatusRequestEntityTooLarge, codeCostLimit, fmt.Sprintf("the body has more than %d values", values))
 	}
@@ -62,8 +63,8 @@ func isUTF8(charset string) bool {
 
 // tooMany reports whether JSON was not decoded because it has too many values.
 func tooMany(err error) bool {
-	e, ok := errors.AsType[*jsonError](err)
-	return ok && e.cost
+	e, ok := errors.AsType[*strictjson.Error](err)
+	return ok && e.TooMany
 }
 
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
@@ -147,7 +148,7 @@ func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 		case text == "", text == "null":
 			delete(object, name)
 		default:
-			if object[name], err = parseJSON([]byte(text), 0); err != nil { // a URL is short
+			if object[name], err = strictjson.Parse([]byte(text), 0); err != nil { // a URL is short
 				return request, refuseParam(name, "must be one JSON object: "+err.Error())
 			}
 		}
