@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,5 +52,24 @@ func TestTidyErrors(t *testing.T) {
 	if err := json.Unmarshal([]byte(log.String()), &line); err != nil ||
 		line.Error != "panic: out of order" || line.RequestID != "request-1" || !strings.Contains(line.Stack, "TestTidyErrors") {
 		t.Errorf("%v, logged %s", err, log.String())
+	}
+}
+
+// The contract's enum is the source of the codes.
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../internal/codes/codes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, match := range regexp.MustCompile(`Code = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		got = append(got, match[1])
+	}
+	for _, value := range served().Types["ErrorCode"].EnumValues {
+		want = append(want, value.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("internal/codes has other codes than the enum ErrorCode of schema.graphqls:\ngot  %q\nwant %q", got, want)
 	}
 }

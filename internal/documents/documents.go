@@ -14,6 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 
+	"roster/internal/codes"
 	"roster/internal/limits"
 )
 
@@ -128,7 +129,7 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	affordable := func(d *Document) *gqlerror.Error {
 		var err error
 		if cost, err = d.measured.Cost(d.Parsed.Operations.ForName(r.OperationName), r.Variables); err != nil {
-			return refuse(CostLimit, err.Error())
+			return refuse(codes.CostLimit, err.Error())
 		}
 		return nil
 	}
@@ -164,16 +165,16 @@ func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
 	}
 	switch {
 	case r.Text == "" && id == "":
-		return nil, refuse(BadRequest, "the request has no document")
+		return nil, refuse(codes.BadRequest, "the request has no document")
 	case l.byText != nil:
 		return l.findTrusted(r.Text, id)
 	case r.Text == "":
 		if d := l.cache.byHash(id); d != nil {
 			return d, nil
 		}
-		return nil, refuse(PersistedQueryNotFound, "PersistedQueryNotFound")
+		return nil, refuse(codes.PersistedQueryNotFound, "PersistedQueryNotFound")
 	case id != "" && hashOf(r.Text) != parseHash(id):
-		return nil, refuse(BadRequest, "the hash in extensions.persistedQuery is not that of the document")
+		return nil, refuse(codes.BadRequest, "the hash in extensions.persistedQuery is not that of the document")
 	}
 	return l.cache.byText(r.Text), nil
 }
@@ -185,7 +186,7 @@ func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 		d = l.byText[text]
 	}
 	if d == nil || text != "" && text != d.Text {
-		return nil, refuse(Forbidden, "only trusted documents are executed here, and this is none of them")
+		return nil, refuse(codes.Forbidden, "only trusted documents are executed here, and this is none of them")
 	}
 	return d, nil
 }
@@ -196,7 +197,7 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	source := withLineFeeds(text)
 	found, err := l.Limits.Text(source)
 	if err != nil {
-		return nil, gqlerror.List{refuse(CostLimit, err.Error())}
+		return nil, gqlerror.List{refuse(codes.CostLimit, err.Error())}
 	}
 	if err := wholeCharacters(source); err != nil {
 		return nil, gqlerror.List{err}
@@ -206,14 +207,14 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 		return nil, correctPlaces(source, notParsed(source, err))
 	}
 	if len(parsed.Operations) == 0 {
-		return nil, gqlerror.List{refuse(ValidationFailed, "no operation provided")}
+		return nil, gqlerror.List{refuse(codes.ValidationFailed, "no operation provided")}
 	}
 	measured, err := l.Limits.Document(parsed)
 	if err != nil {
-		return nil, gqlerror.List{refuse(CostLimit, err.Error())}
+		return nil, gqlerror.List{refuse(codes.CostLimit, err.Error())}
 	}
 	if c := measured.Cycle; c != nil {
-		err := refuse(ValidationFailed, fmt.Sprintf("Cannot spread fragment %q within itself.", c.Name))
+		err := refuse(codes.ValidationFailed, fmt.Sprintf("Cannot spread fragment %q within itself.", c.Name))
 		err.Locations = []gqlerror.Location{{Line: c.Position.Line, Column: c.Position.Column}}
 		return nil, gqlerror.List{Tidy(err)}
 	}

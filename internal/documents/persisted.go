@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/codes"
 )
 
 // PersistedQuery is the extension of an automatic persisted query, which has the hash of a document or the key of a
@@ -22,7 +24,7 @@ func persisted(extensions map[string]any) (string, *gqlerror.Error) {
 	object, _ := extension.(map[string]any)
 	id, _ := object["sha256Hash"].(string)
 	if id == "" || !isOne(object["version"]) {
-		return "", refuse(BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
+		return "", refuse(codes.BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
 	}
 	return id, nil
 }

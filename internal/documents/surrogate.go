@@ -5,6 +5,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/internal/codes"
 	"roster/internal/strictjson"
 )
 
@@ -15,7 +16,7 @@ func wholeCharacters(document string) *gqlerror.Error {
 	if at < 0 {
 		return nil
 	}
-	err := refuse(ParseFailed, "Half a surrogate pair is no character.")
+	err := refuse(codes.ParseFailed, "Half a surrogate pair is no character.")
 	err.Locations = []gqlerror.Location{placeBehind(document[:at])}
 	return err
 }

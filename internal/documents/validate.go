@@ -8,6 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"roster/internal/codes"
 )
 
 // longWord is the length in bytes from which words are not compared with those of the schema to suggest one: that takes
@@ -134,7 +136,7 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (found *uses, er
 			for _, option := range options {
 				option(err)
 			}
-			err.Extensions = map[string]any{"code": ValidationFailed}
+			err.Extensions = map[string]any{"code": codes.ValidationFailed}
 			if !l.Introspection {
 				err.Message = discreet(err)
 			}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/documents"
 )
 
@@ -130,7 +130,7 @@ func requestErrorStatus(response *graphql.Response, mediaType string) int {
 	if mediaType == typeEvents {
 		return http.StatusOK
 	}
-	malformed := len(response.Errors) > 0 && fmt.Sprint(response.Errors[0].Extensions["code"]) == codeBadRequest
+	malformed := len(response.Errors) > 0 && response.Errors[0].Extensions["code"] == codes.BadRequest
 	if mediaType == typeResponse || malformed {
 		return http.StatusBadRequest
 	}

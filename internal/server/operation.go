@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/requestid"
 )
@@ -78,5 +79,5 @@ func (e endpoint) guard(ctx context.Context, f func() *graphql.Response) (respon
 
 // internal has the extensions of an error that nobody foresaw.
 func internal(ctx context.Context) map[string]any {
-	return map[string]any{"code": codeInternal, "requestId": requestid.FromContext(ctx)}
+	return map[string]any{"code": codes.Internal, "requestId": requestid.FromContext(ctx)}
 }

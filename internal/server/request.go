@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/strictjson"
 )
@@ -48,7 +49,7 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	}
 	object, err := strictjson.Parse(body, values)
 	if tooMany(err) {
-		return request, refuseFor(http.StatusRequestEntityTooLarge, codeCostLimit, fmt.Sprintf("the body has more than %d values", values))
+		return request, refuseFor(http.StatusRequestEntityTooLarge, codes.CostLimit, fmt.Sprintf("the body has more than %d values", values))
 	}
 	if err != nil {
 		return request, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())

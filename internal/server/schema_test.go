@@ -11,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/internal/codes"
 	"roster/internal/server"
 	"roster/internal/server/streamtest"
 )
@@ -59,8 +60,7 @@ func (s testSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.AddError(ctx, errors.New("not executed"))
 			return &graphql.Response{}
 		case "malformed":
-			type code string // as generated code has it
-			graphql.AddError(ctx, &gqlerror.Error{Message: "no", Extensions: map[string]any{"code": code("BAD_REQUEST")}})
+			graphql.AddError(ctx, &gqlerror.Error{Message: "no", Extensions: map[string]any{"code": codes.BadRequest}})
 			return &graphql.Response{}
 		}
 		data, err := json.Marshal(map[string]any{field.Alias: value})

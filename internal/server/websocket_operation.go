@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/documents"
 )
 
@@ -145,7 +146,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, asked subscr
 	case full:
 		s.reply(conn, errorMessage(id, gqlerror.List{{
 			Message:    "too many operations are under way on this socket",
-			Extensions: map[string]any{"code": codeCostLimit},
+			Extensions: map[string]any{"code": codes.CostLimit},
 		}}))
 	}
 	return nil
