@@ -200,12 +200,12 @@ func (e *Executor) pause(ctx context.Context, retries int) bool {
 func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 	a := attemptFrom(ctx)
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
-		return write(a.answer, next(ctx))
+		return writeRoot(a.answer, next(ctx))
 	}
 	if a.failed {
 		return graphql.Null
 	}
-	m := write(a.answer, next(ctx))
+	m := writeRoot(a.answer, next(ctx))
 	a.failed = m == graphql.Null // every field of Mutation is non-null
 	return m
 }

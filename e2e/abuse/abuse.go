@@ -7,7 +7,7 @@
 //	--- variables
 //	{"n": 1}
 //	--- refusal 400 COST_LIMIT
-//	the document has 4001 fields; at most 2000 allowed
+//	the document has 4001 fields; the limit is 2000
 //
 // The texts are templates of text/template, which has loops, with the function repeat and add. Other sections:
 //
@@ -21,6 +21,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -103,7 +104,7 @@ func parse(name, text string) (Request, error) {
 		}
 	}
 	if r.Message == "" {
-		return r, fmt.Errorf("no refusal")
+		return r, errors.New("no section says with what it is refused")
 	}
 	if r.Body == nil {
 		var err error

@@ -135,7 +135,7 @@ func (c *coercion) value(t *ast.Type, value any) any {
 	}
 	coerced, fits := scalarOf(def, value)
 	if !fits {
-		c.fail("must be %s, but is %s", expectation(def), sent(value))
+		c.fail("must be %s, but is %s", expectation(def), valueInWords(value))
 	}
 	return coerced
 }

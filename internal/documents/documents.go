@@ -133,7 +133,7 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 		}
 		return nil
 	}
-	d, err := l.known(r)
+	d, err := l.lookUp(r)
 	if err != nil {
 		return nil, 0, gqlerror.List{err}
 	}
@@ -154,8 +154,8 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	return d, cost, nil
 }
 
-// known returns the document of a request when it has been prepared before, and nil when it is to be prepared.
-func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
+// lookUp returns the document of a request when it has been prepared before, and nil when it is to be prepared.
+func (l *Library) lookUp(r Request) (*Document, *gqlerror.Error) {
 	id := r.DocumentID
 	if id == "" {
 		var err *gqlerror.Error
@@ -195,7 +195,7 @@ func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 // may be given.
 func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*Document, gqlerror.List) {
 	source := withLineFeeds(text)
-	found, err := l.Limits.Text(source)
+	lexed, err := l.Limits.Text(source)
 	if err != nil {
 		return nil, gqlerror.List{refuse(codes.CostLimit, err.Error())}
 	}
@@ -218,13 +218,13 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 		err.Locations = []gqlerror.Location{{Line: c.Position.Line, Column: c.Position.Column}}
 		return nil, gqlerror.List{Tidy(err)}
 	}
-	d := &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, found.Tokens, measured)}
+	d := &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, lexed.Tokens, measured)}
 	if check != nil {
 		if err := check(d); err != nil {
 			return nil, gqlerror.List{err}
 		}
 	}
-	variables, errs := l.validate(parsed, found.Longest)
+	variables, errs := l.validate(parsed, lexed.Longest)
 	if len(errs) > 0 {
 		return nil, correctPlaces(source, errs...)
 	}

@@ -44,8 +44,8 @@ const (
 	// segmentBytes is how many bytes of text the nodes of a segment have. Of larger ones a segment has fewer, and one that
 	// is larger by itself is loaded by each event that wants it.
 	segmentBytes = 256 << 10
-	// keptNodes is of how many segments the nodes are kept, which may be large.
-	keptNodes = 4
+	// segmentsWithNodes is how many segments keep their nodes, which may be large.
+	segmentsWithNodes = 4
 	// channel is where servers tell each other that they have committed.
 	channel = "roster_changes"
 )
@@ -216,13 +216,13 @@ func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 		case err != nil:
 			return err
 		}
-		f.add(t, f.segment(ctx, page, f.wanted(t)))
+		f.add(t, f.segment(ctx, page, f.wantsNodes(t)))
 	}
 	return nil
 }
 
-// wanted reports whether a subscriber wants nodes.
-func (f *Feed[N]) wanted(t *tail[N]) bool {
+// wantsNodes reports whether a subscriber wants nodes.
+func (f *Feed[N]) wantsNodes(t *tail[N]) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return t.nodes > 0
@@ -230,17 +230,17 @@ func (f *Feed[N]) wanted(t *tail[N]) bool {
 
 // segment makes the first changes of a page a segment: all of them, or as many as have nodes that fit when nodes are
 // wanted. When nodes cannot be loaded, who wants one does it.
-func (f *Feed[N]) segment(ctx context.Context, page *Page, nodes bool) *segment[N] {
+func (f *Feed[N]) segment(ctx context.Context, page *Page, withNodes bool) *segment[N] {
 	s := &segment[N]{changes: page.Changes, to: page.End.number}
-	for nodes && len(s.changes) > 0 {
+	for withNodes && len(s.changes) > 0 {
 		ids := make([]typeid.ID, len(s.changes))
 		for i := range s.changes {
 			ids[i] = s.changes[i].NodeID
 		}
 		account := budget.Limited(segmentBytes)
-		found, err := f.load(budget.WithAnswer(ctx, account), ids)
+		nodes, err := f.load(budget.WithAnswer(ctx, account), ids)
 		if err == nil {
-			s.nodes = found
+			s.nodes = nodes
 			return s
 		}
 		_, large := errors.AsType[*budget.TooLargeError](err)
@@ -263,7 +263,7 @@ func (f *Feed[N]) add(t *tail[N], s *segment[N]) {
 	defer f.mu.Unlock()
 	t.segments = append(t.segments, s)
 	t.end = s.to
-	if i := len(t.segments) - 1 - keptNodes; i >= 0 {
+	if i := len(t.segments) - 1 - segmentsWithNodes; i >= 0 {
 		t.segments[i] = &segment[N]{changes: t.segments[i].changes, to: t.segments[i].to}
 	}
 	for t.end-t.segments[0].to >= int64(f.Keep) {

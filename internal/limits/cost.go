@@ -16,12 +16,12 @@ func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (i
 	if err := in.variables(variables); err != nil {
 		return 0, err
 	}
-	priced := d.operations[o]
-	if priced == nil {
+	tree := d.operations[o]
+	if tree == nil {
 		return 0, nil
 	}
-	e := evaluation{operation: priced, prices: &d.checker.prices, variables: variables, searches: in.searches}
-	below := e.below(&priced.root, 0)
+	e := evaluation{operation: tree, prices: &d.checker.prices, variables: variables, searches: in.searches}
+	below := e.below(&tree.root, 0)
 	cost := plus(below/priceOfObject, e.extra)
 	if below%priceOfObject > 0 {
 		cost = plus(cost, 1)

@@ -35,7 +35,7 @@ const (
 // introspectionList is how many objects the lists of introspection have, but for the list of all types.
 const introspectionList = 5
 
-// An operation is what of an operation costs something, without its variables.
+// An operation is the part of an operation that costs something, without its variables.
 type operation struct {
 	root     node
 	defaults map[string]defaultValue // of the variables that have one
@@ -78,23 +78,23 @@ const (
 // has to compare, and for the operations what they cost.
 func (d *Document) merge(doc *ast.QueryDocument, m *measurer) error {
 	c := d.checker
-	walk := &merger{checker: c, measurer: m, known: map[*ast.Field]node{}}
+	walk := &merger{checker: c, measurer: m, fields: map[*ast.Field]node{}}
 	d.operations = make(map[*ast.OperationDefinition]*operation, len(doc.Operations))
 	var err error
 	for _, o := range doc.Operations {
-		priced := &operation{defaults: map[string]defaultValue{}}
+		tree := &operation{defaults: map[string]defaultValue{}}
 		for _, v := range o.VariableDefinitions {
 			if v.DefaultValue != nil {
 				var n node
 				walk.search(&n, v.DefaultValue)
-				priced.defaults[v.Variable] = defaultValue{v.DefaultValue, n.extra}
+				tree.defaults[v.Variable] = defaultValue{v.DefaultValue, n.extra}
 			}
 		}
 		root := map[ast.Operation]*ast.Definition{
 			ast.Query: c.schema.Query, ast.Mutation: c.schema.Mutation, ast.Subscription: c.schema.Subscription,
 		}[o.Operation]
-		names := walk.fill(&priced.root, scope{set: o.SelectionSet, parent: root})
-		d.operations[o] = priced
+		names := walk.fill(&tree.root, scope{set: o.SelectionSet, parent: root})
+		d.operations[o] = tree
 		if o.Operation == ast.Mutation && err == nil {
 			err = over("the mutation has %s fields", int64(names), c.limits.MaxMutationFields)
 		}
@@ -111,7 +111,7 @@ type merger struct {
 	*measurer
 	checker *Checker
 	repeats int64
-	known   map[*ast.Field]node // what shows of a field with arguments alone
+	fields  map[*ast.Field]node // those with arguments, each by itself
 }
 
 // scope is a selection set with the type on which it stands; nil for one that the schema does not have.
@@ -121,8 +121,8 @@ type scope struct {
 	inline int64 // how many inline fragments are around it
 }
 
-// A selected is a field in the place to which fragments put it.
-type selected struct {
+// An occurrence is a field in the place to which fragments put it.
+type occurrence struct {
 	field  *ast.Field
 	parent *ast.Definition
 	weight int64 // of comparing it with another
@@ -131,7 +131,7 @@ type selected struct {
 
 // A place is the fields that execution finds for one object.
 type place struct {
-	fields []selected
+	fields []occurrence
 	names  []name
 	index  map[string]int // of names, when there are many
 	spread map[string]bool
@@ -177,7 +177,7 @@ func pairs(weight, things int64) int64 {
 // few is how many names are found faster without an index.
 const few = 16
 
-func (p *place) add(s selected) {
+func (p *place) add(s occurrence) {
 	alias, at := s.field.Alias, -1
 	if p.index == nil {
 		at = slices.IndexFunc(p.names, func(n name) bool { return p.fields[n.first].field.Alias == alias })
@@ -208,7 +208,7 @@ func (m *merger) collect(p *place, s scope) {
 		m.Steps++
 		switch sel := selection.(type) {
 		case *ast.Field:
-			p.add(selected{field: sel, parent: s.parent, weight: times(1+m.arguments[sel], 1+s.inline)})
+			p.add(occurrence{field: sel, parent: s.parent, weight: times(1+m.arguments[sel], 1+s.inline)})
 		case *ast.InlineFragment:
 			inner := scope{set: sel.SelectionSet, parent: s.parent, inline: s.inline + 1}
 			if sel.TypeCondition != "" {
@@ -275,14 +275,14 @@ func fieldOf(t *ast.Definition, name string) *ast.FieldDefinition {
 	return t.Fields.ForName(name)
 }
 
-// alone is what shows of a field itself. The arguments of a field are looked at once, wherever fragments put it.
+// alone returns the node of a field by itself. Its arguments are looked at once, wherever fragments put it.
 func (m *merger) alone(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition, returned *ast.Definition) node {
-	if n, ok := m.known[f]; ok {
+	if n, ok := m.fields[f]; ok {
 		return n
 	}
 	n := m.look(f, parent, definition, returned)
 	if len(f.Arguments) > 0 {
-		m.known[f] = n
+		m.fields[f] = n
 	}
 	return n
 }

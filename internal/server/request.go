@@ -76,7 +76,7 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 		}
 		limit = 0
 	}
-	body, err := io.ReadAll(counted(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit)))
+	body, err := io.ReadAll(newRequestReader(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit)))
 	if errors.Is(err, budget.ErrBusy) {
 		return nil, refuseBusy()
 	}
@@ -96,18 +96,19 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 // the arguments that were made of it.
 const copiesOfRequest = 4
 
-// counted counts what is read of a request on the account of its answer. The error may be budget.ErrBusy.
-func counted(ctx context.Context, r io.Reader) io.Reader {
-	return &countedReader{ctx, r, budget.FromContext(ctx)}
+// newRequestReader returns a reader that counts what it reads of a request on the account of its answer. Its error may be
+// budget.ErrBusy.
+func newRequestReader(ctx context.Context, r io.Reader) io.Reader {
+	return &requestReader{ctx, r, budget.FromContext(ctx)}
 }
 
-type countedReader struct {
+type requestReader struct {
 	ctx     context.Context //nolint:containedctx // io.Reader has none, and the reader lives for one call
 	from    io.Reader
 	account *budget.Answer
 }
 
-func (r *countedReader) Read(p []byte) (int, error) {
+func (r *requestReader) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	if full := r.account.Request(r.ctx, int64(n)*copiesOfRequest); full != nil {
 		return n, full

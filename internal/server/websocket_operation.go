@@ -23,8 +23,8 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
-// subscribed is the request of a subscribe message, or why it is refused.
-type subscribed struct {
+// subscribeRequest is the request of a subscribe message, or why it is refused.
+type subscribeRequest struct {
 	request documents.Request
 	refused *refusal
 }
@@ -68,7 +68,7 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 		late := time.AfterFunc(limit, cancel)
 		defer late.Stop()
 	}
-	data, err := io.ReadAll(counted(reading, content))
+	data, err := io.ReadAll(newRequestReader(reading, content))
 	switch {
 	case errors.Is(err, budget.ErrBusy):
 		return nil, &fault{closeTryAgain, "The server has no memory for the message now"}
@@ -109,7 +109,7 @@ func (r *reader) answer(ctx context.Context, m *message, account *budget.Answer)
 		if !r.acknowledged {
 			return &fault{closeUnauthorized, "Unauthorized"}
 		}
-		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, subscribed{request, refused})
+		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, subscribeRequest{request, refused})
 	case messageComplete:
 		r.complete(m.id)
 	}
@@ -126,7 +126,7 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 
 // subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
 // one that the operation's is made from, with the operation's account.
-func (s *socket) subscribe(conn, caller context.Context, id string, asked subscribed) *fault {
+func (s *socket) subscribe(conn, caller context.Context, id string, asked subscribeRequest) *fault {
 	s.mu.Lock()
 	doubled := s.operations[id] != nil
 	// One that the client has cancelled may take a moment to end, and must not pile up.
@@ -153,7 +153,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, asked subscr
 }
 
 // start is subscribe's. The caller holds mu.
-func (s *socket) start(conn, caller context.Context, id string, asked subscribed) {
+func (s *socket) start(conn, caller context.Context, id string, asked subscribeRequest) {
 	ctx, cancel := context.WithCancel(caller)
 	o := &socketOperation{id: id, cancel: cancel}
 	s.operations[id] = o
@@ -198,7 +198,7 @@ func (s *socket) complete(id string) {
 }
 
 // run executes an operation and sends what comes of it.
-func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscribed) {
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscribeRequest) {
 	leave, refused := s.requests.enter()
 	if refused == nil && asked.refused != nil {
 		leave()
