@@ -22,11 +22,11 @@ import (
 // package documents has parsed, validated and coerced already, and takes no document that is ready.
 type Executor struct {
 	Options
-	library  *documents.Library
-	schema   *ast.Schema
-	resolver *resolver
-	// statements are how many each field sends itself.
-	statements map[limits.Field]int
+	library    *documents.Library
+	schema     *ast.Schema
+	resolver   *resolver
+	executable graphql.ExecutableSchema // of queries and mutations; a subscription has its own
+	statements map[limits.Field]int     // that each field sends itself
 }
 
 // NewExecutor returns an executor. The error says which of the trusted documents cannot be executed.
@@ -51,8 +51,9 @@ func NewExecutor(o Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
+	r := &resolver{clock: o.Clock, ids: o.IDs}
 	return &Executor{
-		Options: o, library: library, schema: schema, resolver: &resolver{clock: o.Clock, ids: o.IDs},
+		Options: o, library: library, schema: schema, resolver: r, executable: executable(schema, r),
 		statements: statementsOf(fields()),
 	}, nil
 }
@@ -76,7 +77,7 @@ func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx = e.withOperation(ctx, o)
 	response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
-		return answer(ctx, e.executable(e.resolver).Exec(ctx))
+		return answer(ctx, e.executable.Exec(ctx))
 	})
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)
@@ -84,8 +85,8 @@ func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key stri
 }
 
 // executable is the code that gqlgen generates, with the resolvers that it calls.
-func (e *Executor) executable(r *resolver) graphql.ExecutableSchema {
-	return generated.NewExecutableSchema(generated.Config{Schema: e.schema, Resolvers: r})
+func executable(schema *ast.Schema, r *resolver) graphql.ExecutableSchema {
+	return generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: r})
 }
 
 // withOperation returns the context in which an operation is executed. The generated code reads the operation from it:

@@ -80,7 +80,7 @@ func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next 
 	resolver := *e.resolver
 	resolver.subscription = s
 	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
-	responses := e.executable(&resolver).Exec(beginning)
+	responses := executable(e.schema, &resolver).Exec(beginning)
 	errs := graphql.GetErrors(beginning)
 	return func() *graphql.Response {
 		response := &graphql.Response{Errors: errs}

@@ -95,6 +95,21 @@ func nested(n int) string {
 	return `{"abc":` + strings.Repeat("[ ", n) + strings.Repeat("]", n) + "}"
 }
 
+func TestHalfSurrogate(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		`{"a":"\ud83d\ude00 \\ud83d \u00e9"}`: -1,
+		`{"a":"\ud83d"}`:                      6,
+		`{"a":"\ud83d\ude00\ude00"}`:          18,
+		`{"a":"\ud83d\u0041"}`:                6,
+		`{"a":"\`:                             -1,
+	} {
+		if got := HalfSurrogate(text); got != want {
+			t.Errorf("%s: got %d, want %d", text, got, want)
+		}
+	}
+}
+
 // FuzzParse compares with encoding/json, which takes everything that parseJSON takes, and
 // reads it in the same way.
 func FuzzParse(f *testing.F) {
