@@ -304,12 +304,12 @@ func TestEveryEdgeOfChanges(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		p := newPair(t, e)
 		ask := func(s *tester, w *world, k *kind) (string, []string) {
-			document := "{ changes(first: 1000, types: [" + strings.ToUpper(k.label) + "]) { changes { nodeId node { ... on " + k.Name + " " + k.tree(2) + " } } } }"
+			document := "{ changes(first: 100, types: [" + strings.ToUpper(k.label) + "]) { changes { nodeId node { ... on " + k.Name + " " + k.tree(2) + " } } } }"
 			var data struct{ Changes changesPage }
 			s.changed(w)
 			s.must(&data, document)
 			statements := reading(s.statements.take())
-			if len(data.Changes.Changes) < min(len(k.rows), 1000) {
+			if len(data.Changes.Changes) < min(len(k.rows), 100) {
 				s.Errorf("%d changes of %s", len(data.Changes.Changes), k.Name)
 			}
 			for _, c := range data.Changes.Changes[:min(len(data.Changes.Changes), 5)] {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"entgo.io/ent/dialect"
+
 	"roster/internal/database"
 )
 
@@ -119,7 +121,11 @@ func (d *differ) planOn(ctx context.Context, server string) error {
 	}
 	defer admin.Close() //nolint:errcheck // nothing is under way
 	scratch := "roster_diff_" + strings.ToLower(rand.Text())
-	if err := admin.Session(database.Single).Exec(ctx, "CREATE DATABASE "+scratch, []any{}, nil); err != nil {
+	create := "CREATE DATABASE " + scratch
+	if admin.Dialect() == dialect.MySQL {
+		create += " CHARACTER SET utf8mb4" // whatever the server's default is
+	}
+	if err := admin.Session(database.Single).Exec(ctx, create, []any{}, nil); err != nil {
 		return err
 	}
 	u.Path = "/" + scratch

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,11 +34,14 @@ func folders(t *testing.T, without ...string) string {
 // diff runs the command, and returns what it wrote, by folder.
 func diff(t *testing.T, dir string) (messages string, written map[string]string) {
 	t.Helper()
-	variables := map[string]string{
-		"TEST_POSTGRES_URL": dbtest.Empty(t, dbtest.PostgreSQL), "TEST_MYSQL_URL": dbtest.Empty(t, dbtest.MySQL),
+	server, err := url.Parse(dbtest.Empty(t, dbtest.MySQL))
+	if err != nil {
+		t.Fatal(err)
 	}
+	server.Path = "" // "make migration" gives the URL of the server, without a database
+	variables := map[string]string{"TEST_POSTGRES_URL": dbtest.Empty(t, dbtest.PostgreSQL), "TEST_MYSQL_URL": server.String()}
 	var stderr bytes.Buffer
-	err := run(t.Context(), dir, []string{"next"}, func(v string) string { return variables[v] }, &stderr)
+	err = run(t.Context(), dir, []string{"next"}, func(v string) string { return variables[v] }, &stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
