@@ -57,30 +57,20 @@ func TestDeafClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		ask := func() (status int, retry, text string) {
-			response, err := s.client.Post("http://roster.test/graphql", typeJSON, strings.NewReader(body(`{ echo(text: "hi") }`))) //nolint:noctx // the bubble ends it
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			read, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return response.StatusCode, response.Header.Get("Retry-After"), string(read)
-		}
+		ask := func() answer { return s.ask(t, http.MethodPost, "/graphql", body(`{ echo(text: "hi") }`)) }
 		began := time.Now()
-		status, retry, text := ask()
-		if status != http.StatusServiceUnavailable || retry == "" || onlyCode([]byte(text)) != "UNAVAILABLE" || time.Since(began) != time.Second {
-			t.Errorf("beside a deaf client: got %d, %q, %s after %s", status, retry, text, time.Since(began))
+		got := ask()
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || onlyCode([]byte(got.text)) != "UNAVAILABLE" ||
+			time.Since(began) != time.Second {
+			t.Errorf("beside a deaf client: got %d, %v, %s after %s", got.status, got.header, got.text, time.Since(began))
 		}
 		s.left(t)
 		s.left(t) // the deaf client was given up
 		if took := time.Since(began); took != 20*time.Second {
 			t.Errorf("the deaf client was given up after %s, want 20s", took)
 		}
-		if status, _, text := ask(); status != http.StatusOK || text != `{"data":{"echo":"hi"}}` {
-			t.Errorf("without the deaf client: got %d, %s", status, text)
+		if got := ask(); got.status != http.StatusOK || got.text != `{"data":{"echo":"hi"}}` {
+			t.Errorf("without the deaf client: got %d, %s", got.status, got.text)
 		}
 	})
 }
