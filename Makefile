@@ -43,7 +43,7 @@ build: ## write bin/roster, with the playground's files if npm is installed
 generate: ## write all generated code, after a change to schema.graphqls, ent/schema or a template
 	go generate ./...
 
-migration: ## write the next migration of each database from ent/schema: make migration NAME=add_bio
+migration: ## write the next migration of each database from ent/schema and internal/tables: make migration NAME=add_bio
 	@test -n '$(NAME)' || { echo 'usage: make migration NAME=add_bio' >&2; exit 2; }
 	$(WITH_SERVERS) go run ./ent/migrate/diff '$(NAME)'
 

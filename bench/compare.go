@@ -7,11 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/ent"
 	"roster/ent/query"
 	"roster/ent/user"
+	"roster/graph"
 	"roster/internal/database"
 )
 
@@ -26,7 +25,7 @@ type way struct {
 
 // compareW3 prints the times of W3 with Roster's loaders and with ent's eager loading, in this process, one request at a time. Both
 // load Go values with all columns. The whole answer as JSON takes more.
-func compareW3(ctx context.Context, st *store, executor graphql.GraphExecutor, w workload, out io.Writer) error {
+func compareW3(ctx context.Context, st *store, executor *graph.Executor, w workload, out io.Writer) error {
 	session := func(read func(context.Context, *ent.Client) error) func(context.Context) error {
 		return func(ctx context.Context) error {
 			s := st.Session(database.Snapshot)

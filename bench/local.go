@@ -15,15 +15,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/graph"
+	"roster/internal/documents"
 	"roster/internal/limits"
 	"roster/internal/typeid"
 )
 
 // newExecutor returns Roster's executor in this process, without HTTP: to count statements and to profile the CPU.
-func newExecutor(st *store) (graphql.GraphExecutor, error) {
+func newExecutor(st *store) (*graph.Executor, error) {
 	return graph.NewExecutor(graph.Options{
 		Database:           st.DB,
 		Clock:              time.Now,
@@ -35,20 +34,20 @@ func newExecutor(st *store) (graphql.GraphExecutor, error) {
 }
 
 // ask makes the i-th request of a workload without HTTP.
-func ask(ctx context.Context, executor graphql.GraphExecutor, w workload, i int) error {
+func ask(ctx context.Context, executor *graph.Executor, w workload, i int) error {
 	key := w.key(i)
-	params := new(graphql.RawParams)
-	if err := json.Unmarshal([]byte(w.roster(key).body), params); err != nil {
+	var body struct {
+		Query     string         `json:"query"`
+		Variables map[string]any `json:"variables"`
+	}
+	if err := json.Unmarshal([]byte(w.roster(key).body), &body); err != nil {
 		return err
 	}
-	ctx = graphql.StartOperationTrace(ctx)
-	operation, errs := executor.CreateOperationContext(ctx, params)
-	if len(errs) > 0 {
-		return fmt.Errorf("%s: %w", w.name, errs)
+	operation, response := executor.Prepare(documents.Request{Text: body.Query, Variables: body.Variables})
+	if response == nil {
+		response, _ = executor.Execute(ctx, operation, "")
 	}
-	next, ctx := executor.DispatchOperation(ctx, operation)
-	response := next(ctx)
-	if response == nil || len(response.Errors) > 0 {
+	if len(response.Errors) > 0 {
 		return fmt.Errorf("%s: no data, or errors: %v", w.name, response)
 	}
 	return w.check(key, http.StatusOK, slices.Concat([]byte(`{"data":`), response.Data))

@@ -247,18 +247,6 @@ func TestPostgreSQLTakesNoChanges(t *testing.T) {
 		return administrator(t, u.String())
 	}()
 	p := start(t, binary, database, displayName(t, dbtest.PostgreSQL, database))
-	standby := func(data string) error {
-		path := filepath.Join(data, "standby.signal")
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			return err
-		}
-		info, err := os.Stat(data)
-		if err != nil {
-			return err
-		}
-		owner := info.Sys().(*syscall.Stat_t) //nolint:errcheck,forcetypeassert // it is one on Unix
-		return os.Chown(path, int(owner.Uid), int(owner.Gid))
-	}
 	catch(t, p, []ailment{
 		{
 			name: "revoked grant", code: "UNAVAILABLE", ready: "read only", reads: "ready", log: "the database is read only", advice: "lacks a right",
@@ -277,7 +265,7 @@ func TestPostgreSQLTakesNoChanges(t *testing.T) {
 			name: "standby", code: "UNAVAILABLE", ready: "read only", reads: "ready", log: "the database is read only", advice: "is a standby",
 			begin: func(t *testing.T) {
 				t.Helper()
-				if err := s.Restart(t.Context(), standby); err != nil {
+				if err := s.Restart(t.Context(), servers.Standby); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -252,7 +252,6 @@ func outputOpen(t *testing.T, binary string) {
 // outputNotPermitted writes as a user without permission, whom root becomes for this: what is there stays.
 func outputNotPermitted(t *testing.T, binary string) {
 	t.Helper()
-	const nobody = 65534
 	dir := t.TempDir()
 	work, closed := filepath.Join(dir, "work"), filepath.Join(dir, "closed")
 	url := "sqlite:" + filepath.Join(work, "roster.db")
@@ -269,7 +268,7 @@ func outputNotPermitted(t *testing.T, binary string) {
 	err := errors.Join(os.Chmod(readOnly, 0o444), os.Chmod(open, 0o666), os.Chmod(closed, 0o555))
 	if os.Getuid() == 0 {
 		for _, path := range []string{work, filepath.Join(work, "roster.db"), filepath.Join(work, "roster.db-migrate"), input, readOnly} {
-			err = errors.Join(err, os.Chown(path, nobody, nobody))
+			err = errors.Join(err, os.Chown(path, dbtest.Nobody, dbtest.Nobody))
 		}
 		for _, path := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(binary))} {
 			err = errors.Join(err, os.Chmod(path, 0o711))
@@ -290,9 +289,7 @@ func outputNotPermitted(t *testing.T, binary string) {
 		cmd := exec.CommandContext(t.Context(), binary, strings.Fields(line)...)
 		cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "ROSTER_LOG_LEVEL=error")
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		if os.Getuid() == 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		}
+		dbtest.Unprivileged(cmd)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

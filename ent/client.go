@@ -12,9 +12,6 @@ import (
 	"roster/ent/migrate"
 	"roster/internal/typeid"
 
-	"roster/ent/changerow"
-	"roster/ent/feed"
-	"roster/ent/idempotencykey"
 	"roster/ent/post"
 	"roster/ent/user"
 
@@ -33,12 +30,6 @@ type Client struct {
 	config
 	// Schema is the client for creating, migrating and dropping schema.
 	Schema *migrate.Schema
-	// ChangeRow is the client for interacting with the ChangeRow builders.
-	ChangeRow *ChangeRowClient
-	// Feed is the client for interacting with the Feed builders.
-	Feed *FeedClient
-	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
-	IdempotencyKey *IdempotencyKeyClient
 	// Post is the client for interacting with the Post builders.
 	Post *PostClient
 	// User is the client for interacting with the User builders.
@@ -54,9 +45,6 @@ func NewClient(opts ...Option) *Client {
 
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
-	c.ChangeRow = NewChangeRowClient(c.config)
-	c.Feed = NewFeedClient(c.config)
-	c.IdempotencyKey = NewIdempotencyKeyClient(c.config)
 	c.Post = NewPostClient(c.config)
 	c.User = NewUserClient(c.config)
 }
@@ -154,13 +142,10 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	cfg := c.config
 	cfg.driver = tx
 	return &Tx{
-		ctx:            ctx,
-		config:         cfg,
-		ChangeRow:      NewChangeRowClient(cfg),
-		Feed:           NewFeedClient(cfg),
-		IdempotencyKey: NewIdempotencyKeyClient(cfg),
-		Post:           NewPostClient(cfg),
-		User:           NewUserClient(cfg),
+		ctx:    ctx,
+		config: cfg,
+		Post:   NewPostClient(cfg),
+		User:   NewUserClient(cfg),
 	}, nil
 }
 
@@ -178,20 +163,17 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	cfg := c.config
 	cfg.driver = &txDriver{tx: tx, drv: c.driver}
 	return &Tx{
-		ctx:            ctx,
-		config:         cfg,
-		ChangeRow:      NewChangeRowClient(cfg),
-		Feed:           NewFeedClient(cfg),
-		IdempotencyKey: NewIdempotencyKeyClient(cfg),
-		Post:           NewPostClient(cfg),
-		User:           NewUserClient(cfg),
+		ctx:    ctx,
+		config: cfg,
+		Post:   NewPostClient(cfg),
+		User:   NewUserClient(cfg),
 	}, nil
 }
 
 // Debug returns a new debug-client. It's used to get verbose logging on specific operations.
 //
 //	client.Debug().
-//		ChangeRow.
+//		Post.
 //		Query().
 //		Count(ctx)
 func (c *Client) Debug() *Client {
@@ -213,9 +195,6 @@ func (c *Client) Close() error {
 // Use adds the mutation hooks to all the entity clients.
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
-	c.ChangeRow.Use(hooks...)
-	c.Feed.Use(hooks...)
-	c.IdempotencyKey.Use(hooks...)
 	c.Post.Use(hooks...)
 	c.User.Use(hooks...)
 }
@@ -223,9 +202,6 @@ func (c *Client) Use(hooks ...Hook) {
 // Intercept adds the query interceptors to all the entity clients.
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
-	c.ChangeRow.Intercept(interceptors...)
-	c.Feed.Intercept(interceptors...)
-	c.IdempotencyKey.Intercept(interceptors...)
 	c.Post.Intercept(interceptors...)
 	c.User.Intercept(interceptors...)
 }
@@ -233,417 +209,12 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 // Mutate implements the ent.Mutator interface.
 func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
-	case *ChangeRowMutation:
-		return c.ChangeRow.mutate(ctx, m)
-	case *FeedMutation:
-		return c.Feed.mutate(ctx, m)
-	case *IdempotencyKeyMutation:
-		return c.IdempotencyKey.mutate(ctx, m)
 	case *PostMutation:
 		return c.Post.mutate(ctx, m)
 	case *UserMutation:
 		return c.User.mutate(ctx, m)
 	default:
 		return nil, fmt.Errorf("ent: unknown mutation type %T", m)
-	}
-}
-
-// ChangeRowClient is a client for the ChangeRow schema.
-type ChangeRowClient struct {
-	config
-}
-
-// NewChangeRowClient returns a client for the ChangeRow from the given config.
-func NewChangeRowClient(c config) *ChangeRowClient {
-	return &ChangeRowClient{config: c}
-}
-
-// Use adds a list of mutation hooks to the hooks stack.
-// A call to `Use(f, g, h)` equals to `changerow.Hooks(f(g(h())))`.
-func (c *ChangeRowClient) Use(hooks ...Hook) {
-	c.hooks.ChangeRow = append(c.hooks.ChangeRow, hooks...)
-}
-
-// Intercept adds a list of query interceptors to the interceptors stack.
-// A call to `Intercept(f, g, h)` equals to `changerow.Intercept(f(g(h())))`.
-func (c *ChangeRowClient) Intercept(interceptors ...Interceptor) {
-	c.inters.ChangeRow = append(c.inters.ChangeRow, interceptors...)
-}
-
-// Create returns a builder for creating a ChangeRow entity.
-func (c *ChangeRowClient) Create() *ChangeRowCreate {
-	mutation := newChangeRowMutation(c.config, OpCreate)
-	return &ChangeRowCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// CreateBulk returns a builder for creating a bulk of ChangeRow entities.
-func (c *ChangeRowClient) CreateBulk(builders ...*ChangeRowCreate) *ChangeRowCreateBulk {
-	return &ChangeRowCreateBulk{config: c.config, builders: builders}
-}
-
-// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
-// a builder and applies setFunc on it.
-func (c *ChangeRowClient) MapCreateBulk(slice any, setFunc func(*ChangeRowCreate, int)) *ChangeRowCreateBulk {
-	rv := reflect.ValueOf(slice)
-	if rv.Kind() != reflect.Slice {
-		return &ChangeRowCreateBulk{err: fmt.Errorf("calling to ChangeRowClient.MapCreateBulk with wrong type %T, need slice", slice)}
-	}
-	builders := make([]*ChangeRowCreate, rv.Len())
-	for i := 0; i < rv.Len(); i++ {
-		builders[i] = c.Create()
-		setFunc(builders[i], i)
-	}
-	return &ChangeRowCreateBulk{config: c.config, builders: builders}
-}
-
-// Update returns an update builder for ChangeRow.
-func (c *ChangeRowClient) Update() *ChangeRowUpdate {
-	mutation := newChangeRowMutation(c.config, OpUpdate)
-	return &ChangeRowUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOne returns an update builder for the given entity.
-func (c *ChangeRowClient) UpdateOne(_m *ChangeRow) *ChangeRowUpdateOne {
-	mutation := newChangeRowMutation(c.config, OpUpdateOne, withChangeRow(_m))
-	return &ChangeRowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOneID returns an update builder for the given id.
-func (c *ChangeRowClient) UpdateOneID(id int64) *ChangeRowUpdateOne {
-	mutation := newChangeRowMutation(c.config, OpUpdateOne, withChangeRowID(id))
-	return &ChangeRowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// Delete returns a delete builder for ChangeRow.
-func (c *ChangeRowClient) Delete() *ChangeRowDelete {
-	mutation := newChangeRowMutation(c.config, OpDelete)
-	return &ChangeRowDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// DeleteOne returns a builder for deleting the given entity.
-func (c *ChangeRowClient) DeleteOne(_m *ChangeRow) *ChangeRowDeleteOne {
-	return c.DeleteOneID(_m.ID)
-}
-
-// DeleteOneID returns a builder for deleting the given entity by its id.
-func (c *ChangeRowClient) DeleteOneID(id int64) *ChangeRowDeleteOne {
-	builder := c.Delete().Where(changerow.ID(id))
-	builder.mutation.id = &id
-	builder.mutation.op = OpDeleteOne
-	return &ChangeRowDeleteOne{builder}
-}
-
-// Query returns a query builder for ChangeRow.
-func (c *ChangeRowClient) Query() *ChangeRowQuery {
-	return &ChangeRowQuery{
-		config: c.config,
-		ctx:    &QueryContext{Type: TypeChangeRow},
-		inters: c.Interceptors(),
-	}
-}
-
-// Get returns a ChangeRow entity by its id.
-func (c *ChangeRowClient) Get(ctx context.Context, id int64) (*ChangeRow, error) {
-	return c.Query().Where(changerow.ID(id)).Only(ctx)
-}
-
-// GetX is like Get, but panics if an error occurs.
-func (c *ChangeRowClient) GetX(ctx context.Context, id int64) *ChangeRow {
-	obj, err := c.Get(ctx, id)
-	if err != nil {
-		panic(err)
-	}
-	return obj
-}
-
-// Hooks returns the client hooks.
-func (c *ChangeRowClient) Hooks() []Hook {
-	return c.hooks.ChangeRow
-}
-
-// Interceptors returns the client interceptors.
-func (c *ChangeRowClient) Interceptors() []Interceptor {
-	return c.inters.ChangeRow
-}
-
-func (c *ChangeRowClient) mutate(ctx context.Context, m *ChangeRowMutation) (Value, error) {
-	switch m.Op() {
-	case OpCreate:
-		return (&ChangeRowCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdate:
-		return (&ChangeRowUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdateOne:
-		return (&ChangeRowUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpDelete, OpDeleteOne:
-		return (&ChangeRowDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
-	default:
-		return nil, fmt.Errorf("ent: unknown ChangeRow mutation op: %q", m.Op())
-	}
-}
-
-// FeedClient is a client for the Feed schema.
-type FeedClient struct {
-	config
-}
-
-// NewFeedClient returns a client for the Feed from the given config.
-func NewFeedClient(c config) *FeedClient {
-	return &FeedClient{config: c}
-}
-
-// Use adds a list of mutation hooks to the hooks stack.
-// A call to `Use(f, g, h)` equals to `feed.Hooks(f(g(h())))`.
-func (c *FeedClient) Use(hooks ...Hook) {
-	c.hooks.Feed = append(c.hooks.Feed, hooks...)
-}
-
-// Intercept adds a list of query interceptors to the interceptors stack.
-// A call to `Intercept(f, g, h)` equals to `feed.Intercept(f(g(h())))`.
-func (c *FeedClient) Intercept(interceptors ...Interceptor) {
-	c.inters.Feed = append(c.inters.Feed, interceptors...)
-}
-
-// Create returns a builder for creating a Feed entity.
-func (c *FeedClient) Create() *FeedCreate {
-	mutation := newFeedMutation(c.config, OpCreate)
-	return &FeedCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// CreateBulk returns a builder for creating a bulk of Feed entities.
-func (c *FeedClient) CreateBulk(builders ...*FeedCreate) *FeedCreateBulk {
-	return &FeedCreateBulk{config: c.config, builders: builders}
-}
-
-// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
-// a builder and applies setFunc on it.
-func (c *FeedClient) MapCreateBulk(slice any, setFunc func(*FeedCreate, int)) *FeedCreateBulk {
-	rv := reflect.ValueOf(slice)
-	if rv.Kind() != reflect.Slice {
-		return &FeedCreateBulk{err: fmt.Errorf("calling to FeedClient.MapCreateBulk with wrong type %T, need slice", slice)}
-	}
-	builders := make([]*FeedCreate, rv.Len())
-	for i := 0; i < rv.Len(); i++ {
-		builders[i] = c.Create()
-		setFunc(builders[i], i)
-	}
-	return &FeedCreateBulk{config: c.config, builders: builders}
-}
-
-// Update returns an update builder for Feed.
-func (c *FeedClient) Update() *FeedUpdate {
-	mutation := newFeedMutation(c.config, OpUpdate)
-	return &FeedUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOne returns an update builder for the given entity.
-func (c *FeedClient) UpdateOne(_m *Feed) *FeedUpdateOne {
-	mutation := newFeedMutation(c.config, OpUpdateOne, withFeed(_m))
-	return &FeedUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOneID returns an update builder for the given id.
-func (c *FeedClient) UpdateOneID(id int) *FeedUpdateOne {
-	mutation := newFeedMutation(c.config, OpUpdateOne, withFeedID(id))
-	return &FeedUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// Delete returns a delete builder for Feed.
-func (c *FeedClient) Delete() *FeedDelete {
-	mutation := newFeedMutation(c.config, OpDelete)
-	return &FeedDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// DeleteOne returns a builder for deleting the given entity.
-func (c *FeedClient) DeleteOne(_m *Feed) *FeedDeleteOne {
-	return c.DeleteOneID(_m.ID)
-}
-
-// DeleteOneID returns a builder for deleting the given entity by its id.
-func (c *FeedClient) DeleteOneID(id int) *FeedDeleteOne {
-	builder := c.Delete().Where(feed.ID(id))
-	builder.mutation.id = &id
-	builder.mutation.op = OpDeleteOne
-	return &FeedDeleteOne{builder}
-}
-
-// Query returns a query builder for Feed.
-func (c *FeedClient) Query() *FeedQuery {
-	return &FeedQuery{
-		config: c.config,
-		ctx:    &QueryContext{Type: TypeFeed},
-		inters: c.Interceptors(),
-	}
-}
-
-// Get returns a Feed entity by its id.
-func (c *FeedClient) Get(ctx context.Context, id int) (*Feed, error) {
-	return c.Query().Where(feed.ID(id)).Only(ctx)
-}
-
-// GetX is like Get, but panics if an error occurs.
-func (c *FeedClient) GetX(ctx context.Context, id int) *Feed {
-	obj, err := c.Get(ctx, id)
-	if err != nil {
-		panic(err)
-	}
-	return obj
-}
-
-// Hooks returns the client hooks.
-func (c *FeedClient) Hooks() []Hook {
-	return c.hooks.Feed
-}
-
-// Interceptors returns the client interceptors.
-func (c *FeedClient) Interceptors() []Interceptor {
-	return c.inters.Feed
-}
-
-func (c *FeedClient) mutate(ctx context.Context, m *FeedMutation) (Value, error) {
-	switch m.Op() {
-	case OpCreate:
-		return (&FeedCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdate:
-		return (&FeedUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdateOne:
-		return (&FeedUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpDelete, OpDeleteOne:
-		return (&FeedDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
-	default:
-		return nil, fmt.Errorf("ent: unknown Feed mutation op: %q", m.Op())
-	}
-}
-
-// IdempotencyKeyClient is a client for the IdempotencyKey schema.
-type IdempotencyKeyClient struct {
-	config
-}
-
-// NewIdempotencyKeyClient returns a client for the IdempotencyKey from the given config.
-func NewIdempotencyKeyClient(c config) *IdempotencyKeyClient {
-	return &IdempotencyKeyClient{config: c}
-}
-
-// Use adds a list of mutation hooks to the hooks stack.
-// A call to `Use(f, g, h)` equals to `idempotencykey.Hooks(f(g(h())))`.
-func (c *IdempotencyKeyClient) Use(hooks ...Hook) {
-	c.hooks.IdempotencyKey = append(c.hooks.IdempotencyKey, hooks...)
-}
-
-// Intercept adds a list of query interceptors to the interceptors stack.
-// A call to `Intercept(f, g, h)` equals to `idempotencykey.Intercept(f(g(h())))`.
-func (c *IdempotencyKeyClient) Intercept(interceptors ...Interceptor) {
-	c.inters.IdempotencyKey = append(c.inters.IdempotencyKey, interceptors...)
-}
-
-// Create returns a builder for creating a IdempotencyKey entity.
-func (c *IdempotencyKeyClient) Create() *IdempotencyKeyCreate {
-	mutation := newIdempotencyKeyMutation(c.config, OpCreate)
-	return &IdempotencyKeyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// CreateBulk returns a builder for creating a bulk of IdempotencyKey entities.
-func (c *IdempotencyKeyClient) CreateBulk(builders ...*IdempotencyKeyCreate) *IdempotencyKeyCreateBulk {
-	return &IdempotencyKeyCreateBulk{config: c.config, builders: builders}
-}
-
-// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
-// a builder and applies setFunc on it.
-func (c *IdempotencyKeyClient) MapCreateBulk(slice any, setFunc func(*IdempotencyKeyCreate, int)) *IdempotencyKeyCreateBulk {
-	rv := reflect.ValueOf(slice)
-	if rv.Kind() != reflect.Slice {
-		return &IdempotencyKeyCreateBulk{err: fmt.Errorf("calling to IdempotencyKeyClient.MapCreateBulk with wrong type %T, need slice", slice)}
-	}
-	builders := make([]*IdempotencyKeyCreate, rv.Len())
-	for i := 0; i < rv.Len(); i++ {
-		builders[i] = c.Create()
-		setFunc(builders[i], i)
-	}
-	return &IdempotencyKeyCreateBulk{config: c.config, builders: builders}
-}
-
-// Update returns an update builder for IdempotencyKey.
-func (c *IdempotencyKeyClient) Update() *IdempotencyKeyUpdate {
-	mutation := newIdempotencyKeyMutation(c.config, OpUpdate)
-	return &IdempotencyKeyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOne returns an update builder for the given entity.
-func (c *IdempotencyKeyClient) UpdateOne(_m *IdempotencyKey) *IdempotencyKeyUpdateOne {
-	mutation := newIdempotencyKeyMutation(c.config, OpUpdateOne, withIdempotencyKey(_m))
-	return &IdempotencyKeyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// UpdateOneID returns an update builder for the given id.
-func (c *IdempotencyKeyClient) UpdateOneID(id []byte) *IdempotencyKeyUpdateOne {
-	mutation := newIdempotencyKeyMutation(c.config, OpUpdateOne, withIdempotencyKeyID(id))
-	return &IdempotencyKeyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// Delete returns a delete builder for IdempotencyKey.
-func (c *IdempotencyKeyClient) Delete() *IdempotencyKeyDelete {
-	mutation := newIdempotencyKeyMutation(c.config, OpDelete)
-	return &IdempotencyKeyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
-}
-
-// DeleteOne returns a builder for deleting the given entity.
-func (c *IdempotencyKeyClient) DeleteOne(_m *IdempotencyKey) *IdempotencyKeyDeleteOne {
-	return c.DeleteOneID(_m.ID)
-}
-
-// DeleteOneID returns a builder for deleting the given entity by its id.
-func (c *IdempotencyKeyClient) DeleteOneID(id []byte) *IdempotencyKeyDeleteOne {
-	builder := c.Delete().Where(idempotencykey.ID(id))
-	builder.mutation.id = &id
-	builder.mutation.op = OpDeleteOne
-	return &IdempotencyKeyDeleteOne{builder}
-}
-
-// Query returns a query builder for IdempotencyKey.
-func (c *IdempotencyKeyClient) Query() *IdempotencyKeyQuery {
-	return &IdempotencyKeyQuery{
-		config: c.config,
-		ctx:    &QueryContext{Type: TypeIdempotencyKey},
-		inters: c.Interceptors(),
-	}
-}
-
-// Get returns a IdempotencyKey entity by its id.
-func (c *IdempotencyKeyClient) Get(ctx context.Context, id []byte) (*IdempotencyKey, error) {
-	return c.Query().Where(idempotencykey.ID(id)).Only(ctx)
-}
-
-// GetX is like Get, but panics if an error occurs.
-func (c *IdempotencyKeyClient) GetX(ctx context.Context, id []byte) *IdempotencyKey {
-	obj, err := c.Get(ctx, id)
-	if err != nil {
-		panic(err)
-	}
-	return obj
-}
-
-// Hooks returns the client hooks.
-func (c *IdempotencyKeyClient) Hooks() []Hook {
-	return c.hooks.IdempotencyKey
-}
-
-// Interceptors returns the client interceptors.
-func (c *IdempotencyKeyClient) Interceptors() []Interceptor {
-	return c.inters.IdempotencyKey
-}
-
-func (c *IdempotencyKeyClient) mutate(ctx context.Context, m *IdempotencyKeyMutation) (Value, error) {
-	switch m.Op() {
-	case OpCreate:
-		return (&IdempotencyKeyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdate:
-		return (&IdempotencyKeyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpUpdateOne:
-		return (&IdempotencyKeyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
-	case OpDelete, OpDeleteOne:
-		return (&IdempotencyKeyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
-	default:
-		return nil, fmt.Errorf("ent: unknown IdempotencyKey mutation op: %q", m.Op())
 	}
 }
 
@@ -950,10 +521,10 @@ func (c *UserClient) mutate(ctx context.Context, m *UserMutation) (Value, error)
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		ChangeRow, Feed, IdempotencyKey, Post, User []ent.Hook
+		Post, User []ent.Hook
 	}
 	inters struct {
-		ChangeRow, Feed, IdempotencyKey, Post, User []ent.Interceptor
+		Post, User []ent.Interceptor
 	}
 )
 

@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"roster/ent/changerow"
-	"roster/ent/feed"
-	"roster/ent/idempotencykey"
 	"roster/ent/post"
 	"roster/ent/user"
 	"sync"
@@ -77,11 +74,8 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			changerow.Table:      changerow.ValidColumn,
-			feed.Table:           feed.ValidColumn,
-			idempotencykey.Table: idempotencykey.ValidColumn,
-			post.Table:           post.ValidColumn,
-			user.Table:           user.ValidColumn,
+			post.Table: post.ValidColumn,
+			user.Table: user.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

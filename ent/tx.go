@@ -14,12 +14,6 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
-	// ChangeRow is the client for interacting with the ChangeRow builders.
-	ChangeRow *ChangeRowClient
-	// Feed is the client for interacting with the Feed builders.
-	Feed *FeedClient
-	// IdempotencyKey is the client for interacting with the IdempotencyKey builders.
-	IdempotencyKey *IdempotencyKeyClient
 	// Post is the client for interacting with the Post builders.
 	Post *PostClient
 	// User is the client for interacting with the User builders.
@@ -155,9 +149,6 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
-	tx.ChangeRow = NewChangeRowClient(tx.config)
-	tx.Feed = NewFeedClient(tx.config)
-	tx.IdempotencyKey = NewIdempotencyKeyClient(tx.config)
 	tx.Post = NewPostClient(tx.config)
 	tx.User = NewUserClient(tx.config)
 }
@@ -169,7 +160,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: ChangeRow.QueryXXX(), the query will be executed
+// applies a query, for example: Post.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.

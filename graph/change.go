@@ -36,22 +36,22 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	}
 	a := attemptFrom(ctx)
 	request.First = min(request.First, a.pages.most)
-	found, err := feed.Read(ctx, a.session, request)
+	read, err := feed.Read(ctx, a.session, request)
 	if errors.Is(err, feed.ErrExpired) {
 		return nil, fault(expired(), "after")
 	}
 	if err != nil {
 		return nil, err
 	}
-	page := &model.ChangePage{Changes: make([]model.Change, len(found.Changes)), EndCursor: found.End.String(), CaughtUp: found.CaughtUp}
-	ids := make([]typeid.ID, len(found.Changes))
-	for i := range found.Changes {
-		ids[i] = found.Changes[i].NodeID
+	page := &model.ChangePage{Changes: make([]model.Change, len(read.Changes)), EndCursor: read.End.String(), CaughtUp: read.CaughtUp}
+	ids := make([]typeid.ID, len(read.Changes))
+	for i := range read.Changes {
+		ids[i] = read.Changes[i].NodeID
 	}
 	a.pages.read(len(ids))
 	nodes := a.ent.NodeGroup(ids)
-	for i := range found.Changes {
-		page.Changes[i] = changeOf(&found.Changes[i], nodes)
+	for i := range read.Changes {
+		page.Changes[i] = changeOf(&read.Changes[i], nodes)
 	}
 	return page, nil
 }

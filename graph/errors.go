@@ -14,20 +14,18 @@ import (
 
 	"roster/ent/query"
 	"roster/ent/rules"
-	"roster/graph/model"
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/database"
+	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
 	"roster/internal/requestid"
 )
 
-// maxErrors is how many errors a response has at most.
-const maxErrors = 10
-
-// present makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause stays
-// in Err, which is not sent, for finish.
-func present(ctx context.Context, err error) *gqlerror.Error {
+// publicError makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause
+// stays in Err, which is not sent, for tidyErrors.
+func publicError(ctx context.Context, err error) *gqlerror.Error {
 	var e *gqlerror.Error
 	if !errors.As(err, &e) {
 		e = &gqlerror.Error{Err: err, Path: graphql.GetPath(ctx)}
@@ -37,121 +35,100 @@ func present(ctx context.Context, err error) *gqlerror.Error {
 		out.Locations = place(ctx)
 	}
 	code, message := classify(err)
-	field := argumentPath(ctx, e.Path)
-	var fault *rules.Fault
-	switch {
-	case e.Err == nil && knownCode(e) != "": // whose messages are for clients
-		code, message = knownCode(e), e.Message
-	case e.Rule != "":
-		code, message = model.ErrorCodeGraphqlValidationFailed, e.Message
-	case len(field) > 0: // of a scalar or an enum, which did not take what it got
+	out.Extensions = map[string]any{}
+	if field := argumentPath(ctx, e.Path); len(field) > 0 { // a scalar or an enum has refused the value
+		var fault *rules.Fault
 		if !errors.As(err, &fault) {
 			fault = &rules.Fault{Code: rules.Invalid, Message: "is no value of its type"}
 		}
 		out.Path = e.Path[:len(e.Path)-len(field)]
-		code, message = model.ErrorCode(fault.Code), sentence(field, fault)
-		out.Extensions = map[string]any{"field": field}
+		code, message = fault.Code, sentence(field, fault)
+		out.Extensions["field"] = field
 	}
 	out.Message = message
-	if out.Extensions == nil {
-		out.Extensions = map[string]any{}
-	}
 	out.Extensions["code"] = code
-	if code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown {
+	if code == codes.Internal || code == codes.OutcomeUnknown {
 		out.Extensions["requestId"] = requestid.FromContext(ctx)
 	}
 	return out
 }
 
-// knownCode is the code of an error that package documents, or gqlgen for the variables, has found in the request.
-func knownCode(e *gqlerror.Error) model.ErrorCode {
-	code, _ := e.Extensions["code"].(string)
-	if known := model.ErrorCode(code); known.IsValid() {
-		return known
-	}
-	return ""
-}
-
 // classify is the table from errors to codes and messages.
-func classify(err error) (model.ErrorCode, string) {
+func classify(err error) (codes.Code, string) {
 	var failure *database.Failure
 	var forbidden *rules.ForbiddenError
 	var large *budget.TooLargeError
 	var argument *database.ArgumentError
 	switch {
 	case errors.As(err, &forbidden):
-		return model.ErrorCodeForbidden, forbidden.Error()
+		return codes.Forbidden, forbidden.Error()
 	case errors.As(err, &argument):
-		return model.ErrorCodeCostLimit, "a value of the operation " + argument.Error()
+		return codes.CostLimit, "a value of the operation " + argument.Error()
 	case errors.As(err, &failure):
 		switch failure.Kind {
 		case database.Retry, database.Unique, database.ForeignKey:
-			return model.ErrorCodeConflict, "others changed the same things at the same time: try again"
+			return codes.Conflict, "others changed the same things at the same time: try again"
 		case database.Lost:
-			return model.ErrorCodeUnavailable, "the database is away: try again"
+			return codes.Unavailable, "the database is away: try again"
 		case database.Busy:
-			return model.ErrorCodeUnavailable, "the database is busy: try again"
+			return codes.Unavailable, "the database is busy: try again"
 		case database.Timeout:
-			return model.ErrorCodeTimeout, "the operation took too long"
+			return codes.Timeout, "the operation took too long"
 		case database.Unknown:
-			return model.ErrorCodeOutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
+			return codes.OutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
 		case database.ReadOnly:
-			return model.ErrorCodeUnavailable, "the database takes no changes now: try again later"
+			return codes.Unavailable, "the database takes no changes now: try again later"
 		case database.Unusable:
-			return model.ErrorCodeUnavailable, "the database cannot be used now: try again later"
+			return codes.Unavailable, "the database cannot be used now: try again later"
 		case database.TooLarge:
-			return model.ErrorCodeCostLimit, "the operation is larger than what the database takes at a time: send less in it"
+			return codes.CostLimit, "the operation is larger than what the database takes at a time: send less in it"
 		case database.Other:
 		}
 	case errors.As(err, &large):
-		return model.ErrorCodeCostLimit, tooLarge(large)
+		return codes.CostLimit, tooLarge(large)
 	case errors.Is(err, budget.ErrBusy):
-		return model.ErrorCodeUnavailable, "the server has as many answers under way as its memory allows: try again"
+		return codes.Unavailable, "the server has as many answers under way as its memory allows: try again"
 	case errors.Is(err, idempotency.ErrReused):
-		return model.ErrorCodeIdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
+		return codes.IdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
 	case errors.Is(err, idempotency.ErrTooLarge):
-		return model.ErrorCodeCostLimit, fmt.Sprintf("the data is larger than the %d bytes that are kept for an Idempotency-Key: ask for less of it", idempotency.MaxDataBytes)
+		return codes.CostLimit, fmt.Sprintf("the data is larger than the %d bytes that are kept for an Idempotency-Key: ask for less of it", idempotency.MaxDataBytes)
 	case errors.Is(err, feed.ErrExpired):
-		return model.ErrorCodeCursorExpired, "the changes that follow cannot be told: " + newCopy
+		return codes.CursorExpired, "the changes that follow cannot be told: " + newCopy
 	case errors.Is(err, feed.ErrSlow):
-		return model.ErrorCodeUnavailable, "too many changes wait for this subscriber: subscribe again after the last cursor"
+		return codes.Unavailable, "too many changes wait for this subscriber: subscribe again after the last cursor"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return model.ErrorCodeTimeout, "the operation took too long"
+		return codes.Timeout, "the operation took too long"
 	}
-	return model.ErrorCodeInternal, "internal error"
+	return codes.Internal, "internal error"
 }
 
-// finish makes the errors of a response those that the client gets: each fault one error, at most ten in all. An error
-// that nobody foresaw is logged, once for the operation.
-func (o *operations) finish(ctx context.Context, r *graphql.Response) *graphql.Response {
-	if len(r.Errors) == 0 {
-		return r
-	}
+// tidyErrors makes the errors of a response those that the client gets: each fault one error, at most ten in all. An
+// error that nobody foresaw is logged, once for the operation.
+func (e *Executor) tidyErrors(ctx context.Context, r *graphql.Response) {
 	var list gqlerror.List
 	logged := false
-	for _, e := range r.Errors {
-		if faults, ok := errors.AsType[rules.Faults](e.Err); ok {
+	for _, err := range r.Errors {
+		if faults, ok := errors.AsType[rules.Faults](err.Err); ok {
 			for i := range faults {
 				list = append(list, &gqlerror.Error{
-					Message: sentence(faults[i].Path, &faults[i].Fault), Path: e.Path, Locations: e.Locations,
+					Message: sentence(faults[i].Path, &faults[i].Fault), Path: err.Path, Locations: err.Locations,
 					Extensions: map[string]any{"code": faults[i].Code, "field": faults[i].Path},
 				})
 			}
 			continue
 		}
-		if code := e.Extensions["code"]; !logged && (code == model.ErrorCodeInternal || code == model.ErrorCodeOutcomeUnknown) {
+		if code := err.Extensions["code"]; !logged && (code == codes.Internal || code == codes.OutcomeUnknown) {
 			logged = true
-			attributes := []any{"error", e.Err, "requestId", requestid.FromContext(ctx), "path", e.Path.String()}
-			if panicked, ok := errors.AsType[*query.PanicError](e.Err); ok {
+			attributes := []any{"error", err.Err, "requestId", requestid.FromContext(ctx), "path", err.Path.String()}
+			if panicked, ok := errors.AsType[*query.PanicError](err.Err); ok {
 				attributes = append(attributes, "stack", string(panicked.Stack))
 			}
-			o.Logger.ErrorContext(ctx, "operation failed", attributes...)
+			e.Logger.ErrorContext(ctx, "operation failed", attributes...)
 		}
-		list = append(list, e)
+		list = append(list, err)
 	}
 	slices.SortStableFunc(list, inDocument)
-	r.Errors = list[:min(len(list), maxErrors)]
-	return r
+	r.Errors = list[:min(len(list), documents.MaxErrors)]
 }
 
 // inDocument orders errors by their place in the document and then in the response: fields of a query run at the same

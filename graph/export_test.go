@@ -4,5 +4,5 @@ import "github.com/vektah/gqlparser/v2/ast"
 
 // Statements is how many statements a query needs at most. The document bounds them.
 func Statements(o *ast.OperationDefinition) int {
-	return (&statements{fragments: map[string]int{}}).count(o.SelectionSet)
+	return (&statementCount{of: statementsOf(fields()), fragments: map[string]int{}}).count(o.SelectionSet)
 }

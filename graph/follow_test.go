@@ -18,6 +18,7 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/coder/websocket"
 
+	"roster/ent"
 	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/dbtest"
@@ -31,7 +32,7 @@ const patience = 30 * time.Second
 // follower is a server that has a feed, as a server process has. It runs until the test ends.
 type follower struct {
 	*tester
-	feed   *feed.Feed
+	feed   *graph.Feed
 	loaded atomic.Pointer[func()] // is called when nodes have been loaded for all subscribers
 }
 
@@ -48,15 +49,14 @@ func follow(t *testing.T, e dbtest.Engine, o feed.Options, url string) *follower
 		},
 		graph: func(g *graph.Options) {
 			o.Database, o.Logger = g.Database, g.Logger
-			nodes := graph.Nodes(g.Database)
-			o.Nodes = func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
-				found, err := nodes(ctx, ids)
+			load := graph.LoadNodes(g.Database)
+			s.feed = feed.New(o, func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]ent.Node, error) {
+				nodes, err := load(ctx, ids)
 				if loaded := s.loaded.Swap(nil); loaded != nil {
 					(*loaded)()
 				}
-				return found, err
-			}
-			s.feed = feed.New(o)
+				return nodes, err
+			})
 			g.Feed, g.Committed = s.feed, s.feed.Wake
 			ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 			var running sync.WaitGroup

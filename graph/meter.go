@@ -34,25 +34,20 @@ type meter struct {
 	answer *budget.Answer
 
 	mu        sync.Mutex // guards what follows
-	widths    map[selected]int64
+	widths    map[subtree]int64
 	fragments map[*ast.FragmentDefinition]int64
 }
 
-// selected is a field with all that is selected below it.
-type selected struct {
+// subtree is a field with all that is selected below it.
+type subtree struct {
 	field *ast.Field
 	parts int // fields of one name in one place are one field
 }
 
-// metered makes an operation count on the account of its answer.
-func metered(ctx context.Context, o *graphql.OperationContext, cost int64) {
-	answer := budget.FromContext(ctx)
-	if answer == nil {
-		return
-	}
+// newMeter returns the meter of an operation, by its cost.
+func newMeter(answer *budget.Answer, cost int64) *meter {
 	answer.Expect(cost * bytesPerCost)
-	m := &meter{answer: answer, widths: map[selected]int64{}, fragments: map[*ast.FragmentDefinition]int64{}}
-	o.ResolverMiddleware = m.resolve // the executor has no other one
+	return &meter{answer: answer, widths: map[subtree]int64{}, fragments: map[*ast.FragmentDefinition]int64{}}
 }
 
 // resolve resolves a field.
@@ -104,7 +99,7 @@ func (m *meter) width(ctx context.Context) int64 {
 	if len(field.Selections) == 0 {
 		return bytesPerField
 	}
-	key := selected{field.Field, len(field.Selections)}
+	key := subtree{field.Field, len(field.Selections)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	width, ok := m.widths[key]
@@ -118,8 +113,8 @@ func (m *meter) width(ctx context.Context) int64 {
 // fields is how many bytes the fields of a selection set take, fragments in their places. The caller holds mu.
 func (m *meter) fields(set ast.SelectionSet) int64 {
 	n := int64(0)
-	for _, selection := range set {
-		switch s := selection.(type) {
+	for _, part := range set {
+		switch s := part.(type) {
 		case *ast.Field:
 			n += bytesPerField + int64(len(s.Alias))
 		case *ast.InlineFragment:
@@ -150,38 +145,38 @@ func jsonSize(s string) int64 {
 	return int64(n)
 }
 
-// written is the JSON of a root field, which is written as soon as the field is resolved. What it was made of can be let
-// go then, and JSON that gets too long is cut off while it is written.
-type written struct {
+// rootJSON is the JSON of a root field. It is written as soon as the field is resolved: then what it was made of can be
+// let go, and JSON that gets too long is cut off.
+type rootJSON struct {
 	budget.Buffer
 	total *budget.Answer
 }
 
-// overdrawn is what a marshaler is stopped with: it has no errors.
-type overdrawn struct{}
+// overdraft is the panic that stops a marshaler, which returns no error.
+type overdraft struct{}
 
-// write marshals the value of a root field. It is graphql.Null when the answer is too large.
-func write(answer *budget.Answer, m graphql.Marshaler) (out graphql.Marshaler) {
+// writeRoot marshals the value of a root field. It is graphql.Null when the answer is too large.
+func writeRoot(answer *budget.Answer, m graphql.Marshaler) (out graphql.Marshaler) {
 	if answer == nil || m == graphql.Null {
 		return m
 	}
-	w := &written{total: answer}
+	w := &rootJSON{total: answer}
 	defer func() {
 		if value := recover(); value != nil {
-			if _, ok := value.(overdrawn); !ok {
+			if _, ok := value.(overdraft); !ok {
 				panic(value)
 			}
 			out = graphql.Null
 		}
 	}()
-	c := &counted{answer: answer, buffer: &w.Buffer}
+	c := &countingWriter{answer: answer, buffer: &w.Buffer}
 	m.MarshalGQL(c)
 	c.settle()
 	return w
 }
 
-// counted is a writer that counts, and panics with overdrawn when that is too much.
-type counted struct {
+// countingWriter counts what is written, and panics with an overdraft when that is too much.
+type countingWriter struct {
 	answer *budget.Answer
 	buffer *budget.Buffer
 	since  int // bytes that the account does not have yet
@@ -190,34 +185,34 @@ type counted struct {
 // countEvery is how many bytes are counted at a time: gqlgen writes single characters.
 const countEvery = 4 << 10
 
-var _ io.StringWriter = (*counted)(nil)
+var _ io.StringWriter = (*countingWriter)(nil)
 
-func (c *counted) count(n int) {
+func (c *countingWriter) count(n int) {
 	if c.since += n; c.since >= countEvery {
 		c.settle()
 	}
 }
 
-func (c *counted) settle() {
+func (c *countingWriter) settle() {
 	n := int64(c.since)
 	c.since = 0
 	if c.answer.Write(n) != nil {
-		panic(overdrawn{})
+		panic(overdraft{})
 	}
 }
 
-func (c *counted) Write(p []byte) (int, error) {
+func (c *countingWriter) Write(p []byte) (int, error) {
 	c.count(len(p))
 	return c.buffer.Write(p)
 }
 
-func (c *counted) WriteString(s string) (int, error) {
+func (c *countingWriter) WriteString(s string) (int, error) {
 	c.count(len(s))
 	return c.buffer.WriteString(s)
 }
 
 // MarshalGQL implements graphql.Marshaler.
-func (w *written) MarshalGQL(to io.Writer) {
+func (w *rootJSON) MarshalGQL(to io.Writer) {
 	if b, ok := to.(*bytes.Buffer); ok && b.Len() < w.Len() {
 		b.Grow(int(w.total.Written()) + 1<<10) // all root fields together, and their names
 	}

@@ -16,6 +16,7 @@ import (
 	"roster/internal/directory"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
+	"roster/internal/limits"
 )
 
 // How often and how long an operation is tried again that lost a race.
@@ -23,22 +24,6 @@ const (
 	maxRetries = 3
 	maxRetry   = 2 * time.Second
 )
-
-// operations makes each operation one transaction: committed before its response is written, rolled back when any
-// field of a mutation fails, and tried again, whole, when it lost a race.
-type operations struct{ Options }
-
-var (
-	_ graphql.HandlerExtension     = (*operations)(nil)
-	_ graphql.OperationInterceptor = (*operations)(nil)
-	_ graphql.RootFieldInterceptor = (*operations)(nil)
-)
-
-// ExtensionName implements graphql.HandlerExtension.
-func (*operations) ExtensionName() string { return "Operations" }
-
-// Validate implements graphql.HandlerExtension.
-func (*operations) Validate(graphql.ExecutableSchema) error { return nil }
 
 // An attempt is one try at one operation. A retry makes a new one.
 type attempt struct {
@@ -50,7 +35,7 @@ type attempt struct {
 	pages     *changesPages  // of the feed
 	// entry is where the answer is stored; nil when the request has no idempotency key.
 	entry  *idempotency.Entry
-	stored []byte // the data that was found there: there is nothing left to do
+	stored []byte // the data of the answer to an earlier request; it is answered and nothing is done
 }
 
 type attemptKey struct{}
@@ -60,47 +45,41 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
 }
 
-// InterceptOperation implements graphql.OperationInterceptor. Of a subscription, each event is an operation.
-func (o *operations) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	operation := graphql.GetOperationContext(ctx)
-	if operation.Operation.Operation == ast.Subscription {
-		return o.subscribe(ctx, next)
-	}
-	return graphql.OneShot(o.finish(ctx, o.run(ctx, sessionMode(operation), next)))
-}
-
-// run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again.
-func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.OperationHandler) *graphql.Response {
-	ctx, cancel := context.WithTimeout(ctx, o.RequestTimeout)
+// run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again. Of a subscription,
+// each event is an operation. replayed says that the response is the answer to an earlier request with the key.
+func (e *Executor) run(ctx context.Context, key string, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
+	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
-	if follows(graphql.GetOperationContext(ctx)) {
-		o.number(ctx)
+	operation := graphql.GetOperationContext(ctx)
+	mode := e.sessionMode(operation)
+	if follows(operation) {
+		e.number(ctx)
 	}
-	started := o.Clock()
-	entry, err := entryOf(ctx)
+	started := e.Clock()
+	entry, err := entryOf(ctx, key)
 	if err != nil {
-		return failed(ctx, err)
+		return failed(ctx, err), false
 	}
 	answer := budget.FromContext(ctx)
 	pages := &changesPages{most: maxChanges}
 	careful, reconnected := false, false
 	answer.Reset()
 	for retries := 0; ; retries++ {
-		session := o.Database.Session(mode)
-		tx := directory.New(session, directory.Options{Clock: o.Clock, IDs: o.IDs, Careful: careful})
+		session := e.Database.Session(mode)
+		tx := directory.New(session, directory.Options{Clock: e.Clock, IDs: e.IDs, Careful: careful})
 		a := &attempt{session: session, directory: tx, ent: tx.Client(), entry: entry, answer: answer, pages: pages}
-		response, failure := o.try(ctx, a, mode, next)
+		response, failure := e.try(ctx, a, mode, execute)
 		if ctx.Err() == nil && a.fits(ctx) {
 			retries--
 			continue
 		}
 		if failure == nil {
-			return response
+			return response, a.stored != nil
 		}
-		again := retries < maxRetries && ctx.Err() == nil && o.Clock().Sub(started) < maxRetry
+		again := retries < maxRetries && ctx.Err() == nil && e.Clock().Sub(started) < maxRetry
 		switch failure.Kind {
 		case database.Retry:
-			again = again && o.pause(ctx, retries)
+			again = again && e.pause(ctx, retries)
 		case database.Unique, database.ForeignKey:
 			careful = true
 		case database.Lost, database.ReadOnly: // a connection from before the database went away, or became a standby
@@ -110,7 +89,7 @@ func (o *operations) run(ctx context.Context, mode database.Mode, next graphql.O
 			again = false
 		}
 		if !again {
-			return response
+			return response, false
 		}
 		answer.Reset()
 	}
@@ -130,10 +109,10 @@ func (a *attempt) fits(ctx context.Context) bool {
 }
 
 // try makes one attempt. The failure is the first that the database reported; it may be gone on the next attempt.
-func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, next graphql.OperationHandler) (*graphql.Response, *database.Failure) {
+func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, execute graphql.ResponseHandler) (*graphql.Response, *database.Failure) {
 	defer a.session.Rollback() // what is not committed below; after a panic too
 	ctx = context.WithValue(ctx, attemptKey{}, a)
-	response := a.respond(ctx, next, o.Clock)
+	response := a.respond(ctx, execute, e.Clock)
 	if a.stored != nil { // nothing was written
 		return response, nil
 	}
@@ -141,12 +120,12 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
 		err := a.commit(ctx, response)
 		if a.directory.Changed() && err == nil {
-			o.Committed()
+			e.Committed()
 		}
 		if err == nil || mode != database.Write { // what was read is right, whatever became of the transaction
 			return response, nil
 		}
-		response.Errors = gqlerror.List{present(ctx, err)}
+		response.Errors = gqlerror.List{publicError(ctx, err)}
 		failure = database.AsFailure(err)
 	}
 	if mode == database.Write && len(response.Errors) > 0 {
@@ -156,7 +135,7 @@ func (o *operations) try(ctx context.Context, a *attempt, mode database.Mode, ne
 }
 
 // respond runs the operation. Its first statement claims the idempotency key, when the request has one.
-func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, clock func() time.Time) *graphql.Response {
+func (a *attempt) respond(ctx context.Context, execute graphql.ResponseHandler, clock func() time.Time) *graphql.Response {
 	if a.entry != nil {
 		var err error
 		a.stored, err = a.entry.Claim(ctx, a.session, clock())
@@ -167,9 +146,9 @@ func (a *attempt) respond(ctx context.Context, next graphql.OperationHandler, cl
 			return failed(ctx, err)
 		}
 	}
-	response := next(ctx)(ctx)
-	if response == nil { // the executor's answer to a context that has ended
-		response = failed(ctx, context.Cause(ctx))
+	response := &graphql.Response{Data: a.stored}
+	if a.stored == nil {
+		response = execute(ctx)
 	}
 	if err := a.answer.Data(int64(len(response.Data))); err != nil {
 		return failed(ctx, err)
@@ -187,20 +166,20 @@ func (a *attempt) commit(ctx context.Context, response *graphql.Response) error 
 
 // failed is the response of an operation that ended with an error of its own.
 func failed(ctx context.Context, err error) *graphql.Response {
-	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{present(ctx, err)}}
+	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
 }
 
 // number gives their places in the feed to the changes that are committed, so that who asks now gets them all. Without
 // it, the feed ends a little earlier.
-func (o *operations) number(ctx context.Context) {
-	if _, err := feed.NumberSome(ctx, o.Database); err != nil && ctx.Err() == nil { // else the client has gone
-		o.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
+func (e *Executor) number(ctx context.Context) {
+	if _, err := feed.NumberSome(ctx, e.Database); err != nil && ctx.Err() == nil { // else the client has gone
+		e.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
 	}
 }
 
 // pause waits before the next attempt, twice as long each time; false when the operation's time is over.
-func (o *operations) pause(ctx context.Context, retries int) bool {
-	timer := time.NewTimer(time.Duration(float64(10*time.Millisecond<<retries) * (0.5 + o.Jitter())))
+func (e *Executor) pause(ctx context.Context, retries int) bool {
+	timer := time.NewTimer(time.Duration(float64(10*time.Millisecond<<retries) * (0.5 + e.Jitter())))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -210,86 +189,70 @@ func (o *operations) pause(ctx context.Context, retries int) bool {
 	}
 }
 
-// InterceptRootField implements graphql.RootFieldInterceptor: after a field of a mutation has failed, the ones after it
-// are not run, since nothing of them would stay.
-func (o *operations) InterceptRootField(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+// resolveRoot resolves a root field. After a field of a mutation has failed, the ones after it are not run: nothing of
+// them would stay.
+func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 	a := attemptFrom(ctx)
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
-		return write(a.answer, next(ctx))
+		return writeRoot(a.answer, next(ctx))
 	}
 	if a.failed {
 		return graphql.Null
 	}
-	m := write(a.answer, next(ctx))
+	m := writeRoot(a.answer, next(ctx))
 	a.failed = m == graphql.Null // every field of Mutation is non-null
 	return m
 }
 
 // sessionMode says what transaction an operation needs: several statements of a query read one snapshot, one needs
 // no transaction.
-func sessionMode(o *graphql.OperationContext) database.Mode {
+func (e *Executor) sessionMode(o *graphql.OperationContext) database.Mode {
 	if o.Operation.Operation == ast.Mutation {
 		return database.Write
 	}
-	s := &statements{fragments: map[string]int{}, event: o.Operation.Operation == ast.Subscription}
-	if s.count(o.Operation.SelectionSet) > 1 {
+	c := &statementCount{of: e.statements, fragments: map[string]int{}, event: o.Operation.Operation == ast.Subscription}
+	if c.count(o.Operation.SelectionSet) > 1 {
 		return database.Snapshot
 	}
 	return database.Single
 }
 
-// statements counts the statements that bound a query. The document alone gives them: they never grow with rows.
-type statements struct {
-	fragments map[string]int // each is counted once: fragments that double each other would take for ever
-	event     bool           // of a subscription, which has its change already
+// statementCount counts the statements that bound a query. The document alone gives them: they never grow with rows.
+type statementCount struct {
+	of        map[limits.Field]int // of one field
+	fragments map[string]int       // each is counted once: fragments that double each other would take for ever
+	event     bool                 // of a subscription, which has its change already
 }
 
 // many is more than any document needs to be told apart from one.
 const many = 1 << 20
 
-func (s *statements) count(set ast.SelectionSet) int {
+func (c *statementCount) count(set ast.SelectionSet) int {
 	n := 0
 	for _, selection := range set {
-		switch f := selection.(type) {
+		switch s := selection.(type) {
 		case *ast.Field:
-			n += s.field(f) + s.count(f.SelectionSet)
+			n += c.field(s) + c.count(s.SelectionSet)
 		case *ast.InlineFragment:
-			n += s.count(f.SelectionSet)
+			n += c.count(s.SelectionSet)
 		case *ast.FragmentSpread:
-			c, ok := s.fragments[f.Name]
+			of, ok := c.fragments[s.Name]
 			if !ok {
-				c = s.count(f.Definition.SelectionSet)
-				s.fragments[f.Name] = c
+				of = c.count(s.Definition.SelectionSet)
+				c.fragments[s.Name] = of
 			}
-			n += c
+			n += of
 		}
 		n = min(n, many)
 	}
 	return n
 }
 
-// field is how many statements a field needs itself, at most.
-func (s *statements) field(f *ast.Field) int {
-	switch {
-	case s.event && f.ObjectDefinition.Name == "Subscription":
-		return 0
-	case s.event && f.Name == "node" && f.ObjectDefinition.Name == "Change":
-		return 1
-	case f.Name == "nodes" && f.ObjectDefinition.Name == "Query", // one for each type
-		f.Name == "node" && f.ObjectDefinition.Name == "Change":
-		return ent.NodeTypes
-	case f.Name == "changes":
-		return 2
-	case f.Name == "changesCursor", f.ObjectDefinition.Name == "Stats":
-		return 1
-	case f.Name == "stats" && f.ObjectDefinition.Name == "Query": // its fields do
-		return 0
-	case f.Name == "totalCount":
-		return 1
-	case f.SelectionSet == nil || f.Name == "__schema" || f.Name == "__type":
-		return 0
-	case f.ObjectDefinition.Name == "Query", isNode(f.ObjectDefinition): // a root field; an edge of an entity
-		return 1
+// field is how many statements a field sends itself, at most.
+func (c *statementCount) field(f *ast.Field) int {
+	n := c.of[limits.Field{Type: f.ObjectDefinition.Name, Name: f.Name}]
+	if c.event { // the type of its one node is known
+		n = min(n, 1)
 	}
-	return 0
+	return n
 }

@@ -14,45 +14,47 @@ import (
 	"roster/graph/generated"
 	"roster/graph/model"
 	"roster/internal/database"
+	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/typeid"
 )
 
-// Nodes returns what a feed.Feed loads nodes with: all columns, for whoever may read them later.
-func Nodes(db *database.DB) func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
-	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error) {
+// Feed is the change feed with the nodes of the schema.
+type Feed = feed.Feed[ent.Node]
+
+// LoadNodes returns how a Feed reads nodes: with all columns, for whoever may read them later.
+func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
+	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]ent.Node, error) {
 		session := db.Session(database.Snapshot)
 		defer session.Rollback()
-		nodes, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), query.Everything, ids)
+		list, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), query.Everything, ids)
 		if err != nil {
 			return nil, err
 		}
-		found := make(map[typeid.ID]any, len(ids))
-		for i, n := range nodes {
+		nodes := make(map[typeid.ID]ent.Node, len(ids))
+		for i, n := range list {
 			if n != nil {
-				found[ids[i]] = n
+				nodes[ids[i]] = n
 			}
 		}
-		return found, session.Commit()
+		return nodes, session.Commit()
 	}
 }
 
-// subscription is a subscription under way. gqlgen makes a response of each change that stands in its channel, which is
-// one at a time: nothing runs while nothing has changed.
+// A subscription is a subscription under way. gqlgen calls it to begin, and then makes a response of each change that
+// stands in its channel, which is one at a time: nothing runs while nothing has changed.
 type subscription struct {
-	changes chan *model.Change
-	// These are set by the resolver, if it goes well.
-	source *feed.Subscription
-	field  graphql.CollectedField
-	after  bool
+	executor *Executor
+	source   *feed.Subscription[ent.Node] // of the changes
+	changes  chan *model.Change
+	field    graphql.CollectedField
+	after    bool // the client has named the cursor to begin after
 }
 
-type subscriptionKey struct{}
-
-var _ generated.SubscriptionResolver = subscriptionResolver{}
+var _ generated.SubscriptionResolver = (*subscription)(nil)
 
 // Changes implements generated.SubscriptionResolver.
-func (r subscriptionResolver) Changes(ctx context.Context, after *string, types []model.EntityType, nodeIDs []typeid.ID) (<-chan *model.Change, error) {
+func (s *subscription) Changes(ctx context.Context, after *string, types []model.EntityType, nodeIDs []typeid.ID) (<-chan *model.Change, error) {
 	if err := mayFollow(ctx); err != nil {
 		return nil, err
 	}
@@ -61,36 +63,41 @@ func (r subscriptionResolver) Changes(ctx context.Context, after *string, types 
 		return nil, err
 	}
 	node := slices.ContainsFunc(graphql.CollectFieldsCtx(ctx, []string{"Change"}), func(f graphql.CollectedField) bool { return f.Name == "node" })
-	source, err := r.feed.Subscribe(ctx, request, node)
+	s.source, err = s.executor.Feed.Subscribe(ctx, request, node)
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, source.Close)
-	s := ctx.Value(subscriptionKey{}).(*subscription) //nolint:errcheck,forcetypeassert // subscribe has put it there
-	s.source, s.field, s.after = source, graphql.GetFieldContext(ctx).Field, after != nil
+	context.AfterFunc(ctx, s.source.Close)
+	s.field, s.after = graphql.GetFieldContext(ctx).Field, after != nil
 	return s.changes, nil
 }
 
-// subscribe begins a subscription. It is no transaction and has no time limit, since it lasts as long as the client
-// listens; what each of its events reads is an operation of its own.
-func (o *operations) subscribe(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	s := &subscription{changes: make(chan *model.Change, 1)}
-	mode := sessionMode(graphql.GetOperationContext(ctx))
-	responses := next(context.WithValue(ctx, subscriptionKey{}, s))
-	return func(ctx context.Context) *graphql.Response {
-		if s.source != nil {
-			return o.event(ctx, s, mode, responses)
+// Subscribe begins a subscription. It is no transaction and has no time limit, since it lasts as long as the client
+// listens; each of its events is an operation. The function that it returns waits for the next response, which is valid
+// until the one after it is asked for. A response without data is the last; nil means that the client has gone.
+func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
+	ctx = e.withOperation(ctx, o)
+	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
+	resolver := *e.resolver
+	resolver.subscription = s
+	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
+	responses := executable(e.schema, &resolver).Exec(beginning)
+	errs := graphql.GetErrors(beginning)
+	return func() *graphql.Response {
+		response := &graphql.Response{Errors: errs}
+		if len(errs) == 0 {
+			response = s.event(ctx, responses)
 		}
-		response := responses(ctx)
-		if response == nil {
-			return nil
+		if response != nil {
+			e.tidyErrors(ctx, response)
+			e.addCost(o, response)
 		}
-		return o.finish(ctx, response)
+		return response
 	}
 }
 
 // event waits for the next change and returns its response; nil when the client has gone. One without data is the last.
-func (o *operations) event(ctx context.Context, s *subscription, mode database.Mode, responses graphql.ResponseHandler) *graphql.Response {
+func (s *subscription) event(ctx context.Context, responses graphql.ResponseHandler) *graphql.Response {
 	e, err := s.source.Next(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -101,14 +108,13 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 		err = fault(expired(), "after")
 	}
 	if err != nil {
-		return o.finish(ctx, &graphql.Response{Errors: gqlerror.List{present(ctx, err)}})
+		return &graphql.Response{Errors: gqlerror.List{publicError(ctx, err)}}
 	}
 	respond := func(adopt bool) *graphql.Response {
-		return o.run(ctx, mode, func(ctx context.Context) graphql.ResponseHandler {
+		response, _ := s.executor.run(ctx, "", func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
-				n, _ := e.Node.(ent.Node)
-				nodes.Adopt(e.NodeID, n)
+				nodes.Adopt(e.NodeID, e.Node)
 			}
 			change := changeOf(&e.Change, nodes)
 			select {
@@ -116,8 +122,9 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 			default:
 			}
 			s.changes <- &change
-			return responses
+			return answer(ctx, responses)
 		})
+		return response
 	}
 	response := respond(e.Loaded)
 	if e.Loaded && len(response.Errors) > 0 {
@@ -130,5 +137,5 @@ func (o *operations) event(ctx context.Context, s *subscription, mode database.M
 	if string(response.Data) == "null" { // the next event would hide that this one is missing
 		response.Data = nil
 	}
-	return o.finish(ctx, response)
+	return response
 }

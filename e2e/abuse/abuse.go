@@ -21,6 +21,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -103,7 +104,7 @@ func parse(name, text string) (Request, error) {
 		}
 	}
 	if r.Message == "" {
-		return r, fmt.Errorf("no refusal")
+		return r, errors.New("no section says with what it is refused")
 	}
 	if r.Body == nil {
 		var err error

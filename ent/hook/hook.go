@@ -8,42 +8,6 @@ import (
 	"roster/ent"
 )
 
-// The ChangeRowFunc type is an adapter to allow the use of ordinary
-// function as ChangeRow mutator.
-type ChangeRowFunc func(context.Context, *ent.ChangeRowMutation) (ent.Value, error)
-
-// Mutate calls f(ctx, m).
-func (f ChangeRowFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-	if mv, ok := m.(*ent.ChangeRowMutation); ok {
-		return f(ctx, mv)
-	}
-	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.ChangeRowMutation", m)
-}
-
-// The FeedFunc type is an adapter to allow the use of ordinary
-// function as Feed mutator.
-type FeedFunc func(context.Context, *ent.FeedMutation) (ent.Value, error)
-
-// Mutate calls f(ctx, m).
-func (f FeedFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-	if mv, ok := m.(*ent.FeedMutation); ok {
-		return f(ctx, mv)
-	}
-	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.FeedMutation", m)
-}
-
-// The IdempotencyKeyFunc type is an adapter to allow the use of ordinary
-// function as IdempotencyKey mutator.
-type IdempotencyKeyFunc func(context.Context, *ent.IdempotencyKeyMutation) (ent.Value, error)
-
-// Mutate calls f(ctx, m).
-func (f IdempotencyKeyFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
-	if mv, ok := m.(*ent.IdempotencyKeyMutation); ok {
-		return f(ctx, mv)
-	}
-	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.IdempotencyKeyMutation", m)
-}
-
 // The PostFunc type is an adapter to allow the use of ordinary
 // function as Post mutator.
 type PostFunc func(context.Context, *ent.PostMutation) (ent.Value, error)

@@ -3,70 +3,11 @@
 package migrate
 
 import (
-	"entgo.io/ent/dialect/entsql"
 	"entgo.io/ent/dialect/sql/schema"
 	"entgo.io/ent/schema/field"
 )
 
 var (
-	// ChangesColumns holds the columns for the "changes" table.
-	ChangesColumns = []*schema.Column{
-		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "number", Type: field.TypeInt64, Nullable: true},
-		{Name: "type", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(64)"}},
-		{Name: "node_id", Type: field.TypeUUID, SchemaType: map[string]string{"mysql": "binary(16)", "sqlite3": "blob"}},
-		{Name: "kind", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(64)"}},
-		{Name: "version", Type: field.TypeInt},
-		{Name: "fields", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(1024)"}},
-		{Name: "at", Type: field.TypeInt64},
-		{Name: "actor", Type: field.TypeString, Nullable: true, SchemaType: map[string]string{"mysql": "varchar(255)"}},
-	}
-	// ChangesTable holds the schema information for the "changes" table.
-	ChangesTable = &schema.Table{
-		Name:       "changes",
-		Columns:    ChangesColumns,
-		PrimaryKey: []*schema.Column{ChangesColumns[0]},
-		Indexes: []*schema.Index{
-			{
-				Name:    "change_number",
-				Unique:  true,
-				Columns: []*schema.Column{ChangesColumns[1]},
-			},
-		},
-	}
-	// FeedColumns holds the columns for the "feed" table.
-	FeedColumns = []*schema.Column{
-		{Name: "id", Type: field.TypeInt, Increment: true},
-		{Name: "epoch", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(64)"}},
-		{Name: "last", Type: field.TypeInt64},
-		{Name: "pruned", Type: field.TypeInt64},
-	}
-	// FeedTable holds the schema information for the "feed" table.
-	FeedTable = &schema.Table{
-		Name:       "feed",
-		Columns:    FeedColumns,
-		PrimaryKey: []*schema.Column{FeedColumns[0]},
-	}
-	// IdempotencyKeysColumns holds the columns for the "idempotency_keys" table.
-	IdempotencyKeysColumns = []*schema.Column{
-		{Name: "id", Type: field.TypeBytes, SchemaType: map[string]string{"mysql": "binary(32)"}},
-		{Name: "request", Type: field.TypeBytes, SchemaType: map[string]string{"mysql": "binary(32)"}},
-		{Name: "data", Type: field.TypeBytes, SchemaType: map[string]string{"mysql": "mediumblob"}},
-		{Name: "at", Type: field.TypeInt64},
-	}
-	// IdempotencyKeysTable holds the schema information for the "idempotency_keys" table.
-	IdempotencyKeysTable = &schema.Table{
-		Name:       "idempotency_keys",
-		Columns:    IdempotencyKeysColumns,
-		PrimaryKey: []*schema.Column{IdempotencyKeysColumns[0]},
-		Indexes: []*schema.Index{
-			{
-				Name:    "idempotencykey_at",
-				Unique:  false,
-				Columns: []*schema.Column{IdempotencyKeysColumns[3]},
-			},
-		},
-	}
 	// PostsColumns holds the columns for the "posts" table.
 	PostsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID, SchemaType: map[string]string{"mysql": "binary(16)", "sqlite3": "blob"}},
@@ -170,20 +111,11 @@ var (
 	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
-		ChangesTable,
-		FeedTable,
-		IdempotencyKeysTable,
 		PostsTable,
 		UsersTable,
 	}
 )
 
 func init() {
-	ChangesTable.Annotation = &entsql.Annotation{
-		Table: "changes",
-	}
-	FeedTable.Annotation = &entsql.Annotation{
-		Table: "feed",
-	}
 	PostsTable.ForeignKeys[0].RefTable = UsersTable
 }

@@ -6,15 +6,6 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
-// ChangeRow is the predicate function for changerow builders.
-type ChangeRow func(*sql.Selector)
-
-// Feed is the predicate function for feed builders.
-type Feed func(*sql.Selector)
-
-// IdempotencyKey is the predicate function for idempotencykey builders.
-type IdempotencyKey func(*sql.Selector)
-
 // Post is the predicate function for post builders.
 type Post func(*sql.Selector)
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Role is what a caller may be, as in the contract's enum Role.
+// A Role says what a caller may do. The contract does not name roles.
 type Role string
 
 // The roles. An Admin may do everything.

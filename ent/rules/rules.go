@@ -12,22 +12,24 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"roster/internal/codes"
 )
 
-// A Code says which rule a value broke. The values are those of the contract's enum ErrorCode.
-type Code string
+// A Code says which rule a value broke.
+type Code = codes.Code
 
 // The codes of a fault in the input.
 const (
-	Blank         Code = "BLANK"          // empty or only white space and invisible characters
-	Invalid       Code = "INVALID"        // not of the form that the field asks for
-	TooLong       Code = "TOO_LONG"       // more characters or bytes than the field holds
-	Taken         Code = "TAKEN"          // a value that must be unique belongs to another one
-	NotFound      Code = "NOT_FOUND"      // names something that does not exist
-	StaleVersion  Code = "STALE_VERSION"  // changed since the client read it
-	HasDependents Code = "HAS_DEPENDENTS" // something else needs what should be deleted
-	CursorInvalid Code = "CURSOR_INVALID" // not a cursor of this field in this order
-	CursorExpired Code = "CURSOR_EXPIRED" // of another database, or older than what is kept
+	Blank         = codes.Blank         // empty or only white space and invisible characters
+	Invalid       = codes.Invalid       // not of the form that the field asks for
+	TooLong       = codes.TooLong       // more characters or bytes than the field holds
+	Taken         = codes.Taken         // a value that must be unique belongs to another one
+	NotFound      = codes.NotFound      // names something that does not exist
+	StaleVersion  = codes.StaleVersion  // changed since the client read it
+	HasDependents = codes.HasDependents // something else needs what should be deleted
+	CursorInvalid = codes.CursorInvalid // not a cursor of this field in this order
+	CursorExpired = codes.CursorExpired // of another database, or older than what is kept
 )
 
 // A Fault is one broken rule. Message is a sentence for people, without the name of the field.

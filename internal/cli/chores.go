@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"roster/graph"
 	"roster/internal/config"
 	"roster/internal/database"
 	"roster/internal/feed"
@@ -21,7 +22,7 @@ const (
 
 // startChores starts the work of a server beside its requests: it follows the feed and does the chores. It ends when stop is
 // called or ctx ends. stop waits for the running step.
-func startChores(ctx context.Context, c config.Retention, db *database.DB, changes *feed.Feed, logger *slog.Logger) (stop func()) {
+func startChores(ctx context.Context, c config.Retention, db *database.DB, changes *graph.Feed, logger *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ticker := time.NewTicker(choreInterval)
 	var running sync.WaitGroup

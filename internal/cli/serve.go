@@ -11,8 +11,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/ent/rules"
 	"roster/graph"
 	"roster/internal/budget"
@@ -99,7 +97,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		ReadTimeout:   readTimeout,
 		WriteTimeout:  messageTimeout,
 	})
-	changes := feed.New(feed.Options{Database: db, Nodes: graph.Nodes(db), Budget: answers, Logger: logger})
+	changes := feed.New(feed.Options{Database: db, Budget: answers, Logger: logger}, graph.LoadNodes(db))
 	executor, err := newExecutor(c, db, changes, trusted, logger)
 	if err != nil {
 		return err
@@ -156,8 +154,8 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires the executor of operations.
 func newExecutor(
-	c *serveCommand, db *database.DB, changes *feed.Feed, trusted map[string]string, logger *slog.Logger,
-) (graphql.GraphExecutor, error) {
+	c *serveCommand, db *database.DB, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
+) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
 		Clock:              time.Now,
@@ -179,7 +177,7 @@ func newExecutor(
 
 // newHandler wires the HTTP server on top of an executor.
 func newHandler(
-	c *serveCommand, db *database.DB, executor graphql.GraphExecutor, page http.Handler, streams *server.Streams, answers *budget.Budget,
+	c *serveCommand, db *database.DB, executor server.Executor, page http.Handler, streams *server.Streams, answers *budget.Budget,
 	logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{

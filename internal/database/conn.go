@@ -1,12 +1,14 @@
 package database
 
 import (
-	"container/list"
 	"context"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // connector opens connections that keep their prepared statements. *sql.Stmt of database/sql cannot do that: it prepares on
@@ -40,7 +42,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	case err != nil:
 		return nil, &connectError{err}
 	}
-	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: map[string]*list.Element{}}, nil
+	statements, _ := simplelru.NewLRU[string, driver.Stmt](max(c.cache, 1), nil) // the error is of a size below 1
+	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: statements}, nil
 }
 
 // connect opens a connection of the driver. lib/pq panics when another program than a database answers with zeros.
@@ -60,13 +63,7 @@ type conn struct {
 	driver.Conn
 	connector  *connector
 	generation int64
-	statements map[string]*list.Element // of *statement
-	recent     list.List                // the most recently used first
-}
-
-type statement struct {
-	driver.Stmt
-	query string
+	statements *simplelru.LRU[string, driver.Stmt] // by their texts
 }
 
 var (
@@ -108,7 +105,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, err
 	}
-	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:errcheck // as above
+	return s.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:errcheck // as above
 }
 
 // ExecContext implements driver.ExecerContext. A statement without arguments is not prepared.
@@ -127,7 +124,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err != nil {
 		return nil, err
 	}
-	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:errcheck // as above
+	return s.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:errcheck // as above
 }
 
 func (c *conn) observe(query string) {
@@ -138,33 +135,30 @@ func (c *conn) observe(query string) {
 
 // prepared returns the prepared statement. It closes the least recently used one when there are too many. A connection runs
 // one statement at a time, so the closed one is not in use.
-func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
-	if e, ok := c.statements[query]; ok {
-		c.recent.MoveToFront(e)
-		return e.Value.(*statement), nil //nolint:errcheck // the list holds nothing else
+func (c *conn) prepared(ctx context.Context, query string) (driver.Stmt, error) {
+	if s, ok := c.statements.Get(query); ok {
+		return s, nil
 	}
-	raw, err := c.PrepareContext(ctx, query)
+	s, err := c.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	if c.recent.Len() >= c.connector.cache {
-		oldest := c.recent.Remove(c.recent.Back()).(*statement) //nolint:errcheck // the list holds nothing else
-		delete(c.statements, oldest.query)
+	if c.statements.Len() >= c.connector.cache {
+		_, oldest, _ := c.statements.RemoveOldest()
 		if err := oldest.Close(); err != nil {
-			_ = raw.Close() // the reason is err
+			_ = s.Close() // the reason is err
 			return nil, err
 		}
 	}
-	s := &statement{Stmt: raw, query: query}
-	c.statements[query] = c.recent.PushFront(s)
+	c.statements.Add(query, s)
 	return s, nil
 }
 
 // Close implements driver.Conn. A server drops the statements of a connection that ends.
 func (c *conn) Close() error {
 	if c.connector.finalize {
-		for e := c.recent.Front(); e != nil; e = e.Next() {
-			_ = e.Value.(*statement).Close() //nolint:errcheck // the list holds nothing else, and it ends anyway
+		for _, s := range slices.Backward(c.statements.Values()) {
+			_ = s.Close() // it ends anyway
 		}
 	}
 	return c.Conn.Close()

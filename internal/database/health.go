@@ -13,7 +13,7 @@ import (
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
 
-	entmigrate "roster/ent/migrate"
+	"roster/internal/tables"
 )
 
 const (
@@ -167,7 +167,7 @@ func (db *DB) ReadyForReads(ctx context.Context) error {
 
 // readsTables reads no rows from each table. This needs the right to read it.
 func (db *DB) readsTables(ctx context.Context) error {
-	for _, t := range entmigrate.Tables {
+	for _, t := range tables.All() {
 		columns := make([]string, len(t.Columns))
 		for i, c := range t.Columns {
 			columns[i] = c.Name
@@ -223,7 +223,7 @@ func (db *DB) tryChanges(ctx context.Context, fill bool) (err error) {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // what matters is err
-	for _, t := range entmigrate.Tables {
+	for _, t := range tables.All() {
 		name, column := db.quote(t.Name), db.quote(t.Columns[0].Name)
 		for _, statement := range []string{
 			"INSERT INTO " + name + " SELECT * FROM " + name + " WHERE 1 = 0",

@@ -56,10 +56,7 @@ func TestOpenNotWritable(t *testing.T) {
 			})
 			cmd := process(t, program, "sqlite:"+path)
 			cmd.Dir = filepath.Dir(program)
-			if os.Getuid() == 0 {
-				const nobody = 65534
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-			}
+			dbtest.Unprivileged(cmd)
 			output, err := cmd.CombinedOutput()
 			if !c.fails {
 				if err != nil {

@@ -14,11 +14,11 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/schema"
 
-	entmigrate "roster/ent/migrate"
+	"roster/internal/tables"
 )
 
-// PlanMigration writes the next migration into dir, the folder of this engine: from the migrations in dir to the ent schema. It
-// reports whether one was needed. db is an empty database that it may change.
+// PlanMigration writes the next migration into dir, the folder of this engine: from the migrations in dir to the tables of
+// package tables. It reports whether one was needed. db is an empty database that it may change.
 func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time) (needed bool, err error) {
 	files, err := sqltool.NewGooseDir(dir)
 	if err != nil {
@@ -49,7 +49,7 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	if err != nil {
 		return false, err
 	}
-	wanted, err := tables(db.Dialect())
+	wanted, err := allTables(db.Dialect())
 	if err != nil {
 		return false, err
 	}
@@ -83,15 +83,16 @@ type formatter func(*migrate.Plan) ([]migrate.File, error)
 
 func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f(plan) }
 
-// tables returns the ent schema for an engine. Text is in byte order: on PostgreSQL by the collation C, on other engines by the
-// types of the columns.
-func tables(d string) ([]*schema.Table, error) {
-	all, err := schema.CopyTables(entmigrate.Tables) // ent completes the tables that it is given
+// allTables returns all tables for an engine. Text is in byte order: on PostgreSQL by the collation C, on other engines by
+// the types of the columns.
+func allTables(d string) ([]*schema.Table, error) {
+	described := tables.All()
+	all, err := schema.CopyTables(described) // ent completes the tables that it is given
 	if err != nil {
 		return nil, err
 	}
 	for i, t := range all {
-		t.Schema, t.Comment = entmigrate.Tables[i].Schema, entmigrate.Tables[i].Comment
+		t.Schema, t.Comment = described[i].Schema, described[i].Comment
 		if isJoin(t) {
 			t.Indexes = []*schema.Index{inverse(t)}
 		}

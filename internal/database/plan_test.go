@@ -55,7 +55,7 @@ func names(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestPlanNothing says that the migrations lead to the ent schema. When it fails, run make migration.
+// TestPlanNothing says that the migrations lead to package tables. When it fails, run make migration.
 func TestPlanNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -63,7 +63,7 @@ func TestPlanNothing(t *testing.T) {
 		before := names(t, dir)
 		if plan(t, e, dir) {
 			content, err := os.ReadFile(filepath.Join(dir, "20990102030405_next.sql"))
-			t.Errorf("the migrations do not lead to the ent schema: make migration writes (%v)\n%s", err, content)
+			t.Errorf("the migrations do not lead to package tables: make migration writes (%v)\n%s", err, content)
 		}
 		if after := names(t, dir); !slices.Equal(before, after) && !t.Failed() {
 			t.Errorf("the folder has %q, and had %q", after, before)

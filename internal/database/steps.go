@@ -159,11 +159,11 @@ func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	return err
 }
 
-// doneBefore reports whether a statement creates a table of the ent schema that exists and is complete, or drops one that does not
+// doneBefore reports whether a statement creates a table of package tables that exists and is complete, or drops one that does not
 // exist. The error says what an existing table lacks.
 func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error) {
 	match := regexp.MustCompile("(?i)^(CREATE|DROP) TABLE `(\\w+)`").FindStringSubmatch(statement)
-	wanted, err := tables(dialect.MySQL)
+	wanted, err := allTables(dialect.MySQL)
 	if match == nil || err != nil {
 		return false, err
 	}

@@ -17,7 +17,7 @@ import (
 	"entgo.io/ent/dialect/sql/schema"
 )
 
-// CheckTables returns an error that names all missing tables, columns, indexes and foreign keys of the ent schema: a Failure of
+// CheckTables returns an error that names all missing tables, columns, indexes and foreign keys of package tables: a Failure of
 // kind Unusable. Additional ones are allowed, since servers of the next version may have added them. It takes a few milliseconds.
 // It keeps no result, so the answer is always current; concurrent callers share one check.
 func (db *DB) CheckTables(ctx context.Context) error {
@@ -39,7 +39,7 @@ func (db *DB) CheckTables(ctx context.Context) error {
 }
 
 func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
-	wanted, err := tables(d)
+	wanted, err := allTables(d)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 		if len(errs) > 0 {
 			t.Fatal(errs)
 		}
-		if bytes, n := l.Kept(); bytes > budget || bytes < int64(n) || i > 50 && bytes+d.Size() < budget*9/10 {
+		if bytes, n := l.Cached(); bytes > budget || bytes < int64(n) || i > 50 && bytes+d.Size() < budget*9/10 {
 			t.Fatalf("%d documents with %d bytes are kept", n, bytes)
 		}
 	}

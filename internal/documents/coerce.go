@@ -9,6 +9,8 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/codes"
 )
 
 // Variables returns the variables of an operation of a document, coerced as the specification says, with the defaults of
@@ -64,11 +66,11 @@ func (d *Document) operation(name string) (*ast.OperationDefinition, *gqlerror.E
 	list := oneOf(names, "or")
 	switch {
 	case name == "":
-		return nil, Tidy(refuse(ValidationFailed, "the document has several operations: name one in operationName: "+list))
+		return nil, Tidy(refuse(codes.ValidationFailed, "the document has several operations: name one in operationName: "+list))
 	case list == "":
-		return nil, Tidy(refuse(ValidationFailed, fmt.Sprintf("the operation of the document has no name, but operationName is %q: leave it out", cut(name, maxKey))))
+		return nil, Tidy(refuse(codes.ValidationFailed, fmt.Sprintf("the operation of the document has no name, but operationName is %q: leave it out", cut(name, maxKey))))
 	}
-	return nil, Tidy(refuse(ValidationFailed, fmt.Sprintf("the document has no operation %q: name one in operationName: %s", cut(name, maxKey), list)))
+	return nil, Tidy(refuse(codes.ValidationFailed, fmt.Sprintf("the document has no operation %q: name one in operationName: %s", cut(name, maxKey), list)))
 }
 
 // coercion coerces one variable, up to its first fault.
@@ -90,7 +92,7 @@ func (c *coercion) fail(format string, args ...any) {
 		}
 		fmt.Fprint(&name, element)
 	}
-	c.err = refuse(ValidationFailed, fmt.Sprintf(`Variable "$%s" %s.`, cut(name.String(), maxKey), fmt.Sprintf(format, args...)))
+	c.err = refuse(codes.ValidationFailed, fmt.Sprintf(`Variable "$%s" %s.`, cut(name.String(), maxKey), fmt.Sprintf(format, args...)))
 	c.err.Path = slices.Clone(c.path)
 }
 
@@ -133,7 +135,7 @@ func (c *coercion) value(t *ast.Type, value any) any {
 	}
 	coerced, fits := scalarOf(def, value)
 	if !fits {
-		c.fail("must be %s, but is %s", expectation(def), sent(value))
+		c.fail("must be %s, but is %s", expectation(def), valueInWords(value))
 	}
 	return coerced
 }

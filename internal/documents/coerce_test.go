@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator"
 
+	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/limits"
 )
@@ -140,7 +141,7 @@ func TestCoercion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(errs) == 1 && errs[0].Extensions["code"] == documents.ValidationFailed {
+		if len(errs) == 1 && errs[0].Extensions["code"] == codes.ValidationFailed {
 			text = []byte(errs[0].Message)
 		}
 		if string(text) != test.want || len(errs) > 1 {
@@ -182,7 +183,7 @@ func TestSelectsOperation(t *testing.T) {
 		if len(errs) > 0 {
 			t.Fatal(errs)
 		}
-		if _, errs := l.Variables(d, r); len(errs) > 1 || (len(errs) == 0) != (test.want == "") || len(errs) == 1 && (errs[0].Message != test.want || code(errs) != documents.ValidationFailed) {
+		if _, errs := l.Variables(d, r); len(errs) > 1 || (len(errs) == 0) != (test.want == "") || len(errs) == 1 && (errs[0].Message != test.want || code(errs) != string(codes.ValidationFailed)) {
 			t.Errorf("%+v: %v", test, errs)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 
+	"roster/internal/codes"
 	"roster/internal/limits"
 )
 
@@ -85,12 +86,40 @@ type Document struct {
 	size     int64 // in memory, about
 }
 
-// A Request says which operation to execute, and with what.
+// A Request asks for an operation of a document.
 type Request struct {
-	Text          string // of the document; may be left out when the extensions name it
+	// Text is the document. It can be left out when DocumentID or the extension persistedQuery names the document.
+	Text string
+	// DocumentID is the hash of the document or the key of a trusted one. A request with it has no extension
+	// persistedQuery, which says the same.
+	DocumentID    string
 	OperationName string
 	Variables     map[string]any // as they came, before they are coerced
 	Extensions    map[string]any
+}
+
+// An Operation can be executed: its document is valid and within the limits, and its variables are coerced.
+type Operation struct {
+	*Document
+	Request    Request
+	Definition *ast.OperationDefinition
+	Variables  map[string]any
+	Cost       int64 // by package limits
+}
+
+// Operation returns the operation that a request asks for. The errors, at most [MaxErrors], have codes; an operation that
+// is refused has its request, and its cost where that is known.
+func (l *Library) Operation(r Request) (*Operation, gqlerror.List) {
+	o := &Operation{Request: r}
+	var errs gqlerror.List
+	if o.Document, o.Cost, errs = l.Find(r); len(errs) > 0 {
+		return o, errs
+	}
+	if o.Variables, errs = l.Variables(o.Document, r); len(errs) > 0 {
+		return o, errs
+	}
+	o.Definition = o.Parsed.Operations.ForName(r.OperationName)
+	return o, nil
 }
 
 // Find returns the document of a request, and the cost of its operation by package limits. The errors, at most
@@ -100,11 +129,11 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	affordable := func(d *Document) *gqlerror.Error {
 		var err error
 		if cost, err = d.measured.Cost(d.Parsed.Operations.ForName(r.OperationName), r.Variables); err != nil {
-			return refuse(CostLimit, err.Error())
+			return refuse(codes.CostLimit, err.Error())
 		}
 		return nil
 	}
-	d, err := l.known(r)
+	d, err := l.lookUp(r)
 	if err != nil {
 		return nil, 0, gqlerror.List{err}
 	}
@@ -125,23 +154,27 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	return d, cost, nil
 }
 
-// known returns the document of a request when it has been prepared before, and nil when it is to be prepared.
-func (l *Library) known(r Request) (*Document, *gqlerror.Error) {
-	id, err := persisted(r.Extensions)
+// lookUp returns the document of a request when it has been prepared before, and nil when it is to be prepared.
+func (l *Library) lookUp(r Request) (*Document, *gqlerror.Error) {
+	id := r.DocumentID
+	if id == "" {
+		var err *gqlerror.Error
+		if id, err = persisted(r.Extensions); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case err != nil:
-		return nil, err
 	case r.Text == "" && id == "":
-		return nil, refuse(BadRequest, "the request has no document")
+		return nil, refuse(codes.BadRequest, "the request has no document")
 	case l.byText != nil:
 		return l.findTrusted(r.Text, id)
 	case r.Text == "":
 		if d := l.cache.byHash(id); d != nil {
 			return d, nil
 		}
-		return nil, refuse(PersistedQueryNotFound, "PersistedQueryNotFound")
+		return nil, refuse(codes.PersistedQueryNotFound, "PersistedQueryNotFound")
 	case id != "" && hashOf(r.Text) != parseHash(id):
-		return nil, refuse(BadRequest, "the hash in extensions.persistedQuery is not that of the document")
+		return nil, refuse(codes.BadRequest, "the hash in extensions.persistedQuery is not that of the document")
 	}
 	return l.cache.byText(r.Text), nil
 }
@@ -153,7 +186,7 @@ func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 		d = l.byText[text]
 	}
 	if d == nil || text != "" && text != d.Text {
-		return nil, refuse(Forbidden, "only trusted documents are executed here, and this is none of them")
+		return nil, refuse(codes.Forbidden, "only trusted documents are executed here, and this is none of them")
 	}
 	return d, nil
 }
@@ -162,9 +195,9 @@ func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 // may be given.
 func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*Document, gqlerror.List) {
 	source := withLineFeeds(text)
-	found, err := l.Limits.Text(source)
+	lexed, err := l.Limits.Text(source)
 	if err != nil {
-		return nil, gqlerror.List{refuse(CostLimit, err.Error())}
+		return nil, gqlerror.List{refuse(codes.CostLimit, err.Error())}
 	}
 	if err := wholeCharacters(source); err != nil {
 		return nil, gqlerror.List{err}
@@ -174,24 +207,24 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 		return nil, correctPlaces(source, notParsed(source, err))
 	}
 	if len(parsed.Operations) == 0 {
-		return nil, gqlerror.List{refuse(ValidationFailed, "no operation provided")}
+		return nil, gqlerror.List{refuse(codes.ValidationFailed, "no operation provided")}
 	}
 	measured, err := l.Limits.Document(parsed)
 	if err != nil {
-		return nil, gqlerror.List{refuse(CostLimit, err.Error())}
+		return nil, gqlerror.List{refuse(codes.CostLimit, err.Error())}
 	}
 	if c := measured.Cycle; c != nil {
-		err := refuse(ValidationFailed, fmt.Sprintf("Cannot spread fragment %q within itself.", c.Name))
+		err := refuse(codes.ValidationFailed, fmt.Sprintf("Cannot spread fragment %q within itself.", c.Name))
 		err.Locations = []gqlerror.Location{{Line: c.Position.Line, Column: c.Position.Column}}
 		return nil, gqlerror.List{Tidy(err)}
 	}
-	d := &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, found.Tokens, measured)}
+	d := &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, lexed.Tokens, measured)}
 	if check != nil {
 		if err := check(d); err != nil {
 			return nil, gqlerror.List{err}
 		}
 	}
-	variables, errs := l.validate(parsed, found.Longest)
+	variables, errs := l.validate(parsed, lexed.Longest)
 	if len(errs) > 0 {
 		return nil, correctPlaces(source, errs...)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/e2e/abuse"
+	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/limits"
 )
@@ -586,7 +587,7 @@ func FuzzFind(f *testing.F) {
 			t.Errorf("%v, but when it is secret %v", errs, secretErrs)
 		}
 		for _, err := range slices.Concat(errs, secretErrs) {
-			if code, _ := err.Extensions["code"].(string); code == "" || err.Message == "" || len(err.Message) > 600 {
+			if code, _ := err.Extensions["code"].(codes.Code); code == "" || err.Message == "" || len(err.Message) > 600 {
 				t.Errorf("%+v", err)
 			}
 		}

@@ -10,19 +10,11 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/lexer"
+
+	"roster/internal/codes"
 )
 
-// The codes of errors: extensions.code, as the contract names them.
-const (
-	ParseFailed            = "GRAPHQL_PARSE_FAILED"
-	ValidationFailed       = "GRAPHQL_VALIDATION_FAILED"
-	BadRequest             = "BAD_REQUEST"
-	CostLimit              = "COST_LIMIT"
-	Forbidden              = "FORBIDDEN"
-	PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND"
-)
-
-// MaxErrors is how many errors are found in one document: who has read ten does not read the next.
+// MaxErrors is how many errors a response has at most: who has read ten does not read the next.
 const MaxErrors = 10
 
 // How much of what a client sent an error repeats.
@@ -31,7 +23,7 @@ const (
 	maxKey     = 100 // bytes
 )
 
-func refuse(code, message string) *gqlerror.Error {
+func refuse(code codes.Code, message string) *gqlerror.Error {
 	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": code}}
 }
 
@@ -45,7 +37,7 @@ func notParsed(document string, err error) *gqlerror.Error {
 	if strings.Contains(e.Message, lexer.Invalid.String()) {
 		e = cmp.Or(noToken(document), e)
 	}
-	e.Extensions = map[string]any{"code": ParseFailed}
+	e.Extensions = map[string]any{"code": codes.ParseFailed}
 	return Tidy(e)
 }
 

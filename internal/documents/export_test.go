@@ -2,8 +2,8 @@ package documents
 
 import "github.com/vektah/gqlparser/v2/validator/rules"
 
-// Kept returns the bytes of the documents that are kept, as the library counts them, and their number.
-func (l *Library) Kept() (bytes int64, n int) { return l.cache.used, l.cache.order.Len() }
+// Cached returns the bytes of the documents in the cache, as the library counts them, and their number.
+func (l *Library) Cached() (bytes int64, n int) { return l.cache.used, l.cache.documents.Len() }
 
 // Size is what a document counts in the cache.
 func (d *Document) Size() int64 { return d.size }

@@ -39,7 +39,7 @@ func correctPlaces(document string, errs ...*gqlerror.Error) gqlerror.List {
 	}
 	for _, err := range errs {
 		for i, location := range err.Locations {
-			if start, found := starts[location]; found {
+			if start, ok := starts[location]; ok {
 				err.Locations[i] = placeBehind(before(document, start))
 			}
 		}

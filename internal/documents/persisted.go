@@ -7,19 +7,24 @@ import (
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/codes"
 )
 
-// persisted returns the hash, or the key of a trusted document, in the extension of an automatic persisted query; "" when
-// there is no such extension. See https://www.apollographql.com/docs/apollo-server/performance/apq.
+// PersistedQuery is the extension of an automatic persisted query, which has the hash of a document or the key of a
+// trusted one: see https://www.apollographql.com/docs/apollo-server/performance/apq.
+const PersistedQuery = "persistedQuery"
+
+// persisted returns the hash or the key in the extension PersistedQuery; "" for a request without one.
 func persisted(extensions map[string]any) (string, *gqlerror.Error) {
-	extension := extensions["persistedQuery"]
+	extension := extensions[PersistedQuery]
 	if extension == nil {
 		return "", nil
 	}
 	object, _ := extension.(map[string]any)
 	id, _ := object["sha256Hash"].(string)
 	if id == "" || !isOne(object["version"]) {
-		return "", refuse(BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
+		return "", refuse(codes.BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
 	}
 	return id, nil
 }

@@ -19,21 +19,18 @@ func TestReadTrusted(t *testing.T) {
 		t.Errorf("behind a byte order mark: got %v, %v", got, err)
 	}
 	for text, want := range map[string]string{
-		``:                       "no end before byte 0",
-		`[`:                      "no JSON object before byte 1",
-		`"a"`:                    "no JSON object before byte 3",
-		`x`:                      "no JSON object before byte 0",
-		`{`:                      "no end before byte 1",
-		`{"a"`:                   "no end before byte 4",
-		`{"a": "x"`:              "no end before byte 9",
-		`{"a": 5}`:               "a document that is no string before byte 7",
-		`{"a": {"b": "c"}}`:      "a document that is no string before byte 7",
-		`{"a": "x", "a": "y"}`:   "a key that is empty or doubled before byte 14",
-		`{"": "x"}`:              "a key that is empty or doubled before byte 3",
-		`{"a": "x"} {}`:          "something after the object before byte 12",
-		`{"a": "x"} x`:           "something after the object before byte 11",
+		``:                       "no object at byte 0",
+		`[`:                      "no object at byte 0",
+		`{`:                      "no key at byte 1",
+		`{"a": "x"`:              "no comma and no end at byte 9",
+		`{"a": 5}`:               "a key is empty, or a document is no string",
+		`{"a": {"b": "c"}}`:      "a key is empty, or a document is no string",
+		`{"a": "x", "a": "y"}`:   "a doubled key at byte 11",
+		`{"a": "\ud800"}`:        "a lone surrogate at byte 7",
+		`{"": "x"}`:              "a key is empty, or a document is no string",
+		`{"a": "x"} {}`:          "something after the object at byte 11",
 		`{}`:                     "no document: nothing would be executed",
-		`{"secret": "x" "y": 1}`: "no key before byte 15",
+		`{"secret": "x" "y": 1}`: "no comma and no end at byte 15",
 	} {
 		if got, err := documents.ReadTrusted(strings.NewReader(text)); err == nil || err.Error() != want || got != nil {
 			t.Errorf("%s: got %v, %v, want %s", text, got, err, want)

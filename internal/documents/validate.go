@@ -8,6 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
+
+	"roster/internal/codes"
 )
 
 // longWord is the length in bytes from which words are not compared with those of the schema to suggest one: that takes
@@ -57,7 +59,7 @@ func singleRootField(observers *validator.Events, addError validator.AddErrFunc)
 		if operation.Operation != ast.Subscription {
 			return
 		}
-		found := ""
+		alias := ""
 		spread := map[string]bool{}
 		var look func(ast.SelectionSet)
 		directed := func(directives ast.DirectiveList) {
@@ -75,9 +77,9 @@ func singleRootField(observers *validator.Events, addError validator.AddErrFunc)
 					switch {
 					case len(s.Name) > 1 && s.Name[:2] == "__":
 						addError(validator.Message("A subscription must have a field that is not of introspection."), at(s.Position))
-					case found == "":
-						found = s.Alias
-					case s.Alias != found:
+					case alias == "":
+						alias = s.Alias
+					case s.Alias != alias:
 						addError(validator.Message("A subscription must have one field only."), at(s.Position))
 					}
 				case *ast.InlineFragment:
@@ -117,7 +119,7 @@ func at(position *ast.Position) validator.ErrorOption {
 type enough struct{}
 
 // validate returns the uses of variables of a document, or its first faults, in the order in which they are found.
-func (l *Library) validate(doc *ast.QueryDocument, longest int) (found *uses, errs gqlerror.List) {
+func (l *Library) validate(doc *ast.QueryDocument, longest int) (variables *uses, errs gqlerror.List) {
 	set := l.suggest
 	if !l.Introspection || longest > longWord {
 		set = l.rules
@@ -134,7 +136,7 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (found *uses, er
 			for _, option := range options {
 				option(err)
 			}
-			err.Extensions = map[string]any{"code": ValidationFailed}
+			err.Extensions = map[string]any{"code": codes.ValidationFailed}
 			if !l.Introspection {
 				err.Message = discreet(err)
 			}
@@ -149,11 +151,11 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (found *uses, er
 			}
 		})
 	}
-	found = &uses{}
-	found.observe(observers)
+	variables = &uses{}
+	variables.observe(observers)
 	validator.Walk(l.Schema, doc, observers)
-	found.forget()
-	return found, errs
+	variables.forget()
+	return variables, errs
 }
 
 // discreet is the message of a fault that names nothing of the schema, which the client cannot ask for. What the client

@@ -70,8 +70,8 @@ const (
 	wordNull   = "null"
 )
 
-// sent says in words what a variable has.
-func sent(value any) string {
+// valueInWords says what the value of a variable is.
+func valueInWords(value any) string {
 	switch v := value.(type) {
 	case []any:
 		return wordList
@@ -86,8 +86,8 @@ func sent(value any) string {
 	}
 }
 
-// written says in words what a literal is.
-func written(value *ast.Value) string {
+// literalInWords says what a literal is.
+func literalInWords(value *ast.Value) string {
 	switch value.Kind {
 	case ast.ListValue:
 		return wordList
@@ -120,14 +120,14 @@ func choose(def *ast.Definition, names []string, null func(name string) bool) (f
 		}
 		return "", ""
 	}
-	found := make([]string, len(names))
+	entries := make([]string, len(names))
 	for i, name := range names {
-		found[i] = cut(name, maxKey)
+		entries[i] = cut(name, maxKey)
 		if null(name) {
-			found[i] += ", which is null,"
+			entries[i] += ", which is null,"
 		}
 	}
-	got := strings.TrimSuffix(oneOf(found[:min(len(found), MaxErrors)], "and"), ",")
+	got := strings.TrimSuffix(oneOf(entries[:min(len(entries), MaxErrors)], "and"), ",")
 	if got == "" {
 		got = "none"
 	}
@@ -150,7 +150,7 @@ func valuesOfCorrectType(suggest bool) validator.RuleFunc {
 			case value.Kind == ast.ObjectValue && def.Kind == ast.InputObject:
 				objectOfCorrectType(value, suggest, addError)
 			case !literalFits(value):
-				options := []validator.ErrorOption{validator.Message("Expected %s, found %s.", expectation(def), written(value)), at(value.Position)}
+				options := []validator.ErrorOption{validator.Message("Expected %s, found %s.", expectation(def), literalInWords(value)), at(value.Position)}
 				if suggest && def.Kind == ast.Enum {
 					options = append(options, core.SuggestListQuoted("Did you mean the enum value", value.Raw, namesOf(def)))
 				}

@@ -6,6 +6,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/validator"
+
+	"roster/internal/codes"
 )
 
 // uses are the variables of a document, as validation finds them.
@@ -93,7 +95,7 @@ func (d *Document) nulls(operation *ast.OperationDefinition, variables map[strin
 		if !null {
 			continue
 		}
-		err := refuse(ValidationFailed, fmt.Sprintf(`Variable "$%s" is null, but is used where null is not allowed.`, name))
+		err := refuse(codes.ValidationFailed, fmt.Sprintf(`Variable "$%s" is null, but is used where null is not allowed.`, name))
 		err.Path = ast.Path{ast.PathName("variable"), ast.PathName(name)}
 		err.Locations = []gqlerror.Location{{Line: use.at.Line, Column: use.at.Column}}
 		if errs = append(errs, Tidy(err)); len(errs) == MaxErrors {

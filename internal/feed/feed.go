@@ -167,12 +167,12 @@ func scan(rows *entsql.Rows, epoch epoch) (Change, error) {
 
 // one reads a row that is there.
 func one(ctx context.Context, d dialect.Driver, query string, args []any, into ...any) error {
-	found := false
+	exists := false
 	err := database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
-		found = true
+		exists = true
 		return rows.Scan(into...)
 	})
-	if err == nil && !found {
+	if err == nil && !exists {
 		return fmt.Errorf("feed: no row: %s", query)
 	}
 	return err

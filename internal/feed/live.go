@@ -18,9 +18,6 @@ import (
 // Options are what a Feed stands on.
 type Options struct {
 	Database *database.DB
-	// Nodes returns what there is of the things with the IDs: where all subscribers start from. It counts what it reads on
-	// the account of the context, and its error is a *budget.TooLargeError when that is too much.
-	Nodes func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]any, error)
 	// Budget is the memory for what is kept for single subscribers; nil is no bound.
 	Budget *budget.Budget
 	// Keep is how many of the newest changes are kept for subscribers. One that is further behind reads what it has missed
@@ -47,8 +44,8 @@ const (
 	// segmentBytes is how many bytes of text the nodes of a segment have. Of larger ones a segment has fewer, and one that
 	// is larger by itself is loaded by each event that wants it.
 	segmentBytes = 256 << 10
-	// keptNodes is of how many segments the nodes are kept, which may be large.
-	keptNodes = 4
+	// segmentsWithNodes is how many segments keep their nodes, which may be large.
+	segmentsWithNodes = 4
 	// channel is where servers tell each other that they have committed.
 	channel = "roster_changes"
 )
@@ -56,24 +53,30 @@ const (
 // ErrSlow is the error of a subscriber that has fallen behind what is kept for all.
 var ErrSlow = errors.New("feed: the subscriber is too slow")
 
+// A Loader reads the nodes that there are of the IDs. It counts them on the account of the context; the error is a
+// *budget.TooLargeError when that is too much.
+type Loader[N any] func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]N, error)
+
 // A Feed follows the end of the change feed for all subscribers of a server. It gives committed changes their numbers,
-// reads each once and keeps the newest: a subscriber that waits costs no statement, and one that is slow no memory.
-type Feed struct {
+// reads each once and keeps the newest: a subscriber that waits costs no statement, and one that is slow no memory. N is
+// the type of the nodes that the changes are about.
+type Feed[N any] struct {
 	Options
+	load      Loader[N]     // reads the nodes that all subscribers share
 	name      string        // of this Feed, among those that signal each other
 	committed chan struct{} // something was committed here
 	woken     chan struct{} // there may be something new
 	away      bool          // the database was, when it was last looked at
 
 	mu   sync.Mutex
-	tail *tail // nil while nobody follows
+	tail *tail[N] // nil while nobody follows
 }
 
 // tail is the end of the feed as subscribers follow it, in one life of the database. Feed.mu guards it.
-type tail struct {
+type tail[N any] struct {
 	epoch       epoch
 	start, end  int64         // the segments have the changes after the one and up to the other
-	segments    []*segment    // in their order
+	segments    []*segment[N] // in their order
 	more        chan struct{} // closed when there is another segment, or err
 	err         error         // after which nothing comes
 	subscribers int
@@ -81,14 +84,14 @@ type tail struct {
 }
 
 // segment is changes that follow one another. Nothing of it changes any more.
-type segment struct {
+type segment[N any] struct {
 	changes []Change
-	to      int64             // the number up to which it tells of all that its readers want
-	nodes   map[typeid.ID]any // nil when they are not loaded
+	to      int64           // the number up to which it tells of all that its readers want
+	nodes   map[typeid.ID]N // nil when they are not loaded
 }
 
-// New returns a Feed that nobody follows.
-func New(o Options) *Feed {
+// New returns a Feed that nobody follows, and that reads nodes with load.
+func New[N any](o Options, load Loader[N]) *Feed[N] {
 	o.Keep = cmp.Or(o.Keep, defaultKeep)
 	o.Slack = cmp.Or(o.Slack, defaultSlack)
 	o.Poll = cmp.Or(o.Poll, defaultPoll)
@@ -98,14 +101,14 @@ func New(o Options) *Feed {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Feed{Options: o, name: rand.Text(), committed: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+	return &Feed[N]{Options: o, load: load, name: rand.Text(), committed: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 }
 
 // Wake says that something was committed that has changes. It returns at once.
-func (f *Feed) Wake() { poke(f.committed) }
+func (f *Feed[N]) Wake() { poke(f.committed) }
 
 // Subscribers is how many follow the end of the feed now; those that catch up with it are not among them.
-func (f *Feed) Subscribers() int {
+func (f *Feed[N]) Subscribers() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.tail == nil {
@@ -123,7 +126,7 @@ func poke(c chan struct{}) {
 }
 
 // Run does the Feed's work until ctx ends. While it does not run, subscribers wait.
-func (f *Feed) Run(ctx context.Context) {
+func (f *Feed[N]) Run(ctx context.Context) {
 	var listening sync.WaitGroup
 	defer listening.Wait()
 	listening.Go(func() {
@@ -157,7 +160,7 @@ func (f *Feed) Run(ctx context.Context) {
 }
 
 // tell wakes the other servers. They look by themselves too, so that it does not matter when it fails.
-func (f *Feed) tell(ctx context.Context) {
+func (f *Feed[N]) tell(ctx context.Context) {
 	if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil {
 		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
 	}
@@ -165,7 +168,7 @@ func (f *Feed) tell(ctx context.Context) {
 
 // round looks for what is new, and reports when it cannot: once until it can again. When nobody follows, it is enough to
 // do so now and then, so that what is committed gets its number.
-func (f *Feed) round(ctx context.Context, always bool) {
+func (f *Feed[N]) round(ctx context.Context, always bool) {
 	t := f.followed()
 	if t == nil && !always {
 		return
@@ -177,14 +180,14 @@ func (f *Feed) round(ctx context.Context, always bool) {
 	f.away = err != nil
 }
 
-func (f *Feed) followed() *tail {
+func (f *Feed[N]) followed() *tail[N] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.tail
 }
 
 // look gives committed changes their numbers, and adds what is new to the tail, if there is one.
-func (f *Feed) look(ctx context.Context, t *tail) error {
+func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 	more, err := NumberSome(ctx, f.Database)
 	if err != nil {
 		return err
@@ -213,13 +216,13 @@ func (f *Feed) look(ctx context.Context, t *tail) error {
 		case err != nil:
 			return err
 		}
-		f.add(t, f.segment(ctx, page, f.wanted(t)))
+		f.add(t, f.segment(ctx, page, f.wantsNodes(t)))
 	}
 	return nil
 }
 
-// wanted reports whether a subscriber wants nodes.
-func (f *Feed) wanted(t *tail) bool {
+// wantsNodes reports whether a subscriber wants nodes.
+func (f *Feed[N]) wantsNodes(t *tail[N]) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return t.nodes > 0
@@ -227,17 +230,17 @@ func (f *Feed) wanted(t *tail) bool {
 
 // segment makes the first changes of a page a segment: all of them, or as many as have nodes that fit when nodes are
 // wanted. When nodes cannot be loaded, who wants one does it.
-func (f *Feed) segment(ctx context.Context, page *Page, nodes bool) *segment {
-	s := &segment{changes: page.Changes, to: page.End.number}
-	for nodes && len(s.changes) > 0 {
+func (f *Feed[N]) segment(ctx context.Context, page *Page, withNodes bool) *segment[N] {
+	s := &segment[N]{changes: page.Changes, to: page.End.number}
+	for withNodes && len(s.changes) > 0 {
 		ids := make([]typeid.ID, len(s.changes))
 		for i := range s.changes {
 			ids[i] = s.changes[i].NodeID
 		}
 		account := budget.Limited(segmentBytes)
-		found, err := f.Nodes(budget.WithAnswer(ctx, account), ids)
+		nodes, err := f.load(budget.WithAnswer(ctx, account), ids)
 		if err == nil {
-			s.nodes = found
+			s.nodes = nodes
 			return s
 		}
 		_, large := errors.AsType[*budget.TooLargeError](err)
@@ -255,13 +258,13 @@ func (f *Feed) segment(ctx context.Context, page *Page, nodes bool) *segment {
 }
 
 // add adds a segment, and forgets the oldest.
-func (f *Feed) add(t *tail, s *segment) {
+func (f *Feed[N]) add(t *tail[N], s *segment[N]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t.segments = append(t.segments, s)
 	t.end = s.to
-	if i := len(t.segments) - 1 - keptNodes; i >= 0 {
-		t.segments[i] = &segment{changes: t.segments[i].changes, to: t.segments[i].to}
+	if i := len(t.segments) - 1 - segmentsWithNodes; i >= 0 {
+		t.segments[i] = &segment[N]{changes: t.segments[i].changes, to: t.segments[i].to}
 	}
 	for t.end-t.segments[0].to >= int64(f.Keep) {
 		t.start = t.segments[0].to
@@ -272,7 +275,7 @@ func (f *Feed) add(t *tail, s *segment) {
 }
 
 // finish ends all subscriptions that follow.
-func (f *Feed) finish(t *tail, err error) {
+func (f *Feed[N]) finish(t *tail[N], err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t.err = err

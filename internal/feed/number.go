@@ -18,13 +18,13 @@ const numberAtOnce = 10_000
 // server may do it at any time: one at a time does, and the others wait. When nothing is to be done it costs one
 // statement; on SQLite, none.
 func Number(ctx context.Context, db *database.DB) (bool, error) {
-	found := false
+	numbered := false
 	for {
 		some, err := NumberSome(ctx, db)
 		if err != nil || !some {
-			return found, err
+			return numbered, err
 		}
-		found = true
+		numbered = true
 	}
 }
 

@@ -11,35 +11,36 @@ import (
 
 // A Subscription is the place of one subscriber in the feed. It takes what is new when it is asked: between two calls
 // nothing of it runs. One goroutine uses it at a time, but for Close.
-type Subscription struct {
-	feed    *Feed
+type Subscription[N any] struct {
+	feed    *Feed[N]
 	request Request
 	nodes   bool
-	at      Cursor   // what comes next is after it
-	segment *segment // that is being handed out; nil for none
-	next    int      // in the segment
+	at      Cursor      // what comes next is after it
+	segment *segment[N] // that is being handed out; nil for none
+	next    int         // in the segment
 
 	// Feed.mu guards these.
-	tail    *tail     // nil while the subscriber catches up with it
+	tail    *tail[N]  // nil while the subscriber catches up with it
 	level   time.Time // when it had everything that there was
 	release func()    // gives back the memory for a segment of its own; nil without one
 	closed  bool
 }
 
 // An Event is a change as a subscriber gets it.
-type Event struct {
+type Event[N any] struct {
 	Change
-	// Node is what the change is about, as it was when the feed came to the change, or later; nil when it was gone.
-	Node any
-	// Loaded is false when there is no Node because none was loaded.
+	// Node is the node of the change, as it was when the feed came to the change, or later. It is zero when the node was
+	// gone by then, or when Loaded is false.
+	Node N
+	// Loaded says that the feed has looked for the node.
 	Loaded bool
 }
 
 // Subscribe begins a subscription: to all changes after the cursor of the request, and without one to all that are
 // committed from now on. nodes says that its events are to have their nodes. Close ends it. The error is a Failure of the
 // database.
-func (f *Feed) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscription, error) {
-	s := &Subscription{feed: f, request: r, nodes: nodes}
+func (f *Feed[N]) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscription[N], error) {
+	s := &Subscription[N]{feed: f, request: r, nodes: nodes}
 	if r.After != nil {
 		s.at = *r.After
 		return s, nil
@@ -58,14 +59,14 @@ func (f *Feed) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscript
 
 // Next waits for the next change and returns it. The error is ErrExpired when what comes after the last one cannot be
 // told, ErrSlow when the subscriber has fallen too far behind, a Failure of the database, or what ended ctx.
-func (s *Subscription) Next(ctx context.Context) (*Event, error) {
+func (s *Subscription[N]) Next(ctx context.Context) (*Event[N], error) {
 	for {
 		for s.segment != nil && s.next < len(s.segment.changes) {
 			c := &s.segment.changes[s.next]
 			s.next++
 			if c.Cursor.number > s.at.number && s.request.passes(c) {
 				s.at = c.Cursor
-				return &Event{Change: *c, Node: s.segment.nodes[c.NodeID], Loaded: s.segment.nodes != nil}, nil
+				return &Event[N]{Change: *c, Node: s.segment.nodes[c.NodeID], Loaded: s.segment.nodes != nil}, nil
 			}
 		}
 		if s.segment != nil {
@@ -86,7 +87,7 @@ func (r *Request) passes(c *Change) bool {
 
 // advance goes on to another segment, or waits: until it has caught up with the tail, what it reads from the database is
 // a segment of its own.
-func (s *Subscription) advance(ctx context.Context) error {
+func (s *Subscription[N]) advance(ctx context.Context) error {
 	following, segment, more, err := s.follow()
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func (s *Subscription) advance(ctx context.Context) error {
 }
 
 // reserve reserves memory for the nodes of a segment that only this subscriber has, and reports whether there is some.
-func (s *Subscription) reserve() bool {
+func (s *Subscription[N]) reserve() bool {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
 	if s.release == nil && !s.closed {
@@ -125,7 +126,7 @@ func (s *Subscription) reserve() bool {
 }
 
 // free gives back what reserve has reserved. The caller holds Feed.mu.
-func (s *Subscription) free() {
+func (s *Subscription[N]) free() {
 	if s.release != nil {
 		s.release()
 		s.release = nil
@@ -144,7 +145,7 @@ func wait(ctx context.Context, more <-chan struct{}) error {
 // join lets the subscriber follow the tail after a place up to which it has got everything. When the tail has forgotten
 // what comes next, the subscriber has to read on. When the tail is of another life of the database, the Feed or the
 // subscriber has yet to find out, and the subscriber reads on when the Feed has looked.
-func (s *Subscription) join(at Cursor) (later <-chan struct{}) {
+func (s *Subscription[N]) join(at Cursor) (later <-chan struct{}) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -152,7 +153,7 @@ func (s *Subscription) join(at Cursor) (later <-chan struct{}) {
 		return nil
 	}
 	if f.tail == nil {
-		f.tail = &tail{epoch: at.epoch, start: at.number, end: at.number, more: make(chan struct{})}
+		f.tail = &tail[N]{epoch: at.epoch, start: at.number, end: at.number, more: make(chan struct{})}
 		poke(f.woken)
 	}
 	t := f.tail
@@ -171,7 +172,7 @@ func (s *Subscription) join(at Cursor) (later <-chan struct{}) {
 }
 
 // follow returns the next segment of the tail, or what closes when there may be one.
-func (s *Subscription) follow() (following bool, next *segment, more <-chan struct{}, err error) {
+func (s *Subscription[N]) follow() (following bool, next *segment[N], more <-chan struct{}, err error) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -198,7 +199,7 @@ func (s *Subscription) follow() (following bool, next *segment, more <-chan stru
 }
 
 // Close ends the subscription. It may be called at any time, and more than once.
-func (s *Subscription) Close() {
+func (s *Subscription[N]) Close() {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,7 +212,7 @@ func (s *Subscription) Close() {
 }
 
 // leave ends that the subscriber follows the tail, under Feed.mu.
-func (s *Subscription) leave() {
+func (s *Subscription[N]) leave() {
 	f, t := s.feed, s.tail
 	if t == nil {
 		return

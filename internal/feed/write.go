@@ -8,6 +8,7 @@ import (
 
 	"roster/internal/database"
 	"roster/internal/statement"
+	"roster/internal/tables"
 )
 
 // Write writes the changes of a transaction, in their order: as the last thing before its commit, when it holds the
@@ -51,16 +52,16 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 // numberColumn is the place in the feed, which is given later but on SQLite.
 const numberColumn = "number"
 
-// table is the changes as package statement writes them; the sizes are those of the migrations.
+// table is the changes as package statement writes them.
 func table() *statement.Table {
 	return &statement.Table{Name: changesTable, Columns: []statement.Column{
-		{Name: "type", Kind: statement.Text, Size: 64},
+		{Name: "type", Kind: statement.Text, Size: tables.LabelSize},
 		{Name: "node_id", Kind: statement.ID},
-		{Name: "kind", Kind: statement.Text, Size: 64},
+		{Name: "kind", Kind: statement.Text, Size: tables.LabelSize},
 		{Name: "version", Kind: statement.Int},
-		{Name: "fields", Kind: statement.Text, Size: 1024},
+		{Name: "fields", Kind: statement.Text, Size: tables.FieldsSize},
 		{Name: "at", Kind: statement.Int},
-		{Name: "actor", Kind: statement.Text, Size: 255},
+		{Name: "actor", Kind: statement.Text, Size: tables.ActorSize},
 	}}
 }
 

@@ -5,7 +5,6 @@
 package idempotency
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -25,25 +24,6 @@ var ErrReused = errors.New("the idempotency key was used for another request bef
 // ErrTooLarge says that the data is more than is kept for a key. It comes before the commit: an answer that cannot be
 // repeated must not become true.
 var ErrTooLarge = errors.New("the data is larger than what is kept for an idempotency key")
-
-// A Use is the use of a key by one request.
-type Use struct {
-	// Key is the client's name for the request.
-	Key string
-	// Replayed is set when the answer is the one that was stored.
-	Replayed bool
-}
-
-type useKey struct{}
-
-// WithUse returns the context of a request that uses a key.
-func WithUse(ctx context.Context, u *Use) context.Context { return context.WithValue(ctx, useKey{}, u) }
-
-// UseFrom returns what WithUse put into the context; nil when the request uses no key.
-func UseFrom(ctx context.Context) *Use {
-	u, _ := ctx.Value(useKey{}).(*Use)
-	return u
-}
 
 // A Request is what a client asks for, whatever way it was sent: by the text of the document or by its hash, with its
 // variables in any order.

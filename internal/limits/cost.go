@@ -12,16 +12,16 @@ import (
 // error is an *ExceededError: of the cost, or of the size of the variables. Without an operation only the latter are
 // checked.
 func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (int64, error) {
-	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Inputs}
+	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Conditions}
 	if err := in.variables(variables); err != nil {
 		return 0, err
 	}
-	priced := d.operations[o]
-	if priced == nil {
+	tree := d.operations[o]
+	if tree == nil {
 		return 0, nil
 	}
-	e := evaluation{operation: priced, prices: &d.checker.prices, variables: variables, searches: in.searches}
-	below := e.below(&priced.root, 0)
+	e := evaluation{operation: tree, prices: &d.checker.prices, variables: variables, searches: in.searches}
+	below := e.below(&tree.root, 0)
 	cost := plus(below/priceOfObject, e.extra)
 	if below%priceOfObject > 0 {
 		cost = plus(cost, 1)

@@ -124,9 +124,6 @@ func New(schema *ast.Schema, l Limits, p Prices) *Checker {
 	return c
 }
 
-// Limits returns what the checker allows.
-func (c *Checker) Limits() Limits { return c.limits }
-
 // plus and times are arithmetic that ends at the largest number instead of beginning again at the smallest. They are
 // for numbers from 0.
 func plus(a, b int64) int64 {

@@ -49,9 +49,14 @@ func load(sdl string) *ast.Schema { return gqlparser.MustLoadSchema(&ast.Source{
 func libraryChecker(l limits.Limits) *limits.Checker {
 	return limits.New(load(library), l, limits.Prices{
 		Page: 10, MaxPage: 50, List: 20,
-		Fields: map[string]int64{"counted": 1_000},
-		Inputs: map[string]int64{"contains": 5_000},
+		Fields:     map[limits.Field]int64{{Type: "BookConnection", Name: "counted"}: 1_000},
+		Conditions: map[string]int64{"contains": 5_000},
 	})
+}
+
+// counts are the surcharges of the counts in Roster's schema.
+func counts() map[limits.Field]int64 {
+	return map[limits.Field]int64{{Type: "UserConnection", Name: "totalCount"}: 1_000, {Type: "PostConnection", Name: "totalCount"}: 1_000}
 }
 
 // roster is a checker for Roster's schema with its prices, and the schema.
@@ -64,9 +69,9 @@ func roster(t testing.TB) (*limits.Checker, *ast.Schema) {
 	schema := load(string(sdl))
 	delete(schema.Directives, "defer") // as the server does
 	return limits.New(schema, limits.Default(), limits.Prices{
-		Page: 20, MaxPage: 100, MaxPages: map[string]int{"changes": 1000}, List: 20,
-		Fields: map[string]int64{"totalCount": 1_000},
-		Inputs: map[string]int64{"contains": 5_000},
+		Page: 20, MaxPage: 100, MaxPages: map[limits.Field]int{{Type: "Query", Name: "changes"}: 1000}, List: 20,
+		Fields:     counts(),
+		Conditions: map[string]int64{"contains": 5_000},
 	}), schema
 }
 
@@ -332,7 +337,7 @@ func TestRealDocuments(t *testing.T) {
 	}
 	fifth.MaxDepth, fifth.MaxCost = 20, 50_000 // introspection is the deepest and the dearest
 	few := limits.New(schema, fifth, limits.Prices{
-		Page: 20, MaxPage: 100, List: 20, Fields: map[string]int64{"totalCount": 1_000}, Inputs: map[string]int64{"contains": 5_000},
+		Page: 20, MaxPage: 100, List: 20, Fields: counts(), Conditions: map[string]int64{"contains": 5_000},
 	})
 	for name, document := range documents {
 		if _, d, cost, err := check(few, document, nil); err != nil || d == nil {

@@ -11,15 +11,20 @@ import (
 type Prices struct {
 	// Page is the size of a page when the client gives none, and MaxPage the largest that it gets.
 	Page, MaxPage int
-	// MaxPages has the fields whose pages may be larger than MaxPage, by their names.
-	MaxPages map[string]int
+	// MaxPages has the fields whose pages may be larger than MaxPage.
+	MaxPages map[Field]int
 	// List is how many objects a list has that nothing is known about.
 	List int
-	// Fields has what fields cost beside what they return, by their names, and Inputs the same for fields of input
-	// objects that are not null. This is paid once for each field of the document, not for each object: it is the price
-	// of a statement.
-	Fields, Inputs map[string]int64
+	// Fields are the surcharges of fields. One is paid once for each time that the document has the field, and not for each
+	// object: it is the price of a statement.
+	Fields map[Field]int64
+	// Conditions are the surcharges of fields of input objects that are not null, by their names alone: the values of
+	// variables do not show of which type they are.
+	Conditions map[string]int64
 }
+
+// A Field is a field of a type in the schema.
+type Field struct{ Type, Name string }
 
 // An object costs as much as ten values, so that many short names for the same value are not free.
 const (
@@ -30,7 +35,7 @@ const (
 // introspectionList is how many objects the lists of introspection have, but for the list of all types.
 const introspectionList = 5
 
-// An operation is what of an operation costs something, without its variables.
+// An operation is the part of an operation that costs something, without its variables.
 type operation struct {
 	root     node
 	defaults map[string]defaultValue // of the variables that have one
@@ -73,23 +78,23 @@ const (
 // has to compare, and for the operations what they cost.
 func (d *Document) merge(doc *ast.QueryDocument, m *measurer) error {
 	c := d.checker
-	walk := &merger{checker: c, measurer: m, known: map[*ast.Field]node{}}
+	walk := &merger{checker: c, measurer: m, fields: map[*ast.Field]node{}}
 	d.operations = make(map[*ast.OperationDefinition]*operation, len(doc.Operations))
 	var err error
 	for _, o := range doc.Operations {
-		priced := &operation{defaults: map[string]defaultValue{}}
+		tree := &operation{defaults: map[string]defaultValue{}}
 		for _, v := range o.VariableDefinitions {
 			if v.DefaultValue != nil {
 				var n node
 				walk.search(&n, v.DefaultValue)
-				priced.defaults[v.Variable] = defaultValue{v.DefaultValue, n.extra}
+				tree.defaults[v.Variable] = defaultValue{v.DefaultValue, n.extra}
 			}
 		}
 		root := map[ast.Operation]*ast.Definition{
 			ast.Query: c.schema.Query, ast.Mutation: c.schema.Mutation, ast.Subscription: c.schema.Subscription,
 		}[o.Operation]
-		names := walk.fill(&priced.root, scope{set: o.SelectionSet, parent: root})
-		d.operations[o] = priced
+		names := walk.fill(&tree.root, scope{set: o.SelectionSet, parent: root})
+		d.operations[o] = tree
 		if o.Operation == ast.Mutation && err == nil {
 			err = over("the mutation has %s fields", int64(names), c.limits.MaxMutationFields)
 		}
@@ -106,7 +111,7 @@ type merger struct {
 	*measurer
 	checker *Checker
 	repeats int64
-	known   map[*ast.Field]node // what shows of a field with arguments alone
+	fields  map[*ast.Field]node // those with arguments, each by itself
 }
 
 // scope is a selection set with the type on which it stands; nil for one that the schema does not have.
@@ -116,8 +121,8 @@ type scope struct {
 	inline int64 // how many inline fragments are around it
 }
 
-// A selected is a field in the place to which fragments put it.
-type selected struct {
+// An occurrence is a field in the place to which fragments put it.
+type occurrence struct {
 	field  *ast.Field
 	parent *ast.Definition
 	weight int64 // of comparing it with another
@@ -126,7 +131,7 @@ type selected struct {
 
 // A place is the fields that execution finds for one object.
 type place struct {
-	fields []selected
+	fields []occurrence
 	names  []name
 	index  map[string]int // of names, when there are many
 	spread map[string]bool
@@ -172,7 +177,7 @@ func pairs(weight, things int64) int64 {
 // few is how many names are found faster without an index.
 const few = 16
 
-func (p *place) add(s selected) {
+func (p *place) add(s occurrence) {
 	alias, at := s.field.Alias, -1
 	if p.index == nil {
 		at = slices.IndexFunc(p.names, func(n name) bool { return p.fields[n.first].field.Alias == alias })
@@ -203,7 +208,7 @@ func (m *merger) collect(p *place, s scope) {
 		m.Steps++
 		switch sel := selection.(type) {
 		case *ast.Field:
-			p.add(selected{field: sel, parent: s.parent, weight: times(1+m.arguments[sel], 1+s.inline)})
+			p.add(occurrence{field: sel, parent: s.parent, weight: times(1+m.arguments[sel], 1+s.inline)})
 		case *ast.InlineFragment:
 			inner := scope{set: sel.SelectionSet, parent: s.parent, inline: s.inline + 1}
 			if sel.TypeCondition != "" {
@@ -270,21 +275,24 @@ func fieldOf(t *ast.Definition, name string) *ast.FieldDefinition {
 	return t.Fields.ForName(name)
 }
 
-// alone is what shows of a field itself. The arguments of a field are looked at once, wherever fragments put it.
+// alone returns the node of a field by itself. Its arguments are looked at once, wherever fragments put it.
 func (m *merger) alone(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition, returned *ast.Definition) node {
-	if n, ok := m.known[f]; ok {
+	if n, ok := m.fields[f]; ok {
 		return n
 	}
 	n := m.look(f, parent, definition, returned)
 	if len(f.Arguments) > 0 {
-		m.known[f] = n
+		m.fields[f] = n
 	}
 	return n
 }
 
 func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition, returned *ast.Definition) node {
 	p := &m.checker.prices
-	n := node{extra: p.Fields[f.Name]}
+	var n node
+	if parent != nil {
+		n.extra = p.Fields[Field{parent.Name, f.Name}]
+	}
 	for _, a := range f.Arguments {
 		m.search(&n, a.Value)
 	}
@@ -292,7 +300,7 @@ func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 		n.count = []count{{fixed: 1}}
 		return n
 	}
-	page := m.page(f, definition)
+	page := m.page(f, parent, definition)
 	switch {
 	case definition.Type.Elem == nil:
 		n.count = []count{{fixed: 1}}
@@ -325,11 +333,11 @@ func connection(t *ast.Definition) bool {
 }
 
 // page is the size that the arguments first and last ask for; nil when the field has neither.
-func (m *merger) page(f *ast.Field, definition *ast.FieldDefinition) []count {
+func (m *merger) page(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition) []count {
 	p := &m.checker.prices
 	var counts []count
 	paged, usual := false, int64(0)
-	most := int64(max(p.MaxPage, p.MaxPages[f.Name]))
+	most := int64(max(p.MaxPage, p.MaxPages[Field{parent.Name, f.Name}]))
 	for _, name := range []string{"first", "last"} {
 		a := definition.Arguments.ForName(name)
 		if a == nil || a.Type.NamedType != "Int" {
@@ -391,7 +399,7 @@ func (m *merger) search(n *node, v *ast.Value) {
 		n.searches = append(n.searches, v.Raw)
 	case ast.ListValue, ast.ObjectValue:
 		for _, child := range v.Children {
-			if price := m.checker.prices.Inputs[child.Name]; price > 0 && child.Value.Kind != ast.NullValue {
+			if price := m.checker.prices.Conditions[child.Name]; price > 0 && child.Value.Kind != ast.NullValue {
 				n.extra = plus(n.extra, price)
 			}
 			m.search(n, child.Value)

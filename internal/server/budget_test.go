@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/internal/budget"
+	"roster/internal/documents"
 	"roster/internal/server"
 )
 
@@ -22,16 +23,16 @@ const mebibyte = 1 << 20
 
 // holding is an executor whose operations take so much memory while they are executed.
 type holding struct {
-	graphql.GraphExecutor
+	server.Executor
 	bytes int64
 }
 
-func (h holding) DispatchOperation(ctx context.Context, o *graphql.OperationContext) (graphql.ResponseHandler, context.Context) {
+func (h holding) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	account := budget.FromContext(ctx)
 	if errors.Is(account.Hold(h.bytes), budget.ErrBusy) && account.Wait(ctx) == nil {
 		_ = account.Hold(h.bytes) // the server looks at the account
 	}
-	return h.GraphExecutor.DispatchOperation(ctx, o)
+	return h.Executor.Execute(ctx, o, key)
 }
 
 // withMemory gives a server a budget, of which each operation takes the whole second pool while it is executed. Its
@@ -56,30 +57,20 @@ func TestDeafClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		ask := func() (status int, retry, text string) {
-			response, err := s.client.Post("http://roster.test/graphql", typeJSON, strings.NewReader(body(`{ echo(text: "hi") }`))) //nolint:noctx // the bubble ends it
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer response.Body.Close()
-			read, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return response.StatusCode, response.Header.Get("Retry-After"), string(read)
-		}
+		ask := func() answer { return s.ask(t, http.MethodPost, "/graphql", body(`{ echo(text: "hi") }`)) }
 		began := time.Now()
-		status, retry, text := ask()
-		if status != http.StatusServiceUnavailable || retry == "" || onlyCode([]byte(text)) != "UNAVAILABLE" || time.Since(began) != time.Second {
-			t.Errorf("beside a deaf client: got %d, %q, %s after %s", status, retry, text, time.Since(began))
+		got := ask()
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || onlyCode([]byte(got.text)) != "UNAVAILABLE" ||
+			time.Since(began) != time.Second {
+			t.Errorf("beside a deaf client: got %d, %v, %s after %s", got.status, got.header, got.text, time.Since(began))
 		}
 		s.left(t)
 		s.left(t) // the deaf client was given up
 		if took := time.Since(began); took != 20*time.Second {
 			t.Errorf("the deaf client was given up after %s, want 20s", took)
 		}
-		if status, _, text := ask(); status != http.StatusOK || text != `{"data":{"echo":"hi"}}` {
-			t.Errorf("without the deaf client: got %d, %s", status, text)
+		if got := ask(); got.status != http.StatusOK || got.text != `{"data":{"echo":"hi"}}` {
+			t.Errorf("without the deaf client: got %d, %s", got.status, got.text)
 		}
 	})
 }

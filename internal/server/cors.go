@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"roster/internal/codes"
 )
 
 // AnyOrigin among Options.Origins stands for all of them.
@@ -86,7 +88,7 @@ func (o origins) preflight(w http.ResponseWriter, allowed bool) {
 }
 
 func refuseOrigin(w http.ResponseWriter) {
-	refuseFor(http.StatusForbidden, codeForbidden, "pages of this origin may not use this server: see --cors-origins").write(w, typeJSON)
+	refuseFor(http.StatusForbidden, codes.Forbidden, "pages of this origin may not use this server: see --cors-origins").write(w, typeJSON)
 }
 
 // crossOrigin reports whether a browser sends the request for a page of another origin than the

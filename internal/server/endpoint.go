@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -11,12 +10,13 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/internal/budget"
-	"roster/internal/idempotency"
+	"roster/internal/codes"
+	"roster/internal/documents"
 )
 
 // endpoint answers /graphql.
 type endpoint struct {
-	executor     graphql.GraphExecutor
+	executor     Executor
 	logger       *slog.Logger
 	maxBodyBytes int64
 	maxValues    int
@@ -41,7 +41,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	account := e.budget.Open()
 	defer account.Close()
 	ctx := budget.WithAnswer(r.Context(), account)
-	params, refused := e.read(ctx, w, r)
+	request, refused := e.read(ctx, w, r)
 	if refused != nil {
 		refused.write(w, mediaType)
 		return
@@ -52,13 +52,14 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	ctx, operation, response := e.prepare(ctx, params)
+	operation, response := e.executor.Prepare(request)
 	if response == nil {
-		if refused := fits(operation.Operation.Operation, r); refused != nil {
+		kind := operation.Definition.Operation
+		if refused := fits(kind, r); refused != nil {
 			refused.write(w, mediaType)
 			return
 		}
-		if operation.Operation.Operation == ast.Subscription {
+		if kind == ast.Subscription {
 			leave()
 			if account.Last() != nil {
 				refuseBusy().write(w, mediaType)
@@ -67,20 +68,18 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			e.serveEvents(ctx, w, r, operation)
 			return
 		}
-		use, refused := keyOf(operation.Operation.Operation, r.Header)
+		key, refused := keyOf(kind, r.Header)
 		if refused != nil {
 			refused.write(w, mediaType)
 			return
 		}
-		if use != nil {
-			ctx = idempotency.WithUse(ctx, use)
-		}
-		response = e.execute(ctx, operation)
+		var replayed bool
+		response, replayed = e.execute(ctx, operation, key)
 		if busy(ctx) {
 			refuseBusy().write(w, mediaType)
 			return
 		}
-		if use != nil && use.Replayed {
+		if replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
 	}
@@ -113,14 +112,14 @@ func fits(kind ast.Operation, r *http.Request) *refusal {
 	return nil
 }
 
-func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
+func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request documents.Request, refused *refusal) {
 	switch r.Method {
 	case http.MethodPost:
 		return readPost(ctx, w, r, e.maxBodyBytes, e.maxValues)
 	case http.MethodGet, http.MethodHead:
 		return readGet(r)
 	}
-	return nil, refuseMethod("GET, HEAD, POST")
+	return request, refuseMethod("GET, HEAD, POST")
 }
 
 // requestErrorStatus is the HTTP status of a request that was not executed. With
@@ -131,7 +130,7 @@ func requestErrorStatus(response *graphql.Response, mediaType string) int {
 	if mediaType == typeEvents {
 		return http.StatusOK
 	}
-	malformed := len(response.Errors) > 0 && fmt.Sprint(response.Errors[0].Extensions["code"]) == codeBadRequest
+	malformed := len(response.Errors) > 0 && response.Errors[0].Extensions["code"] == codes.BadRequest
 	if mediaType == typeResponse || malformed {
 		return http.StatusBadRequest
 	}

@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"sync"
+
+	"roster/internal/codes"
 )
 
 // A gate lets only so many requests in at a time. A nil gate lets all in.
@@ -25,7 +27,7 @@ func (g gate) enter() (leave func(), refused *refusal) {
 	case g <- struct{}{}:
 		return sync.OnceFunc(func() { <-g }), nil
 	default:
-		refused := refuseFor(http.StatusServiceUnavailable, codeUnavailable, "the server has as many requests as it takes at a time: try again")
+		refused := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many requests as it takes at a time: try again")
 		refused.retry = true
 		return nil, refused
 	}

@@ -14,25 +14,26 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"roster/internal/documents"
 	"roster/internal/server"
 )
 
 // held lets a test hold what is executed.
 type held struct {
-	graphql.GraphExecutor
+	server.Executor
 	entered chan struct{} // gets a value for each operation
 	leave   chan struct{} // holds each operation until it has a value
 }
 
-func (h held) DispatchOperation(ctx context.Context, o *graphql.OperationContext) (graphql.ResponseHandler, context.Context) {
+func (h held) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	h.entered <- struct{}{}
 	<-h.leave
-	return h.GraphExecutor.DispatchOperation(ctx, o)
+	return h.Executor.Execute(ctx, o, key)
 }
 
 func TestMostRequestsAtATime(t *testing.T) {
 	t.Parallel()
-	h := held{GraphExecutor: newTestExecutor(), entered: make(chan struct{}, 10), leave: make(chan struct{}, 10)}
+	h := held{Executor: newTestExecutor(), entered: make(chan struct{}, 10), leave: make(chan struct{}, 10)}
 	o := testOptions()
 	o.Executor, o.MaxRequests = h, 2
 	handler := server.New(o)

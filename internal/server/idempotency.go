@@ -19,18 +19,17 @@ const (
 	headerReplayed = "Idempotency-Replayed"
 )
 
-// keyOf is the use of a key that a mutation asks for; nil without one. What only reads can be repeated anyway, and its
-// key is ignored.
-func keyOf(kind ast.Operation, header http.Header) (*idempotency.Use, *refusal) {
+// keyOf returns the key of a mutation; "" without one. A query may be repeated anyway, so its key is ignored.
+func keyOf(kind ast.Operation, header http.Header) (string, *refusal) {
 	keys := header.Values(headerKey)
 	if kind != ast.Mutation || len(keys) == 0 {
-		return nil, nil
+		return "", nil
 	}
 	if len(keys) > 1 {
-		return nil, refuse(http.StatusBadRequest, "the header "+headerKey+" is doubled")
+		return "", refuse(http.StatusBadRequest, "the header "+headerKey+" is doubled")
 	}
 	if n := utf8.RuneCountInString(keys[0]); n == 0 || n > idempotency.MaxKeyCharacters {
-		return nil, refuse(http.StatusBadRequest, fmt.Sprintf("the header %s must have 1 to %d characters", headerKey, idempotency.MaxKeyCharacters))
+		return "", refuse(http.StatusBadRequest, fmt.Sprintf("the header %s must have 1 to %d characters", headerKey, idempotency.MaxKeyCharacters))
 	}
-	return &idempotency.Use{Key: keys[0]}, nil
+	return keys[0], nil
 }

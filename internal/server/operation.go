@@ -10,32 +10,31 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/internal/budget"
+	"roster/internal/codes"
+	"roster/internal/documents"
 	"roster/internal/requestid"
 )
 
-// prepare makes an operation of params. The response, if any, says why it cannot be executed.
-func (e endpoint) prepare(ctx context.Context, params *graphql.RawParams) (context.Context, *graphql.OperationContext, *graphql.Response) {
-	ctx = graphql.StartOperationTrace(ctx)
-	operation, errs := e.executor.CreateOperationContext(ctx, params)
-	if len(errs) > 0 {
-		response := e.executor.DispatchError(graphql.WithOperationContext(ctx, operation), errs)
-		response.Data = nil
-		return ctx, operation, response
-	}
-	return ctx, operation, nil
+// An Executor executes the operations of requests. It tells the two kinds of failure apart by Response.Data: nil means
+// that the request was not executed, and the answer has no data key; the JSON text null is data that failed.
+type Executor interface {
+	// Prepare returns the operation of a request, or the response that says why it is not executed.
+	Prepare(r documents.Request) (*documents.Operation, *graphql.Response)
+	// Execute answers a query or a mutation. A mutation with a key, which is not empty, is done once: replayed says that
+	// the response is the one to an earlier request with this key.
+	Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool)
+	// Subscribe begins a subscription. The function that it returns waits for the next response, which is valid until the
+	// one after it is asked for. A response without data is the last; nil means that there are no more.
+	Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response)
 }
 
-// execute runs an operation that has one response.
-func (e endpoint) execute(ctx context.Context, operation *graphql.OperationContext) *graphql.Response {
-	next, ctx := e.executor.DispatchOperation(ctx, operation)
-	response := next(ctx)
-	if response == nil { // gqlgen's way to say that the context had ended
-		response = interrupted(ctx)
-	}
+// execute answers a query or a mutation.
+func (e endpoint) execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+	response, replayed = e.executor.Execute(ctx, o, key)
 	if busy(ctx) { // nothing of it was done
-		response = &graphql.Response{Errors: refuseBusy().errors()}
+		return &graphql.Response{Errors: refuseBusy().errors()}, false
 	}
-	return response
+	return response, replayed
 }
 
 // busy reports whether there was no memory for the answer of an operation.
@@ -46,20 +45,23 @@ func busy(ctx context.Context) bool {
 // responses runs an operation and yields each of its responses: one of a query or a mutation, any
 // number of a subscription. One without data is the last. A response is valid until the next is
 // asked for. A panic is logged and yields a response that says INTERNAL.
-func (e endpoint) responses(ctx context.Context, operation *graphql.OperationContext) iter.Seq[*graphql.Response] {
-	if operation.Operation.Operation != ast.Subscription {
+func (e endpoint) responses(ctx context.Context, o *documents.Operation) iter.Seq[*graphql.Response] {
+	if o.Definition.Operation != ast.Subscription {
 		return func(yield func(*graphql.Response) bool) {
-			yield(e.guard(ctx, func() *graphql.Response { return e.execute(ctx, operation) }))
+			yield(e.guard(ctx, func() *graphql.Response {
+				response, _ := e.execute(ctx, o, "")
+				return response
+			}))
 		}
 	}
 	return func(yield func(*graphql.Response) bool) {
-		var next graphql.ResponseHandler
+		var next func() *graphql.Response
 		response := e.guard(ctx, func() *graphql.Response {
-			next, ctx = e.executor.DispatchOperation(ctx, operation)
-			return next(ctx)
+			next = e.executor.Subscribe(ctx, o)
+			return next()
 		})
 		for response != nil && yield(response) && response.Data != nil {
-			response = e.guard(ctx, func() *graphql.Response { return next(ctx) })
+			response = e.guard(ctx, next)
 		}
 	}
 }
@@ -75,20 +77,7 @@ func (e endpoint) guard(ctx context.Context, f func() *graphql.Response) (respon
 	return f()
 }
 
-// interrupted is the response of an operation whose context ended before it had one: by its
-// deadline, or because the client went away, who then does not see it.
-func interrupted(ctx context.Context) *graphql.Response {
-	message := "the operation was cancelled"
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		message = "the operation took too long"
-	}
-	return &graphql.Response{
-		Data:   []byte("null"),
-		Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": codeTimeout}}},
-	}
-}
-
 // internal has the extensions of an error that nobody foresaw.
 func internal(ctx context.Context) map[string]any {
-	return map[string]any{"code": codeInternal, "requestId": requestid.FromContext(ctx)}
+	return map[string]any{"code": codes.Internal, "requestId": requestid.FromContext(ctx)}
 }

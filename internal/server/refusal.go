@@ -6,16 +6,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
-)
 
-// The codes of the contract's ErrorCode that this package itself gives.
-const (
-	codeBadRequest  = "BAD_REQUEST"
-	codeCostLimit   = "COST_LIMIT"
-	codeForbidden   = "FORBIDDEN"
-	codeInternal    = "INTERNAL"
-	codeTimeout     = "TIMEOUT"
-	codeUnavailable = "UNAVAILABLE"
+	"roster/internal/codes"
 )
 
 // messageInternal is all that a client learns of an error that nobody foresaw.
@@ -38,16 +30,16 @@ func (r *refusal) ofOperation() *refusal {
 }
 
 func refuse(status int, message string) *refusal {
-	return refuseFor(status, codeBadRequest, message)
+	return refuseFor(status, codes.BadRequest, message)
 }
 
-func refuseFor(status int, code, message string) *refusal {
+func refuseFor(status int, code codes.Code, message string) *refusal {
 	return &refusal{status: status, message: message, extensions: map[string]any{"code": code}}
 }
 
 // refuseBusy refuses a request for whose answer there is no memory now.
 func refuseBusy() *refusal {
-	r := refuseFor(http.StatusServiceUnavailable, codeUnavailable, "the server has as many answers under way as its memory allows: try again")
+	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many answers under way as its memory allows: try again")
 	r.retry = true
 	return r
 }

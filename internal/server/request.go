@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +12,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/internal/budget"
+	"roster/internal/codes"
+	"roster/internal/documents"
+	"roster/internal/strictjson"
 )
 
 // The parameters of a GraphQL request.
@@ -34,27 +34,27 @@ func paramNames() []string {
 // readPost reads the parameters from a JSON body of at most limit bytes and so many values. Only application/json in
 // UTF-8 is read: it is also what keeps other sites' forms out, for a browser asks before it sends
 // that type across sites.
-func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (*graphql.RawParams, *refusal) {
+func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (request documents.Request, refused *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || mediaType != typeJSON || given && !isUTF8(charset) {
-		return nil, refuse(http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8")
+		return request, refuse(http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, refuse(http.StatusUnsupportedMediaType, "the body must not be compressed")
+		return request, refuse(http.StatusUnsupportedMediaType, "the body must not be compressed")
 	}
 	body, refused := readBody(ctx, w, r, limit)
 	if refused != nil {
-		return nil, refused
+		return request, refused
 	}
-	object, err := parseJSON(body, values)
+	object, err := strictjson.Parse(body, values)
 	if tooMany(err) {
-		return nil, refuseFor(http.StatusRequestEntityTooLarge, codeCostLimit, fmt.Sprintf("the body has more than %d values", values))
+		return request, refuseFor(http.StatusRequestEntityTooLarge, codes.CostLimit, fmt.Sprintf("the body has more than %d values", values))
 	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())
+		return request, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())
 	}
-	return requestParams(object, r.Header)
+	return requestOf(object)
 }
 
 // isUTF8 reports whether a charset is UTF-8, of which the Encoding standard has a second name that clients send.
@@ -64,8 +64,8 @@ func isUTF8(charset string) bool {
 
 // tooMany reports whether JSON was not decoded because it has too many values.
 func tooMany(err error) bool {
-	e, ok := errors.AsType[*jsonError](err)
-	return ok && e.cost
+	e, ok := errors.AsType[*strictjson.Error](err)
+	return ok && e.TooMany
 }
 
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
@@ -76,7 +76,7 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 		}
 		limit = 0
 	}
-	body, err := io.ReadAll(counted(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit)))
+	body, err := io.ReadAll(newRequestReader(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit)))
 	if errors.Is(err, budget.ErrBusy) {
 		return nil, refuseBusy()
 	}
@@ -96,18 +96,19 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 // the arguments that were made of it.
 const copiesOfRequest = 4
 
-// counted counts what is read of a request on the account of its answer. The error may be budget.ErrBusy.
-func counted(ctx context.Context, r io.Reader) io.Reader {
-	return &countedReader{ctx, r, budget.FromContext(ctx)}
+// newRequestReader returns a reader that counts what it reads of a request on the account of its answer. Its error may be
+// budget.ErrBusy.
+func newRequestReader(ctx context.Context, r io.Reader) io.Reader {
+	return &requestReader{ctx, r, budget.FromContext(ctx)}
 }
 
-type countedReader struct {
+type requestReader struct {
 	ctx     context.Context //nolint:containedctx // io.Reader has none, and the reader lives for one call
 	from    io.Reader
 	account *budget.Answer
 }
 
-func (r *countedReader) Read(p []byte) (int, error) {
+func (r *requestReader) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	if full := r.account.Request(r.ctx, int64(n)*copiesOfRequest); full != nil {
 		return n, full
@@ -129,10 +130,10 @@ func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 
 // readGet reads the parameters from the URL, where variables and extensions are JSON texts. As the URL standard has it,
 // parameters end at & alone: a ; belongs to its value, which Go takes for a fault.
-func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
+func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 	values, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "the query string of the URL is broken")
+		return request, refuse(http.StatusBadRequest, "the query string of the URL is broken")
 	}
 	object := make(map[string]any, len(values))
 	for key, list := range values {
@@ -142,64 +143,54 @@ func readGet(r *http.Request) (*graphql.RawParams, *refusal) {
 		text := values.Get(name)
 		switch {
 		case len(values[name]) > 1:
-			return nil, refuseParam(name, "is doubled")
+			return request, refuseParam(name, "is doubled")
 		case !utf8.ValidString(text):
-			return nil, refuseParam(name, "is not UTF-8")
+			return request, refuseParam(name, "is not UTF-8")
 		case name != paramVariables && name != paramExtensions:
 		case text == "", text == "null":
 			delete(object, name)
 		default:
-			if object[name], err = parseJSON([]byte(text), 0); err != nil { // a URL is short
-				return nil, refuseParam(name, "must be one JSON object: "+err.Error())
+			if object[name], err = strictjson.Parse([]byte(text), 0); err != nil { // a URL is short
+				return request, refuseParam(name, "must be one JSON object: "+err.Error())
 			}
 		}
 	}
-	return requestParams(object, r.Header)
+	return requestOf(object)
 }
 
-// requestParams takes the parameters out of an object. Null is the same as absent; other keys are
+// requestOf takes the parameters out of an object. Null is the same as absent; other keys are
 // ignored, unless they differ from a parameter's name only in case: somebody may read them as it.
-func requestParams(object map[string]any, header http.Header) (*graphql.RawParams, *refusal) {
+func requestOf(object map[string]any) (request documents.Request, refused *refusal) {
 	for _, name := range paramNames() {
 		for key := range object {
 			if key != name && strings.EqualFold(key, name) {
-				return nil, refuseParam(name, "is written in another case")
+				return request, refuseParam(name, "is written in another case")
 			}
 		}
 	}
-	params := &graphql.RawParams{Headers: header}
-	var documentID string
 	switch {
-	case !take(object, paramQuery, &params.Query):
-		return nil, refuseParam(paramQuery, "must be a string")
-	case !take(object, paramOperationName, &params.OperationName):
-		return nil, refuseParam(paramOperationName, "must be a string")
-	case !take(object, paramVariables, &params.Variables):
-		return nil, refuseParam(paramVariables, "must be an object")
-	case !take(object, paramExtensions, &params.Extensions):
-		return nil, refuseParam(paramExtensions, "must be an object")
-	case !take(object, paramDocumentID, &documentID):
-		return nil, refuseParam(paramDocumentID, "must be a string").ofOperation()
-	case documentID != "" && params.Extensions[extensionPersisted] != nil:
-		return nil, refuseParam(paramDocumentID, "says the same as the extension "+extensionPersisted+": send one of them").ofOperation()
-	case documentID != "":
-		if params.Extensions == nil {
-			params.Extensions = map[string]any{}
-		}
-		params.Extensions[extensionPersisted] = map[string]any{"version": json.Number("1"), "sha256Hash": documentID}
-	case params.Query != "" || params.Extensions[extensionPersisted] != nil:
-	case object[paramQuery] == "":
-		return nil, refuseParam(paramQuery, "is empty").ofOperation()
-	default:
-		return nil, refuseParam(paramQuery, "is missing")
+	case !take(object, paramQuery, &request.Text):
+		return request, refuseParam(paramQuery, "must be a string")
+	case !take(object, paramOperationName, &request.OperationName):
+		return request, refuseParam(paramOperationName, "must be a string")
+	case !take(object, paramVariables, &request.Variables):
+		return request, refuseParam(paramVariables, "must be an object")
+	case !take(object, paramExtensions, &request.Extensions):
+		return request, refuseParam(paramExtensions, "must be an object")
+	case !take(object, paramDocumentID, &request.DocumentID):
+		return request, refuseParam(paramDocumentID, "must be a string").ofOperation()
 	}
-	return params, nil
+	persisted := request.Extensions[documents.PersistedQuery] != nil
+	switch {
+	case request.DocumentID != "" && persisted:
+		return request, refuseParam(paramDocumentID, "says the same as the extension "+documents.PersistedQuery+": send one of them").ofOperation()
+	case request.DocumentID != "", request.Text != "", persisted:
+		return request, nil
+	case object[paramQuery] == "":
+		return request, refuseParam(paramQuery, "is empty").ofOperation()
+	}
+	return request, refuseParam(paramQuery, "is missing")
 }
-
-// extensionPersisted names a document instead of having it, as an automatic persisted query does:
-// see https://www.apollographql.com/docs/apollo-server/performance/apq. To the executor, the
-// parameter documentId is another way to write the same.
-const extensionPersisted = "persistedQuery"
 
 // take stores the value of key in target, or reports that it is of another type.
 func take[T any](object map[string]any, key string, target *T) bool {

@@ -7,14 +7,17 @@ import (
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/codes"
+	"roster/internal/server"
+	"roster/internal/server/streamtest"
 )
 
 const testSDL = `
-	type Query { echo(text: String): String, length: Int, fails: String, panics: String, times: String, refused: String, malformed: String }
+	type Query { echo(text: String): String, length: Int, fails: String, panics: String, refused: String, malformed: String }
 	type Mutation { echo(text: String): String }
 	type Subscription { echo(text: String): String }
 `
@@ -25,12 +28,12 @@ type testSchema struct {
 	length int // of the answer of Query.length, in bytes
 }
 
-func newTestExecutor() *executor.Executor {
+func newTestExecutor() server.Executor {
 	schema := testSchema{
 		schema: gqlparser.MustLoadSchema(&ast.Source{Name: "test.graphqls", Input: testSDL}),
 		length: 100_000,
 	}
-	return executor.New(schema)
+	return streamtest.NewExecutor(schema)
 }
 
 func (s testSchema) Schema() *ast.Schema { return s.schema }
@@ -53,14 +56,11 @@ func (s testSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.AddError(ctx, &gqlerror.Error{Message: "no", Extensions: map[string]any{"code": "NOT_FOUND"}})
 		case "panics":
 			panic("a secret")
-		case "times":
-			return nil
 		case "refused":
 			graphql.AddError(ctx, errors.New("not executed"))
 			return &graphql.Response{}
 		case "malformed":
-			type code string // as generated code has it
-			graphql.AddError(ctx, &gqlerror.Error{Message: "no", Extensions: map[string]any{"code": code("BAD_REQUEST")}})
+			graphql.AddError(ctx, &gqlerror.Error{Message: "no", Extensions: map[string]any{"code": codes.BadRequest}})
 			return &graphql.Response{}
 		}
 		data, err := json.Marshal(map[string]any{field.Alias: value})

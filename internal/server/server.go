@@ -3,10 +3,6 @@
 // over WebSocket and GraphQL over Server-Sent Events, hands them to an executor and writes its
 // answers. Beside the endpoint it serves the playground, the schema and the two health
 // checks. It knows nothing of users, posts and databases.
-//
-// An executor tells the two kinds of failure apart by Response.Data: nil means that the request was
-// not executed, and the answer has no data key; the JSON text null is data that failed. Of a
-// subscription, a response whose Data is nil is the last.
 package server
 
 import (
@@ -15,8 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/99designs/gqlgen/graphql"
 
 	"roster/internal/budget"
 )
@@ -29,7 +23,7 @@ var ErrReadOnly = errors.New("read only")
 
 // Options is what the server stands on. Every field is required that does not say what it is without.
 type Options struct {
-	Executor graphql.GraphExecutor
+	Executor Executor
 	// Ready returns nil when requests can be answered, or with reads, when those can that change nothing. An error that
 	// wraps ErrReadOnly says that those can. Errors are not shown; Ready has logged them.
 	Ready func(ctx context.Context, reads bool) error

@@ -189,10 +189,6 @@ func TestAnswers(t *testing.T) {
 			body:    `{"query":"{ fails }"}`,
 			answer:  `{"errors":[{"message":"no","extensions":{"code":"NOT_FOUND"}}],"data":{"fails":null}}`,
 		},
-		"an operation that was cut off": {
-			body:   `{"query":"{ times }"}`,
-			answer: `{"errors":[{"message":"the operation was cancelled","extensions":{"code":"TIMEOUT"}}],"data":null}`,
-		},
 		"a syntax error": {body: `{"query":"{"}`, code: "GRAPHQL_PARSE_FAILED"},
 		"a syntax error for the newer media type": {
 			headers: map[string]string{"Accept": typeResponse},

@@ -7,9 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql"
-
 	"roster/internal/budget"
+	"roster/internal/documents"
 )
 
 // The Server-Sent Events here follow the distinct connections mode of GraphQL over Server-Sent
@@ -18,7 +17,7 @@ import (
 
 // serveEvents answers a subscription with an event stream that lasts until the subscription is over,
 // the client goes away or the server stops.
-func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *graphql.OperationContext) {
+func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	leave, refused := e.streams.enter(func(context.Context) { cancel() })

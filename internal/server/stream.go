@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"roster/internal/codes"
 )
 
 // StreamOptions are the bounds of the answers that last. Every field but Connect is required.
@@ -58,10 +60,10 @@ func (s *Streams) enter(end func(context.Context)) (leave func(), refused *refus
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return nil, refuseFor(http.StatusServiceUnavailable, codeUnavailable, "the server is stopping")
+		return nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server is stopping")
 	}
 	if len(s.open) >= s.options.MaxStreams {
-		return nil, refuseFor(http.StatusServiceUnavailable, codeUnavailable, "the server has as many streams as it keeps: try again later")
+		return nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many streams as it keeps: try again later")
 	}
 	one := &stream{end: end}
 	s.open[one] = struct{}{}

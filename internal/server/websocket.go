@@ -52,13 +52,11 @@ func wantsSocket(r *http.Request) bool {
 func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s := &socket{
 		endpoint:     e,
-		header:       r.Header.Clone(),
 		begun:        make(chan struct{}),
 		acknowledged: make(chan struct{}),
 		writing:      make(chan struct{}, 1),
 		operations:   map[string]*socketOperation{},
 	}
-	s.header.Del(headerKey) // It would be the key of every mutation on the socket.
 	leave, refused := e.streams.enter(s.end)
 	if refused != nil {
 		refused.write(w, typeJSON)
@@ -109,8 +107,6 @@ func (h *handshake) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 // has its own.
 type socket struct {
 	endpoint
-	header http.Header // of the handshake; the operations have it
-
 	begun chan struct{} // closed after the handshake, when conn and cut are set if it succeeded
 	conn  *websocket.Conn
 	cut   context.CancelFunc // breaks the connection off

@@ -9,6 +9,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/strictjson"
 )
 
 // The types of messages.
@@ -36,7 +38,7 @@ type message struct {
 // parseMessage reads a message by the rules of the sub-protocol, and as strictly as the body of a
 // request, with at most so many values. Its errors never repeat what the client sent.
 func parseMessage(data []byte, most int) (message, error) {
-	object, err := parseJSON(data, most)
+	object, err := strictjson.Parse(data, most)
 	if err != nil {
 		return message{}, fmt.Errorf("a message must be one JSON object: %w", err)
 	}

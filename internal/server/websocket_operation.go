@@ -12,6 +12,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/internal/budget"
+	"roster/internal/codes"
+	"roster/internal/documents"
 )
 
 // socketOperation is an operation on a socket.
@@ -21,9 +23,9 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
-// request is what a subscribe message asks for, or why it is refused.
-type request struct {
-	params  *graphql.RawParams
+// subscribeRequest is the request of a subscribe message, or why it is refused.
+type subscribeRequest struct {
+	request documents.Request
 	refused *refusal
 }
 
@@ -66,7 +68,7 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 		late := time.AfterFunc(limit, cancel)
 		defer late.Stop()
 	}
-	data, err := io.ReadAll(counted(reading, content))
+	data, err := io.ReadAll(newRequestReader(reading, content))
 	switch {
 	case errors.Is(err, budget.ErrBusy):
 		return nil, &fault{closeTryAgain, "The server has no memory for the message now"}
@@ -100,14 +102,14 @@ func (r *reader) answer(ctx context.Context, m *message, account *budget.Answer)
 	case messagePing:
 		r.reply(ctx, replyMessage(messagePong, m.payload))
 	case messageSubscribe:
-		params, refused := requestParams(m.payload, r.header)
+		request, refused := requestOf(m.payload)
 		if refused != nil && !refused.operation {
 			return &fault{closeInvalid, shortened(refused.message, maxReason)}
 		}
 		if !r.acknowledged {
 			return &fault{closeUnauthorized, "Unauthorized"}
 		}
-		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, request{params, refused})
+		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, subscribeRequest{request, refused})
 	case messageComplete:
 		r.complete(m.id)
 	}
@@ -124,7 +126,7 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 
 // subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
 // one that the operation's is made from, with the operation's account.
-func (s *socket) subscribe(conn, caller context.Context, id string, asked request) *fault {
+func (s *socket) subscribe(conn, caller context.Context, id string, asked subscribeRequest) *fault {
 	s.mu.Lock()
 	doubled := s.operations[id] != nil
 	// One that the client has cancelled may take a moment to end, and must not pile up.
@@ -144,14 +146,14 @@ func (s *socket) subscribe(conn, caller context.Context, id string, asked reques
 	case full:
 		s.reply(conn, errorMessage(id, gqlerror.List{{
 			Message:    "too many operations are under way on this socket",
-			Extensions: map[string]any{"code": codeCostLimit},
+			Extensions: map[string]any{"code": codes.CostLimit},
 		}}))
 	}
 	return nil
 }
 
 // start is subscribe's. The caller holds mu.
-func (s *socket) start(conn, caller context.Context, id string, asked request) {
+func (s *socket) start(conn, caller context.Context, id string, asked subscribeRequest) {
 	ctx, cancel := context.WithCancel(caller)
 	o := &socketOperation{id: id, cancel: cancel}
 	s.operations[id] = o
@@ -196,7 +198,7 @@ func (s *socket) complete(id string) {
 }
 
 // run executes an operation and sends what comes of it.
-func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked request) {
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscribeRequest) {
 	leave, refused := s.requests.enter()
 	if refused == nil && asked.refused != nil {
 		leave()
@@ -208,9 +210,9 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked reques
 	}
 	defer leave()
 	account := budget.FromContext(ctx)
-	var operation *graphql.OperationContext
+	var operation *documents.Operation
 	failed := s.guard(ctx, func() (response *graphql.Response) {
-		ctx, operation, response = s.prepare(ctx, asked.params)
+		operation, response = s.executor.Prepare(asked.request)
 		return response
 	})
 	if failed != nil {
@@ -218,7 +220,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked reques
 		s.send(conn, o, errorMessage(o.id, failed.Errors), true)
 		return
 	}
-	if operation.Operation.Operation == ast.Subscription {
+	if operation.Definition.Operation == ast.Subscription {
 		leave()
 		if account.Last() != nil {
 			s.send(conn, o, errorMessage(o.id, refuseBusy().errors()), true)

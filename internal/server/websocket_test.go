@@ -20,8 +20,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/coder/websocket"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/internal/documents"
 	"roster/internal/requestid"
 	"roster/internal/server"
 )
@@ -889,35 +889,31 @@ func TestSocketsEndWithTheServer(t *testing.T) {
 	})
 }
 
-// odd is an executor that shows what it is asked, and answers what cannot be encoded.
+// odd is an executor that shows the keys that it gets, and answers what cannot be encoded.
 type odd struct {
-	graphql.GraphExecutor
-	headers chan http.Header
+	server.Executor
+	keys chan string
 }
 
-func (o odd) CreateOperationContext(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
-	o.headers <- params.Headers
-	return o.GraphExecutor.CreateOperationContext(ctx, params)
+func (o odd) Execute(_ context.Context, _ *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+	o.keys <- key
+	return &graphql.Response{Data: []byte("null"), Extensions: map[string]any{"x": make(chan int)}}, false
 }
 
-func (odd) DispatchOperation(ctx context.Context, _ *graphql.OperationContext) (graphql.ResponseHandler, context.Context) {
-	return graphql.OneShot(&graphql.Response{Data: []byte("null"), Extensions: map[string]any{"x": make(chan int)}}), ctx
-}
-
-func TestSocketOperationsHaveTheHeadersOfTheHandshake(t *testing.T) {
+// A key of the handshake would be the key of every mutation on the socket.
+func TestSocketOperationsHaveNoIdempotencyKey(t *testing.T) {
 	t.Parallel()
-	headers := make(chan http.Header, 1)
+	keys := make(chan string, 1)
 	inBubble(t, func(o *server.Options, _ *server.StreamOptions) {
-		o.Executor = odd{o.Executor, headers}
+		o.Executor = odd{o.Executor, keys}
 	}, func(t *testing.T, s *site) {
-		c, err := s.handshake(t.Context(), http.Header{"Authorization": {"Bearer x"}, "Idempotency-Key": {"1"}}, "graphql-transport-ws")
+		c, err := s.handshake(t.Context(), http.Header{"Idempotency-Key": {"1"}}, "graphql-transport-ws")
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.send(t, `{"type":"connection_init"}`, subscribe("1", "{ echo }"))
-		got := <-headers
-		if got.Get("Authorization") != "Bearer x" || got.Get("Idempotency-Key") != "" {
-			t.Errorf("headers %v", got)
+		c.send(t, `{"type":"connection_init"}`, subscribe("1", "mutation { echo }"))
+		if key := <-keys; key != "" {
+			t.Errorf("got the key %q, want none", key)
 		}
 		c.want(t, ack)
 		c.wantClose(t, websocket.StatusInternalError, "internal error")

@@ -1,4 +1,4 @@
-// Command diff writes the next migration of every engine from the ent schema: run `make migration NAME=…`, which
+// Command diff writes the next migration of every engine from package tables: run `make migration NAME=…`, which
 // starts the servers that it needs.
 package main
 
@@ -89,7 +89,7 @@ const nothing = "-- +goose Up\n-- nothing to do on this engine\n\n-- +goose Down
 // finish completes the version, and says what is there now.
 func (d *differ) finish(stderr io.Writer) error {
 	if !slices.Contains(slices.Collect(maps.Values(d.needed)), true) {
-		fmt.Fprintln(stderr, "the migrations lead to the ent schema already")
+		fmt.Fprintln(stderr, "the migrations lead to package tables already")
 		return nil
 	}
 	for _, dialect := range slices.Sorted(maps.Keys(d.needed)) {

@@ -100,7 +100,7 @@ func TestAfter(t *testing.T) {
 func TestNothingToDo(t *testing.T) {
 	t.Parallel()
 	messages, written := diff(t, folders(t))
-	if messages != "the migrations lead to the ent schema already\n" || len(written) > 0 {
+	if messages != "the migrations lead to package tables already\n" || len(written) > 0 {
 		t.Errorf("it says %q and writes %v", messages, written)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -40,7 +39,7 @@ func New() *Schema {
 }
 
 // Executor returns an executor of operations on the schema.
-func (s *Schema) Executor() *executor.Executor { return executor.New(s) }
+func (s *Schema) Executor() *Executor { return NewExecutor(s) }
 
 // Active is how many subscriptions have begun and not ended, whoever was to end them.
 func (s *Schema) Active() int { return int(s.active.Load()) }

@@ -1,4 +1,7 @@
-package server
+// Package strictjson reads JSON that means the same to everyone who reads it. It is a decoder of its own because
+// encoding/json lets pass what one side may read differently from the other, or what is silently changed: doubled keys,
+// broken UTF-8 and half surrogate pairs (both become U+FFFD) are errors here, at every level.
+package strictjson
 
 import (
 	"bytes"
@@ -10,32 +13,31 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is the deepest nesting of arrays and objects that a request may have.
-const maxJSONDepth = 200
+// maxDepth is the deepest nesting of arrays and objects.
+const maxDepth = 200
 
 // byteOrderMark is what some editors and libraries write before a text in UTF-8.
 const byteOrderMark = "\uFEFF"
 
-// jsonError says what is wrong with a JSON text and where, without repeating any of it.
-type jsonError struct {
-	offset int // in bytes from the start of the text
-	reason string
-	cost   bool // whether it would be right, but for its size
+// An Error says what is wrong with a JSON text and where, without repeating any of it.
+type Error struct {
+	Offset int // in bytes from the start of the text
+	Reason string
+	// TooMany says that the text has more values than may be decoded.
+	TooMany bool
 }
 
-func (e *jsonError) Error() string { return fmt.Sprintf("%s at byte %d", e.reason, e.offset) }
+func (e *Error) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
 
-// parseJSON decodes data, which must hold exactly one JSON object, into the types of
-// encoding/json; numbers become json.Number. It is a decoder of its own because encoding/json
-// lets pass what one side may read differently from the other, or what is silently changed:
-// doubled keys, broken UTF-8 and lone surrogates (both become U+FFFD) are errors here, at every
-// level. A byte order mark at the beginning is passed over, as RFC 8259 lets parsers do. At most so many values are decoded, those inside others included; 0 is no bound: a value takes
-// more time and memory than the two bytes that it may have in the text. Every error is a *jsonError.
-func parseJSON(data []byte, most int) (map[string]any, error) {
+// Parse decodes data, which must hold exactly one JSON object, into the types of encoding/json; numbers become
+// json.Number. A byte order mark at the beginning is passed over, as RFC 8259 lets parsers do. At most so many values are
+// decoded, those inside others included; 0 is no bound: a value takes more time and memory than the two bytes that it may
+// have in the text. The error is an *Error.
+func Parse(data []byte, most int) (map[string]any, error) {
 	if !utf8.Valid(data) {
-		return nil, &jsonError{offset: invalidUTF8(data), reason: "broken UTF-8"}
+		return nil, &Error{Offset: invalidUTF8(data), Reason: "broken UTF-8"}
 	}
-	p := &jsonParser{data: data, most: most}
+	p := &parser{data: data, most: most}
 	p.literal(byteOrderMark)
 	if p.peek() != '{' {
 		return nil, p.fail("no object")
@@ -62,9 +64,9 @@ func invalidUTF8(data []byte) int {
 	return offset
 }
 
-// jsonParser reads RFC 8259 by recursive descent. Each method starts at the first byte of what it
+// parser reads RFC 8259 by recursive descent. Each method starts at the first byte of what it
 // reads and leaves pos behind the last one.
-type jsonParser struct {
+type parser struct {
 	data   []byte
 	pos    int
 	depth  int
@@ -72,12 +74,12 @@ type jsonParser struct {
 	most   int
 }
 
-func (p *jsonParser) fail(reason string) *jsonError {
-	return &jsonError{offset: p.pos, reason: reason}
+func (p *parser) fail(reason string) *Error {
+	return &Error{Offset: p.pos, Reason: reason}
 }
 
 // at returns the byte at pos, or 0 at the end; a NUL is valid nowhere outside of a string.
-func (p *jsonParser) at() byte {
+func (p *parser) at() byte {
 	if p.pos < len(p.data) {
 		return p.data[p.pos]
 	}
@@ -85,7 +87,7 @@ func (p *jsonParser) at() byte {
 }
 
 // peek skips white space and returns the byte that follows it, or 0 at the end.
-func (p *jsonParser) peek() byte {
+func (p *parser) peek() byte {
 	for ; ; p.pos++ {
 		switch c := p.at(); c {
 		case ' ', '\t', '\n', '\r':
@@ -95,9 +97,9 @@ func (p *jsonParser) peek() byte {
 	}
 }
 
-func (p *jsonParser) value() (any, error) {
+func (p *parser) value() (any, error) {
 	if p.values++; p.values > p.most && p.most > 0 {
-		return nil, &jsonError{offset: p.pos, reason: "too many values", cost: true}
+		return nil, &Error{Offset: p.pos, Reason: "too many values", TooMany: true}
 	}
 	switch c := p.at(); {
 	case c == '{':
@@ -118,7 +120,7 @@ func (p *jsonParser) value() (any, error) {
 	return nil, p.fail("no value")
 }
 
-func (p *jsonParser) literal(word string) bool {
+func (p *parser) literal(word string) bool {
 	if !bytes.HasPrefix(p.data[p.pos:], []byte(word)) {
 		return false
 	}
@@ -127,20 +129,20 @@ func (p *jsonParser) literal(word string) bool {
 }
 
 // open enters an array or an object; its counterpart is close.
-func (p *jsonParser) open() error {
-	if p.depth++; p.depth > maxJSONDepth {
+func (p *parser) open() error {
+	if p.depth++; p.depth > maxDepth {
 		return p.fail("too deep")
 	}
 	p.pos++
 	return nil
 }
 
-func (p *jsonParser) close() {
+func (p *parser) close() {
 	p.depth--
 	p.pos++
 }
 
-func (p *jsonParser) object() (map[string]any, error) {
+func (p *parser) object() (map[string]any, error) {
 	if err := p.open(); err != nil {
 		return nil, err
 	}
@@ -155,7 +157,7 @@ func (p *jsonParser) object() (map[string]any, error) {
 			return nil, err
 		}
 		if _, doubled := object[key]; doubled {
-			return nil, &jsonError{offset: start, reason: "a doubled key"}
+			return nil, &Error{Offset: start, Reason: "a doubled key"}
 		}
 		if p.peek() != ':' {
 			return nil, p.fail("no colon")
@@ -173,7 +175,7 @@ func (p *jsonParser) object() (map[string]any, error) {
 	return object, nil
 }
 
-func (p *jsonParser) array() ([]any, error) {
+func (p *parser) array() ([]any, error) {
 	if err := p.open(); err != nil {
 		return nil, err
 	}
@@ -194,7 +196,7 @@ func (p *jsonParser) array() ([]any, error) {
 }
 
 // more reads the comma behind an element, or reports that end follows.
-func (p *jsonParser) more(end byte) (bool, error) {
+func (p *parser) more(end byte) (bool, error) {
 	switch p.peek() {
 	case ',':
 		p.pos++
@@ -205,7 +207,7 @@ func (p *jsonParser) more(end byte) (bool, error) {
 	return false, p.fail("no comma and no end")
 }
 
-func (p *jsonParser) number() (json.Number, error) {
+func (p *parser) number() (json.Number, error) {
 	start := p.pos
 	p.skip("-")
 	if !p.skip("0") && !p.digits() {
@@ -224,7 +226,7 @@ func (p *jsonParser) number() (json.Number, error) {
 }
 
 // skip passes over one of the given bytes and reports whether it was there.
-func (p *jsonParser) skip(bytes string) bool {
+func (p *parser) skip(bytes string) bool {
 	if p.pos == len(p.data) || strings.IndexByte(bytes, p.data[p.pos]) < 0 {
 		return false
 	}
@@ -233,7 +235,7 @@ func (p *jsonParser) skip(bytes string) bool {
 }
 
 // digits passes over decimal digits and reports whether there was one.
-func (p *jsonParser) digits() bool {
+func (p *parser) digits() bool {
 	start := p.pos
 	for isDigit(p.at()) {
 		p.pos++
@@ -243,7 +245,7 @@ func (p *jsonParser) digits() bool {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-func (p *jsonParser) text() (string, error) {
+func (p *parser) text() (string, error) {
 	p.pos++
 	var unescaped []byte // what precedes start, once there was an escape
 	start := p.pos
@@ -272,7 +274,7 @@ func (p *jsonParser) text() (string, error) {
 	}
 }
 
-func (p *jsonParser) escape() (rune, error) {
+func (p *parser) escape() (rune, error) {
 	p.pos++
 	switch c := p.at(); c {
 	case 'u':
@@ -292,7 +294,7 @@ func (p *jsonParser) escape() (rune, error) {
 
 // escapedUnit reads the u and the digits of an escaped UTF-16 code unit, and a second whole escape
 // when the first one is the first half of a surrogate pair.
-func (p *jsonParser) escapedUnit() (rune, error) {
+func (p *parser) escapedUnit() (rune, error) {
 	start := p.pos
 	r, err := p.hex()
 	if err != nil || !utf16.IsSurrogate(r) {
@@ -307,16 +309,49 @@ func (p *jsonParser) escapedUnit() (rune, error) {
 			return r, nil
 		}
 	}
-	return 0, &jsonError{offset: start - 1, reason: "a lone surrogate"}
+	return 0, &Error{Offset: start - 1, Reason: "a lone surrogate"}
 }
 
 // hex reads the u of an escape and its four digits.
-func (p *jsonParser) hex() (rune, error) {
-	end := min(p.pos+len("uXXXX"), len(p.data))
-	unit, err := strconv.ParseUint(string(p.data[p.pos+1:end]), 16, 16)
-	if err != nil || end-p.pos < len("uXXXX") {
+func (p *parser) hex() (rune, error) {
+	unit := escapedUnit(p.data[p.pos-1:])
+	if unit < 0 {
 		return 0, p.fail("a broken escape")
 	}
-	p.pos = end
-	return rune(unit), nil
+	p.pos += escapeLength - 1
+	return unit, nil
+}
+
+// escapeLength is the length of the escape of a UTF-16 code unit.
+const escapeLength = len(`\uXXXX`)
+
+// escapedUnit returns the UTF-16 code unit that the start of a text escapes, or -1.
+func escapedUnit[T string | []byte](text T) rune {
+	if len(text) < escapeLength || string(text[:2]) != `\u` {
+		return -1
+	}
+	unit, err := strconv.ParseUint(string(text[2:escapeLength]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(unit)
+}
+
+// HalfSurrogate returns where a text first escapes half a surrogate pair, or -1. It looks at the escapes alone, which are
+// the same in JSON and in a string of GraphQL.
+func HalfSurrogate[T string | []byte](text T) int {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		switch first := escapedUnit(text[i:]); {
+		case !utf16.IsSurrogate(first):
+			i++ // the escaped character
+		case utf16.DecodeRune(first, escapedUnit(text[i+escapeLength:])) == utf8.RuneError:
+			return i
+		default:
+			i += 2*escapeLength - 1
+		}
+	}
+	return -1
 }

@@ -1,4 +1,4 @@
-package server
+package strictjson
 
 import (
 	"bytes"
@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-func TestParseJSON(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	const text = "\ufeff" + ` { "s" : "aé\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" ,
 		"n":[0,-0,12,-3.25,1e9,1E+2,2.5e-3], "l":[true,false,null],"e":[{ },[ ]] } `
-	got, err := parseJSON([]byte(text), 0)
+	got, err := Parse([]byte(text), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestParseJSON(t *testing.T) {
 	}
 }
 
-func TestParseJSONRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                            "no object at byte 0",
@@ -78,14 +78,14 @@ func TestParseJSONRefuses(t *testing.T) {
 		`{"a":1,"a":2}`:               "a doubled key at byte 7",
 		`{"a":1,"\u0061":2}`:          "a doubled key at byte 7",
 		`{"v":{"a":{"b":1,"b":1}}}`:   "a doubled key at byte 17",
-		nested(maxJSONDepth):          "too deep at byte 405",
+		nested(maxDepth):              "too deep at byte 405",
 		strings.Repeat("[", 1000_000): "no object at byte 0",
 	} {
-		if _, err := parseJSON([]byte(text), 0); err == nil || err.Error() != want {
+		if _, err := Parse([]byte(text), 0); err == nil || err.Error() != want {
 			t.Errorf("%.40q: got %v, want %s", text, err, want)
 		}
 	}
-	if _, err := parseJSON([]byte(nested(maxJSONDepth-1)), 0); err != nil {
+	if _, err := Parse([]byte(nested(maxDepth-1)), 0); err != nil {
 		t.Errorf("the deepest object that is allowed: %v", err)
 	}
 }
@@ -95,17 +95,32 @@ func nested(n int) string {
 	return `{"abc":` + strings.Repeat("[ ", n) + strings.Repeat("]", n) + "}"
 }
 
-// FuzzParseJSON compares with encoding/json, which takes everything that parseJSON takes, and
+func TestHalfSurrogate(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		`{"a":"\ud83d\ude00 \\ud83d \u00e9"}`: -1,
+		`{"a":"\ud83d"}`:                      6,
+		`{"a":"\ud83d\ude00\ude00"}`:          18,
+		`{"a":"\ud83d\u0041"}`:                6,
+		`{"a":"\`:                             -1,
+	} {
+		if got := HalfSurrogate(text); got != want {
+			t.Errorf("%s: got %d, want %d", text, got, want)
+		}
+	}
+}
+
+// FuzzParse compares with encoding/json, which takes everything that parseJSON takes, and
 // reads it in the same way.
-func FuzzParseJSON(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"query":"{a}","variables":{"a":[1,-2.5e3,true,false,null,"x\n\u00e9\ud83d\ude00"]}}`,
-		`{"a":1,"a":2}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":01}`, `{} {}`, nested(maxJSONDepth),
+		`{"a":1,"a":2}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":01}`, `{} {}`, nested(maxDepth),
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := parseJSON(data, 0)
+		got, err := Parse(data, 0)
 		if err != nil {
 			return
 		}

@@ -1,0 +1,58 @@
+package streamtest
+
+import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/executor"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/documents"
+	"roster/internal/server"
+)
+
+// Executor executes operations on a schema as gqlgen's own executor does.
+type Executor struct{ gqlgen *executor.Executor }
+
+var _ server.Executor = (*Executor)(nil)
+
+// NewExecutor returns an executor of operations on a schema.
+func NewExecutor(schema graphql.ExecutableSchema) *Executor { return &Executor{executor.New(schema)} }
+
+// Prepare implements server.Executor.
+func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.Response) {
+	operation, response := e.operation(context.Background(), r)
+	if response != nil {
+		return nil, response
+	}
+	return &documents.Operation{Request: r, Definition: operation.Operation}, nil
+}
+
+func (e *Executor) operation(ctx context.Context, r documents.Request) (*graphql.OperationContext, *graphql.Response) {
+	operation, errs := e.gqlgen.CreateOperationContext(graphql.StartOperationTrace(ctx), &graphql.RawParams{
+		Query: r.Text, OperationName: r.OperationName, Variables: r.Variables, Extensions: r.Extensions,
+	})
+	if len(errs) > 0 {
+		return nil, &graphql.Response{Errors: errs}
+	}
+	return operation, nil
+}
+
+// Execute implements server.Executor. Keys do nothing.
+func (e *Executor) Execute(ctx context.Context, o *documents.Operation, _ string) (response *graphql.Response, replayed bool) {
+	response = e.Subscribe(ctx, o)()
+	if response == nil { // gqlgen's answer to a context that has ended
+		response = &graphql.Response{Data: []byte("null"), Errors: gqlerror.List{failure("TIMEOUT", "the operation was cancelled")}}
+	}
+	return response, false
+}
+
+// Subscribe implements server.Executor.
+func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
+	operation, failure := e.operation(ctx, o.Request)
+	if failure != nil {
+		return func() *graphql.Response { return failure }
+	}
+	handler, ctx := e.gqlgen.DispatchOperation(ctx, operation)
+	return func() *graphql.Response { return handler(ctx) }
+}
