@@ -20,6 +20,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/dbtest/servers"
 	"roster/internal/directory"
+	"roster/internal/feed"
 	"roster/internal/typeid"
 )
 
@@ -158,6 +159,9 @@ func (st *store) fill(ctx context.Context) error {
 		return fmt.Errorf("create posts: %w", err)
 	}
 	if err := tx.Commit(ctx, nil); err != nil {
+		return err
+	}
+	if _, err := feed.Number(ctx, st.DB); err != nil { // or servers would do it in the middle of a measurement
 		return err
 	}
 	return st.analyze(ctx)

@@ -64,9 +64,13 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 		}
 	}
 	if in.look() {
-		exist, err := tx.userIDs(ctx, ids)
+		users, err := tx.usersByID(ctx, ids, false)
 		if err != nil {
 			return nil, err
+		}
+		exist := make(map[typeid.ID]bool, len(users))
+		for _, u := range users {
+			exist[u.ID] = true
 		}
 		for i, id := range authors {
 			if id != nil && in.all[i].clean("authorId") && !exist[*id] {

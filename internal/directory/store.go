@@ -115,19 +115,6 @@ func (tx *Transaction) usersByID(ctx context.Context, ids []typeid.ID, lock bool
 	return tx.client.User.Query().Where(func(s *sql.Selector) { selectIDs(s, user.FieldID, ids, lock) }).All(ctx)
 }
 
-// userIDs returns which of the IDs are those of users.
-func (tx *Transaction) userIDs(ctx context.Context, ids []typeid.ID) (map[typeid.ID]bool, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	found, err := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(user.FieldID), ids)) }).IDs(ctx)
-	exist := make(map[typeid.ID]bool, len(found))
-	for _, id := range found {
-		exist[id.As(user.Label)] = true
-	}
-	return exist, err
-}
-
 // postsByID calls each with the posts that have one of the IDs, without their bodies and keys, and with the lengths of
 // the bodies in bytes. With lock, it locks them, in the order of the IDs.
 func (tx *Transaction) postsByID(ctx context.Context, ids []typeid.ID, lock bool, each func(p *ent.Post, length int)) error {
