@@ -130,7 +130,7 @@ func lock[E any, In interface{ target() Target }](ctx context.Context, in *input
 		if id := list[i].target().ID; id.Type() != "" {
 			ids[i] = id
 		}
-		if one.id(ids[i], r.Entity.Table.Type, "id") {
+		if one.id(ids[i], r.Entity.Type, "id") {
 			valid = append(valid, ids[i])
 		}
 	}
@@ -143,8 +143,8 @@ func lock[E any, In interface{ target() Target }](ctx context.Context, in *input
 	for i, one := range in.all {
 		if found[i] = locked[ids[i]]; found[i] != nil {
 			one.version(list[i].target().ExpectedVersion, *r.Entity.Node(found[i]).Version)
-		} else if ids[i].Type() == r.Entity.Table.Type {
-			one.missing(r.Entity.Table.Type, "id")
+		} else if ids[i].Type() == r.Entity.Type {
+			one.missing(r.Entity.Type, "id")
 		}
 	}
 	return found, err

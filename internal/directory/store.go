@@ -20,9 +20,9 @@ import (
 
 // insert inserts the created rows, whole, in the order in which whoever inserts them locks.
 func (r *rows[E]) insert(ctx context.Context) error {
-	columns := r.Entity.Table.Names()
+	columns := r.Entity.Names()
 	if r.unit.copy && r.unit.session.Dialect() == dialect.Postgres {
-		return r.unit.session.Copy(ctx, r.Entity.Table.Name, columns, len(r.created), func(row int, values []any) []any {
+		return r.unit.session.Copy(ctx, r.Entity.Name, columns, len(r.created), func(row int, values []any) []any {
 			for _, c := range columns {
 				values = append(values, r.Entity.Value(r.created[row], c))
 			}

@@ -63,7 +63,7 @@ func add[E any](u *unit, r query.Reader[E], fields ...string) *rows[E] {
 func (r *rows[E]) create(ctx context.Context, e *E) {
 	n, now := r.Entity.Node(e), r.unit.now() // before the ID, which has a time too
 	if *n.ID == (typeid.ID{}) {
-		*n.ID = r.unit.options.IDs.New(r.Entity.Table.Type)
+		*n.ID = r.unit.options.IDs.New(r.Entity.Type)
 	}
 	for _, otherwise := range []time.Time{*n.UpdatedAt, now} {
 		if n.CreatedAt.IsZero() {
@@ -120,7 +120,7 @@ func (u *unit) record(ctx context.Context, kind feed.Kind, n query.NodeFields, f
 // difference returns the fields in which two rows differ.
 func (r *rows[E]) difference(a, b *E) (fields []string) {
 	for _, field := range r.fields {
-		if column := r.Entity.Table.Fields[field]; r.Entity.Value(a, column) != r.Entity.Value(b, column) {
+		if column := r.Entity.Fields[field]; r.Entity.Value(a, column) != r.Entity.Value(b, column) {
 			fields = append(fields, field)
 		}
 	}
@@ -174,8 +174,8 @@ func (r *rows[E]) write(ctx context.Context) error {
 
 // columnsOf returns the columns of a field: a text is written with its key, always.
 func (r *rows[E]) columnsOf(field string) []string {
-	column := r.Entity.Table.Fields[field]
-	if key := column + "_key"; slices.Contains(r.Entity.Table.Names(), key) {
+	column := r.Entity.Fields[field]
+	if key := column + "_key"; slices.Contains(r.Entity.Names(), key) {
 		return []string{column, key}
 	}
 	return []string{column}
@@ -188,7 +188,7 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 	type claim struct{ column, value any }
 	var unique []string
 	taken := map[claim]bool{}
-	for _, c := range r.Entity.Table.Columns {
+	for _, c := range r.Entity.Columns {
 		if !c.Unique || c.Kind != statement.Text {
 			continue
 		}
