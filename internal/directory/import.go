@@ -280,7 +280,7 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 		return
 	}
 	next := *there
-	setTexts(&next, u)
+	setUser(&next, u)
 	usernameKey, emailKey := there.UsernameKey, there.EmailKey
 	changed, fault := im.users.change(ctx, there, next)
 	r.Faults.Add(fault, "id")
@@ -317,7 +317,7 @@ func (im *importing) decidePost(ctx context.Context, r *Record) {
 		return
 	}
 	next := *there
-	next.Title, next.TitleKey, next.Body, next.AuthorID = p.Title, p.TitleKey, p.Body, p.AuthorID
+	setPost(&next, p)
 	changed, fault := im.posts.change(ctx, there, next)
 	r.Faults.Add(fault, "id")
 	if r.Outcome = Unchanged; changed {

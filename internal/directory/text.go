@@ -34,11 +34,16 @@ func set(text, key *string, value string, rule func(string) (string, *rules.Faul
 	return fault
 }
 
-// setTexts gives a user the texts of another one, with their keys. A text that the user has already may be older than
-// its rule: the key of an address stays then.
-func setTexts(to, from *ent.User) {
+// setUser gives a user the texts of another one, with their keys. An address that the user has already may be older than
+// its rule: its key stays then.
+func setUser(to, from *ent.User) {
 	to.Username, to.UsernameKey = from.Username, from.UsernameKey
 	if to.Email != from.Email {
 		to.Email, to.EmailKey = from.Email, from.EmailKey
 	}
+}
+
+// setPost gives a post the values of another one, with the key of the title.
+func setPost(to, from *ent.Post) {
+	to.Title, to.TitleKey, to.Body, to.AuthorID = from.Title, from.TitleKey, from.Body, from.AuthorID
 }
