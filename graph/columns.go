@@ -12,7 +12,7 @@ import (
 
 // nodeColumns returns the columns of a table that the entity selected by the current field needs.
 func nodeColumns(ctx context.Context, t *statement.Table) query.Columns {
-	s := selection{operation: graphql.GetOperationContext(ctx), table: t}
+	s := columnSet{operation: graphql.GetOperationContext(ctx), table: t}
 	s.add(graphql.GetFieldContext(ctx).Field.Selections)
 	return s.columns
 }
@@ -24,7 +24,7 @@ func nodesColumns(ctx context.Context) func(*statement.Table) query.Columns {
 
 // pageColumns returns the columns of a table that the nodes of the connection selected by the current field need.
 func pageColumns(ctx context.Context, t *statement.Table) query.Columns {
-	s := selection{operation: graphql.GetOperationContext(ctx), table: t}
+	s := columnSet{operation: graphql.GetOperationContext(ctx), table: t}
 	for _, f := range graphql.CollectFields(s.operation, graphql.GetFieldContext(ctx).Field.Selections, nil) {
 		switch f.Name {
 		case "nodes":
@@ -40,15 +40,15 @@ func pageColumns(ctx context.Context, t *statement.Table) query.Columns {
 	return s.columns
 }
 
-// selection collects the columns that selected fields need.
-type selection struct {
+// columnSet collects the columns that selected fields need.
+type columnSet struct {
 	operation *graphql.OperationContext
 	table     *statement.Table
 	columns   query.Columns
 }
 
 // add adds what the fields selected on an entity need. A field that the table does not know may need all columns.
-func (s *selection) add(selected ast.SelectionSet) {
+func (s *columnSet) add(selected ast.SelectionSet) {
 	for _, f := range graphql.CollectFields(s.operation, selected, []string{s.table.GraphQL, "Node"}) {
 		column, known := s.table.Fields[f.Name]
 		switch {
