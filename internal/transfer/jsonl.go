@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"roster/ent/rules"
+	"roster/internal/strictjson"
 )
 
 // maxMembers is how many members an object may have, known ones and others.
@@ -72,7 +72,7 @@ func (r *jsonRows) read() (*Row, error) {
 		case len(text) == 0, string(text) == "null":
 		case !utf8.Valid(text):
 			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "must be valid UTF-8"}), nil
-		case halfSurrogate(text):
+		case strictjson.HalfSurrogate(text) >= 0:
 			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "escapes half a surrogate pair, which is no character"}), nil
 		default:
 			return r.object(text), nil
@@ -263,35 +263,4 @@ func (r *jsonRows) note(path, name string) {
 		r.extra = append(r.extra, name)
 		slices.Sort(r.extra)
 	}
-}
-
-// halfSurrogate reports whether a text in JSON escapes half a pair, which encoding/json reads as U+FFFD.
-func halfSurrogate(text []byte) bool {
-	for i := bytes.IndexByte(text, '\\'); i >= 0 && i < len(text); i++ {
-		if text[i] != '\\' {
-			continue
-		}
-		switch first := escapedUnit(text[i:]); {
-		case !utf16.IsSurrogate(first):
-			i++ // what is escaped
-		case utf16.DecodeRune(first, escapedUnit(text[i+len(`\uXXXX`):])) == utf8.RuneError:
-			return true
-		default:
-			i += len(`\uXXXX\uXXXX`) - 1
-		}
-	}
-	return false
-}
-
-// escapedUnit is the UTF-16 code unit that the start of a text escapes; 0 when it escapes none.
-func escapedUnit(text []byte) rune {
-	const length = len(`\uXXXX`)
-	if len(text) < length || string(text[:2]) != `\u` {
-		return 0
-	}
-	n, err := strconv.ParseUint(string(text[2:length]), 16, 16)
-	if err != nil {
-		return 0
-	}
-	return rune(n)
 }
