@@ -331,7 +331,7 @@ func signals(t *testing.T, binary string) {
 			{url, "export users -o " + file, "roster: interrupted while opening the database\n", locked},
 			{url, "export users", "roster: interrupted while opening the database\n", locked},
 			{url, "seed --users=1", "roster: interrupted while opening the database\n", locked},
-			{shared, "seed --users=1", "roster: seed " + name + ": interrupted\n", writing},
+			{shared, "seed --users=1 --seed=2", "roster: seed " + name + ": interrupted\n", writing},
 			{shared, "import --errors=" + rejected, "roster: import -: interrupted: nothing is imported\n", func() bool {
 				_, err := os.Stat(rejected)
 				return err == nil
