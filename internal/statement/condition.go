@@ -6,8 +6,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// In returns the condition that a column holds one of the IDs. Its text has few variants, because an engine caches
-// statements by their text: PostgreSQL and SQLite take one argument for any number of IDs, MySQL a padded list.
+// In returns the condition that a column holds one of the IDs. Its text has few variants, so that connections can keep
+// prepared statements: PostgreSQL and SQLite take one argument for any number of IDs, MySQL a padded list.
 func In(column string, ids []typeid.ID) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {
 		switch len(ids) {
