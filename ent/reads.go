@@ -161,7 +161,8 @@ func (w PostWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 // Logic implements query.Where.
 func (w PostWhere) Logic() (and, or []PostWhere, not *PostWhere) { return w.And, w.Or, w.Not }
 
-// LoadAuthor returns the author of the Post, or nil. It loads the edge for all siblings at once.
+// LoadAuthor returns the author of the Post, or nil.
+// It loads the edge for all siblings at once.
 func (_m *Post) LoadAuthor(ctx context.Context, columns query.Columns) (*User, error) {
 	return query.LoadOne(ctx, postEntity, _m, "author", post.FieldAuthorID, _m.readUsers, columns)
 }
@@ -291,7 +292,8 @@ func (w UserWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 // Logic implements query.Where.
 func (w UserWhere) Logic() (and, or []UserWhere, not *UserWhere) { return w.And, w.Or, w.Not }
 
-// LoadPosts returns a page of the posts of the User. It loads the pages of all siblings at once.
+// LoadPosts returns a page of the posts of the User.
+// It loads the pages of all siblings at once.
 func (_m *User) LoadPosts(ctx context.Context, columns query.Columns, args query.Args, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
 	parents := statement.Parents{Column: user.PostsColumn}
 	return query.LoadMany(ctx, userEntity, _m, "posts", parents, _m.readPosts, columns, args, where, orderBy)
