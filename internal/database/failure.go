@@ -43,14 +43,14 @@ type meaning struct {
 	// role says that the server, or the open file, only serves reads. Other open connections lead to it too; a new one
 	// may lead to another server.
 	role bool
-	// advice says what the operator has to do. Empty: nothing.
+	// advice tells the operator what to do. Empty: nothing.
 	advice string
 }
 
 // A Failure is an error of the database. Its text is for logs, never for clients.
 type Failure struct {
 	Kind Kind
-	// Advice says what is wrong and what the operator has to do. Empty: nothing.
+	// Advice tells the operator the problem and the remedy. Empty: none.
 	Advice string
 	// Constraint is the name of the broken constraint. On SQLite it is table.column of the first column of a unique
 	// index, and empty for foreign keys: SQLite does not name them.

@@ -20,7 +20,7 @@ import (
 // the files of the migration are empty, and the program computes the keys before it records or removes the version.
 //
 // Short transactions change a few rows each, and lock them in the order of their IDs. After a kill, the next run does
-// the remaining rows. Until then, and while servers of the previous version write, the column has keys of both rules.
+// the remaining rows. Until then, and while servers of the previous release write, the column has keys of both rules.
 // So every MigrateUp looks for keys of the previous rule, also long after the migration. Clients do not see keys: no
 // version rises, and the feed has no change.
 const foldAddresses = 20261128090000
@@ -34,15 +34,16 @@ const (
 	rowsNamed  = 100
 )
 
-// keys computes a user's keys by the rules of one version.
+// keys computes a user's keys by the rules of one release.
 type keys struct {
 	username, email func(string) (string, *rules.Fault)
 }
 
-// current has the rules of this version.
+// current has the rules of this release.
 func current() keys { return keys{rules.Username, rules.Email} }
 
-// former has the rules of the previous version. It needs no checks: that version accepts all that this one accepts.
+// former has the rules of the previous release. It needs no checks: that release accepts every text that this one
+// accepts.
 func former() keys {
 	return keys{rules.Username, func(s string) (string, *rules.Fault) { return rules.FormerEmailKey(s), nil }}
 }

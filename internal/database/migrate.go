@@ -46,7 +46,7 @@ func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 	return done, err
 }
 
-// up applies the pending migrations, and computes keys of earlier versions again.
+// up applies the pending migrations, and replaces the keys of earlier releases.
 func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migration, err error) {
 	version, err := m.GetDBVersion(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // CheckTables returns an error that names all missing tables, columns, indexes and foreign keys of package tables: a
-// Failure of kind Unusable. Additional ones are allowed, since servers of the next version may have added them. It
+// Failure of kind Unusable. Additional ones are allowed, since servers of the next release may have added them. It
 // takes a few milliseconds. It keeps no result, so the answer is always current; concurrent callers share one check.
 func (db *DB) CheckTables(ctx context.Context) error {
 	look := db.looks.DoChan("", func() (any, error) {

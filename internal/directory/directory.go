@@ -16,9 +16,9 @@ import (
 
 // Options configure a Transaction.
 type Options struct {
-	// Clock gives the times that are written.
+	// Clock returns the time to write.
 	Clock func() time.Time
-	// IDs gives the IDs of what is created.
+	// IDs creates the IDs of new entities.
 	IDs *typeid.Source
 	// Careful looks for taken values and missing authors before the Transaction writes. Set it when an attempt broke a
 	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which.

@@ -201,8 +201,8 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 	return im.findPosts(ctx, records)
 }
 
-// otherBody stands for the body of a post whose body differs in length from the bodies of all its records: such a body
-// is not read. The rules refuse otherBody, so no record has it.
+// otherBody stands for the body of a post that is not read, because no record of the post has a body of the same
+// length. The rules refuse otherBody, so no record has it.
 const otherBody = "\x00"
 
 // findPosts reads the posts that records name by ID. Bodies in the database may be far longer than the bodies of the

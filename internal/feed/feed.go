@@ -44,7 +44,7 @@ type Change struct {
 	Version int       // the entity's version after the change; for a delete, its last version
 	Fields  []string  // the fields that an update changed, by their names in GraphQL
 	At      time.Time // in microseconds
-	Actor   string    // the subject who made the change; empty without authentication
+	Actor   string    // the subject of the caller; empty without authentication
 }
 
 // The tables.

@@ -42,7 +42,7 @@ const (
 	// segmentSize is the greatest number of changes in a segment.
 	segmentSize = 100
 	// segmentBytes is the greatest size of the texts of a segment's nodes, in bytes. A segment with larger nodes has
-	// fewer changes. A single node above the limit is not part of a segment: each event that needs it loads it.
+	// fewer changes. If a single node exceeds the limit, its segment has no nodes: each event that needs it loads it.
 	segmentBytes = 256 << 10
 	// segmentsWithNodes is the number of newest segments that keep their nodes. Nodes may be large.
 	segmentsWithNodes = 4

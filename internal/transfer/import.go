@@ -19,7 +19,7 @@ type ImportOptions struct {
 	// DryRun does everything, and rolls back.
 	DryRun bool
 	// Batch is the number of rows for each commit; 0 commits all rows together. A batch never divides a user from the
-	// posts on its line. A dry run is one batch.
+	// posts that come with it. A dry run is one batch.
 	Batch int
 	// Tolerant continues after a rejected row. Otherwise the batch with such a row is not imported, and the import
 	// ends.

@@ -22,7 +22,7 @@ type Row struct {
 	Faults []Fault
 
 	record *directory.Record // the values of the row; empty for a row that cannot be read
-	author *Row              // the user on whose line the post is, or nil
+	author *Row              // the user that the post comes with, or nil
 
 	path string // the place of the row in its line, for people: posts.2 for the third post of a user
 }
