@@ -63,7 +63,7 @@ type (
 		// interceptors to execute on queries.
 		inters *inters
 
-		// root has the loaders by ID of all entities, for the life of the client.
+		// root groups the loads by ID of all entities. It lives as long as the client.
 		root *query.Root
 	}
 	// Option function to configure the client.

@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// entities are the types that have schema.Node mixed in; the others are tables that no client sees.
+// entities returns the types with the mixin schema.Node. Other types are tables that no client sees.
 func entities(g *gen.Graph) []*gen.Type {
 	return slices.DeleteFunc(slices.Clone(g.Nodes), func(t *gen.Type) bool { return !isEntity(t) })
 }
@@ -41,7 +41,8 @@ func isEntity(t *gen.Type) bool {
 	return is
 }
 
-// size is how many characters a text has at most, where MySQL's type tells; a byte for a byte, it may be fewer.
+// size returns the length in MySQL's type of a text, in characters or bytes, or 0 if the type has none. A text of so
+// many bytes may have fewer characters.
 func size(f *gen.Field) (n int) {
 	for _, format := range []string{"varchar(%d)", "varbinary(%d)"} {
 		if _, err := fmt.Sscanf(f.Column().SchemaType[dialect.MySQL], format, &n); err == nil {
@@ -51,7 +52,7 @@ func size(f *gen.Field) (n int) {
 	return 0
 }
 
-// fieldName is the name of a field or an edge in GraphQL, which knows no initialisms: authorId, not authorID.
+// fieldName returns the name of a field or an edge in GraphQL, without initialisms: authorId, not authorID.
 func fieldName(name string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(name, "_") {

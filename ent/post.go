@@ -39,7 +39,7 @@ type Post struct {
 	Edges        PostEdges `json:"edges"`
 	selectValues sql.SelectValues
 
-	// siblings were read by the same statement; nil for an entity that no query.Reader has read.
+	// siblings are the entities that the same statement read. It is nil if no query.Reader has read the entity.
 	siblings *query.Group[*Post]
 }
 

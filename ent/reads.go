@@ -16,19 +16,19 @@ import (
 // A Node is anything with a globally unique ID.
 type Node interface{ IsNode() }
 
-// NodeTypes is how many types of Node there are.
+// NodeTypes is the number of types of Node.
 const NodeTypes = 2
 
-// A NodeGroup is IDs whose nodes are loaded together.
+// A NodeGroup loads the nodes with some IDs together.
 type NodeGroup = query.NodeGroup[Node]
 
-// Nodes returns the nodes with the IDs, in the order of the IDs, and nil where there is none. The error is rules.Faults
-// for IDs of no entity.
+// Nodes returns the nodes with the IDs, in the order of the IDs, and nil for an ID that no node has. The error is
+// rules.Faults for IDs of an unknown type.
 func (c *Client) Nodes(ctx context.Context, columns func(*statement.Table) query.Columns, ids []typeid.ID) ([]Node, error) {
 	return query.ReadNodes(ctx, c.nodeReaders(), columns, ids)
 }
 
-// NodeGroup returns a group of IDs.
+// NodeGroup returns a group of the IDs.
 func (c *Client) NodeGroup(ids []typeid.ID) *NodeGroup {
 	return query.NewNodeGroup(c.nodeReaders(), ids)
 }
@@ -95,7 +95,7 @@ var postEntity = &query.Entity[Post]{
 // IsNode marks the Post as a Node.
 func (*Post) IsNode() {}
 
-// value is the value of the Post in a column; nil for NULL.
+// value returns the value of the Post in a column, or nil for NULL.
 func (_m *Post) value(column string) any {
 	switch column {
 	case post.FieldCreatedAt:
@@ -128,7 +128,7 @@ func (c *config) readPosts() query.Reader[Post] {
 	}
 }
 
-// The page of Posts in the GraphQL schema, and its order.
+// The types of pages and orders of Posts in the GraphQL schema.
 type (
 	PostConnection = query.Connection[Post]
 	PostEdge       = query.Edge[Post]
@@ -136,7 +136,7 @@ type (
 	PostOrderField = query.OrderField[Post]
 )
 
-// PostWhere is a filter of Posts: all its fields that are not nil are joined by AND.
+// PostWhere is a filter of Posts. AND joins its fields; a nil field is ignored.
 type PostWhere struct {
 	ID        *query.IDFilter
 	CreatedAt *query.DateTimeFilter
@@ -161,7 +161,8 @@ func (w PostWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 // Logic implements query.Where.
 func (w PostWhere) Logic() (and, or []PostWhere, not *PostWhere) { return w.And, w.Or, w.Not }
 
-// LoadAuthor returns the author of the Post, loaded for all its siblings at once; nil when there is none.
+// LoadAuthor returns the author of the Post, or nil.
+// It loads the edge for all siblings at once.
 func (_m *Post) LoadAuthor(ctx context.Context, columns query.Columns) (*User, error) {
 	return query.LoadOne(ctx, postEntity, _m, "author", post.FieldAuthorID, _m.readUsers, columns)
 }
@@ -223,7 +224,7 @@ var userEntity = &query.Entity[User]{
 // IsNode marks the User as a Node.
 func (*User) IsNode() {}
 
-// value is the value of the User in a column; nil for NULL.
+// value returns the value of the User in a column, or nil for NULL.
 func (_m *User) value(column string) any {
 	switch column {
 	case user.FieldCreatedAt:
@@ -256,7 +257,7 @@ func (c *config) readUsers() query.Reader[User] {
 	}
 }
 
-// The page of Users in the GraphQL schema, and its order.
+// The types of pages and orders of Users in the GraphQL schema.
 type (
 	UserConnection = query.Connection[User]
 	UserEdge       = query.Edge[User]
@@ -264,7 +265,7 @@ type (
 	UserOrderField = query.OrderField[User]
 )
 
-// UserWhere is a filter of Users: all its fields that are not nil are joined by AND.
+// UserWhere is a filter of Users. AND joins its fields; a nil field is ignored.
 type UserWhere struct {
 	ID        *query.IDFilter
 	CreatedAt *query.DateTimeFilter
@@ -291,7 +292,8 @@ func (w UserWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 // Logic implements query.Where.
 func (w UserWhere) Logic() (and, or []UserWhere, not *UserWhere) { return w.And, w.Or, w.Not }
 
-// LoadPosts returns a page of the posts of the User, loaded for all its siblings at once.
+// LoadPosts returns a page of the posts of the User.
+// It loads the pages of all siblings at once.
 func (_m *User) LoadPosts(ctx context.Context, columns query.Columns, args query.Args, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
 	parents := statement.Parents{Column: user.PostsColumn}
 	return query.LoadMany(ctx, userEntity, _m, "posts", parents, _m.readPosts, columns, args, where, orderBy)

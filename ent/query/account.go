@@ -8,19 +8,19 @@ import (
 	"roster/internal/typeid"
 )
 
-// bytesPerRow is how many bytes of memory a row takes beside its texts, about.
+// bytesPerRow is the approximate memory of a row without its texts, in bytes.
 const bytesPerRow = 384
 
-// account counts the rows of a statement on the budget of an answer while they are read.
+// account charges the rows of a statement to the budget of an answer while they are read.
 type account struct {
 	answer        *budget.Answer
 	statement     *statement.Select
-	texts, hidden []*sql.NullString // the destinations of texts; hidden are those that clients do not see
+	texts, hidden []*sql.NullString // the destinations of texts; clients do not see the hidden ones
 	parent        typeid.ID
-	n             int // rows of the parent
+	n             int // the rows of the parent so far
 }
 
-// newAccount counts rows that are scanned into values.
+// newAccount returns an account of rows that are scanned into values.
 func newAccount(answer *budget.Answer, s *statement.Select, values []any) *account {
 	a := &account{answer: answer, statement: s}
 	for i, value := range values {
@@ -37,8 +37,9 @@ func newAccount(answer *budget.Answer, s *statement.Select, values []any) *accou
 	return a
 }
 
-// row counts the row that was scanned last, and reports whether it is answered: the last row of a page only tells that there
-// are more. A locked row need not be answered.
+// row charges the row that was scanned last, and reports whether it belongs to the answer. The extra row of a page does
+// not: it only tells that another page follows. A locked row may not become part of the answer, so its texts do not
+// count as answered.
 func (a *account) row(parent typeid.ID) (answered bool, err error) {
 	if parent != a.parent {
 		a.parent, a.n = parent, 0
@@ -56,7 +57,7 @@ func (a *account) row(parent typeid.ID) (answered bool, err error) {
 	return answered, a.answer.Row(bytesPerRow+all, seen)
 }
 
-// size is how many bytes texts have; those that are NULL are empty.
+// size returns the bytes of texts. NULL has none.
 func size(texts []*sql.NullString) (n int64) {
 	for _, t := range texts {
 		n += int64(len(t.String))

@@ -7,13 +7,13 @@ import (
 	"roster/internal/statement"
 )
 
-// Columns is a set of columns of one table: a bit for each, by its index. The ID is in every set.
+// Columns is a set of columns of one table. Bit i stands for the column with index i. Every set has the ID.
 type Columns uint64
 
-// All is the columns of any table.
+// All is the set of all columns of any table.
 const All Columns = math.MaxUint64
 
-// Everything returns All, whatever the table.
+// Everything returns All for every table.
 func Everything(*statement.Table) Columns { return All }
 
 // ColumnsOf returns the set of the named columns.

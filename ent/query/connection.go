@@ -11,7 +11,7 @@ type Connection[T any] struct {
 	count  func(context.Context) (int, error)
 }
 
-// newConnection makes a page of the rows that were found for it. count counts the rows on all pages.
+// newConnection returns the connection for a page and its rows. count counts the rows on all pages.
 func newConnection[T any](entity *Entity[T], page *Page, rows []*T, count func(context.Context) (int, error)) *Connection[T] {
 	nodes, info := cut(page, rows, entity.Value)
 	return &Connection[T]{entity: entity, page: page, nodes: nodes, info: info, count: count}
@@ -29,7 +29,7 @@ func (c *Connection[T]) Edges() []*Edge[T] {
 	return edges
 }
 
-// PageInfo tells whether there are other pages, and where.
+// PageInfo tells whether other pages exist, and has the cursors of this page.
 func (c *Connection[T]) PageInfo() *PageInfo { return c.info }
 
 // TotalCount counts the rows on all pages.
@@ -41,7 +41,7 @@ type Edge[T any] struct {
 	connection *Connection[T]
 }
 
-// Cursor returns the cursor after which the next row follows.
+// Cursor returns the cursor of the row.
 func (e *Edge[T]) Cursor() string {
 	return e.connection.page.cursor(func(column string) any { return e.connection.entity.Value(e.Node, column) })
 }

@@ -13,7 +13,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// newScope returns the scope of the cursors of a connection in an order.
+// newScope returns the scope of cursors of a connection in an order.
 func newScope(connection string, order []statement.Order) cursor.Scope {
 	names := []string{connection}
 	for _, o := range order {
@@ -25,7 +25,7 @@ func newScope(connection string, order []statement.Order) cursor.Scope {
 	return cursor.NewScope(names...)
 }
 
-// cursor returns the cursor of a row: its value in each column of the order. value returns that of a column.
+// cursor returns the cursor of a row: the values of the columns of the order. value returns the value of a column.
 func (p *Page) cursor(value func(column string) any) string {
 	b := make([]byte, 0, 48)
 	for _, o := range p.order {
@@ -80,7 +80,7 @@ func (p *Page) decodeValue(kind statement.Kind, b []byte) (value any, rest []byt
 		end := size + int(n) //nolint:gosec // G115: at most len(b)
 		s := string(b[size:end])
 		return s, b[end:], strings.IndexByte(s, 0) < 0 && strings.ToValidUTF8(s, "") == s
-	default: // no order has it
+	default: // no order has a column of another kind
 		return nil, nil, false
 	}
 }

@@ -1,7 +1,7 @@
 // Package query reads entities. An Entity describes the rows of a table, and a Reader reads them: by their IDs, by the
-// value of a column, or page by page, with filters, orders and cursors. Rows that one statement has read are siblings: what
-// the first of them loads of an edge is loaded for all. The columns to read are an argument. The package knows neither ent's
-// clients nor GraphQL; package statement writes the statements.
+// value of a column, or page by page, with filters, orders and cursors. Rows that one statement reads are siblings: if
+// one of them loads an edge, the edge is loaded for all. Callers name the columns to read. The package knows neither
+// ent's clients nor GraphQL. Package statement writes the statements.
 package query
 
 import (
@@ -23,16 +23,17 @@ import (
 // An Entity describes how the rows of a table become values of T. Entities are generated and never change.
 type Entity[T any] struct {
 	*statement.Table
-	// Scan returns destinations for the values of columns, and Assign gives an entity the values.
+	// Scan returns destinations for the values of columns. Assign gives an entity the scanned values.
 	Scan   func(columns []string) ([]any, error)
 	Assign func(n *T, columns []string, values []any) error
 	// Value returns the value of an entity in a column: a typeid.ID, string, time.Time or int; nil for NULL.
 	Value func(n *T, column string) any
 	// Node points to the fields of an entity that every entity has.
 	Node func(n *T) NodeFields
-	// Compare orders entities by what an insert has to lock: the rows that they refer to, then their unique values.
+	// Compare orders entities for inserts, which lock in this order: the rows that they refer to, then their unique
+	// values.
 	Compare func(a, b *T) int
-	// ID returns the ID of an entity, and Siblings its group; nil for an entity that no Reader has read.
+	// ID returns the ID of an entity. Siblings returns its group, or nil if no Reader has read the entity.
 	ID       func(n *T) typeid.ID
 	Siblings func(n *T) *Group[*T]
 }
@@ -44,23 +45,23 @@ type NodeFields struct {
 	Version              *int
 }
 
-// A Reader reads entities through a driver. Each of its methods returns a *rules.ForbiddenError when the caller in ctx may
-// not read them, and otherwise the errors of the driver.
+// A Reader reads entities through a driver. Each of its methods returns a *rules.ForbiddenError when the caller in ctx
+// may not read them. Other errors are the driver's.
 type Reader[T any] struct {
 	Entity *Entity[T]
 	Driver dialect.Driver
 	Root   *Root
-	// Attach makes an entity a member of a group, whose edges are read through the driver.
+	// Attach makes g the siblings of an entity, and the Driver the source of its edges.
 	Attach func(n *T, g *Group[*T])
 }
 
-// Root groups the loads by ID of one client: equal loads are one statement.
+// Root groups the loads by ID of one client: equal loads share one statement.
 type Root struct{ group Group[*Root] }
 
 // ErrNotFound is the error of By when no row has the value.
 var ErrNotFound = errors.New("query: no row has the value")
 
-// ByIDs returns the entities that exist among those with the IDs. Equal calls share one statement.
+// ByIDs returns the entities with the IDs that exist, by ID. Equal calls share one statement.
 func (r Reader[T]) ByIDs(ctx context.Context, columns Columns, ids ...typeid.ID) (map[typeid.ID]*T, error) {
 	ids = Distinct(ids)
 	key := Key{Edge: r.Entity.Type, Args: joined(ids), Columns: columns}
@@ -70,7 +71,7 @@ func (r Reader[T]) ByIDs(ctx context.Context, columns Columns, ids ...typeid.ID)
 	})
 }
 
-// find returns the entities that exist among those with the IDs.
+// find returns the entities with the IDs that exist, by ID.
 func (r Reader[T]) find(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]*T, error) {
 	entities := make(map[typeid.ID]*T, len(ids))
 	s := &statement.Select{Table: r.Entity.Table, Columns: columns.Names(r.Entity.Table), IDs: ids}
@@ -78,7 +79,7 @@ func (r Reader[T]) find(ctx context.Context, columns Columns, ids []typeid.ID) (
 	return entities, err
 }
 
-// By returns the entity that has the value in a unique column. The error is ErrNotFound when there is none.
+// By returns the entity that has the value in a unique column. The error is ErrNotFound when no entity has it.
 func (r Reader[T]) By(ctx context.Context, columns Columns, column string, value any) (*T, error) {
 	list, err := r.where(ctx, &statement.Select{
 		Columns: columns.Names(r.Entity.Table),
@@ -101,8 +102,8 @@ func (r Reader[T]) AnyBy(ctx context.Context, columns Columns, column string, te
 	})
 }
 
-// Lock locks the rows with the IDs until the transaction ends, in the order of the IDs. It returns those that exist, with
-// all columns.
+// Lock locks the rows with the IDs until the transaction ends, in the order of the IDs. It returns the existing rows,
+// with all columns.
 func (r Reader[T]) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*T, error) {
 	entities := make(map[typeid.ID]*T, len(ids))
 	s := &statement.Select{Table: r.Entity.Table, Columns: r.Entity.Names(), IDs: Distinct(ids), Lock: true}
@@ -111,7 +112,7 @@ func (r Reader[T]) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*T
 }
 
 // LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs.
-// Nothing gets to refer to a locked row meanwhile.
+// Meanwhile, no transaction can insert a row that refers to a locked row.
 func (r Reader[T]) LockBy(ctx context.Context, columns Columns, column string, ids []typeid.ID) ([]*T, error) {
 	return r.where(ctx, &statement.Select{
 		Columns: columns.Names(r.Entity.Table),
@@ -120,9 +121,10 @@ func (r Reader[T]) LockBy(ctx context.Context, columns Columns, column string, i
 	})
 }
 
-// Hold prepares an insert of many rows that refer to the rows with the IDs: where the engine inserts a row before it locks
-// the rows that it refers to, Hold locks these first, in the order of their IDs, against changes alone. Otherwise a
-// transaction that has locked one of them and then meets a new row would wait for this one, which waits for the lock.
+// Hold prevents a deadlock. Call it before an insert of many rows that refer to the rows with the IDs. Some engines
+// insert a row before they lock the row that it refers to. There, another transaction could hold that lock and wait for
+// the inserted row, while the insert waits for the lock. Hold takes the locks first, in the order of the IDs. The locks
+// are shared: they only prevent changes. On other engines, Hold does nothing.
 func (r Reader[T]) Hold(ctx context.Context, ids []typeid.ID) error {
 	if !statement.Of(r.Driver.Dialect()).LocksParentsLate() {
 		return nil
@@ -131,7 +133,8 @@ func (r Reader[T]) Hold(ctx context.Context, ids []typeid.ID) error {
 	return r.read(ctx, s, func(typeid.ID, *T) {})
 }
 
-// CountBy counts the rows that have each of the IDs in a column: by these, without their types.
+// CountBy counts the rows that have each of the IDs in a column. The keys of the result are the IDs without their
+// types.
 func (r Reader[T]) CountBy(ctx context.Context, column string, ids []typeid.ID) (map[typeid.ID]int, error) {
 	return r.counts(ctx, &statement.Select{Table: r.Entity.Table, Count: true, Parents: &statement.Parents{IDs: Distinct(ids), Column: column}})
 }
@@ -145,7 +148,7 @@ func (r Reader[T]) Together(nodes []*T) {
 	}
 }
 
-// where returns the entities that a selection without parents finds.
+// where returns the entities of a selection without parents.
 func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error) {
 	var list []*T
 	s.Table = r.Entity.Table
@@ -153,7 +156,7 @@ func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error)
 	return list, err
 }
 
-// permitted refuses callers who may not read the entity.
+// permitted returns a *rules.ForbiddenError when the caller may not read the entity.
 func (r Reader[T]) permitted(ctx context.Context) error {
 	if !rules.May(rules.CallerFrom(ctx), rules.Read, r.Entity.GraphQL) {
 		return &rules.ForbiddenError{Action: rules.Read, Type: r.Entity.GraphQL}
@@ -161,13 +164,13 @@ func (r Reader[T]) permitted(ctx context.Context) error {
 	return nil
 }
 
-// read runs a statement and hands out each row, with the ID of its parent when the statement has parents. The rows are
-// siblings.
+// read runs a statement and calls each for every row. parent is the ID of the row's parent if the statement has
+// parents. The rows become siblings.
 func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *T)) error {
 	if err := r.permitted(ctx); err != nil {
 		return err
 	}
-	// One set of destinations serves all rows: what is assigned from them is copied.
+	// One set of destinations serves all rows, because Assign copies the values.
 	values, err := r.Entity.Scan(s.Columns)
 	if err != nil {
 		return err
@@ -200,13 +203,14 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 	})
 }
 
-// count runs a statement that counts rows.
+// count runs a statement that counts rows without parents.
 func (r Reader[T]) count(ctx context.Context, s *statement.Select) (int, error) {
 	counts, err := r.counts(ctx, s)
 	return counts[typeid.ID{}], err
 }
 
-// counts runs a statement that counts rows: by the untyped IDs of their parents, or the zero ID when there are none.
+// counts runs a statement that counts rows. The keys are the IDs of the parents without their types, or only the zero
+// ID if the statement has no parents.
 func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.ID]int, error) {
 	if err := r.permitted(ctx); err != nil {
 		return nil, err
@@ -226,7 +230,7 @@ func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.
 	return counts, err
 }
 
-// run runs a statement and hands out its rows.
+// run runs a statement, in parts where the engine needs them, and calls each for every row.
 func run(ctx context.Context, driver dialect.Driver, s *statement.Select, each func(*sql.Rows) error) error {
 	for part := range s.Parts(driver.Dialect()) {
 		query, args, err := part.Build(driver.Dialect())
@@ -249,14 +253,15 @@ func run(ctx context.Context, driver dialect.Driver, s *statement.Select, each f
 	return nil
 }
 
-// Distinct returns the IDs sorted, each once. It is not nil: no IDs are none, and not all.
+// Distinct returns the IDs sorted and without repetitions. The result is never nil: an empty list selects no rows, nil
+// selects all.
 func Distinct(ids []typeid.ID) []typeid.ID {
 	ids = append([]typeid.ID{}, ids...)
 	slices.SortFunc(ids, typeid.ID.Compare)
 	return slices.Compact(ids)
 }
 
-// joined is equal for equal lists of IDs.
+// joined returns a text that is equal for equal lists of IDs.
 func joined(ids []typeid.ID) string {
 	var b strings.Builder
 	for _, id := range ids {

@@ -17,20 +17,20 @@ import (
 
 // Bounds of one filter.
 const (
-	maxDepth    = 10   // of and, or and not
+	maxDepth    = 10   // levels of and, or and not
 	maxSize     = 200  // objects
-	maxIn       = 1000 // values
+	maxIn       = 1000 // values of one list
 	maxText     = 1000 // characters of a text
-	minContains = 2    // characters: names have as few in Chinese and Japanese; one finds nearly everything
+	minContains = 2    // characters: Chinese and Japanese names can be so short; one character matches nearly all rows
 )
 
-// IDFilter is a condition on an ID. An operator that is nil does not filter; several are joined by AND.
+// IDFilter is a condition on an ID. AND joins its operators; a nil operator is ignored.
 type IDFilter struct {
 	Eq *typeid.ID
 	In []typeid.ID
 }
 
-// TextFilter is a condition on a text, by its folded form.
+// TextFilter is a condition on a text. It compares folded forms.
 type TextFilter struct {
 	Eq         *string
 	In         []string
@@ -43,14 +43,14 @@ type DateTimeFilter struct {
 	Gt, Gte, Lt, Lte *time.Time
 }
 
-// A Condition returns a part of WHERE for the table of a selection. nil is no condition.
+// A Condition returns a part of WHERE for the table of a selection. A nil Condition matches every row.
 type Condition func(*sql.Selector) *sql.Predicate
 
-// A Where is the filter of the rows of one table: conditions on fields, and other filters of its own type.
+// A Where is a filter of the rows of one table: conditions on fields, and other filters of the same type.
 type Where[W any] interface {
-	// Conditions returns those of the fields, in the order of the fields.
+	// Conditions returns the conditions on the fields, in the order of the fields.
 	Conditions(f *FilterBuilder) []Condition
-	// Logic returns the filters that must all match, of which one must match, and which must not match.
+	// Logic returns nested filters: all of and must match, one of or must match, not must not match.
 	Logic() (and, or []W, not *W)
 }
 
@@ -61,7 +61,7 @@ type FilterBuilder struct {
 	depth, size int
 }
 
-// newFilter returns the condition of the argument where. The error is rules.Faults.
+// newFilter returns the filter of the argument where, or nil if it has no condition. The error is rules.Faults.
 func newFilter[W Where[W]](where W) (statement.Filter, error) {
 	f := &FilterBuilder{path: []any{"where"}}
 	condition := object(f, where)
@@ -72,12 +72,12 @@ func newFilter[W Where[W]](where W) (statement.Filter, error) {
 }
 
 func (f *FilterBuilder) invalid(message string, path ...any) {
-	if len(f.faults) < 10 { // as many as a client ever sees
+	if len(f.faults) < 10 { // a response has at most so many
 		f.faults.Add(&rules.Fault{Code: rules.Invalid, Message: message}, slices.Concat(f.path, path)...)
 	}
 }
 
-// object returns the condition of one object of the filter, which stands below the path of the object around it.
+// object returns the condition of one object of the filter. below is its path within the object that contains it.
 func object[W Where[W]](f *FilterBuilder, where W, below ...any) Condition {
 	f.size++
 	switch {
@@ -101,7 +101,7 @@ func object[W Where[W]](f *FilterBuilder, where W, below ...any) Condition {
 	return all(conditions)
 }
 
-// allOf joins objects by AND: without any, everything matches.
+// allOf joins objects by AND. An empty list matches every row.
 func allOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	var conditions []Condition
 	for i, w := range list {
@@ -110,7 +110,7 @@ func allOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	return all(conditions)
 }
 
-// anyOf joins objects by OR: an empty list matches nothing, nil is no condition.
+// anyOf joins objects by OR. An empty list matches no row; nil matches every row.
 func anyOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	if list == nil {
 		return nil
@@ -124,13 +124,13 @@ func anyOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	switch len(conditions) {
 	case 0:
 		return always(false)
-	case 1: // an sql.Or of one loses the brackets of an sql.Or in it
+	case 1: // sql.Or with one predicate drops the parentheses of a nested sql.Or
 		return conditions[0]
 	}
 	return func(s *sql.Selector) *sql.Predicate { return sql.Or(predicates(s, conditions)...) }
 }
 
-// negation is the opposite of a condition.
+// negation returns the opposite of a condition.
 func negation(c Condition) Condition {
 	if c == nil {
 		return always(false)
@@ -172,7 +172,7 @@ func (f *FilterBuilder) Text(name, column string, fold func(string) string, wher
 		return nil
 	}
 	var list []Condition
-	// atLeast counts characters as they are compared: é is one, however it is written.
+	// atLeast counts the characters of the folded text: é is one character, composed or decomposed.
 	atLeast := func(characters int, s string, path ...any) string {
 		if utf8.RuneCountInString(s) > maxText || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
 			f.invalid(fmt.Sprintf("must be text of at most %d characters without NUL", maxText), path...)
@@ -229,8 +229,8 @@ func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Conditi
 	return all(list)
 }
 
-// Has returns the condition that an edge leads to a row, or to none: a row of the table whose column has the ID of the
-// entity.
+// Has returns the condition that an edge leads to a row or, if want is false, to none. Such a row is in table and has
+// the entity's ID in column.
 func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
 	if want == nil {
 		return nil
@@ -253,7 +253,8 @@ func (f *FilterBuilder) bounded(n int, name string) {
 	}
 }
 
-// startsWith is a range of the index: from the text to the first one after all that start with it.
+// startsWith returns a condition that an index can read as a range: from the prefix to the first text after all texts
+// that start with it.
 func startsWith(column, prefix string) Condition {
 	return func(s *sql.Selector) *sql.Predicate {
 		from := sql.GTE(s.C(column), prefix)
@@ -262,7 +263,7 @@ func startsWith(column, prefix string) Condition {
 			if *last == utf8.MaxRune {
 				continue
 			}
-			if *last++; *last == 0xd800 { // the surrogates are no characters
+			if *last++; *last == 0xd800 { // skip the surrogates, which are not characters
 				*last = 0xe000
 			}
 			return sql.And(from, sql.LT(s.C(column), string(end)))
@@ -271,7 +272,7 @@ func startsWith(column, prefix string) Condition {
 	}
 }
 
-// filterKey is equal for equal filters.
+// filterKey returns a text that is equal for equal filters.
 func filterKey(where any) string {
 	b, err := json.Marshal(where)
 	if err != nil {
@@ -280,7 +281,7 @@ func filterKey(where any) string {
 	return string(b)
 }
 
-// always is a condition that needs no row.
+// always returns a condition that matches every row or none.
 func always(v bool) Condition {
 	return func(*sql.Selector) *sql.Predicate {
 		return sql.P(func(b *sql.Builder) {
@@ -293,7 +294,7 @@ func always(v bool) Condition {
 	}
 }
 
-// all joins conditions by AND; nil when there is none.
+// all joins conditions by AND. It returns nil if no condition is left.
 func all(conditions []Condition) Condition {
 	conditions = slices.DeleteFunc(conditions, func(c Condition) bool { return c == nil })
 	switch len(conditions) {

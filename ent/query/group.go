@@ -9,37 +9,39 @@ import (
 	"github.com/vikstrous/dataloadgen"
 )
 
-// A Key tells the loads of a group apart: two with the same edge, arguments and columns share one fetch.
+// A Key identifies a load in a group: loads with the same edge, arguments and columns share one fetch.
 type Key struct {
 	Edge    string
 	Args    string // equal for equal arguments
 	Columns Columns
 }
 
-// A Group is siblings: the entities that one statement has read, in its order. It lives for one operation.
+// A Group has siblings: the entities that one statement has read, in the order of the rows. It lives for one operation.
 type Group[N comparable] struct {
 	nodes   []N
 	mu      sync.Mutex
 	loaders map[Key]any // a *dataloadgen.Loader[*Group[N], map[N]V]
 }
 
-// Add adds an entity to the group. Add all of them before any calls Load.
+// Add adds an entity to the group. Add all entities before the first call of Load.
 func (g *Group[N]) Add(n N) { g.nodes = append(g.nodes, n) }
 
-// A PanicError is a panic with its stack. A fetch runs in a goroutine of its own, where a panic would end the program.
+// A PanicError is a recovered panic with its stack. A fetch runs in its own goroutine, where a panic would end the
+// program.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-// Recovered makes an error of the value that recover has returned. The deferred function must call it, for the stack.
+// Recovered returns the error for a value from recover. Call it in the deferred function: there the stack is still
+// whole.
 func Recovered(value any) *PanicError { return &PanicError{Value: value, Stack: debug.Stack()} }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Load returns what an edge of self leads to. fetch loads the edge for all siblings, in one statement; a sibling without an
-// entry in its map gets the zero value. All siblings get an error of fetch, and a panic as a [*PanicError]. A nil group
-// means that self has no siblings.
+// Load returns the target of an edge of self. fetch loads the edge for all siblings, in one statement. A sibling
+// without an entry in the map gets the zero value. If fetch fails, all siblings get its error; a panic is a
+// [*PanicError]. A nil group means that self has no siblings.
 func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key, fetch func(context.Context, []N) (map[N]V, error)) (V, error) {
 	if g == nil {
 		found, err := try(ctx, []N{self}, fetch)
@@ -48,8 +50,8 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 	g.mu.Lock()
 	loader, ok := g.loaders[key].(*dataloadgen.Loader[*Group[N], map[N]V])
 	if !ok {
-		// The batch has one key, the group, so it is full and fetched at once. (A batch of the nodes would wait for its
-		// timer when a node stands in the group twice.)
+		// The only key of the batch is the group, so the batch is full at once and does not wait for its timer. A batch
+		// of nodes would wait if the group has a node twice.
 		loader = dataloadgen.NewMappedLoader(func(ctx context.Context, _ []*Group[N]) (map[*Group[N]]map[N]V, error) {
 			found, err := try(ctx, g.nodes, fetch)
 			return map[*Group[N]]map[N]V{g: found}, err
@@ -64,7 +66,7 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 	return found[self], err
 }
 
-// try calls fetch and keeps the stack of a panic, which the loader would lose.
+// try calls fetch and turns a panic into an error with the stack. The loader would lose the stack.
 func try[N comparable, V any](ctx context.Context, nodes []N, fetch func(context.Context, []N) (map[N]V, error)) (found map[N]V, err error) {
 	defer func() {
 		if value := recover(); value != nil {

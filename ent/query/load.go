@@ -7,8 +7,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// ReadPage returns a page of all entities that match; connection is the name of the field. The error is rules.Faults for
-// arguments that are wrong.
+// ReadPage returns a page of all entities that match. connection is the name of the field. The error is rules.Faults
+// for invalid arguments.
 func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection string, columns Columns, args Args, where *W, orderBy []Order[T]) (*Connection[T], error) {
 	page, err := newPage(connection, r.Entity.Table, args, where, orderBy)
 	if err != nil {
@@ -21,14 +21,14 @@ func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection st
 	return newConnection(r.Entity, page, rows, func(ctx context.Context) (int, error) { return r.count(ctx, page.count()) }), nil
 }
 
-// LoadOne returns the entity whose ID stands in a column of n, loaded for all siblings of n at once; nil when there is none.
+// LoadOne returns the entity whose ID is in a column of n, or nil. It loads the entities of all siblings of n at once.
 // edge is the name of the edge.
 func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column string, to func() Reader[E], columns Columns) (*E, error) {
 	key := Key{Edge: edge, Columns: columns}
 	return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
 		ids := make([]typeid.ID, len(nodes))
 		for i, n := range nodes {
-			ids[i], _ = from.Value(n, column).(typeid.ID) // NULL is no entity
+			ids[i], _ = from.Value(n, column).(typeid.ID) // NULL becomes the zero ID, which no entity has
 		}
 		entities, err := to().find(ctx, columns, Distinct(ids))
 		found := make(map[*T]*E, len(nodes))
@@ -41,7 +41,7 @@ func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column 
 	})
 }
 
-// LoadOneBy returns the entity that has the ID of n in a column, as LoadOne does.
+// LoadOneBy is LoadOne for an edge whose other entity holds the ID: in a column, it has the ID of n.
 func LoadOneBy[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column string, to func() Reader[E], columns Columns) (*E, error) {
 	key := Key{Edge: edge, Columns: columns}
 	return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
@@ -54,8 +54,8 @@ func LoadOneBy[T, E any](ctx context.Context, from *Entity[T], n *T, edge, colum
 	})
 }
 
-// LoadMany returns a page of the entities of an edge of n, loaded for all siblings of n at once. parents says which column
-// holds the ID of n. The error is rules.Faults for arguments that are wrong.
+// LoadMany returns a page of the entities of an edge of n. It loads the pages of all siblings of n at once. parents
+// names the column that holds the ID of n. The error is rules.Faults for invalid arguments.
 func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, edge string, parents statement.Parents, to func() Reader[E],
 	columns Columns, args Args, where *W, orderBy []Order[E],
 ) (*Connection[E], error) {
@@ -96,7 +96,7 @@ func parentsOf[T any](from *Entity[T], nodes []*T, p statement.Parents) *stateme
 	return &p
 }
 
-// ofParents gives each entity what was found by its untyped ID.
+// ofParents returns the values by entity. found has them by the IDs of the entities without their types.
 func ofParents[T, V any](from *Entity[T], nodes []*T, found map[typeid.ID]V) map[*T]V {
 	out := make(map[*T]V, len(nodes))
 	for _, n := range nodes {

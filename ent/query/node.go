@@ -14,7 +14,7 @@ import (
 type NodeReader[N any] struct {
 	table *statement.Table
 	byIDs func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error)
-	// adopt returns what loads a copy of an entity; nil for one of another type.
+	// adopt returns a function that loads a copy of an entity, or nil if the entity is of another type.
 	adopt func(N) func(context.Context) (N, error)
 }
 
@@ -43,8 +43,9 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 	}
 }
 
-// ReadNodes returns the entities with the IDs, in the order of the IDs, and nil where there is none: one statement for each
-// type among them. columns returns the columns of a table to read. The error is rules.Faults for IDs of no entity.
+// ReadNodes returns the entities with the IDs, in the order of the IDs, and nil for an ID that no entity has. It runs
+// one statement for each type. columns returns the columns of a table to read. The error is rules.Faults for IDs of an
+// unknown type.
 func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func(*statement.Table) Columns, ids []typeid.ID) ([]N, error) {
 	byType := make(map[string][]typeid.ID, len(readers))
 	for _, r := range readers {
@@ -80,14 +81,14 @@ func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func
 	return nodes, nil
 }
 
-// A NodeGroup is IDs, of any types, whose entities are loaded together.
+// A NodeGroup loads the entities with some IDs, of any types, together.
 type NodeGroup[N any] struct {
 	readers []NodeReader[N]
 	ids     Group[typeid.ID]
 	adopted map[typeid.ID]func(context.Context) (N, error)
 }
 
-// NewNodeGroup returns a group of IDs.
+// NewNodeGroup returns a group of the IDs.
 func NewNodeGroup[N any](readers []NodeReader[N], ids []typeid.ID) *NodeGroup[N] {
 	g := &NodeGroup[N]{readers: readers, adopted: make(map[typeid.ID]func(context.Context) (N, error))}
 	for _, id := range Distinct(ids) {
@@ -96,8 +97,8 @@ func NewNodeGroup[N any](readers []NodeReader[N], ids []typeid.ID) *NodeGroup[N]
 	return g
 }
 
-// Adopt gives the group a copy of an entity that another client has read, with all its columns; nil when there is none.
-// Load returns the copy without a statement. Its edges are loaded by the readers of the group.
+// Adopt gives the group a copy of an entity that another client has read with all its columns. A nil entity means that
+// no entity has the ID. Load returns the copy without a statement. The readers of the group load its edges.
 func (g *NodeGroup[N]) Adopt(id typeid.ID, n N) {
 	g.adopted[id] = func(context.Context) (none N, err error) { return none, nil }
 	for _, r := range g.readers {
@@ -107,7 +108,7 @@ func (g *NodeGroup[N]) Adopt(id typeid.ID, n N) {
 	}
 }
 
-// Load returns the entity with an ID of the group, loaded for all IDs of the group at once; nil when there is none.
+// Load returns the entity with an ID of the group, or nil. It loads the entities of all IDs of the group at once.
 func (g *NodeGroup[N]) Load(ctx context.Context, columns func(*statement.Table) Columns, id typeid.ID) (N, error) {
 	if load, ok := g.adopted[id]; ok {
 		return load(ctx)

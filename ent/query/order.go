@@ -6,7 +6,7 @@ type Order[T any] struct {
 	Direction OrderDirection
 }
 
-// An OrderField is a value of the GraphQL enum that sorts the rows of T: a key of the Orders of their table.
+// An OrderField is a value of the GraphQL enum that orders the rows of T: a key of Orders in their table.
 type OrderField[T any] string
 
 // OrderDirection is the direction of an order.

@@ -10,7 +10,7 @@ import (
 	"roster/internal/statement"
 )
 
-// How many nodes a page has.
+// Sizes of a page, in nodes: the default and the maximum.
 const (
 	DefaultSize = 20
 	MaxSize     = 100
@@ -22,12 +22,12 @@ type Args struct {
 	After, Before *string
 }
 
-// A Page is the arguments of a connection after they were checked.
+// A Page has the checked arguments of a connection.
 type Page struct {
 	table         *statement.Table
 	scope         cursor.Scope
 	args          Args
-	order         []statement.Order // as the client sees it; each column once, a unique one last
+	order         []statement.Order // the client's order; each column once, a unique one last
 	after, before []any
 	size          int
 	backward      bool
@@ -35,8 +35,8 @@ type Page struct {
 	filterKey     string // equal for equal filters
 }
 
-// PageInfo tells whether there are other pages. In the direction of paging it is exact. In the other direction it is true
-// when the client sent a cursor for it.
+// PageInfo tells whether other pages exist. In the direction of paging it is exact. In the other direction it is true
+// if the client sent a cursor of that side.
 type PageInfo struct {
 	HasNextPage     bool
 	HasPreviousPage bool
@@ -44,8 +44,9 @@ type PageInfo struct {
 	EndCursor       *string
 }
 
-// newPage checks the arguments of a connection, whose name is such as "User.posts", over a table; where is nil for no
-// filter. The ID breaks the last tie of the order. The error is rules.Faults with the codes INVALID and CURSOR_INVALID.
+// newPage checks the arguments of a connection over a table. connection is a name such as "User.posts". A nil where is
+// no filter. The ID breaks the last tie of the order. The error is rules.Faults with the codes INVALID and
+// CURSOR_INVALID.
 func newPage[T any, W Where[W]](connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
 	order := make([]statement.Order, 0, len(orderBy)+1)
 	var faults rules.Faults
@@ -72,7 +73,7 @@ func newPage[T any, W Where[W]](connection string, table *statement.Table, args 
 	return page, nil
 }
 
-// unfilteredPage checks the arguments of a connection without a filter, in an order that may name a column again.
+// unfilteredPage checks the arguments of a connection without a filter. The order may name a column more than once.
 func unfilteredPage(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
 	p := &Page{table: table, args: args, order: total(table, order), size: DefaultSize}
 	p.scope = newScope(connection, p.order)
@@ -110,8 +111,8 @@ func unfilteredPage(connection string, table *statement.Table, args Args, order 
 	return p, nil
 }
 
-// total makes an order total. A column that comes again orders nothing, and nothing follows a unique one. The ID breaks
-// the last tie, in the direction of the column before it, so that an index of both is read in one direction.
+// total makes an order total. It drops a repeated column, and everything after a unique column. The ID breaks the last
+// tie. Its direction is that of the column before it, so that an index of both columns is read in one direction.
 func total(table *statement.Table, order []statement.Order) (out []statement.Order) {
 	tie := statement.Order{Column: table.ID}
 	for _, o := range order {
@@ -127,7 +128,7 @@ func total(table *statement.Table, order []statement.Order) (out []statement.Ord
 	return append(out, tie)
 }
 
-// join joins the faults of two checks; nil when there are none.
+// join joins the faults of two checks. It returns any other error alone, and nil if both are nil.
 func join(a, b error) error {
 	var all rules.Faults
 	for _, err := range []error{a, b} {
@@ -140,7 +141,7 @@ func join(a, b error) error {
 	return all.Err()
 }
 
-// key is equal for equal pages of a connection.
+// key returns a text that is equal for equal pages of a connection.
 func (p *Page) key() string {
 	text := func(c *string) string {
 		if c == nil {
@@ -151,10 +152,10 @@ func (p *Page) key() string {
 	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, text(p.args.After), text(p.args.Before), p.filterKey)
 }
 
-// countKey is equal for equal counts of a connection.
+// countKey returns a text that is equal for equal counts of a connection.
 func (p *Page) countKey() string { return p.filterKey }
 
-// rows returns the statement that reads the page, and one row more: it tells whether there is another page.
+// rows returns the statement that reads the page and one extra row, which tells whether another page follows.
 func (p *Page) rows(columns Columns) *statement.Select {
 	order := p.order
 	if p.backward {
@@ -176,8 +177,8 @@ func (p *Page) count() *statement.Select {
 	return &statement.Select{Table: p.table, Filter: p.filter, Count: true}
 }
 
-// cut makes the rows that were found a page: in the client's order, without the one row more. value returns the value of
-// a row in a column.
+// cut returns the nodes of a page from the rows of its statement: in the client's order, without the extra row. value
+// returns the value of a row in a column.
 func cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
 	more := len(rows) > p.size
 	nodes = rows[:min(len(rows), p.size)]

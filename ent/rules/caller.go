@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Role says what a caller may do. The contract does not name roles.
+// A Role gives permissions to a caller. The contract does not name roles.
 type Role string
 
 // The roles. An Admin may do everything.
@@ -14,18 +14,18 @@ const (
 	Member Role = "MEMBER"
 )
 
-// A Caller is on whose behalf an operation runs. The zero Caller is nobody and may do nothing: what calls Roster's
-// Go packages says who it is.
+// A Caller is the person or program for which an operation runs. The zero Caller is nobody and may do nothing: code
+// that calls Roster's Go packages must set a caller.
 type Caller struct {
-	// Subject names the caller; empty where the server runs without authentication.
+	// Subject names the caller. It is empty if the server runs without authentication.
 	Subject string
 	Roles   []Role
 }
 
-// Everyone is the caller where the server runs without authentication: anyone who reaches it may do everything.
+// Everyone returns the caller of a server without authentication: anyone who reaches the server may do everything.
 func Everyone() Caller { return Caller{Roles: []Role{Admin}} }
 
-// An Action is what a caller does with an entity.
+// An Action is an operation on an entity.
 type Action string
 
 // The actions.
@@ -36,12 +36,12 @@ const (
 	Delete Action = "delete"
 )
 
-// May reports whether the caller may do that to entities of the given type, such as "User".
+// May reports whether the caller may perform an action on entities of a type, such as "User".
 func May(c Caller, _ Action, _ string) bool {
 	return slices.Contains(c.Roles, Admin)
 }
 
-// ForbiddenError says that May said no.
+// ForbiddenError is the error of an action that May refuses.
 type ForbiddenError struct {
 	Action Action
 	Type   string
@@ -51,12 +51,12 @@ func (e *ForbiddenError) Error() string { return "may not " + string(e.Action) +
 
 type callerKey struct{}
 
-// WithCaller returns a context in which c is the caller.
+// WithCaller returns a context with the caller c.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerFrom returns the caller of an operation; nobody when there is none in the context.
+// CallerFrom returns the caller in a context, or the zero Caller.
 func CallerFrom(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c

@@ -11,18 +11,18 @@ import (
 
 // Email checks an address and returns the form by which addresses are compared, sorted and unique.
 //
-// The local part is a dot-string of RFC 6531, of at most 64 bytes: without quotes, comments or display name. Beyond ASCII
-// it has characters of the FreeformClass of RFC 8264, but no spaces and no format characters. Spaces, format, control,
-// unassigned and private characters would show nothing, or not the same to everyone. The domain is valid by IDNA2008 after
-// the mapping of UTS 46, as browsers do it.
+// The local part is a dot-string of RFC 6531, of at most 64 bytes, without quotes, comments or display name. Beyond
+// ASCII, it may have characters of the FreeformClass of RFC 8264, but no spaces and no format characters. Space,
+// format, control, unassigned and private characters are refused: they are invisible, or look different to different
+// readers. The domain must be valid by IDNA2008 after the mapping of UTS 46, as in browsers.
 //
-// The key has the domain as U-labels, in NFC, and all of it in full case folding without regard to a language. So ß and ss
-// are the same, and all three sigmas; i and ı are not, and İ is i with a dot above.
+// The key has the domain as U-labels, in NFC. The whole key is in full case folding, which depends on no language. So ß
+// equals ss, and all three sigmas are equal. i and ı differ, and İ equals i with a dot above.
 func Email(s string) (key string, fault *Fault) {
 	if f := text(s, EmailLimit, separator); f != nil {
 		return "", f
 	}
-	s = norm.NFC.String(s) // in which a letter may turn out to be a semicolon
+	s = norm.NFC.String(s) // NFC turns the Greek question mark into a semicolon, which the checks must see
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 {
 		return "", &Fault{Invalid, "must be an address such as ada@example.com"}
@@ -37,7 +37,7 @@ func Email(s string) (key string, fault *Fault) {
 	return fold(s[:at+1] + unicodeDomain), nil
 }
 
-// FoldEmail folds an address or a part of one. A text without @ may be a part of a domain, and is folded as such.
+// FoldEmail folds an address or a part of one. It folds a text without @ as a part of a domain.
 func FoldEmail(s string) string {
 	s = norm.NFC.String(s)
 	at := strings.LastIndexByte(s, '@')
@@ -53,8 +53,8 @@ func FoldEmail(s string) string {
 	return fold(s[:at+1] + strings.Join(labels, "."))
 }
 
-// FormerEmailKey returns the key of an address by the rule before the migration fold_addresses, which only lowered its case.
-// Servers of the version before write it until they end; the version after this one needs it no more.
+// FormerEmailKey returns the key of an address by the rule before the migration fold_addresses: lower case, in NFC.
+// Servers of the previous release write this key until they stop. The next release can delete this function.
 func FormerEmailKey(s string) string {
 	return norm.NFC.String(strings.ToLower(norm.NFC.String(s)))
 }
@@ -81,7 +81,8 @@ func local(s string) *Fault {
 	return nil
 }
 
-// notInAtom reports what no atom of an address has: of ASCII, what RFC 5322 leaves out of atext.
+// notInAtom reports characters that an atom of an address must not have: ASCII characters outside atext of RFC 5322,
+// and space, format, control, unassigned and private characters.
 func notInAtom(r rune) bool {
 	if r < 0x80 {
 		return !isLetterOrDigit(r) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
@@ -89,7 +90,8 @@ func notInAtom(r rune) bool {
 	return unicode.In(r, unicode.C, unicode.Z)
 }
 
-// hidden reports what a domain shows nothing of. The two joiners are IDNA's to judge, by their neighbours.
+// hidden reports characters that are invisible in a domain. It leaves the two joiners to IDNA, which judges them by the
+// characters beside them.
 func hidden(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
 	return r != nonJoiner && r != joiner && (unicode.In(r, unicode.C, unicode.Z) || invisible(r))
@@ -103,18 +105,18 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0
 }
 
-// isALabel reports whether a label of a domain says that it is in the ASCII form of IDNA.
+// isALabel reports whether a label of a domain has the prefix of the ASCII form of IDNA.
 func isALabel(label string) bool { return len(label) >= 4 && strings.EqualFold(label[:4], "xn--") }
 
-// domain returns a domain with U-labels, in lower case, and whether it is valid.
+// domain returns a domain with U-labels, in lower case, and reports whether the domain is valid.
 func domain(s string) (string, bool) {
 	if isASCII(s) && !strings.Contains(strings.ToLower(s), "xn--") {
 		return strings.ToLower(s), ldh(s)
 	}
 	if strings.IndexFunc(s, hidden) >= 0 {
-		return "", false // the mapping would drop it
+		return "", false // the mapping would drop hidden characters
 	}
-	// What is written is mapped first. The result has to be what IDNA2008 itself lets through.
+	// The mapping accepts more than IDNA2008 does, so the second step validates its result.
 	mapped, err := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false)).ToUnicode(s)
 	if err != nil {
 		return "", false
@@ -131,8 +133,9 @@ func domain(s string) (string, bool) {
 	return mapped, true
 }
 
-// unicodeLabel checks what package idna leaves out of RFC 5891, section 4.2.3: hyphens, and the rules in context. The
-// characters that IDNA2008 lets through are those of the IdentifierClass of RFC 8264, whose rules in context are the same.
+// unicodeLabel checks the rules of RFC 5891, section 4.2.3, that package idna does not check: hyphens, a leading
+// combining mark, and contextual rules. The IdentifierClass of RFC 8264 has the same characters and contextual rules as
+// IDNA2008.
 func unicodeLabel(s string) bool {
 	if r := []rune(s); len(r) >= 4 && r[2] == '-' && r[3] == '-' || startsWithMark(s) {
 		return false
@@ -147,7 +150,7 @@ const (
 	maxDomain = 253
 )
 
-// ldh reports whether s is made of labels of ASCII letters, digits and inner hyphens.
+// ldh reports whether s consists of labels of ASCII letters, digits and inner hyphens.
 func ldh(s string) bool {
 	for label := range strings.SplitSeq(s, ".") {
 		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' ||

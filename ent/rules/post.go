@@ -13,7 +13,7 @@ import (
 // TitleLimit is the longest title, in code points.
 const TitleLimit = 200
 
-// Title checks a title and returns the form by which titles are compared and sorted: NFC and full case folding.
+// Title checks a title and returns the key by which titles are compared and sorted: NFC and full case folding.
 func Title(s string) (key string, fault *Fault) {
 	if f := text(s, TitleLimit, separator); f != nil {
 		return "", f
@@ -24,18 +24,18 @@ func Title(s string) (key string, fault *Fault) {
 // FoldTitle folds a title or a part of one.
 func FoldTitle(s string) string { return fold(s) }
 
-// fold returns the NFC of the full case folding of a text, of no language in particular. Package cases swaps the two cases
-// of Cherokee where it should fold them; of lower-case text it folds everything right.
+// fold returns the NFC of the full case folding of a text, independent of any language. Package cases swaps the two
+// cases of Cherokee instead of folding them, but it folds lower-case text correctly.
 func fold(s string) string {
 	lower := cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(norm.NFC.String(s))
 	return norm.NFC.String(cases.Fold().String(lower))
 }
 
-// BodyLimit is the longest body of a post, in bytes of UTF-8: the same through the API, an import and a seed.
+// BodyLimit is the longest body of a post, in bytes of UTF-8. It holds for the API, imports and seeds.
 const BodyLimit = 4 << 20
 
-// Body checks the body of a post: any text, empty too, of at most BodyLimit bytes, without the NUL that PostgreSQL cannot
-// store.
+// Body checks the body of a post: any text of at most BodyLimit bytes, also an empty one. It refuses NUL, which
+// PostgreSQL cannot store.
 func Body(s string) *Fault {
 	switch {
 	case len(s) > BodyLimit:

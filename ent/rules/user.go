@@ -20,9 +20,9 @@ const (
 	EmailLimit    = 120
 )
 
-// Username checks a username and returns the form by which usernames are compared, sorted and unique: RFC 8265,
-// UsernameCaseMapped, applied until it is stable as RFC 8264, section 7, asks for. A name does not start with a
-// combining mark: the mark would change the character before the name, wherever the name stands.
+// Username checks a username and returns the key by which usernames are compared, sorted and unique. The key is that of
+// UsernameCaseMapped in RFC 8265, applied until it is stable, as RFC 8264, section 7, requires. A name must not start
+// with a combining mark: the mark would change the character before the name in any text.
 func Username(s string) (key string, fault *Fault) {
 	if f := text(s, UsernameLimit, separator); f != nil {
 		return "", f
@@ -50,13 +50,13 @@ func startsWithMark(s string) bool {
 	return unicode.Is(unicode.M, first)
 }
 
-// FoldUsername folds a text as Username does, but any text: what a filter compares with usernames may be a part of one.
+// FoldUsername folds a text as Username does, but accepts any text: a filter may compare a part of a username.
 func FoldUsername(s string) string {
 	return norm.NFC.String(cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(width.Fold.String(s)))
 }
 
-// caseMapped applies UsernameCaseMapped once. RFC 8265 asks for the Bidi Rule only where there are right-to-left
-// characters; precis asks for it in every text beyond ASCII, and refuses "é1" written as "1é".
+// caseMapped applies UsernameCaseMapped once. RFC 8265 requires the Bidi Rule only for texts with right-to-left
+// characters. Package precis requires it for every text beyond ASCII, and so refuses "1é".
 func caseMapped(s string) (string, error) {
 	mapped, err := precis.UsernameCaseMapped.String(s)
 	if errors.Is(err, bidirule.ErrInvalid) && bidirule.DirectionString(s) == bidi.LeftToRight {

@@ -17,13 +17,13 @@ import (
 	"roster/internal/typeid"
 )
 
-// Node is what all entities have in common: the ID, the two times and the version.
+// Node has the fields of every entity: the ID, the two times and the version.
 type Node struct{ mixin.Schema }
 
 // Annotations of every entity.
 func (Node) Annotations() []schema.Annotation { return []schema.Annotation{Entity{}} }
 
-// Entity marks what clients see, by its ID, for the templates: a schema without Node is only a table.
+// Entity marks a schema as an entity for the templates: clients see it by its ID. A schema without it is only a table.
 type Entity struct{}
 
 // Name implements schema.Annotation.
@@ -39,7 +39,7 @@ func (Node) Fields() []ent.Field {
 	}
 }
 
-// Indexes of every entity: the order of creation is that of the IDs, the other two orders have an index each.
+// Indexes of every entity: one for each order by time. The order by ID uses the primary key.
 func (Node) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("created_at", "id"),
@@ -50,40 +50,41 @@ func (Node) Indexes() []ent.Index {
 // Hooks of every entity.
 func (Node) Hooks() []ent.Hook { return []ent.Hook{refuse} }
 
-// refuse refuses what ent's own builders would write: they know neither the rules nor the change feed.
+// refuse refuses all writes by ent's own builders, which know neither the rules nor the change feed.
 func refuse(ent.Mutator) ent.Mutator {
 	return ent.MutateFunc(func(_ context.Context, m ent.Mutation) (ent.Value, error) {
 		return nil, fmt.Errorf("ent does not write a %s: write it by package directory, which keeps the rules and records the change", m.Type())
 	})
 }
 
-// idType is the best type for the 16 bytes of an ID that each engine has; PostgreSQL's is uuid by itself.
+// idType returns the column types for the 16 bytes of an ID. PostgreSQL's default is uuid.
 func idType() map[string]string {
 	return map[string]string{dialect.MySQL: "binary(16)", dialect.SQLite: "blob"}
 }
 
-// timeType keeps microseconds where that is not the default.
+// timeType returns the column types for times with microseconds. Only MySQL's default lacks them.
 func timeType() map[string]string { return map[string]string{dialect.MySQL: "datetime(6)"} }
 
-// varchar is a text of at most so many code points where the engine asks for a length; the rules keep it everywhere.
+// varchar returns the column types for a text of at most limit code points. Only MySQL needs the length; the rules
+// check it for every engine.
 func varchar(limit int) map[string]string {
 	return map[string]string{dialect.MySQL: fmt.Sprintf("varchar(%d)", limit)}
 }
 
-// folded is the column beside a text by which it is compared, sorted and unique, in byte order on every engine. Package
-// directory writes it together with the text. bytes is the longest form that a valid text can have; rule names the
-// function of package rules that checks and folds a text, and with Fold before its name the one that folds any text, for
-// a filter.
+// folded returns the column for the key of a text. By the key, texts are compared, sorted and unique, in byte order on
+// every engine. Package directory writes the key together with the text. bytes is the longest key of a valid text. rule
+// names the function of package rules that checks and folds a text. The function with the same name and the prefix Fold
+// folds any text, for filters.
 func folded(name string, bytes int, rule string) ent.Field {
 	return field.String(name+"_key").
 		SchemaType(map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", bytes)}).
 		Annotations(
-			entsql.Annotation{Collation: "C"}, // PostgreSQL's; the other engines' types compare bytes already
+			entsql.Annotation{Collation: "C"}, // for PostgreSQL; the other engines' types compare bytes
 			Folded{Of: name, Rule: rule},
 		)
 }
 
-// Folded marks a folded column for the templates: filters and orders go by it.
+// Folded marks a folded column for the templates: filters and orders use it.
 type Folded struct {
 	Of   string // the field that it folds
 	Rule string // the function of package rules that checks and folds a text

@@ -31,7 +31,7 @@ func (Post) Edges() []ent.Edge {
 	return []ent.Edge{edge.From("author", User.Type).Ref("posts").Field("author_id").Unique().Required()}
 }
 
-// Indexes of the Post: each order that the contract offers, for all posts and within an author.
+// Indexes of the Post: one for each order in the contract, for all posts and for the posts of an author.
 func (Post) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("title_key", "id"),

@@ -32,7 +32,7 @@ func (User) Edges() []ent.Edge {
 	}
 }
 
-// Indexes of the User: each serves a unique rule, an order and the filters by its text.
+// Indexes of the User: each enforces uniqueness, and serves an order and the filters of its text.
 func (User) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("username_key").Unique(),

@@ -1,4 +1,5 @@
-// Package cursor writes and reads the texts of cursors. It knows neither what they point to nor where they are used.
+// Package cursor writes and reads the texts of cursors. It knows neither the values in a cursor nor the lists that use
+// it.
 package cursor
 
 import (
@@ -8,17 +9,17 @@ import (
 	"strings"
 )
 
-// The text of a cursor is base64url of: the version, a checksum, and values. The checksum covers the scope too, so that
-// a cursor of another scope is as invalid as a damaged one. It is no secret and no signature: check the values of a
-// cursor as all input.
+// The text of a cursor is the base64url of a version, a checksum, and values. The checksum covers the scope too, so
+// that a cursor of another scope is as invalid as a damaged cursor. The checksum is neither a secret nor a signature:
+// validate the values of a cursor like any input.
 const (
 	version    = 1
 	checksumAt = 1
 	valuesAt   = 5
-	maxText    = 4096 // bytes; the longest real one is far below
+	maxText    = 4096 // bytes; real cursors are far shorter
 )
 
-// A Scope tells the cursors of one list in one order from all others.
+// A Scope distinguishes the cursors of one list in one order from all others.
 type Scope uint32
 
 // NewScope returns the scope with the names.
@@ -30,7 +31,7 @@ func NewScope(names ...string) Scope {
 	return Scope(sum)
 }
 
-// checksum covers the scope and the values.
+// checksum returns the checksum of the scope and the values.
 func (s Scope) checksum(values []byte) uint32 {
 	return crc32.Update(uint32(s), crc32.IEEETable, values)
 }
@@ -45,7 +46,7 @@ func (s Scope) Encode(values []byte) string {
 
 // Decode returns the values of a cursor of the scope. It reports false for any other text.
 func (s Scope) Decode(text string) (values []byte, ok bool) {
-	if len(text) > maxText || strings.ContainsAny(text, "\r\n") { // which base64 skips
+	if len(text) > maxText || strings.ContainsAny(text, "\r\n") { // base64 would skip line breaks
 		return nil, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)

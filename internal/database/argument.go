@@ -11,8 +11,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// An ArgumentError says that an argument of a statement has more bytes than the server accepts. It is in a Failure of kind
-// TooLarge.
+// An ArgumentError says that an argument of a statement has more bytes than the server accepts. It is in a Failure of
+// kind TooLarge.
 type ArgumentError struct{ Bytes, Limit int }
 
 func (e *ArgumentError) Error() string {
@@ -56,8 +56,8 @@ type packetConnector struct {
 	packet *atomic.Int64
 }
 
-// newPacketConnector returns a connector whose driver keeps each packet within max_allowed_packet of the server. The driver
-// sends a long argument in pieces. The whole argument must be within the limit too.
+// newPacketConnector returns a connector whose driver keeps each packet within max_allowed_packet of the server. The
+// driver sends a long argument in pieces. The whole argument must be within the limit too.
 func newPacketConnector(c *mysql.Config, packet *atomic.Int64) (driver.Connector, error) {
 	connector, err := mysql.NewConnector(c)
 	return &packetConnector{connector, packet}, err

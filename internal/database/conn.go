@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// connector opens connections that keep their prepared statements. *sql.Stmt of database/sql cannot do that: it prepares on
-// any connection, and inside a transaction it waits for a second one.
+// connector opens connections that keep their prepared statements. *sql.Stmt of database/sql cannot do that: it
+// prepares on any connection, and inside a transaction it waits for a second one.
 type connector struct {
 	driver.Connector
 	cache      int
@@ -22,8 +22,8 @@ type connector struct {
 	generation atomic.Int64
 }
 
-// dropIdle closes every connection that is open now before its next use. When one connection is broken, the older ones are
-// probably broken too.
+// dropIdle closes every connection that is open now before its next use. When one connection is broken, the older ones
+// are probably broken too.
 func (c *connector) dropIdle() { c.generation.Add(1) }
 
 // connectError is the error of a connection that could not be opened, while its caller was waiting.
@@ -133,8 +133,8 @@ func (c *conn) observe(query string) {
 	}
 }
 
-// prepared returns the prepared statement. It closes the least recently used one when there are too many. A connection runs
-// one statement at a time, so the closed one is not in use.
+// prepared returns the prepared statement. It closes the least recently used one when there are too many. A connection
+// runs one statement at a time, so the closed one is not in use.
 func (c *conn) prepared(ctx context.Context, query string) (driver.Stmt, error) {
 	if s, ok := c.statements.Get(query); ok {
 		return s, nil

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Copy inserts rows by COPY FROM STDIN, which costs the server least. It works only on PostgreSQL, in a session that writes.
-// For each row it calls row, which appends the values in the order of the columns. The hooks of the ent schema do not see
-// these rows: the caller keeps the rules. The error is a Failure.
+// Copy inserts rows by COPY FROM STDIN, which costs the server least. It works only on PostgreSQL, in a session that
+// writes. For each row it calls row, which appends the values in the order of the columns. Copy checks no rules: the
+// caller must do so. The error is a Failure.
 func (s *Session) Copy(ctx context.Context, table string, columns []string, rows int, row func(i int, values []any) []any) error {
 	if s.Dialect() != dialect.Postgres || s.mode != Write {
 		return s.fail(errors.New("database: COPY is for transactions of PostgreSQL that write"))
@@ -45,7 +45,7 @@ func (s *Session) copy(ctx context.Context, query string, rows int, row func(i i
 		values = row(i, values[:0])
 		for j, v := range values {
 			if id, ok := v.(interface{ UUID() uuid.UUID }); ok {
-				values[j] = id.UUID().String() // rows are text, which has no UUID of 16 bytes
+				values[j] = id.UUID().String() // COPY sends text: a UUID must not be 16 raw bytes
 			}
 		}
 		if _, err := stmt.ExecContext(ctx, values...); err != nil {

@@ -33,13 +33,13 @@ type Options struct {
 	PoolWait time.Duration
 	// ConnectTimeout is the maximum time to open a connection.
 	ConnectTimeout time.Duration
-	// StatementTimeout is the maximum time of one statement and its rows. SQLite's driver stops before the first row and
-	// between rows, but not while it searches for the next one.
+	// StatementTimeout is the maximum time of one statement and its rows. SQLite's driver stops before the first row
+	// and between rows, but not while it searches for the next one.
 	StatementTimeout time.Duration
 	// StatementCache is the number of prepared statements that each connection keeps. 0 prepares none.
 	StatementCache int
-	// Observe, if set, gets the text of each statement, except BEGIN, COMMIT and migrations. It must be fast and safe for
-	// concurrent use.
+	// Observe, if set, gets the text of each statement, except BEGIN, COMMIT and migrations. It must be fast and safe
+	// for concurrent use.
 	Observe func(query string)
 	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
@@ -55,8 +55,8 @@ type engine interface {
 	classify(err error) (m meaning, constraint string)
 	// explain says which part of the URL makes a first connection fail, and what to do. Empty: unknown.
 	explain(err error) string
-	// explainMigration says what to grant the user, or what to set, when an error stops a migration. Empty: unknown. db has
-	// one connection.
+	// explainMigration says what to grant the user, or what to set, when an error stops a migration. Empty: unknown. db
+	// has one connection.
 	explainMigration(ctx context.Context, db *sql.DB, err error) string
 	// txOptions returns the options of a transaction that writes, or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
@@ -107,8 +107,8 @@ func parse(url string) (engine, error) {
 	return nil, fmt.Errorf("database URL: unknown scheme %q: write sqlite:PATH, postgres://… or mysql://…", scheme)
 }
 
-// Open opens a database and makes sure that it answers. The error is one line that names the wrong part of the URL and says
-// what to do. It contains no password.
+// Open opens a database and makes sure that it answers. The error is one line that names the wrong part of the URL and
+// says what to do. It contains no password.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	e, err := parse(o.URL)
 	if err != nil {

@@ -40,20 +40,20 @@ const (
 // A meaning is a row of an engine's table of errors.
 type meaning struct {
 	kind Kind
-	// role says that the server, or the open file, only serves reads. Other open connections lead to it too; a new one may
-	// lead to another server.
+	// role says that the server, or the open file, only serves reads. Other open connections lead to it too; a new one
+	// may lead to another server.
 	role bool
-	// advice says what the operator has to do. Empty: nothing.
+	// advice tells the operator what to do. Empty: nothing.
 	advice string
 }
 
 // A Failure is an error of the database. Its text is for logs, never for clients.
 type Failure struct {
 	Kind Kind
-	// Advice says what is wrong and what the operator has to do. Empty: nothing.
+	// Advice tells the operator the problem and the remedy. Empty: none.
 	Advice string
-	// Constraint is the name of the broken constraint. On SQLite it is table.column of the first column of a unique index,
-	// and empty for foreign keys: SQLite does not name them.
+	// Constraint is the name of the broken constraint. On SQLite it is table.column of the first column of a unique
+	// index, and empty for foreign keys: SQLite does not name them.
 	Constraint string
 	role       bool // as in meaning
 	err        error
@@ -64,8 +64,8 @@ func (f *Failure) Error() string { return f.err.Error() }
 // Unwrap returns the driver's error.
 func (f *Failure) Unwrap() error { return f.err }
 
-// reading corrects the failure of a read. ReadOnly then means that the program sent a change where it must not, or that a right
-// to read is missing.
+// reading corrects the failure of a read. ReadOnly then means that the program sent a change where it must not, or that
+// a right to read is missing.
 func (f *Failure) reading() {
 	if f.role {
 		f.Kind, f.Advice, f.role = Other, "", false

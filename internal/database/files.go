@@ -1,7 +1,7 @@
 package database
 
-// Files returns the paths of the database's files on this machine, also of those that do not exist. The database is the first.
-// The names of the others begin with its path. A database on a server has no files here.
+// Files returns the paths of the database's files on this machine, also of those that do not exist. The database is the
+// first. The names of the others begin with its path. A database on a server has no files here.
 func Files(url string) ([]string, error) {
 	e, err := parse(url)
 	if err != nil {

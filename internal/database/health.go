@@ -19,7 +19,8 @@ import (
 const (
 	// recheck is the time between two checks of a database that does not work.
 	recheck = time.Second
-	// lockWait is the time that a check waits for locks of others. They write, so the database can be written.
+	// lockWait is the time that a check waits for locks of others. If they still hold the locks then, they can write,
+	// and so the database works.
 	lockWait = 500 * time.Millisecond
 	// fillBytes must fit onto a disk that was full, so that it counts as a disk with room.
 	fillBytes = 1 << 20
@@ -43,7 +44,7 @@ func newHealth() *health {
 	h.close = func() {
 		cancel()
 		h.mu.Lock()
-		h.watching = true // no new one
+		h.watching = true // prevents a new watcher
 		h.mu.Unlock()
 		h.watchers.Wait()
 	}
@@ -119,8 +120,8 @@ func (h *health) state() (wrong *Failure, news int) {
 	return h.wrong, h.news
 }
 
-// Ready checks that the database can be read and written now. The error is a Failure, of kind ReadOnly when the database can
-// be read but not written. After a failure, Ready also inserts a megabyte and rolls it back.
+// Ready checks that the database can be read and written now. The error is a Failure, of kind ReadOnly when the
+// database can be read but not written. After a failure, Ready also inserts a megabyte and rolls it back.
 func (db *DB) Ready(ctx context.Context) error {
 	wrong, news := db.health.state()
 	err := db.ReadyForReads(ctx)
@@ -180,8 +181,8 @@ func (db *DB) readsTables(ctx context.Context) error {
 	return nil
 }
 
-// takesChanges tries statements that change no row, on each table, in a transaction like that of an operation. With fill, it
-// also inserts rows and rolls them back.
+// takesChanges tries statements that change no row, on each table, in a transaction like that of an operation. With
+// fill, it also inserts rows and rolls them back.
 func (db *DB) takesChanges(ctx context.Context, fill bool) error {
 	if db.engine.dialect() == dialect.SQLite && db.write.db.Stats().InUse > 0 {
 		return nil // operations that write will report it

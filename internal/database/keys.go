@@ -16,17 +16,17 @@ import (
 	"roster/internal/typeid"
 )
 
-// foldAddresses is the version of the migration that computes the keys of addresses again. SQL cannot compute them. So the
-// files of the migration are empty, and the program computes the keys before it records or removes the version.
+// foldAddresses is the version of the migration that computes the keys of addresses again. SQL cannot compute them. So
+// the files of the migration are empty, and the program computes the keys before it records or removes the version.
 //
-// Short transactions change a few rows each, and lock them in the order of their IDs. After a kill, the next run does the
-// remaining rows. Until then, and while servers of the previous version write, the column has keys of both rules. So every
-// MigrateUp looks for keys of the previous rule, also long after the migration. Clients do not see keys: no version rises, and
-// the feed has no change.
+// Short transactions change a few rows each, and lock them in the order of their IDs. After a kill, the next run does
+// the remaining rows. Until then, and while servers of the previous release write, the column has keys of both rules.
+// So every MigrateUp looks for keys of the previous rule, also long after the migration. Clients do not see keys: no
+// version rises, and the feed has no change.
 const foldAddresses = 20261128090000
 
-// The number of rows that one statement reads, that one transaction locks, of attempts after a lost race, and of rows that the
-// log names.
+// The number of rows that one statement reads, that one transaction locks, of attempts after a lost race, and of rows
+// that the log names.
 const (
 	rowsRead   = 10_000
 	rowsLocked = 100
@@ -34,15 +34,16 @@ const (
 	rowsNamed  = 100
 )
 
-// keys computes a user's keys by the rules of one version.
+// keys computes a user's keys by the rules of one release.
 type keys struct {
 	username, email func(string) (string, *rules.Fault)
 }
 
-// current has the rules of this version.
+// current has the rules of this release.
 func current() keys { return keys{rules.Username, rules.Email} }
 
-// former has the rules of the previous version. It needs no checks: that version accepts all that this one accepts.
+// former has the rules of the previous release. It needs no checks: that release accepts every text that this one
+// accepts.
 func former() keys {
 	return keys{rules.Username, func(s string) (string, *rules.Fault) { return rules.FormerEmailKey(s), nil }}
 }
@@ -57,7 +58,7 @@ type userRow struct {
 type wrong struct {
 	id            typeid.ID
 	field, column string
-	key           string       // by the rules
+	key           string       // the key by the rules
 	fault         *rules.Fault // if the rules refuse the text
 }
 
@@ -86,8 +87,8 @@ type rekeying struct {
 	left    []wrong
 }
 
-// rekey gives users the keys of some rules, and logs the users that keep another key. During a run, a key of another user may
-// become free. So it repeats the run until nothing changes.
+// rekey gives users the keys of some rules, and logs the users that keep another key. During a run, a key of another
+// user may become free. So it repeats the run until nothing changes.
 func (m *migrator) rekey(ctx context.Context, k keys, logger *slog.Logger) error {
 	for {
 		r := &rekeying{keys: k, engine: m.engine, pool: m.pool}
@@ -165,8 +166,8 @@ func (r *rekeying) suspect() string {
 	return "(" + differ("username") + " OR " + differ("email") + " OR lower(email) LIKE '%xn--%')"
 }
 
-// write gives users their keys in one transaction. If another user has one of the keys, each user gets a transaction of its
-// own.
+// write gives users their keys in one transaction. If another user has one of the keys, each user gets a transaction of
+// its own.
 func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 	for try := 1; ; try++ {
 		changed, failed, err := r.writeOnce(ctx, ids)
@@ -192,7 +193,8 @@ func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 	}
 }
 
-// writeOnce tries to give users their keys. If another user has a key, it returns the user that wanted it, with the error.
+// writeOnce tries to give users their keys. If another user has a key, it returns the user that wanted it, with the
+// error.
 func (r *rekeying) writeOnce(ctx context.Context, ids []typeid.ID) (changed int, failed wrong, err error) {
 	tx, err := r.pool.BeginTx(ctx, r.engine.txOptions(true))
 	if err != nil {

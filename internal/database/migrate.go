@@ -23,14 +23,14 @@ type Migration struct {
 	Applied bool
 	// AppliedAt is the time of Applied; otherwise zero.
 	AppliedAt time.Time
-	// Interrupted says that the program was killed while it applied the migration or, when Applied, while it undid it. On
-	// MySQL and MariaDB, some of its statements have taken effect. The next MigrateUp or MigrateDown completes it.
+	// Interrupted says that the program was killed while it applied the migration or, when Applied, while it undid it.
+	// On MySQL and MariaDB, some of its statements have taken effect. The next MigrateUp or MigrateDown completes it.
 	Interrupted bool
 }
 
-// MigrateUp applies the pending migrations and returns those that it applied, also before an error. It first completes an
-// interrupted migration; if that was being undone, the result has it as undone. When several servers start together, one
-// migrates and the others wait. It is an error if the schema then lacks something.
+// MigrateUp applies the pending migrations and returns those that it applied, also before an error. It first completes
+// an interrupted migration; if that was being undone, the result has it as undone. When several servers start together,
+// one migrates and the others wait. It is an error if the schema then lacks something.
 func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 	err = db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
@@ -46,7 +46,7 @@ func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 	return done, err
 }
 
-// up applies the pending migrations, and computes keys of earlier versions again.
+// up applies the pending migrations, and replaces the keys of earlier releases.
 func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migration, err error) {
 	version, err := m.GetDBVersion(ctx)
 	if err != nil {
@@ -77,9 +77,9 @@ func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migratio
 	return done, err
 }
 
-// MigrateDown undoes migrations, the newest first: all that are newer than the version to or, when to is negative, one. It
-// returns those that it undid, also before an error. It first completes an interrupted migration. If that was being undone, it
-// counts as the one.
+// MigrateDown undoes migrations, the newest first: all that are newer than the version to or, if to is negative, one.
+// It returns the migrations that it undid, also before an error. It first completes an interrupted migration. If that
+// was an undo and to is negative, MigrateDown undoes no other.
 func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err error) {
 	err = db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
@@ -98,7 +98,7 @@ func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err 
 	return done, err
 }
 
-// down undoes all migrations that are newer than the version to or, when to is negative, one.
+// down undoes all migrations that are newer than the version to or, if to is negative, one.
 func (m *migrator) down(ctx context.Context, to int64, logger *slog.Logger) (done []Migration, err error) {
 	version, err := m.GetDBVersion(ctx)
 	if err != nil {
@@ -148,8 +148,8 @@ func (db *DB) MigrateStatus(ctx context.Context) (all []Migration, err error) {
 	return all, err
 }
 
-// CheckVersion returns an error when the schema is newer or older than this program, when a migration was interrupted, and when
-// the schema lacks something of its version.
+// CheckVersion returns an error when the schema is newer or older than this program, when a migration was interrupted,
+// and when the schema lacks something of its version.
 func (db *DB) CheckVersion(ctx context.Context) error {
 	return db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
@@ -250,7 +250,7 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 		return nil
 	}
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers do not name the reason
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // drivers do not name the cause
 	}
 	if why != "" {
 		return fmt.Errorf("%v: the schema cannot be changed: %s", db, why)
@@ -261,14 +261,14 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	return fmt.Errorf("%v: %w", db, err)
 }
 
-// goes turns a way into goose's migration.
+// goes returns goose's form of a migration in one direction.
 func (db *DB) goes(w way) *goose.GoFunc {
 	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return db.engine.apply(ctx, tx, w) }}
 }
 
-// locked runs f while no other server migrates the database. It has one connection, without a limit on the time of statements.
-// This connection changes the schema and holds the lock. So nobody gets the lock while the database's server still runs the
-// last statement of a killed client.
+// locked runs f while no other server migrates the database. It has one connection, without a limit on the time of
+// statements. This connection changes the schema and holds the lock. So nobody gets the lock while the database's
+// server still runs the last statement of a killed client.
 func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
 	o := db.options
 	o.StatementTimeout = 0

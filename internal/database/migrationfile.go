@@ -10,8 +10,8 @@ import (
 	"ariga.io/atlas/sql/migrate"
 )
 
-// migrationFile is a migration in goose's form: lines "-- +goose Up" and "-- +goose Down" begin its two directions. Roster reads
-// the statements itself, since goose does not tell how many of them it has run.
+// migrationFile is a migration in goose's form: lines "-- +goose Up" and "-- +goose Down" begin its two directions.
+// Roster reads the statements itself, since goose does not tell how many of them it has run.
 type migrationFile struct {
 	version  int64
 	name     string

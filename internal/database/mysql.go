@@ -37,25 +37,26 @@ func parseMySQL(text string) (engine, error) {
 	}
 	c.User, c.DBName = u.User.Username(), u.database
 	c.Passwd, _ = u.User.Password()
-	// The same meaning as on other engines: times are UTC, text is compared as sent, and values that do not fit are refused.
-	// An update counts the rows that it matches, also when it changes nothing.
+	// The same meaning as on other engines: times are UTC, text is compared as sent, and values that do not fit are
+	// refused. An update counts the rows that it matches, also when it changes nothing.
 	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
 	c.Collation = "utf8mb4_bin"
 	if !u.Query().Has("maxAllowedPacket") {
-		c.MaxAllowedPacket = 0 // the server's limit: the driver refuses a larger packet; the server would close the connection
+		// The driver learns the server's limit and refuses a larger packet. The server would close the connection.
+		c.MaxAllowedPacket = 0
 	}
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
 	c.Params["time_zone"] = "'+00:00'"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
-	// Constraints are kept whatever the server's default is, as after an interrupted restore.
+	// The server must check constraints, even if its default is off, as after an interrupted restore.
 	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"
-	c.Logger = mysql.Logger(quiet{}) // its messages are errors too
+	c.Logger = mysql.Logger(quiet{}) // the driver also returns its messages as errors
 	return &mysqlEngine{name: u.String(), config: c}, nil
 }
 
-// quiet is a logger that says nothing.
+// quiet is a logger that drops all messages.
 type quiet struct{}
 
 func (quiet) Print(...any) {}
@@ -265,8 +266,8 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-// check refuses a database that cannot store every text. It accepts information_schema, in which nobody can create a table: the
-// planner of migrations connects to it to create a database of its own.
+// check refuses a database that cannot store every text. It accepts information_schema, in which nobody can create a
+// table: the planner of migrations connects to it to create a database of its own.
 func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if e.config.DBName == "information_schema" {
 		return nil

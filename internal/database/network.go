@@ -24,8 +24,8 @@ type serverURL struct {
 	database     string
 }
 
-// parseServerURL reads a URL with one or several hosts and the name of a database. Its errors show no part of the URL that could
-// belong to a password, even if a special character splits it.
+// parseServerURL reads a URL with one or several hosts and the name of a database. Its errors show no part of the URL
+// that could belong to a password, even if a special character splits it.
 func parseServerURL(text, scheme, defaultPort string) (*serverURL, error) {
 	form := "write " + scheme + "://USER:PASSWORD@HOST:PORT/DATABASE"
 	const encode = "write special characters in user and password as %XX: @ as %40, / as %2F, ? as %3F, # as %23, % as %25"
@@ -78,7 +78,8 @@ func (s *serverURL) String() string {
 	return s.Host + s.EscapedPath()
 }
 
-// explainNetwork says why no server answered, or why its answer is not that of a database. It does not explain slow servers.
+// explainNetwork says why no server answered, or why its answer is not that of a database. It does not explain slow
+// servers.
 func explainNetwork(err error) string {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
@@ -114,8 +115,8 @@ func untrusted(err error) bool {
 	return verified || unknown || host || invalid
 }
 
-// answerLimit is the maximum wait for a silent server that was asked to cancel its statement. After it, the connection counts as
-// broken. 0 is no limit.
+// answerLimit is the maximum wait for a silent server that was asked to cancel its statement. After it, the connection
+// counts as broken. 0 is no limit.
 func (o Options) answerLimit() time.Duration {
 	if o.StatementTimeout == 0 {
 		return 0
@@ -123,8 +124,8 @@ func (o Options) answerLimit() time.Duration {
 	return o.StatementTimeout + o.ConnectTimeout
 }
 
-// dialer opens connections with a limit on the wait for the server. lib/pq asks a server to cancel a statement, and would wait for
-// ever if the server hangs.
+// dialer opens connections with a limit on the wait for the server. lib/pq asks a server to cancel a statement, and
+// would wait for ever if the server hangs.
 type dialer struct {
 	net.Dialer
 	limit time.Duration

@@ -17,8 +17,8 @@ import (
 	"roster/internal/tables"
 )
 
-// PlanMigration writes the next migration into dir, the folder of this engine: from the migrations in dir to the tables of
-// package tables. It reports whether one was needed. db is an empty database that it may change.
+// PlanMigration writes the next migration into dir, the folder of this engine: from the migrations in dir to the tables
+// of package tables. It reports whether one was needed. db is an empty database that it may change.
 func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time) (needed bool, err error) {
 	files, err := sqltool.NewGooseDir(dir)
 	if err != nil {
@@ -28,7 +28,8 @@ func (db *DB) PlanMigration(ctx context.Context, dir, name string, now time.Time
 	if err != nil {
 		return false, err
 	}
-	// Atlas needs a file of checksums. Roster keeps none: git protects the files, and a new one may be edited until its release.
+	// Atlas needs a file of checksums. Roster keeps none: git protects the files, and a new one may be edited until its
+	// release.
 	sum, err := files.Checksum()
 	if err != nil {
 		return false, err
@@ -83,8 +84,8 @@ type formatter func(*migrate.Plan) ([]migrate.File, error)
 
 func (f formatter) Format(plan *migrate.Plan) ([]migrate.File, error) { return f(plan) }
 
-// allTables returns all tables for an engine. Text is in byte order: on PostgreSQL by the collation C, on other engines by
-// the types of the columns.
+// allTables returns all tables for an engine. Text is in byte order: on PostgreSQL by the collation C, on other engines
+// by the types of the columns.
 func allTables(d string) ([]*schema.Table, error) {
 	described := tables.All()
 	all, err := schema.CopyTables(described) // ent completes the tables that it is given
@@ -110,7 +111,8 @@ func isJoin(t *schema.Table) bool {
 	return len(t.Columns) == 2 && len(t.PrimaryKey) == 2 && len(t.ForeignKeys) == 2
 }
 
-// inverse returns the index for the other direction of such an edge. ent makes only the primary key, for the first direction.
+// inverse returns the index for the other direction of such an edge. ent makes only the primary key, for the first
+// direction.
 func inverse(t *schema.Table) *schema.Index {
 	first, second := t.PrimaryKey[0], t.PrimaryKey[1]
 	return &schema.Index{

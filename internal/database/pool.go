@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// pool is database/sql's pool with a bounded wait. Its idle connections stay open: opening one costs more than any statement
-// of Roster.
+// pool is database/sql's pool with a bounded wait. Its idle connections stay open: opening one costs more than any
+// statement of Roster.
 type pool struct {
 	db    *sql.DB
 	conns *connector
@@ -54,9 +54,9 @@ func (p *pool) acquire(ctx context.Context) error {
 
 func (p *pool) release() { p.free <- struct{}{} }
 
-// concludes drops idle connections after a failure. When an open connection broke, the others are probably broken too. When a
-// server has become a standby, they lead to the standby, and a new one finds the primary. When a connection could not be
-// opened, they stay: the server may have reached its limit of connections.
+// concludes drops idle connections after a failure. If an open connection broke, the others are probably broken too. If
+// a server has become a standby, they lead to the standby, and a new connection finds the primary. If a connection
+// could not be opened, the others stay open: the server may have reached its limit of connections.
 func (p *pool) concludes(f *Failure) {
 	var connect *connectError
 	if f.role || f.Kind == Lost && !errors.As(f, &connect) {

@@ -194,7 +194,8 @@ func (e *postgresEngine) explain(err error) string {
 	return "the server refuses the connection: " + pe.Message
 }
 
-// explainMigration asks the server which right the user lacks. The errors do not name the user, nor the schema in every language.
+// explainMigration asks the server which right the user lacks. The errors do not name the user, nor the schema in every
+// language.
 func (*postgresEngine) explainMigration(ctx context.Context, db *sql.DB, err error) string {
 	var pe *pq.Error
 	if !errors.As(err, &pe) || pe.Code != pgNoPrivilege && pe.Code != pgNoSchema {

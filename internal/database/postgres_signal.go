@@ -25,7 +25,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		dsn += fmt.Sprintf("connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
 	}
 	l := pq.NewDialListener(endingDialer{ctx}, dsn, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
-		if ctx.Err() != nil { // it was ended
+		if ctx.Err() != nil { // listen has ended the listener
 			return
 		}
 		switch event {
@@ -38,7 +38,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		case pq.ListenerEventConnected:
 		}
 	})
-	// It connects in the background. Its connection ends with ctx, and so does every wait on it.
+	// The listener connects in the background. Its connection ends with ctx, and so does every wait on it.
 	late := make(chan struct{})
 	go func() {
 		if listenUntilHeard(ctx, o, l, channel) {
@@ -57,7 +57,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 			}
 			heard(n.Extra)
 		case <-ctx.Done():
-			go func() { // it may be waiting to connect again, or to hand over a signal
+			go func() { // Close may block: the listener may be reconnecting, or sending to Notify
 				_ = l.Close()
 				for range l.Notify {
 				}
@@ -67,9 +67,9 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 	}
 }
 
-// listenUntilHeard listens on a channel. A standby refuses to listen; the listener then gives up but keeps its connection, and a
-// promotion does not end it. So listenUntilHeard asks again until the server agrees. late says that it was refused before, and
-// signals were missed.
+// listenUntilHeard listens on a channel. A standby refuses to listen. The listener then keeps its connection but does
+// not listen, also after a promotion. So listenUntilHeard asks again until the server agrees. late says that the server
+// refused before, and that signals were missed.
 func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel string) (late bool) {
 	ticker := time.NewTicker(reconnectMost)
 	defer ticker.Stop()
@@ -90,8 +90,9 @@ func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel st
 	}
 }
 
-// endingDialer opens connections that end with a context. lib/pq's listener has no context, and connects under a lock that
-// closing it needs. Its connection may be silent for any time; the operating system detects that the server is gone.
+// endingDialer opens connections that end with a context. lib/pq's listener has no context. It connects under a lock,
+// and its Close needs the same lock. Its connection may be silent for any time; the operating system detects that the
+// server has failed.
 type endingDialer struct{ ctx context.Context }
 
 var _ pq.Dialer = endingDialer{}

@@ -8,8 +8,8 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 )
 
-// Each runs a statement and calls f with each row until f returns an error. The row is valid until f returns. The error is f's or
-// the driver's; a session's is a Failure.
+// Each runs a statement and calls f with each row until f returns an error. The row is valid until f returns. The error
+// is f's or the driver's; a session's is a Failure.
 func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, f func(*entsql.Rows) error) (err error) {
 	rows := new(entsql.Rows)
 	if err := d.Query(ctx, query, given(args), rows); err != nil {
@@ -24,7 +24,8 @@ func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, 
 	return rows.Err()
 }
 
-// Affected runs a statement and returns the number of rows that it matched. The error is the driver's; a session's is a Failure.
+// Affected runs a statement and returns the number of rows that it matched. The error is the driver's; a session's is a
+// Failure.
 func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...any) (int64, error) {
 	var result entsql.Result
 	if err := d.Exec(ctx, query, given(args), &result); err != nil {
@@ -41,7 +42,7 @@ func given(args []any) []any {
 	return args
 }
 
-// OctetLength selects how many bytes a text has.
+// OctetLength returns an expression for the size of a text, in bytes.
 func OctetLength(column string) entsql.Querier {
 	return entsql.ExprFunc(func(b *entsql.Builder) { b.WriteString("octet_length(").Ident(column).WriteByte(')') })
 }

@@ -23,9 +23,10 @@ const (
 	Write
 )
 
-// A Session runs the statements of one attempt at one operation, and is ent's driver for it. Its transaction begins with the
-// first statement. A connection has one open result. So a statement of a transaction waits until the rows of the one before are
-// closed; resolvers do not wait for each other. Use a session once, and end it by Commit or Rollback.
+// A Session runs the statements of one attempt at one operation, and is ent's driver for it. Its transaction begins
+// with the first statement. A connection has one open result. So a statement of a transaction waits until the rows of
+// the one before are closed; resolvers do not wait for each other. Use a session once, and end it by Commit or
+// Rollback.
 type Session struct {
 	db   *DB
 	mode Mode
@@ -165,8 +166,8 @@ func (s *Session) start(ctx context.Context) (_ context.Context, done func(), er
 	return ctx, func() { once.Do(func() { cancel(); release() }) }, nil
 }
 
-// begin begins the transaction, once. Only the statements are bound to ctx, not the transaction: a client that disconnects does
-// not cancel a commit.
+// begin begins the transaction, once. Only the statements are bound to ctx, not the transaction: a client that
+// disconnects does not cancel a commit.
 func (s *Session) begin(ctx context.Context) error {
 	if s.hasEnded() {
 		return errEnded
@@ -186,9 +187,10 @@ func (s *Session) begin(ctx context.Context) error {
 	return nil
 }
 
-// Commit commits the session, once. Without a statement, it does nothing. The error is a Failure: of kind Unknown when the
-// connection broke before the answer, of kind Unusable when SQLite's file was deleted or replaced. After a failed statement
-// nothing is committed, since engines differ in what the transaction still contains; the error is the statement's.
+// Commit commits the session, once. Without a statement, it does nothing. The error is a Failure: of kind Unknown when
+// the connection broke before the answer, of kind Unusable when SQLite's file was deleted or replaced. After a failed
+// statement, Commit rolls back, because engines differ in what the transaction still contains. Then the error is that
+// of the statement.
 func (s *Session) Commit() error {
 	if s.hasEnded() {
 		return s.db.fail(errEnded)
@@ -207,7 +209,7 @@ func (s *Session) Commit() error {
 		}
 		err := tx.Commit()
 		if err == nil {
-			if err := s.attached(); err != nil { // it went to a file that nobody reads, or just before that
+			if err := s.attached(); err != nil { // the file was replaced just before or after the commit
 				return &Failure{Kind: Unknown, err: s.db.failed(s.pool, s.db.fail(err))}
 			}
 			return nil
@@ -275,8 +277,8 @@ type sessionRows struct {
 	cut     atomic.Pointer[error] // the Failure that closed the rows before their reader was done
 }
 
-// failed turns an error of the rows into a Failure. For rows that a Failure cut off, it returns that: database/sql only says that
-// the rows are closed, or returns no error, as at their end.
+// failed turns an error of the rows into a Failure. For rows that a Failure cut off, it returns that: database/sql only
+// says that the rows are closed, or returns no error, as at their end.
 func (r *sessionRows) failed(err error) error {
 	if cut := r.cut.Load(); cut != nil {
 		return *cut

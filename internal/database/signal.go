@@ -10,9 +10,9 @@ type signaler interface {
 	listen(ctx context.Context, o Options, channel string, heard func(text string))
 }
 
-// Signal sends a text to all listeners on a channel of this database, also to those of this program. Listeners that are not
-// connected miss it, and some engines have no signals. So a signal may save waiting, but nothing may depend on it. Signal does
-// not wait for a free connection. The error is a Failure.
+// Signal sends a text to all listeners on a channel of this database, also to those of this program. Listeners that are
+// not connected miss it, and some engines have no signals. So a signal may save waiting, but nothing may depend on it.
+// Signal does not wait for a free connection. The error is a Failure.
 func (db *DB) Signal(ctx context.Context, channel, text string) error {
 	s, ok := db.engine.(signaler)
 	if !ok {
@@ -26,9 +26,9 @@ func (db *DB) Signal(ctx context.Context, channel, text string) error {
 	return nil
 }
 
-// Listen calls heard with each text on a channel of this database until ctx ends, one call at a time. An empty text means that
-// texts may have been missed. Listen has its own connection, and opens it again whenever it breaks. On an engine without signals
-// it returns at once.
+// Listen calls heard with each text on a channel of this database until ctx ends, one call at a time. An empty text
+// means that texts may have been missed. Listen has its own connection, and opens it again whenever it breaks. On an
+// engine without signals it returns at once.
 func (db *DB) Listen(ctx context.Context, channel string, heard func(text string)) {
 	if s, ok := db.engine.(signaler); ok {
 		s.listen(ctx, db.options, channel, heard)

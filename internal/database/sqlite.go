@@ -37,8 +37,9 @@ func parseSQLite(path string) (engine, error) {
 	return &sqliteEngine{path: path, files: &sqliteFiles{}}, nil
 }
 
-// hasPassword reports whether a path seems to contain a password, as user information or as a parameter: errors and logs must not
-// show it. If the path begins with // and has no other slash, it means a host, perhaps with a user and a password.
+// hasPassword reports whether a path seems to contain a password, as user information or as a parameter: errors and
+// logs must not show it. If the path begins with // and has no other slash, it means a host, perhaps with a user and a
+// password.
 func hasPassword(path string, host bool) bool {
 	path = strings.NewReplacer("%3A", ":", "%3a", ":", "%40", "@").Replace(path[len(filepath.VolumeName(path)):])
 	first, _, _ := strings.Cut(path, "/")
@@ -63,8 +64,8 @@ func (*sqliteEngine) dialect() string { return dialect.SQLite }
 func (e *sqliteEngine) String() string { return "SQLite (" + e.path + ")" }
 
 func (e *sqliteEngine) connectors(o Options) (write, read driver.Connector, err error) {
-	// synchronous=FULL: with NORMAL, a power cut loses acknowledged commits. Times are comparable as text with _time_format
-	// and _timezone.
+	// synchronous=FULL: with NORMAL, a power cut loses acknowledged commits. Times are comparable as text with
+	// _time_format and _timezone.
 	common := url.Values{
 		"_pragma":      {"busy_timeout(5000)", "foreign_keys(1)", "journal_mode(WAL)", "synchronous(FULL)"},
 		"_time_format": {"sqlite"},
@@ -99,8 +100,9 @@ type file struct {
 // errMissing is the error of a missing file that must not be created.
 var errMissing = errors.New("the file does not exist")
 
-// Connect opens the file. If create is set, it creates a missing file that only its owner can read; SQLite would let everyone read
-// it. SQLite's files beside it get the same permissions. Once the files are known, Connect opens no others.
+// Connect opens the file. If create is set, it creates a missing file that only its owner can read; SQLite would let
+// everyone read it. SQLite's files beside it get the same permissions. Once the files are known, Connect opens no
+// others.
 func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := f.files.attached(); err != nil {
 		return nil, err
@@ -126,7 +128,8 @@ func (f *file) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
-// open opens the file. When several programs switch a new file to the journal mode WAL at once, SQLite does not wait; open does.
+// open opens the file. When several programs switch a new file to the journal mode WAL at once, SQLite does not wait;
+// open does.
 func (f *file) open(ctx context.Context) (driver.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, openWait)
 	defer cancel()
@@ -250,11 +253,12 @@ func (e *sqliteEngine) explain(err error) string {
 
 func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOptions{ReadOnly: !write} }
 
-// check makes a change and rolls it back, since SQLite opens a read-only file without an error. It does not wait for another
-// writer: that shows too that the file is writable.
+// check makes a change and rolls it back, since SQLite opens a read-only file without an error. It does not wait for
+// another writer: that shows too that the file is writable.
 func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
-	db := sql.OpenDB(&file{e.path, uri(e.path) + "?mode=rw&_txlock=immediate", e.files, false}) // the file exists: Open has connected
-	defer db.Close()                                                                            //nolint:errcheck // nothing is under way
+	// The file exists, because Open has connected.
+	db := sql.OpenDB(&file{e.path, uri(e.path) + "?mode=rw&_txlock=immediate", e.files, false})
+	defer db.Close() //nolint:errcheck // nothing is under way
 	tx, err := db.BeginTx(ctx, nil)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, "PRAGMA user_version = 0") // any change will do
@@ -274,9 +278,9 @@ func (e *sqliteEngine) attached() error { return e.files.attached() }
 
 func (e *sqliteEngine) close() error { return e.files.close() }
 
-// locked locks an empty database file beside the database. SQLite has no lock that outlives a transaction, and migrations are
-// several transactions. Meanwhile foreign keys are off: a migration that replaces a table would delete the rows that refer to
-// it, or fail. No transaction can turn them off by itself.
+// locked locks an empty database file beside the database. SQLite has no lock that outlives a transaction, and
+// migrations are several transactions. Meanwhile foreign keys are off: a migration that replaces a table would delete
+// the rows that refer to it, or fail. No transaction can turn them off by itself.
 func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
 	path := e.path + "-migrate"
 	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)", &sqliteFiles{}, true})

@@ -11,12 +11,13 @@ import (
 	"sync/atomic"
 )
 
-// sqliteFiles are the open files of an SQLite database. A deleted or replaced file stays open, and takes commits that nobody will
-// read.
+// sqliteFiles are the open files of an SQLite database. A deleted or replaced file stays open, and takes commits that
+// nobody will read.
 type sqliteFiles struct{ opened atomic.Pointer[openedFiles] }
 
 type openedFiles struct {
-	// holder is a connection that stays open. Without it, SQLite would delete the -wal file, and create another one later.
+	// holder is a connection that stays open. Without it, SQLite would delete the -wal file, and create another one
+	// later.
 	holder *sql.DB
 	files  map[string]fs.FileInfo // by path
 }
@@ -57,7 +58,7 @@ func (s *sqliteFiles) keep(ctx context.Context, path string, c driver.Connector)
 
 func (s *sqliteFiles) known() bool { return s.opened.Load() != nil }
 
-// attached returns errReplaced when one of the files is gone or is another file.
+// attached returns errReplaced when one of the files was deleted or replaced.
 func (s *sqliteFiles) attached() error {
 	o := s.opened.Load()
 	if o == nil {

@@ -17,11 +17,11 @@ import (
 	goosedb "github.com/pressly/goose/v3/database"
 )
 
-// On MySQL and MariaDB a statement that defines data commits at once. So a migration is many transactions, and a record says
-// where an interrupted one goes on. The table roster_migration has one row while a migration runs, otherwise none. The row has
-// the next step, and a hash of the tables that the step names, from before the step. Each such statement takes effect wholly or
-// not at all. So a step must run if its tables still have this hash; if they have changed, the step has happened. A statement
-// that changes rows shares a transaction with the record that it is done.
+// On MySQL and MariaDB a statement that defines data commits at once. So a migration is many transactions, and a record
+// says where an interrupted one goes on. The table roster_migration has one row while a migration runs, otherwise none.
+// The row has the next step, and a hash of the tables that the step names, from before the step. Each such statement
+// takes effect wholly or not at all. So a step must run if its tables still have this hash; if they have changed, the
+// step has happened. A statement that changes rows shares a transaction with the record that it is done.
 const (
 	createRecord = "CREATE TABLE IF NOT EXISTS roster_migration (id int NOT NULL PRIMARY KEY, version bigint NOT NULL, up bool NOT NULL, " +
 		"step int NOT NULL, tables varchar(64) NOT NULL) ENGINE InnoDB CHARSET utf8mb4 COLLATE utf8mb4_bin"
@@ -33,8 +33,8 @@ const (
 	unfinishedRecord = "SELECT version, up FROM roster_migration r WHERE up <> EXISTS (SELECT 1 FROM goose_db_version v WHERE v.version_id = r.version)"
 )
 
-// apply runs the remaining steps. Then it begins the transaction that ends the record. goose adds the version to it and commits
-// it.
+// apply runs the remaining steps. Then it begins the transaction that ends the record. goose adds the version to it and
+// commits it.
 func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	for i, statement := range w.statements {
 		if err := resumable(statement); err != nil {
@@ -143,7 +143,8 @@ func texts(ctx context.Context, tx *sql.Tx, query string) (texts []string, err e
 	return texts, rows.Err()
 }
 
-// runStep runs a statement. Earlier releases kept no record: a statement that they completed before a kill fails now, and is done.
+// runStep runs a statement. Earlier releases kept no record: a statement that they completed before a kill fails now,
+// and is done.
 func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	_, err := tx.ExecContext(ctx, statement)
 	if err == nil {
@@ -159,8 +160,8 @@ func runStep(ctx context.Context, tx *sql.Tx, statement string) error {
 	return err
 }
 
-// doneBefore reports whether a statement creates a table of package tables that exists and is complete, or drops one that does not
-// exist. The error says what an existing table lacks.
+// doneBefore reports whether a statement creates a table of package tables that exists and is complete, or drops one
+// that does not exist. The error says what an existing table lacks.
 func doneBefore(ctx context.Context, tx *sql.Tx, statement string) (bool, error) {
 	match := regexp.MustCompile("(?i)^(CREATE|DROP) TABLE `(\\w+)`").FindStringSubmatch(statement)
 	wanted, err := allTables(dialect.MySQL)
@@ -188,8 +189,8 @@ func changesRows(statement string) bool {
 	return regexp.MustCompile(`(?i)^(INSERT|UPDATE|DELETE|REPLACE)\b`).MatchString(statement)
 }
 
-// resumable returns an error for a statement that a kill could leave in an unknown state. Other statements that define data take
-// effect wholly or not at all, and change the definition of a table.
+// resumable returns an error for a statement that a kill could leave in an unknown state. Other statements that define
+// data take effect wholly or not at all, and change the definition of a table.
 func resumable(statement string) error {
 	matches := func(pattern string) bool {
 		return regexp.MustCompile(`(?is)^(?:` + pattern + `)`).MatchString(statement)

@@ -17,9 +17,9 @@ import (
 	"entgo.io/ent/dialect/sql/schema"
 )
 
-// CheckTables returns an error that names all missing tables, columns, indexes and foreign keys of package tables: a Failure of
-// kind Unusable. Additional ones are allowed, since servers of the next version may have added them. It takes a few milliseconds.
-// It keeps no result, so the answer is always current; concurrent callers share one check.
+// CheckTables returns an error that names all missing tables, columns, indexes and foreign keys of package tables: a
+// Failure of kind Unusable. Additional ones are allowed, since servers of the next release may have added them. It
+// takes a few milliseconds. It keeps no result, so the answer is always current; concurrent callers share one check.
 func (db *DB) CheckTables(ctx context.Context) error {
 	look := db.looks.DoChan("", func() (any, error) {
 		// The first caller may leave before the others.
@@ -96,8 +96,8 @@ func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*sche
 	return lacks, nil
 }
 
-// hasHidden looks for a foreign key in the definition of a table. MySQL and MariaDB list foreign keys only for users who may write
-// the table, but show its definition to all who may read it.
+// hasHidden looks for a foreign key in the definition of a table. MySQL and MariaDB list foreign keys only for users
+// who may write the table, but show its definition to all who may read it.
 func hasHidden(ctx context.Context, db atlas.ExecQuerier, t *schema.Table, key *schema.ForeignKey) (bool, error) {
 	rows, err := db.QueryContext(ctx, "SHOW CREATE TABLE "+quote(t.Name))
 	if err != nil {
@@ -130,8 +130,8 @@ func (b bound) ExecContext(_ context.Context, query string, args ...any) (sql.Re
 	return b.db.ExecContext(b.ctx, query, args...) //nolint:contextcheck // see above
 }
 
-// missingOf returns the missing parts of a table, except foreign keys. It compares indexes by their columns: names differ if ent's
-// is too long for an engine.
+// missingOf returns the missing parts of a table, except foreign keys. It compares indexes by their columns: names
+// differ if ent's is too long for an engine.
 func missingOf(wanted *schema.Table, there *atlas.Table) (lacks []string) {
 	for _, c := range wanted.Columns {
 		if _, ok := there.Column(c.Name); !ok {

@@ -1,7 +1,8 @@
-// Package dbtest gives each test a database of its own on each engine, and a proxy that can cut the connections to it. It is
-// independent of the schema and of the program under test.
+// Package dbtest gives each test a database of its own on each engine, and a proxy that can cut the connections to it.
+// It is independent of the schema and of the program under test.
 //
-// The environment has the URLs of the servers; internal/dbtest/cmd/withservers sets them. A test without its server fails.
+// The environment has the URLs of the servers; internal/dbtest/cmd/withservers sets them. A test without its server
+// fails.
 package dbtest
 
 import (
@@ -52,8 +53,8 @@ func Each(t *testing.T, f func(t *testing.T, e Engine)) {
 	}
 }
 
-// Empty returns the URL of a new database without tables, in the form of DATABASE_URL. It is dropped when the test ends, even if
-// clients are still connected.
+// Empty returns the URL of a new database without tables, in the form of DATABASE_URL. It is dropped when the test
+// ends, even if clients are still connected.
 func Empty(tb testing.TB, e Engine) string {
 	tb.Helper()
 	name := "roster_test_" + strings.ToLower(rand.Text())
@@ -130,7 +131,8 @@ func administer(ctx context.Context, server *url.URL, f func(context.Context, *s
 	return errors.Join(f(ctx, db), db.Close())
 }
 
-// dropMySQL drops a database. It first ends the connections to it: an open transaction of a test would make the drop wait.
+// dropMySQL drops a database. It first ends the connections to it: an open transaction of a test would make the drop
+// wait.
 func dropMySQL(ctx context.Context, db *sql.DB, name string) error {
 	connections, err := connectionsTo(ctx, db, name)
 	if err != nil {

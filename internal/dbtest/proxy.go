@@ -14,8 +14,8 @@ import (
 type Proxy struct {
 	tb   testing.TB
 	addr string
-	// reserved are the ends of a connection from the proxy to itself. While it is open, the system does not give the port to
-	// programs that ask for a free one. So a cut proxy can use it again.
+	// reserved are the ends of a connection from the proxy to itself. While it is open, the system does not give the
+	// port to programs that ask for a free one. So a cut proxy can use it again.
 	reserved []net.Conn
 
 	turn     sync.Mutex // held by the running Cut or Restore
@@ -111,23 +111,23 @@ func (p *Proxy) Restore() {
 	p.serve(listener)
 }
 
-// Redirect passes new connections to another address: that of the server after a restart.
+// Redirect passes new connections to another address, such as the server's new address after a restart.
 func (p *Proxy) Redirect(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// LoseAnswers makes the proxy call f with each piece that a client sends. When f returns true, the server gets the piece, but the
-// connection ends before the answer: the client does not know the outcome. The drivers send a statement in one piece. A nil f
-// ends this.
+// LoseAnswers makes the proxy call f with each piece that a client sends. When f returns true, the server gets the
+// piece, but the connection ends before the answer: the client does not know the outcome. The drivers send a statement
+// in one piece. A nil f keeps all answers.
 func (p *Proxy) LoseAnswers(f func(request []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loses = f
 }
 
-// lost reports whether the answer to a request is to be lost.
+// lost reports whether the proxy must lose the answer to a request.
 func (p *Proxy) lost(request []byte) bool {
 	p.mu.Lock()
 	f := p.loses
@@ -156,7 +156,7 @@ func (p *Proxy) serve(listener net.Listener) {
 		for {
 			client, err := listener.Accept()
 			if err != nil {
-				return // it was cut
+				return // the proxy was cut
 			}
 			p.serving.Go(func() { p.pass(listener, client) })
 		}

@@ -1,6 +1,7 @@
-// Package directory writes users and posts. It is the domain of Roster: it validates, asks who may, locks, hands over
-// unique values, writes many rows by one statement, cascades, and records every change for the feed. Mutations, imports
-// and seeds write through it, and nothing else does. It knows no GraphQL, no HTTP and no file format.
+// Package directory writes users and posts. It is the domain of Roster: it validates inputs, checks permissions, locks
+// rows, moves unique values between rows, writes many rows by one statement, cascades deletes, and records every change
+// for the feed. Mutations, imports and seeds write through it; nothing else writes users and posts. It knows no
+// GraphQL, no HTTP and no file format.
 package directory
 
 import (
@@ -13,43 +14,43 @@ import (
 	"roster/internal/typeid"
 )
 
-// Options are what a Transaction needs from outside.
+// Options configure a Transaction.
 type Options struct {
-	// Clock gives the times that are written.
+	// Clock returns the time to write.
 	Clock func() time.Time
-	// IDs gives the IDs of what is created.
+	// IDs creates the IDs of new entities.
 	IDs *typeid.Source
-	// Careful looks for taken values and missing authors before it writes. It is for the attempt after one that broke
-	// a constraint: engines name only one of several broken constraints, each engine another one.
+	// Careful looks for taken values and missing authors before the Transaction writes. Set it when an attempt broke a
+	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which.
 	Careful bool
 }
 
 // A Transaction writes users and posts in one transaction of the database. Its methods return rules.Faults for inputs
-// that break a rule: a path begins with the index of the input and goes on with the names of fields that clients know.
-// Then the method has written nothing. Other errors are a *rules.ForbiddenError, or the database's: roll back. One
-// goroutine at a time may use a Transaction.
+// that break a rule. The path of a fault is the index of the input, then the names of fields in the contract. A method
+// that returns faults has written nothing. Other errors are a *rules.ForbiddenError or an error of the database: roll
+// back. Only one goroutine at a time may use a Transaction.
 type Transaction struct {
 	options Options
 	session *database.Session
 	client  *ent.Client
-	changes []feed.Change // that are not written yet
+	changes []feed.Change // not written yet
 	changed bool
 }
 
-// New returns a Transaction of a session that writes. Only the Transaction may commit the session: it writes the
-// changes first.
+// New returns a Transaction on a session that can write. Only the Transaction may commit the session, because it must
+// write the changes first.
 func New(session *database.Session, o Options) *Transaction {
 	return &Transaction{options: o, session: session, client: ent.NewClient(ent.Driver(session))}
 }
 
-// Client returns the client that reads in the transaction.
+// Client returns a client that reads in the transaction.
 func (tx *Transaction) Client() *ent.Client { return tx.client }
 
 // Changed reports whether anything was created, updated or deleted.
 func (tx *Transaction) Changed() bool { return tx.changed }
 
-// Commit writes the changes and commits. Before it commits, it calls last, unless that is nil, for a statement that has
-// to be the very last; its error is returned, and nothing is committed.
+// Commit writes the changes, calls last unless it is nil, and commits. last runs a statement that must be the last of
+// the transaction. Commit returns the error of last and then does not commit.
 func (tx *Transaction) Commit(ctx context.Context, last func(context.Context) error) error {
 	if err := tx.writeChanges(ctx); err != nil {
 		return err
@@ -62,10 +63,10 @@ func (tx *Transaction) Commit(ctx context.Context, last func(context.Context) er
 	return tx.session.Commit()
 }
 
-// Rollback takes everything back that is not committed.
+// Rollback undoes everything that is not committed.
 func (tx *Transaction) Rollback() { tx.session.Rollback() }
 
-// writeChanges writes the changes that are not written yet, by one statement.
+// writeChanges writes the changes that are not written yet, in one statement.
 func (tx *Transaction) writeChanges(ctx context.Context) error {
 	if err := feed.Write(ctx, tx.session, tx.changes); err != nil {
 		return err
@@ -74,6 +75,6 @@ func (tx *Transaction) writeChanges(ctx context.Context) error {
 	return nil
 }
 
-// now returns the time to write: in UTC, with the microseconds that every database keeps, so that what is returned is
-// what a query reads later.
+// now returns the time to write, in UTC and truncated to microseconds: every engine stores these, so a mutation returns
+// the same time as a later query.
 func (tx *Transaction) now() time.Time { return tx.options.Clock().UTC().Truncate(time.Microsecond) }

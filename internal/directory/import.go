@@ -14,17 +14,17 @@ import (
 	"roster/internal/typeid"
 )
 
-// OnConflict says what becomes of a record whose ID, username or email is in the database already, or in a record before.
+// OnConflict says how to treat a record whose ID, username or email the database or an earlier record already has.
 type OnConflict string
 
 // The ways to treat a conflict.
 const (
-	Fail   OnConflict = "fail"   // it is rejected
-	Skip   OnConflict = "skip"   // it is left out
-	Update OnConflict = "update" // the entity that is there gets its values
+	Fail   OnConflict = "fail"   // reject the record
+	Skip   OnConflict = "skip"   // ignore the record
+	Update OnConflict = "update" // update the existing entity
 )
 
-// An Outcome says what became of a record.
+// An Outcome is the result of a record.
 type Outcome int
 
 // The outcomes.
@@ -36,14 +36,14 @@ const (
 	Created
 )
 
-// History is the times and the version that a record brings along. A zero field is filled: createdAt by updatedAt or by
-// the present, updatedAt by createdAt, the version by 1. An update takes nothing of it.
+// History is the times and the version of a record. A zero field has a default: updatedAt or else the present for
+// createdAt, createdAt for updatedAt, 1 for the version. An update ignores the history.
 type History struct {
 	CreatedAt, UpdatedAt time.Time
 	Version              int
 }
 
-// check checks that the times do not run back.
+// check checks that updatedAt is not before createdAt.
 func (h History) check() (faults rules.Faults) {
 	if !h.CreatedAt.IsZero() && !h.UpdatedAt.IsZero() && h.UpdatedAt.Before(h.CreatedAt) {
 		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must not be before createdAt"}, "updatedAt")
@@ -51,24 +51,24 @@ func (h History) check() (faults rules.Faults) {
 	return faults
 }
 
-// A Record is a user or a post from outside, with its history, for Import. The zero Record is one that could not be read:
-// it is rejected.
+// A Record is a user or a post to import, with its history. The zero Record stands for a record that could not be read:
+// Import rejects it.
 type Record struct {
-	// Author is the user that the post came with; nil for a user, and for a post that names its author.
+	// Author is the record of the post's author. It is nil for a user, and for a post that has the ID of its author.
 	Author *Record
-	// Invalid rejects the record: the caller has found faults of it.
+	// Invalid rejects the record: the caller has found faults in it.
 	Invalid bool
-	// Faults are those that Import found. A path is the name of a field; empty for the record as a whole.
+	// Faults are the faults that Import found. A path is the name of a field, or empty for the whole record.
 	Faults rules.Faults
-	// Outcome is set by Import.
+	// Outcome is the result; Import sets it.
 	Outcome Outcome
 
-	user   *ent.User // one of the two
+	user   *ent.User // either user or post is set
 	post   *ent.Post
-	became *ent.User // the user that the record is in the database, for its posts
+	became *ent.User // the user that was created or already existed: the author of the record's posts
 }
 
-// UserRecord returns a record of a user, and what is wrong with it. Without an ID, it gets one when it is created.
+// UserRecord returns a record of a user, and its faults. A user without an ID gets one when it is created.
 func UserRecord(id typeid.ID, username, email string, h History) (*Record, rules.Faults) {
 	u := &ent.User{ID: id, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, Version: h.Version}
 	var faults rules.Faults
@@ -77,8 +77,8 @@ func UserRecord(id typeid.ID, username, email string, h History) (*Record, rules
 	return &Record{user: u}, append(faults, h.check()...)
 }
 
-// PostRecord returns a record of a post, and what is wrong with it. Without an ID, it gets one when it is created. The
-// author is an ID, or the record of a user that goes to Import before the post.
+// PostRecord returns a record of a post, and its faults. A post without an ID gets one when it is created. The author
+// is an ID, or the record of a user; then that record must precede the post in Import.
 func PostRecord(id, authorID typeid.ID, author *Record, title, body string, h History) (*Record, rules.Faults) {
 	p := &ent.Post{ID: id, AuthorID: authorID, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, Version: h.Version}
 	var faults rules.Faults
@@ -87,7 +87,7 @@ func PostRecord(id, authorID typeid.ID, author *Record, title, body string, h Hi
 	return &Record{post: p, Author: author}, append(faults, h.check()...)
 }
 
-// User returns a copy of the user of the record, and whether it is one.
+// User returns a copy of the record's user, and reports whether the record is a user.
 func (r *Record) User() (u ent.User, is bool) {
 	if r.user == nil {
 		return u, false
@@ -95,7 +95,7 @@ func (r *Record) User() (u ent.User, is bool) {
 	return *r.user, true
 }
 
-// Post returns a copy of the post of the record, and whether it is one.
+// Post returns a copy of the record's post, and reports whether the record is a post.
 func (r *Record) Post() (p ent.Post, is bool) {
 	if r.post == nil {
 		return p, false
@@ -103,11 +103,11 @@ func (r *Record) Post() (p ent.Post, is bool) {
 	return *r.post, true
 }
 
-// recordBytes is how many bytes a record has in the arguments of statements besides its texts: IDs, times, version.
+// recordBytes is the size of a record's IDs, times and version in the arguments of statements, in bytes.
 const recordBytes = 256
 
-// Size returns how many bytes the record has at most in the arguments of statements. That is more than it has in memory,
-// since JSON escapes texts.
+// Size returns the greatest size of the record in the arguments of statements, in bytes. It exceeds the size in memory,
+// because JSON escapes texts.
 func (r *Record) Size() int {
 	n := recordBytes
 	if u := r.user; u != nil {
@@ -119,9 +119,10 @@ func (r *Record) Size() int {
 	return n
 }
 
-// Import decides on records one after the other, against what the database has and what the records before have done,
-// and writes what comes of it, and the changes. Each record has its Outcome then, and a rejected one its Faults. The
-// error is a *rules.ForbiddenError when the caller may not create and update both users and posts, or the database's.
+// Import compares each record, in order, with the database and with the effects of earlier records. Then it writes the
+// rows to create and to update, and the changes. It sets the Outcome of each record, and the Faults of a rejected one.
+// The error is a *rules.ForbiddenError when the caller may not create and update both users and posts. Other errors are
+// the database's.
 func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConflict) error {
 	w := tx.begin()
 	w.copy = true
@@ -145,8 +146,8 @@ func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConfli
 	return tx.writeChanges(ctx)
 }
 
-// importing is a unit of work that decides on records. It knows what the database has of them: first as it was found, then
-// with what each record has done.
+// importing is a unit of work for records. It holds the users and posts that the records concern: as the database has
+// them, and then with the effects of each record.
 type importing struct {
 	*unit
 
@@ -154,7 +155,7 @@ type importing struct {
 	posts      *rows[ent.Post]
 	onConflict OnConflict
 	byID       map[typeid.ID]*ent.User
-	byUsername map[string]*ent.User // by its key
+	byUsername map[string]*ent.User // by the key
 	byEmail    map[string]*ent.User
 	postsByID  map[typeid.ID]*ent.Post
 }
@@ -165,8 +166,8 @@ func (im *importing) know(users ...*ent.User) {
 	}
 }
 
-// find looks up the users that records name by their IDs, usernames and addresses, and as authors, and the posts. Where
-// records may update them, it locks them, in the order of their IDs.
+// find reads the users that records name by ID, username, email or as an author, and the posts that records name by ID.
+// If records may update them, find locks them, in the order of their IDs.
 func (im *importing) find(ctx context.Context, records []*Record) error {
 	ids := map[typeid.ID]bool{}
 	var usernames, emails []string
@@ -174,7 +175,7 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 		if u := r.user; u != nil && !r.Invalid {
 			usernames, emails, ids[u.ID] = append(usernames, u.UsernameKey), append(emails, u.EmailKey), true
 		}
-		if p := r.post; p != nil { // an invalid one too: an author that is missing is another fault
+		if p := r.post; p != nil { // an invalid post too: a missing author is another fault
 			ids[p.AuthorID] = true
 		}
 	}
@@ -200,12 +201,12 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 	return im.findPosts(ctx, records)
 }
 
-// otherBody stands for the body of a post that is not read, since no record gives the post one of its length. No rule lets
-// it through, so it is never that of a record.
+// otherBody stands for the body of a post that is not read, because no record of the post has a body of the same
+// length. The rules refuse otherBody, so no record has it.
 const otherBody = "\x00"
 
-// findPosts looks up the posts that records name by their IDs. Bodies in the database may be far longer than those of the
-// records: their lengths come first, and a body is read only where a record has one of its length.
+// findPosts reads the posts that records name by ID. Bodies in the database may be far longer than the bodies of the
+// records. So findPosts reads the lengths first, and then only bodies that have the length of a record's body.
 func (im *importing) findPosts(ctx context.Context, records []*Record) error {
 	im.postsByID = map[typeid.ID]*ent.Post{}
 	lengths := map[typeid.ID][]int{}
@@ -230,7 +231,7 @@ func (im *importing) findPosts(ctx context.Context, records []*Record) error {
 	return im.bodies(ctx, same, func(id typeid.ID, body string) { im.postsByID[id].Body = body })
 }
 
-// decide finds out what becomes of a record.
+// decide sets the outcome of a record.
 func (im *importing) decide(ctx context.Context, r *Record) {
 	switch {
 	case r.post != nil || r.Author != nil:
@@ -243,7 +244,7 @@ func (im *importing) decide(ctx context.Context, r *Record) {
 	}
 }
 
-// decideUser decides on a valid user.
+// decideUser sets the outcome of a valid user.
 func (im *importing) decideUser(ctx context.Context, r *Record) {
 	u := r.user
 	byID, byUsername, byEmail := im.byID[u.ID], im.byUsername[u.UsernameKey], im.byEmail[u.EmailKey]
@@ -267,7 +268,7 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 		}
 		there = nil
 	}
-	if there != nil && there.Email == u.Email { // its key may be older than the rule, and the one by the rule another user's
+	if there != nil && there.Email == u.Email { // its key may be of an older rule, and today's key another user's
 		byEmail = nil
 	}
 	if byUsername != nil && byUsername != there {
@@ -292,7 +293,7 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 	}
 }
 
-// decidePost decides on a post.
+// decidePost sets the outcome of a post.
 func (im *importing) decidePost(ctx context.Context, r *Record) {
 	if im.decideAuthor(r); r.Invalid || len(r.Faults) > 0 || r.Outcome == Skipped {
 		return
@@ -337,7 +338,7 @@ func (im *importing) decideAuthor(r *Record) {
 		r.Faults.Add(&rules.Fault{Code: rules.Invalid, Message: "belongs to a user that is rejected"})
 	case r.Invalid:
 	case author.Outcome == Skipped, author.Outcome != Created && r.post.ID == (typeid.ID{}):
-		// A post without an ID cannot be found again: when its user was there before, it may have been too.
+		// A post without an ID cannot be recognized. If its user existed before, the post may exist too.
 		r.Outcome = Skipped
 	default:
 		r.post.AuthorID = author.became.ID

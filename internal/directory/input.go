@@ -9,18 +9,18 @@ import (
 	"roster/internal/typeid"
 )
 
-// An Optional is a field of an update. The zero Optional leaves the field as it is; one that is set without a value is a
-// fault, since no field of an entity can be without one.
+// An Optional is a field of an update. The zero Optional keeps the field unchanged. An Optional that is set to nil is a
+// fault, because no field of an entity can be null.
 type Optional[T any] struct {
 	Set   bool
 	Value *T
 }
 
-// inputs collects the faults of all inputs of an operation: first those that show without the database. Only when there
-// are any, or in a careful transaction, the database is asked for the others. So a good input costs no look-up, and a
-// bad one tells all that is wrong.
+// inputs collects the faults of all inputs of an operation. It first checks what needs no database. It looks in the
+// database for further faults only if it has found a fault, or in a careful transaction. So valid inputs cost no
+// look-up, and invalid ones get all their faults at once.
 type inputs struct {
-	fields  []string // in the order in which faults are reported
+	fields  []string // the order of the faults of one input
 	careful bool
 	all     []*input
 }
@@ -57,8 +57,8 @@ func (in *inputs) err() error {
 	return all.Err()
 }
 
-// unique adds a fault to each input whose value one before it has, and returns the index of the first of each value. The
-// zero value is none.
+// unique adds a fault to each input that repeats the value of an earlier input. It returns the index of the first input
+// with each value. It ignores zero values.
 func unique[T comparable](in *inputs, field string, values []T) map[T]int {
 	var none T
 	first := make(map[T]int, len(values))
@@ -79,7 +79,7 @@ func (in *input) add(f *rules.Fault, path ...any) { in.faults.Add(f, path...) }
 // clean reports whether a field has no fault yet.
 func (in *input) clean(field string) bool { return !in.faults.Has(field) }
 
-// id checks that an ID is one of the given type.
+// id checks that an ID has the type, and reports whether it does.
 func (in *input) id(id typeid.ID, kind string, path ...any) bool {
 	if id.Type() == kind {
 		return true
@@ -88,7 +88,7 @@ func (in *input) id(id typeid.ID, kind string, path ...any) bool {
 	return false
 }
 
-// missing adds the fault of an ID of something that does not exist.
+// missing adds a fault: no entity of the type has the ID.
 func (in *input) missing(kind string, path ...any) { in.add(notFound(kind), path...) }
 
 func notFound(kind string) *rules.Fault {
@@ -105,7 +105,7 @@ func value[T any](in *input, o Optional[T], field string) *T {
 	return o.Value
 }
 
-// version checks the version that the caller has read, if the input has one.
+// version checks the version that the caller expects; nil accepts any.
 func (in *input) version(expected *int, current int) {
 	if expected != nil && *expected != current {
 		in.add(&rules.Fault{Code: rules.StaleVersion, Message: fmt.Sprintf("is %d, but the version now is %d: read it again", *expected, current)}, "expectedVersion")
@@ -115,14 +115,14 @@ func (in *input) version(expected *int, current int) {
 // A Target names an entity to change.
 type Target struct {
 	ID typeid.ID
-	// ExpectedVersion is the version that the caller has read; nil for any.
+	// ExpectedVersion is the version that the caller has read; nil accepts any.
 	ExpectedVersion *int
 }
 
 func (t Target) target() Target { return t }
 
-// lock locks the entities that the inputs name, by a function that locks what exists of some IDs, and checks the expected
-// versions. An entity is nil where the input has a fault instead.
+// lock locks the entities that the inputs name, and checks the expected versions. lockRows locks the rows that exist
+// among those with some IDs. lock returns nil for an input with a malformed or unknown ID, which gets a fault.
 func lock[E any, In interface{ target() Target }](ctx context.Context, in *inputs, r *rows[E], list []In, lockRows func(context.Context, ...typeid.ID) (map[typeid.ID]*E, error)) ([]*E, error) {
 	var valid []typeid.ID
 	ids := make([]typeid.ID, len(list))

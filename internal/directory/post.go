@@ -30,9 +30,9 @@ func (u *unit) posts() *rows[ent.Post] {
 	return add(u, u.client.Post.Reader(), "title", "body", "author")
 }
 
-// CreatePosts creates posts. hold keeps their authors as they are meanwhile, which costs a statement on MySQL and MariaDB
-// alone: they insert a row before they look for the row that it refers to, so two operations on many posts could wait for
-// each other. For one post it is not worth it.
+// CreatePosts creates posts. hold first locks their authors against changes, which costs a statement on MySQL and
+// MariaDB and nothing elsewhere. These two engines insert a row before they lock the row that it refers to, so two
+// operations on many posts could deadlock. One post does not need hold.
 func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold bool) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "authorId", "title", "body"), tx.begin().posts()
 	posts, authors := make([]*ent.Post, len(list)), make([]*typeid.ID, len(list))
@@ -55,8 +55,8 @@ func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold 
 	return posts, rows.unit.flush(ctx)
 }
 
-// authors checks the authors that the inputs give to posts, nil for none, and returns them. It is the last check of the
-// inputs: the error has all their faults.
+// authors checks the authors that the inputs give to posts, and returns their IDs; nil is an input without an author.
+// It is the last check of the inputs: the error has all their faults.
 func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typeid.ID) (ids []typeid.ID, err error) {
 	for i, id := range authors {
 		if id != nil && in.all[i].id(*id, user.Label, "authorId") {
@@ -108,8 +108,8 @@ func (tx *Transaction) UpdatePosts(ctx context.Context, list []UpdatePost) ([]*e
 	return posts, rows.unit.flush(ctx)
 }
 
-// newPost gives a post the values of an input, and returns the new author; nil for none. A title that the post has already
-// is not checked: it may be older than its rule, and stays with its key.
+// newPost gives a post the values of an input. It returns the new author, or nil if the author stays. It does not check
+// a title that equals the current one: the title may be older than its rule, and keeps its key.
 func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *typeid.ID) {
 	if title := value(in, input.Title, "title"); title != nil && (missing || *title != p.Title) {
 		in.add(setTitle(p, *title), "title")
@@ -123,7 +123,7 @@ func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *t
 	return author
 }
 
-// DeletePosts deletes posts, and returns them as they were.
+// DeletePosts deletes posts, and returns them as they were before.
 func (tx *Transaction) DeletePosts(ctx context.Context, list []DeletePost) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "id", "expectedVersion"), tx.begin().posts()
 	posts, err := lock(ctx, in, rows, list, tx.lockPosts)

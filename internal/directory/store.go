@@ -16,9 +16,10 @@ import (
 	"roster/internal/typeid"
 )
 
-// All statements of the domain stand in this file.
+// This file has all statements of the domain.
 
-// insert inserts the created rows, whole, in the order in which whoever inserts them locks.
+// insert inserts the created rows with all columns. Without COPY, it sorts them by Entity.Compare, so that concurrent
+// inserts lock in the same order.
 func (r *rows[E]) insert(ctx context.Context) error {
 	columns := r.Entity.Names()
 	if r.unit.copy && r.unit.session.Dialect() == dialect.Postgres {
@@ -36,7 +37,7 @@ func (r *rows[E]) insert(ctx context.Context) error {
 	})
 }
 
-// update writes columns of rows that the transaction has locked. value gives the ID of a row too.
+// update writes columns of locked rows. value returns the new value of a row in a column, and its ID.
 func (r *rows[E]) update(ctx context.Context, columns []string, list []update[E], value func(e *E, column string) any) error {
 	return r.unit.send(ctx, (*statement.Write).Update, &statement.Write{
 		Table: r.Entity.Table, Columns: columns, Rows: len(list),
@@ -44,7 +45,7 @@ func (r *rows[E]) update(ctx context.Context, columns []string, list []update[E]
 	})
 }
 
-// send builds and runs one statement, or a few when the rows are longer than one argument may be.
+// send builds and runs one statement, or several when the rows exceed the size limit of an argument.
 func (tx *Transaction) send(ctx context.Context, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
 	for part := range w.Parts(tx.session.Dialect(), statement.ListLimit(tx.session)) {
 		query, args, err := build(part, tx.session.Dialect())
@@ -63,7 +64,6 @@ func (tx *Transaction) delete(ctx context.Context, table *statement.Table, colum
 	return tx.exec(ctx, sql.Dialect(tx.session.Dialect()).Delete(table.Name).Where(statement.In(column, query.Distinct(ids))))
 }
 
-// exec runs a statement.
 func (tx *Transaction) exec(ctx context.Context, q sql.Querier) error {
 	query, args := q.Query()
 	_, err := database.Affected(ctx, tx.session, query, args...)
@@ -80,22 +80,23 @@ func (tx *Transaction) lockPosts(ctx context.Context, ids ...typeid.ID) (map[typ
 	return tx.client.Post.Reader().Lock(ctx, ids...)
 }
 
-// lockPostsOf locks the posts of users, and returns them with their IDs, authors and versions.
+// lockPostsOf locks the posts of users. It reads only their IDs, authors and versions.
 func (tx *Transaction) lockPostsOf(ctx context.Context, users []typeid.ID) ([]*ent.Post, error) {
 	return tx.client.Post.Reader().LockBy(ctx, query.ColumnsOf(ent.PostTable, post.FieldID, post.FieldAuthorID, post.FieldVersion), post.FieldAuthorID, users)
 }
 
-// countPostsOf counts the posts of users: by the IDs of these, without their type.
+// countPostsOf returns the number of posts of each user that has posts. The IDs of the users lack their type.
 func (tx *Transaction) countPostsOf(ctx context.Context, users []typeid.ID) (map[typeid.ID]int, error) {
 	return tx.client.Post.Reader().CountBy(ctx, post.FieldAuthorID, users)
 }
 
-// holdUsers keeps users as they are while rows are written that refer to them, where the engine needs that.
+// holdUsers locks users against changes before posts that refer to them are inserted, on engines that need it.
 func (tx *Transaction) holdUsers(ctx context.Context, ids []typeid.ID) error {
 	return tx.client.User.Reader().Hold(ctx, ids)
 }
 
-// usersBy returns the users that have one of the texts in a column, with the columns; with all when there are none.
+// usersBy returns the users that have one of the texts in a column. It reads the given columns, or all if none are
+// given.
 func (tx *Transaction) usersBy(ctx context.Context, column string, texts []string, columns ...string) ([]*ent.User, error) {
 	if len(texts) == 0 {
 		return nil, nil
@@ -107,7 +108,7 @@ func (tx *Transaction) usersBy(ctx context.Context, column string, texts []strin
 	return q.All(ctx)
 }
 
-// usersByID returns the users that have one of the IDs. With lock, it locks them, in the order of the IDs.
+// usersByID returns the users with the IDs that exist. If lock is set, it locks them in the order of the IDs.
 func (tx *Transaction) usersByID(ctx context.Context, ids []typeid.ID, lock bool) ([]*ent.User, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -115,8 +116,8 @@ func (tx *Transaction) usersByID(ctx context.Context, ids []typeid.ID, lock bool
 	return tx.client.User.Query().Where(func(s *sql.Selector) { selectIDs(s, user.FieldID, ids, lock) }).All(ctx)
 }
 
-// postsByID calls each with the posts that have one of the IDs, without their bodies and keys, and with the lengths of
-// the bodies in bytes. With lock, it locks them, in the order of the IDs.
+// postsByID calls each for every post that has one of the IDs, with the length of its body in bytes. It does not read
+// bodies and keys. If lock is set, it locks the posts in the order of the IDs.
 func (tx *Transaction) postsByID(ctx context.Context, ids []typeid.ID, lock bool, each func(p *ent.Post, length int)) error {
 	d, t := sql.Dialect(tx.session.Dialect()), sql.Table(post.Table)
 	q := d.Select(t.C(post.FieldID), t.C(post.FieldAuthorID), t.C(post.FieldTitle), t.C(post.FieldCreatedAt), t.C(post.FieldUpdatedAt), t.C(post.FieldVersion)).
@@ -134,7 +135,6 @@ func (tx *Transaction) postsByID(ctx context.Context, ids []typeid.ID, lock bool
 	})
 }
 
-// bodies calls each with the bodies of posts.
 func (tx *Transaction) bodies(ctx context.Context, ids []typeid.ID, each func(id typeid.ID, body string)) error {
 	t := sql.Table(post.Table)
 	query, args := sql.Dialect(tx.session.Dialect()).Select(t.C(post.FieldID), t.C(post.FieldBody)).From(t).Where(statement.In(t.C(post.FieldID), ids)).Query()
@@ -149,14 +149,15 @@ func (tx *Transaction) bodies(ctx context.Context, ids []typeid.ID, each func(id
 	})
 }
 
-// selectIDs selects the rows that have one of the IDs. With lock, it locks them, in the order of the IDs.
+// selectIDs selects the rows that have one of the IDs. If lock is set, the statement locks them in the order of the
+// IDs.
 func selectIDs(s *sql.Selector, column string, ids []typeid.ID, lock bool) {
 	s.Where(statement.In(column, ids))
 	if !lock {
 		return
 	}
 	s.OrderBy(column)
-	if s.Dialect() != dialect.SQLite { // whose writers are alone
+	if s.Dialect() != dialect.SQLite { // SQLite has one writer at a time and no FOR UPDATE
 		s.ForUpdate()
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"roster/ent/rules"
 )
 
-// A text and the key by which it is compared are set together, by the functions of this file alone. A text that breaks
-// its rule leaves the key as it is: the input has a fault then, and nothing is written.
+// Only the functions of this file set a text, together with the key by which it is compared. A text that breaks its
+// rule leaves the key unchanged: then the input has a fault, and nothing is written.
 
 func setUsername(u *ent.User, text string) *rules.Fault {
 	return set(&u.Username, &u.UsernameKey, text, rules.Username)
@@ -34,8 +34,8 @@ func set(text, key *string, value string, rule func(string) (string, *rules.Faul
 	return fault
 }
 
-// setUser gives a user the texts of another one, with their keys. An address that the user has already may be older than
-// its rule: its key stays then.
+// setUser gives a user the texts of another user, with their keys. If the user already has the email, its key stays: the
+// key may be older than the rule.
 func setUser(to, from *ent.User) {
 	to.Username, to.UsernameKey = from.Username, from.UsernameKey
 	if to.Email != from.Email {

@@ -14,18 +14,18 @@ import (
 // A UserKey is a unique key of users.
 type UserKey string
 
-// The unique keys of users, which have the names of their fields.
+// The unique keys of users, named after their fields.
 const (
 	ByUsername UserKey = "username"
 	ByEmail    UserKey = "email"
 )
 
-// uniqueKey is a column of users that is unique.
+// uniqueKey is a unique column of users.
 type uniqueKey struct {
 	field, column string
-	of            func(*ent.User) string                 // reads it
-	rule          func(*ent.User) (string, *rules.Fault) // computes it
-	former        func(*ent.User) string                 // computes it as the version before did, which may be writing now
+	of            func(*ent.User) string                 // reads the key
+	rule          func(*ent.User) (string, *rules.Fault) // computes the key
+	former        func(*ent.User) string                 // computes the key of the previous release, which may still run
 }
 
 func usernameKey() uniqueKey {
@@ -51,7 +51,7 @@ func (k UserKey) unique() uniqueKey {
 	return usernameKey()
 }
 
-// current computes the key of a user by the rules. The column may have an older one.
+// current computes the key of a user by the rules. The column may have a key of an older rule.
 func (k uniqueKey) current(u *ent.User) string {
 	if key, fault := k.rule(u); fault == nil {
 		return key
@@ -59,14 +59,14 @@ func (k uniqueKey) current(u *ent.User) string {
 	return k.of(u)
 }
 
-// EmailKeys returns the keys that the column of a user with an address may have: the one by the rules, which is given, and
-// the one of the version before.
+// EmailKeys returns the keys that the database may have for an address: key, by the rules, and the key of the previous
+// release.
 func EmailKeys(email, key string) []string {
 	return slices.Compact([]string{key, rules.FormerEmailKey(email)})
 }
 
-// UserByEmail returns the user who has an address; nil for none. The users are those that have one of EmailKeys. What
-// counts is the address. Two addresses can be the same by the rules of this version alone: each finds its own user.
+// UserByEmail returns the user with an address, or nil. The users are those that have one of EmailKeys. Two addresses
+// can be equal by the rules of this release and not by those of the previous one: then each finds its own user.
 func UserByEmail(users []*ent.User, email, key string) (owner *ent.User) {
 	for _, u := range users {
 		if emailKey().current(u) == key && (owner == nil || u.EmailKey == rules.FormerEmailKey(email)) {
@@ -76,7 +76,7 @@ func UserByEmail(users []*ent.User, email, key string) (owner *ent.User) {
 	return owner
 }
 
-// owners returns which user has each of some values.
+// owners returns the owners of values, by value.
 func (k uniqueKey) owners(ctx context.Context, tx *Transaction, values []string) (map[string]typeid.ID, error) {
 	users, err := tx.usersBy(ctx, k.column, values, user.FieldID, k.column)
 	owners := make(map[string]typeid.ID, len(users))
@@ -86,9 +86,9 @@ func (k uniqueKey) owners(ctx context.Context, tx *Transaction, values []string)
 	return owners, err
 }
 
-// formerOwners returns which user has each of the texts of some users by the rules, but a key of the version before in
-// the column. A server of that version wrote it, or its key by the rules is that of someone else. It costs a statement
-// only for texts whose two keys differ.
+// formerOwners returns, by key, the owners of the keys of users whose column has the key of the previous release. A
+// server of that release wrote it, or another user has the key by the rules. It costs a statement only if the two keys
+// of a text differ.
 func (k uniqueKey) formerOwners(ctx context.Context, tx *Transaction, users []*ent.User) (map[string]typeid.ID, error) {
 	var formers []string
 	keys := map[string]bool{}
@@ -107,17 +107,17 @@ func (k uniqueKey) formerOwners(ctx context.Context, tx *Transaction, users []*e
 	return owners, err
 }
 
-// claims are the values of a unique key that users, nil for new ones, want when they become what next is. All of them
-// change at one moment: a value that one user gives up is free for another one.
+// claims are the values of a unique key that users take over when each becomes its element of next; a new user is nil
+// in users. All users change at the same moment: a value that one user releases is free for another.
 type claims struct {
 	uniqueKey
 
 	in          *inputs
 	users, next []*ent.User
-	open        map[string]int // values that a user wants and had not, and the index of that user
+	open        map[string]int // the index of the user that takes each new value
 }
 
-// claims adds a fault to each input that wants a value that another input keeps, or one before it wants.
+// claims adds a fault to each input that takes a value that another input keeps or an earlier input takes.
 func (k uniqueKey) claims(in *inputs, users, next []*ent.User) *claims {
 	c := &claims{uniqueKey: k, in: in, users: users, next: next, open: make(map[string]int, len(next))}
 	kept := make(map[string]bool, len(next))
@@ -139,12 +139,12 @@ func (k uniqueKey) claims(in *inputs, users, next []*ent.User) *claims {
 	return c
 }
 
-// changes reports whether a user is to have another value than before.
+// changes reports whether the value of a user changes.
 func (c *claims) changes(i int) bool {
 	return c.users[i] == nil || c.of(c.users[i]) != c.of(c.next[i])
 }
 
-// refuse adds a fault to each input that wants a value whose owner does not give it up.
+// refuse adds a fault to each input that takes a value that its owner keeps.
 func (c *claims) refuse(owners map[string]typeid.ID) {
 	gives := make(map[typeid.ID]bool, len(c.users))
 	for i, u := range c.users {
@@ -160,7 +160,7 @@ func (c *claims) refuse(owners map[string]typeid.ID) {
 	}
 }
 
-// uniqueUsers adds a fault for each value that somebody else has, when users become what next is.
+// uniqueUsers adds a fault for each value of next that another user keeps.
 func (in *inputs) uniqueUsers(ctx context.Context, tx *Transaction, users, next []*ent.User) error {
 	all := []*claims{usernameKey().claims(in, users, next), emailKey().claims(in, users, next)}
 	for _, c := range all {

@@ -13,14 +13,14 @@ import (
 	"roster/internal/typeid"
 )
 
-// A unit is a unit of work: the rows that one operation has decided to write, until flush writes them.
+// A unit is a unit of work: it collects the rows of one operation until flush writes them.
 type unit struct {
 	*Transaction
 
-	writers []writer // in the order in which rows are written; rows are deleted in the other order
+	writers []writer // in the order of writes; deletes run in the reverse order
 	done    []feed.Change
 	now     func() time.Time // the same time for all rows
-	copy    bool             // insert by COPY where the engine has it: for rows by the thousand
+	copy    bool             // insert by COPY on PostgreSQL: for thousands of rows
 }
 
 // writer is the rows of one entity in a unit.
@@ -29,39 +29,39 @@ type writer interface {
 	erase(ctx context.Context) error
 }
 
-// rows are the rows of one entity in a unit. They get into it by create, revise and remove alone. Each of these records
-// the change, so no row is written without one.
+// rows are the rows of one entity in a unit. Only create, revise and remove add rows. Each of them records the change,
+// so no row is written without a change.
 type rows[E any] struct {
 	query.Reader[E]
 
 	unit    *unit
-	fields  []string // that an update can change, by their names in the feed
+	fields  []string // the fields that an update can change, by their names in the feed
 	pending map[*E]bool
 	created []*E
 	updated []update[E]
 	deleted []typeid.ID
-	by      string // the column that has these IDs
+	by      string // the column of the IDs in deleted
 }
 
 // update is a row that changes.
 type update[E any] struct {
 	row *E
-	was E // in the database
+	was E // as in the database
 }
 
 func (tx *Transaction) begin() *unit { return &unit{Transaction: tx, now: sync.OnceValue(tx.now)} }
 
-// add adds the rows of an entity to a unit, after those that they refer to. fields are the fields that an update can
-// change, by their names in the feed.
+// add adds an entity to a unit. Add an entity after the entities that its rows refer to. fields are the fields that an
+// update can change, by their names in the feed.
 func add[E any](u *unit, r query.Reader[E], fields ...string) *rows[E] {
 	s := &rows[E]{Reader: r, unit: u, fields: fields, pending: map[*E]bool{}}
 	u.writers = append(u.writers, s)
 	return s
 }
 
-// create decides to insert a row. Its ID, times and version are filled where they are zero.
+// create schedules an insert of a row. It fills the ID, the times and the version where they are zero.
 func (r *rows[E]) create(ctx context.Context, e *E) {
-	n, now := r.Entity.Node(e), r.unit.now() // before the ID, which has a time too
+	n, now := r.Entity.Node(e), r.unit.now() // before the ID, because an ID has a time too
 	if *n.ID == (typeid.ID{}) {
 		*n.ID = r.unit.options.IDs.New(r.Entity.Type)
 	}
@@ -78,7 +78,7 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	r.unit.record(ctx, feed.Created, n)
 }
 
-// change decides that a row becomes what next is, and reports whether that is anything else. The fault is that of revise.
+// change schedules an update of a row to next, and reports whether they differ. The fault is that of revise.
 func (r *rows[E]) change(ctx context.Context, e *E, next E) (changed bool, fault *rules.Fault) {
 	fields := r.difference(e, &next)
 	if fields == nil {
@@ -88,8 +88,8 @@ func (r *rows[E]) change(ctx context.Context, e *E, next E) (changed bool, fault
 	return fault == nil, fault
 }
 
-// revise decides that a row becomes what next is, and gets the next version. fields are what changes, for the feed. The
-// fault says that the version cannot rise any more; then the row stays.
+// revise schedules an update of a row to next, and raises the version. fields are the changed fields, for the feed. The
+// fault says that the version is at its maximum; then the row stays unchanged.
 func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *rules.Fault {
 	n := r.Entity.Node(e)
 	if fault := rules.Updatable(*n.Version); fault != nil {
@@ -105,7 +105,8 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 	return nil
 }
 
-// remove decides to delete a row, by a column that has the value in this row and in no row that stays.
+// remove schedules a delete of the rows with the value in the column, and records the delete of this row. Call it for
+// each of those rows.
 func (r *rows[E]) remove(ctx context.Context, e *E, column string, value typeid.ID) {
 	r.by, r.deleted = column, append(r.deleted, value)
 	r.unit.record(ctx, feed.Deleted, r.Entity.Node(e))
@@ -127,7 +128,7 @@ func (r *rows[E]) difference(a, b *E) (fields []string) {
 	return fields
 }
 
-// flush writes all rows of the unit, and gives the changes to the transaction.
+// flush writes all rows of the unit, and adds the changes to the transaction.
 func (u *unit) flush(ctx context.Context) error {
 	for _, s := range u.writers {
 		if err := s.write(ctx); err != nil {
@@ -143,7 +144,7 @@ func (u *unit) flush(ctx context.Context) error {
 	return nil
 }
 
-// write updates and inserts the rows, in this order: what an update gives up is free for a new row.
+// write updates rows, then inserts rows: a value that an update releases is free for a new row.
 func (r *rows[E]) write(ctx context.Context) error {
 	if len(r.updated) > 0 {
 		if err := may(ctx, rules.Update, r.Entity.Table); err != nil {
@@ -172,7 +173,7 @@ func (r *rows[E]) write(ctx context.Context) error {
 	return r.insert(ctx)
 }
 
-// columnsOf returns the columns of a field: a text is written with its key, always.
+// columnsOf returns the columns of a field. A text is always written with its key.
 func (r *rows[E]) columnsOf(field string) []string {
 	column := r.Entity.Fields[field]
 	if key := column + "_key"; slices.Contains(r.Entity.Names(), key) {
@@ -181,9 +182,9 @@ func (r *rows[E]) columnsOf(field string) []string {
 	return []string{column}
 }
 
-// vacate frees the unique values that change hands among the updated rows. Engines look at each row by itself, in any
-// order: so a row whose value another row takes has placeholders for a moment. It returns the columns that the update has
-// to write, with those of the placeholders.
+// vacate writes placeholders into rows whose unique values other updated rows take over. Engines check the constraint
+// for each row by itself, in any order. vacate returns the columns that the update must write: the given ones and those
+// of the placeholders.
 func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error) {
 	type claim struct{ column, value any }
 	var unique []string
@@ -213,13 +214,12 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 	}
 	return append(columns, unique...), r.update(ctx, unique, vacating, func(e *E, column string) any {
 		if slices.Contains(unique, column) {
-			return " " + r.Entity.Node(e).ID.UUID().String() // which no rule lets through
+			return " " + r.Entity.Node(e).ID.UUID().String() // the rules refuse it, so no row has it
 		}
 		return r.Entity.Value(e, column)
 	})
 }
 
-// erase deletes rows.
 func (r *rows[E]) erase(ctx context.Context) error {
 	if len(r.deleted) == 0 {
 		return nil
@@ -230,7 +230,7 @@ func (r *rows[E]) erase(ctx context.Context) error {
 	return r.unit.delete(ctx, r.Entity.Table, r.by, r.deleted)
 }
 
-// may returns a *rules.ForbiddenError when the caller may not do that to entities of a table.
+// may returns a *rules.ForbiddenError when the caller lacks permission for an action on a table.
 func may(ctx context.Context, action rules.Action, table *statement.Table) error {
 	if rules.May(rules.CallerFrom(ctx), action, table.GraphQL) {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// Bounds of the posts that an operation on users takes along.
+// Bounds of the posts that an operation on users creates or deletes.
 const (
 	maxUserPosts = 1000   // created with a user
 	maxPosts     = 10_000 // created with all users
@@ -21,26 +21,26 @@ const (
 	maxCascades  = 20_000 // deleted with all users
 )
 
-// CreateUser is a new user, with posts.
+// CreateUser is the input for a new user with posts.
 type CreateUser struct {
 	Username, Email string
 	Posts           []UserPost
 }
 
-// UserPost is a post that is created with its user.
+// UserPost is the input for a post that is created together with its user.
 type UserPost struct{ Title, Body string }
 
-// UpdateUser is new values for a user.
+// UpdateUser is the input for new values of a user.
 type UpdateUser struct {
 	Target
 
 	Username, Email Optional[string]
 }
 
-// UpsertUser is a user that is created, or updated where one with its key exists.
+// UpsertUser is the input for a user to create, or to update if a user with its key exists.
 type UpsertUser struct{ Username, Email string }
 
-// DeleteUser names a user to delete. The posts of the user go with it, or refuse it.
+// DeleteUser names a user to delete. With Cascade, the posts of the user are deleted too; without, posts are a fault.
 type DeleteUser struct {
 	Target
 
@@ -85,8 +85,8 @@ func (in *input) newUser(username, email string) *ent.User {
 	return u
 }
 
-// newTexts gives a user new texts; nil for none. A text that the user has already is not checked: it may be older than
-// its rule, and stays with its key.
+// newTexts gives a user new texts; nil keeps a text. It does not check a text that equals the current one: the text may
+// be older than its rule, and keeps its key.
 func (in *input) newTexts(u *ent.User, username, email *string) {
 	if username != nil && *username != u.Username {
 		in.add(setUsername(u, *username), "username")
@@ -96,7 +96,7 @@ func (in *input) newTexts(u *ent.User, username, email *string) {
 	}
 }
 
-// posts returns the posts that are created with a user; total counts those of all users.
+// posts returns the posts to create with a user. It adds their number to total, the number for all users so far.
 func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 	tooMany := func(limit int, of string) []*ent.Post {
 		in.add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d%s", limit, of)}, "posts")
@@ -137,8 +137,8 @@ func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*e
 	return users, err
 }
 
-// saveUsers writes users, nil for new ones, as what next is; users has the new ones then. field is the field by which an
-// input finds its user: it has the fault of a user that cannot change.
+// saveUsers writes each user as its element of next. A new user is nil in users, and saveUsers sets it. field is the
+// field by which an input finds its user. It gets the fault if the version of the user is at its maximum.
 func saveUsers(ctx context.Context, in *inputs, rows *rows[ent.User], users, next []*ent.User, field string) (created, updated int, err error) {
 	if err := in.uniqueUsers(ctx, rows.unit.Transaction, users, next); err != nil {
 		return 0, 0, err
@@ -165,8 +165,8 @@ func saveUsers(ctx context.Context, in *inputs, rows *rows[ent.User], users, nex
 	return created, updated, rows.unit.flush(ctx)
 }
 
-// UpsertUsers updates the users that have the key of an input, and creates the others. It returns all of them as they are
-// then, and how many were created and updated.
+// UpsertUsers updates the users that have the key of an input, and creates the others. It returns all of them with
+// their new values, and how many it created and updated.
 func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by UserKey) (users []*ent.User, created, updated int, err error) {
 	in, rows, key := tx.inputs(len(list), "username", "email"), tx.begin().users(), by.unique()
 	next := make([]*ent.User, len(list))
@@ -194,8 +194,8 @@ func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by Us
 	return users, created, updated, err
 }
 
-// lockUsersBy locks the users that have the keys of the wanted ones, and returns them by these. Two inputs with one key
-// are a fault of the later one.
+// lockUsersBy locks the users that have the keys of wanted users, and returns them by key. If two inputs have the same
+// key, the later one gets a fault.
 func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKey, wanted []*ent.User) (map[string]*ent.User, error) {
 	keys := make([]string, len(wanted))
 	for i, u := range wanted {
@@ -216,12 +216,12 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 	locked, err := tx.lockUsers(ctx, slices.Collect(maps.Values(owners))...)
 	there := make(map[string]*ent.User, len(locked))
 	for _, u := range locked {
-		there[key.current(u)] = u // which may be another key by now
+		there[key.current(u)] = u // the key may have changed before the lock
 	}
 	return there, err
 }
 
-// DeleteUsers deletes users, and returns them as they were.
+// DeleteUsers deletes users, and returns them as they were before.
 func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*ent.User, error) {
 	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
 	userRows, postRows := w.users(), w.posts()
@@ -245,8 +245,9 @@ func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*e
 	return users, w.flush(ctx)
 }
 
-// lockPostsOf locks the posts that go with users who are locked, and returns them by their authors. An input has a fault
-// when its user has more posts than may go. Nobody adds a post meanwhile: the foreign key waits for the lock of the user.
+// lockPostsOf locks the posts of locked users, and returns them by their authors. An input gets a fault when its user
+// has more posts than it may delete. No transaction can add a post meanwhile: the foreign key waits for the lock of the
+// user.
 func (in *inputs) lockPostsOf(ctx context.Context, tx *Transaction, users []*ent.User, list []DeleteUser) (map[typeid.ID][]*ent.Post, error) {
 	var ids []typeid.ID
 	for i, u := range users {
@@ -270,7 +271,7 @@ func (in *inputs) lockPostsOf(ctx context.Context, tx *Transaction, users []*ent
 		total += n
 		in.all[i].add(cascade(n, total, list[i].Cascade), "id")
 	}
-	if in.faulty() { // nothing will go
+	if in.faulty() { // nothing will be deleted
 		return nil, nil
 	}
 	posts := make(map[typeid.ID][]*ent.Post, len(counts))
@@ -281,7 +282,7 @@ func (in *inputs) lockPostsOf(ctx context.Context, tx *Transaction, users []*ent
 	return posts, err
 }
 
-// cascade checks that n posts may go with a user; total counts them, with those of the users before.
+// cascade checks that n posts may be deleted with a user. total is n plus the posts of the earlier users.
 func cascade(n, total int, allowed bool) *rules.Fault {
 	message := ""
 	switch {

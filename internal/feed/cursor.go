@@ -8,26 +8,27 @@ import (
 	"roster/internal/cursor"
 )
 
-// The ways in which a cursor does not serve.
+// The errors of cursors.
 var (
-	// ErrInvalid is the error of a text that is no cursor of the feed.
+	// ErrInvalid is the error of a text that is not a cursor of the feed.
 	ErrInvalid = errors.New("is not a cursor of the changes")
-	// ErrExpired is the error of a cursor of another database or another life of this one, or older than what is kept.
+	// ErrExpired is the error of a cursor of another epoch or database, or of a cursor older than the oldest change.
 	ErrExpired = errors.New("is of another database, or older than the changes that are kept: take a new copy with changesCursor")
 )
 
-// A Cursor is a place in the feed of one life of one database: after the change with the number.
+// A Cursor is a place in the feed of one epoch: after the change with the number.
 type Cursor struct {
 	epoch  epoch
 	number int64
 }
 
-// epoch is the start of the feed's epoch, enough to tell it from others.
+// epoch is the first bytes of the feed's epoch. They suffice to distinguish epochs. A database has a new epoch when it
+// is created or reset.
 type epoch [8]byte
 
 func epochOf(text string) epoch {
 	var e epoch
-	_, _ = hex.Decode(e[:], []byte(text[:min(len(text), hex.EncodedLen(len(e)))])) // it is made of such digits; others differ all the same
+	_, _ = hex.Decode(e[:], []byte(text[:min(len(text), hex.EncodedLen(len(e)))])) // an epoch is always hexadecimal
 	return e
 }
 
@@ -37,10 +38,10 @@ const (
 	cursorLen = numberAt + 8
 )
 
-// scope tells the feed's cursors from those of pages.
+// scope distinguishes cursors of the feed from cursors of pages.
 func scope() cursor.Scope { return cursor.NewScope("changes") }
 
-// String is the text that clients get.
+// String returns the text of the cursor for clients.
 func (c Cursor) String() string {
 	b := make([]byte, 0, cursorLen)
 	b = append(b, c.epoch[:]...)

@@ -1,14 +1,14 @@
-// Package feed is the change feed: what was created, updated and deleted, in one order for every reader, with nothing
-// missing and nothing twice.
+// Package feed is the change feed: every create, update and delete, in the same order for every reader, each exactly
+// once.
 //
-// A transaction writes its changes last, when it holds the locks of all that it changed: of two changes of which one
-// was built on the other, the second is inserted after the first is committed, and has the higher ID. Transactions that
-// have nothing to do with each other commit in any order, so the IDs of what is committed have gaps that fill later, and
-// no reader can go by them. Committed changes therefore get a number, in the order of their IDs, by whoever holds the
-// lock of the feed's row; the numbers are without gaps, only grow, and are the order of the feed. On SQLite, where a
-// transaction that writes is alone, it numbers its changes itself.
+// A transaction writes its changes last, when it holds the locks of all rows that it changed. If a change depends on an
+// earlier change, it is inserted after the earlier one is committed, and so has the higher ID. Independent transactions
+// commit in any order. So the IDs of committed changes have gaps that fill later, and a reader cannot use them as a
+// position. Therefore committed changes get numbers afterwards, in the order of their IDs. Any server can number them;
+// it must hold the lock of the feed's row. The numbers have no gaps and only grow, and they are the order of the feed.
+// On SQLite, only one transaction writes at a time, so it numbers its own changes.
 //
-// The package knows the database, and neither ent nor GraphQL.
+// The package knows the database, but neither ent nor GraphQL.
 package feed
 
 import (
@@ -25,7 +25,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// A Kind says what happened to the thing that changed.
+// A Kind says what happened to an entity.
 type Kind string
 
 // The kinds.
@@ -35,16 +35,16 @@ const (
 	Deleted Kind = "deleted"
 )
 
-// A Change is one thing that happened to one entity.
+// A Change is one create, update or delete of an entity.
 type Change struct {
 	// Cursor is the place in the feed; Write ignores it.
 	Cursor  Cursor
 	NodeID  typeid.ID
 	Kind    Kind
-	Version int       // that the change made; of something deleted, the last that there was
-	Fields  []string  // the names in GraphQL of what an update changed
+	Version int       // the entity's version after the change; for a delete, its last version
+	Fields  []string  // the fields that an update changed, by their names in GraphQL
 	At      time.Time // in microseconds
-	Actor   string    // the subject who made the change; empty without authentication
+	Actor   string    // the subject of the caller; empty without authentication
 }
 
 // The tables.
@@ -59,17 +59,18 @@ type State struct {
 	last, pruned int64
 }
 
-// End is the cursor after which there is nothing yet.
+// End returns the cursor after the newest change.
 func (s *State) End() Cursor { return Cursor{epochOf(s.epoch), s.last} }
 
-// ReadState reads the feed's row: in a session of several statements, as it was when the snapshot was taken. All changes
-// up to its end were committed by then.
+// ReadState reads the feed's row. In a session of several statements, the row is that of the snapshot. All changes up
+// to the end of the state were committed by then.
 func ReadState(ctx context.Context, d dialect.Driver) (*State, error) {
 	s := &State{}
 	return s, one(ctx, d, "SELECT epoch, last, pruned FROM "+feedTable+" WHERE id = 1", nil, &s.epoch, &s.last, &s.pruned)
 }
 
-// from checks a cursor and returns the number after which to read; nil starts with the oldest change that is kept.
+// from checks a cursor and returns the number after which to read. A nil cursor starts with the oldest change. The
+// error is ErrExpired.
 func (s *State) from(after *Cursor) (int64, error) {
 	switch {
 	case after == nil:
@@ -80,28 +81,28 @@ func (s *State) from(after *Cursor) (int64, error) {
 	return after.number, nil
 }
 
-// window is how many numbers a page looks at: a filter that lets few through costs no more, and the reader goes on from
-// the end of the page.
+// window is the greatest number of changes that a page scans. So a page of a selective filter costs no more than
+// others; the reader goes on from the end of the page.
 const window = 10_000
 
 // A Request asks for changes.
 type Request struct {
-	After *Cursor // nil: from the oldest that is kept
-	First int     // at most so many
-	// Types are the types of entities, such as user; nil for all.
+	After *Cursor // nil: from the oldest change
+	First int     // the greatest number of changes
+	// Types are the types of entities, such as user; nil selects all.
 	Types []string
-	// NodeIDs are the entities; nil for all.
+	// NodeIDs are the IDs of entities; nil selects all.
 	NodeIDs []typeid.ID
 }
 
 // A Page is a part of the feed.
 type Page struct {
 	Changes  []Change
-	End      Cursor // where to go on
-	CaughtUp bool   // nothing was left behind the page
+	End      Cursor // the start of the next page
+	CaughtUp bool   // the page ends with the newest change
 }
 
-// Read reads a page in two statements. The error is ErrExpired when the changes after the cursor cannot be told.
+// Read reads a page in two statements. The error is ErrExpired when the database lacks the changes after the cursor.
 func Read(ctx context.Context, d dialect.Driver, r Request) (*Page, error) {
 	state, err := ReadState(ctx, d)
 	if err != nil {
@@ -110,7 +111,7 @@ func Read(ctx context.Context, d dialect.Driver, r Request) (*Page, error) {
 	return state.read(ctx, d, r)
 }
 
-// read reads a page up to the end that the state says, in one statement.
+// read reads a page in one statement. The page ends at the end of the state.
 func (s *State) read(ctx context.Context, d dialect.Driver, r Request) (*Page, error) {
 	from, err := s.from(r.After)
 	if err != nil {
@@ -136,7 +137,7 @@ func (s *State) read(ctx context.Context, d dialect.Driver, r Request) (*Page, e
 	return page, nil
 }
 
-// statement selects one more than asked for, to know whether there are more.
+// statement selects one extra change, which tells whether more follow.
 func (r Request) statement(d string, from, to int64) (query string, args []any) {
 	t := entsql.Table(changesTable)
 	q := entsql.Dialect(d).Select("number", "type", "node_id", "kind", "version", "fields", "at", "actor").From(t).
@@ -165,7 +166,7 @@ func scan(rows *entsql.Rows, epoch epoch) (Change, error) {
 	return c, err
 }
 
-// one reads a row that is there.
+// one reads a row. It returns an error if the row does not exist.
 func one(ctx context.Context, d dialect.Driver, query string, args []any, into ...any) error {
 	exists := false
 	err := database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {

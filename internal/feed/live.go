@@ -15,20 +15,20 @@ import (
 	"roster/internal/typeid"
 )
 
-// Options are what a Feed stands on.
+// Options configure a Feed.
 type Options struct {
 	Database *database.DB
-	// Budget is the memory for what is kept for single subscribers; nil is no bound.
+	// Budget bounds the memory for segments of single subscribers; nil is no bound.
 	Budget *budget.Budget
-	// Keep is how many of the newest changes are kept for subscribers. One that is further behind reads what it has missed
-	// from the database when it had everything a moment ago, as before an import, and is ended when it did not. 0 is 10,000.
+	// Keep is the number of newest changes in memory for subscribers. A subscriber may fall further behind. If it was
+	// level within Slack, as before an import, it reads the missing changes from the database. Otherwise it ends with
+	// ErrSlow. 0 is 10,000.
 	Keep int
-	// Slack is how long that moment is: 0 is 10 seconds.
+	// Slack is how long ago a subscriber may have been level. 0 is 10 seconds.
 	Slack time.Duration
-	// Clock tells it; nil is the system's.
+	// Clock measures Slack; nil is the system's clock.
 	Clock func() time.Time
-	// Poll is how often to look for what nobody has told of, such as what other servers have committed: 0 is twice a
-	// second.
+	// Poll is the interval of looks for changes without a signal, such as those of other servers. 0 is half a second.
 	Poll   time.Duration
 	Logger *slog.Logger
 }
@@ -37,60 +37,60 @@ const (
 	defaultKeep  = 10_000
 	defaultSlack = 10 * time.Second
 	defaultPoll  = 500 * time.Millisecond
-	// pace is the least time between two looks: what is committed meanwhile is numbered and read together.
+	// pace is the least time between two looks. Changes that are committed meanwhile are numbered and read together.
 	pace = 10 * time.Millisecond
-	// segmentSize is how many changes are handed out, and their nodes loaded, together.
+	// segmentSize is the greatest number of changes in a segment.
 	segmentSize = 100
-	// segmentBytes is how many bytes of text the nodes of a segment have. Of larger ones a segment has fewer, and one that
-	// is larger by itself is loaded by each event that wants it.
+	// segmentBytes is the greatest size of the texts of a segment's nodes, in bytes. A segment with larger nodes has
+	// fewer changes. If a single node exceeds the limit, its segment has no nodes: each event that needs it loads it.
 	segmentBytes = 256 << 10
-	// segmentsWithNodes is how many segments keep their nodes, which may be large.
+	// segmentsWithNodes is the number of newest segments that keep their nodes. Nodes may be large.
 	segmentsWithNodes = 4
-	// channel is where servers tell each other that they have committed.
+	// channel is the channel on which servers signal commits to each other.
 	channel = "roster_changes"
 )
 
-// ErrSlow is the error of a subscriber that has fallen behind what is kept for all.
+// ErrSlow is the error of a subscriber that has fallen behind the changes in memory for too long.
 var ErrSlow = errors.New("feed: the subscriber is too slow")
 
-// A Loader reads the nodes that there are of the IDs. It counts them on the account of the context; the error is a
-// *budget.TooLargeError when that is too much.
+// A Loader reads the nodes with the IDs that exist. It charges them to the budget in ctx. The error is a
+// *budget.TooLargeError when they exceed the budget.
 type Loader[N any] func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]N, error)
 
-// A Feed follows the end of the change feed for all subscribers of a server. It gives committed changes their numbers,
-// reads each once and keeps the newest: a subscriber that waits costs no statement, and one that is slow no memory. N is
-// the type of the nodes that the changes are about.
+// A Feed follows the end of the change feed for all subscribers of a server. It numbers committed changes, reads each
+// change once, and keeps the newest. So a waiting subscriber costs no statements, and a slow subscriber costs no
+// memory. N is the type of nodes.
 type Feed[N any] struct {
 	Options
 	load      Loader[N]     // reads the nodes that all subscribers share
-	name      string        // of this Feed, among those that signal each other
-	committed chan struct{} // something was committed here
-	woken     chan struct{} // there may be something new
-	away      bool          // the database was, when it was last looked at
+	name      string        // identifies this Feed in signals between servers
+	committed chan struct{} // this server has committed changes
+	woken     chan struct{} // new changes may exist
+	away      bool          // the last look failed
 
 	mu   sync.Mutex
-	tail *tail[N] // nil while nobody follows
+	tail *tail[N] // nil without followers
 }
 
-// tail is the end of the feed as subscribers follow it, in one life of the database. Feed.mu guards it.
+// tail is the end of the feed of one epoch, which subscribers follow. Feed.mu guards it.
 type tail[N any] struct {
 	epoch       epoch
-	start, end  int64         // the segments have the changes after the one and up to the other
-	segments    []*segment[N] // in their order
-	more        chan struct{} // closed when there is another segment, or err
-	err         error         // after which nothing comes
+	start, end  int64         // the segments have the changes after start, up to end
+	segments    []*segment[N] // in the order of the feed
+	more        chan struct{} // closed when another segment or err is set
+	err         error         // ends the tail
 	subscribers int
-	nodes       int // subscribers that want nodes
+	nodes       int // subscribers that need nodes
 }
 
-// segment is changes that follow one another. Nothing of it changes any more.
+// segment is a run of consecutive changes. It is immutable.
 type segment[N any] struct {
 	changes []Change
-	to      int64           // the number up to which it tells of all that its readers want
-	nodes   map[typeid.ID]N // nil when they are not loaded
+	to      int64           // the segment has all changes for its readers up to this number
+	nodes   map[typeid.ID]N // nil if they are not loaded
 }
 
-// New returns a Feed that nobody follows, and that reads nodes with load.
+// New returns a Feed without subscribers. load reads the nodes that all subscribers share.
 func New[N any](o Options, load Loader[N]) *Feed[N] {
 	o.Keep = cmp.Or(o.Keep, defaultKeep)
 	o.Slack = cmp.Or(o.Slack, defaultSlack)
@@ -104,10 +104,11 @@ func New[N any](o Options, load Loader[N]) *Feed[N] {
 	return &Feed[N]{Options: o, load: load, name: rand.Text(), committed: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
 }
 
-// Wake says that something was committed that has changes. It returns at once.
+// Wake tells the Feed that this server has committed changes. It returns at once.
 func (f *Feed[N]) Wake() { poke(f.committed) }
 
-// Subscribers is how many follow the end of the feed now; those that catch up with it are not among them.
+// Subscribers returns the number of subscribers that follow the end of the feed. It excludes those that are catching
+// up.
 func (f *Feed[N]) Subscribers() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,7 +118,7 @@ func (f *Feed[N]) Subscribers() int {
 	return f.tail.subscribers
 }
 
-// poke leaves a word for who is busy, unless there is one already.
+// poke leaves a signal in a channel of size 1, unless it has one.
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -125,7 +126,7 @@ func poke(c chan struct{}) {
 	}
 }
 
-// Run does the Feed's work until ctx ends. While it does not run, subscribers wait.
+// Run does the Feed's work until ctx ends. Subscribers wait while Run does not run.
 func (f *Feed[N]) Run(ctx context.Context) {
 	var listening sync.WaitGroup
 	defer listening.Wait()
@@ -159,15 +160,15 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	}
 }
 
-// tell wakes the other servers. They look by themselves too, so that it does not matter when it fails.
+// tell signals the other servers. It may fail, because they also poll.
 func (f *Feed[N]) tell(ctx context.Context) {
 	if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil {
 		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
 	}
 }
 
-// round looks for what is new, and reports when it cannot: once until it can again. When nobody follows, it is enough to
-// do so now and then, so that what is committed gets its number.
+// round looks for new changes. It logs a failure once, until a look succeeds again. Without followers, it looks only if
+// always is set: then a look only numbers changes, and polling is often enough.
 func (f *Feed[N]) round(ctx context.Context, always bool) {
 	t := f.followed()
 	if t == nil && !always {
@@ -186,14 +187,14 @@ func (f *Feed[N]) followed() *tail[N] {
 	return f.tail
 }
 
-// look gives committed changes their numbers, and adds what is new to the tail, if there is one.
+// look numbers committed changes, and adds new changes to the tail, if it exists.
 func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 	more, err := NumberSome(ctx, f.Database)
 	if err != nil {
 		return err
 	}
 	if more {
-		poke(f.woken) // who follows gets these before the next ones are numbered
+		poke(f.woken) // followers get these changes before the next ones are numbered
 	}
 	if t == nil {
 		return nil
@@ -203,14 +204,14 @@ func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 	if err != nil {
 		return err
 	}
-	if epochOf(state.epoch) != t.epoch || state.last < t.end { // another life, or the past of this one
+	if epochOf(state.epoch) != t.epoch || state.last < t.end { // the database was reset or restored
 		f.finish(t, ErrExpired)
 		return nil
 	}
 	for t.end < state.last {
 		page, err := state.read(ctx, d, Request{After: &Cursor{t.epoch, t.end}, First: segmentSize})
 		switch {
-		case errors.Is(err, ErrExpired), err == nil && int64(len(page.Changes)) != page.End.number-t.end: // pruned already
+		case errors.Is(err, ErrExpired), err == nil && int64(len(page.Changes)) != page.End.number-t.end: // already pruned
 			f.finish(t, ErrExpired)
 			return nil
 		case err != nil:
@@ -221,15 +222,15 @@ func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 	return nil
 }
 
-// wantsNodes reports whether a subscriber wants nodes.
+// wantsNodes reports whether a subscriber needs nodes.
 func (f *Feed[N]) wantsNodes(t *tail[N]) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return t.nodes > 0
 }
 
-// segment makes the first changes of a page a segment: all of them, or as many as have nodes that fit when nodes are
-// wanted. When nodes cannot be loaded, who wants one does it.
+// segment makes a segment of the first changes of a page. With nodes, it takes only as many changes as have nodes of at
+// most segmentBytes. If the nodes cannot be loaded, the segment has none, and each event loads its own.
 func (f *Feed[N]) segment(ctx context.Context, page *Page, withNodes bool) *segment[N] {
 	s := &segment[N]{changes: page.Changes, to: page.End.number}
 	for withNodes && len(s.changes) > 0 {
@@ -257,7 +258,7 @@ func (f *Feed[N]) segment(ctx context.Context, page *Page, withNodes bool) *segm
 	return s
 }
 
-// add adds a segment, and forgets the oldest.
+// add adds a segment. It drops the nodes of older segments, and segments beyond Keep.
 func (f *Feed[N]) add(t *tail[N], s *segment[N]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -274,7 +275,7 @@ func (f *Feed[N]) add(t *tail[N], s *segment[N]) {
 	t.more = make(chan struct{})
 }
 
-// finish ends all subscriptions that follow.
+// finish ends all subscriptions that follow the tail.
 func (f *Feed[N]) finish(t *tail[N], err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"roster/internal/database"
 )
 
-// numberAtOnce is how many changes are numbered in one transaction.
+// numberAtOnce is the greatest number of changes that one transaction numbers.
 const numberAtOnce = 10_000
 
-// Number gives their numbers to all changes that are committed and have none, and reports whether there were any. Any
-// server may do it at any time: one at a time does, and the others wait. When nothing is to be done it costs one
-// statement; on SQLite, none.
+// Number numbers all committed changes that have no number, and reports whether any existed. Any server may call it at
+// any time: a lock admits one, and the others wait. If all changes have numbers, it costs one statement; on SQLite,
+// none.
 func Number(ctx context.Context, db *database.DB) (bool, error) {
 	numbered := false
 	for {
@@ -28,15 +28,15 @@ func Number(ctx context.Context, db *database.DB) (bool, error) {
 	}
 }
 
-// NumberSome is Number for so many changes as one transaction takes: after an import there may be more than anybody
-// waits for. On a database that takes no changes it does nothing.
+// NumberSome numbers as many changes as one transaction takes, because an import can leave too many to wait for. It
+// does nothing on a read-only database.
 func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
 	if db.Dialect() == dialect.SQLite {
 		return false, nil
 	}
 	var pending bool
 	query := "SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)"
-	if db.Dialect() == dialect.Postgres { // in the order of the index, or a plan from when there were few changes would read them all
+	if db.Dialect() == dialect.Postgres { // use the index: a cached plan from a small table would read all changes
 		query = "SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)"
 	}
 	if err := one(ctx, db.Session(database.Single), query, nil, &pending); err != nil || !pending {
@@ -44,7 +44,7 @@ func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
 	}
 	err := numberBatch(ctx, db)
 	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
-		return false, nil // those that have their numbers can be read
+		return false, nil // changes with numbers can still be read
 	}
 	return true, err
 }
@@ -57,7 +57,7 @@ func numberBatch(ctx context.Context, db *database.DB) error {
 	if err := one(ctx, tx, "SELECT last FROM "+feedTable+" WHERE id = 1 FOR UPDATE", nil, &last); err != nil {
 		return err
 	}
-	// What comes now sees all that is committed now, under the isolation of transactions that write.
+	// The isolation of writing transactions lets the next statement see everything that is committed by now.
 	number := numberMySQL
 	if tx.Dialect() == dialect.Postgres {
 		number = numberPostgres
@@ -75,7 +75,7 @@ func numberBatch(ctx context.Context, db *database.DB) error {
 	return tx.Commit()
 }
 
-// numberPostgres has its statement planned each time: a plan from when there were few changes would read them all.
+// numberPostgres lets PostgreSQL plan the statement each time: a cached plan from a small table would read all changes.
 func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
 	if _, err := database.Affected(ctx, tx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
 		return 0, err
@@ -85,7 +85,7 @@ func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, 
 		") AS p WHERE c.id = p.id", last, numberAtOnce)
 }
 
-// numberMySQL reads the IDs first: an UPDATE that looked for them would wait for the changes of transactions under way.
+// numberMySQL reads the IDs first: an UPDATE that searched for them would wait for the changes of open transactions.
 func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
 	ids := []int64{}
 	err := database.Each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numberAtOnce}, func(rows *entsql.Rows) error {

@@ -12,12 +12,12 @@ import (
 	"roster/internal/database"
 )
 
-// pruneAtOnce is how many changes are pruned in one transaction.
+// pruneAtOnce is the greatest number of changes that one transaction prunes.
 const pruneAtOnce = 1_000
 
-// Prune forgets some of the oldest changes, of those made before a time, in one small transaction, and returns how many: 0
-// when there are no more. A cursor that points before them is expired from then on. Their times rise with their numbers,
-// but for what transactions took: what was made before the newest change to prune goes with it.
+// Prune deletes some of the oldest changes in one small transaction: those before a time. It returns their number, 0
+// when none is left. Cursors before them expire. The times of changes rise with their numbers, except for the duration
+// of transactions. So Prune also deletes later changes whose numbers are lower than that of a change before the time.
 func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
@@ -56,11 +56,11 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 	return n, tx.Commit()
 }
 
-// Reset starts a new life of the database: all cursors that were given out are expired. Who restores a backup does so,
-// since cursors from after the backup would skip what happens from then on.
+// Reset starts a new epoch: all existing cursors expire. Call it after a backup is restored: cursors from after the
+// backup would skip new changes.
 func Reset(ctx context.Context, db *database.DB) error {
 	fresh := make([]byte, 16)
-	_, _ = rand.Read(fresh) // it never fails
+	_, _ = rand.Read(fresh) // crypto/rand never fails
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("epoch", hex.EncodeToString(fresh)).Where(entsql.EQ("id", 1)).Query()

@@ -9,43 +9,43 @@ import (
 	"roster/internal/database"
 )
 
-// A Subscription is the place of one subscriber in the feed. It takes what is new when it is asked: between two calls
-// nothing of it runs. One goroutine uses it at a time, but for Close.
+// A Subscription is the place of one subscriber in the feed. It takes new changes only in Next: between two calls,
+// nothing runs. Only one goroutine at a time may use it, except for Close.
 type Subscription[N any] struct {
 	feed    *Feed[N]
 	request Request
 	nodes   bool
-	at      Cursor      // what comes next is after it
-	segment *segment[N] // that is being handed out; nil for none
-	next    int         // in the segment
+	at      Cursor      // the place of the last change
+	segment *segment[N] // the current segment, or nil
+	next    int         // the index of the next change in segment
 
 	// Feed.mu guards these.
-	tail    *tail[N]  // nil while the subscriber catches up with it
-	level   time.Time // when it had everything that there was
-	release func()    // gives back the memory for a segment of its own; nil without one
+	tail    *tail[N]  // nil while the subscriber catches up
+	level   time.Time // when the subscriber last had all changes
+	release func()    // releases the memory for the subscriber's own segment, or nil
 	closed  bool
 }
 
-// An Event is a change as a subscriber gets it.
+// An Event is a change for a subscriber.
 type Event[N any] struct {
 	Change
-	// Node is the node of the change, as it was when the feed came to the change, or later. It is zero when the node was
-	// gone by then, or when Loaded is false.
+	// Node is the node of the change, as it was when the feed read the change, or later. It is zero if the node was
+	// deleted by then, or if Loaded is false.
 	Node N
-	// Loaded says that the feed has looked for the node.
+	// Loaded says that the feed has loaded the node.
 	Loaded bool
 }
 
-// Subscribe begins a subscription: to all changes after the cursor of the request, and without one to all that are
-// committed from now on. nodes says that its events are to have their nodes. Close ends it. The error is a Failure of the
-// database.
+// Subscribe begins a subscription to all changes after the cursor of the request or, without a cursor, to all changes
+// that are committed from now on. If nodes is set, the events have their nodes. Close ends the subscription. The error
+// is a Failure of the database.
 func (f *Feed[N]) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscription[N], error) {
 	s := &Subscription[N]{feed: f, request: r, nodes: nodes}
 	if r.After != nil {
 		s.at = *r.After
 		return s, nil
 	}
-	if _, err := Number(ctx, f.Database); err != nil { // what is committed already comes before
+	if _, err := Number(ctx, f.Database); err != nil { // changes committed before now precede the subscription
 		return nil, err
 	}
 	state, err := ReadState(ctx, f.Database.Session(database.Single))
@@ -57,8 +57,9 @@ func (f *Feed[N]) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscr
 	return s, nil
 }
 
-// Next waits for the next change and returns it. The error is ErrExpired when what comes after the last one cannot be
-// told, ErrSlow when the subscriber has fallen too far behind, a Failure of the database, or what ended ctx.
+// Next waits for the next change and returns it. The error is ErrExpired when the database lacks the changes after the
+// last one, ErrSlow when the subscriber has fallen too far behind, a Failure of the database, or the cause of the end
+// of ctx.
 func (s *Subscription[N]) Next(ctx context.Context) (*Event[N], error) {
 	for {
 		for s.segment != nil && s.next < len(s.segment.changes) {
@@ -79,14 +80,14 @@ func (s *Subscription[N]) Next(ctx context.Context) (*Event[N], error) {
 	}
 }
 
-// passes is the filter of a request.
+// passes reports whether a change passes the filter of the request.
 func (r *Request) passes(c *Change) bool {
 	return (r.Types == nil || slices.Contains(r.Types, c.NodeID.Type())) &&
 		(r.NodeIDs == nil || slices.Contains(r.NodeIDs, c.NodeID))
 }
 
-// advance goes on to another segment, or waits: until it has caught up with the tail, what it reads from the database is
-// a segment of its own.
+// advance takes the next segment of the tail, or waits for one. Until the subscriber has caught up with the tail,
+// advance reads its own segments from the database.
 func (s *Subscription[N]) advance(ctx context.Context) error {
 	following, segment, more, err := s.follow()
 	if err != nil {
@@ -98,7 +99,8 @@ func (s *Subscription[N]) advance(ctx context.Context) error {
 	if !following {
 		r := s.request
 		r.After, r.First = &s.at, segmentSize
-		snapshot := s.feed.Database.Session(database.Snapshot) // or what is pruned between the two statements would be missing
+		// A snapshot: otherwise, changes that are pruned between the two statements would be missing.
+		snapshot := s.feed.Database.Session(database.Snapshot)
 		page, err := Read(ctx, snapshot, r)
 		snapshot.Rollback()
 		if err != nil {
@@ -115,7 +117,7 @@ func (s *Subscription[N]) advance(ctx context.Context) error {
 	return nil
 }
 
-// reserve reserves memory for the nodes of a segment that only this subscriber has, and reports whether there is some.
+// reserve reserves memory for the nodes of the subscriber's own segment, and reports whether it succeeded.
 func (s *Subscription[N]) reserve() bool {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
@@ -125,7 +127,7 @@ func (s *Subscription[N]) reserve() bool {
 	return s.release != nil
 }
 
-// free gives back what reserve has reserved. The caller holds Feed.mu.
+// free releases the memory from reserve. The caller must hold Feed.mu.
 func (s *Subscription[N]) free() {
 	if s.release != nil {
 		s.release()
@@ -142,9 +144,10 @@ func wait(ctx context.Context, more <-chan struct{}) error {
 	}
 }
 
-// join lets the subscriber follow the tail after a place up to which it has got everything. When the tail has forgotten
-// what comes next, the subscriber has to read on. When the tail is of another life of the database, the Feed or the
-// subscriber has yet to find out, and the subscriber reads on when the Feed has looked.
+// join lets the subscriber follow the tail. The subscriber has all changes up to at. If the tail no longer has the next
+// changes, the subscriber must read them from the database. If the tail is of another epoch, either the Feed or the
+// subscriber does not know the new epoch yet: then join returns a channel, and the subscriber reads on when it closes,
+// after the next look of the Feed.
 func (s *Subscription[N]) join(at Cursor) (later <-chan struct{}) {
 	f := s.feed
 	f.mu.Lock()
@@ -171,14 +174,15 @@ func (s *Subscription[N]) join(at Cursor) (later <-chan struct{}) {
 	return nil
 }
 
-// follow returns the next segment of the tail, or what closes when there may be one.
+// follow returns the next segment of the tail, or the channel that closes when one may exist. following is false while
+// the subscriber must read from the database.
 func (s *Subscription[N]) follow() (following bool, next *segment[N], more <-chan struct{}, err error) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := s.tail
 	if t != nil {
-		s.free() // its segments are everybody's
+		s.free() // the segments of the tail are shared
 	}
 	switch {
 	case t == nil:
@@ -187,7 +191,7 @@ func (s *Subscription[N]) follow() (following bool, next *segment[N], more <-cha
 		return true, nil, nil, t.err
 	case s.at.number < t.start && f.Clock().Sub(s.level) > f.Slack:
 		return true, nil, nil, ErrSlow
-	case s.at.number < t.start: // more came at once than is kept
+	case s.at.number < t.start: // more than Keep changes came at once
 		s.leave()
 		return false, nil, nil, nil
 	case s.at.number >= t.end:
@@ -198,7 +202,7 @@ func (s *Subscription[N]) follow() (following bool, next *segment[N], more <-cha
 	return true, t.segments[i], nil, nil
 }
 
-// Close ends the subscription. It may be called at any time, and more than once.
+// Close ends the subscription. It is safe to call at any time, and more than once.
 func (s *Subscription[N]) Close() {
 	f := s.feed
 	f.mu.Lock()
@@ -211,7 +215,7 @@ func (s *Subscription[N]) Close() {
 	s.leave()
 }
 
-// leave ends that the subscriber follows the tail, under Feed.mu.
+// leave takes the subscriber off the tail. The caller must hold Feed.mu.
 func (s *Subscription[N]) leave() {
 	f, t := s.feed, s.tail
 	if t == nil {

@@ -11,8 +11,9 @@ import (
 	"roster/internal/tables"
 )
 
-// Write writes the changes of a transaction, in their order: as the last thing before its commit, when it holds the
-// locks of all that it changed. One statement on each engine for as many changes as one argument holds; on SQLite one more.
+// Write writes the changes of a transaction, in their order. Call it as the last step before the commit, when the
+// transaction holds the locks of all rows that it changed. It runs one statement for as many changes as one argument
+// holds, and on SQLite one more.
 func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -49,10 +50,10 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	return nil
 }
 
-// numberColumn is the place in the feed, which is given later but on SQLite.
+// numberColumn is the column of the place in the feed. Only SQLite writes it with the change.
 const numberColumn = "number"
 
-// table is the changes as package statement writes them.
+// table returns the table of changes for package statement.
 func table() *statement.Table {
 	return &statement.Table{Name: changesTable, Columns: []statement.Column{
 		{Name: "type", Kind: statement.Text, Size: tables.LabelSize},
@@ -65,7 +66,7 @@ func table() *statement.Table {
 	}}
 }
 
-// value is what the change has in a column; nil for NULL.
+// value returns the value of the change in a column, or nil for NULL.
 func (c *Change) value(column string) any {
 	switch column {
 	case "type":

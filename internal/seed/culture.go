@@ -1,19 +1,19 @@
 package seed
 
-// A culture is where people have their names from, what they write in their own language, and where they get their
-// mail. Every domain ends in example, which nobody can own (RFC 2606).
+// A culture has names, texts in one language, and a mail domain. Every domain ends in example, which nobody can own
+// (RFC 2606).
 type culture struct {
-	share       int    // of 100 people
-	domain      string // of its addresses; no two cultures share one
-	given       string // names with a space between them, the family names of no two cultures alike;
-	family      string // "=" gives the form in ASCII that is more than the name without its accents
-	familyFirst bool   // and nothing between the two
+	share       int    // how many of 100 people belong to the culture
+	domain      string // the domain of its addresses; no two cultures share one
+	given       string // names, separated by spaces; no two cultures share a family name
+	family      string // after "=" comes the ASCII form, if it is not the name without its accents
+	familyFirst bool   // the family name precedes the given name, with nothing between them
 	titles      []string
 	sentences   []string
-	gap         string // between two sentences
+	gap         string // the text between two sentences
 }
 
-// cultures are in no order that matters to anything but the seed.
+// cultures returns all cultures. A different order gives different people for the same seed.
 func cultures() []culture {
 	return []culture{
 		{

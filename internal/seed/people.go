@@ -9,24 +9,24 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// person is who a user is. No two of the people that one seed makes have a username or an address in common.
+// person is the identity of a user. No two people of one seed share a username or an address.
 type person struct {
 	username, email string
 	crowd           *crowd
 }
 
-// crowd is the people of one culture so far.
+// crowd generates the people of one culture.
 type crowd struct {
 	culture
 	given, family []name
 	made          int
-	first, stride int // the order of the pairs of names, which is the seed's
+	first, stride int // the order of the pairs of names, which depends on the seed
 }
 
-// name is half of a person's name. The form in ASCII has lower-case letters only.
+// name is a given name or a family name. The ASCII form has only lower-case letters.
 type name struct{ written, ascii string }
 
-// people makes up people, one after the other.
+// people generates people, one after the other.
 type people struct {
 	random *rand.Rand
 	crowds []*crowd
@@ -58,7 +58,7 @@ func names(list string) []name {
 	return all
 }
 
-// plain is a Latin text in lower case without its accents.
+// plain returns a Latin text in lower case without its accents.
 func plain(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Mn, r) {
@@ -69,13 +69,13 @@ func plain(s string) string {
 	return strings.NewReplacer("ß", "ss", "ø", "o", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "æ", "ae", "ı", "i").Replace(s)
 }
 
-// pairs is how many people with names of their own there are.
+// pairs returns the number of pairs of a given name and a family name.
 func (c *crowd) pairs() int { return len(c.given) * len(c.family) }
 
-// numbers is how many numbers tell people of one name apart: a prime.
+// numbers is the number of different numbers for people with the same name. It is a prime.
 const numbers = 997
 
-// next is the next person.
+// next returns the next person.
 func (p *people) next() person {
 	c := p.crowd()
 	pair := (c.first + c.made%c.pairs()*c.stride) % c.pairs()
@@ -88,13 +88,13 @@ func (p *people) next() person {
 
 	username := p.join(c, given.written, family.written) + number
 	local := given.ascii + "." + family.ascii
-	if p.random.IntN(8) == 0 { // as RFC 6531 allows; where the names are ASCII this is the same
+	if p.random.IntN(8) == 0 { // RFC 6531 allows letters beyond ASCII
 		local = strings.ToLower(given.written + "." + family.written)
 	}
 	return person{username: username, email: local + number + "@" + c.domain, crowd: c}
 }
 
-// crowd is one of the crowds, the larger ones more often.
+// crowd returns a random crowd, weighted by the shares of the cultures.
 func (p *people) crowd() *crowd {
 	n := p.random.IntN(100)
 	for _, c := range p.crowds {
@@ -105,7 +105,7 @@ func (p *people) crowd() *crowd {
 	panic("seed: the cultures have less than 100 people of 100")
 }
 
-// join writes a name as one word, in one of the ways that people do.
+// join returns a name as one word, in a random style.
 func (p *people) join(c *crowd, given, family string) string {
 	if c.familyFirst {
 		return family + given
@@ -124,7 +124,7 @@ func (p *people) join(c *crowd, given, family string) string {
 	}
 }
 
-// divisor is the greatest common one of two numbers.
+// divisor returns the greatest common divisor of two numbers.
 func divisor(a, b int) int {
 	for b != 0 {
 		a, b = b, a%b

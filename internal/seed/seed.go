@@ -1,5 +1,5 @@
-// Package seed fills a database with users and posts to try Roster out: believable ones, the same for the same options
-// on every engine, that keep the rules of the API. It knows neither the command line nor the engines.
+// Package seed fills a database with realistic users and posts, to try Roster out. The rows keep the rules of the API.
+// The same options give the same rows on every engine. The package knows neither the command line nor the engines.
 package seed
 
 import (
@@ -19,29 +19,29 @@ import (
 	"roster/internal/typeid"
 )
 
-// Options say what to make. The same options make the same rows, down to IDs and times; only their changes have
-// the time Now.
+// Options configure Fill. The same options give the same rows, with the same IDs and times. Only the changes have the
+// time Now.
 type Options struct {
-	// Users is how many, up to MaxUsers.
+	// Users is the number of users, up to MaxUsers.
 	Users int
-	// PostsPerUser is how many posts each of them writes, up to MaxPostsPerUser.
+	// PostsPerUser is the number of posts of each user, up to MaxPostsPerUser.
 	PostsPerUser int
-	// Seed tells apart data of the same size.
+	// Seed is the seed of the random numbers. Different seeds give different data.
 	Seed uint64
 	// Now is the time of the changes in the feed.
 	Now time.Time
-	// Progress, when set, is called with how many users and posts there are after each statement.
+	// Progress, when set, is called after each batch with the numbers of users and posts so far.
 	Progress func(users, posts int)
 }
 
-// Bounds of the options: what the names and the times suffice for.
+// Bounds of the options. The names and the times suffice for so many rows.
 const (
 	MaxUsers        = 1_000_000
 	MaxPostsPerUser = 1000
 )
 
-// Epoch is when all that is made lies in the past. Users come in the first four of the five years before it, and write
-// from then on.
+// Epoch returns the latest time that a row can have. Users are created in the first four of the five years before it.
+// Their posts follow, up to Epoch.
 func Epoch() time.Time { return time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC) }
 
 const (
@@ -50,18 +50,18 @@ const (
 	coming = 4 * year
 )
 
-// batchRows is how many rows are written at a time.
+// batchRows is the number of rows in a batch.
 const batchRows = 1000
 
-// ErrThere says that the database has a user already that would be made; the error around it names one.
+// ErrThere is the error of a user that the database already has. The error around it names the user.
 var ErrThere = errors.New("exists already: seed an empty database")
 
-// Fill makes users and posts, all of them or, when it fails, none: in one transaction, with a change for each. The caller
-// in ctx must be allowed to create both.
+// Fill creates users and posts in one transaction, with a change for each. If it fails, it creates none. The caller in
+// ctx must be allowed to create both.
 func Fill(ctx context.Context, db *database.DB, o Options) error {
 	f := newFiller(o)
 	f.tx = directory.New(db.Session(database.Write), directory.Options{Clock: func() time.Time { return o.Now }, IDs: f.ids})
-	defer f.tx.Rollback() // what is not committed below
+	defer f.tx.Rollback() // without effect after the commit
 	switch err := f.users(ctx); {
 	case errors.Is(err, ErrThere):
 		return err
@@ -74,7 +74,7 @@ func Fill(ctx context.Context, db *database.DB, o Options) error {
 	return f.tx.Commit(ctx, nil)
 }
 
-// filler makes users and posts in the order of their times, which so is that of their IDs too.
+// filler creates users and posts in the order of their times. So their IDs have the same order.
 type filler struct {
 	Options
 	tx     *directory.Transaction
@@ -82,13 +82,13 @@ type filler struct {
 	people *people
 	texts  *texts
 	ids    *typeid.Source
-	now    int64 // the time of the row that is made, in microseconds
+	now    int64 // the time of the current row, in microseconds
 
 	authors []author
-	made    int // posts
+	made    int // the number of posts so far
 }
 
-// author is a user as its posts need it.
+// author has the values of a user that its posts need.
 type author struct {
 	id    typeid.ID
 	since int64
@@ -105,7 +105,7 @@ func newFiller(o Options) *filler {
 	return f
 }
 
-// users makes all users, at even distances but for chance.
+// users creates all users, at equal intervals with random deviations.
 func (f *filler) users(ctx context.Context) error {
 	f.authors = make([]author, 0, f.Users)
 	start := Epoch().Add(-past).UnixMicro()
@@ -129,7 +129,7 @@ func (f *filler) users(ctx context.Context) error {
 	return nil
 }
 
-// posts makes all posts: each author's at even distances, but for chance, from the day it came.
+// posts creates all posts. Each author writes from its creation on, at equal intervals with random deviations.
 func (f *filler) posts(ctx context.Context) error {
 	next := make(queue, 0, len(f.authors))
 	if f.PostsPerUser > 0 {
@@ -165,7 +165,7 @@ func (f *filler) posts(ctx context.Context) error {
 	return nil
 }
 
-// write writes what is made. The error is ErrThere when the database has some of it.
+// write writes records. The error is ErrThere when the database has one of the users.
 func (f *filler) write(ctx context.Context, records []*directory.Record) error {
 	if err := f.tx.Import(ctx, records, directory.Fail); err != nil {
 		return err
@@ -186,7 +186,7 @@ func (f *filler) write(ctx context.Context, records []*directory.Record) error {
 	return nil
 }
 
-// history is the times of what is made now, and how often it has changed since: most of it never.
+// history returns the times and the version of the current row. Most rows have never changed.
 func (f *filler) history() directory.History {
 	h := directory.History{CreatedAt: moment(f.now), UpdatedAt: moment(f.now), Version: 1}
 	if f.random.IntN(5) == 0 {
@@ -200,18 +200,18 @@ func moment(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
 // draft is the next post of an author.
 type draft struct {
 	author *author
-	number int // of its posts, from 0
+	number int // the index among the author's posts, from 0
 	at     int64
 }
 
-// plan says when a post is written.
+// plan returns a draft with its time.
 func (f *filler) plan(d draft) draft {
 	slot := (Epoch().UnixMicro() - d.author.since) / int64(f.PostsPerUser)
 	d.at = d.author.since + slot*int64(d.number) + f.random.Int64N(slot)
 	return d
 }
 
-// queue is the drafts of all authors, the earliest first.
+// queue is a heap of the drafts of all authors, the earliest first.
 type queue []draft
 
 var _ heap.Interface = (*queue)(nil)

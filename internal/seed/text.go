@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// texts makes up what people write.
+// texts generates titles and bodies.
 type texts struct {
 	random            *rand.Rand
-	words             map[string][]string // what may stand for {topic} and the like
+	words             map[string][]string // the words for {topic} and other placeholders
 	titles, sentences []string
 }
 
@@ -60,14 +60,14 @@ func newTexts(random *rand.Rand) *texts {
 	}
 }
 
-// post makes up a post of somebody: in English, or else in the language of the crowd.
+// post generates a post in English or in the language of the crowd.
 func (t *texts) post(c *crowd) (title, body string) {
 	titles, sentences, gap := t.titles, t.sentences, " "
 	if len(c.titles) > 0 && t.random.IntN(3) == 0 {
 		titles, sentences, gap = c.titles, c.sentences, c.gap
 	}
 	title = t.fill(titles)
-	if t.random.IntN(50) == 0 { // a note that is nothing but its title
+	if t.random.IntN(50) == 0 { // a post with only a title
 		return title, ""
 	}
 	var b strings.Builder
@@ -85,7 +85,7 @@ func (t *texts) post(c *crowd) (title, body string) {
 	return title, b.String()
 }
 
-// fill takes one of the patterns and puts words in its braces. It starts with a capital.
+// fill returns a random pattern with words for its placeholders. The first letter is a capital.
 func (t *texts) fill(patterns []string) string {
 	var b strings.Builder
 	rest := patterns[t.random.IntN(len(patterns))]
@@ -98,7 +98,7 @@ func (t *texts) fill(patterns []string) string {
 		word, after, _ := strings.Cut(after, "}")
 		words := t.words[word]
 		filled := words[t.random.IntN(len(words))]
-		if b.Len() == 0 { // all of them start with a letter of ASCII
+		if b.Len() == 0 { // every word starts with an ASCII letter
 			filled = strings.ToUpper(filled[:1]) + filled[1:]
 		}
 		b.WriteString(filled)

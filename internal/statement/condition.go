@@ -6,12 +6,12 @@ import (
 	"roster/internal/typeid"
 )
 
-// In is the condition that a column holds one of the IDs. Its text does not depend on their number where the engine
-// can, and elsewhere on few numbers.
+// In returns the condition that a column holds one of the IDs. Its text has few variants, so that connections can keep
+// prepared statements: PostgreSQL and SQLite take one argument for any number of IDs, MySQL a padded list.
 func In(column string, ids []typeid.ID) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {
 		switch len(ids) {
-		case 0: // not IN (NULL), whose opposite is NULL too
+		case 0: // not IN (NULL), because its negation is NULL too
 			b.WriteString("1 = 0")
 		case 1:
 			b.Ident(column).WriteString(" = ").Arg(ids[0])
@@ -21,7 +21,7 @@ func In(column string, ids []typeid.ID) *sql.Predicate {
 	})
 }
 
-// InTexts is the condition that a column holds one of the texts, as In is for IDs.
+// InTexts returns the condition that a column holds one of the texts, like In for IDs.
 func InTexts(column string, texts []string) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {
 		if len(texts) == 0 {
@@ -32,13 +32,13 @@ func InTexts(column string, texts []string) *sql.Predicate {
 	})
 }
 
-// Contains is the condition that the text in a column contains another one. It reads every row, unless PostgreSQL has a
-// trigram index.
+// Contains returns the condition that the text in a column contains another text. It reads every row, unless PostgreSQL
+// has a trigram index.
 func Contains(column, text string) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) { of(b).contains(b, column, text) })
 }
 
-// equal compares a column with what the function writes.
+// equal returns the condition that a column equals the expression that value writes.
 func equal(column string, value func(*sql.Builder)) *sql.Predicate {
 	return sql.P(func(b *sql.Builder) {
 		b.Ident(column).WriteString(" = ")

@@ -1,5 +1,6 @@
-// Package statement writes the texts of statements: SELECTs, and INSERTs and UPDATEs of many rows. All that differs between
-// engines stands in one file for each. It knows ent's SQL builder, but neither entities nor GraphQL, and it runs nothing.
+// Package statement writes the texts of statements: SELECTs, and INSERTs and UPDATEs of many rows. Each engine has a
+// file for the texts that differ between engines. The package knows ent's SQL builder, but neither entities nor
+// GraphQL. It does not run statements.
 package statement
 
 import (
@@ -12,41 +13,42 @@ import (
 	"roster/internal/typeid"
 )
 
-// An Engine is a kind of database, as far as the texts of statements differ between them. Each has a file of its own, and
-// nothing above asks which one it is.
+// An Engine writes the parts of statements that differ between kinds of databases. Each engine has its own file.
 type Engine interface {
-	// Lock locks the rows of a selection until the transaction ends. With share, others may lock them in this way too,
-	// and nobody may change them.
+	// Lock locks the rows of a selection until the transaction ends. If share is set, other transactions may share the
+	// lock, and none may change the rows.
 	Lock(q *sql.Selector, share bool)
-	// LocksParentsLate reports whether an insert writes its row before it locks the rows that it refers to. Then it and
-	// a transaction that has locked these can wait for each other.
+	// LocksParentsLate reports whether an insert writes its row before it locks the rows that it refers to. Then the
+	// insert and a transaction that has locked those rows can deadlock.
 	LocksParentsLate() bool
-	// Day is the day of the time in a column, in UTC, as in 2026-01-31.
+	// Day returns the expression for the day of the time in a column, in UTC, such as 2026-01-31.
 	Day(column string) string
 
-	// in and inTexts write, after a column, that it holds one of at least two IDs, or of at least one text.
+	// in and inTexts write the condition after a column: it holds one of the IDs or texts. The list has at least two
+	// IDs or one text.
 	in(b *sql.Builder, ids []typeid.ID)
 	inTexts(b *sql.Builder, texts []string)
-	// contains writes that the text in a column contains another one.
+	// contains writes the condition that the text in a column contains another text.
 	contains(b *sql.Builder, column, text string)
-	// comparesRows reports whether (a, b) > (x, y) reads no more of an index than it has to.
+	// comparesRows reports whether (a, b) > (x, y) reads only the matching range of an index.
 	comparesRows() bool
 	// pages writes the statement that reads a page of each parent.
 	pages(b *sql.Builder, s *Select)
-	// maxParents is how many parents pages takes; 0 for any number.
+	// maxParents returns the greatest number of parents for pages; 0 is no limit.
 	maxParents() int
 
-	// values writes rows as arguments, to select from.
+	// values writes the rows as arguments, as a table to select from.
 	values(v *values, w *Write, columns []Column) error
-	// inserted writes what comes after the values of an insert, to keep their order.
+	// inserted writes the end of an insert, which keeps the order of its rows.
 	inserted(b *sql.Builder)
-	// update writes the statement that gives rows, by the IDs in the first column of v, its other columns.
+	// update writes the UPDATE. The first column of v has the IDs of the rows, the others have the new values.
 	update(b *sql.Builder, w *Write, v *values)
-	// textBytes is how many bytes a text has at most within the argument of values.
+	// textBytes returns the greatest size of a text in the argument of values, in bytes.
 	textBytes(s string) int
 }
 
-// Of returns the engine with one of ent's names: dialect.SQLite, dialect.Postgres or dialect.MySQL, which is MariaDB too.
+// Of returns the engine with ent's name: dialect.SQLite, dialect.Postgres or dialect.MySQL. MariaDB is dialect.MySQL
+// too.
 func Of(name string) Engine {
 	switch name {
 	case dialect.SQLite:
@@ -59,10 +61,10 @@ func Of(name string) Engine {
 	panic(fmt.Sprintf("statement: there is no engine %q", name))
 }
 
-// of is the engine that a builder or a selection writes for.
+// of returns the engine of a builder or a selection.
 func of(b interface{ Dialect() string }) Engine { return Of(b.Dialect()) }
 
-// standard is what most engines have in common.
+// standard has the methods that most engines share.
 type standard struct{}
 
 // LocksParentsLate implements Engine.
@@ -87,7 +89,7 @@ func (standard) update(b *sql.Builder, w *Write, v *values) {
 
 func (standard) textBytes(s string) int { return JSONBytes(s) }
 
-// jsonArray is a list as a JSON array.
+// jsonArray returns a list as a JSON array.
 func jsonArray(list []string) string {
 	b, err := json.Marshal(list)
 	if err != nil {

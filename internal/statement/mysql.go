@@ -9,18 +9,19 @@ import (
 	"roster/internal/typeid"
 )
 
-// mysql is MySQL and MariaDB. Lists are as many arguments, and rows are JSON, which JSON_TABLE takes apart.
+// mysql is MySQL and MariaDB. A list has an argument for each element. Rows are JSON, which JSON_TABLE turns into a
+// table.
 type mysql struct{ standard }
 
 var _ Engine = mysql{}
 
-// Bounds of one statement: how many parents it takes, where each is an arm of a UNION ALL, and how many arguments.
+// Bounds of one statement: parents, each of them an arm of a UNION ALL, and arguments.
 const (
 	maxArms      = 1024
 	maxArguments = 65_535
 )
 
-// Lock implements Engine. MariaDB knows no FOR SHARE.
+// Lock implements Engine. MariaDB has no FOR SHARE.
 func (mysql) Lock(q *sql.Selector, share bool) {
 	if share {
 		q.For(sql.LockShare, sql.WithLockClause("LOCK IN SHARE MODE"))
@@ -43,12 +44,12 @@ func (mysql) inTexts(b *sql.Builder, texts []string) {
 	padded(b, len(texts), func(i int) any { return texts[i] })
 }
 
-// comparesRows implements Engine: it would read an index from its start.
+// comparesRows returns false, because the engine would read an index from its start.
 func (mysql) comparesRows() bool { return false }
 
 func (mysql) maxParents() int { return maxArms }
 
-// pages reads a page of each parent by an index: MariaDB has no LATERAL.
+// pages reads a page of each parent by an index, mostly with UNION ALL: MariaDB has no LATERAL.
 func (m mysql) pages(b *sql.Builder, s *Select) {
 	switch {
 	case len(s.Parents.IDs) == 1:
@@ -60,10 +61,10 @@ func (m mysql) pages(b *sql.Builder, s *Select) {
 	}
 }
 
-// union is a selection of each parent.
+// union reads a page of each parent in an arm of a UNION ALL.
 func (m mysql) union(b *sql.Builder, s *Select) {
 	for i := range m.arms(s) {
-		var key typeid.ID // an argument too: NULL would be a part of the text
+		var key typeid.ID // the zero ID is an argument; NULL would change the text
 		if i < len(s.Parents.IDs) {
 			key = s.Parents.IDs[i]
 		}
@@ -75,8 +76,8 @@ func (m mysql) union(b *sql.Builder, s *Select) {
 	s.outerOrder(b, "")
 }
 
-// arms is how many parts a union has: one text for each number of parents would flood the statement cache, so there
-// are a few sizes, filled up with the ID that nothing has.
+// arms returns the number of arms of a union: a power of four. A different text for each number of parents would flood
+// the statement cache. The zero ID, which no row has, fills the spare arms.
 func (mysql) arms(s *Select) int {
 	arms := 1
 	for arms < len(s.Parents.IDs) {
@@ -90,14 +91,15 @@ func (mysql) arm(d string, s *Select, key typeid.ID) *sql.Selector {
 	return s.children(d, func(column string) *sql.Predicate { return equal(column, func(b *sql.Builder) { b.Arg(key) }) })
 }
 
-// overflows reports whether a union would have more arguments than the server takes: each arm repeats those of the
-// filter, which may have lists of a thousand values.
+// overflows reports whether a union would have more arguments than the server takes. Each arm repeats the arguments of
+// the filter, which may have lists of a thousand values.
 func (m mysql) overflows(d string, s *Select) bool {
 	_, args := m.arm(d, s, typeid.ID{}).Query()
 	return m.arms(s)*len(args) > maxArguments
 }
 
-// ranked takes a page of each parent from all rows of the parents that match, where the filter is too long for a union.
+// ranked reads all matching rows of the parents, ranks them, and keeps a page of each parent. It replaces a union with
+// too many arguments.
 func (mysql) ranked(b *sql.Builder, s *Select) {
 	q, parent := s.unsorted(b.Dialect(), s.Parents.among)
 	rank := sql.RowNumber().PartitionBy(parent)
@@ -116,10 +118,10 @@ func (mysql) ranked(b *sql.Builder, s *Select) {
 	s.outerOrder(b, pageAlias)
 }
 
-// mysqlTime is the form of a time.
+// mysqlTime is the layout of a time.
 const mysqlTime = "2006-01-02 15:04:05.000000"
 
-// values is a JSON list of lists, where each column needs a type.
+// values writes the rows as a JSON list of lists. JSON_TABLE needs a type for each column.
 func (mysql) values(v *values, w *Write, columns []Column) error {
 	text, err := w.json(columns, mysqlTime)
 	if err != nil {
@@ -142,7 +144,7 @@ func (mysql) values(v *values, w *Write, columns []Column) error {
 	return nil
 }
 
-// update updates a join. The planner would begin with the table, and lock all of it.
+// update updates a join with a fixed order. Otherwise the planner would begin with the table, and lock all its rows.
 func (mysql) update(b *sql.Builder, w *Write, v *values) {
 	b.WriteString("UPDATE ")
 	b.Join(v).WriteString(" STRAIGHT_JOIN ").Ident(w.Table.Name).WriteString(" AS ").Ident(rowAlias).WriteString(" FORCE INDEX (PRIMARY) ON ")
@@ -150,7 +152,7 @@ func (mysql) update(b *sql.Builder, w *Write, v *values) {
 	w.set(b, v, func() { b.Ident(rowAlias).WriteByte('.') })
 }
 
-// jsonType is the type in which a value is taken out of JSON.
+// jsonType returns the type of a column in JSON_TABLE.
 func jsonType(c Column) string {
 	switch c.Kind {
 	case ID:
@@ -168,8 +170,8 @@ func jsonType(c Column) string {
 	return text + " CHARACTER SET utf8mb4"
 }
 
-// padded writes a list whose length is a power of two, repeating its last value, so that lists of most lengths share
-// a text.
+// padded writes a list whose length is a power of two. It repeats the last value as needed, so that lists of similar
+// lengths share a text.
 func padded(b *sql.Builder, n int, value func(int) any) {
 	size := 1
 	for size < n {

@@ -12,7 +12,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// postgres takes lists as arrays.
+// postgres is PostgreSQL. A list is one argument, an array.
 type postgres struct{ standard }
 
 var _ Engine = postgres{}
@@ -35,12 +35,12 @@ func (postgres) in(b *sql.Builder, ids []typeid.ID) {
 	b.WriteString(" = ANY(").Arg(array(ids)).WriteString("::uuid[])")
 }
 
-// inTexts takes the texts of a JSON array, since the text form of an array of texts has rules of its own.
+// inTexts sends the texts as a JSON array, because the text form of an SQL array has its own quoting rules.
 func (postgres) inTexts(b *sql.Builder, texts []string) {
 	b.WriteString(" = ANY(ARRAY(SELECT jsonb_array_elements_text(").Arg(jsonArray(texts)).WriteString("::jsonb)))")
 }
 
-// contains can be served by a trigram index, if there is one.
+// contains uses LIKE, so that a trigram index can serve it.
 func (postgres) contains(b *sql.Builder, column, text string) {
 	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 	b.Ident(column).WriteString(" LIKE ").Arg("%" + escaped + "%")
@@ -81,15 +81,16 @@ func (postgres) pages(b *sql.Builder, s *Select) {
 	s.outerOrder(b, pageAlias)
 }
 
-// ordered reports whether an index of the parent and the order may give the page of a parent row by row. PostgreSQL takes
-// each parent to have the average number of children. Where these are few, it would rather read and sort all of them. So it
-// is not told that the children have one parent.
+// ordered reports whether an index of the parent and the order can give the page of a parent row by row. PostgreSQL
+// assumes that each parent has the average number of children. If the average is low, it reads and sorts all children
+// of a parent. So pages then hides from the planner that the children have one parent: it writes a range and orders by
+// the parent.
 func (s *Select) ordered() bool {
 	return s.Filter == nil && s.After == nil && s.Before == nil && !s.mixed() &&
 		(s.Parents.Join == "" || s.Order[0].Column == s.Table.ID)
 }
 
-// values is one array for each column.
+// values writes one array for each column.
 func (postgres) values(v *values, w *Write, columns []Column) error {
 	v.WriteString("unnest(")
 	for i, c := range columns {
@@ -117,7 +118,7 @@ func (postgres) values(v *values, w *Write, columns []Column) error {
 
 func (postgres) textBytes(s string) int { return len(s) }
 
-// pgType is a type, with its number in the catalogue, which is the same in all versions.
+// pgType is a type with its number in the catalogue. All versions have the same numbers.
 type pgType struct {
 	name    string
 	element uint32
@@ -127,7 +128,7 @@ func typeOf(k Kind) pgType {
 	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}[k]
 }
 
-// array is a list of IDs as the text form of an array: one argument, whatever its length.
+// array returns a list of IDs as the text form of an array.
 func array(ids []typeid.ID) string {
 	var b strings.Builder
 	b.Grow(2 + 37*len(ids))
@@ -142,12 +143,12 @@ func array(ids []typeid.ID) string {
 	return b.String()
 }
 
-// array is a column as the binary form of an array, which neither side has to parse; its text form would need quotes.
-// (lib/pq sends bytes as the binary form of a value, when it is set to, as package database does.)
+// array returns the values of a column as the binary form of an array. Neither side must parse it, and it needs no
+// quotes. lib/pq sends bytes in binary form because package database sets it to.
 func (w *Write) array(c Column, element uint32) ([]byte, error) {
 	b := make([]byte, 0, 20+w.Rows*24)
 	for _, n := range []uint32{1, 1, element, uint32(w.Rows), 1} { //nolint:gosec // as many as one operation has
-		b = binary.BigEndian.AppendUint32(b, n) // dimensions, whether there may be NULL, type, length, first index
+		b = binary.BigEndian.AppendUint32(b, n) // dimensions, may have NULL, type, length, first index
 	}
 	for row := range w.Rows {
 		at := len(b)
@@ -175,5 +176,5 @@ func (w *Write) array(c Column, element uint32) ([]byte, error) {
 	return b, nil
 }
 
-// pgEpoch is the start of the year 2000, from which PostgreSQL counts, in microseconds since 1970.
+// pgEpoch is the start of the year 2000 in microseconds since 1970. PostgreSQL counts times from there.
 const pgEpoch = 946_684_800_000_000

@@ -9,7 +9,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// An Order sorts by one column, which is never NULL.
+// An Order sorts by one column. The column must not be nullable.
 type Order struct {
 	Column string
 	Desc   bool
@@ -18,10 +18,10 @@ type Order struct {
 // A Filter adds a condition to a selection.
 type Filter func(*sql.Selector)
 
-// Parents asks for the rows of each of some parents. The limit of a Select is that of each parent.
+// Parents selects the rows of some parents. The limit of the Select holds for each parent.
 type Parents struct {
 	IDs []typeid.ID
-	// Column holds the parent's ID: in the table itself, or in the table Join of a many-to-many edge.
+	// Column holds the parent's ID. It is in the table itself or, for a many-to-many edge, in the table Join.
 	Column string
 	Join   string
 	Child  string // the column of Join that holds the ID of the row
@@ -30,24 +30,24 @@ type Parents struct {
 // ParentColumn is the name of the first column of a statement with Parents.
 const ParentColumn = "parent_id"
 
-// A Select is one statement. The zero values of its parts ask for nothing.
+// A Select is one statement. A field with its zero value has no effect.
 type Select struct {
 	Table   *Table
-	Columns []string // in this order; the parent's ID comes before them when there are Parents
+	Columns []string // in this order; with Parents, the parent's ID precedes them
 	IDs     []typeid.ID
 	Filter  Filter
 	Order   []Order // total: the ID is its last column
-	After   []any   // the values of Order's columns after which the rows start
-	Before  []any   // the values before which they end
+	After   []any   // exclusive start: values of Order's columns
+	Before  []any   // exclusive end: values of Order's columns
 	Limit   int     // 0: all
 	Parents *Parents
-	Count   bool // the number of rows instead of the rows; with Parents, of each parent that has any
-	Lock    bool // for update, in the order of the IDs
-	Share   bool // with Lock: against changes alone, together with others who lock so
+	Count   bool // the number of rows instead of the rows; with Parents, for each parent that has rows
+	Lock    bool // lock the rows for update, in the order of the IDs
+	Share   bool // with Lock: only prevent changes; other transactions may share the lock
 }
 
-// Parts returns the statements that together are the Select. It is more than one for pages of more parents than the engine
-// takes in one statement.
+// Parts divides the Select into statements. There is more than one only for pages of more parents than the engine takes
+// in one statement.
 func (s *Select) Parts(d string) iter.Seq[*Select] {
 	return func(yield func(*Select) bool) {
 		most := Of(d).maxParents()
@@ -94,7 +94,7 @@ func (s *Select) Build(d string) (query string, args []any, err error) {
 	return query, args, b.Err()
 }
 
-// flat selects from the table alone.
+// flat selects rows without parents.
 func (s *Select) flat(d string) *sql.Selector {
 	t := sql.Table(s.Table.Name).As(rowAlias)
 	q := sql.Dialect(d).Select().From(t)
@@ -114,7 +114,7 @@ func (s *Select) flat(d string) *sql.Selector {
 	return q
 }
 
-// of starts a selection of the rows that belong to parents: the columns of the table, and that of the parent's ID.
+// of starts a selection of the rows of parents. It returns the selection, its table, and the column of the parent's ID.
 func (s *Select) of(d string) (q *sql.Selector, t *sql.SelectTable, parent string) {
 	t = sql.Table(s.Table.Name).As(rowAlias)
 	q = sql.Dialect(d).Select().From(t)
@@ -126,8 +126,9 @@ func (s *Select) of(d string) (q *sql.Selector, t *sql.SelectTable, parent strin
 	return q, t, j.C(s.Parents.Column)
 }
 
-// column is a column as order and keyset name it. The ID is read from the table of a many-to-many edge, which has it in
-// an index with the parent's ID, so that a page in the order of the IDs reads no other rows. Not every planner sees that.
+// column returns the column for an order or a keyset. For a many-to-many edge, the ID is that in the table of the edge.
+// This table has an index of the parent's ID and this ID, so a page in the order of the IDs reads no other rows. Not
+// every planner finds that by itself.
 func (s *Select) column(q *sql.Selector, name string) string {
 	if p := s.Parents; p != nil && p.Join != "" && name == s.Table.ID {
 		return sql.Dialect(q.Dialect()).Table(p.Join).As(joinAlias).C(p.Child)
@@ -135,7 +136,8 @@ func (s *Select) column(q *sql.Selector, name string) string {
 	return q.C(name)
 }
 
-// grouped counts the rows of each parent: those of a many-to-many edge's table, unless there is a filter.
+// grouped counts the rows of each parent. For a many-to-many edge without a filter, it counts the rows of the edge's
+// table.
 func (s *Select) grouped(d string) *sql.Selector {
 	q, _, parent := s.of(d)
 	if s.Parents.Join != "" && s.Filter == nil {
@@ -155,7 +157,7 @@ func (s *Select) children(d string, parents func(column string) *sql.Predicate) 
 	return q
 }
 
-// unsorted selects all rows of parents, for which there is a condition on their column.
+// unsorted selects all rows of parents. parents returns the condition on the column of the parent's ID.
 func (s *Select) unsorted(d string, parents func(column string) *sql.Predicate) (q *sql.Selector, parent string) {
 	q, t, parent := s.of(d)
 	q.Where(parents(parent))
@@ -163,7 +165,7 @@ func (s *Select) unsorted(d string, parents func(column string) *sql.Predicate) 
 	return q.Select(append([]string{sql.As(parent, ParentColumn)}, t.Columns(s.Columns...)...)...), parent
 }
 
-// among is the condition that a column holds one of the parents.
+// among returns the condition that a column holds the ID of one of the parents.
 func (p *Parents) among(column string) *sql.Predicate { return In(column, p.IDs) }
 
 // mixed reports whether the order has both directions.
@@ -171,7 +173,7 @@ func (s *Select) mixed() bool {
 	return slices.ContainsFunc(s.Order, func(o Order) bool { return o.Desc != s.Order[0].Desc })
 }
 
-// outer writes the columns of a selection from limited rows.
+// outer writes the columns of the outer selection, around the pages.
 func (s *Select) outer(b *sql.Builder, parent func()) {
 	parent()
 	b.WriteString(" AS ").Ident(ParentColumn)
@@ -180,7 +182,7 @@ func (s *Select) outer(b *sql.Builder, parent func()) {
 	}
 }
 
-// outerOrder sorts the rows of all parents, so that those of each are in order.
+// outerOrder sorts the rows of all parents together, which puts the rows of each parent in order.
 func (s *Select) outerOrder(b *sql.Builder, alias string) {
 	for i, o := range s.Order {
 		if i == 0 {
@@ -198,7 +200,7 @@ func (s *Select) outerOrder(b *sql.Builder, alias string) {
 	}
 }
 
-// restrict adds filter and keyset.
+// restrict adds the filter and the keyset.
 func (s *Select) restrict(q *sql.Selector) {
 	if s.Filter != nil {
 		s.Filter(q)
@@ -211,7 +213,7 @@ func (s *Select) restrict(q *sql.Selector) {
 	}
 }
 
-// sort adds order and limit.
+// sort adds the order and the limit.
 func (s *Select) sort(q *sql.Selector) {
 	for _, o := range s.Order {
 		if o.Desc {
@@ -225,9 +227,9 @@ func (s *Select) sort(q *sql.Selector) {
 	}
 }
 
-// beyond is the condition that a row comes after (or before) the one with the given values of the order's columns:
-// (a, b) > (x, y) where the engine reads an index by that, and else a > x, or a = x and b > y, and so on. There, a
-// condition on the first column alone comes first, for the index.
+// beyond returns the condition that a row comes after (or before) the row with the given values in the order's columns.
+// It is (a, b) > (x, y) if the engine reads an index by that. Otherwise it is a > x, or a = x and b > y, and so on,
+// after a condition on the first column alone, for the index.
 func (s *Select) beyond(q *sql.Selector, values []any, before bool) *sql.Predicate {
 	if of(q).comparesRows() && len(s.Order) > 1 && !s.mixed() {
 		columns := make([]string, len(s.Order))
@@ -263,7 +265,7 @@ func (s *Select) beyond(q *sql.Selector, values []any, before bool) *sql.Predica
 	return sql.And(bound, sql.Or(arms...))
 }
 
-// With returns the columns with those that the order needs added, each once.
+// With returns the columns, and the columns of the order that are not among them.
 func With(columns []string, order []Order) []string {
 	out := slices.Clone(columns)
 	for _, o := range order {

@@ -9,12 +9,12 @@ import (
 	"roster/internal/typeid"
 )
 
-// sqlite takes lists as JSON, which json_each takes apart.
+// sqlite is SQLite. Lists and rows are JSON, which json_each turns into a table.
 type sqlite struct{ standard }
 
 var _ Engine = sqlite{}
 
-// Lock implements Engine. Who writes is alone.
+// Lock implements Engine. It does nothing: SQLite has one writer at a time.
 func (sqlite) Lock(*sql.Selector, bool) {}
 
 // Day implements Engine. Times are texts.
@@ -28,8 +28,8 @@ func (sqlite) inTexts(b *sql.Builder, texts []string) {
 	b.WriteString(" IN (SELECT value FROM json_each(").Arg(jsonArray(texts)).WriteString("))")
 }
 
-// pages reads a page of each parent by an index: those of the rows whose IDs a subquery finds. The planner needs to be told
-// so for one parent too.
+// pages reads a page of each parent by an index: a subquery reads the IDs of the page. The planner needs this form for
+// a single parent too.
 func (sqlite) pages(b *sql.Builder, s *Select) {
 	key := func(b *sql.Builder) {
 		b.WriteString("unhex(").Ident(keyAlias).WriteString(".").Ident("value").WriteString(")")
@@ -48,10 +48,10 @@ func (sqlite) pages(b *sql.Builder, s *Select) {
 	s.outerOrder(b, pageAlias)
 }
 
-// sqliteTime is the form of a time as the driver writes it.
+// sqliteTime is the layout in which the driver writes a time.
 const sqliteTime = "2006-01-02 15:04:05.999999999-07:00"
 
-// values is a JSON list of lists.
+// values writes the rows as a JSON list of lists.
 func (sqlite) values(v *values, w *Write, columns []Column) error {
 	text, err := w.json(columns, sqliteTime)
 	if err != nil {
@@ -72,7 +72,7 @@ func (sqlite) inserted(b *sql.Builder) {
 	b.WriteString(" ORDER BY ").Ident(valuesAlias).WriteString(".key")
 }
 
-// hexArray is a list of IDs as a JSON array of hexadecimal digits, of which unhex makes bytes again.
+// hexArray returns a list of IDs as a JSON array of hexadecimal texts. unhex turns a text into bytes.
 func hexArray(ids []typeid.ID) string {
 	list := make([]string, len(ids))
 	for i, id := range ids {

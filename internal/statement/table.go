@@ -9,10 +9,10 @@ type Table struct {
 	Name    string
 	ID      string // the column of the ID
 	Columns []Column
-	// Fields maps the names of GraphQL fields to the column that each needs. An edge that needs the ID alone has an
-	// empty one.
+	// Fields maps the name of each GraphQL field to the column that it needs. The column is empty for an edge that
+	// needs only the ID.
 	Fields map[string]string
-	// Orders maps the values of the GraphQL enum that sorts the rows to their columns.
+	// Orders maps the values of the GraphQL enum for orders to their columns.
 	Orders map[string]string
 }
 
@@ -21,8 +21,8 @@ type Column struct {
 	Name   string
 	Kind   Kind
 	Unique bool // no two rows have the same value
-	Folded bool // what a text is compared by; clients do not see it
-	Size   int  // the most characters of a text, or more; 0: any number
+	Folded bool // the key by which a text is compared; clients do not see it
+	Size   int  // an upper bound for the characters of a text; 0: no bound
 }
 
 // A Kind is the Go type of a column's values.
@@ -36,7 +36,7 @@ const (
 	Int
 )
 
-// Column returns the named column and its index; the table has it.
+// Column returns the named column and its index. The table must have the column.
 func (t *Table) Column(name string) (Column, int) {
 	i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
 	return t.Columns[i], i

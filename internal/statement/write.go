@@ -15,24 +15,24 @@ import (
 	"roster/internal/typeid"
 )
 
-// A Write inserts or updates rows of one table in one statement. Its text does not depend on the number of rows, if there
-// are two or more: all values are one argument, or on PostgreSQL one for each column. A single row, the usual number, has
-// an argument for each value.
+// A Write inserts or updates rows of one table in one statement. For two or more rows, the text does not depend on
+// their number: all values are one argument, or on PostgreSQL one argument for each column. A single row, the usual
+// case, has an argument for each value.
 type Write struct {
 	Table *Table
-	// Columns are the columns to write. An update finds the rows by their IDs, which are not among them.
+	// Columns are the columns to write. For an update, they do not include the ID, which finds the row.
 	Columns []string
 	Rows    int
-	// Value returns the value of a row in a column: a typeid.ID, string, time.Time, int or int64, by the Kind of the column,
-	// or nil.
+	// Value returns the value of a row in a column: a typeid.ID, string, time.Time, int or int64, by the Kind of the
+	// column, or nil.
 	Value func(row int, column string) any
 }
 
-// listBytes bounds the bytes of the argument that holds the values of many rows, and so the memory.
+// listBytes is the greatest size of the argument with the values of many rows, in bytes. It bounds the memory.
 const listBytes = 4 << 20
 
-// ListLimit returns the most bytes of the argument that holds the values of many rows. A driver whose database takes less
-// has a method ArgumentLimit, which returns 0 for any number.
+// ListLimit returns the greatest size of the argument with the values of many rows, in bytes. A driver whose database
+// has a lower limit has a method ArgumentLimit; 0 is no limit.
 func ListLimit(driver any) int {
 	if d, ok := driver.(interface{ ArgumentLimit() int }); ok && d.ArgumentLimit() > 0 {
 		return min(d.ArgumentLimit(), listBytes)
@@ -40,12 +40,12 @@ func ListLimit(driver any) int {
 	return listBytes
 }
 
-// rowBytes is the most bytes of a value that is no text, in such an argument: an ID in hexadecimal digits, or a time, with
-// quotes and a comma.
+// rowBytes is the greatest size of a value other than a text in that argument, in bytes: an ID in hexadecimal digits,
+// or a time, with quotes and a comma.
 const rowBytes = 40
 
-// Parts divides the rows, in their order, so that the argument of each part has at most limit bytes. A row that alone has
-// more is a part by itself, without a limit.
+// Parts divides the rows, in their order, so that the argument of each part has at most limit bytes. A single row that
+// exceeds the limit is a part by itself.
 func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 	engine := Of(d)
 	return func(yield func(*Write) bool) {
@@ -77,7 +77,7 @@ func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 	}
 }
 
-// JSONBytes returns the most bytes that a text can have within JSON, without quotes.
+// JSONBytes returns an upper bound for the size of a text in JSON, in bytes and without quotes.
 func JSONBytes(s string) int {
 	n := len(s)
 	for i := range len(s) {
@@ -86,7 +86,7 @@ func JSONBytes(s string) int {
 			n += len(`\u0000`) - 1
 		case c == '"' || c == '\\':
 			n++
-		case c == 0xe2: // U+2028 and U+2029, among others, which encoding/json escapes
+		case c == 0xe2: // the first byte of U+2028 and U+2029, which encoding/json escapes, and of others
 			n += len(`\u0000`) - len("\u2028")
 		case c == '<' || c == '>' || c == '&':
 			n += len(`\u0000`) - 1
@@ -95,7 +95,7 @@ func JSONBytes(s string) int {
 	return n
 }
 
-// valuesAlias is the alias of the written values.
+// valuesAlias is the alias of the table of values.
 const valuesAlias = "v"
 
 // Insert returns the text and the arguments of the statement that inserts the rows, in their order.
@@ -116,8 +116,8 @@ func (w *Write) Insert(d string) (query string, args []any, err error) {
 	return query, args, b.Err()
 }
 
-// Update returns the text and the arguments of the statement that gives the rows with the IDs their new values. Values that
-// are unique must not change hands among the rows: engines look at each row by itself.
+// Update returns the text and the arguments of the statement that updates the rows. A row must not take over a unique
+// value of another row in the same statement, because engines check each row by itself.
 func (w *Write) Update(d string) (query string, args []any, err error) {
 	id := w.Table.ID
 	if w.Rows == 1 {
@@ -139,7 +139,7 @@ func (w *Write) Update(d string) (query string, args []any, err error) {
 	return query, args, b.Err()
 }
 
-// set writes the assignments of an update, with what the function writes before each column.
+// set writes the assignments of an update. It calls before for the prefix of each column.
 func (w *Write) set(b *sql.Builder, v *values, before func()) {
 	b.WriteString(" SET ")
 	for i, c := range w.Columns {
@@ -151,7 +151,7 @@ func (w *Write) set(b *sql.Builder, v *values, before func()) {
 	}
 }
 
-// row is the values of one row.
+// row returns the values of one row.
 func (w *Write) row(i int, columns []string) []any {
 	values := make([]any, len(columns))
 	for j, c := range columns {
@@ -160,7 +160,7 @@ func (w *Write) row(i int, columns []string) []any {
 	return values
 }
 
-// values is rows as something to select from, with the names of its columns.
+// values is a table of values to select from, with the names of its columns.
 type values struct {
 	*sql.Builder
 
@@ -180,7 +180,7 @@ func (w *Write) values(d string, columns []string) (*values, error) {
 	return v, Of(d).values(v, w, list)
 }
 
-// json is the rows as a JSON list of lists.
+// json returns the rows as a JSON list of lists. times is the layout of times.
 func (w *Write) json(columns []Column, times string) (string, error) {
 	b := make([]byte, 0, w.Rows*len(columns)*24)
 	b = append(b, '[')

@@ -1,6 +1,6 @@
 // Package tables describes all tables of the database. Migrations are planned from it, and the tables of a database are
-// compared with it. ent generates the tables of the entities; the others are described here, since only SQL that is
-// written by hand touches them. The package knows the database's types, and neither statements nor rows.
+// compared with it. ent generates the tables of the entities. The other tables are described here: only hand-written
+// SQL uses them. The package knows column types, but neither statements nor rows.
 package tables
 
 import (
@@ -22,7 +22,7 @@ const (
 	ActorSize  = 255
 )
 
-// All returns all tables. They belong to the whole program: copy one before you change it.
+// All returns all tables. The whole program shares them: copy a table before you change it.
 func All() []*schema.Table {
 	return slices.Concat([]*schema.Table{changes(), feed(), idempotencyKeys()}, migrate.Tables)
 }
@@ -31,41 +31,41 @@ func All() []*schema.Table {
 func changes() *schema.Table {
 	return table("changes",
 		[]*schema.Column{
-			// In the order of insertion, which of two changes of one entity is that of their commits.
+			// The IDs have the order of insertion. For changes of one entity, this is the order of commits.
 			{Name: "id", Type: field.TypeInt64, Increment: true},
-			// The place in the feed, which a change gets after its commit. Those without one are found by the index too.
+			// The place in the feed. A change gets it after its commit. The index also finds changes without a number.
 			{Name: "number", Type: field.TypeInt64, Nullable: true},
 			text("type", LabelSize),
 			{Name: "node_id", Type: field.TypeUUID, SchemaType: map[string]string{dialect.MySQL: "binary(16)", dialect.SQLite: "blob"}},
 			text("kind", LabelSize),
 			{Name: "version", Type: field.TypeInt},
-			text("fields", FieldsSize),          // their names in GraphQL, by commas
+			text("fields", FieldsSize),          // names in GraphQL, separated by commas
 			{Name: "at", Type: field.TypeInt64}, // microseconds since 1970, UTC
 			{Name: "actor", Type: field.TypeString, Nullable: true, SchemaType: varchar(ActorSize)},
 		},
 		index{name: "change_number", column: "number", unique: true})
 }
 
-// feed is one row that all servers share. The migration makes it.
+// feed has one row, which all servers share. The migration inserts it.
 func feed() *schema.Table {
 	return table("feed", []*schema.Column{
 		{Name: "id", Type: field.TypeInt, Increment: true}, // 1
-		text("epoch", LabelSize),                           // random: cursors belong to one
+		text("epoch", LabelSize),                           // random; a cursor belongs to one epoch
 		{Name: "last", Type: field.TypeInt64},              // the highest number given
 		{Name: "pruned", Type: field.TypeInt64},            // the highest number of a change that was pruned
 	})
 }
 
-// idempotencyKeys has the answers of mutations under the keys that their clients gave them. Package idempotency writes it
-// in the transaction of the mutation.
+// idempotencyKeys has the answers of mutations by the keys that clients sent with them. Package idempotency writes a
+// row in the transaction of the mutation.
 func idempotencyKeys() *schema.Table {
 	hash := map[string]string{dialect.MySQL: fmt.Sprintf("binary(%d)", sha256.Size)} // PostgreSQL's bytea has no length
 	return table("idempotency_keys",
 		[]*schema.Column{
-			{Name: "id", Type: field.TypeBytes, SchemaType: hash},      // of caller and key
-			{Name: "request", Type: field.TypeBytes, SchemaType: hash}, // what was asked for
+			{Name: "id", Type: field.TypeBytes, SchemaType: hash},      // the hash of caller and key
+			{Name: "request", Type: field.TypeBytes, SchemaType: hash}, // the hash of the request
 			{Name: "data", Type: field.TypeBytes, SchemaType: map[string]string{dialect.MySQL: "mediumblob"}},
-			{Name: "at", Type: field.TypeInt64}, // of the claim: microseconds since 1970, UTC
+			{Name: "at", Type: field.TypeInt64}, // the time of the claim: microseconds since 1970, UTC
 		},
 		index{name: "idempotencykey_at", column: "at"}) // the oldest are pruned first
 }
@@ -74,7 +74,7 @@ func text(name string, size int) *schema.Column {
 	return &schema.Column{Name: name, Type: field.TypeString, SchemaType: varchar(size)}
 }
 
-// varchar is a text of at most so many characters where the engine asks for a size.
+// varchar returns the column types for a text of at most size characters. Only MySQL needs the size.
 func varchar(size int) map[string]string {
 	return map[string]string{dialect.MySQL: fmt.Sprintf("varchar(%d)", size)}
 }
@@ -85,7 +85,7 @@ type index struct {
 	unique       bool
 }
 
-// table returns a table whose first column is its key.
+// table returns a table. Its first column is the primary key.
 func table(name string, columns []*schema.Column, indexes ...index) *schema.Table {
 	t := &schema.Table{Name: name, Columns: columns, PrimaryKey: columns[:1:1]}
 	for _, i := range indexes {

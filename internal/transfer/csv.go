@@ -14,34 +14,34 @@ import (
 	"roster/ent/rules"
 )
 
-// csvScanner reads the records of RFC 4180, with any separator. A line ends in LF, CRLF, CR CR LF or CR. Spaces may stand
-// around the quotes of a field. It is here because encoding/csv takes memory for as long as a quote is open, and changes
-// the ends of the lines in a quoted field.
+// csvScanner reads the records of RFC 4180, with any separator. A line ends in LF, CRLF, CR CR LF or CR. A quoted field
+// may have spaces around its quotes. encoding/csv does not serve: its memory grows while a quote is open, and it
+// changes the line ends in a quoted field.
 type csvScanner struct {
 	in    *bufio.Reader
 	comma byte
-	limit int // of a record, in bytes
-	line  int // on which the next byte stands, from 1
+	limit int // the greatest size of a record, in bytes
+	line  int // the line of the next byte, from 1
 
-	text []byte // of all fields of the record
-	ends []int  // of each field in text
-	over bool   // text has as much as the limit allows
+	text []byte // the text of all fields of the record
+	ends []int  // the end of each field in text
+	over bool   // the record exceeds the limit
 }
 
-// csvState is where the scanner is in a field.
+// csvState is the place of the scanner in a field.
 type csvState int
 
 const (
 	fieldStart csvState = iota
 	unquoted
 	quoted
-	quoteEnd // behind a quote in a quoted field: its end, or the first of two
-	closed   // behind the spaces that follow a quoted field
-	wrong    // behind a wrong quote, until the line ends
+	quoteEnd // after a quote in a quoted field: its end, or the first of two quotes
+	closed   // after spaces that follow a quoted field
+	wrong    // after a misplaced quote, until the line ends
 )
 
-// next reads a record, blank lines left out, and returns the line on which it starts. A fault is what is wrong with the
-// record, which has no fields then; the next record can be read all the same. The error is io.EOF, or the reader's.
+// next reads a record and returns its first line. It skips blank lines. A record with a fault has no usable fields;
+// next can still read the record after it. The error is io.EOF, or the reader's.
 func (s *csvScanner) next() (line int, fault *rules.Fault, err error) {
 	for {
 		line = s.line
@@ -52,7 +52,7 @@ func (s *csvScanner) next() (line int, fault *rules.Fault, err error) {
 	}
 }
 
-// field is a field of the record, until the next one is read.
+// field returns a field of the record. It is valid until the next record is read.
 func (s *csvScanner) field(i int) []byte {
 	start := 0
 	if i > 0 {
@@ -87,7 +87,7 @@ func (s *csvScanner) record() (*rules.Fault, error) {
 		case ends:
 			s.endField()
 			return s.fault(state), nil
-		case c == '\r': // an LF follows
+		case c == '\r': // a part of CRLF or CR CR LF
 		case state == wrong:
 		case c == s.comma:
 			s.endField()
@@ -111,7 +111,7 @@ func (s *csvScanner) record() (*rules.Fault, error) {
 	}
 }
 
-// start is where the field begins that is being read.
+// start returns the start of the current field in text.
 func (s *csvScanner) start() int {
 	if len(s.ends) == 0 {
 		return 0
@@ -119,9 +119,9 @@ func (s *csvScanner) start() int {
 	return s.ends[len(s.ends)-1]
 }
 
-// crEnds reports whether the CR that was read ends the line.
+// crEnds reports whether the last byte, a CR, ends the line.
 func (s *csvScanner) crEnds() bool {
-	after, _ := s.in.Peek(2) // an error shows when it is read
+	after, _ := s.in.Peek(2) // the next read returns the error
 	return crEnds(after)
 }
 
@@ -143,7 +143,7 @@ func (s *csvScanner) add(c byte) {
 	}
 }
 
-// endField ends a field. Each counts as a byte, since a line of separators is long too.
+// endField ends a field. Each field counts as a byte, because a line of separators takes memory too.
 func (s *csvScanner) endField() {
 	if s.over = s.over || len(s.text)+len(s.ends) >= s.limit; !s.over {
 		s.ends = append(s.ends, len(s.text))
@@ -168,21 +168,21 @@ func tooLong(limit int) *rules.Fault {
 type csvRows struct {
 	*csvScanner
 	kind        Kind
-	columns     []string // the field that each column holds; empty for one that is left out
-	required    int      // how many columns there are up to the last one that a row must have
+	columns     []string // the field of each column; empty for an ignored column
+	required    int      // the number of columns up to the last one that a row must have
 	unnamed     []int    // columns without a name
-	posts       bool     // the users stand with their posts, a post on each line
-	spreadsheet bool     // texts are as neutral writes them
+	posts       bool     // each line has a user and one of the user's posts
+	spreadsheet bool     // texts are in the form of neutral
 	values      values
-	user        *Row // the last one, to which posts on the next lines may belong
-	next        *Row // the post that stands on the line of the user
+	user        *Row // the last user; posts on the next lines may belong to it
+	next        *Row // the post on the line of the user
 	extra       []string
 }
 
 // errNoHeader is the error of a file without a line that names the columns.
 var errNoHeader = errors.New("there is no header: the first line names the columns, such as username,email")
 
-// newCSVRows reads the header, which follows so many lines.
+// newCSVRows reads the header. lines is the number of lines before it.
 func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []string) (*csvRows, error) {
 	r := &csvRows{csvScanner: &csvScanner{in: in, limit: limit, line: lines + 1}, spreadsheet: spreadsheet, values: values{}}
 	if err := r.announced(); err != nil {
@@ -207,10 +207,10 @@ func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []s
 	}
 }
 
-// announced reads the line that names the separator to Excel, if there is one, and the blank lines that follow it.
+// announced reads the line that names the separator for Excel, if the file has one, and the blank lines after it.
 func (s *csvScanner) announced() error {
 	const name = "sep="
-	ahead, _ := s.in.Peek(magicSize) // what is wrong shows when it is read
+	ahead, _ := s.in.Peek(magicSize) // the next read returns the error
 	text := ahead
 	if end := bytes.IndexAny(text, "\r\n"); end >= 0 {
 		text = text[:end]
@@ -236,7 +236,7 @@ func (s *csvScanner) announced() error {
 	return err
 }
 
-// readHeader reads a record that may be the header, and finds out the separator, unless it is known.
+// readHeader reads a record that may be the header. It detects the separator, unless the separator is known.
 func (s *csvScanner) readHeader() (line int, fault *rules.Fault, err error) {
 	if s.comma != 0 {
 		return s.next()
@@ -259,8 +259,8 @@ func (s *csvScanner) readHeader() (line int, fault *rules.Fault, err error) {
 	return line, fault, err
 }
 
-// raw reads the bytes of a record, or a few more than the limit allows, and returns the one of the separators in use that
-// it has most of. What stands in quotes does not count.
+// raw reads the bytes of a record, and stops a few bytes above the limit. It returns the most frequent separator in the
+// record. Separators in quotes do not count.
 func (s *csvScanner) raw() (raw []byte, comma byte, err error) {
 	const separators = ",;\t"
 	var counts [len(separators)]int
@@ -290,7 +290,7 @@ func (s *csvScanner) raw() (raw []byte, comma byte, err error) {
 		}
 		if c == '\n' || c == '\r' && s.crEnds() {
 			raw = bytes.TrimRight(raw[:len(raw)-1], "\r")
-			raw = append(raw, '\n') // whatever follows is not there to look at
+			raw = append(raw, '\n') // a lone CR at the end of raw could not be recognized
 			break
 		}
 	}
@@ -303,10 +303,10 @@ func (s *csvScanner) raw() (raw []byte, comma byte, err error) {
 	return raw, comma, nil
 }
 
-// blank reports whether the record has nothing but white space, as spreadsheets write it below the last row.
+// blank reports whether the record has only white space. Spreadsheets write such records after the last row.
 func (s *csvScanner) blank() bool { return len(bytes.TrimSpace(s.text)) == 0 }
 
-// folded is the name of a column as names are compared: without case, blanks, hyphens and underscores.
+// folded returns the name of a column for comparisons: in lower case, without blanks, hyphens and underscores.
 func folded(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c == '_' || c == '-' || unicode.IsSpace(c) {
@@ -316,8 +316,8 @@ func folded(name string) string {
 	}, name)
 }
 
-// ignored returns which columns are left out: those that are spelled as a name is or, where none is, those of the same name
-// in another spelling.
+// ignored returns the names of the columns to ignore. A name in ignore means the column with the same spelling. If none
+// exists, it means the columns whose folded names are equal.
 func ignored(names, ignore []string) map[string]bool {
 	out := map[string]bool{}
 	for _, name := range ignore {
@@ -335,7 +335,7 @@ func ignored(names, ignore []string) map[string]bool {
 	return out
 }
 
-// header finds the field of each column, written in any case, as in created_at or "Created At".
+// header finds the field of each column. The names may be spelled like created_at or "Created At".
 func (r *csvRows) header(ignore []string) error {
 	fields := map[string]string{}
 	for _, f := range []string{idField, usernameField, emailField, authorIDField, titleField, bodyField, createdAtField, updatedAtField, versionField} {
@@ -390,7 +390,7 @@ func (r *csvRows) header(ignore []string) error {
 	return nil
 }
 
-// note keeps the name of a column that is left out.
+// note keeps the name of an unknown column.
 func (r *csvRows) note(name string) {
 	if len(r.extra) < maxExtra {
 		r.extra = append(r.extra, shortened(name))
@@ -408,8 +408,8 @@ func (r *csvRows) noteUnnamed() {
 	}
 }
 
-// complete reports whether the record has the fields of the header. Spreadsheets leave out empty ones at its end, or add
-// some.
+// complete reports whether the record has the fields of the header. Spreadsheets omit empty fields at the end of a
+// record, or add some.
 func (r *csvRows) complete() bool {
 	if len(r.ends) <= len(r.columns) {
 		return len(r.ends) >= r.required
@@ -449,8 +449,8 @@ func (r *csvRows) read() (*Row, error) {
 	}
 }
 
-// value is what a field of the record says. Blanks around it count in long texts alone. NULL, and \N, as databases write it,
-// is none where it can be nothing else.
+// value returns the value of a field. Only titles and bodies keep blanks around them. For IDs, times and versions, the
+// NULL and \N of databases are no value.
 func (r *csvRows) value(field string, text []byte) string {
 	switch field {
 	case titleField, bodyField:
@@ -468,7 +468,8 @@ func (r *csvRows) value(field string, text []byte) string {
 	return string(text)
 }
 
-// row makes a row of the values: the user, then its post, or only the post when the user is that of the line before.
+// row returns the row of the values. A line with a user and a post becomes the user and then, in the next call of read,
+// the post. If the line before has the same user, it becomes only the post.
 func (r *csvRows) row(line int) *Row {
 	if !r.posts {
 		return newRow(r.kind, line, "", nil, r.values)

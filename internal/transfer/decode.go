@@ -16,11 +16,11 @@ import (
 const (
 	mark      = "\ufeff" // byte-order mark
 	gzipMagic = "\x1f\x8b"
-	magicSize = 32 // bytes of a file in which its format shows
+	magicSize = 32 // the bytes of a file that identify its format
 )
 
-// decode returns the text of a file in UTF-8: decompressed, and converted if it is UTF-16. The error says what the file
-// is instead.
+// decode returns the text of a file in UTF-8. It decompresses gzip and converts UTF-16. The error names the format of a
+// file that is not text.
 func decode(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, readBuffer)
 	zipped := startsWith(in, gzipMagic)
@@ -48,7 +48,7 @@ func decode(r io.Reader) (*bufio.Reader, error) {
 	return in, otherFormat(ahead)
 }
 
-// otherFormat returns an error that names the format of a file that is not text; nil for a text.
+// otherFormat returns an error that names the format of a file that is not text, or nil for text.
 func otherFormat(start []byte) error {
 	for _, other := range []struct{ magic, says string }{
 		{"PK\x03\x04", "this is a ZIP archive or an Excel workbook: save it as CSV"}, // .xlsx, .ods, .numbers
@@ -81,14 +81,14 @@ func otherFormat(start []byte) error {
 	return nil
 }
 
-// startsWith reports whether a text is at the start of what is read next.
+// startsWith reports whether the next bytes are a text.
 func startsWith(in *bufio.Reader, text string) bool {
-	ahead, _ := in.Peek(len(text)) // an error shows when it is read
+	ahead, _ := in.Peek(len(text)) // the next read returns the error
 	return string(ahead) == text
 }
 
-// skipBlank skips the lines of white space at the start of a text, and the byte-order marks. It returns the number of line
-// ends that it skipped. The error is ErrEmpty when nothing is left.
+// skipBlank skips blank lines and byte-order marks at the start of a text. It returns the number of line ends that it
+// skipped. The error is ErrEmpty when nothing is left.
 func skipBlank(in *bufio.Reader) (lines int, err error) {
 	for {
 		ahead, err := in.Peek(in.Size())
@@ -130,13 +130,13 @@ func lineEnds(text []byte) (n int) {
 	return n
 }
 
-// crEnds reports whether a CR ends a line by itself; after is what follows it. Otherwise the LF of CRLF, or of CR CR LF,
-// ends the line.
+// crEnds reports whether a CR ends a line by itself. after has the next bytes. Otherwise the LF of CRLF, or of CR CR
+// LF, ends the line.
 func crEnds(after []byte) bool {
 	return !bytes.HasPrefix(after, []byte("\n")) && !bytes.HasPrefix(after, []byte("\r\n"))
 }
 
-// gzipReader decompresses a file of one or more streams. Zero bytes may follow each of them, as on tapes and in blocks.
+// gzipReader decompresses a file of one or more streams. Zero bytes may follow a stream, as on tapes or in blocks.
 type gzipReader struct {
 	in *bufio.Reader
 	z  *gzip.Reader
@@ -167,7 +167,7 @@ func (g *gzipReader) Read(p []byte) (n int, err error) {
 	}
 }
 
-// next goes to the next stream. The error is io.EOF when there is none.
+// next starts the next stream. The error is io.EOF after the last.
 func (g *gzipReader) next() error {
 	for {
 		c, err := g.in.ReadByte()
@@ -191,7 +191,7 @@ func (g *gzipReader) next() error {
 	return nil
 }
 
-// damaged says what is wrong with compressed data.
+// damaged returns the error of damaged compressed data.
 func damaged(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
@@ -203,10 +203,10 @@ func damaged(err error) error {
 	return err
 }
 
-// notUTF8 stands for what is no character, so that the rules reject its row.
+// notUTF8 stands for an invalid character. The rules then reject the row.
 const notUTF8 = 0xff
 
-// utf16Chunk is how many bytes of UTF-8 are made at a time.
+// utf16Chunk is the number of bytes of UTF-8 that one step converts.
 const utf16Chunk = 4 << 10
 
 // utf16Reader converts UTF-16 to UTF-8.
@@ -214,7 +214,7 @@ type utf16Reader struct {
 	in    *bufio.Reader
 	order binary.ByteOrder
 	buf   []byte
-	text  []byte // of buf, what is not read yet
+	text  []byte // the part of buf that is not read yet
 	err   error
 }
 

@@ -17,21 +17,21 @@ import (
 	"roster/internal/typeid"
 )
 
-// A page is read whole before it is written, so that statements are short, however slow the reader of the file is.
+// Bounds of a page.
 const (
 	pageRows  = 2000
-	firstPage = 100     // rows, as long as nobody knows how long they are
-	pageBytes = 4 << 20 // of long texts; a row with more is a page by itself
+	firstPage = 100     // rows, while the length of their texts is unknown
+	pageBytes = 4 << 20 // bytes of long texts; a longer row is a page by itself
 )
 
-// Export writes all users or all posts, in the order of their IDs, as they were at one moment, and returns how many. The
-// same data always becomes the same bytes. The caller in ctx must be allowed to read them.
+// Export writes all users or all posts of one snapshot, in the order of their IDs, and returns their number. The same
+// data always gives the same bytes. The caller in ctx must be allowed to read them.
 func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io.Writer) (rows int, err error) {
 	if kindOf := map[Kind]string{Users: "User", Posts: "Post"}[kind]; !rules.May(rules.CallerFrom(ctx), rules.Read, kindOf) {
 		return 0, &rules.ForbiddenError{Action: rules.Read, Type: kindOf}
 	}
 	session := db.Session(database.Snapshot)
-	defer session.Rollback() // it has changed nothing
+	defer session.Rollback() // the session only reads
 	e := &exporter{session: session, table: user.Table, columns: userColumns(), ahead: firstPage}
 	if kind == Posts {
 		e.table, e.columns, e.long = post.Table, postColumns(), post.FieldBody
@@ -55,7 +55,7 @@ func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io
 	}
 }
 
-// A column of an export: its name in files and in the table. A typed zero value tells what it holds.
+// A column of an export has a name in files and a name in the table.
 type column struct{ field, name string }
 
 func userColumns() []column {
@@ -85,20 +85,20 @@ type exporter struct {
 	session *database.Session
 	table   string
 	columns []column
-	long    string // the column whose texts can be long, if there is one
+	long    string // the column whose texts can be long, or empty
 
-	last  typeid.ID // of the rows that are read
-	next  []length  // of the rows that come after them, as far as they are known
-	ahead int       // how many rows to look at next
+	last  typeid.ID // the ID of the last row that was read
+	next  []length  // the known lengths of the next rows
+	ahead int       // the number of rows for the next look
 }
 
-// length is how long the long text of a row is, in bytes.
+// length is the length of a row's long text, in bytes.
 type length struct {
 	id    typeid.ID
 	bytes int
 }
 
-// page finds the ID with which the next page ends; the zero ID when nothing is left.
+// page returns the last ID of the next page, or the zero ID after the last page.
 func (e *exporter) page(ctx context.Context) (last typeid.ID, err error) {
 	if len(e.next) == 0 {
 		if err := e.look(ctx); err != nil {
@@ -115,7 +115,7 @@ func (e *exporter) page(ctx context.Context) (last typeid.ID, err error) {
 	return last, nil
 }
 
-// look finds out how long the rows are that come next.
+// look reads the lengths of the next rows.
 func (e *exporter) look(ctx context.Context) error {
 	t := entsql.Table(e.table)
 	q := e.after(t).Limit(e.ahead).Select(t.C(idField))
@@ -137,14 +137,14 @@ func (e *exporter) look(ctx context.Context) error {
 		total += row.bytes
 		return nil
 	})
-	// Some engines read a text to tell its length: look at many rows only where they are short.
+	// Some engines read a text to find its length, so look at many rows only if they are short.
 	if e.ahead = min(2*e.ahead, pageRows); total > pageBytes {
 		e.ahead = firstPage
 	}
 	return err
 }
 
-// after selects the rows after those that are read, in the order of their IDs.
+// after selects the rows after the last one that was read, in the order of their IDs.
 func (e *exporter) after(t *entsql.SelectTable) *entsql.Selector {
 	q := entsql.Dialect(e.session.Dialect()).Select().From(t).OrderBy(t.C(idField))
 	if e.last != (typeid.ID{}) {
@@ -153,7 +153,7 @@ func (e *exporter) after(t *entsql.SelectTable) *entsql.Selector {
 	return q
 }
 
-// read hands out the rows of a page, which ends with an ID.
+// read writes the rows of a page. last is the last ID of the page.
 func (e *exporter) read(ctx context.Context, last typeid.ID, out rowWriter) (n int, err error) {
 	if last == (typeid.ID{}) {
 		return 0, nil
@@ -180,7 +180,7 @@ func (e *exporter) read(ctx context.Context, last typeid.ID, out rowWriter) (n i
 	return n, err
 }
 
-// values is where a row goes.
+// values returns the destinations of a row.
 func (e *exporter) values() []any {
 	values := make([]any, len(e.columns))
 	for i, c := range e.columns {
@@ -198,7 +198,7 @@ func (e *exporter) values() []any {
 	return values
 }
 
-// text is a value as it stands in a file.
+// text returns a value as text for a file.
 func (e *exporter) text(field string, value any) string {
 	switch v := value.(type) {
 	case *typeid.ID:

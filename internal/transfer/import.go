@@ -14,59 +14,59 @@ import (
 
 // ImportOptions say how rows are imported.
 type ImportOptions struct {
-	// OnConflict says what becomes of a row whose ID, username or email is in the database already, or stood in the file
-	// before.
+	// OnConflict says how to treat a row whose ID, username or email the database or an earlier row already has.
 	OnConflict directory.OnConflict
-	// DryRun does everything and takes it back.
+	// DryRun does everything, and rolls back.
 	DryRun bool
-	// Batch is after how many rows to commit; 0 commits all of them together. A user and the posts that stand with it are
-	// never parted. A dry run is one batch.
+	// Batch is the number of rows for each commit; 0 commits all rows together. A batch never divides a user from the
+	// posts that come with it. A dry run is one batch.
 	Batch int
-	// Tolerant goes on after a rejected row. Without it, the batch with such a row is not imported, and the import ends.
+	// Tolerant continues after a rejected row. Otherwise the batch with such a row is not imported, and the import
+	// ends.
 	Tolerant bool
 	// Reject is called with the faults of each rejected row. Its error ends the import.
 	Reject func([]Fault) error
 	// BeforeCommit, when set, is called before each commit; its error ends the import.
 	BeforeCommit func() error
-	// Progress, when set, is called from time to time.
+	// Progress, when set, is called after each chunk.
 	Progress func(Summary)
-	// Now is when it happens.
+	// Now is the time of the import.
 	Now time.Time
-	// IDs gives the IDs of what has none.
+	// IDs creates IDs for rows without one.
 	IDs *typeid.Source
 }
 
-// A Summary is what became of the rows.
+// A Summary counts rows by outcome.
 type Summary struct{ Users, Posts Counts }
 
 // Counts are numbers of rows.
 type Counts struct{ Created, Updated, Unchanged, Skipped, Rejected int }
 
-// Rows is how many rows there were.
+// Rows returns the number of all rows.
 func (s Summary) Rows() int { return s.Users.rows() + s.Posts.rows() }
 
-// Rejected is how many rows were rejected.
+// Rejected returns the number of rejected rows.
 func (s Summary) Rejected() int { return s.Users.Rejected + s.Posts.Rejected }
 
 func (c Counts) rows() int { return c.Created + c.Updated + c.Unchanged + c.Skipped + c.Rejected }
 
-// ErrRejected is the error of an import that takes none of a batch because a row of it is rejected.
+// ErrRejected is the error of an import that ends with a batch that has a rejected row. The batch is not imported.
 var ErrRejected = errors.New("rows are rejected")
 
-// Import writes the rows of a file, each by the rules of a mutation, and a change for each. The summary is of what is
-// committed (of what would be, in a dry run), also when there is an error; what is not committed has not happened. The
-// caller in ctx must be allowed to create and update users and posts.
+// Import writes the rows of a file by the rules of mutations, and records changes. The summary counts the committed
+// rows, also when there is an error; in a dry run, it counts the rows that would be committed. The caller in ctx must
+// be allowed to create and update users and posts.
 //
-// One goroutine reads and checks rows while another one writes those before, a few thousand at a time: look-ups of what
-// is there, inserts, updates and changes are a statement each.
+// One goroutine reads and checks rows. Another writes earlier rows, a few thousand at a time. Each look-up, the
+// inserts, the updates and the changes are one statement each.
 func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (Summary, error) {
 	if o.DryRun {
 		o.Batch = 0
 	}
 	im := &importer{ImportOptions: o, db: db}
 	im.begin()
-	defer func() { im.tx.Rollback() }() // what is not committed
-	// The reader may wait for its input for ever: an import that is given up does not wait for it.
+	defer func() { im.tx.Rollback() }() // a closure, because each batch has its own transaction
+	// The reader may wait for its input forever, so a cancelled import does not wait for the reader.
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	chunks := make(chan chunk, 1)
@@ -84,20 +84,20 @@ func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (S
 	}
 }
 
-// Bounds of a chunk: enough for statements to be cheap for each row, and few enough for memory.
+// Bounds of a chunk: large enough for a low cost of statements per row, small enough for memory.
 const (
 	chunkRows  = 4096
-	chunkBytes = 4 << 20 // as arguments of statements; a row with more is a chunk by itself
+	chunkBytes = 4 << 20 // bytes in arguments of statements; a larger row is a chunk by itself
 )
 
-// A chunk is rows that are written together.
+// A chunk has rows that are written together.
 type chunk struct {
 	rows   []*Row
-	commit bool  // a batch ends with it
-	err    error // io.EOF after the last; no rows then
+	commit bool  // the chunk is the last of a batch
+	err    error // ends the rows; io.EOF after the last
 }
 
-// readChunks reads to the end, or until nobody wants any more.
+// readChunks reads to the end, or until ctx ends.
 func readChunks(ctx context.Context, r *Reader, batch int, out chan<- chunk) {
 	send := func(c chunk) bool {
 		select {
@@ -136,12 +136,12 @@ func readChunks(ctx context.Context, r *Reader, batch int, out chan<- chunk) {
 	}
 }
 
-// importer writes chunks in a session, and starts another one after each commit.
+// importer writes chunks in a transaction, and starts another transaction after each commit.
 type importer struct {
 	ImportOptions
 	db        *database.DB
 	tx        *directory.Transaction
-	counts    Summary // of all rows so far
+	counts    Summary // the counts of all rows so far
 	committed Summary
 }
 
@@ -150,7 +150,7 @@ func (im *importer) begin() {
 	im.tx = directory.New(im.db.Session(database.Write), directory.Options{Clock: func() time.Time { return im.Now }, IDs: im.IDs})
 }
 
-// take writes a chunk; end reports whether it was the last.
+// take writes a chunk. end reports whether it was the last.
 func (im *importer) take(ctx context.Context, c chunk) (end bool, err error) {
 	if errors.Is(c.err, io.EOF) {
 		return true, nil
@@ -174,7 +174,7 @@ func (im *importer) take(ctx context.Context, c chunk) (end bool, err error) {
 	return false, nil
 }
 
-// write gives the rows of a chunk to the domain, counts what became of them, and tells what is wrong with rejected ones.
+// write imports the rows of a chunk, counts their outcomes, and reports the faults of rejected rows.
 func (im *importer) write(ctx context.Context, rows []*Row) error {
 	records := make([]*directory.Record, len(rows))
 	for i, r := range rows {

@@ -17,31 +17,30 @@ import (
 	"roster/internal/strictjson"
 )
 
-// maxMembers is how many members an object may have, known ones and others.
+// maxMembers is the greatest number of members of an object, known and unknown.
 const maxMembers = 1000
 
-// recordSeparator may stand before each object: RFC 7464, as jq --seq writes it.
+// recordSeparator may precede each object, by RFC 7464. jq --seq writes it.
 const recordSeparator = "\x1e"
 
-// jsonRows reads rows from JSON lines: an object on each line, a post if it has an authorId, and else a user, with its
-// posts if it has any.
+// jsonRows reads rows from JSON lines. Each line has an object: a post, or a user that may have posts.
 type jsonRows struct {
 	in     *bufio.Reader
 	limit  int
-	end    byte // of a line
+	end    byte // the byte that ends a line
 	line   int
-	ignore []string // members that are left out
+	ignore []string // the members to ignore
 	text   []byte
-	author *Row          // the user of the line that was read last
-	posts  *json.Decoder // within the list of its posts; nil when there are no more
-	n      int           // of the next one
+	author *Row          // the user of the last line
+	posts  *json.Decoder // in the list of the user's posts; nil after the last
+	n      int           // the index of the next post
 	extra  []string
 }
 
-// newJSONRows reads what follows so many lines.
+// newJSONRows returns a reader of rows. lines is the number of lines before the first row.
 func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string) *jsonRows {
 	r := &jsonRows{in: in, limit: limit, end: '\n', line: lines, ignore: ignore}
-	ahead, _ := in.Peek(in.Size()) // what is wrong shows when it is read
+	ahead, _ := in.Peek(in.Size()) // the next read returns the error
 	if bytes.IndexByte(ahead, '\n') < 0 && bytes.IndexByte(ahead, '\r') >= 0 {
 		r.end = '\r'
 	}
@@ -50,7 +49,7 @@ func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string) *jsonRows 
 
 func (r *jsonRows) unknown() []string { return r.extra }
 
-// read implements rowReader. The posts of a user become rows one by one: a short line can have very many.
+// read implements rowReader. It returns the posts of a user one by one: a short line can have very many.
 func (r *jsonRows) read() (*Row, error) {
 	for {
 		if r.posts != nil {
@@ -80,7 +79,7 @@ func (r *jsonRows) read() (*Row, error) {
 	}
 }
 
-// readLine reads a line, or what of it the limit allows.
+// readLine reads a line. It reports whether the line exceeds the limit, and then keeps only a part of it.
 func (r *jsonRows) readLine() (over bool, err error) {
 	r.text = r.text[:0]
 	r.line++
@@ -100,12 +99,12 @@ func (r *jsonRows) readLine() (over bool, err error) {
 	}
 }
 
-// reject makes the line a row with a fault.
+// reject returns a row with a fault for the line.
 func (r *jsonRows) reject(f *rules.Fault) *Row {
 	return unread(Users, r.line, "", nil, f)
 }
 
-// object makes the row of the line, whose posts come after it.
+// object returns the row of the line. The user's posts follow.
 func (r *jsonRows) object(text []byte) *Row {
 	members, fault := r.members("", text)
 	if fault != nil {
@@ -118,23 +117,23 @@ func (r *jsonRows) object(text []byte) *Row {
 	row, posts := r.row(kind, "", nil, members)
 	if posts != nil {
 		r.author, r.posts, r.n = row, json.NewDecoder(bytes.NewReader(posts)), 0
-		_, _ = r.posts.Token() // the bracket that row has seen
+		_, _ = r.posts.Token() // the opening bracket, which row has checked
 	}
 	return row
 }
 
-// isPost reports whether an object is a post. One without an author is told by its title from a user without a name.
+// isPost reports whether an object is a post: it has an author, or it has a title and neither a username nor an email.
 func isPost(members map[string]json.RawMessage) bool {
 	has := func(field string) bool { return members[field] != nil }
 	return has(authorIDField) || has(titleField) && !has(usernameField) && !has(emailField)
 }
 
-// post makes a row of the next post of the user; nil when it is null.
+// post returns the row of the user's next post, or nil if the post is null.
 func (r *jsonRows) post() *Row {
 	path := postsField + "." + strconv.Itoa(r.n)
 	r.n++
 	var text json.RawMessage
-	_ = r.posts.Decode(&text) // the line is JSON: it was read as such
+	_ = r.posts.Decode(&text) // cannot fail: the line was parsed before
 	if string(text) == "null" {
 		return nil
 	}
@@ -146,7 +145,7 @@ func (r *jsonRows) post() *Row {
 	return post
 }
 
-// members reads an object that says nothing twice. Members that are null, or ignored, are left out.
+// members reads the members of an object. A repeated member is a fault. It leaves out null and ignored members.
 func (r *jsonRows) members(path string, text []byte) (map[string]json.RawMessage, *rules.Fault) {
 	wrong := func(err error) *rules.Fault {
 		message := "must be a JSON object"
@@ -193,7 +192,7 @@ func (r *jsonRows) members(path string, text []byte) (map[string]json.RawMessage
 	return members, nil
 }
 
-// row makes a row of an object, and returns the list of posts that stands in it; nil when there is none.
+// row returns the row of an object, and the list of its posts or nil.
 func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]json.RawMessage) (*Row, json.RawMessage) {
 	fields := []string{idField, usernameField, emailField, createdAtField, updatedAtField, versionField}
 	if kind == Posts {
@@ -223,14 +222,15 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 	row := newRow(kind, r.line, path, author, v)
 	for _, field := range append(fields, postsField) {
 		if f := wrong[field]; f != nil {
-			row.Faults = slices.DeleteFunc(row.Faults, func(f Fault) bool { return f.Field == row.place(field) }) // it says the same of the text that is missing
+			// The rules have found the text missing, which repeats this fault.
+			row.Faults = slices.DeleteFunc(row.Faults, func(f Fault) bool { return f.Field == row.place(field) })
 			row.fault(field, f)
 		}
 	}
 	return row, posts
 }
 
-// jsonText is the text of a member, without the blanks around it where they mean nothing.
+// jsonText returns the text of a member. Only titles and bodies keep blanks around them.
 func jsonText(field string, value json.RawMessage) (string, *rules.Fault) {
 	if len(value) == 0 {
 		return "", nil
@@ -248,7 +248,7 @@ func jsonText(field string, value json.RawMessage) (string, *rules.Fault) {
 	return text, nil
 }
 
-// memberName is the name of a member for people: that of a post within a user has the list before it.
+// memberName returns the name of a member for people. For a post of a user, the name of the list precedes it.
 func memberName(path, name string) string {
 	if path != "" {
 		return postsField + "." + name
@@ -256,7 +256,7 @@ func memberName(path, name string) string {
 	return name
 }
 
-// note keeps the name of a member that is not known.
+// note keeps the name of an unknown member.
 func (r *jsonRows) note(path, name string) {
 	name = shortened(memberName(path, name))
 	if len(r.extra) < maxExtra && !slices.Contains(r.extra, name) {

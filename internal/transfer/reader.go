@@ -10,18 +10,18 @@ import (
 
 const (
 	readBuffer = 64 << 10 // bytes
-	maxExtra   = 20       // names of columns that are kept for people
-	maxName    = 64       // bytes of each
+	maxExtra   = 20       // unknown names that are reported
+	maxName    = 64       // bytes of each name
 )
 
 // A Reader reads the rows of a file.
 type Reader struct{ rows rowReader }
 
-// A rowReader reads rows of one format. What is wrong with one row is a fault of that row; the error is io.EOF, or
-// ends the file.
+// A rowReader reads rows of one format. An invalid row has faults. The error is io.EOF, or concerns the whole file; no
+// row follows it.
 type rowReader interface {
 	read() (*Row, error)
-	// unknown has the names in the file that no field has.
+	// unknown returns names in the file that are not names of fields.
 	unknown() []string
 }
 
@@ -30,12 +30,12 @@ var (
 	_ rowReader = (*jsonRows)(nil)
 )
 
-// ErrEmpty is the error of a file without anything in it.
+// ErrEmpty is the error of an empty or blank file.
 var ErrEmpty = errors.New("the file is empty")
 
-// NewReader starts to read a file, compressed or not. A format that is empty is found out: JSON lines start with a brace.
-// Rows of more than limit bytes are rejected, so that no line takes more memory. Columns and members that ignore names are
-// left out as if the file did not have them. The error says what is wrong with the file as a whole.
+// NewReader starts to read a file, which may be compressed. If format is empty, it detects the format: JSON lines start
+// with a brace. It rejects rows of more than limit bytes, which bounds the memory of a line. It skips the columns and
+// members that ignore names. The error concerns the whole file.
 func NewReader(r io.Reader, format Format, limit int, ignore ...string) (*Reader, error) {
 	in, err := decode(r)
 	if err != nil {
@@ -45,7 +45,7 @@ func NewReader(r io.Reader, format Format, limit int, ignore ...string) (*Reader
 	if err != nil {
 		return nil, err
 	}
-	ahead, _ := in.Peek(in.Size()) // what is wrong shows when it is read
+	ahead, _ := in.Peek(in.Size()) // the next read returns the error
 	start := bytes.TrimLeft(ahead, " \t"+recordSeparator)
 	switch {
 	case format == JSONLines, format == "" && bytes.HasPrefix(start, []byte("{")):
@@ -60,18 +60,18 @@ func NewReader(r io.Reader, format Format, limit int, ignore ...string) (*Reader
 	return &Reader{rows}, nil
 }
 
-// Read returns the next row; its error is io.EOF after the last.
+// Read returns the next row. The error is io.EOF after the last row.
 func (r *Reader) Read() (*Row, error) { return r.rows.read() }
 
-// Unknown has the names of columns and members that no field has, the first few.
+// Unknown returns the first few names of columns and members that are not names of fields.
 func (r *Reader) Unknown() []string { return r.rows.unknown() }
 
-// shortened is a name of the file as far as people read it.
+// shortened returns the start of a name from the file, for messages.
 func shortened(name string) string {
 	return strings.ToValidUTF8(name[:min(len(name), maxName)], "")
 }
 
-// listed is a list of names of the file, which may have anything in them.
+// listed returns a list of names for messages. It quotes them, because a file may have any names.
 func listed(names []string) string {
 	list := make([]string, len(names))
 	for i, name := range names {

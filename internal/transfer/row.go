@@ -15,19 +15,19 @@ import (
 	"roster/internal/typeid"
 )
 
-// A Row is a user or a post of a file. What the file does not say of it is zero.
+// A Row is a user or a post of a file. A field that the file lacks is zero.
 type Row struct {
 	Kind   Kind
-	Line   int // in the file, from 1
+	Line   int // the line in the file, from 1
 	Faults []Fault
 
-	record *directory.Record // what the row says; without anything for a row that cannot be read
-	author *Row              // of a post that stands with its user
+	record *directory.Record // the values of the row; empty for a row that cannot be read
+	author *Row              // the user that the post comes with, or nil
 
-	path string // leads to the row within its line, for people: posts.2 for the third post of a user
+	path string // the place of the row in its line, for people: posts.2 for the third post of a user
 }
 
-// label is the type of the IDs of the rows.
+// label returns the type of the IDs of the rows.
 func (k Kind) label() string {
 	if k == Posts {
 		return post.Label
@@ -35,7 +35,7 @@ func (k Kind) label() string {
 	return user.Label
 }
 
-// A Fault is what is wrong with one field of a row; Field is empty when it is the row.
+// A Fault is a fault of one field of a row. Field is empty for a fault of the whole row.
 type Fault struct {
 	Line  int
 	Field string
@@ -50,7 +50,7 @@ func (r *Row) fault(field string, f *rules.Fault) {
 	r.Faults = append(r.Faults, Fault{Line: r.Line, Field: r.place(field), Fault: *f})
 }
 
-// place is a field as people find it in the line.
+// place returns the path of a field in the line, for people.
 func (r *Row) place(field string) string {
 	if r.path == "" {
 		return field
@@ -58,10 +58,10 @@ func (r *Row) place(field string) string {
 	return strings.TrimSuffix(r.path+"."+field, ".")
 }
 
-// values are the texts of a row by their fields. An empty one is the same as none.
+// values are the texts of a row by field. An empty text is the same as a missing one.
 type values map[string]string
 
-// unread returns a row that cannot be read, with what is wrong.
+// unread returns a row that cannot be read, with a fault.
 func unread(kind Kind, line int, path string, author *Row, f *rules.Fault) *Row {
 	r := &Row{Kind: kind, Line: line, path: path, author: author, record: new(directory.Record)}
 	if author != nil {
@@ -71,7 +71,7 @@ func unread(kind Kind, line int, path string, author *Row, f *rules.Fault) *Row 
 	return r
 }
 
-// newRow makes a row of its texts, with all that is wrong with them.
+// newRow returns a row of texts, with their faults.
 func newRow(kind Kind, line int, path string, author *Row, v values) *Row {
 	r := &Row{Kind: kind, Line: line, path: path, author: author}
 	id := r.parseID(idField, kind.label(), v)
@@ -101,7 +101,7 @@ func (r *Row) faults(list rules.Faults) {
 	}
 }
 
-// parseID reads an ID, which a new entity needs not have.
+// parseID parses an ID. It returns the zero ID for an empty text.
 func (r *Row) parseID(field, kind string, v values) typeid.ID {
 	if v[field] == "" && field == idField {
 		return typeid.ID{}
@@ -114,7 +114,7 @@ func (r *Row) parseID(field, kind string, v values) typeid.ID {
 	return id
 }
 
-// parseHistory reads when a row was created and last updated, and how often.
+// parseHistory parses the times and the version of a row.
 func parseHistory(v values) (h directory.History, wrong rules.Faults) {
 	h.CreatedAt, h.UpdatedAt = parseTime(createdAtField, v, &wrong), parseTime(updatedAtField, v, &wrong)
 	if text := v[versionField]; text != "" {
@@ -125,8 +125,8 @@ func parseHistory(v values) (h directory.History, wrong rules.Faults) {
 	return h, wrong
 }
 
-// wholeNumber returns a number as an integer is written, if it is one: 2 for 2.0 and 2e0, as programs write it that know
-// only floating point. Other texts stay as they are.
+// wholeNumber returns the integer form of a whole number: 2 for 2.0 and 2e0. Programs that know only floating point
+// write the other forms. It returns other texts unchanged.
 func wholeNumber(text string) string {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")

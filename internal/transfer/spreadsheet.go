@@ -2,11 +2,11 @@ package transfer
 
 import "strings"
 
-// A spreadsheet executes a cell that begins like a formula. In the format Spreadsheet an apostrophe stands before such a
-// text, and before a text that begins with apostrophes and then like a formula. So every text can be told from the one
-// that it is written as. See https://owasp.org/www-community/attacks/CSV_Injection.
+// A spreadsheet executes a cell that begins like a formula. The format Spreadsheet adds an apostrophe before such a
+// text, and before a text that has apostrophes and then begins like a formula. So a reader can restore every text. See
+// https://owasp.org/www-community/attacks/CSV_Injection.
 
-// neutral returns a text as a spreadsheet may have it.
+// neutral returns a form of a text that a spreadsheet does not execute.
 func neutral(text string) string {
 	if executed(text) {
 		return "'" + text
@@ -14,7 +14,7 @@ func neutral(text string) string {
 	return text
 }
 
-// plain returns the text that neutral had.
+// plain returns the text from the form of neutral.
 func plain(text string) string {
 	if strings.HasPrefix(text, "'") && executed(text) {
 		return text[1:]
@@ -22,8 +22,8 @@ func plain(text string) string {
 	return text
 }
 
-// executed reports whether a text, behind its apostrophes, begins like a formula, or with a control character that a
-// spreadsheet may drop. Some drop blanks, too, and some take full-width characters for the usual ones.
+// executed reports whether a text, after any apostrophes, begins like a formula, or with a control character that a
+// spreadsheet may drop. Some spreadsheets also drop blanks, and some treat full-width characters like the usual ones.
 func executed(text string) bool {
 	text = strings.TrimLeft(text, "'")
 	if strings.IndexAny(text, "\t\r\n") == 0 {

@@ -1,9 +1,9 @@
-// Package transfer moves users and posts between files and databases: CSV and JSON lines, plain or compressed, any number
-// of rows in bounded memory. What it imports keeps the same rules as what a mutation writes, and what it exports it
-// imports again as it was. It knows neither the command line nor GraphQL nor drivers.
+// Package transfer imports and exports users and posts. It reads and writes CSV and JSON lines, plain or compressed,
+// with any number of rows in bounded memory. Imports keep the rules of mutations. An import of an export restores the
+// same data. The package knows neither the command line nor GraphQL nor drivers.
 package transfer
 
-// A Kind is what a row of a file is.
+// A Kind is the entity of a row: user or post.
 type Kind string
 
 // The kinds.
@@ -12,18 +12,18 @@ const (
 	Posts Kind = "posts"
 )
 
-// A Format is how rows stand in a file.
+// A Format is the format of a file.
 type Format string
 
-// The formats. JSONLines has a JSON object on each line. Spreadsheet is CSV with a byte-order mark, in which an apostrophe
-// stands before each text that a spreadsheet would execute.
+// The formats. JSONLines has a JSON object on each line. Spreadsheet is CSV with a byte-order mark, and with an
+// apostrophe before each text that a spreadsheet would execute.
 const (
 	CSV         Format = "csv"
 	JSONLines   Format = "jsonl"
 	Spreadsheet Format = "spreadsheet"
 )
 
-// The names of what a row has, as clients know them: the columns of CSV and the members of a JSON object.
+// The names of fields, as in the contract: the columns of CSV and the members of a JSON object.
 const (
 	idField        = "id"
 	authorIDField  = "authorId"
@@ -34,5 +34,5 @@ const (
 	createdAtField = "createdAt"
 	updatedAtField = "updatedAt"
 	versionField   = "version"
-	postsField     = "posts" // of a user in JSON: a list of its posts
+	postsField     = "posts" // the list of a user's posts in JSON
 )

@@ -24,7 +24,7 @@ func newWriter(f Format, w *bytes.Buffer, columns []column) rowWriter {
 	return &csvWriter{w: w, columns: columns, spreadsheet: f == Spreadsheet}
 }
 
-// csvWriter writes RFC 4180, but that lines end as they do on Unix.
+// csvWriter writes RFC 4180, but ends lines with LF.
 type csvWriter struct {
 	w           *bytes.Buffer
 	columns     []column
@@ -91,7 +91,7 @@ func (j *jsonWriter) row(values []string) {
 			j.w.WriteString(v)
 			continue
 		}
-		_ = j.texts.Encode(v) // a string always marshals, and a buffer takes it
+		_ = j.texts.Encode(v) // neither a string nor a buffer can fail
 		j.w.Truncate(j.w.Len() - len("\n"))
 	}
 	j.w.WriteString("}\n")

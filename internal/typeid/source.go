@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Source makes new IDs. Those of one Source are strictly increasing, within one millisecond and across
-// steps of the clock backwards too, so that the order of IDs is the order of creation. Safe for concurrent use.
+// Source creates IDs. The IDs of one Source strictly increase, even within a millisecond and when the clock steps back.
+// So the order of IDs is the order of creation. A Source is safe for concurrent use.
 type Source struct {
 	clock  func() time.Time
 	random io.Reader
@@ -20,8 +20,8 @@ type Source struct {
 	last uuid.UUID
 }
 
-// NewSource returns a Source that takes times from clock and randomness from random, which must not fail
-// (crypto/rand.Reader does not).
+// NewSource returns a Source that takes times from clock and randomness from random. random must not fail;
+// crypto/rand.Reader never does.
 func NewSource(clock func() time.Time, random io.Reader) *Source {
 	return &Source{clock: clock, random: random}
 }
@@ -46,8 +46,8 @@ func (s *Source) New(kind string) ID {
 	return New(kind, fresh)
 }
 
-// successor adds a random step of 1 to 2^32 to what follows the variant bits of last (RFC 9562, section 6.2,
-// method 2), carrying into the field before it, and so, once in an age, into the time.
+// successor adds a random step of 1 to 2^32 to the bits of last after the variant (RFC 9562, section 6.2, method 2). It
+// carries an overflow into the field before the variant, and from there, very rarely, into the time.
 func successor(last, random uuid.UUID) uuid.UUID {
 	low := binary.BigEndian.Uint64(last[8:]) & (1<<62 - 1)
 	low += uint64(binary.BigEndian.Uint32(random[12:])) + 1

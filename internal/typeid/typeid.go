@@ -1,6 +1,6 @@
 // Package typeid implements the IDs of Roster: TypeIDs (https://github.com/jetify-com/typeid, specification 0.3),
 // a type's name and a UUIDv7 (RFC 9562), as in user_01jvsz5r0xe3k8m1p4s6t9w2yb.
-// A database stores the bare UUID; the type's name is known from the column. The package knows neither GraphQL nor ent.
+// A database stores only the UUID: the column determines the type. The package knows neither GraphQL nor ent.
 package typeid
 
 import (
@@ -19,17 +19,17 @@ import (
 
 const (
 	uuidLen   = 16
-	typeMax   = 16 // a TypeID may have 63; no type of Roster's comes near
+	typeMax   = 16 // a TypeID may have 63; Roster's types are far shorter
 	suffixLen = 26
 	alphabet  = "0123456789abcdefghjkmnpqrstvwxyz"
 )
 
-// ErrMalformed says that a text is no TypeID.
+// ErrMalformed is the error of a text that is not a TypeID.
 var ErrMalformed = errors.New("not a TypeID")
 
-// ID is one ID of any type. The zero value is no ID of any type: Type is empty and String too.
-// IDs are comparable with ==; two IDs of one type sort by their UUIDs, which is the order of creation.
-// It is an array, the UUID and then the type, since ent scans lists of arrays but not of structs.
+// ID is an ID of any type. The zero value is not an ID: its Type and its String are empty.
+// IDs are comparable with ==. IDs of one type sort by their UUIDs, which is the order of creation.
+// An ID is an array, of the UUID and then the type: ent can scan lists of arrays, but not of structs.
 type ID [uuidLen + typeMax]byte
 
 // New returns the ID of the given type, of at most 16 letters, with the given UUID.
@@ -41,12 +41,13 @@ func New(kind string, u uuid.UUID) (id ID) {
 	return id
 }
 
-// Type is the type's name, such as "user"; it is empty for what was not an ID.
+// Type returns the type's name, such as "user". It is empty for the zero ID.
 func (id ID) Type() string { return string(id.kind()) }
 
 func (id *ID) kind() []byte { return bytes.TrimRight(id[uuidLen:], "\x00") }
 
-// As returns the ID with its type set: what reads a column knows the type of the IDs in it. NULL stays the zero ID.
+// As returns the ID with a type. Call it after Scan: the reader of a column knows the type of its IDs. The zero ID,
+// from NULL, stays zero.
 func (id ID) As(kind string) ID {
 	u := id.UUID()
 	if u == uuid.Nil {
@@ -55,13 +56,13 @@ func (id ID) As(kind string) ID {
 	return New(kind, u)
 }
 
-// UUID is the part that the database stores.
+// UUID returns the part that the database stores.
 func (id ID) UUID() uuid.UUID { return uuid.UUID(id[:uuidLen]) }
 
 // Compare orders IDs by their UUIDs, as every database does.
 func (id ID) Compare(other ID) int { return bytes.Compare(id[:uuidLen], other[:uuidLen]) }
 
-// String is the ID as clients see it.
+// String returns the ID as clients see it.
 func (id ID) String() string { return string(id.Append(nil)) }
 
 // Append appends the ID as clients see it to b.
@@ -71,7 +72,7 @@ func (id ID) Append(b []byte) []byte {
 		return b
 	}
 	b = append(append(b, kind...), '_')
-	// 26 characters of 5 bits hold 130 bits: the first character carries the two that are always zero.
+	// 26 characters of 5 bits hold 130 bits. The first two bits are always zero.
 	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:uuidLen])
 	for shift := 125; shift >= 0; shift -= 5 {
 		var v uint64
@@ -125,14 +126,14 @@ var (
 	_ json.Unmarshaler = (*ID)(nil)
 )
 
-// Value is what the database stores: the 16 bytes of the UUID, which uuid, binary(16) and BLOB columns all take.
+// Value returns the 16 bytes of the UUID. Columns of uuid, binary(16) and BLOB accept them.
 func (id ID) Value() (driver.Value, error) { return id[:uuidLen:uuidLen], nil }
 
-// Scan reads the UUID and leaves the type as it is: a row does not tell it, see As.
+// Scan reads the UUID and keeps the type: a row does not have it, see As.
 func (id *ID) Scan(src any) error {
 	var u uuid.UUID
 	var err error
-	if text, ok := src.([]byte); ok && len(text) != uuidLen { // lib/pq's form; uuid.Scan makes a string of it first
+	if text, ok := src.([]byte); ok && len(text) != uuidLen { // lib/pq's form; uuid.Scan would allocate a string for it
 		u, err = uuid.ParseBytes(text)
 	} else {
 		err = u.Scan(src)
@@ -144,7 +145,7 @@ func (id *ID) Scan(src any) error {
 // MarshalJSON writes the ID as a string.
 func (id ID) MarshalJSON() ([]byte, error) { return json.Marshal(id.String()) }
 
-// UnmarshalJSON reads what MarshalJSON writes. The error is ErrMalformed or that of a broken string.
+// UnmarshalJSON reads an ID from a JSON string. The error is ErrMalformed, or that of encoding/json.
 func (id *ID) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
@@ -155,14 +156,14 @@ func (id *ID) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// MarshalGQL writes the ID as gqlgen asks for it.
+// MarshalGQL writes the ID for gqlgen.
 func (id ID) MarshalGQL(w io.Writer) {
 	b := append(make([]byte, 0, typeMax+suffixLen+3), '"')
-	_, _ = w.Write(append(id.Append(b), '"')) // gqlgen's writer is a buffer
+	_, _ = w.Write(append(id.Append(b), '"')) // gqlgen's writer is a buffer and cannot fail
 }
 
-// UnmarshalGQL reads an ID from a request. What is no ID becomes the zero ID, of no type, without an error:
-// the rules report it together with all other faults of the same input, and no comparison ever finds it.
+// UnmarshalGQL reads an ID from a request. A malformed ID becomes the zero ID, without an error: the rules report it
+// together with all other faults of the input, and no comparison finds it.
 func (id *ID) UnmarshalGQL(v any) error {
 	*id = ID{}
 	if s, ok := v.(string); ok {

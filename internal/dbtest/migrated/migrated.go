@@ -1,5 +1,5 @@
-// Package migrated gives tests databases with Roster's schema. It opens them as Roster does. It is not part of dbtest, so that
-// tests of package database can use dbtest.
+// Package migrated gives tests databases with Roster's schema. It opens them as Roster does. It is not part of dbtest,
+// so that tests of package database can use dbtest.
 package migrated
 
 import (
@@ -10,8 +10,8 @@ import (
 	"roster/internal/dbtest"
 )
 
-// Open returns a new database with all migrations applied. It is closed and dropped when the test ends. settings may change the
-// options before it opens, such as the URL.
+// Open returns a new database with all migrations applied. It is closed and dropped when the test ends. settings may
+// change the options before it opens, such as the URL.
 func Open(tb testing.TB, e dbtest.Engine, settings ...func(*database.Options)) *database.DB {
 	tb.Helper()
 	o := database.Options{

@@ -9,8 +9,8 @@ import (
 	"os/exec"
 )
 
-// Guard runs a shell script when it is released, or when this process ends. This works even if the process is killed: the shell
-// waits at a pipe that ends with the process.
+// Guard runs a shell script when it is released, or when this process ends. This works even if the process is killed:
+// the shell waits at a pipe that ends with the process.
 type Guard struct {
 	process *Process
 	pipe    io.Closer

@@ -17,8 +17,8 @@ type Options struct {
 	Account *user.User
 	// Group gives the program its own process group, which the terminal's signals do not reach.
 	Group bool
-	// Orphaned is the signal that the kernel sends to the program when this process dies without ending it. It works only on
-	// Linux.
+	// Orphaned is the signal that the kernel sends to the program when this process dies without ending it. It works
+	// only on Linux.
 	Orphaned syscall.Signal
 }
 

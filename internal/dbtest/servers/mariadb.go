@@ -30,8 +30,8 @@ func FindMariaDB() error {
 	return err
 }
 
-// StartMariaDB runs a MariaDB server with additional settings, each as --name=value. It returns a *MissingError if MariaDB is not
-// installed.
+// StartMariaDB runs a MariaDB server with additional settings, each as --name=value. It returns a *MissingError if
+// MariaDB is not installed.
 func StartMariaDB(ctx context.Context, settings ...string) (*Server, error) {
 	programs, err := findMariaDB()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Open connects to the database or the server of a postgres or mysql URL, as an administrator: it adds no settings to the URL.
-// Roster itself opens databases with package database.
+// Open connects to the database or the server of a postgres or mysql URL, as an administrator: it adds no settings to
+// the URL. Roster itself opens databases with package database.
 func Open(address string) (*sql.DB, error) {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -28,8 +28,8 @@ func findInitdb() (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// StartPostgres runs a PostgreSQL server with additional settings, each as name=value. It returns a *MissingError if PostgreSQL is
-// not installed.
+// StartPostgres runs a PostgreSQL server with additional settings, each as name=value. It returns a *MissingError if
+// PostgreSQL is not installed.
 func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 	initdb, err := findInitdb()
 	if err != nil {
@@ -82,8 +82,9 @@ func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 	}.start(ctx)
 }
 
-// postgresCollation returns options of initdb for a default collation that is not byte order, as most servers have. So tests fail
-// for a column or an order without COLLATE "C". PostgreSQL before 15 only has the system's locales, of which only C is certain.
+// postgresCollation returns options of initdb for a default collation that is not byte order, as most servers have. So
+// tests fail for a column or an order without COLLATE "C". PostgreSQL before 15 only has the system's locales, of which
+// only C is certain.
 func postgresCollation(ctx context.Context, initdb string) ([]string, error) {
 	const icu = "--icu-locale"
 	help, err := exec.CommandContext(ctx, initdb, "--help").Output()

@@ -1,5 +1,6 @@
-// Package servers finds database servers on this machine and runs temporary ones. They use a free loopback port and a temporary
-// directory. They are fast, since they may lose their data in a crash. The package is independent of tests and of the data.
+// Package servers finds database servers on this machine and runs temporary ones. They use a free loopback port and a
+// temporary directory. They are fast, since they may lose their data in a crash. The package is independent of tests
+// and of the data.
 package servers
 
 import (
@@ -32,8 +33,8 @@ const (
 const (
 	// userName is the account of a server's URL. It has all rights.
 	userName = "roster"
-	// prepareLimit bounds the creation of an empty data directory, readyLimit the wait for the first connection, and stopLimit
-	// the wait for a server that is ending.
+	// prepareLimit bounds the creation of an empty data directory, readyLimit the wait for the first connection, and
+	// stopLimit the wait for a server that is ending.
 	prepareLimit = 2 * time.Minute
 	readyLimit   = time.Minute
 	stopLimit    = 30 * time.Second
@@ -118,7 +119,7 @@ type software struct {
 	serve   func(s *site, port int) program
 	address func(password string, port int) *url.URL
 	stop    syscall.Signal // orderly and fast
-	orphan  syscall.Signal // at once, without a process or shared memory left
+	orphan  syscall.Signal // immediate; leaves neither processes nor shared memory
 }
 
 type program struct {
@@ -233,8 +234,8 @@ func freePort(ctx context.Context) (int, error) {
 	return address.Port, l.Close()
 }
 
-// removal is the shell script that removes the directory $0. Ending programs may still create files there, so it tries again for a
-// while.
+// removal is the shell script that removes the directory $0. Ending programs may still create files there, so it tries
+// again for a while.
 const removal = `for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 1; done; exit 1`
 
 // site has the directory, the account and the password of one server.
@@ -246,8 +247,8 @@ type site struct {
 	guard    *process.Guard
 }
 
-// newSite creates a directory for a server. Database servers refuse to run as root. So root runs them as the named account, or as
-// nobody if the account does not exist.
+// newSite creates a directory for a server. Database servers refuse to run as root. So root runs them as the named
+// account, or as nobody if the account does not exist.
 func newSite(ctx context.Context, name, account string) (_ *site, err error) {
 	s := &site{name: name, password: strings.ToLower(rand.Text())}
 	if os.Geteuid() == 0 {
@@ -293,8 +294,8 @@ func (s *site) write(name, content string) (string, error) {
 	return path, s.give(path)
 }
 
-// run starts a program in the directory, with its output in the log. Of the environment, the program gets only PATH: settings of
-// the user's own servers must not reach it.
+// run starts a program in the directory, with its output in the log. Of the environment, the program gets only PATH:
+// settings of the user's own servers must not reach it.
 func (s *site) run(ctx context.Context, p program, o process.Options) (*process.Process, error) {
 	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {

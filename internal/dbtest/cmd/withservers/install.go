@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// host has what this machine offers for an installation.
+// host describes how to install programs on this machine.
 type host struct {
 	root     bool
 	aptGet   string // the path of apt-get, or empty on a system that is not like Debian

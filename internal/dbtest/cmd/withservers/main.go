@@ -1,6 +1,6 @@
-// Command withservers runs another command with database servers. Their addresses are in TEST_POSTGRES_URL and TEST_MYSQL_URL. If
-// a variable already names a server, the command uses that one. Other servers are started for the command and ended after it.
-// As root on Debian or Ubuntu, withservers installs missing programs.
+// Command withservers runs another command with database servers. Their addresses are in TEST_POSTGRES_URL and
+// TEST_MYSQL_URL. If a variable already names a server, the command uses that one. Other servers are started for the
+// command and ended after it. As root on Debian or Ubuntu, withservers installs missing programs.
 package main
 
 import (
@@ -39,8 +39,8 @@ func main() {
 
 // database is one kind of server.
 type database struct {
-	variable string // names a server's URL
-	packages string // what to install on Debian and Ubuntu
+	variable string // the environment variable with a server's URL
+	packages string // the packages to install on Debian and Ubuntu
 	find     func() error
 	start    func(context.Context, ...string) (*servers.Server, error)
 }
@@ -118,7 +118,8 @@ func withServers(
 	return f(environ)
 }
 
-// prepare installs and starts the servers, unless a signal comes first. It returns running servers even when others failed.
+// prepare installs and starts the servers, unless a signal comes first. It returns running servers even when others
+// failed.
 func prepare(
 	ctx context.Context, needed []database, stderr io.Writer, signals <-chan os.Signal,
 ) (running []*servers.Server, err error) {
@@ -204,8 +205,8 @@ func exitCode(err error) int {
 	}
 }
 
-// endWithParent raises a signal when the parent has died. The parent is often "go run", which does not pass on the signal that
-// ends it.
+// endWithParent raises a signal when the parent has died. The parent is often "go run", which does not pass on the
+// signal that ends it.
 func endWithParent(ctx context.Context, parent int, signals chan<- os.Signal) {
 	ticker := time.NewTicker(parentInterval)
 	defer ticker.Stop()
