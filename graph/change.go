@@ -56,8 +56,8 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	return page, nil
 }
 
-// changesPages bounds the pages of changes that an operation reads. When its answer is too large, the pages end earlier:
-// who follows the feed can always go on.
+// changesPages bounds the pages of changes that an operation reads. When the answer is too large, pages get shorter: a
+// client can always read on after a cursor.
 type changesPages struct {
 	most int // changes on a page
 
@@ -110,7 +110,7 @@ func (changeResolver) Node(ctx context.Context, c *model.Change) (ent.Node, erro
 	return c.Nodes.Load(ctx, nodesColumns(ctx), c.NodeID)
 }
 
-// mayFollow refuses the feed to who may not read it.
+// mayFollow returns a rules.ForbiddenError when the caller may not read the feed.
 func mayFollow(ctx context.Context) error {
 	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Change") {
 		return &rules.ForbiddenError{Action: rules.Read, Type: "Change"}
@@ -162,7 +162,7 @@ func expired() *rules.Fault {
 	}
 }
 
-// newCopy is what to do then.
+// newCopy tells a client with an expired cursor what to do.
 const newCopy = "take a new copy of the data, with changesCursor"
 
 // entityType is the type of an entity by its ID.

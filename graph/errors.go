@@ -23,8 +23,8 @@ import (
 	"roster/internal/requestid"
 )
 
-// publicError makes an error one that a client may see: with a code, and nothing of the database or of Go. The cause
-// stays in Err, which is not sent, for tidyErrors.
+// publicError converts an error for the client: it adds a code and hides the texts of the database and of Go. Err keeps
+// the cause for tidyErrors; it is not sent.
 func publicError(ctx context.Context, err error) *gqlerror.Error {
 	var e *gqlerror.Error
 	if !errors.As(err, &e) {
@@ -150,7 +150,7 @@ func inDocument(a, b *gqlerror.Error) int {
 	})
 }
 
-// sentence is a fault for people.
+// sentence returns the message of a fault: the path of the field, then what is wrong.
 func sentence(path []any, f *rules.Fault) string {
 	parts := make([]string, len(path))
 	for i, p := range path {

@@ -17,7 +17,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// Options are what operations stand on.
+// Options are the dependencies and bounds of an Executor.
 type Options struct {
 	Database *database.DB
 	// Clock gives the times that are written.

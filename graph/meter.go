@@ -24,8 +24,8 @@ const (
 	bytesPerCost = bytesPerObject + 10*bytesPerField
 )
 
-// longText is from how many bytes on a text is counted by itself. Shorter ones are small beside the object that they
-// are in.
+// longText is the length in bytes from which the meter counts a text by itself. Shorter texts are small compared with
+// their object.
 const longText = 256
 
 // A meter counts what an operation answers while it is resolved, on the account of its answer. Once that is overdrawn

@@ -19,7 +19,7 @@ import (
 	"roster/internal/limits"
 )
 
-// How often and how long an operation is tried again that lost a race.
+// Bounds of the retries of one operation.
 const (
 	maxRetries = 3
 	maxRetry   = 2 * time.Second
@@ -108,7 +108,7 @@ func (a *attempt) fits(ctx context.Context) bool {
 	return true
 }
 
-// try makes one attempt. The failure is the first that the database reported; it may be gone on the next attempt.
+// try makes one attempt. The failure is the first that the database reported; the next attempt may not meet it.
 func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, execute graphql.ResponseHandler) (*graphql.Response, *database.Failure) {
 	defer a.session.Rollback() // what is not committed below; after a panic too
 	ctx = context.WithValue(ctx, attemptKey{}, a)
@@ -169,8 +169,8 @@ func failed(ctx context.Context, err error) *graphql.Response {
 	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
 }
 
-// number gives their places in the feed to the changes that are committed, so that who asks now gets them all. Without
-// it, the feed ends a little earlier.
+// number numbers the committed changes, so that the operation reads all of them. When it fails, the feed ends a little
+// earlier.
 func (e *Executor) number(ctx context.Context) {
 	if _, err := feed.NumberSome(ctx, e.Database); err != nil && ctx.Err() == nil { // else the client has gone
 		e.Logger.WarnContext(ctx, "changes are not numbered", "error", err)

@@ -41,8 +41,8 @@ func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
 	}
 }
 
-// A subscription is a subscription under way. gqlgen calls it to begin, and then makes a response of each change that
-// stands in its channel, which is one at a time: nothing runs while nothing has changed.
+// A subscription is a subscription under way. gqlgen calls Changes at the start. Then it makes a response of each
+// change in the channel. The channel holds one change; nothing runs while nothing changes.
 type subscription struct {
 	executor *Executor
 	source   *feed.Subscription[ent.Node] // of the changes

@@ -9,7 +9,8 @@
 // from answers.
 //
 // Nobody waits while an answer is built, since the operation holds a connection to the database: where memory is short,
-// its account fails with ErrBusy. The operation then gives everything back, waits with empty hands, and begins again.
+// its account fails with ErrBusy. The operation then releases the memory of its answer, waits, and begins
+// again.
 package budget
 
 import (
@@ -165,8 +166,8 @@ func (a *Answer) Request(ctx context.Context, n int64) error {
 	return nil
 }
 
-// acquire takes memory of a pool, and waits in turn where there is none. The error is ErrBusy when that takes too long, or
-// that of ctx.
+// acquire reserves memory from a pool. When the pool has too little, it waits in turn. The error is ErrBusy after
+// Options.Wait, or that of ctx.
 func (b *Budget) acquire(ctx context.Context, p *pool, n int64) error {
 	// What is free needs no waiting, however short the wait may be.
 	if p.TryAcquire(n) {
@@ -367,7 +368,7 @@ func (a *Answer) hold(p *pool, weight int64) {
 	a.granted.Store(free + weight)
 }
 
-// release gives the reservation back. The caller holds mu.
+// release releases the reservation. The caller holds mu.
 func (a *Answer) release() {
 	if a.pool != nil {
 		a.pool.Release(a.weight)
@@ -376,8 +377,8 @@ func (a *Answer) release() {
 	a.granted.Store(free)
 }
 
-// Reset begins again: nothing is held, nothing counted, and no error. Each attempt at an operation, and each event of a
-// subscription, is an answer of its own.
+// Reset releases the memory of the answer and clears the counts and the error. It keeps the memory of the
+// request. Each attempt at an operation, and each event of a subscription, is an answer of its own.
 func (a *Answer) Reset() {
 	if a == nil {
 		return
@@ -400,8 +401,8 @@ func (a *Answer) reset() {
 	a.err.Store(nil)
 }
 
-// Wait begins again after ErrBusy, with a reservation from the pool that had no memory: it gives everything back, and
-// waits in turn. The error is ErrBusy when that takes too long, or that of ctx.
+// Wait resets the answer after ErrBusy. Then it waits in turn for a reservation from the pool that had no memory. The
+// error is ErrBusy after Options.Wait or when there is no such pool, or that of ctx.
 func (a *Answer) Wait(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -437,7 +438,7 @@ func (a *Answer) Settle(n int64) {
 	}
 }
 
-// Close gives everything back.
+// Close releases the memory of the answer and of its request.
 func (a *Answer) Close() {
 	if a == nil {
 		return

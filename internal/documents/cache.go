@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// A cache has the documents that were used last, as many as its bytes hold.
+// A cache keeps the most recently used documents, within a number of bytes.
 type cache struct {
 	budget int64
 

@@ -18,7 +18,7 @@ import (
 	"roster/internal/limits"
 )
 
-// Options are what a library stands on.
+// Options are the dependencies and bounds of a Library.
 type Options struct {
 	// Schema is what documents are valid for. Its custom scalars are written as strings.
 	Schema *ast.Schema

@@ -14,7 +14,7 @@ import (
 	"roster/internal/codes"
 )
 
-// MaxErrors is how many errors a response has at most: who has read ten does not read the next.
+// MaxErrors is the maximum number of errors in a response. Nobody reads more than ten.
 const MaxErrors = 10
 
 // How much of what a client sent an error repeats.

@@ -1,5 +1,5 @@
-// Package janitor does the chores of a server in the background, such as deleting what is kept no longer. It knows
-// neither what they are nor what time it is.
+// Package janitor runs the chores of a server in the background, such as deleting expired rows. It is independent of
+// the chores and of the clock: the caller passes both.
 package janitor
 
 import (
@@ -16,8 +16,8 @@ type Chore struct {
 	Step func(ctx context.Context, now time.Time) (more bool, err error)
 }
 
-// Run does all chores at each tick, whose value is the time that it is, until ctx or the ticks end. After an error, which
-// is logged, a chore goes on with the next tick.
+// Run runs all chores at each tick until ctx or the ticks end. The value of a tick is the current time. Run logs the
+// error of a chore and runs the chore again at the next tick.
 func Run(ctx context.Context, ticks <-chan time.Time, logger *slog.Logger, chores ...Chore) {
 	for {
 		select {

@@ -33,8 +33,8 @@ type Limits struct {
 	MaxCost           int // cost of the operation
 }
 
-// Default returns the limits that the server has when it is told nothing else: far above what clients send that a
-// person has to do with, and low enough that what passes is checked in a few milliseconds.
+// Default returns the default limits of the server. They are far above the documents that people write, and low enough
+// to check a document in a few milliseconds.
 func Default() Limits {
 	return Limits{
 		MaxDocumentBytes:  256 << 10,
@@ -86,7 +86,7 @@ func over(format string, found int64, limit int) error {
 	return &ExceededError{Format: format, Found: found, Allowed: int64(limit)}
 }
 
-// firstOf returns the first error that there is.
+// firstOf returns the first error that is not nil.
 func firstOf(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

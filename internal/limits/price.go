@@ -7,7 +7,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Prices are what the schema does not show.
+// Prices are the costs and page sizes that the schema does not show.
 type Prices struct {
 	// Page is the size of a page when the client gives none, and MaxPage the largest that it gets.
 	Page, MaxPage int

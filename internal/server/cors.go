@@ -38,9 +38,9 @@ func newOrigins(list []string) origins {
 	return o
 }
 
-// guard speaks the CORS protocol of the Fetch standard for next, and keeps what a page of another
-// origin sends without asking first away from it. A POST does not come without asking, for it must
-// be application/json; a GET and a WebSocket do.
+// guard implements the CORS protocol of the Fetch standard for next. Browsers send a GET and a WebSocket across origins
+// without a preflight; guard refuses both from an origin that is not allowed. A POST across origins has a preflight,
+// because it must be application/json.
 func (o origins) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")

@@ -10,8 +10,7 @@ import (
 	"roster/internal/requestid"
 )
 
-// observed gives each request its ID, in its context and in the answer, logs each answer, and sees
-// to it that a panic is answered, too.
+// observed sets the ID of each request in its context and in the answer, logs each answer, and answers a panic.
 func observed(next http.Handler, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := o.Clock()

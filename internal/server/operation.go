@@ -77,7 +77,7 @@ func (e endpoint) guard(ctx context.Context, f func() *graphql.Response) (respon
 	return f()
 }
 
-// internal has the extensions of an error that nobody foresaw.
+// internal returns the extensions of an unexpected error.
 func internal(ctx context.Context) map[string]any {
 	return map[string]any{"code": codes.Internal, "requestId": requestid.FromContext(ctx)}
 }

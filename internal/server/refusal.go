@@ -70,7 +70,7 @@ func (r *refusal) errors() gqlerror.List {
 	return gqlerror.List{{Message: r.message, Extensions: r.extensions}}
 }
 
-// writePlain answers with a text. An error means that the client is gone, and is nobody's business.
+// writePlain answers with a text. It ignores an error: the client has closed the connection.
 func writePlain(w http.ResponseWriter, status int, contentType, text string) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)

@@ -26,8 +26,9 @@ type Timeouts struct {
 	Shutdown   time.Duration // for the requests under way when the server stops
 }
 
-// Serve answers requests from listener, of HTTP/1 and of HTTP/2 without TLS by prior knowledge, until ctx ends; then it takes no new ones, ends streams, which
-// are those of handler, lets the requests under way finish and returns nil. It closes the listener.
+// Serve answers requests from listener until ctx ends: HTTP/1, and HTTP/2 without TLS by prior knowledge. Then it
+// accepts no new requests, ends streams, lets the requests under way finish and returns nil. The streams are those of
+// handler. Serve closes the listener.
 // An error says that the listener failed, or that requests had to be cut off because they took
 // longer than t.Shutdown.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger) error {

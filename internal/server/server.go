@@ -21,7 +21,8 @@ const readyTimeout = 2 * time.Second
 // ErrReadOnly says that requests which change something cannot be answered now, and others can.
 var ErrReadOnly = errors.New("read only")
 
-// Options is what the server stands on. Every field is required that does not say what it is without.
+// Options are the dependencies and bounds of the server. A field is required unless its comment gives its
+// meaning when it is empty.
 type Options struct {
 	Executor Executor
 	// Ready returns nil when requests can be answered, or with reads, when those can that change nothing. An error that

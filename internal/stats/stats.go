@@ -67,13 +67,13 @@ func New(ctx context.Context, d dialect.Driver) (*Stats, error) {
 	return &Stats{d}, nil
 }
 
-// UserCount is how many users there are.
+// UserCount counts all users.
 func (s *Stats) UserCount(ctx context.Context) (int, error) { return s.count(ctx, s.all(user.Table)) }
 
-// PostCount is how many posts there are.
+// PostCount counts all posts.
 func (s *Stats) PostCount(ctx context.Context) (int, error) { return s.count(ctx, s.all(post.Table)) }
 
-// UsersWithoutPosts is how many users have written nothing.
+// UsersWithoutPosts counts the users that have no post.
 func (s *Stats) UsersWithoutPosts(ctx context.Context) (int, error) {
 	users, posts := entsql.Table(user.Table).As("u"), entsql.Table(post.Table).As("p")
 	build := entsql.Dialect(s.driver.Dialect())

@@ -225,7 +225,7 @@ func (p *parser) number() (json.Number, error) {
 	return json.Number(p.data[start:p.pos]), nil
 }
 
-// skip passes over one of the given bytes and reports whether it was there.
+// skip passes over one of the given bytes and reports whether it did.
 func (p *parser) skip(bytes string) bool {
 	if p.pos == len(p.data) || strings.IndexByte(bytes, p.data[p.pos]) < 0 {
 		return false
