@@ -1,0 +1,66 @@
+package auth
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"roster/ent/rules"
+)
+
+// Mint signs a token with the first secret. The token is valid for lifetime, a whole number of seconds. random is the
+// source of its ID. It fails without a secret, and if no name of the role map gives a role.
+func (v *Verifier) Mint(subject string, roles []rules.Role, lifetime time.Duration, random io.Reader) (string, error) {
+	if len(v.Secrets) == 0 {
+		return "", errors.New("tokens are signed with ROSTER_AUTH_HS256_SECRET: set it")
+	}
+	names := make([]string, len(roles))
+	for i, role := range roles {
+		all := slices.Sorted(maps.Keys(v.RoleMap))
+		at := slices.IndexFunc(all, func(name string) bool { return v.RoleMap[name] == role })
+		if at < 0 {
+			return "", fmt.Errorf("--auth-role-map has no name for the role %q", role)
+		}
+		names[i] = all[at]
+	}
+	id := make([]byte, 16)
+	if _, err := io.ReadFull(random, id); err != nil {
+		return "", fmt.Errorf("make the ID of a token: %w", err)
+	}
+	now := v.Clock()
+	claims := map[string]any{
+		"iss": v.Issuer, "aud": v.Audience, "jti": hex.EncodeToString(id),
+		"iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
+	}
+	if err := errors.Join(v.subject.set(claims, subject), v.roles.set(claims, names)); err != nil {
+		return "", err
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	options := (&jose.SignerOptions{}).WithType("at+jwt")
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: v.Secrets[0]}, options)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		return "", err
+	}
+	if _, err := v.check(payload); err != nil {
+		return "", fmt.Errorf("the token would be refused: %w", err)
+	}
+	return token, nil
+}
