@@ -195,17 +195,19 @@ func TestForm(t *testing.T) {
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
 	for name, c := range map[string]struct{ token, want string }{
-		"empty":               {"", badHeader},
-		"one part":            {header, badToken},
-		"two parts":           {header + "." + payload, badToken},
-		"four parts":          {token + ".", badToken},
-		"no signature":        {header + "." + payload + ".", badSignature},
-		"no payload":          {header + ".." + signature, badSignature},
-		"a padded part":       {header + "." + payload + "=." + signature, badToken},
-		"a line break":        {header + "." + payload + ".\n" + signature, badToken},
-		"a blank":             {token + " ", badToken},
-		"JSON":                {`{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`, badToken},
-		"another payload":     {header + "." + strings.ToUpper(payload) + "." + signature, badSignature},
+		"empty":           {"", badHeader},
+		"one part":        {header, badToken},
+		"two parts":       {header + "." + payload, badToken},
+		"four parts":      {token + ".", badToken},
+		"no signature":    {header + "." + payload + ".", badSignature},
+		"no payload":      {header + ".." + signature, badSignature},
+		"a padded part":   {header + "." + payload + "=." + signature, badToken},
+		"a line break":    {header + "." + payload + ".\n" + signature, badToken},
+		"a blank":         {token + " ", badToken},
+		"JSON":            {`{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`, badToken},
+		"another payload": {header + "." + strings.ToUpper(payload) + "." + signature, badSignature},
+		// The last character has two bits that the signature does not need.
+		"another spelling":    {header + "." + payload + "." + signature[:42] + next(signature[42:]), badToken},
 		"a cut signature":     {token[:len(token)-3], badSignature},
 		"16 KiB":              {secret.Token(with(valid(), "a", strings.Repeat("a", 11_900))), ""},
 		"more than 16 KiB":    {secret.Token(with(valid(), "a", strings.Repeat("a", 12_200))), "the token is too long"},
@@ -223,6 +225,12 @@ func TestForm(t *testing.T) {
 			wantInvalid(t, v, c.token, c.want)
 		})
 	}
+}
+
+// next returns the character of base64url after c, whose last two bits are 0.
+func next(c string) string {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return digits[strings.Index(digits, c)+1:][:1]
 }
 
 func TestTwoSecrets(t *testing.T) {
@@ -251,6 +259,23 @@ func TestCachedTokenExpires(t *testing.T) {
 	wantSubject(t, v, token, "alice")
 	now = claims.Expires
 	wantInvalid(t, v, token, expired)
+}
+
+// TestCacheIsBounded checks that valid tokens are in the cache, and that it does not grow for ever.
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	secret := provider.NewKey(t, "HS256", "")
+	v := start(t, auth.Options{Secrets: [][]byte{secret.Secret()}, Clock: noon})
+	wantInvalid(t, v, secret.Token(with(valid(), "exp", 0)), expired)
+	for i := range 10_001 {
+		if i < 2 && v.Cached() != i {
+			t.Errorf("got %d tokens in the cache, want %d", v.Cached(), i)
+		}
+		wantSubject(t, v, secret.Token(with(valid(), "jti", i)), "alice")
+	}
+	if v.Cached() != 10_000 {
+		t.Errorf("got %d tokens in the cache, want 10000", v.Cached())
+	}
 }
 
 func TestRoles(t *testing.T) {
@@ -298,6 +323,7 @@ func TestPointers(t *testing.T) {
 		"cognito:groups", []any{"ADMIN"},
 		"https://example.com/roles", "ADMIN",
 		"a~b", []any{map[string]any{"": "ADMIN"}},
+		"a~1b", "ADMIN",
 		"sub", "alice",
 	)
 	for roles, found := range map[string]bool{
@@ -305,6 +331,7 @@ func TestPointers(t *testing.T) {
 		"/cognito:groups":               true,
 		"/https:~1~1example.com~1roles": true,
 		"/a~0b/0/":                      true,
+		"/a~01b":                        true,
 		"/a~0b/00/":                     false,
 		"/a~0b/-/":                      false,
 		"/a~0b/1/":                      false,

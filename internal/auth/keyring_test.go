@@ -1,12 +1,14 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -141,6 +143,7 @@ func TestKeySets(t *testing.T) {
 		// Each try costs time, and the token chooses their number.
 		"too many tries": {append(many(t, 8), ecKey.Public()), none(ecKey), false},
 		"enough tries":   {append(many(t, 7), ecKey.Public()), none(ecKey), true},
+		"the ID first":   {append(nameless(many(t, 8)), ecKey.Public()), ecKey, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,6 +179,16 @@ func many(t *testing.T, n int) []any {
 	keys := make([]any, n)
 	for i := range keys {
 		keys[i] = provider.NewKey(t, "ES256", fmt.Sprintf("z%d", i)).Public()
+	}
+	return keys
+}
+
+// nameless removes the IDs of keys.
+func nameless(keys []any) []any {
+	for i, key := range keys {
+		if members, ok := key.(map[string]any); ok {
+			keys[i] = with(members, "kid", absent)
+		}
 	}
 	return keys
 }
@@ -227,34 +240,56 @@ func TestDiscoveryRefuses(t *testing.T) {
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	p := provider.New(t)
+	var requests atomic.Int64
 	redirect := func(to string) *auth.Verifier {
-		server := httptest.NewServer(http.RedirectHandler(to, http.StatusFound))
+		requests.Store(0)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			http.Redirect(w, r, to, http.StatusFound)
+		}))
 		t.Cleanup(server.Close)
 		return start(t, auth.Options{KeysURL: server.URL, Issuer: p.Issuer})
 	}
 	wantSubject(t, redirect(p.KeysURL), p.Token("alice"), "alice")
 	wantUnavailable(t, redirect("http://192.0.2.1/keys"), p.Token("alice"))
 	wantUnavailable(t, redirect("ftp://127.0.0.1/keys"), p.Token("alice"))
-	wantUnavailable(t, redirect("/"), p.Token("alice")) // for ever
+	wantUnavailable(t, redirect("/"), p.Token("alice"))
+	// The token waits for the fetch at the start, or causes another one.
+	if got := requests.Load(); got != 6 && got != 12 {
+		t.Errorf("got %d requests, want 6 for each fetch", got)
+	}
 }
 
-// TestRedirectFromHTTPS checks that keys that are protected on their way stay so.
-func TestRedirectFromHTTPS(t *testing.T) {
+// TestHTTPS checks that keys that are protected on their way stay so: neither a redirect nor discovery leads to http.
+func TestHTTPS(t *testing.T) {
 	t.Parallel()
 	p := provider.New(t)
-	var asked atomic.Bool
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Store(true)
-		http.Redirect(w, r, p.KeysURL, http.StatusFound)
+	var server *httptest.Server
+	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/keys":
+			p.ServeHTTP(w, r)
+		case "/redirect":
+			http.Redirect(w, r, p.KeysURL, http.StatusFound)
+		default:
+			provider.Say(map[string]any{"issuer": server.URL, "jwks_uri": p.KeysURL})(w, r)
+		}
 	}))
 	t.Cleanup(server.Close)
-	v := start(t, auth.Options{KeysURL: server.URL, Issuer: p.Issuer}, func(v *auth.Verifier) {
-		v.SetTransport(server.Client().Transport)
-	})
-	wantUnavailable(t, v, p.Token("alice"))
-	wantFetches(t, p, 0)
-	if !asked.Load() {
-		t.Error("got no request over TLS, want one")
+	for _, o := range []auth.Options{
+		{Issuer: server.URL, KeysURL: server.URL + "/keys"},
+		{Issuer: server.URL, KeysURL: server.URL + "/redirect"},
+		{Issuer: server.URL, Discovery: true},
+	} {
+		before := p.Fetches()
+		v := start(t, o, func(v *auth.Verifier) { v.SetTransport(server.Client().Transport) })
+		token := provider.NewKey(t, "ES256", "other").Token(p.Claims("alice"))
+		if strings.HasSuffix(o.KeysURL, "/keys") {
+			wantInvalid(t, v, token, badSignature)
+		} else {
+			wantUnavailable(t, v, token)
+			wantFetches(t, p, before)
+		}
 	}
 }
 
@@ -268,8 +303,14 @@ func TestBadAnswers(t *testing.T) {
 		"an error": func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, `{"keys":[]}`, http.StatusInternalServerError)
 		},
-		"nothing":           func(http.ResponseWriter, *http.Request) {},
-		"created":           func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) },
+		"nothing": func(http.ResponseWriter, *http.Request) {},
+		"2 MiB of blanks": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"keys":[]}`+strings.Repeat(" ", 2<<20))
+		},
+		"created": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprint(w, `{"keys":[]}`)
+		},
 		"HTML":              func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
 		"no keys":           provider.Say(map[string]any{}),
 		"null":              provider.Say(map[string]any{"keys": nil}),
@@ -392,7 +433,8 @@ func TestRefresh(t *testing.T) {
 	first, second := provider.NewKey(t, "ES256", "first"), provider.NewKey(t, "ES256", "second")
 	p.Publish(first, second)
 	synctest.Test(t, func(t *testing.T) {
-		v := follow(t, p)
+		var log bytes.Buffer
+		v := start(t, auth.Options{KeysURL: p.KeysURL, Issuer: p.Issuer, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		tokens := []string{first.Token(p.Claims("alice")), second.Token(p.Claims("bob"))}
 		wantSubject(t, v, tokens[0], "alice")
 		wantSubject(t, v, tokens[1], "bob")
@@ -407,6 +449,10 @@ func TestRefresh(t *testing.T) {
 		wantFetches(t, p, 3)
 		pass(10*time.Minute + 1)
 		wantFetches(t, p, 4)
+		// The last two fetches have brought the same keys, so the cache has kept its tokens.
+		if got := strings.Count(log.String(), "fetched new keys"); got != 2 {
+			t.Errorf("got %d new sets of keys, want 2: %s", got, log.String())
+		}
 	})
 }
 
@@ -448,6 +494,25 @@ func TestNoKeysYet(t *testing.T) {
 		p.Become(nil)
 		pass(10 * time.Second)
 		wantSubject(t, v, p.Token("alice"), "alice")
+		wantFetches(t, p, 3)
+	})
+}
+
+// TestRetry checks that keys come without a token that needs them, soon after the provider does.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	p := provider.New(t)
+	p.Become(provider.Die)
+	synctest.Test(t, func(t *testing.T) {
+		follow(t, p)
+		pass(time.Minute - 1)
+		wantFetches(t, p, 1)
+		p.Become(nil)
+		pass(2)
+		wantFetches(t, p, 2)
+		pass(10*time.Minute - 3)
+		wantFetches(t, p, 2)
+		pass(2)
 		wantFetches(t, p, 3)
 	})
 }
