@@ -43,14 +43,15 @@ type Options struct {
 
 	// Issuer and Audience are the required claims iss and aud. Issuer has at most 255 bytes.
 	Issuer, Audience string
-	// SubjectClaim and RolesClaim are JSON Pointers (RFC 6901) into the claims. The defaults are /sub and /roles.
+	// SubjectClaim and RolesClaim are JSON Pointers (RFC 6901) into the claims. The defaults are /sub and /roles. Roles are
+	// a text (one role, whatever it contains) or a list of texts. A token with roles of another form is refused.
 	SubjectClaim, RolesClaim string
 	// RoleMap maps the provider's names of roles to Roster's. Other names do not count. Without a map, ADMIN and MEMBER
 	// count.
 	RoleMap map[string]rules.Role
 	// DefaultRole is the role of a valid token without a role. Default: none.
 	DefaultRole rules.Role
-	// RequireAccessToken demands the type at+jwt (RFC 9068).
+	// RequireAccessToken demands the type at+jwt (RFC 9068). Otherwise the type may also be JWT or absent.
 	RequireAccessToken bool
 
 	// Clock is the source of time; nil is the system's clock.

@@ -23,11 +23,17 @@ import (
 	"roster/internal/auth/provider"
 )
 
-// clock is a clock that tests set.
-type clock struct{ ahead atomic.Int64 }
+// clock is a clock that stands still unless a test advances it.
+type clock struct{ nanoseconds atomic.Int64 }
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+func newClock() *clock {
+	c := &clock{}
+	c.nanoseconds.Store(time.Now().UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.nanoseconds.Load()) }
+func (c *clock) advance(d time.Duration) { c.nanoseconds.Add(int64(d)) }
 
 // follow returns a running Verifier with the keys of a provider.
 func follow(t testing.TB, p *provider.Provider) *auth.Verifier {
@@ -345,7 +351,7 @@ func TestBadAnswers(t *testing.T) {
 func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	p := provider.New(t)
-	v := follow(t, p)
+	v := start(t, auth.Options{KeysURL: p.KeysURL, Issuer: p.Issuer, Clock: newClock().now})
 	wantSubject(t, v, p.Token("alice"), "alice")
 	forger := provider.NewKey(t, "ES256", "")
 	claims := p.Claims("alice", "ADMIN")
@@ -376,7 +382,7 @@ func TestNewKey(t *testing.T) {
 	for _, id := range []string{"key 2", ""} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
-			var c clock
+			c := newClock()
 			p := provider.New(t)
 			v := start(t, auth.Options{KeysURL: p.KeysURL, Issuer: p.Issuer, Clock: c.now})
 			old := p.Token("alice")

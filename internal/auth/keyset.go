@@ -63,7 +63,7 @@ func parseKeys(data []byte) (*keySet, error) {
 // parseKey parses a public key for signatures. Certificates are left out: Go refuses some of them, and a bad one would
 // disable a good key.
 func parseKey(text []byte) (key, bool) {
-	var members map[string]*json.RawMessage // pointers, because this package does not write the values
+	var members map[string]*json.RawMessage // pointers: Marshal writes other raw messages in base64
 	if json.Unmarshal(text, &members) != nil {
 		return key{}, false
 	}

@@ -1,8 +1,8 @@
 package auth
 
 import (
+	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"roster/ent/rules"
 )
 
-// Mint signs a token with the first secret. The token is valid for lifetime, a whole number of seconds. random is the
-// source of its ID. It fails without a secret, and if no name of the role map gives a role.
+// Mint returns a token that Verify accepts for lifetime, in whole seconds. The first secret signs it, and its random ID
+// comes from random. Mint fails without a secret, and if no name of the role map gives a role.
 func (v *Verifier) Mint(subject string, roles []rules.Role, lifetime time.Duration, random io.Reader) (string, error) {
 	if len(v.Secrets) == 0 {
 		return "", errors.New("tokens are signed with ROSTER_AUTH_HS256_SECRET: set it")
@@ -42,24 +43,16 @@ func (v *Verifier) Mint(subject string, roles []rules.Role, lifetime time.Durati
 	if err := errors.Join(v.subject.set(claims, subject), v.roles.set(claims, names)); err != nil {
 		return "", err
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
 	options := (&jose.SignerOptions{}).WithType("at+jwt")
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: v.Secrets[0]}, options)
 	if err != nil {
 		return "", err
 	}
-	signed, err := signer.Sign(payload)
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
 	if err != nil {
 		return "", err
 	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		return "", err
-	}
-	if _, err := v.check(payload); err != nil {
+	if _, err := v.Verify(context.Background(), token); err != nil {
 		return "", fmt.Errorf("the token would be refused: %w", err)
 	}
 	return token, nil
