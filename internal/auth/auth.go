@@ -43,8 +43,8 @@ type Options struct {
 
 	// Issuer and Audience are the required claims iss and aud. Issuer has at most 255 bytes.
 	Issuer, Audience string
-	// SubjectClaim and RolesClaim are JSON Pointers (RFC 6901) into the claims. The defaults are /sub and /roles. Roles are
-	// a text (one role, whatever it contains) or a list of texts. A token with roles of another form is refused.
+	// SubjectClaim and RolesClaim are JSON Pointers (RFC 6901) into the claims. The defaults are /sub and /roles.
+	// Roles are a text, which is one role, or a list of texts. A token with roles of another form is refused.
 	SubjectClaim, RolesClaim string
 	// RoleMap maps the provider's names of roles to Roster's. Other names do not count. Without a map, ADMIN and MEMBER
 	// count.
