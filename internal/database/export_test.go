@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -65,7 +66,7 @@ func (db *DB) Leaked() error {
 
 // Caching makes connections keep their statements, and returns what drops those that are open.
 func Caching(c driver.Connector, size int, finalize bool) (_ driver.Connector, dropIdle func()) {
-	caching := &connector{Connector: c, cache: size, finalize: finalize, timeout: time.Hour}
+	caching := &connector{Connector: c, cache: size, finalize: finalize, timeout: time.Hour, logger: slog.New(slog.DiscardHandler)}
 	return caching, caching.dropIdle
 }
 

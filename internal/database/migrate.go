@@ -276,7 +276,7 @@ func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
 	if err != nil {
 		return err
 	}
-	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations}})
+	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations, logger: o.Logger}})
 	defer pool.Close() //nolint:errcheck // nothing is under way
 	pool.SetMaxOpenConns(1)
 	return db.engine.locked(ctx, pool, func() error { return f(pool) })

@@ -41,6 +41,8 @@ func parseMySQL(text string) (engine, error) {
 	// refused. An update counts the rows that it matches, also when it changes nothing.
 	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
 	c.Collation = "utf8mb4_bin"
+	// A statement that is not prepared is one text with its arguments. The driver escapes them for UTF-8.
+	c.InterpolateParams = true
 	if !u.Query().Has("maxAllowedPacket") {
 		// The driver learns the server's limit and refuses a larger packet. The server would close the connection.
 		c.MaxAllowedPacket = 0
@@ -49,6 +51,7 @@ func parseMySQL(text string) (engine, error) {
 		c.Params = map[string]string{}
 	}
 	c.Params["time_zone"] = "'+00:00'"
+	c.Params["character_set_client"] = "utf8mb4"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 	// The server must check constraints, even if its default is off, as after an interrupted restore.
 	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"
@@ -107,6 +110,7 @@ const (
 	myExecutionTimeout = 3024
 	myKilled           = 1927
 	myIdle             = 4031
+	myNoMoreStatements = 1461
 	myUnspecific       = 1105
 )
 
@@ -153,7 +157,7 @@ func mysqlMeanings() map[uint16]meaning {
 		1030:               {kind: ReadOnly, advice: myFull},                // "got error 28 from storage engine"
 		1114:               {kind: ReadOnly, advice: myFull},                // table full
 		1036:               {kind: ReadOnly, advice: myDamaged},             // a table that is read only
-		1461:               {kind: Busy, advice: myStatements},              // prepared statements
+		myNoMoreStatements: {kind: Busy, advice: myStatements},
 		1037:               {kind: Busy, advice: myMemory},
 		1038:               {kind: Busy, advice: myMemory},
 		1041:               {kind: Busy, advice: myMemory},
@@ -200,6 +204,13 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 	default:
 	}
 	return m, constraint
+}
+
+// noMoreStatements reports whether the server refuses to prepare a statement because it keeps too many. The limit counts
+// the statements of all clients.
+func noMoreStatements(err error) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && e.Number == myNoMoreStatements
 }
 
 func (e *mysqlEngine) explain(err error) string {
