@@ -545,13 +545,13 @@ func (s *tester) answers(w *world, document string, send, variables map[string]a
 	a := s.do(document, pairs...)
 	statements := s.statements.take()
 	if len(a.Errors) > 0 {
-		s.Errorf("%s\n%s\nfailed: %+v", document, text, a.Errors)
+		s.Errorf("%s\n%s\ngot the errors %+v, want none", document, text, a.Errors)
 		return
 	}
 	if err := known.same(w, a.Data, want); err != nil {
 		s.Errorf("%s\n%s\n%v", document, text, err)
 	}
 	if bound := w.boundOf(s, document); len(statements) > bound {
-		s.Errorf("%s\n%s\ncost %d statements, but tells %d:\n%s", document, text, len(statements), bound, strings.Join(statements, "\n"))
+		s.Errorf("%s\n%s\ngot %d statements, want at most %d:\n%s", document, text, len(statements), bound, strings.Join(statements, "\n"))
 	}
 }
