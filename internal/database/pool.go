@@ -58,8 +58,7 @@ func (p *pool) release() { p.free <- struct{}{} }
 // a server has become a standby, they lead to the standby, and a new connection finds the primary. If a connection
 // could not be opened, the others stay open: the server may have reached its limit of connections.
 func (p *pool) concludes(f *Failure) {
-	var connect *connectError
-	if f.role || f.Kind == Lost && !errors.As(f, &connect) {
+	if _, connecting := errors.AsType[*connectError](f); f.role || f.Kind == Lost && !connecting {
 		p.conns.dropIdle()
 	}
 }

@@ -12,7 +12,7 @@ import (
 // is f's or the driver's; a session's is a Failure.
 func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, f func(*entsql.Rows) error) (err error) {
 	rows := new(entsql.Rows)
-	if err := d.Query(ctx, query, given(args), rows); err != nil {
+	if err := d.Query(ctx, query, args, rows); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
@@ -28,18 +28,10 @@ func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, 
 // Failure.
 func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...any) (int64, error) {
 	var result entsql.Result
-	if err := d.Exec(ctx, query, given(args), &result); err != nil {
+	if err := d.Exec(ctx, query, args, &result); err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-// given returns the arguments in the form of drivers, which is never nil.
-func given(args []any) []any {
-	if args == nil {
-		return []any{}
-	}
-	return args
 }
 
 // OctetLength returns an expression for the size of a text, in bytes.
