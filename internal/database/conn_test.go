@@ -22,7 +22,7 @@ import (
 	"roster/internal/dbtest"
 )
 
-// fake is a driver that keeps a journal of what it is asked. Statements with "bad" in them cannot be prepared, and
+// fake is a driver that writes each call into a journal. Statements with "bad" in them cannot be prepared, and
 // those with "stuck" cannot be closed. The server has no room for the statement "fullN" the first N times.
 type fake struct {
 	journal
@@ -152,12 +152,12 @@ func caching(t *testing.T, size int, finalize bool) (db *sql.DB, f *fake, dropId
 	return db, f, dropIdle
 }
 
-// do runs statements, each with an argument, and checks what the driver was asked.
+// do runs statements, each with an argument, and checks the calls of the driver.
 func do(t *testing.T, db *sql.DB, f *fake, statements, want string) {
 	t.Helper()
 	for statement := range strings.FieldsSeq(statements) {
 		if _, err := db.ExecContext(t.Context(), statement, 1); err != nil {
-			t.Errorf("%s: %v", statement, err)
+			t.Errorf("%s: got the error %v, want none", statement, err)
 		}
 	}
 	if got := strings.Join(f.taken(), ", "); got != want {
@@ -174,7 +174,7 @@ func ask(t *testing.T, db *sql.DB, query string) {
 	}
 	defer rows.Close()
 	if rows.Next() || rows.Err() != nil {
-		t.Error("there is a row", rows.Err())
+		t.Errorf("got a row, or the error %v, want neither", rows.Err())
 	}
 }
 
@@ -257,7 +257,7 @@ func TestStatementCacheFails(t *testing.T) {
 	do(t, db, f, "a a", "close stuck, prepare a, run a, run a")
 }
 
-// TestServerKeepsNoMore has a server that refuses to prepare a statement, as often as its text says.
+// TestServerKeepsNoMore runs statements that the server refuses to prepare, as often as their texts say.
 func TestServerKeepsNoMore(t *testing.T) {
 	t.Parallel()
 	db, f, _ := caching(t, 2, false)
@@ -292,12 +292,12 @@ func TestConnectionsAreDropped(t *testing.T) {
 
 	// The driver may know better.
 	if _, err := db.ExecContext(t.Context(), "broken", 1); err == nil {
-		t.Error("it is not broken")
+		t.Error("a broken connection: got no error, want one")
 	}
 	do(t, db, f, "a", "prepare broken, run broken, close connection, connect, prepare a, run a")
 }
 
-// TestStatementCacheOnEngines runs more statements than are kept, and each of them again.
+// TestStatementCacheOnEngines runs more statements than the cache keeps, and each of them several times.
 func TestStatementCacheOnEngines(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -309,7 +309,7 @@ func TestStatementCacheOnEngines(t *testing.T) {
 					statement := fmt.Sprintf("SELECT id + %d FROM things WHERE id = ?", i)
 					for range 2 {
 						if n, err := number(t.Context(), s, statement, 2); n != 2+i || err != nil {
-							t.Errorf("with %d statements kept, %s gives %d, %v", size, statement, n, err)
+							t.Errorf("with %d statements kept, %s: got %d, %v, want %d", size, statement, n, err, 2+i)
 						}
 					}
 					if mode == database.Write {
@@ -344,8 +344,8 @@ func all(t *testing.T, s *database.Session, query string, args ...any) (rows [][
 	return rows
 }
 
-// TestFullMariaDB has a server that prepares few statements, or none. Each value is written and read as one with prepared
-// statements is.
+// TestFullMariaDB runs statements on a server that prepares few of them, or none. Values are the same as with prepared
+// statements.
 func TestFullMariaDB(t *testing.T) {
 	t.Parallel()
 	admin, u := mariaDB(t, "--max-allowed-packet=1M")
