@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -517,6 +518,23 @@ func TestRandomDocuments(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestSuiteUnprepared sends the requests of TestSuite to a MariaDB that prepares no statement. The answers are the same
+// bytes, although values travel as text.
+func TestSuiteUnprepared(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got the files %q, %v, want some", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, dbtest.MySQL, settings{database: func(o *database.Options) { o.StatementCache = 0 }})
+			run(s, readScenario(t, file), false)
+		})
+	}
 }
 
 // random sends one random query.
