@@ -349,7 +349,7 @@ func (s *tester) something(tx *directory.Transaction, random *rand.Rand, name fu
 	case 5:
 		_, err = tx.UpdatePosts(ctx, []directory.UpdatePost{{Target: directory.Target{ID: p}, Title: to(name()), AuthorID: to(u)}})
 	case 6:
-		_, err = tx.DeletePosts(ctx, []directory.DeletePost{{Target: directory.Target{ID: p}}})
+		_, err = tx.DeletePosts(ctx, []directory.Target{{ID: p}})
 	default:
 		mode := []directory.OnConflict{directory.Fail, directory.Skip, directory.Update}[random.IntN(3)]
 		err = tx.Import(ctx, []*directory.Record{
@@ -410,7 +410,7 @@ func TestForbidden(t *testing.T) {
 				return err
 			},
 			"delete posts": func(tx *directory.Transaction) error {
-				_, err := tx.DeletePosts(nobody, []directory.DeletePost{{Target: directory.Target{ID: posts[0].ID}}})
+				_, err := tx.DeletePosts(nobody, []directory.Target{{ID: posts[0].ID}})
 				return err
 			},
 			"import": func(tx *directory.Transaction) error { return tx.Import(nobody, nil, directory.Fail) },

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/statement"
@@ -180,9 +181,9 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 		}
 	}
 	delete(ids, typeid.ID{})
-	byUsername, err1 := im.usersBy(ctx, user.FieldUsernameKey, usernames)
-	byEmail, err2 := im.usersBy(ctx, user.FieldEmailKey, emails)
-	byID, err3 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)), false)
+	byUsername, err1 := im.usersBy(ctx, user.FieldUsernameKey, usernames, query.All)
+	byEmail, err2 := im.usersBy(ctx, user.FieldEmailKey, emails, query.All)
+	byID, err3 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
@@ -190,14 +191,14 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 	for _, u := range slices.Concat(byUsername, byEmail, byID) {
 		found[u.ID] = u
 	}
-	users := slices.Collect(maps.Values(found))
-	if im.onConflict == Update {
-		if users, err1 = im.usersByID(ctx, slices.Collect(maps.Keys(found)), true); err1 != nil {
-			return err1
+	if im.onConflict == Update && len(found) > 0 {
+		var err error
+		if found, err = im.users.Lock(ctx, slices.Collect(maps.Keys(found))...); err != nil {
+			return err
 		}
 	}
 	im.byID, im.byUsername, im.byEmail = map[typeid.ID]*ent.User{}, map[string]*ent.User{}, map[string]*ent.User{}
-	im.know(users...)
+	im.know(slices.Collect(maps.Values(found))...)
 	return im.findPosts(ctx, records)
 }
 

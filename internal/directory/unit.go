@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"entgo.io/ent/dialect/sql"
+
 	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/internal/feed"
@@ -227,7 +229,7 @@ func (r *rows[E]) erase(ctx context.Context) error {
 	if err := may(ctx, rules.Delete, r.Entity.Table); err != nil {
 		return err
 	}
-	return r.unit.delete(ctx, r.Entity.Table, r.by, r.deleted)
+	return r.unit.exec(ctx, sql.Dialect(r.unit.session.Dialect()).Delete(r.Entity.Name).Where(statement.In(r.by, query.Distinct(r.deleted))))
 }
 
 // may returns a *rules.ForbiddenError when the caller lacks permission for an action on a table.
