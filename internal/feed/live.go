@@ -145,7 +145,9 @@ func (f *Feed[N]) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-f.committed:
-			f.tell(ctx)
+			if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil { // the others poll too
+				f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
+			}
 			f.round(ctx, false)
 		case <-f.woken:
 			f.round(ctx, false)
@@ -160,17 +162,12 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	}
 }
 
-// tell signals the other servers. It may fail, because they also poll.
-func (f *Feed[N]) tell(ctx context.Context) {
-	if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil {
-		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
-	}
-}
-
 // round looks for new changes. It logs a failure once, until a look succeeds again. Without followers, it looks only if
 // always is set: then a look only numbers changes, and polling is often enough.
 func (f *Feed[N]) round(ctx context.Context, always bool) {
-	t := f.followed()
+	f.mu.Lock()
+	t := f.tail
+	f.mu.Unlock()
 	if t == nil && !always {
 		return
 	}
@@ -179,12 +176,6 @@ func (f *Feed[N]) round(ctx context.Context, always bool) {
 		f.Logger.WarnContext(ctx, "the change feed cannot be read", "error", err)
 	}
 	f.away = err != nil
-}
-
-func (f *Feed[N]) followed() *tail[N] {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tail
 }
 
 // look numbers committed changes, and adds new changes to the tail, if it exists.
@@ -217,16 +208,12 @@ func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 		case err != nil:
 			return err
 		}
-		f.add(t, f.segment(ctx, page, f.wantsNodes(t)))
+		f.mu.Lock()
+		withNodes := t.nodes > 0
+		f.mu.Unlock()
+		f.add(t, f.segment(ctx, page, withNodes))
 	}
 	return nil
-}
-
-// wantsNodes reports whether a subscriber needs nodes.
-func (f *Feed[N]) wantsNodes(t *tail[N]) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return t.nodes > 0
 }
 
 // segment makes a segment of the first changes of a page. With nodes, it takes only as many changes as have nodes of at
