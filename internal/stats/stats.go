@@ -116,7 +116,7 @@ func divide(from, to time.Time, by Period) (periods []SignUps, faults rules.Faul
 	}
 	for from.Before(to) {
 		if len(periods) == MaxPeriods {
-			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be so that there are at most %d periods", MaxPeriods)}, "to")
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be earlier: the range has more than %d periods", MaxPeriods)}, "to")
 			break
 		}
 		end := by.Add(by.Start(from), 1)
