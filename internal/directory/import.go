@@ -88,21 +88,11 @@ func PostRecord(id, authorID typeid.ID, author *Record, title, body string, h Hi
 	return &Record{post: p, Author: author}, append(faults, h.check()...)
 }
 
-// User returns a copy of the record's user, and reports whether the record is a user.
-func (r *Record) User() (u ent.User, is bool) {
-	if r.user == nil {
-		return u, false
-	}
-	return *r.user, true
-}
+// User returns the record's user, or nil for another record. Do not change it.
+func (r *Record) User() *ent.User { return r.user }
 
-// Post returns a copy of the record's post, and reports whether the record is a post.
-func (r *Record) Post() (p ent.Post, is bool) {
-	if r.post == nil {
-		return p, false
-	}
-	return *r.post, true
-}
+// Post returns the record's post, or nil for another record. Do not change it.
+func (r *Record) Post() *ent.Post { return r.post }
 
 // recordBytes is the size of a record's IDs, times and version in the arguments of statements, in bytes.
 const recordBytes = 256

@@ -171,10 +171,9 @@ func (f *filler) write(ctx context.Context) error {
 		return err
 	}
 	for _, r := range f.batch {
-		u, is := r.User()
-		switch {
+		switch u := r.User(); {
 		case r.Outcome == directory.Created:
-		case is:
+		case u != nil:
 			return fmt.Errorf("the user %s (%s) %w", u.Username, u.Email, ErrThere)
 		default:
 			return r.Faults

@@ -180,15 +180,15 @@ type csvRows struct {
 	values      values
 	user        *Row // the last user; posts on the next lines may belong to it
 	next        *Row // the post on the line of the user
-	extra       []string
+	unknown     *unknownNames
 }
 
 // errNoHeader is the error of a file without a line that names the columns.
 var errNoHeader = errors.New("there is no header: the first line names the columns, such as username,email")
 
 // newCSVRows reads the header. lines is the number of lines before it.
-func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []string) (*csvRows, error) {
-	r := &csvRows{csvScanner: &csvScanner{in: in, limit: limit, line: lines + 1, stop: true}, spreadsheet: spreadsheet, values: values{}}
+func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []string, unknown *unknownNames) (*csvRows, error) {
+	r := &csvRows{csvScanner: &csvScanner{in: in, limit: limit, line: lines + 1, stop: true}, spreadsheet: spreadsheet, values: values{}, unknown: unknown}
 	if err := r.announced(); err != nil {
 		return nil, err
 	}
@@ -340,24 +340,17 @@ func (r *csvRows) header(ignore []string) error {
 		case names[i] == "":
 			r.unnamed = append(r.unnamed, i)
 		default:
-			r.note(names[i])
+			r.unknown.add(names[i])
 		}
 	}
 	return nil
-}
-
-// note keeps the name of an unknown column.
-func (r *csvRows) note(name string) {
-	if len(r.extra) < maxExtra {
-		r.extra = append(r.extra, shortened(name))
-	}
 }
 
 // noteUnnamed notes that a column without a name has values.
 func (r *csvRows) noteUnnamed() {
 	for _, i := range r.unnamed {
 		if i < len(r.ends) && len(bytes.TrimSpace(r.field(i))) > 0 {
-			r.note("")
+			r.unknown.add("")
 			r.unnamed = nil
 			return
 		}
@@ -434,7 +427,7 @@ func (r *csvRows) row(line int) *Row {
 	text := func(field string) string { return r.values[field] }
 	same := false
 	if r.user != nil {
-		u, _ := r.user.record.User()
+		u := r.user.record.User()
 		same = u.Username == text(usernameField) && u.Email == text(emailField)
 	}
 	if !same || !hasPost {
@@ -450,5 +443,3 @@ func (r *csvRows) row(line int) *Row {
 	r.next = post
 	return r.user
 }
-
-func (r *csvRows) unknown() []string { return r.extra }

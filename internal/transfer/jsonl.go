@@ -32,20 +32,19 @@ type jsonRows struct {
 	author *Row              // the user of the last line
 	posts  *jsontext.Decoder // in the list of the user's posts; nil after the last
 	n      int               // the index of the next post
-	extra  []string
+
+	unknown *unknownNames
 }
 
 // newJSONRows returns a reader of rows. lines is the number of lines before the first row.
-func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string) *jsonRows {
-	r := &jsonRows{in: in, limit: limit, end: '\n', line: lines, ignore: ignore}
+func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string, unknown *unknownNames) *jsonRows {
+	r := &jsonRows{in: in, limit: limit, end: '\n', line: lines, ignore: ignore, unknown: unknown}
 	ahead, _ := in.Peek(in.Size()) // the next read returns the error
 	if bytes.IndexByte(ahead, '\n') < 0 && bytes.IndexByte(ahead, '\r') >= 0 {
 		r.end = '\r'
 	}
 	return r
 }
-
-func (r *jsonRows) unknown() []string { return r.extra }
 
 // read implements rowReader. It returns the posts of a user one by one: a short line can have very many.
 func (r *jsonRows) read() (*Row, error) {
@@ -215,8 +214,8 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 		}
 		delete(members, postsField)
 	}
-	for name := range members {
-		r.note(path, name)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		r.unknown.add(memberName(path, name))
 	}
 	row := newRow(kind, r.line, path, author, v)
 	for _, field := range append(fields, postsField) {
@@ -250,13 +249,4 @@ func memberName(path, name string) string {
 		return postsField + "." + name
 	}
 	return name
-}
-
-// note keeps the name of an unknown member.
-func (r *jsonRows) note(path, name string) {
-	name = shortened(memberName(path, name))
-	if len(r.extra) < maxExtra && !slices.Contains(r.extra, name) {
-		r.extra = append(r.extra, name)
-		slices.Sort(r.extra)
-	}
 }
