@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"roster/ent"
+	"roster/ent/post"
 	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
@@ -28,13 +29,14 @@ const (
 // An Outcome is the result of a record.
 type Outcome int
 
-// The outcomes.
+// The outcomes. Outcomes is their number.
 const (
 	Rejected Outcome = iota
 	Skipped
 	Unchanged
 	Updated
 	Created
+	Outcomes
 )
 
 // History is the times and the version of a record. A zero field has a default: updatedAt or else the present for
@@ -219,7 +221,11 @@ func (im *importing) findPosts(ctx context.Context, records []*Record) error {
 	if err != nil || im.onConflict != Update || len(same) == 0 {
 		return err
 	}
-	return im.bodies(ctx, same, func(id typeid.ID, body string) { im.postsByID[id].Body = body })
+	posts, err := im.posts.LockBy(ctx, query.ColumnsOf(ent.PostTable, post.FieldBody), post.FieldID, same)
+	for _, p := range posts {
+		im.postsByID[p.ID].Body = p.Body
+	}
+	return err
 }
 
 // decide sets the outcome of a record.

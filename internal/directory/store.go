@@ -86,16 +86,3 @@ func (tx *Transaction) postsByID(ctx context.Context, ids []typeid.ID, lock bool
 		return nil
 	})
 }
-
-// bodies calls each for every post that has one of the IDs, with its body.
-func (tx *Transaction) bodies(ctx context.Context, ids []typeid.ID, each func(id typeid.ID, body string)) error {
-	t := sql.Table(post.Table)
-	query, args := sql.Dialect(tx.session.Dialect()).Select(t.Columns(post.FieldID, post.FieldBody)...).From(t).Where(statement.In(t.C(post.FieldID), ids)).Query()
-	return database.Each(ctx, tx.session, query, args, func(found *sql.Rows) error {
-		var id typeid.ID
-		var body string
-		err := found.Scan(&id, &body)
-		each(id.As(post.Label), body)
-		return err
-	})
-}

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -67,14 +68,8 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	if *n.ID == (typeid.ID{}) {
 		*n.ID = r.unit.options.IDs.New(r.Entity.Type)
 	}
-	for _, otherwise := range []time.Time{*n.UpdatedAt, now} {
-		if n.CreatedAt.IsZero() {
-			*n.CreatedAt = otherwise
-		}
-	}
-	if n.UpdatedAt.IsZero() {
-		*n.UpdatedAt = *n.CreatedAt
-	}
+	*n.CreatedAt = cmp.Or(*n.CreatedAt, *n.UpdatedAt, now)
+	*n.UpdatedAt = cmp.Or(*n.UpdatedAt, *n.CreatedAt)
 	*n.Version = max(*n.Version, 1)
 	r.created, r.pending[e] = append(r.created, e), true
 	r.unit.record(ctx, feed.Created, n)

@@ -34,9 +34,6 @@ type Options struct {
 }
 
 const (
-	defaultKeep  = 10_000
-	defaultSlack = 10 * time.Second
-	defaultPoll  = 500 * time.Millisecond
 	// pace is the least time between two looks. Changes that are committed meanwhile are numbered and read together.
 	pace = 10 * time.Millisecond
 	// segmentSize is the greatest number of changes in a segment.
@@ -92,9 +89,9 @@ type segment[N any] struct {
 
 // New returns a Feed without subscribers. load reads the nodes that all subscribers share.
 func New[N any](o Options, load Loader[N]) *Feed[N] {
-	o.Keep = cmp.Or(o.Keep, defaultKeep)
-	o.Slack = cmp.Or(o.Slack, defaultSlack)
-	o.Poll = cmp.Or(o.Poll, defaultPoll)
+	o.Keep = cmp.Or(o.Keep, 10_000)
+	o.Slack = cmp.Or(o.Slack, 10*time.Second)
+	o.Poll = cmp.Or(o.Poll, time.Second/2)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

@@ -29,12 +29,12 @@ func TestImportOldAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		summary, faults, err := w.take(t, ids+"straße@example.com\n", transfer.ImportOptions{OnConflict: directory.Update})
-		if want := (transfer.Counts{Unchanged: 2}); err != nil || summary.Users != want {
+		if want := (transfer.Counts{directory.Unchanged: 2}); err != nil || summary.Users != want {
 			t.Errorf("%+v, %q, %v", summary, faults, err)
 		}
 		const renamed = "id,username,email\nuser_01j0000000e008000000000002,sharper,straße@example.com\n"
 		summary, faults, err = w.take(t, renamed, transfer.ImportOptions{OnConflict: directory.Update})
-		if want := (transfer.Counts{Updated: 1}); err != nil || summary.Users != want {
+		if want := (transfer.Counts{directory.Updated: 1}); err != nil || summary.Users != want {
 			t.Errorf("%+v, %q, %v", summary, faults, err)
 		}
 		const other = "id,username,email\nuser_01j0000000e008000000000002,sharper,STRASSE@example.com\n"

@@ -39,16 +39,19 @@ type ImportOptions struct {
 // A Summary counts rows by outcome.
 type Summary struct{ Users, Posts Counts }
 
-// Counts are numbers of rows.
-type Counts struct{ Created, Updated, Unchanged, Skipped, Rejected int }
+// Counts are the numbers of rows by outcome.
+type Counts [directory.Outcomes]int
 
 // Rows returns the number of all rows.
-func (s Summary) Rows() int { return s.Users.rows() + s.Posts.rows() }
+func (s Summary) Rows() (n int) {
+	for outcome := range s.Users {
+		n += s.Users[outcome] + s.Posts[outcome]
+	}
+	return n
+}
 
 // Rejected returns the number of rejected rows.
-func (s Summary) Rejected() int { return s.Users.Rejected + s.Posts.Rejected }
-
-func (c Counts) rows() int { return c.Created + c.Updated + c.Unchanged + c.Skipped + c.Rejected }
+func (s Summary) Rejected() int { return s.Users[directory.Rejected] + s.Posts[directory.Rejected] }
 
 // ErrRejected is the error of an import that ends with a batch that has a rejected row. The batch is not imported.
 var ErrRejected = errors.New("rows are rejected")
@@ -188,7 +191,7 @@ func (im *importer) write(ctx context.Context, rows []*Row) error {
 		if r.Kind == Posts {
 			counts = &im.counts.Posts
 		}
-		counts.tally(r.record.Outcome)
+		counts[r.record.Outcome]++
 		if r.record.Outcome != directory.Rejected {
 			continue
 		}
@@ -198,22 +201,6 @@ func (im *importer) write(ctx context.Context, rows []*Row) error {
 		}
 	}
 	return nil
-}
-
-// tally counts a row.
-func (c *Counts) tally(o directory.Outcome) {
-	switch o {
-	case directory.Rejected:
-		c.Rejected++
-	case directory.Skipped:
-		c.Skipped++
-	case directory.Unchanged:
-		c.Unchanged++
-	case directory.Updated:
-		c.Updated++
-	case directory.Created:
-		c.Created++
-	}
 }
 
 func (im *importer) commit(ctx context.Context) error {

@@ -241,7 +241,7 @@ func TestRoundTrip(t *testing.T) {
 			rows := 0
 			for _, text := range []string{users, posts} {
 				summary, faults, err := next.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail})
-				if err != nil || summary.Users.Created+summary.Posts.Created != summary.Rows() {
+				if err != nil || summary.Users[directory.Created]+summary.Posts[directory.Created] != summary.Rows() {
 					t.Fatalf("%s: %+v, %q, %v", e, summary, faults, err)
 				}
 				rows += summary.Rows()
@@ -304,17 +304,17 @@ func TestImportAll(t *testing.T) {
 		}
 		total(0)
 		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Skip, DryRun: true, Batch: 2})
-		if want := (transfer.Summary{Users: transfer.Counts{Created: 5, Skipped: 1}}); err != nil || summary != want {
+		if want := (transfer.Summary{Users: transfer.Counts{directory.Created: 5, directory.Skipped: 1}}); err != nil || summary != want {
 			t.Errorf("%+v, %v", summary, err)
 		}
 		total(0)
 		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail, Batch: 2})
-		if want := (transfer.Summary{Users: transfer.Counts{Created: 4}}); !errors.Is(err, transfer.ErrRejected) || summary != want {
+		if want := (transfer.Summary{Users: transfer.Counts{directory.Created: 4}}); !errors.Is(err, transfer.ErrRejected) || summary != want {
 			t.Errorf("%+v, %v", summary, err)
 		}
 		total(4)
 		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Skip, Batch: 2})
-		if want := (transfer.Summary{Users: transfer.Counts{Created: 1, Skipped: 5}}); err != nil || summary != want {
+		if want := (transfer.Summary{Users: transfer.Counts{directory.Created: 1, directory.Skipped: 5}}); err != nil || summary != want {
 			t.Errorf("%+v, %v", summary, err)
 		}
 		total(5)
