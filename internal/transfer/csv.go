@@ -70,7 +70,14 @@ func (s *csvScanner) record() (*rules.Fault, error) {
 		}
 		c, err := s.in.ReadByte()
 		if errors.Is(err, io.EOF) {
-			return s.last(state, first)
+			switch {
+			case first:
+				return nil, io.EOF
+			case state == quoted:
+				return &rules.Fault{Code: rules.Invalid, Message: "has a quote that is never closed"}, nil
+			}
+			s.endField()
+			return s.fault(state), nil
 		}
 		if err != nil {
 			return nil, err
@@ -127,18 +134,6 @@ func (s *csvScanner) start() int {
 func (s *csvScanner) crEnds() bool {
 	after, _ := s.in.Peek(2) // the next read returns the error
 	return crEnds(after)
-}
-
-// last ends the record at the end of the file.
-func (s *csvScanner) last(state csvState, first bool) (*rules.Fault, error) {
-	if first {
-		return nil, io.EOF
-	}
-	if state == quoted {
-		return &rules.Fault{Code: rules.Invalid, Message: "has a quote that is never closed"}, nil
-	}
-	s.endField()
-	return s.fault(state), nil
 }
 
 func (s *csvScanner) add(c byte) {

@@ -37,10 +37,9 @@ func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io
 		e.table, e.columns, e.long = post.Table, postColumns(), post.FieldBody
 	}
 	var page bytes.Buffer
-	out := newWriter(format, &page, e.columns)
-	out.start()
+	write := newWriter(format, &page, e.columns)
 	for {
-		n, err := e.page(ctx, out)
+		n, err := e.page(ctx, write)
 		if err != nil {
 			return rows, err
 		}
@@ -137,7 +136,7 @@ func (e *exporter) next(limit int) *entsql.Selector {
 }
 
 // page writes the rows of the next page, and returns their number.
-func (e *exporter) page(ctx context.Context, out rowWriter) (n int, err error) {
+func (e *exporter) page(ctx context.Context, write rowWriter) (n int, err error) {
 	limit, err := e.size(ctx)
 	if err != nil || limit == 0 {
 		return 0, err
@@ -154,7 +153,7 @@ func (e *exporter) page(ctx context.Context, out rowWriter) (n int, err error) {
 		for i := range values {
 			texts[i] = e.text(e.columns[i].field, values[i])
 		}
-		out.row(texts)
+		write(texts)
 		n++
 		return nil
 	})

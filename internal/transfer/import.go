@@ -79,8 +79,13 @@ func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (S
 		case <-ctx.Done():
 			return im.committed, context.Cause(ctx)
 		case c := <-chunks:
-			end, err := im.take(ctx, c)
-			if err != nil || end {
+			switch {
+			case errors.Is(c.err, io.EOF):
+				return im.committed, nil
+			case c.err != nil:
+				return im.committed, fmt.Errorf("read: %w", c.err)
+			}
+			if err := im.write(ctx, c); err != nil {
 				return im.committed, err
 			}
 		}
@@ -153,52 +158,37 @@ func (im *importer) begin() {
 	im.tx = directory.New(im.db.Session(database.Write), directory.Options{Clock: func() time.Time { return im.Now }, IDs: im.IDs})
 }
 
-// take writes a chunk. end reports whether it was the last.
-func (im *importer) take(ctx context.Context, c chunk) (end bool, err error) {
-	if errors.Is(c.err, io.EOF) {
-		return true, nil
-	}
-	if c.err != nil {
-		return true, fmt.Errorf("read: %w", c.err)
-	}
-	rejected := im.counts.Rejected()
-	if err := im.write(ctx, c.rows); err != nil {
-		return true, err
-	}
-	if im.Progress != nil {
-		im.Progress(im.counts)
-	}
-	if !im.Tolerant && im.counts.Rejected() > rejected {
-		return true, ErrRejected
-	}
-	if c.commit {
-		return false, im.commit(ctx)
-	}
-	return false, nil
-}
-
 // write imports the rows of a chunk, counts their outcomes, and reports the faults of rejected rows.
-func (im *importer) write(ctx context.Context, rows []*Row) error {
-	records := make([]*directory.Record, len(rows))
-	for i, r := range rows {
+func (im *importer) write(ctx context.Context, c chunk) error {
+	records := make([]*directory.Record, len(c.rows))
+	for i, r := range c.rows {
 		records[i], r.record.Invalid = r.record, len(r.Faults) > 0
 	}
 	if err := im.tx.Import(ctx, records, im.OnConflict); err != nil {
 		return err
 	}
-	for _, r := range rows {
+	before := im.counts.Rejected()
+	for _, r := range c.rows {
 		counts := &im.counts.Users
 		if r.Kind == Posts {
 			counts = &im.counts.Posts
 		}
 		counts[r.record.Outcome]++
-		if r.record.Outcome != directory.Rejected {
-			continue
+		if r.record.Outcome == directory.Rejected {
+			r.faults(r.record.Faults)
+			if err := im.Reject(r.Faults); err != nil {
+				return err
+			}
 		}
-		r.faults(r.record.Faults)
-		if err := im.Reject(r.Faults); err != nil {
-			return err
-		}
+	}
+	if im.Progress != nil {
+		im.Progress(im.counts)
+	}
+	if !im.Tolerant && im.counts.Rejected() > before {
+		return ErrRejected
+	}
+	if c.commit {
+		return im.commit(ctx)
 	}
 	return nil
 }
