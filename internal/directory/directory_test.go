@@ -296,7 +296,7 @@ func TestChanges(t *testing.T) {
 			var changes []feed.Change
 			changes, cursor = s.changes(cursor)
 			if tx.Changed() && err == nil && len(changes) == 0 {
-				t.Error("a transaction changed something, and there are no changes")
+				t.Error("after a commit: got no changes, want some")
 			}
 			for _, c := range changes {
 				kinds[c.Kind]++
@@ -316,7 +316,7 @@ func TestChanges(t *testing.T) {
 				there[p.ID] = p.Version
 			}
 			if !maps.Equal(there, copied) {
-				t.Fatalf("the database has %v, the changes give %v", there, copied)
+				t.Fatalf("got %v from the changes, want %v", copied, there)
 			}
 		}
 		if len(kinds) != 3 {
@@ -453,7 +453,7 @@ func TestRefusesBuilders(t *testing.T) {
 			}
 		}
 		if sent > 0 {
-			t.Errorf("%d statements were sent", sent)
+			t.Errorf("got %d statements, want none", sent)
 		}
 	})
 }
