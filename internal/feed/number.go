@@ -33,19 +33,19 @@ func numberingOf(engine string) *numbering {
 	return nil
 }
 
-// Number numbers all committed changes that have no number, and reports whether any existed. Any server may call it at
-// any time: a lock admits one, and the others wait. If all changes have numbers, it costs one statement; on SQLite,
-// none.
-func Number(ctx context.Context, db *database.DB) (numbered bool, err error) {
-	for some := true; some && err == nil; numbered = numbered || some {
-		some, err = NumberSome(ctx, db)
+// Number numbers all committed changes that have no number. Any server may call it at any time: a lock admits one, and
+// the others wait. If all changes have numbers, it costs one statement; on SQLite, none.
+func Number(ctx context.Context, db *database.DB) error {
+	for {
+		if more, err := NumberSome(ctx, db); err != nil || !more {
+			return err
+		}
 	}
-	return numbered, err
 }
 
 // NumberSome numbers as many changes as one transaction takes, because an import can leave too many to wait for. It
-// does nothing on a read-only database.
-func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
+// reports whether others may be left. It does nothing on a read-only database.
+func NumberSome(ctx context.Context, db *database.DB) (more bool, err error) {
 	n := numberingOf(db.Dialect())
 	if n == nil {
 		return false, nil
@@ -54,20 +54,20 @@ func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
 	if err := one(ctx, db.Session(database.Single), n.pending, nil, &pending); err != nil || !pending {
 		return false, err
 	}
-	err := n.batch(ctx, db)
+	numbered, err := n.batch(ctx, db)
 	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
 		return false, nil // changes with numbers can still be read
 	}
-	return true, err
+	return numbered == numberAtOnce, err
 }
 
-// batch numbers changes in one transaction.
-func (n *numbering) batch(ctx context.Context, db *database.DB) error {
+// batch numbers changes in one transaction, and returns their count.
+func (n *numbering) batch(ctx context.Context, db *database.DB) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	var last int64
 	if err := one(ctx, tx, "SELECT last FROM "+feedTable+" WHERE id = 1 FOR UPDATE", nil, &last); err != nil {
-		return err
+		return 0, err
 	}
 	// The isolation of writing transactions lets the next statement see everything that is committed by now.
 	numbered, err := n.number(ctx, tx, last)
@@ -75,9 +75,9 @@ func (n *numbering) batch(ctx context.Context, db *database.DB) error {
 		err = setFeed(ctx, tx, "last", last+numbered)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return tx.Commit()
+	return numbered, tx.Commit()
 }
 
 // numberPostgres lets PostgreSQL plan the statement each time: a cached plan from a small table would read all changes.
