@@ -30,7 +30,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Migrate migrateCommand `cmd:"" help:"Change the database's schema or show its state."`
 	Seed    seedCommand    `cmd:"" help:"Create sample users and posts, all or none."`
-	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file, all or none."`
+	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file."`
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`

@@ -335,7 +335,7 @@ func TestTrustedDocuments(t *testing.T) {
 	directory := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
 		"missing.json": {"", "--trusted-documents: FILE: there is no such file: correct the path"},
-		"broken.json":  {`{"a": `, "--trusted-documents: FILE: no value at byte 6"},
+		"broken.json":  {`{"a": `, "--trusted-documents: FILE: unexpected EOF at byte 6"},
 		"empty.json":   {`{}`, "--trusted-documents: FILE: no document: nothing would be executed"},
 		"invalid.json": {`{"a": "{ nothing }"}`, `--trusted-documents: FILE: trusted document "a": line 1, column 3: Cannot query field "nothing" on type "Query".`},
 	} {

@@ -185,7 +185,8 @@ func (c *importCommand) summary(s transfer.Summary, unknown []string, took time.
 		name string
 		of   transfer.Counts
 	}{{"users", s.Users}, {"posts", s.Posts}} {
-		fmt.Fprintf(&b, "%-6s  %9d  %9d  %9d  %9d  %9d\n", line.name, line.of.Created, line.of.Updated, line.of.Unchanged, line.of.Skipped, line.of.Rejected)
+		fmt.Fprintf(&b, "%-6s  %9d  %9d  %9d  %9d  %9d\n", line.name,
+			line.of[directory.Created], line.of[directory.Updated], line.of[directory.Unchanged], line.of[directory.Skipped], line.of[directory.Rejected])
 	}
 	if len(unknown) > 0 {
 		for i := range unknown {

@@ -9,11 +9,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Copy inserts rows by COPY FROM STDIN, which costs the server least. It works only on PostgreSQL, in a session that
-// writes. For each row it calls row, which appends the values in the order of the columns. Copy checks no rules: the
-// caller must do so. The error is a Failure.
+// CanCopy reports whether Copy works: on PostgreSQL, in a session that writes.
+func (s *Session) CanCopy() bool { return s.Dialect() == dialect.Postgres && s.mode == Write }
+
+// Copy inserts rows by COPY FROM STDIN, which costs the server least. It works only if CanCopy says so. For each row it
+// calls row, which appends the values in the order of the columns. Copy checks no rules: the caller must do so. The error
+// is a Failure.
 func (s *Session) Copy(ctx context.Context, table string, columns []string, rows int, row func(i int, values []any) []any) (err error) {
-	if s.Dialect() != dialect.Postgres || s.mode != Write {
+	if !s.CanCopy() {
 		return s.fail(errors.New("database: COPY is for transactions of PostgreSQL that write"))
 	}
 	if rows == 0 {

@@ -6,6 +6,8 @@ import (
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/internal/statement"
 )
 
 // Each runs a statement and calls f with each row until f returns an error. The row is valid until f returns. The error
@@ -32,6 +34,21 @@ func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// WriteRows runs the statements that insert or update rows: one, or several when the rows exceed the size of an argument.
+// build is (*statement.Write).Insert or Update. The error is the driver's; a session's is a Failure.
+func WriteRows(ctx context.Context, d dialect.Driver, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
+	for part := range w.Parts(d.Dialect(), statement.ListLimit(d)) {
+		query, args, err := build(part, d.Dialect())
+		if err != nil {
+			return err
+		}
+		if _, err := Affected(ctx, d, query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // OctetLength returns an expression for the size of a text, in bytes.

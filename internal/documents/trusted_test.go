@@ -21,16 +21,16 @@ func TestReadTrusted(t *testing.T) {
 	for text, want := range map[string]string{
 		``:                       "no object at byte 0",
 		`[`:                      "no object at byte 0",
-		`{`:                      "no key at byte 1",
-		`{"a": "x"`:              "no comma and no end at byte 9",
+		`{`:                      "unexpected EOF at byte 1",
+		`{"a": "x"`:              "unexpected EOF at byte 9",
 		`{"a": 5}`:               "a key is empty, or a document is no string",
 		`{"a": {"b": "c"}}`:      "a key is empty, or a document is no string",
-		`{"a": "x", "a": "y"}`:   "a doubled key at byte 11",
-		`{"a": "\ud800"}`:        "a lone surrogate at byte 7",
+		`{"a": "x", "a": "y"}`:   "duplicate object member name at byte 11",
+		`{"a": "\ud800"}`:        "invalid surrogate pair in string at byte 7",
 		`{"": "x"}`:              "a key is empty, or a document is no string",
 		`{"a": "x"} {}`:          "something after the object at byte 11",
 		`{}`:                     "no document: nothing would be executed",
-		`{"secret": "x" "y": 1}`: "no comma and no end at byte 15",
+		`{"secret": "x" "y": 1}`: "invalid character after object value (expecting ',' or '}') at byte 15",
 	} {
 		if got, err := documents.ReadTrusted(strings.NewReader(text)); err == nil || err.Error() != want || got != nil {
 			t.Errorf("%s: got %v, %v, want %s", text, got, err, want)
