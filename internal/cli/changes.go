@@ -11,13 +11,13 @@ import (
 )
 
 type changesCommand struct {
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 	Reset           changesReset `cmd:"" help:"Expire all cursors of the change feed, after a restore."`
 }
 
 type changesReset struct {
-	Yes bool `frequent:"" env:"-" help:"Confirm the reset."`
+	Yes bool `group:"Used most:" env:"-" help:"Confirm the reset."`
 }
 
 // Run expires all cursors.

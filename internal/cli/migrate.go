@@ -14,8 +14,8 @@ import (
 )
 
 type migrateCommand struct {
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 	Up              migrateUp     `cmd:"" help:"Apply the pending migrations."`
 	Down            migrateDown   `cmd:"" help:"Undo the newest migration and delete its data."`
 	Status          migrateStatus `cmd:"" help:"List the migrations and when they were applied."`
@@ -41,7 +41,7 @@ func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand
 }
 
 type migrateDown struct {
-	To *int64 `frequent:"" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version. 0: all. Without the flag: only the newest one."`
+	To *int64 `group:"Used most:" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version. 0: all. Without the flag: only the newest one."`
 }
 
 // Validate checks the flags; kong calls it.

@@ -12,17 +12,9 @@ import (
 )
 
 type seedCommand struct {
-	config.Seed     `group:"Data"`
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
-}
-
-// Validate checks the flags; kong calls it.
-func (c *seedCommand) Validate() error {
-	if err := c.Seed.Validate(seed.MaxUsers, seed.MaxPostsPerUser); err != nil {
-		return err
-	}
-	return c.Database.Validate()
+	config.Seed     `group:"Data:"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 }
 
 // Run fills the database and prints the numbers.

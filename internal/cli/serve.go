@@ -43,24 +43,14 @@ const (
 )
 
 type serveCommand struct {
-	config.HTTP      `group:"Listening and requests"`
-	config.Streams   `group:"WebSockets and event streams"`
-	config.GraphQL   `group:"GraphQL"`
-	config.Limits    `group:"Limits of a request"`
-	config.Retention `group:"Retention"`
-	config.Database  `group:"Database"`
-	config.Log       `group:"Logging"`
-	Migrate          bool `frequent:"" default:"true" negatable:"" help:"Apply pending migrations before serving."`
-}
-
-// Validate checks the flags; kong calls it.
-func (c *serveCommand) Validate() error {
-	for _, part := range []interface{ Validate() error }{c.HTTP, c.Streams, c.GraphQL, c.Limits, c.Retention, c.Database} {
-		if err := part.Validate(); err != nil {
-			return err
-		}
-	}
-	return nil
+	config.HTTP      `group:"Listening and requests:"`
+	config.Streams   `group:"WebSockets and event streams:"`
+	config.GraphQL   `group:"GraphQL:"`
+	limits.Limits    `group:"Limits of a request:"`
+	config.Retention `group:"Retention:"`
+	config.Database  `group:"Database:"`
+	config.Log       `group:"Logging:"`
+	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 
 // Run serves until ctx ends.
@@ -165,7 +155,7 @@ func newExecutor(
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.Introspection,
-		Limits:             limits.Limits(c.Limits),
+		Limits:             c.Limits,
 		DocumentCacheBytes: c.DocumentCacheBytes,
 		TrustedDocuments:   trusted,
 	})

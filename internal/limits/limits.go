@@ -8,50 +8,44 @@ package limits
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Limits are the most that a document and its variables may have. A limit of 0 is none, but for MaxExpanded and
-// MaxRepeats, by which the work of measuring and validating is bounded: there 0 stands for the largest number that may
-// be, 1,000,000 and 10,000,000.
+// Limits bound a document and its variables. Tags give each limit its flag, default, bounds and meaning, as in package config.
+// docs/limits.md explains them.
+//
+// A limit of 0 is no limit, except for MaxExpanded and MaxRepeats, which bound the work of measuring and validating. For them,
+// 0 is the maximum of the flag.
 type Limits struct {
-	MaxDocumentBytes  int // bytes of the document
-	MaxTokens         int // tokens of the document, comments included
-	MaxDepth          int // selection sets inside one another, fragments put in their places
-	MaxFields         int // fields, as they are written
-	MaxExpanded       int // fields, fragments, directives and values, fragments put in their places
-	MaxRepeats        int // pairs of fields that answer under one name in one place
-	MaxAliases        int // aliases, as they are written
-	MaxDirectives     int // directives, as they are written
-	MaxVariables      int // variables that an operation declares
-	MaxMutationFields int // fields of a mutation, of which each is run
-	MaxInputDepth     int // lists and objects inside one another, in the document or a variable
-	MaxInputList      int // values of one list, in the document or a variable
-	MaxInputValues    int // values in all, once in the document and once in the variables
-	MaxCost           int // cost of the operation
+	MaxDocumentBytes  int `default:"262144" min:"0" placeholder:"BYTES" help:"Maximum size of a document, in bytes. 0: only the size of the body limits it."`
+	MaxTokens         int `default:"10000" min:"0" placeholder:"NUMBER" help:"Maximum number of tokens of a document. 0: no limit."`
+	MaxDepth          int `default:"25" min:"0" placeholder:"NUMBER" help:"Maximum depth of nested selection sets. 0: no limit."`
+	MaxFields         int `default:"2000" min:"0" placeholder:"NUMBER" help:"Maximum number of fields of a document. 0: no limit."`
+	MaxExpanded       int `default:"20000" min:"1" max:"1000000" placeholder:"NUMBER" help:"Maximum number of fields, fragments, directives and values of a document. A fragment counts at each use. At most 1000000."`
+	MaxRepeats        int `default:"20000" min:"1" max:"10000000" placeholder:"NUMBER" help:"Maximum number of pairs of fields that have the same response name in the same place. At most 10000000."`
+	MaxAliases        int `default:"250" min:"0" placeholder:"NUMBER" help:"Maximum number of aliases of a document. 0: no limit."`
+	MaxDirectives     int `default:"250" min:"0" placeholder:"NUMBER" help:"Maximum number of directives of a document. 0: no limit."`
+	MaxVariables      int `default:"500" min:"0" placeholder:"NUMBER" help:"Maximum number of variables of an operation. 0: no limit."`
+	MaxMutationFields int `default:"100" min:"0" placeholder:"NUMBER" help:"Maximum number of fields of a mutation. Each field is a change. 0: no limit."`
+	MaxInputDepth     int `default:"30" min:"0" placeholder:"NUMBER" help:"Maximum depth of nested lists and objects in an argument or a variable. 0: no limit."`
+	MaxInputList      int `default:"2000" min:"0" placeholder:"NUMBER" help:"Maximum number of values of a list in an argument or a variable. 0: no limit."`
+	MaxInputValues    int `default:"20000" min:"0" placeholder:"NUMBER" help:"Maximum number of values in all arguments, and in all variables. 0: no limit."`
+	MaxCost           int `group:"Used most:" default:"100000" min:"0" placeholder:"NUMBER" help:"Maximum cost of an operation: the objects that it can return, and surcharges. 0: no limit."`
 }
 
-// Default returns the default limits of the server. They are far above the documents that people write, and low enough
-// to check a document in a few milliseconds.
-func Default() Limits {
-	return Limits{
-		MaxDocumentBytes:  256 << 10,
-		MaxTokens:         10_000,
-		MaxDepth:          25,
-		MaxFields:         2_000,
-		MaxExpanded:       20_000,
-		MaxRepeats:        20_000,
-		MaxAliases:        250,
-		MaxDirectives:     250,
-		MaxVariables:      500,
-		MaxMutationFields: 100,
-		MaxInputDepth:     30,
-		MaxInputList:      2_000,
-		MaxInputValues:    20_000,
-		MaxCost:           100_000,
+// Default returns the default limits. They are far above the documents that people write, and low enough to check a document
+// in a few milliseconds.
+func Default() (l Limits) {
+	fields := reflect.ValueOf(&l).Elem()
+	for field, value := range fields.Fields() {
+		n, _ := strconv.ParseInt(field.Tag.Get("default"), 10, 64) // a test compares them with those of the flags
+		value.SetInt(n)
 	}
+	return l
 }
 
 // Ceilings of the limits that cannot be switched off.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -43,6 +44,18 @@ const library = `
 	type Author implements Thing { title: String!, others(first: Int): BookConnection!, best: Book }
 	interface Thing { title: String! }
 `
+
+// TestDefault checks that the default limits are those of the flags.
+func TestDefault(t *testing.T) {
+	t.Parallel()
+	var want limits.Limits
+	if err := kong.ApplyDefaults(&want); err != nil {
+		t.Fatal(err)
+	}
+	if got := limits.Default(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
 
 func load(sdl string) *ast.Schema { return gqlparser.MustLoadSchema(&ast.Source{Input: sdl}) }
 
