@@ -204,7 +204,7 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	}
 	parsed, err := parser.ParseQuery(&ast.Source{Input: source})
 	if err != nil {
-		return nil, correctPlaces(source, notParsed(source, err))
+		return nil, correctLocations(source, notParsed(source, err))
 	}
 	if len(parsed.Operations) == 0 {
 		return nil, gqlerror.List{refuse(codes.ValidationFailed, "no operation provided")}
@@ -226,7 +226,7 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	}
 	variables, errs := l.validate(parsed, lexed.Longest)
 	if len(errs) > 0 {
-		return nil, correctPlaces(source, errs...)
+		return nil, correctLocations(source, errs...)
 	}
 	d.nonNull = variables.nonNull
 	return d, nil

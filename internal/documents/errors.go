@@ -41,24 +41,20 @@ func notParsed(document string, err error) *gqlerror.Error {
 	return Tidy(e)
 }
 
-// noToken is the error of the first part of a document that is no token; nil when there is none.
+// noToken returns the error of the first part of a document that is no token, or nil.
 func noToken(document string) *gqlerror.Error {
-	l := lexer.New(&ast.Source{Input: document})
-	for {
-		token, err := l.ReadToken()
-		if token.Kind == lexer.EOF {
-			return nil
-		}
+	for token, err := range tokens(document) {
 		e, ok := errors.AsType[*gqlerror.Error](err)
 		if !ok {
 			continue
 		}
-		if strings.HasPrefix(e.Message, "Cannot parse the unexpected character") { // of which the lexer has the first byte
-			character, _ := utf8.DecodeRuneInString(document[len(before(document, token.Pos.Start)):])
+		if strings.HasPrefix(e.Message, "Cannot parse the unexpected character") { // the lexer names only its first byte
+			character, _ := utf8.DecodeRuneInString(document[len(prefix(document, token.Pos.Start)):])
 			e.Message = fmt.Sprintf("Unexpected character %q.", string(character))
 		}
 		return e
 	}
+	return nil
 }
 
 // Tidy cuts what an error repeats of a request to a length that people read, and returns the error.
