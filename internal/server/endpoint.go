@@ -40,50 +40,51 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	account := e.budget.Open()
 	defer account.Close()
-	ctx := budget.WithAnswer(r.Context(), account)
+	if refused := e.serve(budget.WithAnswer(r.Context(), account), w, r, mediaType); refused != nil {
+		refused.write(w, mediaType)
+	}
+}
+
+// serve answers a request in a media type, unless it refuses the request.
+func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, mediaType string) *refusal {
+	account := budget.FromContext(ctx)
 	request, refused := e.read(ctx, w, r)
 	if refused != nil {
-		refused.write(w, mediaType)
-		return
+		return refused
 	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
-		refused.write(w, mediaType)
-		return
+		return refused
 	}
 	defer leave()
 	operation, response := e.executor.Prepare(request)
 	if response == nil {
 		kind := operation.Definition.Operation
 		if refused := fits(kind, r); refused != nil {
-			refused.write(w, mediaType)
-			return
+			return refused
 		}
 		if kind == ast.Subscription {
 			leave()
 			if account.Last() != nil {
-				refuseBusy().write(w, mediaType)
-				return
+				return refuseBusy()
 			}
 			e.serveEvents(ctx, w, r, operation)
-			return
+			return nil
 		}
 		key, refused := keyOf(kind, r.Header)
 		if refused != nil {
-			refused.write(w, mediaType)
-			return
+			return refused
 		}
 		var replayed bool
 		response, replayed = e.execute(ctx, operation, key)
 		if busy(ctx) {
-			refuseBusy().write(w, mediaType)
-			return
+			return refuseBusy()
 		}
 		if replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
 	}
-	leave() // a slow reader takes nobody's place, but the memory of its answer
+	leave() // while the client reads slowly, other requests may be executed
 	account.Settle(int64(len(response.Data)))
 	status := http.StatusOK
 	if response.Data == nil {
@@ -93,10 +94,11 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
 		out.compressors = e.compressors
 	}
-	if e.writeTimeout > 0 { // a writer that knows no deadline is none that could block
+	if e.writeTimeout > 0 { // a writer without deadlines does not block
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(e.writeTimeout))
 	}
 	out.write(w)
+	return nil
 }
 
 // fits refuses operations that the request cannot carry.
