@@ -23,24 +23,10 @@ func persisted(extensions map[string]any) (string, *gqlerror.Error) {
 	}
 	object, _ := extension.(map[string]any)
 	id, _ := object["sha256Hash"].(string)
-	if id == "" || !isOne(object["version"]) {
+	if id == "" || object["version"] != json.Number("1") {
 		return "", refuse(codes.BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
 	}
 	return id, nil
-}
-
-func isOne(version any) bool {
-	switch v := version.(type) {
-	case json.Number:
-		return v == "1"
-	case float64:
-		return v == 1
-	case int64:
-		return v == 1
-	case int:
-		return v == 1
-	}
-	return false
 }
 
 // withoutAlgorithm cuts off the name of the algorithm that keys of persisted documents may begin with.

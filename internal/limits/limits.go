@@ -1,8 +1,8 @@
-// Package limits measures GraphQL documents and their variables before anything expensive is done with them, and says
-// which ask for too much. Measuring takes a number of steps that the limits bound, whatever a document says: each part
-// of a document is looked at once, and again for each place at which a fragment puts it, but only when those are few.
+// Package limits measures GraphQL documents and their variables before they are validated or executed, and refuses those that are
+// too large. The limits bound the number of steps of the measurement. It visits each part of a document once, and then once for each
+// place where a fragment puts it, if there are not too many.
 //
-// It knows the schema by its shape alone: no entities, no requests and no databases.
+// The package does not depend on entities, requests or databases. It recognises pages and batches by the shape of the schema.
 package limits
 
 import (
@@ -48,17 +48,17 @@ func Default() (l Limits) {
 	return l
 }
 
-// Ceilings of the limits that cannot be switched off.
+// The maximums of the limits that cannot be turned off.
 const (
 	ceilingExpanded = 1_000_000
 	ceilingRepeats  = 10_000_000
 )
 
-// maxNesting is how deep the brackets of a document may be nested. It keeps the recursion of whatever reads the
-// document shallow; the limits of depth, which say more, are lower.
+// maxNesting is the maximum depth of nested brackets. It bounds the recursion of all code that reads the document. The other limits
+// of depth are lower, and their errors say more.
 const maxNesting = 200
 
-// An ExceededError says which limit something is over. It repeats nothing of the document.
+// An ExceededError says which limit is exceeded. It repeats nothing of the document.
 type ExceededError struct {
 	// Format has a verb for Found, such as "the document has %s tokens".
 	Format         string
@@ -66,13 +66,13 @@ type ExceededError struct {
 }
 
 func (e *ExceededError) Error() string {
-	if e.Found == math.MaxInt64 || e.Found <= e.Allowed { // where counting has stopped
+	if e.Found == math.MaxInt64 || e.Found <= e.Allowed { // counting has stopped at the limit
 		return fmt.Sprintf(e.Format, fmt.Sprintf("more than %d", e.Allowed))
 	}
 	return fmt.Sprintf(e.Format+"; the limit is %d", fmt.Sprint(e.Found), e.Allowed)
 }
 
-// over returns the error of a number that is over its limit.
+// over returns an *ExceededError if a number is above its limit. A limit of 0 is no limit.
 func over(format string, found int64, limit int) error {
 	if limit == 0 || found <= int64(limit) {
 		return nil
@@ -95,11 +95,11 @@ type Checker struct {
 	schema *ast.Schema
 	limits Limits
 	prices Prices
-	// batches are the types that mutations of many answer, by their names.
+	// batches has the names of the types that mutations of many return.
 	batches map[string]bool
 }
 
-// New returns a checker for the documents of a schema, which gqlparser has loaded.
+// New returns a checker of documents for a schema.
 func New(schema *ast.Schema, l Limits, p Prices) *Checker {
 	if l.MaxExpanded == 0 || l.MaxExpanded > ceilingExpanded {
 		l.MaxExpanded = ceilingExpanded
@@ -118,8 +118,7 @@ func New(schema *ast.Schema, l Limits, p Prices) *Checker {
 	return c
 }
 
-// plus and times are arithmetic that ends at the largest number instead of beginning again at the smallest. They are
-// for numbers from 0.
+// plus adds numbers of at least 0. A sum that overflows is math.MaxInt64. times multiplies in the same way.
 func plus(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64
