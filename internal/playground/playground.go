@@ -32,15 +32,14 @@ type Manifest struct {
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// Integrity is npm's checksum of the archive, in the form of Subresource Integrity.
-	Integrity string `json:"integrity"`
 }
 
 // A File is one file of a package. Name is its name here.
 type File struct {
-	Name      string `json:"name"`
-	Package   string `json:"package"`
-	Path      string `json:"path"`
+	Name    string `json:"name"`
+	Package string `json:"package"`
+	Path    string `json:"path"`
+	// Integrity is the SHA-384 of the file, in the form of Subresource Integrity.
 	Integrity string `json:"integrity"`
 }
 
