@@ -215,7 +215,7 @@ func TestEnvironment(t *testing.T) {
 	} {
 		code, _, stderr := run(t, strings.Fields(test.line)...)
 		if code != test.code || !strings.HasPrefix(stderr, test.want) {
-			t.Errorf("%s: code %d, stderr %q, want %d, %q", test.line, code, stderr, test.code, test.want)
+			t.Errorf("%s: got code %d, stderr %q, want %d, %q", test.line, code, stderr, test.code, test.want)
 		}
 	}
 	t.Setenv("ROSTER_DATABASE_MAX_CONNECTIONS", "many")
@@ -261,7 +261,7 @@ func TestListenOn(t *testing.T) {
 		code, stdout, stderr := run(t, "serve", "--log-level=error", "--listen="+address,
 			"--database-url=sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
 		if want := "roster: cannot listen on " + address + ": " + reason + ": choose another address with --listen\n"; code != 1 || stdout != "" || stderr != want {
-			t.Errorf("code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
+			t.Errorf("got code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
 		}
 	}
 }
@@ -319,7 +319,7 @@ func TestStartErrors(t *testing.T) {
 		code, stdout, stderr := run(t, args...)
 		_, message, _ := strings.Cut(stderr, "roster: ")
 		if code == 0 || stdout != "" || !strings.Contains(message, test.says) || words.MatchString(message) || strings.Count(message, "\n") != 1 {
-			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want %s", test.line, code, stdout, stderr, test.says)
+			t.Errorf("%s: got code %d, stdout %q, stderr\n%s, want %s", test.line, code, stdout, stderr, test.says)
 		}
 	}
 }
@@ -342,7 +342,7 @@ func TestTrustedDocuments(t *testing.T) {
 		code, stdout, stderr := run(t, "serve", "--listen=127.0.0.1:0", "--log-level=error",
 			"--database-url=sqlite:"+filepath.Join(directory, name+".db"), "--trusted-documents="+file)
 		if want := "roster: " + strings.ReplaceAll(test.want, "FILE", file) + "\n"; code != 1 || stdout != "" || stderr != want {
-			t.Errorf("%s: code %d, stdout %q, stderr\n%s, want\n%s", name, code, stdout, stderr, want)
+			t.Errorf("%s: got code %d, stdout %q, stderr\n%s, want\n%s", name, code, stdout, stderr, want)
 		}
 	}
 }
