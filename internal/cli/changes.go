@@ -25,7 +25,7 @@ func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesC
 	if !c.Yes {
 		return errors.New("a reset makes every client of the change feed copy the data again: confirm it with --yes")
 	}
-	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking())
+	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}

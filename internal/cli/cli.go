@@ -155,14 +155,14 @@ func readDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// readTime reads a time, or a date, which is its start in UTC. An empty text is the zero time.
+// readTime reads a time, or a date, which is its start in UTC. The zero time is for an empty text alone.
 func readTime(text string) (time.Time, error) {
-	if t, err := time.Parse(time.DateOnly, text); err == nil || text == "" {
-		return t, nil
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		t, _ = rules.Time(text) // zero for a fault
 	}
-	t, fault := rules.Time(text)
-	if fault != nil {
-		return time.Time{}, fmt.Errorf("must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not %q", text)
+	if t.IsZero() && text != "" {
+		return t, fmt.Errorf("must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not %q", text)
 	}
 	return t, nil
 }

@@ -183,6 +183,7 @@ func TestWrongUse(t *testing.T) {
 		"export users --format=xml":             `--format must be auto, csv or jsonl, not "xml"; see roster export --help`,
 		"stats --by=year":                       `--by must be day, week or month, not "year"; see roster stats --help`,
 		"stats --from=yesterday":                `--from must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "yesterday"; see roster stats --help`,
+		"stats --from=0001-01-01":               `--from must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "0001-01-01"; see roster stats --help`,
 		"stats --to=2026-02-30":                 `--to must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not "2026-02-30"; see roster stats --help`,
 		"migrate --statement-timeout=0s status": `--statement-timeout must be longer than 0s, not 0s; see roster migrate status --help`,
 		"migrate down --to=-1":                  `--to must be a version that roster migrate status lists, or 0, not -1; see roster migrate down --help`,

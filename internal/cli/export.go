@@ -68,7 +68,7 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 		}
 		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
 	}
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 		}
 	}
 	logger := c.Logger(e.stderr)
-	db, err := e.openDatabase(ctx, c.Database, logger, migrating())
+	db, err := e.openDatabase(ctx, c.Database, logger, migrating)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type seedCommand struct {
 // Run fills the database and prints the numbers.
 func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
-	db, err := e.openDatabase(ctx, c.Database, logger, migrating())
+	db, err := e.openDatabase(ctx, c.Database, logger, migrating)
 	if err != nil {
 		return err
 	}

@@ -64,9 +64,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	prepare := migrating()
+	prepare := migrating
 	if !c.Migrate {
-		prepare = checking()
+		prepare = checking
 	}
 	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
 	if err != nil {

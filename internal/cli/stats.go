@@ -22,7 +22,7 @@ type statsCommand struct {
 
 // Run prints the counts, all of one moment.
 func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}
