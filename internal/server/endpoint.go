@@ -101,7 +101,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	return nil
 }
 
-// fits refuses operations that the request cannot carry.
+// fits refuses an operation that does not fit the method or the Accept header.
 func fits(kind ast.Operation, r *http.Request) *refusal {
 	switch {
 	case kind == ast.Mutation && r.Method != http.MethodPost:
@@ -124,10 +124,9 @@ func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return request, refuseMethod("GET, HEAD, POST")
 }
 
-// requestErrorStatus is the HTTP status of a request that was not executed. With
-// application/json the specification wants 200 for everything but a malformed request, for old
-// clients, which take another status for a broken network. An event stream is always one of status
-// 200, for a browser's EventSource shows nothing of another.
+// requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the specification requires 200
+// except for a malformed request, because old clients take another status for a broken network. An event stream always has the
+// status 200, because EventSource in browsers shows nothing of an answer with another status.
 func requestErrorStatus(response *graphql.Response, mediaType string) int {
 	if mediaType == typeEvents {
 		return http.StatusOK
