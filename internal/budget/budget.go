@@ -1,15 +1,16 @@
-// Package budget bounds the memory of answers: of one answer, and of all answers that a server reads, builds and writes at the same
-// time. It does not depend on GraphQL, HTTP or databases.
+// Package budget bounds the memory of answers: of one answer, and of all answers that a server reads, builds and writes
+// at the same time. It does not depend on GraphQL, HTTP or databases.
 //
-// A small answer needs no reservation, so it never waits. A larger answer reserves memory from the first of three pools. If it needs
-// more, it reserves from the second pool, and then from the last. The last pool gives it all memory that it can ever need. So large
-// answers wait only for large ones, and small answers for small ones.
+// A small answer needs no reservation, so it never waits. A larger answer reserves memory from the first of three
+// pools. If it needs more, it reserves from the second pool, and then from the last. The last pool gives it all memory
+// that it can ever need. So large answers wait only for large ones, and small answers for small ones.
 //
-// Requests have their own pool, a quarter as large as the others together. So slow requests and subscriptions take no memory from
-// answers.
+// Requests have their own pool, a quarter as large as the others together. So slow requests and subscriptions take no
+// memory from answers.
 //
-// An operation holds a connection to the database while its answer is built, so it must not wait for memory. If there is none, its
-// account fails with ErrBusy. Then the operation releases the memory of its answer, waits, and starts again.
+// An operation holds a connection to the database while its answer is built, so it must not wait for memory. If there
+// is none, its account fails with ErrBusy. Then the operation releases the memory of its answer, waits, and starts
+// again.
 package budget
 
 import (
@@ -104,8 +105,8 @@ func (b *Budget) Open() *Answer {
 	return a
 }
 
-// Reserve reserves bytes for memory outside answers, such as that of a subscriber. ok is false if they are not free now. release
-// releases them, and may be called again.
+// Reserve reserves bytes for memory outside answers, such as that of a subscriber. ok is false if they are not free
+// now. release releases them, and may be called again.
 func (b *Budget) Reserve(n int64) (release func(), ok bool) {
 	if b == nil {
 		return func() {}, true
@@ -116,8 +117,8 @@ func (b *Budget) Reserve(n int64) (release func(), ok bool) {
 	return sync.OnceFunc(func() { b.first.Release(n) }), true
 }
 
-// Limited returns an account for rows outside answers, such as those that all subscribers share. text is its maximum, in bytes of
-// text.
+// Limited returns an account for rows outside answers, such as those that all subscribers share. text is its maximum,
+// in bytes of text.
 func Limited(text int64) *Answer { return &Answer{maxData: text} }
 
 // An Answer is the account of one answer, from the first byte of its request to the last byte that is written. Its
@@ -129,8 +130,8 @@ type Answer struct {
 	maxData int64   // in bytes of JSON; 0: no limit
 	err     atomic.Pointer[error]
 
-	// Lower bounds of the data, in bytes of JSON. rows counts what is read, values what is resolved. They have separate counters,
-	// because one row can be written many times.
+	// Lower bounds of the data, in bytes of JSON. rows counts what is read, values what is resolved. They have separate
+	// counters, because one row can be written many times.
 	rows, values, written atomic.Int64
 	readRows              atomic.Int64
 
@@ -146,8 +147,8 @@ type Answer struct {
 	request, reserved int64
 }
 
-// Request adds memory of the request, in bytes. It may wait for memory, because a request that is still being read holds nothing that
-// others need. The error is ErrBusy, or that of ctx.
+// Request adds memory of the request, in bytes. It may wait for memory, because a request that is still being read
+// holds nothing that others need. The error is ErrBusy, or that of ctx.
 func (a *Answer) Request(ctx context.Context, n int64) error {
 	if a == nil || a.budget == nil {
 		return nil
@@ -164,7 +165,8 @@ func (a *Answer) Request(ctx context.Context, n int64) error {
 	return nil
 }
 
-// acquire reserves memory from a pool, and waits if the pool has too little. The error is ErrBusy after Options.Wait, or that of ctx.
+// acquire reserves memory from a pool, and waits if the pool has too little. The error is ErrBusy after Options.Wait,
+// or that of ctx.
 func (b *Budget) acquire(ctx context.Context, p *pool, n int64) error {
 	if p.TryAcquire(n) {
 		return nil
@@ -177,8 +179,8 @@ func (b *Budget) acquire(ctx context.Context, p *pool, n int64) error {
 	return nil
 }
 
-// Last says that the operation is a subscription. Then its request stays in memory until it ends, with half as many copies. The error
-// is ErrBusy.
+// Last says that the operation is a subscription. Then its request stays in memory until it ends, with half as many
+// copies. The error is ErrBusy.
 func (a *Answer) Last() error {
 	if a == nil || a.budget == nil {
 		return nil
@@ -206,8 +208,8 @@ func (a *Answer) Expect(n int64) {
 	a.work = n
 }
 
-// Row counts a row that was read. size is its memory, and text the bytes that it adds to the data at least. The error is a
-// *TooLargeError or ErrBusy.
+// Row counts a row that was read. size is its memory, and text the bytes that it adds to the data at least. The error
+// is a *TooLargeError or ErrBusy.
 func (a *Answer) Row(size, text int64) error {
 	if a == nil {
 		return nil
@@ -229,7 +231,8 @@ func (a *Answer) Rows() int64 {
 	return a.readRows.Load()
 }
 
-// Value counts a value that adds n bytes to the data at least. Its memory is counted already. The error is a *TooLargeError.
+// Value counts a value that adds n bytes to the data at least. Its memory is counted already. The error is a
+// *TooLargeError.
 func (a *Answer) Value(n int64) error {
 	if a == nil {
 		return nil
@@ -372,8 +375,8 @@ func (a *Answer) release() {
 	a.granted.Store(free)
 }
 
-// Reset releases the memory of the answer and clears its counts and its error. It keeps the memory of the request. Each attempt of an
-// operation and each event of a subscription starts with it.
+// Reset releases the memory of the answer and clears its counts and its error. It keeps the memory of the request. Each
+// attempt of an operation and each event of a subscription starts with it.
 func (a *Answer) Reset() {
 	if a == nil {
 		return
@@ -396,8 +399,8 @@ func (a *Answer) reset() {
 	a.err.Store(nil)
 }
 
-// Wait resets the answer after ErrBusy. Then it waits for a reservation from the pool that had no memory. The error is ErrBusy after
-// Options.Wait or if there is no such pool, or that of ctx.
+// Wait resets the answer after ErrBusy. Then it waits for a reservation from the pool that had no memory. The error is
+// ErrBusy after Options.Wait or if there is no such pool, or that of ctx.
 func (a *Answer) Wait(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

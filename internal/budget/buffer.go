@@ -63,8 +63,8 @@ func (b *Buffer) room() *[]byte {
 	return &b.pieces[last]
 }
 
-// WriteTo implements io.WriterTo. It empties the buffer. It drops each piece after writing it, so that the garbage collector can free
-// it at once.
+// WriteTo implements io.WriterTo. It empties the buffer. It drops each piece after writing it, so that the garbage
+// collector can free it at once.
 func (b *Buffer) WriteTo(w io.Writer) (int64, error) {
 	n := int64(0)
 	for i, piece := range b.pieces {

@@ -1,5 +1,5 @@
-// Package cli is the command line of Roster, with a file for each command. It is the only package that knows all others. It
-// wires them.
+// Package cli is the command line of Roster, with a file for each command. It is the only package that knows all
+// others. It wires them.
 package cli
 
 import (
@@ -76,9 +76,9 @@ func checkBounds(flag *kong.Flag) error {
 	return nil
 }
 
-// Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2: the
-// command line is wrong. No command line at all is --help. Some commands have more codes. Errors go to stderr, in one line. serve ends with success when ctx ends.
-// version is the version of this build.
+// Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2:
+// the command line is wrong. No command line at all is --help. Some commands have more codes. Errors go to stderr, in
+// one line. serve ends with success when ctx ends. version is the version of this build.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, version string) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -167,8 +167,8 @@ func readTime(text string) (time.Time, error) {
 	return t, nil
 }
 
-// await returns the result of do, or the cause of the end of ctx. do may be reading or writing a pipe whose other side does
-// nothing; then it goes on without its caller.
+// await returns the result of do, or the cause of the end of ctx. do may be reading or writing a pipe whose other side
+// does nothing; then it goes on without its caller.
 func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type result struct {
 		value T

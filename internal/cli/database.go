@@ -19,8 +19,8 @@ const (
 	creating                     // create a missing database without tables
 )
 
-// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard output of
-// the command. If a signal comes meanwhile, the error has an exit code.
+// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard
+// output of the command. If a signal comes meanwhile, the error has an exit code.
 func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {

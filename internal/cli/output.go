@@ -32,13 +32,14 @@ func newOutput(name string, used []usedFile) (*output, error) {
 	return &output{p, name}, nil
 }
 
-// inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has open.
+// inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has
+// open.
 func (o *output) inPlace() bool {
 	return o.descriptor >= 0 || o.foreign || o.info != nil && !o.info.Mode().IsRegular()
 }
 
-// replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system allows
-// it, its owner. A link to it stays. A new file gets the permissions that the umask leaves.
+// replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system
+// allows it, its owner. A link to it stays. A new file gets the permissions that the umask leaves.
 func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err error) {
 	if o.inPlace() {
 		f, err := o.open(ctx)

@@ -24,8 +24,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// The times that a client has to send the headers of a request, to send all of it, to take the answer, and to send the next
-// request.
+// The times that a client has to send the headers of a request, to send all of it, to take the answer, and to send the
+// next request.
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
@@ -205,7 +205,8 @@ func readiness(db *database.DB) func(ctx context.Context, reads bool) error {
 	}
 }
 
-// maxValues returns the limit of values in the JSON of a request: the limit of variables, and a little more for the rest.
+// maxValues returns the limit of values in the JSON of a request: the limit of variables, and a little more for the
+// rest.
 func maxValues(ofVariables int) int {
 	const around = 1_000
 	if ofVariables == 0 {
@@ -221,8 +222,8 @@ func asEveryone(next http.Handler) http.Handler {
 	})
 }
 
-// browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser cannot
-// open "all addresses"; then it is localhost. The port is the actual one.
+// browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser
+// cannot open "all addresses"; then it is localhost. The port is the actual one.
 func browsable(configured string, actual net.Addr) string {
 	host, _, _ := net.SplitHostPort(configured)
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

@@ -1,8 +1,9 @@
-// Package config has the settings of the program, one struct for each concern. Tags give each field its flag, default, bounds
-// and help. Its environment variable is ROSTER_ and the flag's name, unless the tag env names another. The package reads neither
-// flags nor the environment.
+// Package config has the settings of the program, one struct for each concern. Tags give each field its flag, default,
+// bounds and help. Its environment variable is ROSTER_ and the flag's name, unless the tag env names another. The
+// package reads neither flags nor the environment.
 //
-// min and max are the bounds of a number. A duration must be longer than 0s. The group "Used most:" comes first in the help.
+// min and max are the bounds of a number. A duration must be longer than 0s. The group "Used most:" comes first in the
+// help.
 package config
 
 import (
@@ -55,8 +56,8 @@ func (h HTTP) Validate() error {
 	return nil
 }
 
-// isOrigin reports whether an origin has the form that browsers send: scheme, host and port in lower case, without the default
-// port of the scheme.
+// isOrigin reports whether an origin has the form that browsers send: scheme, host and port in lower case, without the
+// default port of the scheme.
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Host != "" && u.Scheme+"://"+u.Host == text && strings.ToLower(text) == text && !strings.Contains(u.Host, "*") &&

@@ -14,9 +14,9 @@ import (
 	"roster/internal/codes"
 )
 
-// Variables coerces the variables of an operation by the rules of the specification. A variable that is left out gets its
-// default. The document is the result of Find for the same request. Each wrong variable is one error, and an unknown name of an
-// operation is an error too. There are at most [MaxErrors].
+// Variables coerces the variables of an operation by the rules of the specification. A variable that is left out gets
+// its default. The document is the result of Find for the same request. Each wrong variable is one error, and an
+// unknown name of an operation is an error too. There are at most [MaxErrors].
 func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.List) {
 	operation, err := d.operation(r.OperationName)
 	if err != nil {
@@ -56,7 +56,8 @@ func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.Li
 	return coerced, nil
 }
 
-// operation returns the operation with a name. The name may be empty if there is only one operation. The error lists the names.
+// operation returns the operation with a name. The name may be empty if there is only one operation. The error lists
+// the names.
 func (d *Document) operation(name string) (*ast.OperationDefinition, *gqlerror.Error) {
 	if o := d.Parsed.Operations.ForName(name); o != nil {
 		return o, nil

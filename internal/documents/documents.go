@@ -1,6 +1,6 @@
-// Package documents finds the GraphQL document of a request: by its text, by its hash, or by the key of a trusted document. It refuses
-// documents that exceed the limits or are not valid. The cheap checks come first. A cache of bounded size keeps documents that
-// passed. The package does not depend on HTTP or on the meaning of fields.
+// Package documents finds the GraphQL document of a request: by its text, by its hash, or by the key of a trusted
+// document. It refuses documents that exceed the limits or are not valid. The cheap checks come first. A cache of
+// bounded size keeps documents that passed. The package does not depend on HTTP or on the meaning of fields.
 package documents
 
 import (
@@ -106,8 +106,8 @@ type Operation struct {
 	Cost       int64 // by package limits
 }
 
-// Operation returns the operation of a request. The errors have codes. There are at most [MaxErrors]. With errors, the operation has
-// only its request, and its cost if that is known.
+// Operation returns the operation of a request. The errors have codes. There are at most [MaxErrors]. With errors, the
+// operation has only its request, and its cost if that is known.
 func (l *Library) Operation(r Request) (*Operation, gqlerror.List) {
 	o := &Operation{Request: r}
 	var errs gqlerror.List
@@ -121,8 +121,8 @@ func (l *Library) Operation(r Request) (*Operation, gqlerror.List) {
 	return o, nil
 }
 
-// Find returns the document of a request, and the cost of its operation by package limits. The errors have codes. There are at most
-// [MaxErrors]. With the code COST_LIMIT, the cost may be known too.
+// Find returns the document of a request, and the cost of its operation by package limits. The errors have codes. There
+// are at most [MaxErrors]. With the code COST_LIMIT, the cost may be known too.
 func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	cost := int64(0)
 	affordable := func(d *Document) *gqlerror.Error {

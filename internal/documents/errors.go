@@ -27,7 +27,8 @@ func refuse(code codes.Code, message string) *gqlerror.Error {
 	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": code}}
 }
 
-// notParsed returns the error of a document that the parser refuses. If a part of it is no token, the error of the lexer says more.
+// notParsed returns the error of a document that the parser refuses. If a part of it is no token, the error of the
+// lexer says more.
 func notParsed(document string, err error) *gqlerror.Error {
 	e, ok := errors.AsType[*gqlerror.Error](err)
 	if !ok {

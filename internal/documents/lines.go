@@ -13,10 +13,12 @@ import (
 	"roster/internal/strictjson"
 )
 
-// A location in a document is a line and a column. Both start at 1. A line ends with LF, CR or CRLF. A column is a code point.
+// A location in a document is a line and a column. Both start at 1. A line ends with LF, CR or CRLF. A column is a code
+// point.
 
-// withLineFeeds returns a document whose lines all end with LF. This changes no value: a string has no line ends, and a block
-// string has LF in its value anyway. It is needed because gqlparser counts the LF of a CRLF as a column of the next line.
+// withLineFeeds returns a document whose lines all end with LF. This changes no value: a string has no line ends, and a
+// block string has LF in its value anyway. It is needed because gqlparser counts the LF of a CRLF as a column of the
+// next line.
 func withLineFeeds(document string) string {
 	if !strings.Contains(document, "\r") {
 		return document
@@ -36,8 +38,8 @@ func tokens(document string) iter.Seq2[lexer.Token, error] {
 	}
 }
 
-// wholeCharacters refuses a string that escapes only one half of a surrogate pair. gqlparser reads it as U+FFFD, so the text
-// would change without an error.
+// wholeCharacters refuses a string that escapes only one half of a surrogate pair. gqlparser reads it as U+FFFD, so the
+// text would change without an error.
 func wholeCharacters(document string) *gqlerror.Error {
 	if !strings.Contains(document, `\u`) {
 		return nil
@@ -57,8 +59,8 @@ func wholeCharacters(document string) *gqlerror.Error {
 	return nil
 }
 
-// correctLocations moves the location of each string in errors to its first quote, and returns the errors. gqlparser gives the
-// location after the string, and counts the columns of a block string from its last line.
+// correctLocations moves the location of each string in errors to its first quote, and returns the errors. gqlparser
+// gives the location after the string, and counts the columns of a block string from its last line.
 func correctLocations(document string, errs ...*gqlerror.Error) gqlerror.List {
 	if !strings.Contains(document, `"`) {
 		return errs

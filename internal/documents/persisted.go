@@ -11,8 +11,8 @@ import (
 	"roster/internal/codes"
 )
 
-// PersistedQuery is the extension of an automatic persisted query. It has the hash of a document, or the key of a trusted document:
-// https://www.apollographql.com/docs/apollo-server/performance/apq.
+// PersistedQuery is the extension of an automatic persisted query. It has the hash of a document, or the key of a
+// trusted document: https://www.apollographql.com/docs/apollo-server/performance/apq.
 const PersistedQuery = "persistedQuery"
 
 // persisted returns the hash or the key in the extension PersistedQuery, or "" without the extension.

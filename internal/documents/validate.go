@@ -12,14 +12,15 @@ import (
 	"roster/internal/codes"
 )
 
-// longWord is the length of a name, in bytes, from which errors suggest no names of the schema. Comparing a long name with all
-// names of the schema takes too long.
+// longWord is the length of a name, in bytes, from which errors suggest no names of the schema. Comparing a long name
+// with all names of the schema takes too long.
 const longWord = 100
 
 // introspection is the name of the rule that forbids to query the schema.
 const introspection = "Introspection"
 
-// ruleSets returns the rules of the GraphQL specification in a fixed order: without suggestions of names, and with them.
+// ruleSets returns the rules of the GraphQL specification in a fixed order: without suggestions of names, and with
+// them.
 func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
 	all := rules.NewDefaultRules()
 	silent := rules.NewDefaultRules()
@@ -52,8 +53,8 @@ func sorted(set *rules.Rules) []validator.Rule {
 	return list
 }
 
-// singleRootField is the rule that a subscription has exactly one root field, for all values of its variables. The rule of
-// gqlparser counts one field with two aliases as one, and ignores @skip and @include.
+// singleRootField is the rule that a subscription has exactly one root field, for all values of its variables. The rule
+// of gqlparser counts one field with two aliases as one, and ignores @skip and @include.
 func singleRootField(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnOperation(func(_ *validator.Walker, operation *ast.OperationDefinition) {
 		if operation.Operation != ast.Subscription {
@@ -98,7 +99,8 @@ func singleRootField(observers *validator.Events, addError validator.AddErrFunc)
 	})
 }
 
-// noIntrospection is the rule that forbids __schema and __type. __typename is allowed: the document already says the type.
+// noIntrospection is the rule that forbids __schema and __type. __typename is allowed: the document already says the
+// type.
 func noIntrospection(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnField(func(_ *validator.Walker, field *ast.Field) {
 		if field.Name == "__schema" || field.Name == "__type" {
@@ -117,8 +119,8 @@ func at(position *ast.Position) validator.ErrorOption {
 // enough is the value of the panic that stops the validation.
 type enough struct{}
 
-// validate returns the uses of variables of a document, or its first errors, at most [MaxErrors]. longest is the length of the
-// longest token, in bytes.
+// validate returns the uses of variables of a document, or its first errors, at most [MaxErrors]. longest is the length
+// of the longest token, in bytes.
 func (l *Library) validate(doc *ast.QueryDocument, longest int) (variables *uses, errs gqlerror.List) {
 	set := l.suggest
 	if !l.Introspection || longest > longWord {
@@ -158,8 +160,8 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (variables *uses
 	return variables, errs
 }
 
-// discreet returns a message that names nothing of the schema, because the client must not learn it. The location of the error
-// shows what the client wrote.
+// discreet returns a message that names nothing of the schema, because the client must not learn it. The location of
+// the error shows what the client wrote.
 func discreet(err *gqlerror.Error) string {
 	const fragment, variable = "There can be no such fragment here.", "The variable does not fit its place."
 	message, aboutSchema := map[string]string{

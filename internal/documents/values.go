@@ -108,8 +108,8 @@ func quoted(text string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// choose checks an object of a type with @oneOf: it must have exactly one entry, which is not null. The fault is "" for a
-// correct object. name is the name of the wrong entry, or "" if the object as a whole is wrong.
+// choose checks an object of a type with @oneOf: it must have exactly one entry, which is not null. The fault is "" for
+// a correct object. name is the name of the wrong entry, or "" if the object as a whole is wrong.
 func choose(def *ast.Definition, names []string, null func(name string) bool) (fault, name string) {
 	if def.Directives.ForName("oneOf") == nil {
 		return "", ""
@@ -134,10 +134,11 @@ func choose(def *ast.Definition, names []string, null func(name string) bool) (f
 	return fmt.Sprintf("expected exactly one of %s (%s), found %s", oneOf(namesOf(def), "and"), def.Name, got), ""
 }
 
-// valuesOfCorrectType returns the rule that each value in a document fits its type. suggest adds similar names to errors.
+// valuesOfCorrectType returns the rule that each value in a document fits its type. suggest adds similar names to
+// errors.
 //
-// The rule of gqlparser accepts numbers of more than 32 bits as Int, objects as scalars, and any value as a custom scalar,
-// which must be a string here. If an object of a type with @oneOf has two entries, it names the wrong one.
+// The rule of gqlparser accepts numbers of more than 32 bits as Int, objects as scalars, and any value as a custom
+// scalar, which must be a string here. If an object of a type with @oneOf has two entries, it names the wrong one.
 func valuesOfCorrectType(suggest bool) validator.RuleFunc {
 	return func(observers *validator.Events, addError validator.AddErrFunc) {
 		observers.OnValue(func(_ *validator.Walker, value *ast.Value) {
@@ -221,7 +222,8 @@ func objectOfCorrectType(value *ast.Value, suggest bool, addError validator.AddE
 	}
 }
 
-// integer returns the Int that a JSON number stands for. JSON does not distinguish 1, 1.0 and 1e0, so all of them are integers.
+// integer returns the Int that a JSON number stands for. JSON does not distinguish 1, 1.0 and 1e0, so all of them are
+// integers.
 func integer(text string) (int64, bool) {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n != math.Trunc(n) || n < math.MinInt32 || n > math.MaxInt32 {

@@ -16,9 +16,9 @@ type uses struct {
 	values  []*ast.Value // each use of a variable in an argument, an object or a list
 }
 
-// nonNullUse is the first place where an operation uses a nullable variable although the place takes no null. A default of the
-// variable or of the place makes this document valid. Then a request may leave the variable out, but must not set it to null:
-// https://spec.graphql.org/September2025/#IsVariableUsageAllowed(). The executor does not check this.
+// nonNullUse is the first place where an operation uses a nullable variable although the place takes no null. A default
+// of the variable or of the place makes this document valid. Then a request may leave the variable out, but must not
+// set it to null: https://spec.graphql.org/September2025/#IsVariableUsageAllowed(). The executor does not check this.
 type nonNullUse struct {
 	variable *ast.VariableDefinition
 	at       *ast.Position
@@ -43,9 +43,9 @@ func (u *uses) observe(observers *validator.Events) {
 	})
 }
 
-// forget removes the definitions of variables from the places that use them. After validation, a fragment has the definitions
-// of the last operation that spreads it, and the executor would use its defaults in all other operations. The coerced variables
-// contain the right defaults already.
+// forget removes the definitions of variables from the places that use them. After validation, a fragment has the
+// definitions of the last operation that spreads it, and the executor would use its defaults in all other operations.
+// The coerced variables contain the right defaults already.
 func (u *uses) forget() {
 	for _, value := range u.values {
 		value.VariableDefinition = nil
@@ -53,8 +53,8 @@ func (u *uses) forget() {
 	u.values = nil
 }
 
-// variablesInAllowedPosition is the rule that the type of a variable fits the place that uses it. For an object of a type with
-// @oneOf, the rule of gqlparser does not name the entry with a nullable variable.
+// variablesInAllowedPosition is the rule that the type of a variable fits the place that uses it. For an object of a
+// type with @oneOf, the rule of gqlparser does not name the entry with a nullable variable.
 func variablesInAllowedPosition(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnValue(func(walker *validator.Walker, value *ast.Value) {
 		variable := value.VariableDefinition
@@ -86,8 +86,8 @@ func variablesInAllowedPosition(observers *validator.Events, addError validator.
 	})
 }
 
-// nulls returns an error for each variable of a request that is null although a place takes no null, at most [MaxErrors]. The
-// errors name nothing of the schema.
+// nulls returns an error for each variable of a request that is null although a place takes no null, at most
+// [MaxErrors]. The errors name nothing of the schema.
 func (d *Document) nulls(operation *ast.OperationDefinition, variables map[string]any) (errs gqlerror.List) {
 	for _, use := range d.nonNull[operation] {
 		name := use.variable.Variable

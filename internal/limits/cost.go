@@ -8,8 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Cost returns the cost of an operation of the document with variables that are not coerced yet. The error is an *ExceededError, for
-// the cost or for the size of the variables. If o is nil, only the variables are checked.
+// Cost returns the cost of an operation of the document with variables that are not coerced yet. The error is an
+// *ExceededError, for the cost or for the size of the variables. If o is nil, only the variables are checked.
 func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (int64, error) {
 	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Conditions}
 	if err := in.variables(variables); err != nil {

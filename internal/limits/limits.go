@@ -1,8 +1,9 @@
-// Package limits measures GraphQL documents and their variables before they are validated or executed, and refuses those that are
-// too large. The limits bound the number of steps of the measurement. It visits each part of a document once, and then once for each
-// place where a fragment puts it, if there are not too many.
+// Package limits measures GraphQL documents and their variables before they are validated or executed, and refuses
+// those that are too large. The limits bound the number of steps of the measurement. It visits each part of a document
+// once, and then once for each place where a fragment puts it, if there are not too many.
 //
-// The package does not depend on entities, requests or databases. It recognises pages and batches by the shape of the schema.
+// The package does not depend on entities, requests or databases. It recognises pages and batches by the shape of the
+// schema.
 package limits
 
 import (
@@ -15,11 +16,11 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Limits bound a document and its variables. Tags give each limit its flag, default, bounds and meaning, as in package config.
-// docs/limits.md explains them.
+// Limits bound a document and its variables. Tags give each limit its flag, default, bounds and meaning, as in package
+// config. docs/limits.md explains them.
 //
-// A limit of 0 is no limit, except for MaxExpanded and MaxRepeats, which bound the work of measuring and validating. For them,
-// 0 is the maximum of the flag.
+// A limit of 0 is no limit, except for MaxExpanded and MaxRepeats, which bound the work of measuring and validating.
+// For them, 0 is the maximum of the flag.
 type Limits struct {
 	MaxDocumentBytes  int `default:"262144" min:"0" placeholder:"BYTES" help:"Maximum size of a document, in bytes. 0: only the size of the body limits it."`
 	MaxTokens         int `default:"10000" min:"0" placeholder:"NUMBER" help:"Maximum number of tokens of a document. 0: no limit."`
@@ -37,8 +38,8 @@ type Limits struct {
 	MaxCost           int `group:"Used most:" default:"100000" min:"0" placeholder:"NUMBER" help:"Maximum cost of an operation: the objects that it can return, and surcharges. 0: no limit."`
 }
 
-// Default returns the default limits. They are far above the documents that people write, and low enough to check a document
-// in a few milliseconds.
+// Default returns the default limits. They are far above the documents that people write, and low enough to check a
+// document in a few milliseconds.
 func Default() (l Limits) {
 	fields := reflect.ValueOf(&l).Elem()
 	for field, value := range fields.Fields() {
@@ -54,8 +55,8 @@ const (
 	ceilingRepeats  = 10_000_000
 )
 
-// maxNesting is the maximum depth of nested brackets. It bounds the recursion of all code that reads the document. The other limits
-// of depth are lower, and their errors say more.
+// maxNesting is the maximum depth of nested brackets. It bounds the recursion of all code that reads the document. The
+// other limits of depth are lower, and their errors say more.
 const maxNesting = 200
 
 // An ExceededError says which limit is exceeded. It repeats nothing of the document.

@@ -28,8 +28,8 @@ type Document struct {
 	operations map[*ast.OperationDefinition]*operation
 }
 
-// Document measures a parsed document, which need not be valid, and checks the limits that do not depend on its variables. The error is
-// an *ExceededError. Then the document is returned too.
+// Document measures a parsed document, which need not be valid, and checks the limits that do not depend on its
+// variables. The error is an *ExceededError. Then the document is returned too.
 func (c *Checker) Document(doc *ast.QueryDocument) (*Document, error) {
 	m := &measurer{
 		fragments: make(map[string]*ast.FragmentDefinition, len(doc.Fragments)),
@@ -180,7 +180,8 @@ func (m *measurer) values(list ast.ArgumentList) int64 {
 	return size
 }
 
-// value returns the size of a value. A nested value counts once for each level, because the validator builds it once for each level.
+// value returns the size of a value. A nested value counts once for each level, because the validator builds it once
+// for each level.
 func (m *measurer) value(v *ast.Value, depth int64) int64 {
 	m.Steps++
 	m.Values++

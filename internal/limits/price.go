@@ -15,11 +15,11 @@ type Prices struct {
 	MaxPages map[Field]int
 	// List is the assumed number of objects of a list without a known size.
 	List int
-	// Fields are the surcharges of fields. A surcharge is the price of a statement, so the document pays it once for each use of
-	// the field, and not for each object.
+	// Fields are the surcharges of fields. A surcharge is the price of a statement, so the document pays it once for
+	// each use of the field, and not for each object.
 	Fields map[Field]int64
-	// Conditions are the surcharges of fields of input objects, by their names. A null costs nothing. The type of the object is
-	// not part of the key, because the values of variables do not contain their types.
+	// Conditions are the surcharges of fields of input objects, by their names. A null costs nothing. The type of the
+	// object is not part of the key, because the values of variables do not contain their types.
 	Conditions map[string]int64
 }
 
@@ -32,7 +32,8 @@ const (
 	priceOfObject = 10
 )
 
-// introspectionList is the assumed number of objects of a list of introspection. The list of all types has its real number.
+// introspectionList is the assumed number of objects of a list of introspection. The list of all types has its real
+// number.
 const introspectionList = 5
 
 // operation has the prices of an operation, without its variables.
@@ -48,7 +49,7 @@ type defaultValue struct {
 
 // A node is a field that returns objects, together with all fields that have its response name in the same place.
 type node struct {
-	count    []count  // the number of objects for each object above. Fields of types that exclude each other have one each; the largest counts
+	count    []count  // the numbers of objects for each object above, of types that exclude each other; the largest counts
 	page     []count  // the number of objects of the lists directly below, if this is a connection or a batch
 	inputs   []count  // the number of inputs of a mutation of many
 	values   int64    // the number of fields below that return no objects
@@ -82,8 +83,8 @@ const (
 	valueVariable                // the number of values of the list in the variable
 )
 
-// merge puts fragments in their places, and merges fields of one response name, as execution does. It counts the pairs of fields that
-// the validator compares, and prices the operations.
+// merge puts fragments in their places, and merges fields of one response name, as execution does. It counts the pairs
+// of fields that the validator compares, and prices the operations.
 func (d *Document) merge(doc *ast.QueryDocument, m *measurer) error {
 	c := d.checker
 	walk := &merger{checker: c, measurer: m, fields: map[*ast.Field]node{}}
@@ -246,8 +247,8 @@ func fieldOf(t *ast.Definition, name string) *ast.FieldDefinition {
 	return t.Fields.ForName(name)
 }
 
-// alone returns the node of a field, without what is below it. It looks at the arguments of a field only once, even if fragments put
-// the field in many places.
+// alone returns the node of a field, without what is below it. It looks at the arguments of a field only once, even if
+// fragments put the field in many places.
 func (m *merger) alone(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition, returned *ast.Definition) node {
 	if n, ok := m.fields[f]; ok {
 		return n
@@ -341,8 +342,8 @@ func (m *merger) page(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 	return counts
 }
 
-// listed returns the size of a list that is not a page. It is the number of values of an argument that is a list, or else
-// Prices.List.
+// listed returns the size of a list that is not a page. It is the number of values of an argument that is a list, or
+// else Prices.List.
 func (m *merger) listed(f *ast.Field, definition *ast.FieldDefinition) []count {
 	var counts []count
 	for _, a := range f.Arguments {

@@ -5,14 +5,15 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// A Text has the sizes of a document before it is parsed. They end at the first part that is no token, which the parser reports.
+// A Text has the sizes of a document before it is parsed. They end at the first part that is no token, which the parser
+// reports.
 type Text struct {
 	Tokens  int
 	Longest int // length of the longest token, in bytes
 }
 
-// Text checks the length of a document, the number of its tokens and the nesting of its brackets. The error is an *ExceededError.
-// Then the sizes so far are returned too.
+// Text checks the length of a document, the number of its tokens and the nesting of its brackets. The error is an
+// *ExceededError. Then the sizes so far are returned too.
 func (c *Checker) Text(document string) (Text, error) {
 	var t Text
 	if err := over("the document has %s bytes", int64(len(document)), c.limits.MaxDocumentBytes); err != nil {

@@ -1,4 +1,5 @@
-// Package requestid carries the ID of a request in a context, for errors and logs. It does not depend on HTTP or GraphQL.
+// Package requestid carries the ID of a request in a context, for errors and logs. It does not depend on HTTP or
+// GraphQL.
 package requestid
 
 import (
@@ -22,8 +23,8 @@ func FromContext(ctx context.Context) string {
 	return id
 }
 
-// Valid reports whether an ID of a client is safe in a header, a log line and an answer. It must have 1 to [MaxLength] bytes of A-Z,
-// a-z, 0-9, '.', '_' and '-'.
+// Valid reports whether an ID of a client is safe in a header, a log line and an answer. It must have 1 to [MaxLength]
+// bytes of A-Z, a-z, 0-9, '.', '_' and '-'.
 func Valid(id string) bool {
 	const safe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 	return id != "" && len(id) <= MaxLength && strings.Trim(id, safe) == ""

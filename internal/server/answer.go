@@ -15,8 +15,8 @@ import (
 	"roster/internal/budget"
 )
 
-// gzipFrom is the size of an answer, in bytes, from which it is compressed if the client accepts that. A smaller answer fits into a few
-// packets anyway.
+// gzipFrom is the size of an answer, in bytes, from which it is compressed if the client accepts that. A smaller answer
+// fits into a few packets anyway.
 const gzipFrom = 4 << 10
 
 // answer is a GraphQL response on its way to the client.
@@ -27,8 +27,8 @@ type answer struct {
 	response    *graphql.Response
 }
 
-// write sends the answer. It ignores an error, because then the client has disconnected. It panics if errors or extensions cannot be
-// encoded as JSON, which is a bug.
+// write sends the answer. It ignores an error, because then the client has disconnected. It panics if errors or
+// extensions cannot be encoded as JSON, which is a bug.
 func (a answer) write(w http.ResponseWriter) {
 	parts, err := parts(a.response)
 	if err != nil {
@@ -63,8 +63,8 @@ func (a answer) write(w http.ResponseWriter) {
 	}
 }
 
-// compressors compress answers, one for each processor. One takes about a megabyte, so no compressor waits for a client that reads
-// slowly.
+// compressors compress answers, one for each processor. One takes about a megabyte, so no compressor waits for a client
+// that reads slowly.
 type compressors chan *gzip.Writer
 
 func newCompressors() compressors {
@@ -89,8 +89,8 @@ func (c compressors) compress(parts [][]byte) *budget.Buffer {
 
 func unencodable(err error) error { return fmt.Errorf("encode a response: %w", err) }
 
-// parts encodes a response as JSON, in parts. The data is JSON already. json.Marshal would scan and compact it again, so it is not used
-// for the data.
+// parts encodes a response as JSON, in parts. The data is JSON already. json.Marshal would scan and compact it again,
+// so it is not used for the data.
 func parts(response *graphql.Response) ([][]byte, error) {
 	head, err := json.Marshal(struct {
 		Errors     gqlerror.List  `json:"errors,omitempty"`

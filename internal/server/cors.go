@@ -11,8 +11,8 @@ import (
 // AnyOrigin in Options.Origins allows all origins.
 const AnyOrigin = "*"
 
-// The methods and headers that pages of other origins may send, the headers that they may read, and the seconds that a browser may cache
-// this.
+// The methods and headers that pages of other origins may send, the headers that they may read, and the seconds that a
+// browser may cache this.
 const (
 	corsMethods = "GET, HEAD, POST"
 	corsHeaders = "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Cache-Control, Last-Event-ID, " +
@@ -23,8 +23,8 @@ const (
 	corsMaxAge  = "7200" // the maximum of Chromium
 )
 
-// origins are the origins whose pages may use the endpoint, besides the origin of the server. Cookies are never allowed across origins: a
-// page sends its token in a header.
+// origins are the origins whose pages may use the endpoint, besides the origin of the server. Cookies are never allowed
+// across origins: a page sends its token in a header.
 type origins struct {
 	any    bool
 	listed map[string]bool
@@ -92,9 +92,9 @@ func refuseOrigin(w http.ResponseWriter) {
 	refuseFor(http.StatusForbidden, codes.Forbidden, "pages of this origin may not use this server: see --cors-origins").write(w, typeJSON)
 }
 
-// crossOrigin reports whether a browser sends the request for a page of another origin. If the header Origin names the requested host,
-// the origin is the same. Otherwise a proxy may have changed the host, so Sec-Fetch-Site decides. A request without both headers
-// does not come from a modern browser.
+// crossOrigin reports whether a browser sends the request for a page of another origin. If the header Origin names the
+// requested host, the origin is the same. Otherwise a proxy may have changed the host, so Sec-Fetch-Site decides. A
+// request without both headers does not come from a modern browser.
 func crossOrigin(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if origin := r.Header.Get("Origin"); origin != "" {

@@ -124,9 +124,10 @@ func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return request, refuseMethod("GET, HEAD, POST")
 }
 
-// requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the specification requires 200
-// except for a malformed request, because old clients take another status for a broken network. An event stream always has the
-// status 200, because EventSource in browsers shows nothing of an answer with another status.
+// requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the
+// specification requires 200 except for a malformed request, because old clients take another status for a broken
+// network. An event stream always has the status 200, because EventSource in browsers shows nothing of an answer with
+// another status.
 func requestErrorStatus(response *graphql.Response, mediaType string) int {
 	if mediaType == typeEvents {
 		return http.StatusOK

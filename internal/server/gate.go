@@ -17,8 +17,8 @@ func newGate(most int) gate {
 	return make(gate, most)
 }
 
-// enter refuses a request if there are too many. Otherwise the caller calls leave after the request, once or more often. Requests do not
-// wait here, because a waiting request takes memory too, and its client can try again.
+// enter refuses a request if there are too many. Otherwise the caller calls leave after the request, once or more
+// often. Requests do not wait here, because a waiting request takes memory too, and its client can try again.
 func (g gate) enter() (leave func(), refused *refusal) {
 	if g == nil {
 		return func() {}, nil

@@ -10,9 +10,9 @@ import (
 	"roster/internal/idempotency"
 )
 
-// The headers of a mutation that a client may repeat. The request has the key of the client. The answer has headerReplayed if it is
-// the answer of an earlier request. The key follows https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/,
-// but quotes are part of the key.
+// The headers of a mutation that a client may repeat. The request has the key of the client. The answer has
+// headerReplayed if it is the answer of an earlier request. The key follows
+// https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/, but quotes are part of the key.
 const (
 	headerKey      = "Idempotency-Key"
 	headerReplayed = "Idempotency-Replayed"

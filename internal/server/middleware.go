@@ -31,8 +31,8 @@ func observed(next http.Handler, o Options) http.Handler {
 	})
 }
 
-// answerPanic is deferred. It logs a panic once and answers with INTERNAL. If the answer has started, it breaks the connection, since
-// there is no other way to tell the client.
+// answerPanic is deferred. It logs a panic once and answers with INTERNAL. If the answer has started, it breaks the
+// connection, since there is no other way to tell the client.
 func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
 	cause := recover()
 	if cause == nil {

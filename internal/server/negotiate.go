@@ -56,8 +56,8 @@ func splitList(header string) []string {
 	})
 }
 
-// negotiate chooses the media type of an answer from the lines of the Accept header, or returns "" if none is acceptable. The
-// highest quality wins. For equal qualities, the most exact range wins. For equal ranges:
+// negotiate chooses the media type of an answer from the lines of the Accept header, or returns "" if none is
+// acceptable. The highest quality wins. For equal qualities, the most exact range wins. For equal ranges:
 //
 //   - application/graphql-response+json wins if the header names it, or application/*.
 //   - Otherwise application/json wins, since every client understands it.
@@ -82,8 +82,8 @@ func negotiate(accept []string) string {
 	return chosen
 }
 
-// acceptsEvents reports whether the lines of an Accept header name event streams: text/event-stream or text/*. A client that sends
-// only */* expects an answer that ends.
+// acceptsEvents reports whether the lines of an Accept header name event streams: text/event-stream or text/*. A client
+// that sends only */* expects an answer that ends.
 func acceptsEvents(accept []string) bool {
 	events := rate(choices(accept), typeEvents)
 	return events.quality > 0 && events.exactness > byAny

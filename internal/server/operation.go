@@ -15,16 +15,16 @@ import (
 	"roster/internal/requestid"
 )
 
-// An Executor executes operations. If Response.Data is nil, the operation was not executed, and the answer has no key data. If it is the
-// JSON text null, the operation was executed and failed.
+// An Executor executes operations. If Response.Data is nil, the operation was not executed, and the answer has no key
+// data. If it is the JSON text null, the operation was executed and failed.
 type Executor interface {
 	// Prepare returns the operation of a request, or a response with the errors of the request.
 	Prepare(r documents.Request) (*documents.Operation, *graphql.Response)
-	// Execute answers a query or a mutation. A mutation with a key, which is not "", is executed once. replayed says that the
-	// response is that of an earlier request with this key.
+	// Execute answers a query or a mutation. A mutation with a key, which is not "", is executed once. replayed says
+	// that the response is that of an earlier request with this key.
 	Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool)
-	// Subscribe starts a subscription. next waits for the next response. A response is valid until the next call. A response
-	// without data is the last one. nil says that the subscription has ended.
+	// Subscribe starts a subscription. next waits for the next response. A response is valid until the next call. A
+	// response without data is the last one. nil says that the subscription has ended.
 	Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response)
 }
 
@@ -42,9 +42,9 @@ func busy(ctx context.Context) bool {
 	return errors.Is(budget.FromContext(ctx).Err(), budget.ErrBusy)
 }
 
-// responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription. A response
-// without data is the last one. A response is valid until the next one is asked for. Meanwhile the account of the answer holds
-// copies of its data. A panic is logged, and its response says INTERNAL.
+// responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription. A
+// response without data is the last one. A response is valid until the next one is asked for. Meanwhile the account of
+// the answer holds copies of its data. A panic is logged, and its response says INTERNAL.
 func (e endpoint) responses(ctx context.Context, o *documents.Operation, copies int64) iter.Seq[*graphql.Response] {
 	next := func() *graphql.Response {
 		response, _ := e.execute(ctx, o, "")

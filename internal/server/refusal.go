@@ -51,7 +51,8 @@ func refuseMethod(allow string) *refusal {
 	return r
 }
 
-// write sends the refusal in a media type. Instead of an event stream, it sends JSON, because the stream has not started.
+// write sends the refusal in a media type. Instead of an event stream, it sends JSON, because the stream has not
+// started.
 func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	if mediaType == typeEvents {
 		mediaType = typeJSON

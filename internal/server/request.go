@@ -31,9 +31,9 @@ func paramNames() []string {
 	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions, paramDocumentID}
 }
 
-// readPost reads the parameters from a JSON body. limit is its maximum size in bytes, values its maximum number of JSON values. The
-// body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them without asking, but
-// never with this type.
+// readPost reads the parameters from a JSON body. limit is its maximum size in bytes, values its maximum number of JSON
+// values. The body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them
+// without asking, but never with this type.
 func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (request documents.Request, refused *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
@@ -86,12 +86,12 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	return body, nil
 }
 
-// copiesOfRequest is the approximate number of copies of a request in memory: the body, the decoded JSON, the document, and the
-// arguments.
+// copiesOfRequest is the approximate number of copies of a request in memory: the body, the decoded JSON, the document,
+// and the arguments.
 const copiesOfRequest = 4
 
-// newRequestReader returns a reader of a request. The account in ctx pays for the memory of the request. The error of a read may be
-// budget.ErrBusy.
+// newRequestReader returns a reader of a request. The account in ctx pays for the memory of the request. The error of a
+// read may be budget.ErrBusy.
 func newRequestReader(ctx context.Context, r io.Reader) io.Reader {
 	return &requestReader{ctx, r, budget.FromContext(ctx)}
 }
@@ -110,8 +110,8 @@ func (r *requestReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unwrapped returns the writer of net/http below all wrappers. http.MaxBytesReader needs it: it tells this writer that a body is too
-// large, and then net/http lets the client read the answer before it closes the connection.
+// unwrapped returns the writer of net/http below all wrappers. http.MaxBytesReader needs it: it tells this writer that
+// a body is too large, and then net/http lets the client read the answer before it closes the connection.
 func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -122,8 +122,8 @@ func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// readGet reads the parameters from the URL. variables and extensions are JSON texts. In the URL standard, only & separates
-// parameters, and ; belongs to a value. Go would refuse the ;.
+// readGet reads the parameters from the URL. variables and extensions are JSON texts. In the URL standard, only &
+// separates parameters, and ; belongs to a value. Go would refuse the ;.
 func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 	values, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
@@ -152,8 +152,8 @@ func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 	return requestOf(object)
 }
 
-// requestOf reads the parameters from an object. A null is the same as no parameter. It ignores other keys. But it refuses a key
-// that differs from a parameter only in case, because a proxy might take it for the parameter.
+// requestOf reads the parameters from an object. A null is the same as no parameter. It ignores other keys. But it
+// refuses a key that differs from a parameter only in case, because a proxy might take it for the parameter.
 func requestOf(object map[string]any) (request documents.Request, refused *refusal) {
 	for _, name := range paramNames() {
 		for key := range object {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// maxHeaderBytes is the maximum size of the headers and the URL of a request, in bytes. The URL of a GET contains the query.
+// maxHeaderBytes is the maximum size of the headers and the URL of a request, in bytes. The URL of a GET contains the
+// query.
 const maxHeaderBytes = 64 << 10
 
 // maxConcurrentStreams is the maximum number of requests on one HTTP/2 connection at the same time, with event streams.
@@ -26,9 +27,9 @@ type Timeouts struct {
 	Shutdown   time.Duration // until the requests end when the server stops
 }
 
-// Serve answers requests from a listener until ctx ends: HTTP/1, and HTTP/2 without TLS by prior knowledge. Then it accepts no new
-// requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes the listener. An error says
-// that the listener failed, or that requests were cut off after t.Shutdown.
+// Serve answers requests from a listener until ctx ends: HTTP/1, and HTTP/2 without TLS by prior knowledge. Then it
+// accepts no new requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes
+// the listener. An error says that the listener failed, or that requests were cut off after t.Shutdown.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

@@ -1,6 +1,7 @@
-// Package server is the HTTP server. It reads requests, passes them to an executor and writes the answers. It implements GraphQL
-// over HTTP (https://graphql.github.io/graphql-over-http/draft/), GraphQL over WebSocket, and GraphQL over Server-Sent Events. It
-// also serves the playground, the schema and two health checks. It does not depend on users, posts or databases.
+// Package server is the HTTP server. It reads requests, passes them to an executor and writes the answers. It
+// implements GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), GraphQL over WebSocket, and
+// GraphQL over Server-Sent Events. It also serves the playground, the schema and two health checks. It does not depend
+// on users, posts or databases.
 package server
 
 import (
@@ -19,7 +20,8 @@ const readyTimeout = 2 * time.Second
 // ErrReadOnly says that the server can answer queries now, but no mutations.
 var ErrReadOnly = errors.New("read only")
 
-// Options are the dependencies and bounds of the server. A field is required unless its comment says what its zero value means.
+// Options are the dependencies and bounds of the server. A field is required unless its comment says what its zero
+// value means.
 type Options struct {
 	Executor Executor
 	// Ready returns nil if the server can answer requests, or with reads, if it can answer queries. An error that wraps
@@ -34,13 +36,13 @@ type Options struct {
 	Clock func() time.Time
 	// NewRequestID returns an ID for a request without a valid X-Request-Id.
 	NewRequestID func() string
-	// MaxBodyBytes is the maximum size of a body, in bytes. A larger body is answered with 413. It is also the maximum size of
-	// a message on a WebSocket. A larger message closes the socket with 1009.
+	// MaxBodyBytes is the maximum size of a body, in bytes. A larger body is answered with 413. It is also the maximum
+	// size of a message on a WebSocket. A larger message closes the socket with 1009.
 	MaxBodyBytes int64
 	// MaxValues is the maximum number of JSON values in a body or a message. Nested values count too. 0: no limit.
 	MaxValues int
-	// MaxRequests is the maximum number of queries and mutations that are executed at the same time. A further one is answered
-	// with 503 at once, or with an error on a WebSocket. StreamOptions bound subscriptions. 0: no limit.
+	// MaxRequests is the maximum number of queries and mutations that are executed at the same time. A further one is
+	// answered with 503 at once, or with an error on a WebSocket. StreamOptions bound subscriptions. 0: no limit.
 	MaxRequests int
 	// Origins are the origins of other sites whose pages may use the endpoint, in the form that browsers send, such as
 	// https://app.example.com, or AnyOrigin. It may be empty.

@@ -13,8 +13,8 @@ import (
 // The event streams follow the distinct connections mode of GraphQL over Server-Sent Events
 // (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md): one request has one operation and one stream.
 
-// serveEvents answers a subscription with an event stream. The stream ends with the subscription, when the client disconnects, or
-// when the server stops.
+// serveEvents answers a subscription with an event stream. The stream ends with the subscription, when the client
+// disconnects, or when the server stops.
 func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -49,8 +49,8 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 	}
 }
 
-// eventStream is an event stream with its head written. Its methods may be called at the same time. Their errors say that the
-// client has disconnected.
+// eventStream is an event stream with its head written. Its methods may be called at the same time. Their errors say
+// that the client has disconnected.
 type eventStream struct {
 	mu      sync.Mutex
 	w       http.ResponseWriter
@@ -59,7 +59,8 @@ type eventStream struct {
 	http2   bool          // here a write deadline ends the stream even if nothing is being written
 }
 
-// open sends the head of the answer and a comment. Some browsers and proxies forward the head only together with a body.
+// open sends the head of the answer and a comment. Some browsers and proxies forward the head only together with a
+// body.
 func (s *eventStream) open() error {
 	h := s.w.Header()
 	announceEvents(h)
@@ -90,8 +91,8 @@ func (s *eventStream) writeLocked(parts [][]byte) error {
 	return s.control.Flush()
 }
 
-// beat sends a comment at every interval until ctx ends or the client has disconnected. Comments keep proxies from closing the
-// connection, and show whether the client is still there.
+// beat sends a comment at every interval until ctx ends or the client has disconnected. Comments keep proxies from
+// closing the connection, and show whether the client is still there.
 func (s *eventStream) beat(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -112,15 +113,15 @@ func (s *eventStream) beat(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// announceEvents sets headers that keep caches and proxies from delaying events. nginx reads X-Accel-Buffering. no-transform
-// forbids compression, which would wait for more data.
+// announceEvents sets headers that keep caches and proxies from delaying events. nginx reads X-Accel-Buffering.
+// no-transform forbids compression, which would wait for more data.
 func announceEvents(h http.Header) {
 	h.Set("Cache-Control", "no-store, no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// nextEvent returns the event with a response, which comes in parts. A line break between two tokens of the JSON would end the
-// data of the event, so it becomes a space.
+// nextEvent returns the event with a response, which comes in parts. A line break between two tokens of the JSON would
+// end the data of the event, so it becomes a space.
 func nextEvent(response [][]byte) [][]byte {
 	event := [][]byte{[]byte("event: next\ndata: ")}
 	for _, part := range response {
@@ -132,7 +133,8 @@ func nextEvent(response [][]byte) [][]byte {
 	return append(event, []byte("\n\n"))
 }
 
-// completeEvent returns the event at the end of an operation. Browsers ignore an event without data, so its data is empty.
+// completeEvent returns the event at the end of an operation. Browsers ignore an event without data, so its data is
+// empty.
 func completeEvent() []byte { return []byte("event: complete\ndata:\n\n") }
 
 // comment returns a comment. Clients ignore it.

@@ -16,8 +16,9 @@ type StreamOptions struct {
 	MaxStreams int
 	// MaxOperations is the maximum number of operations that run on one WebSocket.
 	MaxOperations int
-	// PingInterval is the time between two pings or comments of the server. The client of a WebSocket must answer a ping within
-	// this time. It should be shorter than the time after which proxies close idle connections, often a minute.
+	// PingInterval is the time between two pings or comments of the server. The client of a WebSocket must answer a
+	// ping within this time. It should be shorter than the time after which proxies close idle connections, often a
+	// minute.
 	PingInterval time.Duration
 	// InitTimeout is the maximum time until a WebSocket is acknowledged.
 	InitTimeout time.Duration
@@ -25,13 +26,14 @@ type StreamOptions struct {
 	ReadTimeout time.Duration
 	// WriteTimeout is the maximum time that a client may take to accept a message.
 	WriteTimeout time.Duration
-	// Connect decides whether a WebSocket may be used, by the payload of connection_init, which may be nil. It returns the
-	// context of the socket's operations, made from ctx, and the payload of the acknowledgement or nil. An error closes the
-	// socket with 4403. Clients do not see the error. Without Connect, every socket is acknowledged.
+	// Connect decides whether a WebSocket may be used, by the payload of connection_init, which may be nil. It returns
+	// the context of the socket's operations, made from ctx, and the payload of the acknowledgement or nil. An error
+	// closes the socket with 4403. Clients do not see the error. Without Connect, every socket is acknowledged.
 	Connect func(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error)
 }
 
-// Streams are the open WebSockets, and the event streams of subscriptions. They are counted, and end when the server stops.
+// Streams are the open WebSockets, and the event streams of subscriptions. They are counted, and end when the server
+// stops.
 type Streams struct {
 	options StreamOptions
 	group   sync.WaitGroup // the open streams
@@ -72,8 +74,8 @@ func (s *Streams) enter(end func(context.Context)) (leave func(), refused *refus
 	}, nil
 }
 
-// stop refuses new streams, ends the open ones and waits until they have ended. If ctx ends first, it returns an error and cuts
-// off the streams that are left. It is called once.
+// stop refuses new streams, ends the open ones and waits until they have ended. If ctx ends first, it returns an error
+// and cuts off the streams that are left. It is called once.
 func (s *Streams) stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true

@@ -123,8 +123,8 @@ type socket struct {
 	group      sync.WaitGroup              // the operations that have not ended
 }
 
-// serve answers messages until one side closes the socket. It returns when everything that it started has ended. ctx is the context
-// of the connection, as in the other methods, except for end.
+// serve answers messages until one side closes the socket. It returns when everything that it started has ended. ctx is
+// the context of the connection, as in the other methods, except for end.
 func (s *socket) serve(ctx context.Context) {
 	var watch sync.WaitGroup
 	defer s.group.Wait()
@@ -143,7 +143,8 @@ func (s *socket) serve(ctx context.Context) {
 	}
 }
 
-// watch closes a socket that is not acknowledged in time. It breaks the connection when the client does not answer a ping.
+// watch closes a socket that is not acknowledged in time. It breaks the connection when the client does not answer a
+// ping.
 func (s *socket) watch(ctx context.Context) {
 	init := time.NewTimer(s.streams.options.InitTimeout)
 	defer init.Stop()
@@ -195,8 +196,8 @@ func (s *socket) drain(all bool) {
 	}
 }
 
-// end closes the socket because the server stops. It cancels subscriptions at once. Queries and mutations may go on until ctx
-// ends.
+// end closes the socket because the server stops. It cancels subscriptions at once. Queries and mutations may go on
+// until ctx ends.
 func (s *socket) end(ctx context.Context) {
 	select {
 	case <-s.begun:

@@ -35,8 +35,8 @@ type message struct {
 	payload map[string]any // may be nil
 }
 
-// parseMessage reads a message by the rules of the sub-protocol, as strictly as the body of a request. most is the maximum number
-// of JSON values. The errors repeat nothing that the client sent.
+// parseMessage reads a message by the rules of the sub-protocol, as strictly as the body of a request. most is the
+// maximum number of JSON values. The errors repeat nothing that the client sent.
 func parseMessage(data []byte, most int) (message, error) {
 	object, err := strictjson.Parse(data, most)
 	if err != nil {
@@ -73,8 +73,8 @@ func parseMessage(data []byte, most int) (message, error) {
 	return m, nil
 }
 
-// replyMessage returns a message that belongs to no operation. The payload may be nil. It panics if the payload cannot be encoded
-// as JSON, which is a bug.
+// replyMessage returns a message that belongs to no operation. The payload may be nil. It panics if the payload cannot
+// be encoded as JSON, which is a bug.
 func replyMessage(kind string, payload map[string]any) []byte {
 	if payload == nil {
 		return layOut(kind, "")
@@ -91,15 +91,16 @@ func nextMessage(id string, response *graphql.Response) []byte {
 	return layOut(messageNext, id, parts...)
 }
 
-// errorMessage returns the message with the errors of an operation. It panics if their extensions cannot be encoded as JSON.
+// errorMessage returns the message with the errors of an operation. It panics if their extensions cannot be encoded as
+// JSON.
 func errorMessage(id string, errs gqlerror.List) []byte {
 	return layOut(messageError, id, encoded(errs))
 }
 
 func completeMessage(id string) []byte { return layOut(messageComplete, id) }
 
-// layOut returns a message. It does not use encoding/json, because the data of a response is JSON already. It allocates the right
-// size at once, because the data may be large.
+// layOut returns a message. It does not use encoding/json, because the data of a response is JSON already. It allocates
+// the right size at once, because the data may be large.
 func layOut(kind, id string, payload ...[]byte) []byte {
 	head := `{"type":"` + kind + `"`
 	if id != "" {

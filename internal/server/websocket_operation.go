@@ -23,7 +23,8 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
-// read answers messages until the connection ends or the client breaks a rule of the protocol. Then it returns the fault.
+// read answers messages until the connection ends or the client breaks a rule of the protocol. Then it returns the
+// fault.
 func (s *socket) read(ctx context.Context) *fault {
 	for {
 		account := s.budget.Open()
@@ -41,7 +42,8 @@ func (s *socket) read(ctx context.Context) *fault {
 	}
 }
 
-// receive waits for the next message and reads it. The account pays for its memory. The message is nil after the last one.
+// receive waits for the next message and reads it. The account pays for its memory. The message is nil after the last
+// one.
 func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message, *fault) {
 	ctx, cancel := context.WithCancel(budget.WithAnswer(ctx, account))
 	defer cancel()
@@ -109,7 +111,8 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 	return s.streams.options.Connect(ctx, payload)
 }
 
-// subscribe starts an operation of any kind, in a context made from caller. refused is the error of its request, or nil.
+// subscribe starts an operation of any kind, in a context made from caller. refused is the error of its request, or
+// nil.
 func (s *socket) subscribe(conn, caller context.Context, id string, request documents.Request, refused *refusal) (started bool, f *fault) {
 	s.mu.Lock()
 	duplicate := s.operations[id] != nil
@@ -151,8 +154,8 @@ func (s *socket) finish(o *socketOperation) {
 	s.running--
 }
 
-// recoverOperation is deferred. It logs a panic and closes the socket. The panics of the executor do not come here: guard
-// handles them.
+// recoverOperation is deferred. It logs a panic and closes the socket. The panics of the executor do not come here:
+// guard handles them.
 func (s *socket) recoverOperation(ctx context.Context) {
 	if cause := recover(); cause != nil {
 		logPanic(ctx, s.logger, cause)
@@ -160,7 +163,8 @@ func (s *socket) recoverOperation(ctx context.Context) {
 	}
 }
 
-// complete cancels an operation for the client. It ignores an ID without an operation: the operation may just have ended.
+// complete cancels an operation for the client. It ignores an ID without an operation: the operation may just have
+// ended.
 func (s *socket) complete(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,8 +220,8 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request docu
 	s.send(conn, o, completeMessage(o.id), true)
 }
 
-// lasts notes that an operation is a subscription. It returns false if the socket is about to be closed: then the operation
-// must not start, since nothing would cancel it.
+// lasts notes that an operation is a subscription. It returns false if the socket is about to be closed: then the
+// operation must not start, since nothing would cancel it.
 func (s *socket) lasts(o *socketOperation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,8 +229,8 @@ func (s *socket) lasts(o *socketOperation) bool {
 	return !s.draining
 }
 
-// send sends a message of an operation if the client still waits for it, and reports whether more messages may follow. The last
-// message frees the ID before it is sent.
+// send sends a message of an operation if the client still waits for it, and reports whether more messages may follow.
+// The last message frees the ID before it is sent.
 func (s *socket) send(conn context.Context, o *socketOperation, message []byte, last bool) bool {
 	s.writing.Lock()
 	defer s.writing.Unlock()

@@ -1,6 +1,6 @@
-// Command fetch downloads the files of the playground from npm into internal/playground/assets, to be embedded. It takes exact
-// versions, and checks the checksum of each file. It does nothing for files that exist. If npm is missing or does not answer, it says
-// so, and the playground takes the files from a CDN. `make build` runs it.
+// Command fetch downloads the files of the playground from npm into internal/playground/assets, to be embedded. It
+// takes exact versions, and checks the checksum of each file. It does nothing for files that exist. If npm is missing
+// or does not answer, it says so, and the playground takes the files from a CDN. `make build` runs it.
 package main
 
 import (
