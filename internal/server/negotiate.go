@@ -59,7 +59,7 @@ func splitList(header string) []string {
 // negotiate chooses the media type of an answer from the lines of the Accept header, or returns "" if none is
 // acceptable. The highest quality wins. For equal qualities, the most exact range wins. For equal ranges:
 //
-//   - application/graphql-response+json wins if the header names it, or application/*.
+//   - application/graphql-response+json wins if the header names it.
 //   - Otherwise application/json wins, since every client understands it.
 //   - text/event-stream never wins against JSON.
 //
