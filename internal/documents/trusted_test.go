@@ -13,10 +13,10 @@ func TestReadTrusted(t *testing.T) {
 	t.Parallel()
 	got, err := documents.ReadTrusted(strings.NewReader(" {\n \"a\": \"{ x }\", \"sha256:b\": \"query \\\"\" } \n"))
 	if want := map[string]string{"a": "{ x }", "sha256:b": `query "`}; err != nil || !maps.Equal(got, want) {
-		t.Errorf("got %v, %v", got, err)
+		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 	if got, err := documents.ReadTrusted(strings.NewReader("\ufeff{\"a\": \"{ x }\"}")); err != nil || got["a"] != "{ x }" {
-		t.Errorf("behind a byte order mark: got %v, %v", got, err)
+		t.Errorf("after a byte-order mark: got %v, %v, want the document a", got, err)
 	}
 	for text, want := range map[string]string{
 		``:                       "no object at byte 0",
@@ -47,7 +47,7 @@ func FuzzReadTrusted(f *testing.F) {
 		got, err := documents.ReadTrusted(strings.NewReader(text))
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("an error of several lines: %v", err)
+				t.Errorf("got %v, want an error of one line", err)
 			}
 			return
 		}
