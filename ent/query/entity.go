@@ -98,7 +98,7 @@ func (r Reader[T]) By(ctx context.Context, columns Columns, column string, value
 func (r Reader[T]) AnyBy(ctx context.Context, columns Columns, column string, texts []string) ([]*T, error) {
 	return r.where(ctx, &statement.Select{
 		Columns: columns.Names(r.Entity.Table),
-		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
+		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) },
 	})
 }
 

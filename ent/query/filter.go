@@ -195,7 +195,7 @@ func (f *FilterBuilder) Text(name, column string, fold func(string) string, wher
 		for i := range values {
 			values[i] = folded(where.In[i], name, "in", i)
 		}
-		list = append(list, func(s *sql.Selector) *sql.Predicate { return statement.InTexts(s.C(column), values) })
+		list = append(list, func(s *sql.Selector) *sql.Predicate { return statement.In(s.C(column), values) })
 	}
 	if where.StartsWith != nil {
 		list = append(list, startsWith(column, folded(*where.StartsWith, name, "startsWith")))

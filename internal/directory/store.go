@@ -47,7 +47,7 @@ func (r *rows[E]) update(ctx context.Context, columns []string, list []update[E]
 
 // send builds and runs one statement, or several when the rows exceed the size limit of an argument.
 func (tx *Transaction) send(ctx context.Context, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
-	for part := range w.Parts(tx.session.Dialect(), statement.ListLimit(tx.session)) {
+	for part := range w.Parts(statement.ListLimit(tx.session)) {
 		query, args, err := build(part, tx.session.Dialect())
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (tx *Transaction) usersBy(ctx context.Context, column string, texts []strin
 	if len(texts) == 0 {
 		return nil, nil
 	}
-	q := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) })
+	q := tx.client.User.Query().Where(func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) })
 	if columns != nil {
 		return q.Select(columns...).All(ctx)
 	}

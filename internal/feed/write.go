@@ -38,7 +38,7 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 		}
 		return changes[row].value(column)
 	}
-	for part := range w.Parts(tx.Dialect(), statement.ListLimit(tx)) {
+	for part := range w.Parts(statement.ListLimit(tx)) {
 		query, args, err := part.Insert(tx.Dialect())
 		if err != nil {
 			return err

@@ -30,7 +30,7 @@ func TestWriteParts(t *testing.T) {
 	for _, d := range []string{dialect.SQLite, dialect.MySQL, dialect.Postgres} {
 		var got []string
 		parts := 0
-		for part := range w.Parts(d, limit) {
+		for part := range w.Parts(limit) {
 			parts++
 			for row := range part.Rows {
 				if n := part.Value(row, "b"); n != len(got) {
@@ -53,7 +53,7 @@ func TestWriteParts(t *testing.T) {
 		}
 	}
 	w.Rows = 0
-	for range w.Parts(dialect.SQLite, limit) {
+	for range w.Parts(limit) {
 		t.Error("no rows have a part")
 	}
 }

@@ -111,10 +111,10 @@ func statements() []struct {
 		{"The number of rows of each", statement.Select{Table: t, Count: true, Parents: tagged(2)}},
 		{"The number of those that match of each", statement.Select{Table: t, Filter: titled, Count: true, Parents: tagged(2)}},
 		{"Texts", statement.Select{Table: t, Columns: columns, Filter: func(s *sql.Selector) {
-			s.Where(statement.InTexts(s.C("title_key"), []string{"a", `b"'\`, "é"}))
+			s.Where(statement.In(s.C("title_key"), []string{"a", `b"'\`, "é"}))
 		}}},
 		{"No texts, and not no IDs", statement.Select{Table: t, Columns: columns, Filter: func(s *sql.Selector) {
-			s.Where(sql.Or(statement.InTexts(s.C("title_key"), nil), sql.Not(statement.In(s.C("id"), nil))))
+			s.Where(sql.Or(statement.In[string](s.C("title_key"), nil), sql.Not(statement.In[typeid.ID](s.C("id"), nil))))
 		}}},
 	}
 }
@@ -189,7 +189,7 @@ func TestFewTexts(t *testing.T) {
 			list := statement.Select{Table: table(), Columns: []string{"id"}, IDs: ids("post", n)}
 			page := statement.Select{Table: table(), Columns: []string{"id"}, Order: byID(), Limit: 3, Parents: &statement.Parents{IDs: ids("user", n), Column: "author_id"}}
 			values := slices.Repeat([]string{"x"}, n)
-			text := statement.Select{Table: table(), Columns: []string{"id"}, Filter: func(s *sql.Selector) { s.Where(statement.InTexts(s.C("title_key"), values)) }}
+			text := statement.Select{Table: table(), Columns: []string{"id"}, Filter: func(s *sql.Selector) { s.Where(statement.In(s.C("title_key"), values)) }}
 			for into, s := range map[*map[string]bool]*statement.Select{&lists: &list, &pages: &page, &texts: &text} {
 				query, args, err := s.Build(d)
 				if err != nil {
@@ -252,7 +252,7 @@ func TestManyArguments(t *testing.T) {
 			s := statement.Select{
 				Table: table(), Columns: []string{"id"}, Order: byID(), Limit: 5, Parents: &statement.Parents{IDs: ids("user", parents), Column: "author_id"},
 				Filter: func(s *sql.Selector) {
-					s.Where(statement.InTexts(s.C("title_key"), slices.Repeat([]string{"x"}, values)))
+					s.Where(statement.In(s.C("title_key"), slices.Repeat([]string{"x"}, values)))
 				},
 			}
 			query, args, err := s.Build(dialect.MySQL)
