@@ -161,7 +161,7 @@ func (st *store) fill(ctx context.Context) error {
 	if err := tx.Commit(ctx, nil); err != nil {
 		return err
 	}
-	if _, err := feed.Number(ctx, st.DB); err != nil { // or servers would do it in the middle of a measurement
+	if err := feed.Number(ctx, st.DB); err != nil { // or servers would do it in the middle of a measurement
 		return err
 	}
 	return st.analyze(ctx)

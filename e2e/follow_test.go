@@ -217,7 +217,7 @@ func (f *following) deafen() {
 
 // all is what was committed.
 func (f *following) all() (found []feed.Change) {
-	if _, err := feed.Number(f.Context(), f.db); err != nil {
+	if err := feed.Number(f.Context(), f.db); err != nil {
 		f.Fatal(err)
 	}
 	cursor, err := feed.ParseCursor(f.cursor)

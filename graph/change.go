@@ -43,7 +43,7 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	if err != nil {
 		return nil, err
 	}
-	page := &model.ChangePage{Changes: make([]model.Change, len(read.Changes)), EndCursor: read.End.String(), CaughtUp: read.CaughtUp}
+	page := &model.ChangePage{Changes: make([]model.Change, len(read.Changes)), EndCursor: read.End.String(), CaughtUp: read.CaughtUp && !a.pages.more}
 	ids := make([]typeid.ID, len(read.Changes))
 	for i := range read.Changes {
 		ids[i] = read.Changes[i].NodeID
@@ -56,10 +56,11 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	return page, nil
 }
 
-// changesPages bounds the pages of changes that an operation reads. When the answer is too large, pages get shorter: a
+// changesPages bounds the pages of changes that an operation reads, and knows whether more changes follow. When the answer is too large, pages get shorter: a
 // client can always read on after a cursor.
 type changesPages struct {
-	most int // changes on a page
+	most int  // changes on a page
+	more bool // committed changes without a number may be left; the next query numbers them
 
 	mu      sync.Mutex
 	longest int // changes on a page of the last attempt

@@ -52,9 +52,6 @@ func (e *Executor) run(ctx context.Context, key string, execute graphql.Response
 	defer cancel()
 	operation := graphql.GetOperationContext(ctx)
 	mode := e.sessionMode(operation)
-	if follows(operation) {
-		e.number(ctx)
-	}
 	started := e.Clock()
 	entry, err := entryOf(ctx, key)
 	if err != nil {
@@ -111,6 +108,13 @@ func (a *attempt) fits(ctx context.Context) bool {
 // try makes one attempt. The failure is the first that the database reported; the next attempt may not meet it.
 func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, execute graphql.ResponseHandler) (*graphql.Response, *database.Failure) {
 	defer a.session.Rollback() // what is not committed below; after a panic too
+	if follows(graphql.GetOperationContext(ctx)) {
+		// The operation reads all changes that are committed now, so they need their numbers first.
+		var err error
+		if a.pages.more, err = feed.NumberSome(ctx, e.Database); err != nil {
+			return failed(ctx, err), database.AsFailure(err)
+		}
+	}
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	response := a.respond(ctx, execute, e.Clock)
 	if a.stored != nil { // nothing was written
@@ -167,14 +171,6 @@ func (a *attempt) commit(ctx context.Context, response *graphql.Response) error 
 // failed is the response of an operation that ended with an error of its own.
 func failed(ctx context.Context, err error) *graphql.Response {
 	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
-}
-
-// number numbers the committed changes, so that the operation reads all of them. When it fails, the feed ends a little
-// earlier.
-func (e *Executor) number(ctx context.Context) {
-	if _, err := feed.NumberSome(ctx, e.Database); err != nil && ctx.Err() == nil { // else the client has gone
-		e.Logger.WarnContext(ctx, "changes are not numbered", "error", err)
-	}
 }
 
 // pause waits before the next attempt, twice as long each time; false when the operation's time is over.

@@ -91,7 +91,7 @@ func (s *tester) rows() ([]*ent.User, []*ent.Post) {
 // changes returns the changes after a cursor, and the cursor after them.
 func (s *tester) changes(after *feed.Cursor) ([]feed.Change, *feed.Cursor) {
 	s.Helper()
-	_, err := feed.Number(s.Context(), s.db)
+	err := feed.Number(s.Context(), s.db)
 	s.must(err)
 	session := s.db.Session(database.Snapshot)
 	defer session.Rollback()

@@ -14,23 +14,19 @@ import (
 // numberAtOnce is the greatest number of changes that one transaction numbers.
 const numberAtOnce = 10_000
 
-// Number numbers all committed changes that have no number, and reports whether any existed. Any server may call it at
-// any time: a lock admits one, and the others wait. If all changes have numbers, it costs one statement; on SQLite,
-// none.
-func Number(ctx context.Context, db *database.DB) (bool, error) {
-	numbered := false
+// Number numbers all committed changes that have no number. Any server may call it at any time: a lock admits one, and
+// the others wait. If all changes have numbers, it costs one statement; on SQLite, none.
+func Number(ctx context.Context, db *database.DB) error {
 	for {
-		some, err := NumberSome(ctx, db)
-		if err != nil || !some {
-			return numbered, err
+		if more, err := NumberSome(ctx, db); err != nil || !more {
+			return err
 		}
-		numbered = true
 	}
 }
 
 // NumberSome numbers as many changes as one transaction takes, because an import can leave too many to wait for. It
-// does nothing on a read-only database.
-func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
+// reports whether others may be left. It does nothing on a read-only database.
+func NumberSome(ctx context.Context, db *database.DB) (more bool, err error) {
 	if db.Dialect() == dialect.SQLite {
 		return false, nil
 	}
@@ -42,20 +38,20 @@ func NumberSome(ctx context.Context, db *database.DB) (bool, error) {
 	if err := one(ctx, db.Session(database.Single), query, nil, &pending); err != nil || !pending {
 		return false, err
 	}
-	err := numberBatch(ctx, db)
+	n, err := numberBatch(ctx, db)
 	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
 		return false, nil // changes with numbers can still be read
 	}
-	return true, err
+	return n == numberAtOnce, err
 }
 
-// numberBatch numbers the changes with the lowest IDs.
-func numberBatch(ctx context.Context, db *database.DB) error {
+// numberBatch numbers the changes with the lowest IDs and returns their count.
+func numberBatch(ctx context.Context, db *database.DB) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	var last int64
 	if err := one(ctx, tx, "SELECT last FROM "+feedTable+" WHERE id = 1 FOR UPDATE", nil, &last); err != nil {
-		return err
+		return 0, err
 	}
 	// The isolation of writing transactions lets the next statement see everything that is committed by now.
 	number := numberMySQL
@@ -64,15 +60,15 @@ func numberBatch(ctx context.Context, db *database.DB) error {
 	}
 	n, err := number(ctx, tx, last)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n > 0 {
 		query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("last", last+n).Where(entsql.EQ("id", 1)).Query()
 		if _, err := database.Affected(ctx, tx, query, args...); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return tx.Commit()
+	return n, tx.Commit()
 }
 
 // numberPostgres lets PostgreSQL plan the statement each time: a cached plan from a small table would read all changes.

@@ -45,7 +45,7 @@ func (f *Feed[N]) Subscribe(ctx context.Context, r Request, nodes bool) (*Subscr
 		s.at = *r.After
 		return s, nil
 	}
-	if _, err := Number(ctx, f.Database); err != nil { // changes committed before now precede the subscription
+	if err := Number(ctx, f.Database); err != nil { // changes committed before now precede the subscription
 		return nil, err
 	}
 	state, err := ReadState(ctx, f.Database.Session(database.Single))

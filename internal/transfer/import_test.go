@@ -80,7 +80,7 @@ func (w *world) export(t *testing.T, format transfer.Format) (users, posts strin
 func (w *world) changes(t *testing.T) (all []string) {
 	t.Helper()
 	ctx := everyone(t)
-	if _, err := feed.Number(ctx, w.db); err != nil {
+	if err := feed.Number(ctx, w.db); err != nil {
 		t.Fatal(err)
 	}
 	session := w.db.Session(database.Snapshot)

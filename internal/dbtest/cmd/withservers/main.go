@@ -157,25 +157,52 @@ func startAll(ctx context.Context, needed []database) ([]*servers.Server, error)
 	return running, errors.Join(failures...)
 }
 
-// killGroup is the shell script that ends the remaining processes of the group $0.
-const killGroup = `kill -s KILL -- "-$0" 2>/dev/null || true`
+const (
+	// killGroup is the shell script that ends the remaining processes of the group $0.
+	killGroup = `kill -s KILL -- "-$0" 2>/dev/null || true`
+	// launch is the shell script that runs its arguments after it has read a line from descriptor 3. If the descriptor
+	// is closed first, the script ends and runs nothing.
+	launch = `read -r line <&3 && exec "$@" 3<&-`
+)
 
 // command runs cmd to its end, passes signals on to it and returns its exit code.
 func command(ctx context.Context, cmd *exec.Cmd, signals <-chan os.Signal) (code int, err error) {
 	// With a terminal, the command stays in the foreground group: it can read from the terminal, and Ctrl-Z stops it.
 	// Without a terminal, it gets its own group: signals reach its children too, and none outlives it.
-	group := !hasTerminal()
-	p, err := process.Start(cmd, process.Options{Group: group, Orphaned: syscall.SIGKILL})
+	if hasTerminal() {
+		p, err := process.Start(cmd, process.Options{Orphaned: syscall.SIGKILL})
+		if err != nil {
+			return 0, err
+		}
+		return wait(p, signals)
+	}
+	// A guard ends the group. It needs the number of the group, so the command waits in a shell until the guard runs.
+	// Otherwise its children would stay when this process is killed before that.
+	reader, writer, err := os.Pipe()
 	if err != nil {
 		return 0, err
 	}
-	if group {
-		guard, failure := process.NewGuard(ctx, killGroup, strconv.Itoa(p.ID()))
-		if failure != nil {
-			return 0, errors.Join(failure, p.Signal(syscall.SIGKILL))
-		}
-		defer func() { err = errors.Join(err, guard.Release()) }()
+	defer writer.Close() //nolint:errcheck // nobody reads any more
+	cmd.ExtraFiles = []*os.File{reader}
+	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", launch, "sh", cmd.Path}, cmd.Args[1:]...)
+	p, err := process.Start(cmd, process.Options{Group: true, Orphaned: syscall.SIGKILL})
+	err = errors.Join(err, reader.Close())
+	if p == nil {
+		return 0, err
 	}
+	guard, failure := process.NewGuard(ctx, killGroup, strconv.Itoa(p.ID()))
+	if failure != nil {
+		return 0, errors.Join(err, failure, p.Signal(syscall.SIGKILL))
+	}
+	defer func() { err = errors.Join(err, guard.Release()) }()
+	if _, failure := writer.WriteString("\n"); err != nil || failure != nil {
+		return 0, errors.Join(err, failure)
+	}
+	return wait(p, signals)
+}
+
+// wait passes signals on to the process and returns its exit code.
+func wait(p *process.Process, signals <-chan os.Signal) (int, error) {
 	for {
 		select {
 		case s := <-signals:

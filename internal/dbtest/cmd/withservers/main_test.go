@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -16,6 +17,9 @@ import (
 
 	"roster/internal/dbtest/servers"
 )
+
+// endLimit bounds the wait for the end of a program's output. A child that outlives the program may hold it.
+const endLimit = 30 * time.Second
 
 // given is an environment with both servers, so that none is started.
 func given() []string {
@@ -75,6 +79,7 @@ func TestServersEnd(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), binary, "--", "sh", "-c", "echo $TEST_POSTGRES_URL $TEST_MYSQL_URL; cat; exit 3")
 			cmd.Env = append(os.Environ(), servers.PostgresVariable+"=", servers.MySQLVariable+"=", "TMPDIR="+dir)
 			cmd.Stderr = t.Output()
+			cmd.WaitDelay = endLimit
 			reader, stdin, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
@@ -121,6 +126,53 @@ func TestServersEnd(t *testing.T) {
 	}
 }
 
+// TestKilledAtOnce kills the program while it starts a command. The command has a child, which must end too.
+func TestKilledAtOnce(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "withservers")
+	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, output)
+	}
+	for range 50 {
+		cmd := exec.CommandContext(t.Context(), binary, "--", "sh", "-c", "echo started; cat; exit 3")
+		cmd.Env = given()
+		cmd.Stderr = t.Output()
+		cmd.WaitDelay = endLimit
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdout = writer
+		err = errors.Join(cmd.Start(), writer.Close(), stdout.SetReadDeadline(time.Now().Add(endLimit)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		output := bufio.NewReader(stdout)
+		if line, err := output.ReadString('\n'); err != nil || line != "started\n" {
+			t.Fatalf("the command: got %q, %v, want started", line, err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// The end of the output is the end of all who could write to it.
+		if rest, err := io.ReadAll(output); err != nil || len(rest) > 0 {
+			t.Fatalf("after the kill: got %q, %v, want the end of the output", rest, err)
+		}
+		// The input is open until here, so that the child does not end by itself.
+		if err := errors.Join(stdin.Close(), stdout.Close()); err != nil {
+			t.Error(err)
+		}
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != -1 {
+			t.Fatalf("the program: got %v, want a kill", err)
+		}
+	}
+}
+
 func listens(t *testing.T, address string) bool {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -135,9 +187,9 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); <-ticker.C {
+	for deadline := time.Now().Add(endLimit); !condition(); <-ticker.C {
 		if time.Now().After(deadline) {
-			t.Errorf("after 30 s: got no change, want that %s", what)
+			t.Errorf("after %s: got no change, want that %s", endLimit, what)
 			return
 		}
 	}
