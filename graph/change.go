@@ -111,13 +111,8 @@ func (changeResolver) Node(ctx context.Context, c *model.Change) (ent.Node, erro
 	return c.Nodes.Load(ctx, nodesColumns(ctx), c.NodeID)
 }
 
-// mayFollow returns a rules.ForbiddenError when the caller may not read the feed.
-func mayFollow(ctx context.Context) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Change") {
-		return &rules.ForbiddenError{Action: rules.Read, Type: "Change"}
-	}
-	return nil
-}
+// mayFollow returns a *rules.ForbiddenError if the caller may not read the feed.
+func mayFollow(ctx context.Context) error { return rules.Permit(ctx, rules.Read, "Change") }
 
 // changesRequest checks the arguments that the query and the subscription have in common; first is the query's. The error
 // is rules.Faults.

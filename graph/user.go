@@ -24,7 +24,11 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 		if f != nil {
 			return nil, fault(f, "by", "username")
 		}
-		return orNull(users.By(ctx, columns, user.FieldUsernameKey, key))
+		list, err := users.AnyBy(ctx, columns, user.FieldUsernameKey, []string{key})
+		if len(list) == 0 {
+			return nil, err
+		}
+		return list[0], nil
 	case email != nil && id == nil && username == nil:
 		key, f := rules.Email(*email)
 		if f != nil {

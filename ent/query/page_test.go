@@ -255,26 +255,6 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestJoin(t *testing.T) {
-	t.Parallel()
-	var a, b rules.Faults
-	a.Add(&rules.Fault{Code: rules.Invalid}, "first")
-	b.Add(&rules.Fault{Code: rules.Invalid}, "where")
-	other := errors.New("other")
-	if err := query.Join(nil, nil); err != nil {
-		t.Errorf("nothing is %v", err)
-	}
-	if got := codes(t, query.Join(a.Err(), b.Err())); got != "first INVALID, where INVALID" {
-		t.Errorf("both are %q", got)
-	}
-	if got := codes(t, query.Join(nil, b.Err())); got != "where INVALID" {
-		t.Errorf("one is %q", got)
-	}
-	if err := query.Join(a.Err(), other); !errors.Is(err, other) {
-		t.Errorf("another error is %v", err)
-	}
-}
-
 // decoded returns the values of a cursor, if it is one of that order.
 func decoded(t *testing.T, scope, cursor string, order []statement.Order) ([]any, bool) {
 	t.Helper()

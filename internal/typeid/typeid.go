@@ -110,9 +110,10 @@ func Parse(s string) (ID, error) {
 }
 
 var (
-	_ driver.Valuer          = ID{}
-	_ sql.Scanner            = (*ID)(nil)
-	_ encoding.TextMarshaler = ID{}
+	_ driver.Valuer            = ID{}
+	_ sql.Scanner              = (*ID)(nil)
+	_ encoding.TextMarshaler   = ID{}
+	_ encoding.TextUnmarshaler = (*ID)(nil)
 )
 
 // Value returns the 16 bytes of the UUID. Columns of uuid, binary(16) and BLOB accept them.
@@ -133,6 +134,12 @@ func (id *ID) Scan(src any) error {
 
 // MarshalText returns the ID as clients see it.
 func (id ID) MarshalText() ([]byte, error) { return id.Append(nil), nil }
+
+// UnmarshalText reads an ID as clients write it, like Parse.
+func (id *ID) UnmarshalText(b []byte) (err error) {
+	*id, err = Parse(string(b))
+	return err
+}
 
 // MarshalGQL writes the ID for gqlgen.
 func (id ID) MarshalGQL(w io.Writer) {
