@@ -39,7 +39,7 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 	return nil, fault(&rules.Fault{Code: rules.Invalid, Message: "must have exactly one field, which is not null"}, "by")
 }
 
-// userByEmail finds the user with an address, whose key by the rules is given; nil when there is none.
+// userByEmail returns the user with an address, or nil. key is the key of the address.
 func (queryResolver) userByEmail(ctx context.Context, email, key string) (*ent.User, error) {
 	columns := nodeColumns(ctx, ent.UserTable) | query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey)
 	users, err := attemptFrom(ctx).ent.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, directory.EmailKeys(email, key))
