@@ -60,7 +60,7 @@ func TestSuite(t *testing.T) {
 			}
 			s := readScenario(t, file)
 			if !bytes.Equal(textOf(s), s.Source) {
-				t.Errorf("%s is not in the form that -update writes", file)
+				t.Errorf("%s: got another form than -update writes, want the same bytes", file)
 			}
 			dbtest.Each(t, func(t *testing.T, e dbtest.Engine) { run(serve(t, e, settings{}), s, false) })
 		})
@@ -119,10 +119,10 @@ func run(t *tester, s *graphtest.Scenario, update bool) {
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, body); err != nil || !bytes.Equal(compact.Bytes(), body) {
-			t.Errorf("%s: the answer has white space: %s", step.Name, body)
+			t.Errorf("%s: got white space in the answer, want compact JSON: %s", step.Name, body)
 		}
 		if got := response.Header.Get("Content-Type"); got != "application/graphql-response+json; charset=utf-8" {
-			t.Errorf("%s: the answer is of type %q", step.Name, got)
+			t.Errorf("%s: got the content type %q, want application/graphql-response+json", step.Name, got)
 		}
 		bounded(t, step, kept, schema, len(reading(t.statements.take())))
 		keep(t, step, kept, body)
@@ -226,6 +226,6 @@ func bounded(t *tester, s *graphtest.Step, kept map[string]string, schema *ast.S
 		return
 	}
 	if bound := graph.Statements(document.Operations[0]); statements > bound {
-		t.Errorf("%s: %d statements, but the document tells %d", s.Name, statements, bound)
+		t.Errorf("%s: got %d statements, want at most %d", s.Name, statements, bound)
 	}
 }

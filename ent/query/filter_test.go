@@ -187,7 +187,7 @@ func TestStartsWith(t *testing.T) {
 			in = in && s < to
 		}
 		if in != strings.HasPrefix(s, from) {
-			t.Fatalf("%q starts with %q: the range %q says %t", s, prefix, args, in)
+			t.Fatalf("%q and the prefix %q with the range %q: got %t, want the opposite", s, prefix, args, in)
 		}
 	}
 }
@@ -198,12 +198,12 @@ func faults(t *testing.T, where *ent.UserWhere) []string {
 	_, _, err := build(t.Context(), dialect.SQLite, where)
 	var list rules.Faults
 	if err != nil && !errors.As(err, &list) {
-		t.Fatalf("%v is no fault of the filter", err)
+		t.Fatalf("got %v, want a fault of the filter", err)
 	}
 	var fields []string
 	for _, f := range list {
 		if f.Code != rules.Invalid {
-			t.Errorf("%v has the code %s", f, f.Code)
+			t.Errorf("%v: got the code %s, want INVALID", f, f.Code)
 		}
 		parts := make([]string, len(f.Path))
 		for i, p := range f.Path {
@@ -290,11 +290,11 @@ func TestFilterKey(t *testing.T) {
 	} {
 		key := query.FilterKey(parse(t, text))
 		if other, ok := seen[key]; ok {
-			t.Errorf("%s and %s have the key %s", text, other, key)
+			t.Errorf("%s and %s: got the same key %s, want two keys", text, other, key)
 		}
 		seen[key] = text
 		if again := query.FilterKey(parse(t, text)); again != key {
-			t.Errorf("%s has the keys %s and %s", text, key, again)
+			t.Errorf("%s: got the keys %s and %s, want one key", text, key, again)
 		}
 	}
 }
