@@ -1,4 +1,4 @@
-// graphql-codegen's client preset: a typed document for each of our operations, and the file of trusted documents.
+// The client preset of graphql-codegen writes a typed document for each operation, and the file of trusted documents.
 import { addTypenameSelectionDocumentTransform } from "@graphql-codegen/client-preset";
 
 export default {
@@ -8,7 +8,7 @@ export default {
   generates: {
     "src/gql/": {
       preset: "client",
-      // Apollo and urql add __typename to what they send: the documents in the file have to have it, too.
+      // Apollo and urql add __typename to the documents that they send. The documents in the file must have it too.
       documentTransforms: [addTypenameSelectionDocumentTransform],
       presetConfig: { fragmentMasking: false, persistedDocuments: { hashAlgorithm: "sha256" } },
       config: {

@@ -6,9 +6,9 @@ interface Answered {
 }
 
 export interface FormErrors {
-  /** What is wrong with the fields, by their paths in the input: `username`, `posts.0.title`. */
+  /** The errors of fields, by the paths of the fields in the input: `username`, `posts.0.title`. */
   fields: Record<string, { code: ErrorCode; message: string }>;
-  /** What is no field's fault. */
+  /** The messages of errors without a field. */
   others: string[];
 }
 

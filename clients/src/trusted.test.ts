@@ -16,7 +16,7 @@ const codegen = join(root, "clients/src/gql/persisted-documents.json");
 const relay = join(root, "clients/src/relay/__generated__/persisted-documents.json");
 const ada = { username: "Ada", email: "ada@example.com" };
 
-/** The hash that graphql-codegen has given a document. */
+/** The hash of a document, from graphql-codegen. */
 const hashOf = (document: DocumentNode) => (document as unknown as { __meta__: { hash: string } }).__meta__.hash;
 
 async function post(server: Server, body: object): Promise<{ data?: unknown; errors?: { extensions: { code: string } }[] }> {
@@ -64,7 +64,7 @@ test("trusted documents of Relay's compiler", async (t) => {
 test("trusted documents with Apollo Client", async (t) => {
   const server = await startRoster(t, `--trusted-documents=${codegen}`);
   const client = new ApolloClient({
-    // No second try with the text of the document: the server would not take it.
+    // Do not send the text of the document after the hash, because the server would refuse it too.
     link: ApolloLink.from([new PersistedQueryLink({ generateHash: hashOf, retry: () => false }), new HttpLink({ uri: server.url })]),
     cache: new InMemoryCache(),
   });

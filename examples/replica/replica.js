@@ -1,8 +1,8 @@
-// Keeps a copy of all users and posts in a JSON file, in step with a server:
+// Keeps a copy of all users and posts of a server in a JSON file:
 //
 //   node replica.js http://127.0.0.1:8080/graphql copy.json
 //
-// It may be stopped at any time, and so may the server: the file has the cursor beside the data, and it goes on from there.
+// You can stop the program and the server at any time. The file has the data and the cursor. The program continues from there.
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
@@ -16,7 +16,7 @@ if (!file) {
 const user = "id version username email";
 const post = "id version title body author { id }";
 
-/** What there is: things by their IDs, as they are after the change with the cursor. */
+/** The cursor of the last change, and the entities after this change, by their IDs. */
 let copy = await readFile(file, "utf8").then(JSON.parse, () => undefined);
 
 async function query(text, variables) {
@@ -31,8 +31,8 @@ async function query(text, variables) {
 }
 
 /**
- * Takes a copy. The cursor comes first, in one operation with the first pages: what changes while the others are read
- * comes again from the feed, and a change that the copy has already changes nothing.
+ * Takes a copy. One operation reads the cursor and the first pages. If an entity changes while the other pages are read,
+ * its change comes from the feed later. A change that is in the copy already has no effect.
  */
 async function takeCopy() {
   const things = {};
@@ -57,15 +57,15 @@ async function takeCopy() {
   await save();
 }
 
-/** Changes the copy as the thing has changed. To do it twice is to do it once. */
+/** Applies a change to the copy. Applying it twice has the same effect as once. */
 function apply({ cursor, kind, nodeId, node }) {
   if (kind === "DELETED") delete copy.things[nodeId];
-  // Without a node it is gone, and a change that says so follows.
+  // If the node is null, the entity is deleted, and a later change says so.
   else if (node && !(copy.things[nodeId]?.version > node.version)) copy.things[nodeId] = node;
   copy.cursor = cursor;
 }
 
-/** Writes data and cursor together: the file is a copy of one moment, or the one before. */
+/** Writes data and cursor together. After a kill, the file is complete: this copy or the one before. */
 async function save() {
   await writeFile(`${file}.new`, JSON.stringify(copy, null, 2));
   await rename(`${file}.new`, file);
@@ -75,10 +75,10 @@ const changes = `subscription ($after: String!) {
   changes(after: $after) { cursor kind nodeId node { __typename ... on User { ${user} } ... on Post { ${post} } } }
 }`;
 
-// It would subscribe again by itself, but with the first cursor.
+// No retries: the client would subscribe again with the first cursor.
 const client = createClient({ url: url.replace(/^http/, "ws"), webSocketImpl: WebSocket, retryAttempts: 0 });
 
-/** Saves what has come: all of it at once, when more comes while the file is written. */
+/** Saves the copy. If changes come while the file is written, one more save has all of them. */
 let unsaved = false;
 let saving = false;
 async function saveSoon() {
@@ -98,7 +98,7 @@ for (;;) {
     for await (const { data, errors } of client.iterate({ query: changes, variables: { after: copy.cursor } })) {
       if (errors) throw Object.assign(new Error(errors[0].message), { code: errors[0].extensions.code });
       apply(data.changes);
-      void saveSoon(); // what cannot be saved ends the program
+      void saveSoon(); // an error of writing ends the program
     }
   } catch (error) {
     const code = error.code ?? error[0]?.extensions?.code;

@@ -1045,8 +1045,8 @@ interface Node {
 }
 
 """
-Tells whether there are other pages. In the direction of paging, hasNextPage or hasPreviousPage is exact. In the other
-direction, it is true when the request had a cursor.
+Tells whether there are other pages. Without last, hasNextPage is exact, and hasPreviousPage is true if the request has after.
+With last, hasPreviousPage is exact, and hasNextPage is true if the request has before.
 """
 type PageInfo {
   "Whether there are nodes after this page."
@@ -1087,7 +1087,7 @@ type User implements Node {
   createdAt: DateTime!
   "When the user was last changed. At first equal to createdAt; never before it, even when the clock is set back."
   updatedAt: DateTime!
-  "Starts at 1 and grows by one with every change. Send it back as expectedVersion. At 2000000000, a change is INVALID."
+  "Starts at 1 and grows by one with every change. Send it back as expectedVersion. At 2000000000, an update is INVALID."
   version: Int!
   "The user's posts, page by page."
   posts(
@@ -1120,7 +1120,7 @@ type Post implements Node {
   createdAt: DateTime!
   "When the post was last changed. At first equal to createdAt; never before it, even when the clock is set back."
   updatedAt: DateTime!
-  "Starts at 1 and grows by one with every change. Send it back as expectedVersion. At 2000000000, a change is INVALID."
+  "Starts at 1 and grows by one with every change. Send it back as expectedVersion. At 2000000000, an update is INVALID."
   version: Int!
 }
 
@@ -1175,7 +1175,7 @@ input IDFilter {
 """
 A condition on a text. Several operators of one object are joined by AND. An absent or null operator does not filter.
 Texts are compared and sorted by a folded form, in byte order. Usernames are folded by RFC 8265. Emails and titles are folded
-by full case folding and NFC. In emails, whole labels of the domain are in Unicode.
+by full case folding and NFC. In the domain of an email, a complete label in ASCII (xn--) is compared in Unicode.
 """
 input TextFilter {
   "The text equals this one."
@@ -1383,7 +1383,7 @@ type Stats {
   postCount: Int!
   "The number of users without posts."
   usersWithoutPosts: Int!
-  "The number of users created in each period of a range, in order, with the periods in which none was. At most 1000 periods."
+  "The number of users created in each period of a range, in order. A period without users has 0. At most 1000 periods."
   signUps(
     "Inclusive start of the range."
     from: DateTime!
@@ -1404,7 +1404,7 @@ enum StatsPeriod {
   MONTH
 }
 
-"The number of users created in one period. At the ends of the range, the period may be cut."
+"The number of users created in one period. The first and the last period of the range can be shorter."
 type SignUps {
   "Inclusive start."
   from: DateTime!
@@ -1415,14 +1415,15 @@ type SignUps {
 }
 
 """
-Changes. One operation is one transaction. Either the response has data and all of it is committed, or it has errors, data is
-null, and nothing is committed. The one exception is OUTCOME_UNKNOWN: the connection to the database broke during the commit.
+Changes. One operation is one transaction. If the response has data, all of it is committed. If the response has errors, data is
+null and nothing is committed. There is one exception, OUTCOME_UNKNOWN: the connection to the database broke during the commit.
 
 In an update, an absent field keeps its value. Null in a required field is an error (BLANK).
 
-A request with the header Idempotency-Key can be sent again. The client makes up the key, of 1 to 255 characters. The server
-executes the request once. It answers the others with the same data and the header Idempotency-Replayed: true. So a client
-that lost an answer, or got OUTCOME_UNKNOWN, learns the outcome. Keys are kept for a day.
+A client can send a request with the header Idempotency-Key again. The client chooses the key, of 1 to 255 characters. The
+server executes the request once. It answers later requests with the same data and the header Idempotency-Replayed: true.
+Send the request again if no answer comes, or after OUTCOME_UNKNOWN. Keys are kept for a day, unless the server is configured
+otherwise.
 """
 type Mutation {
   "Creates a user and its first posts."
@@ -1441,8 +1442,8 @@ type Mutation {
     input: DeleteUserInput!
   ): DeleteUserPayload!
   """
-  Creates 1 to 1000 users and their first posts, at most 10000. An error names the index of its input, as in all mutations of
-  many.
+  Creates 1 to 1000 users and their first posts, at most 10000 posts in all. An error names the index of its input, as in all
+  mutations with a list of inputs.
   """
   createUsers(
     "The new users."
@@ -1459,9 +1460,9 @@ type Mutation {
     inputs: [DeleteUserInput!]!
   ): DeleteUsersPayload!
   """
-  Creates the users whose key is new, and updates the others. 1 to 1000 users.
-  Two inputs with one key are INVALID. If another user has the value of the other field, it is TAKEN. A user that has both
-  values already keeps version and updatedAt.
+  Creates or updates 1 to 1000 users. If a user has the key of an input, it is updated. Otherwise a user is created.
+  Two inputs with the same key are INVALID. If another user has the username or the email of an input, the error is TAKEN. A user
+  that has both values already keeps version and updatedAt.
   """
   upsertUsers(
     "The users and their values."
@@ -1669,9 +1670,9 @@ type Subscription {
   """
   Changes as they happen. With after: first every change since that cursor, without a gap or a repeat. For ADMIN.
   The node of a change is never older than the change. It may be newer.
-  CURSOR_EXPIRED ends the subscription when the cursor is older than the changes that are kept, or of another database. It also
-  ends it when the feed of this database is reset. UNAVAILABLE ends it when the client reads too slowly: subscribe again after
-  the last cursor.
+  CURSOR_EXPIRED ends the subscription if the cursor is older than the changes that are kept, if the cursor is of another
+  database, or if the feed of this database is reset. UNAVAILABLE ends the subscription if the client reads too slowly. Then
+  subscribe again after the last cursor.
   """
   changes(
     "Start after this cursor of a change, a page or changesCursor. Default: from now on."
@@ -1726,7 +1727,7 @@ type Change {
   node: Node
 }
 
-"A page of the change feed. A change may reach the feed up to a second after the answer of its mutation."
+"A page of the change feed. A change can reach the feed up to a second after the answer of its mutation."
 type ChangePage {
   "The changes that match, at most first."
   changes: [Change!]!
@@ -1777,16 +1778,16 @@ enum ErrorCode {
   CURSOR_INVALID
   "The cursor is older than the changes that are kept, or of another database."
   CURSOR_EXPIRED
-  "The key was sent before, with another request."
+  "The Idempotency-Key was sent before, with another request."
   IDEMPOTENCY_KEY_REUSED
   "Other operations changed the same objects at the same time. Try again."
   CONFLICT
   """
-  The connection to the database broke during the commit. The operation may have happened. Send it again with the same
-  Idempotency-Key: it happens once.
+  The connection to the database broke during the commit. The operation may have taken effect. If the request had an
+  Idempotency-Key, send the request again with the same key: the operation takes effect once.
   """
   OUTCOME_UNKNOWN
-  "The database is away or busy, or a subscriber is too slow. Try again; subscribe again after the last cursor."
+  "The database is away or busy, the server is busy, or a subscriber is too slow. Try again, or subscribe after the last cursor."
   UNAVAILABLE
   "An unexpected error. extensions.requestId finds the log line."
   INTERNAL

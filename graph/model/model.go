@@ -39,7 +39,7 @@ type Change struct {
 	Nodes *ent.NodeGroup `json:"-"`
 }
 
-// A page of the change feed. A change may reach the feed up to a second after the answer of its mutation.
+// A page of the change feed. A change can reach the feed up to a second after the answer of its mutation.
 type ChangePage struct {
 	// The changes that match, at most first.
 	Changes []Change `json:"changes"`

@@ -21,7 +21,7 @@ export function connect(url: string): ApolloClient {
       typePolicies: {
         Query: {
           fields: {
-            // One list for each filter and order; pages are joined to it.
+            // One list for each filter and order. Pages are joined to the list.
             users: relayStylePagination(["where", "orderBy"]),
             posts: relayStylePagination(["where", "orderBy"]),
           },

@@ -19,7 +19,7 @@ export function createEnvironment(url: string): Environment {
   });
 }
 
-/** Sends the hash of a document, and the document with it when the server does not know it yet. */
+/** Sends the hash of a document. If the server does not know the hash, it sends the hash with the document. */
 async function execute(url: string, { id, text }: RequestParameters, variables: Variables): Promise<GraphQLResponse> {
   const persisted = { extensions: { persistedQuery: { version: 1, sha256Hash: id } }, variables };
   const answer = await post(url, persisted);

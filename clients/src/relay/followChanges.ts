@@ -3,7 +3,7 @@ import type { followChangesSubscription, followChangesSubscription$data } from "
 
 type Change = followChangesSubscription$data["changes"];
 
-/** Keeps what is shown as it is on the server, from a cursor on; returns what ends that. */
+/** Applies all changes after a cursor to the store. Returns a function that ends this. */
 export function followChanges(environment: Environment, after: string, onChange: (change: Change) => void): () => void {
   const { dispose } = requestSubscription<followChangesSubscription>(environment, {
     subscription: graphql`
@@ -19,7 +19,7 @@ export function followChanges(environment: Environment, after: string, onChange:
       }
     `,
     variables: { after },
-    // What is gone has no node: take it out of the lists, and out of the store.
+    // A deleted entity has no node. Remove it from the lists and from the store.
     updater: (store, data) => {
       if (data?.changes.kind !== "DELETED") return;
       const users = ConnectionHandler.getConnection(store.getRoot(), "UserList_users");

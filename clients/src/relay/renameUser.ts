@@ -8,7 +8,7 @@ interface Read {
   readonly version: number;
 }
 
-/** Renames a user that was read; shows the name at once, and the old one again if it cannot be. */
+/** Renames a user. It shows the new name at once. If the server refuses the name, it shows the old one again. */
 export function renameUser(environment: Environment, user: Read, username: string): Promise<FormErrors | undefined> {
   const input: UpdateUserInput = { id: user.id, username, expectedVersion: user.version };
   return new Promise((resolve, reject) => {
@@ -27,7 +27,7 @@ export function renameUser(environment: Environment, user: Read, username: strin
       variables: { input },
       optimisticResponse: { updateUser: { user: { id: user.id, username, version: user.version + 1 } } },
       onCompleted: () => resolve(undefined),
-      // Relay throws what came with `data: null`, and keeps the errors as its source.
+      // Relay throws an error if data is null. Its source has the errors of the response.
       onError: (error) => ("source" in error ? resolve(formErrors((error.source as { errors: [] }).errors)) : reject(error)),
     });
   });

@@ -1,8 +1,8 @@
 import type { Client, SubscribePayload } from "graphql-ws";
 
 /**
- * Follows a subscription to its end: whenever the connection is lost, it subscribes again, from where it was. next makes
- * the subscription that comes after an event. The client needs `retryAttempts: 0`, or it repeats the first one by itself.
+ * Follows a subscription to its end. If the connection is lost, it subscribes again after the last event. next makes this
+ * subscription from the last event. The client must have `retryAttempts: 0`. Otherwise it repeats the first subscription.
  */
 export async function* follow<Data>(client: Client, next: (last: Data | undefined) => SubscribePayload): AsyncGenerator<Data> {
   let last: Data | undefined;
@@ -18,13 +18,13 @@ export async function* follow<Data>(client: Client, next: (last: Data | undefine
     } catch (error) {
       if (!isLost(error)) throw error;
     }
-    // Not all clients at once.
+    // A random wait, so that not all clients connect at the same moment.
     const wait = Math.min(100 * 2 ** attempt, 10_000) * Math.random();
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
 
-/** Tells the end of a server or a network from an answer that would be the same the next time. */
+/** Reports whether the connection was lost. Another error would come again. */
 function isLost(error: unknown): boolean {
   return error instanceof Object && "code" in error && [1001, 1005, 1006, 1012, 1013, 1014].includes(error.code as number);
 }

@@ -13,7 +13,7 @@ export function connect(url: string): Client {
       cacheExchange({
         possibleTypes: { Node: ["User", "Post"] },
         resolvers: {
-          // One list for each filter and order; pages are joined to it.
+          // One list for each filter and order. Pages are joined to the list.
           Query: { users: relayPagination(), posts: relayPagination() },
           User: { posts: relayPagination() },
         },
@@ -29,7 +29,7 @@ export function connect(url: string): Client {
             },
           },
         },
-        // A change is an event: it has no identity, and what it is about has its own.
+        // A change has no ID of its own. Its entity has one.
         keys: { Change: () => null },
         optimistic: {
           updateUser: (args: { input: { id: string; expectedVersion?: number } }) => ({
