@@ -52,7 +52,7 @@ func TestValues(t *testing.T) {
 	}
 	for _, seen := range []string{"import ", "import INVALID", "import TOO_LONG", "import BLANK", "create ", "update ", "update INVALID", "update TAKEN", "update TOO_LONG"} {
 		if counts[seen] == 0 {
-			t.Errorf("nothing was an %q: %v", seen, counts)
+			t.Errorf("got no %q, want at least one: %v", seen, counts)
 		}
 	}
 	t.Logf("%d rounds: %v", rounds, counts)

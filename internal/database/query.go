@@ -39,7 +39,7 @@ func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...
 // WriteRows runs the statements that insert or update rows: one, or several when the rows exceed the size of an argument.
 // build is (*statement.Write).Insert or Update. The error is the driver's; a session's is a Failure.
 func WriteRows(ctx context.Context, d dialect.Driver, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
-	for part := range w.Parts(d.Dialect(), statement.ListLimit(d)) {
+	for part := range w.Parts(statement.ListLimit(d)) {
 		query, args, err := build(part, d.Dialect())
 		if err != nil {
 			return err

@@ -229,8 +229,5 @@ func (r *rows[E]) erase(ctx context.Context) error {
 
 // may returns a *rules.ForbiddenError when the caller lacks permission for an action on a table.
 func may(ctx context.Context, action rules.Action, table *statement.Table) error {
-	if rules.May(rules.CallerFrom(ctx), action, table.GraphQL) {
-		return nil
-	}
-	return &rules.ForbiddenError{Action: action, Type: table.GraphQL}
+	return rules.Permit(ctx, action, table.GraphQL)
 }

@@ -150,7 +150,7 @@ func (r Request) statement(d string, from, to int64) (query string, args []any) 
 	q := entsql.Dialect(d).Select("number", "type", "node_id", "kind", "version", "fields", "at", "actor").From(t).
 		Where(entsql.And(entsql.GT("number", from), entsql.LTE("number", to))).OrderBy("number").Limit(r.First + 1)
 	if r.Types != nil {
-		q.Where(statement.InTexts("type", r.Types))
+		q.Where(statement.In("type", r.Types))
 	}
 	if r.NodeIDs != nil {
 		q.Where(statement.In("node_id", r.NodeIDs))

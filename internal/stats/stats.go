@@ -61,8 +61,8 @@ type Stats struct{ driver dialect.Driver }
 
 // New returns Stats of a driver. The error is a *rules.ForbiddenError when the caller in ctx may not read them.
 func New(ctx context.Context, d dialect.Driver) (*Stats, error) {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Stats") {
-		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "Stats"}
+	if err := rules.Permit(ctx, rules.Read, "Stats"); err != nil {
+		return nil, err
 	}
 	return &Stats{d}, nil
 }

@@ -27,8 +27,8 @@ const (
 // Export writes all users or all posts of one snapshot, in the order of their IDs, and returns their number. The same
 // data always gives the same bytes. The caller in ctx must be allowed to read them.
 func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io.Writer) (rows int, err error) {
-	if kindOf := map[Kind]string{Users: "User", Posts: "Post"}[kind]; !rules.May(rules.CallerFrom(ctx), rules.Read, kindOf) {
-		return 0, &rules.ForbiddenError{Action: rules.Read, Type: kindOf}
+	if err := rules.Permit(ctx, rules.Read, map[Kind]string{Users: "User", Posts: "Post"}[kind]); err != nil {
+		return 0, err
 	}
 	session := db.Session(database.Snapshot)
 	defer session.Rollback() // the session only reads
