@@ -45,10 +45,9 @@ func parseMySQL(text string) (engine, error) {
 	c.Collation = "utf8mb4_bin"
 	// A statement that is not prepared is one text with its arguments. The driver escapes them for UTF-8.
 	c.InterpolateParams = true
-	if !u.Query().Has("maxAllowedPacket") {
-		// The driver learns the server's limit and refuses a larger packet. The server would close the connection.
-		c.MaxAllowedPacket = 0
-	}
+	// The driver learns the server's limit, whatever the URL says, and refuses a larger packet. The server would close the
+	// connection, and the reason would often be lost.
+	c.MaxAllowedPacket = 0
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
