@@ -164,7 +164,9 @@ func (f *followers) add(client *http.Client, address string) error {
 	}
 	f.reading.Go(func() {
 		defer response.Body.Close()
-		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		lines := bufio.NewScanner(response.Body)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
 			if strings.HasPrefix(lines.Text(), `data: {"data":{"changes":{`) {
 				f.arrivals <- time.Now()
 			}

@@ -28,7 +28,7 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 		if len(list) == 0 {
 			return nil, err
 		}
-		return list[0], nil
+		return list[0], err
 	case email != nil && id == nil && username == nil:
 		key, f := rules.Email(*email)
 		if f != nil {

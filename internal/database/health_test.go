@@ -129,10 +129,32 @@ func TestPinnedSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.RawQuery = "foreign_key_checks=0&unique_checks=0&character_set_client=latin1"
+	u.RawQuery = "foreign_key_checks=0&unique_checks=0&character_set_client=latin1&character_set_results=latin1&collation_connection=latin1_bin"
 	db := open(t, options(u.String()))
-	const query = "SELECT @@foreign_key_checks + @@unique_checks + (@@character_set_client = 'utf8mb4')"
-	if n, err := number(t.Context(), db.Session(database.Single), query); n != 3 || err != nil {
-		t.Errorf("%s: got %d, %v, want 3", query, n, err)
+	const query = "SELECT @@foreign_key_checks + @@unique_checks + (@@character_set_client = 'utf8mb4') + " +
+		"(@@character_set_results = 'utf8mb4') + (@@collation_connection = 'utf8mb4_bin')"
+	if n, err := number(t.Context(), db.Session(database.Single), query); n != 5 || err != nil {
+		t.Errorf("%s: got %d, %v, want 5", query, n, err)
+	}
+}
+
+// TestParametersOfPostgres opens a URL whose parameters name another user and database than its usual places.
+func TestParametersOfPostgres(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(dbtest.Empty(t, dbtest.PostgreSQL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	query := u.Query()
+	for key, value := range map[string]string{
+		"user": u.User.Username(), "password": password, "dbname": strings.TrimPrefix(u.Path, "/"), "connect_timeout": "0",
+	} {
+		query.Set(key, value)
+	}
+	u.User, u.Path, u.RawQuery = url.UserPassword("zoe", "zzz"), "/zzz", query.Encode()
+	db := open(t, options(u.String()))
+	if n, err := number(t.Context(), db.Session(database.Single), "SELECT 1"); n != 1 || err != nil {
+		t.Errorf("got %d, %v, want 1", n, err)
 	}
 }

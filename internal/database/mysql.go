@@ -52,7 +52,8 @@ func parseMySQL(text string) (engine, error) {
 		c.Params = map[string]string{}
 	}
 	c.Params["time_zone"] = "'+00:00'"
-	c.Params["character_set_client"] = "utf8mb4"
+	c.Params["character_set_client"], c.Params["character_set_results"] = "utf8mb4", "utf8mb4"
+	c.Params["collation_connection"] = "utf8mb4_bin"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 	// The server must check constraints, even if its default is off, as after an interrupted restore.
 	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"

@@ -30,8 +30,17 @@ func parsePostgres(text string) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The driver wants several hosts and their ports as two lists.
-	settings := url.Values{"host": {strings.Join(u.hosts, ",")}, "port": {strings.Join(u.ports, ",")}}
+	// The driver gets each setting once. It wants several hosts and their ports as two lists.
+	settings := url.Values{
+		"host": {strings.Join(u.hosts, ",")}, "port": {strings.Join(u.ports, ",")},
+		"dbname": {u.database},
+	}
+	if name := u.User.Username(); name != "" {
+		settings.Set("user", name)
+	}
+	if password, ok := u.User.Password(); ok {
+		settings.Set("password", password)
+	}
 	for key, values := range u.Query() {
 		settings.Set(key, values[len(values)-1])
 	}
@@ -47,7 +56,10 @@ func parsePostgres(text string) (engine, error) {
 	if settings.Get("application_name") == "" {
 		settings.Set("application_name", "roster")
 	}
-	driverURL := url.URL{Scheme: "postgres", User: u.User, Path: u.Path, RawQuery: settings.Encode()}
+	if settings.Get("connect_timeout") == "0" {
+		settings.Del("connect_timeout") // without a limit; Options.ConnectTimeout is one
+	}
+	driverURL := url.URL{Scheme: "postgres", Path: "/", RawQuery: settings.Encode()}
 	return &postgresEngine{name: u.String(), url: driverURL.String()}, nil
 }
 

@@ -95,7 +95,7 @@ type endingDialer struct{ ctx context.Context }
 
 var _ pq.Dialer = endingDialer{}
 
-// Dial implements pq.Dialer. lib/pq does not call it, since the URL has a timeout.
+// Dial implements pq.Dialer. lib/pq does not call it, since its address has a timeout.
 func (d endingDialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialTimeout(network, address, reconnectMost)
 }

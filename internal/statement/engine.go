@@ -13,7 +13,7 @@ import (
 // An Engine writes the parts of statements that differ between kinds of databases. Each engine has its own file.
 type Engine interface {
 	// Lock locks the rows of a selection until the transaction ends. If share is set, other transactions may share the
-	// Lock, and none may change the rows.
+	// lock, and none may change the rows.
 	Lock(q *sql.Selector, share bool)
 	// LocksParentsLate reports whether an insert writes its row before it locks the rows that it refers to. Then the
 	// insert and a transaction that has locked those rows can deadlock.

@@ -169,9 +169,12 @@ func (w *Write) values(d string, columns []string) *values {
 
 // json writes the rows as one argument, a JSON list of lists. times is the layout of times.
 func (w *Write) json(v *values, columns []Column, times string) {
-	b := make([]byte, 0, w.Rows*len(columns)*24)
+	b := append(make([]byte, 0, w.Rows*len(columns)*24), '[')
 	for row := range w.Rows {
-		b = append(b, ',', '[')
+		if row > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
 		for i, c := range columns {
 			if i > 0 {
 				b = append(b, ',')
@@ -180,17 +183,18 @@ func (w *Write) json(v *values, columns []Column, times string) {
 		}
 		b = append(b, ']')
 	}
-	b[0] = '['
 	v.Arg(string(append(b, ']')))
 }
 
 // json writes the list as one argument, a JSON list.
 func (l list) json(to *sql.Builder) {
-	b := make([]byte, 0, l.size*40)
+	b := append(make([]byte, 0, l.size*40), '[')
 	for i := range l.size {
-		b = appendJSON(to, append(b, ','), l.value(i), "") // a list has no times
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendJSON(to, b, l.value(i), "") // a list has no times
 	}
-	b[0] = '['
 	to.Arg(string(append(b, ']')))
 }
 

@@ -65,8 +65,11 @@ func (s *csvScanner) field(i int) []byte {
 func (s *csvScanner) record() (*rules.Fault, error) {
 	s.text, s.ends, s.over = s.text[:0], s.ends[:0], false
 	for state, first := fieldStart, true; ; first = false {
-		if s.over && s.stop {
+		if s.stop && s.over {
 			return tooLong(s.limit), nil
+		}
+		if s.stop && state == wrong { // its line can be endless
+			return s.fault(state), nil
 		}
 		c, err := s.in.ReadByte()
 		if errors.Is(err, io.EOF) {
