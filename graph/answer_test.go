@@ -253,7 +253,7 @@ func TestNoMemoryForAnAnswer(t *testing.T) {
 			t.Fatal("got no free memory, want all of it free")
 		}
 		defer release()
-		const message = `{"errors":[{"message":"the server has as many answers under way as its memory allows: try again","extensions":{"code":"UNAVAILABLE"}}]}`
+		const message = `{"errors":[{"message":"the server has no memory for this answer now: try again","extensions":{"code":"UNAVAILABLE"}}]}`
 		for name, document := range map[string]string{
 			"query":    `{ posts { nodes { body } } }`,
 			"mutation": fmt.Sprintf(`mutation { updatePost(input: {id: %q, title: "New"}) { post { body } } }`, post),

@@ -67,7 +67,7 @@ func classify(err error) (codes.Code, string) {
 	case errors.As(err, &failure):
 		switch failure.Kind {
 		case database.Retry, database.Unique, database.ForeignKey:
-			return codes.Conflict, "others changed the same things at the same time: try again"
+			return codes.Conflict, "other operations changed the same objects at the same time: try again"
 		case database.Lost:
 			return codes.Unavailable, "the database is away: try again"
 		case database.Busy:
@@ -77,23 +77,23 @@ func classify(err error) (codes.Code, string) {
 		case database.Unknown:
 			return codes.OutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
 		case database.ReadOnly:
-			return codes.Unavailable, "the database takes no changes now: try again later"
+			return codes.Unavailable, "the database is read only now: try again later"
 		case database.Unusable:
 			return codes.Unavailable, "the database cannot be used now: try again later"
 		case database.TooLarge:
-			return codes.CostLimit, "the operation is larger than what the database takes at a time: send less in it"
+			return codes.CostLimit, "the operation has more bytes than the database accepts: send fewer or shorter values"
 		case database.Other:
 		}
 	case errors.As(err, &large):
 		return codes.CostLimit, tooLarge(large)
 	case errors.Is(err, budget.ErrBusy):
-		return codes.Unavailable, "the server has as many answers under way as its memory allows: try again"
+		return codes.Unavailable, "the server has no memory for this answer now: try again"
 	case errors.Is(err, idempotency.ErrReused):
 		return codes.IdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
 	case errors.Is(err, idempotency.ErrTooLarge):
-		return codes.CostLimit, fmt.Sprintf("the data is larger than the %d bytes that are kept for an Idempotency-Key: ask for less of it", idempotency.MaxDataBytes)
+		return codes.CostLimit, fmt.Sprintf("the data is larger than the %d bytes that are stored for an Idempotency-Key: select fewer fields", idempotency.MaxDataBytes)
 	case errors.Is(err, feed.ErrExpired):
-		return codes.CursorExpired, "the changes that follow cannot be told: " + newCopy
+		return codes.CursorExpired, "the changes after this cursor are not kept: " + newCopy
 	case errors.Is(err, feed.ErrSlow):
 		return codes.Unavailable, "too many changes wait for this subscriber: subscribe again after the last cursor"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -38,7 +38,7 @@ const (
 )
 
 // ErrBusy says that there is no memory for the answer now.
-var ErrBusy = errors.New("budget: the answers under way take all the memory that there is for answers")
+var ErrBusy = errors.New("budget: the running requests use all the memory for answers")
 
 // A TooLargeError says that an answer is larger than the maximum. Trying again does not help.
 type TooLargeError struct {

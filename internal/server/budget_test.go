@@ -130,7 +130,7 @@ func TestNoMemoryOnASocket(t *testing.T) {
 		}
 		c.send(t, subscribe("1", `{ echo }`))
 		<-time.After(2 * time.Second) // it waits
-		c.want(t, failed("1", `[{"message":"the server has as many answers under way as its memory allows: try again","extensions":{"code":"UNAVAILABLE"}}]`))
+		c.want(t, failed("1", `[{"message":"the server has no memory for this answer now: try again","extensions":{"code":"UNAVAILABLE"}}]`))
 		other.Close()
 		c.send(t, subscribe("1", `{ echo }`))
 		c.want(t, next("1", `{"data":{"echo":null}}`), complete("1"))

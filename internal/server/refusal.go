@@ -39,7 +39,7 @@ func refuseFor(status int, code codes.Code, message string) *refusal {
 
 // refuseBusy refuses a request because there is no memory for its answer now.
 func refuseBusy() *refusal {
-	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many answers under way as its memory allows: try again")
+	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has no memory for this answer now: try again")
 	r.retry = true
 	return r
 }

@@ -138,7 +138,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, request docu
 		return false, &fault{closeDuplicate, duplicateReason(id)}
 	case full:
 		s.reply(conn, errorMessage(id, gqlerror.List{{
-			Message:    "too many operations are under way on this socket",
+			Message:    "this socket has too many running operations: complete one first",
 			Extensions: map[string]any{"code": codes.CostLimit},
 		}}))
 	}

@@ -589,7 +589,7 @@ func TestSocketCarriesManyOperations(t *testing.T) {
 func TestSocketOperationsAreBounded(t *testing.T) {
 	t.Parallel()
 	const silent = "subscription { silent { number } }"
-	refused := failed("more", `[{"message":"too many operations are under way on this socket","extensions":{"code":"COST_LIMIT"}}]`)
+	refused := failed("more", `[{"message":"this socket has too many running operations: complete one first","extensions":{"code":"COST_LIMIT"}}]`)
 	inBubble(t, nil, func(t *testing.T, s *site) {
 		c := s.openSocket(t)
 		for i := range maxOperations {
