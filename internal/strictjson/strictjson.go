@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -146,15 +149,35 @@ func (p *parser) more(end jsontext.Kind) (bool, error) {
 	return true, nil
 }
 
-// escapes matches an escape: of a surrogate pair, of half a pair, or of one character other than a code unit.
-var escapes = regexp.MustCompile(`\\(?:u[dD][89abAB][[:xdigit:]]{2}\\u[dD][c-fC-F][[:xdigit:]]{2}|(u[dD][89a-fA-F][[:xdigit:]]{2})|[^u])`)
+// escapeLength is the length of the escape of a UTF-16 code unit.
+const escapeLength = len(`\uXXXX`)
 
-// HalfSurrogate returns where a text first escapes half a surrogate pair, or -1. It looks at escapes alone, which are the
-// same in JSON and in a string of GraphQL.
+// escapedUnit returns the UTF-16 code unit that the start of a text escapes, or -1.
+func escapedUnit(text string) rune {
+	if len(text) < escapeLength || text[:2] != `\u` {
+		return -1
+	}
+	unit, err := strconv.ParseUint(text[2:escapeLength], 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(unit)
+}
+
+// HalfSurrogate returns where a text first escapes half a surrogate pair, or -1. It looks at the escapes alone, which are
+// the same in JSON and in a string of GraphQL.
 func HalfSurrogate(text string) int {
-	for _, at := range escapes.FindAllStringSubmatchIndex(text, -1) {
-		if half := at[2]; half >= 0 {
-			return at[0]
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		switch first := escapedUnit(text[i:]); {
+		case !utf16.IsSurrogate(first):
+			i++ // the escaped character
+		case utf16.DecodeRune(first, escapedUnit(text[i+escapeLength:])) == utf8.RuneError:
+			return i
+		default:
+			i += 2*escapeLength - 1
 		}
 	}
 	return -1

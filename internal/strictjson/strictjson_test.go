@@ -134,3 +134,14 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestHalfSurrogateAllocates looks through many escapes. A hostile document must not cost memory for each of them.
+func TestHalfSurrogateAllocates(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts those of all goroutines
+	text := strings.Repeat(`\n`, 100_000) + `\ud800`
+	if got := HalfSurrogate(text); got != 200_000 {
+		t.Errorf("got %d, want 200000", got)
+	}
+	if got := testing.AllocsPerRun(5, func() { HalfSurrogate(text) }); got > 0 {
+		t.Errorf("got %v allocations, want 0", got)
+	}
+}
