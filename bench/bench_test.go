@@ -46,7 +46,7 @@ func TestProfile(t *testing.T) {
 	}
 	for _, name := range []string{"sqlite-W1.pprof", "sqlite-W4.pprof"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want a file with a profile", name, err)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func TestWrongUse(t *testing.T) {
 		var stderr strings.Builder
 		code := run(t.Context(), strings.Fields(line), func(string) string { return "" }, &stderr, &stderr)
 		if code != 2 || stderr.String() != "bench: "+want+"\n" {
-			t.Errorf("%s: code %d, %s", line, code, &stderr)
+			t.Errorf("%s: got code %d, %s, want code 2, %s", line, code, &stderr, want)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -128,9 +127,10 @@ func newFollowers(ctx context.Context, address string, n int) (*followers, error
 		},
 	}
 	_, err := end.drive(ctx, address)
+	client := &http.Client{Transport: new(http.Transport)} // each subscription has a connection of its own
 	for range n {
 		if err == nil {
-			err = f.add(address)
+			err = f.add(client, address)
 		}
 	}
 	if err != nil {
@@ -148,44 +148,29 @@ func (f *followers) stop() {
 }
 
 // add adds a follower.
-func (f *followers) add(address string) (err error) {
-	conn, err := new(net.Dialer).DialContext(f.ctx, "tcp", address)
+func (f *followers) add(client *http.Client, address string) error {
+	const document = "subscription($after: String!) { changes(after: $after) { cursor kind nodeId version node { ... on User { username } } } }"
+	r, err := graphQL(document, map[string]string{"after": f.after}).http(f.ctx, address)
 	if err != nil {
 		return err
 	}
-	const document = "subscription($after: String!) { changes(after: $after) { cursor kind nodeId version node { ... on User { username } } } }"
-	r, err := graphQL(document, map[string]string{"after": f.after}).http(f.ctx, address)
-	if err == nil {
-		r.Header.Set("Accept", "text/event-stream")
-		err = r.Write(conn)
-	}
-	reader := bufio.NewReader(conn)
-	if err == nil {
-		err = head(reader, r)
-	}
+	r.Header.Set("Accept", "text/event-stream")
+	response, err := client.Do(r)
 	if err != nil {
-		return errors.Join(err, conn.Close())
+		return err
 	}
-	context.AfterFunc(f.ctx, func() { _ = conn.Close() })
+	if response.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("subscribe: %s", response.Status), response.Body.Close())
+	}
 	f.reading.Go(func() {
-		for {
-			line, err := reader.ReadString('\n')
-			if err != nil {
-				return
-			}
-			if strings.HasPrefix(line, `data: {"data":{"changes":{`) {
+		defer response.Body.Close()
+		lines := bufio.NewScanner(response.Body)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if strings.HasPrefix(lines.Text(), `data: {"data":{"changes":{`) {
 				f.arrivals <- time.Now()
 			}
 		}
 	})
 	return nil
-}
-
-// head reads the head of an answer, whose body never ends.
-func head(reader *bufio.Reader, r *http.Request) error {
-	response, err := http.ReadResponse(reader, r) //nolint:bodyclose // the connection is closed
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("subscribe: %s", response.Status)
-	}
-	return err
 }

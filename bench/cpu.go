@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -110,16 +109,6 @@ func (st *store) serverProcess(ctx context.Context) (int, error) {
 
 // text reads the value of a query.
 func (st *store) text(ctx context.Context, query string) (value string, err error) {
-	rows := new(entsql.Rows)
-	if err := st.Session(database.Single).Query(ctx, query, []any{}, rows); err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return "", fmt.Errorf("%s: %w", query, sql.ErrNoRows)
-	}
-	if err := rows.Scan(&value); err != nil {
-		return "", err
-	}
-	return value, rows.Err()
+	err = database.Each(ctx, st.Session(database.Single), query, nil, func(r *entsql.Rows) error { return r.Scan(&value) })
+	return value, err
 }

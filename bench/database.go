@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"entgo.io/ent/dialect"
 
 	"roster/ent/post"
+	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/dbtest/servers"
@@ -106,15 +107,12 @@ func create(ctx context.Context, engine, dir string, getenv func(string) string)
 		return "", nil, errors.Join(err, admin.Close())
 	}
 	server.Path = "/" + name
-	return server.String(), func() error { return errors.Join(remove(ctx, admin, name), admin.Close()) }, nil
-}
-
-// remove drops a database, also when ctx has ended.
-func remove(ctx context.Context, admin *sql.DB, name string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
-	defer cancel()
-	_, err := admin.ExecContext(ctx, "DROP DATABASE "+name)
-	return err
+	return server.String(), func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+		defer cancel()
+		_, err := admin.ExecContext(ctx, "DROP DATABASE "+name)
+		return errors.Join(err, admin.Close())
+	}, nil
 }
 
 // username is the name of the i-th user of a store.
@@ -133,30 +131,21 @@ func (st *store) fill(ctx context.Context) error {
 	defer tx.Rollback()
 	history := func() directory.History { return directory.History{CreatedAt: now, UpdatedAt: now, Version: 1} }
 
+	var records []*directory.Record
+	add := func(r *directory.Record, _ rules.Faults) { records = append(records, r) } // no rule refuses them
 	users := make([]typeid.ID, st.users)
-	err := chunks(st.users, func(first, n int) error {
-		records := make([]*directory.Record, n)
-		for i := range records {
-			users[first+i] = ids.New(user.Label)
-			name := username(first + i)
-			records[i], _ = directory.UserRecord(users[first+i], name, name+"@example.com", history()) // no rule refuses it
-		}
-		return tx.Import(ctx, records, directory.Fail)
-	})
-	if err != nil {
-		return fmt.Errorf("create users: %w", err)
+	for i := range users {
+		users[i] = ids.New(user.Label)
+		add(directory.UserRecord(users[i], username(i), username(i)+"@example.com", history()))
 	}
 	body := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 5)
-	err = chunks(st.users*postsPerUser, func(first, n int) error {
-		records := make([]*directory.Record, n)
-		for i := range records {
-			author := users[(first+i)%len(users)]
-			records[i], _ = directory.PostRecord(ids.New(post.Label), author, nil, fmt.Sprintf("Post %d", first+i), body, history()) // as above
+	for i := range st.users * postsPerUser {
+		add(directory.PostRecord(ids.New(post.Label), users[i%st.users], nil, fmt.Sprintf("Post %d", i), body, history()))
+	}
+	for some := range slices.Chunk(records, rowsAtOnce) {
+		if err := tx.Import(ctx, some, directory.Fail); err != nil {
+			return fmt.Errorf("create users and posts: %w", err)
 		}
-		return tx.Import(ctx, records, directory.Fail)
-	})
-	if err != nil {
-		return fmt.Errorf("create posts: %w", err)
 	}
 	if err := tx.Commit(ctx, nil); err != nil {
 		return err
@@ -181,14 +170,4 @@ func (st *store) analyze(ctx context.Context) error {
 		return err
 	}
 	return session.Commit()
-}
-
-// chunks calls f for runs of at most rowsAtOnce of n things.
-func chunks(n int, f func(first, n int) error) error {
-	for first := 0; first < n; first += rowsAtOnce {
-		if err := f(first, min(rowsAtOnce, n-first)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

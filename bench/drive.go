@@ -9,9 +9,10 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const answerLimit = 30 * time.Second
@@ -34,20 +35,13 @@ type load struct {
 // drive makes n requests over keep-alive connections. Each connection waits for one answer at a time. The first wrong answer ends
 // the load, and is its error.
 func (l load) drive(ctx context.Context, address string) (latencies, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var next atomic.Int64
 	times := make(latencies, l.n)
-	var clients sync.WaitGroup
+	clients, running := errgroup.WithContext(ctx)
 	for range l.connections {
-		clients.Go(func() {
-			if err := l.client(ctx, address, &next, times); err != nil {
-				cancel(err)
-			}
-		})
+		clients.Go(func() error { return l.client(running, address, &next, times) })
 	}
-	clients.Wait()
-	if err := context.Cause(ctx); err != nil {
+	if err := errors.Join(clients.Wait(), ctx.Err()); err != nil {
 		return nil, err
 	}
 	slices.Sort(times)

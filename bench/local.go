@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"roster/graph"
 	"roster/internal/documents"
@@ -78,16 +78,10 @@ func profile(ctx context.Context, st *store, w workload, s settings, engine stri
 		return fmt.Errorf("profile the CPU: %w", err)
 	}
 	defer pprof.StopCPUProfile()
-	var next atomic.Int64
-	failures := make([]error, s.connections)
-	var clients sync.WaitGroup
-	for c := range s.connections {
-		clients.Go(func() {
-			for i := next.Add(1); i <= int64(s.requests/w.part) && failures[c] == nil; i = next.Add(1) {
-				failures[c] = ask(ctx, executor, w, int(i))
-			}
-		})
+	clients, ctx := errgroup.WithContext(ctx)
+	clients.SetLimit(s.connections)
+	for i := range s.requests / w.part {
+		clients.Go(func() error { return ask(ctx, executor, w, i+1) })
 	}
-	clients.Wait()
-	return errors.Join(failures...)
+	return clients.Wait()
 }

@@ -22,10 +22,11 @@ import (
 type request struct{ path, body string }
 
 func (r request) http(ctx context.Context, address string) (*http.Request, error) {
+	method := http.MethodPost
 	if r.body == "" {
-		return http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+r.path, nil)
+		method = http.MethodGet
 	}
-	out, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+r.path, strings.NewReader(r.body))
+	out, err := http.NewRequestWithContext(ctx, method, "http://"+address+r.path, strings.NewReader(r.body))
 	if err == nil {
 		out.Header.Set("Content-Type", "application/json")
 	}

@@ -45,7 +45,7 @@ func (p *process) serves(t *testing.T) {
 	t.Helper()
 	const none = `{"data":{"users":{"nodes":[]}}}`
 	if got := p.ask(t, "{ users { nodes { id } } }"); got != none {
-		t.Errorf("meanwhile, the server answers %s, want %s", got, none)
+		t.Errorf("a well-meant request: got %s, want %s", got, none)
 	}
 }
 
@@ -69,7 +69,7 @@ func refused(t *testing.T, url string, r abuse.Request, withLength bool) {
 		}
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Data != nil || len(answer.Errors) == 0 || len(answer.Errors) > 10 {
-		t.Errorf("%v in %s", err, text)
+		t.Errorf("got %v, %s, want 1 to 10 errors without data", err, text)
 		return
 	}
 	if e := answer.Errors[0]; status != r.Status || e.Extensions.Code != r.Code || !r.RefusedWith(e.Message) {

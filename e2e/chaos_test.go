@@ -111,7 +111,7 @@ func newChaos(t *testing.T, e dbtest.Engine, binary string) *chaos {
 			}
 		}
 		if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Data.CreateUser.User.ID == "" {
-			t.Fatal(answer, err)
+			t.Fatalf("got %s, %v, want the ID of a user", answer, err)
 		}
 		c.users = append(c.users, made.Data.CreateUser.User.ID)
 	}
@@ -210,7 +210,7 @@ func (c *chaos) restart() {
 	}
 	exit, ok := errors.AsType[*exec.ExitError](c.server.cmd.Wait())
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck,forcetypeassert // it is that on Unix
-		c.Fatalf("the server had ended before it was killed: %v, %s", exit, c.server.stderr)
+		c.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, c.server.stderr)
 	}
 	c.note("kill")
 	c.server = c.start()
@@ -255,7 +255,7 @@ func (c *chaos) send(ctx context.Context) {
 		data := c.insist(ctx, mutation)
 		answer := chaosAnswer{Mutation: mutation}
 		if err := json.Unmarshal(data, &answer); err != nil {
-			c.Errorf("mutation %d: %v in %s", mutation, err, data)
+			c.Errorf("mutation %d: got %v, %s, want JSON", mutation, err, data)
 			return
 		}
 		c.mu.Lock()
@@ -292,7 +292,7 @@ func (c *chaos) insist(ctx context.Context, mutation int) json.RawMessage {
 			return data
 		}
 		if !again || ctx.Err() != nil {
-			c.Errorf("mutation %d: %v", mutation, err)
+			c.Errorf("mutation %d: got %v, want an answer", mutation, err)
 			return nil
 		}
 		c.note("sent again")

@@ -131,13 +131,13 @@ func (f *following) data(answer string, path ...string) string {
 	f.Helper()
 	var body struct{ Data any }
 	if err := json.Unmarshal([]byte(answer), &body); err != nil {
-		f.Fatal(answer, err)
+		f.Fatalf("got %s, %v, want JSON", answer, err)
 	}
 	v := body.Data
 	for _, name := range path {
 		object, ok := v.(map[string]any)
 		if !ok {
-			f.Fatal(answer)
+			f.Fatalf("got %s, want data at %q", answer, path)
 		}
 		v = object[name]
 	}
@@ -196,7 +196,7 @@ func (f *following) restart() {
 		f.Fatal(err)
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](f.killed.cmd.Wait()); !ok {
-		f.Fatalf("the server had ended before it was killed: %v, %s", exit, f.killed.stderr)
+		f.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, f.killed.stderr)
 	}
 	f.killed = f.start()
 	f.urls[0].Store(&f.killed.url)
@@ -274,7 +274,7 @@ func (f *following) send(ctx context.Context, random *rand.Rand, name string) {
 	default:
 		f.rolledBack.Add(1)
 		if code := answer.Errors[0].Extensions.Code; !fails && code != "CONFLICT" && code != "UNAVAILABLE" {
-			f.Errorf("%s\nfailed: %s", query, text)
+			f.Errorf("%s\ngot %s\nwant no error, CONFLICT or UNAVAILABLE", query, text)
 		}
 	}
 }
@@ -349,7 +349,7 @@ func (f *following) write(ctx context.Context, random *rand.Rand, name string) {
 // failed takes note of a transaction that lost a race, which is all that may happen to it.
 func (f *following) failed(err error) {
 	if failure := database.AsFailure(err); failure == nil || failure.Kind != database.Retry {
-		f.Errorf("a writer failed: %v", err)
+		f.Errorf("a writer: got %v, want a lost race", err)
 	}
 	f.rolledBack.Add(1)
 }
@@ -362,7 +362,7 @@ func (f *following) read(ctx context.Context, r *reader) {
 			return
 		}
 		if ctx.Err() != nil {
-			f.Errorf("%s: got %d changes: %v", r.name, len(r.cursors), err)
+			f.Errorf("%s: got %d changes and the error %v, want all changes", r.name, len(r.cursors), err)
 			return
 		}
 		<-time.After(10 * time.Millisecond) // the server may be dead: who asks without a pause keeps it from coming back
@@ -423,7 +423,7 @@ func (f *following) event(r *reader, text []byte) error {
 		return fmt.Errorf("it ended with %s", text)
 	}
 	if event.Errors != nil {
-		f.Errorf("%s: %s", r.name, text)
+		f.Errorf("%s: got the event %s, want no errors", r.name, text)
 	}
 	f.got(r, *event.Data.Changes)
 	return nil

@@ -99,7 +99,7 @@ func (p *process) mutation(t *testing.T, body int) answer {
 		Errors []struct{ Extensions struct{ Code string } }
 	}
 	if err := json.Unmarshal([]byte(got), &made); err != nil {
-		t.Fatalf("%v: %s", err, got)
+		t.Fatalf("got %v, %s, want JSON", err, got)
 	}
 	if len(made.Errors) > 0 || body == 0 {
 		if len(made.Errors) > 0 {
@@ -120,7 +120,7 @@ func (p *process) mutation(t *testing.T, body int) answer {
 	made.Errors = nil
 	_, got = p.post(t, string(text), "")
 	if err := json.Unmarshal([]byte(got), &made); err != nil {
-		t.Fatalf("%v: %s", err, got)
+		t.Fatalf("got %v, %s, want JSON", err, got)
 	}
 	if len(made.Errors) > 0 {
 		return answer{made.Errors[0].Extensions.Code, got}
@@ -379,7 +379,7 @@ func TestSQLiteDiskFull(t *testing.T) {
 		begin: func(t *testing.T) {
 			t.Helper()
 			if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
-				t.Fatalf("the disk is not full: %v", err)
+				t.Fatalf("got %v, want a full disk", err)
 			}
 		},
 		end: func(t *testing.T) {

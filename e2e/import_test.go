@@ -45,7 +45,7 @@ func startImport(t *testing.T, binary, database string, flags ...string) *import
 func (i *importing) write(t *testing.T, text string) {
 	t.Helper()
 	if _, err := io.WriteString(i.stdin, text); err != nil {
-		t.Fatalf("%v, stderr: %s", err, &i.stderr)
+		t.Fatalf("write to the import: got %v, want no error; stderr: %s", err, &i.stderr)
 	}
 }
 
@@ -89,7 +89,7 @@ func rosterOn(ctx context.Context, t *testing.T, binary, database string, args .
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %v", args, err)
+		t.Fatalf("%v: got %v, want no error", args, err)
 	}
 	return string(out)
 }
@@ -122,7 +122,7 @@ func holds(t *testing.T, e dbtest.Engine, binary, database string, n int) {
 		}
 		answer := server.ask(t, `{ changes(first: 1000, after: `+after+`) { changes { kind } endCursor caughtUp } }`)
 		if err := json.Unmarshal([]byte(answer), &page); err != nil || page.Data.Changes.EndCursor == "" {
-			t.Fatalf("%v: %s", err, answer)
+			t.Fatalf("got %v, %s, want a page with its end", err, answer)
 		}
 		changed += len(page.Data.Changes.Changes)
 		after, caughtUp = strconv.Quote(page.Data.Changes.EndCursor), page.Data.Changes.CaughtUp
@@ -217,7 +217,7 @@ func TestImportFillsDisk(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != 1 || !strings.HasSuffix(string(out), ": nothing is imported\n") {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("got %v, %s, want code 1, and that nothing is imported", err, out)
 	}
 	holds(t, dbtest.SQLite, binary, database, 0)
 }

@@ -197,7 +197,7 @@ func codeAndBody(t *testing.T, s *process, body string) (code, got string) {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		t.Fatalf("%v in %.200s", err, text)
+		t.Fatalf("got %v, %.200s, want JSON", err, text)
 	}
 	switch len(answer.Errors) {
 	case 0:
@@ -226,7 +226,7 @@ func crowd(t *testing.T, s *process, name string, do func(ctx context.Context, i
 	for i := range memoryClients {
 		clients.Go(func() {
 			if err := do(ctx, i); err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want no error", name, err)
 			}
 		})
 	}

@@ -39,7 +39,7 @@ func killAt(t *testing.T, binary, url, piece string, args ...string) {
 		return true
 	})
 	if code, stdout, stderr := finish(t, cmd, behind, func() { close(started) }); code != -1 {
-		t.Fatalf("%q was not killed: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		t.Fatalf("%q: got code %d, want the kill; stdout %q, stderr %q", args, code, stdout, stderr)
 	}
 }
 

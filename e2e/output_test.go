@@ -32,7 +32,7 @@ func end(t *testing.T, cmd *exec.Cmd, stdout, stderr *bytes.Buffer) outcome {
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok && err != nil {
 		t.Fatalf("%v: %v", cmd.Args, err)
 	} else if ok && exit.ExitCode() < 0 {
-		t.Errorf("%v: %v", cmd.Args, err)
+		t.Errorf("%v: got %v, want an exit code", cmd.Args, err)
 	}
 	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
@@ -454,7 +454,7 @@ func hangUp(t *testing.T, binary string) {
 	file := filepath.Join(dir, "roster.db")
 	server := start(t, script, "sqlite:"+file, "SQLite ("+file+")")
 	if !inMask(t, server.cmd.Process.Pid, "SigIgn:", syscall.SIGHUP) {
-		t.Error("SIGHUP is not ignored any more")
+		t.Error("SIGHUP: got another mask, want the signal ignored")
 	}
 	if err := server.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func TestReadmePackages(t *testing.T) {
 	}
 	commands := regexp.MustCompile("(?s)```sh\n(dpkg-query .*?)```").FindSubmatch(text)
 	if commands == nil {
-		t.Fatal("the README has no import of packages")
+		t.Fatal("the README: got no import of packages, want one")
 	}
 	for _, said := range []string{
 		"users         167          0          0          0          2\n", "field,code,reason\n", "email,INVALID,must be an address such as ada@example.com\n",

@@ -137,7 +137,7 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 	for range 3 {
 		line, err := p.stdout.ReadString('\n')
 		if err != nil {
-			t.Fatalf("%v after %q; stderr: %q", err, lines, p.stderr)
+			t.Fatalf("got %q, then %v, want three lines; stderr: %q", lines, err, p.stderr)
 		}
 		lines += line
 	}

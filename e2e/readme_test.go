@@ -29,7 +29,7 @@ func walk(t *testing.T) []step {
 		header, rest, ok := strings.Cut(part, "-d '")
 		body, rest, alsoOK := strings.Cut(rest, "'\n```\n\n```json\n")
 		if !ok || !alsoOK {
-			t.Fatalf("a curl command without an answer: %.200s", part)
+			t.Fatalf("a curl command: got no answer, want one: %.200s", part)
 		}
 		answer, _, _ := strings.Cut(rest, "```")
 		key, _ := strings.CutPrefix(header, "-H 'Idempotency-Key: ")
@@ -88,7 +88,7 @@ func decode(t *testing.T, text string) any {
 	t.Helper()
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v in %s", err, text)
+		t.Fatalf("got %v, %s, want JSON", err, text)
 	}
 	return v
 }

@@ -69,10 +69,10 @@ func TestFormerKeys(t *testing.T) {
 		const upsert = `mutation ($inputs: [UpsertUserInput!]!) { upsertUsers(inputs: $inputs, key: EMAIL) { created updated users { username email } } }`
 		s.must(&upserted, upsert, "inputs", []object{{"username": "sharper", "email": "straße@example.com"}, {"username": "new", "email": "straßen@example.com"}})
 		if got := upserted.UpsertUsers; got.Created != 1 || got.Updated != 1 || got.Users[0].Username != "sharper" {
-			t.Errorf("upserted %+v", got)
+			t.Errorf("upserts: got %+v, want one created, one updated, the first named sharper", got)
 		}
 		if got := s.byEmail("STRASSE@example.com"); got != "sharper" { // which has a key of this version now
-			t.Errorf("the address finds %q", got)
+			t.Errorf("the user with the address: got %q, want sharper", got)
 		}
 		if _, err := s.db.MigrateUp(t.Context()); err != nil {
 			t.Error(err)
@@ -108,11 +108,11 @@ func TestStatementsOfAddresses(t *testing.T) {
 		}
 		plain, few, many := create("a", 100), create("ß", 2), create("ς", 100)
 		if few != plain+1 || many != few {
-			t.Errorf("100 users cost %d statements, 2 of the others %d, and 100 of them %d", plain, few, many)
+			t.Errorf("statements for 100 users, 2 others and 100 others: got %d, %d and %d, want one more for others, whatever their number", plain, few, many)
 		}
 		const read = `query ($email: String!) { user(by: {email: $email}) { username } }`
 		if plain, other := count(read, "email", "a1@example.com"), count(read, "email", "ẞ1@example.com"); plain != 1 || other != 1 {
-			t.Errorf("looking up a user costs %d statements, and another %d", plain, other)
+			t.Errorf("statements for a user and for another one: got %d and %d, want 1 and 1", plain, other)
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestOldTexts(t *testing.T) {
 				}
 				s.must(&got, update, "input", input)
 				if got.UpdateUser.User.Username != input["username"] || got.UpdateUser.User.Email != u.email {
-					t.Errorf("%v leads to %+v", input, got)
+					t.Errorf("update with %v: got %+v, want its username and the same address", input, got)
 				}
 			}
 			var got struct {
@@ -164,7 +164,7 @@ func TestOldTexts(t *testing.T) {
 			s.must(&got, `mutation ($inputs: [UpsertUserInput!]!) { upsertUsers(inputs: $inputs) { updated unchanged } }`,
 				"inputs", []object{{"username": name + "2", "email": u.email}})
 			if got.UpsertUsers.Unchanged != 1 {
-				t.Errorf("upserted %+v", got)
+				t.Errorf("upserts: got %+v, want one unchanged", got)
 			}
 			s.must(nil, `mutation ($id: ID!) { createPost(input: {authorId: $id, title: "A post"}) { post { id } } }`, "id", u.id)
 		}
@@ -184,7 +184,7 @@ func TestOldTexts(t *testing.T) {
 		s.must(nil, update, "input", object{"id": made.Short.User.ID, "email": "short@example.com"})
 		s.must(nil, update, "input", object{"id": made.Sharp.User.ID, "email": "STRASSE@example.com"})
 		if got := s.byEmail("straße@example.com"); got != "a2" {
-			t.Errorf("the address finds %q", got)
+			t.Errorf("the user with the address: got %q, want a2", got)
 		}
 	})
 }

@@ -77,7 +77,7 @@ func TestLargestAnswer(t *testing.T) {
 				got := string(text)
 				if room == 0 {
 					if got != `{"data":`+want+`}` {
-						t.Errorf("%s, which fit: got %.300s", name, got)
+						t.Errorf("%s, which fit: got %.300s, want all data", name, got)
 					}
 					continue
 				}
@@ -102,10 +102,10 @@ func TestRowsThatAreNotAnswered(t *testing.T) {
 				"id", s.postOf(id), "author", ids[0])
 		}
 		if got := s.data(`{ posts(first: 2) { nodes { body } } }`); len(got) < 18_000 {
-			t.Errorf("got %d bytes", len(got))
+			t.Errorf("got %d bytes, want at least 18000", len(got))
 		}
 		if got := s.data(`{ users(first: 1) { nodes { posts(last: 2) { nodes { body } } } } }`); len(got) < 18_000 {
-			t.Errorf("got %d bytes", len(got))
+			t.Errorf("got %d bytes, want at least 18000", len(got))
 		}
 		s.fails("COST_LIMIT", `{ posts(first: 3) { nodes { body } } }`)
 	})
@@ -147,7 +147,7 @@ func TestMutationWithTooLargeAnAnswer(t *testing.T) {
 			t.Errorf("after it: got %s, want %s", got, want)
 		}
 		if status, text := s.send(http.MethodPost, s.url, many(2), "Idempotency-Key", "one"); !strings.Contains(string(text), `"version":3`) || status.Header.Get("Idempotency-Replayed") != "" {
-			t.Errorf("another request with the key: got %.300s", text)
+			t.Errorf("another request with the key: got %.300s, want version 3 and no replay", text)
 		}
 	})
 }
@@ -175,16 +175,16 @@ func TestPagesOfLargeChanges(t *testing.T) {
 				}
 			}
 			if err := json.Unmarshal(a.Data, &data); err != nil || len(a.Errors) > 0 || len(a.Data) > most {
-				t.Fatalf("page %d: %v, %+v, %d bytes", pages, err, a.Errors, len(a.Data))
+				t.Fatalf("page %d: got %v, %+v, %d bytes, want data within the limit", pages, err, a.Errors, len(a.Data))
 			}
 			for _, c := range data.Changes.Changes {
 				if want := map[string]int{"USER": 0, "POST": 4_000}[c.Type]; len(c.Node.Body) != want {
-					t.Errorf("a %s has %d bytes, want %d", c.Type, len(c.Node.Body), want)
+					t.Errorf("a %s: got %d bytes, want %d", c.Type, len(c.Node.Body), want)
 				}
 				kinds = append(kinds, c.Type)
 			}
 			if last := data.Changes.Changes[len(data.Changes.Changes)-1]; !caughtUp && last.Cursor != data.Changes.EndCursor {
-				t.Errorf("page %d ends at %s, after the change %s", pages, data.Changes.EndCursor, last.Cursor)
+				t.Errorf("page %d: got the end cursor %s, want that of the last change %s", pages, data.Changes.EndCursor, last.Cursor)
 			}
 			after, caughtUp = data.Changes.EndCursor, data.Changes.CaughtUp
 		}
@@ -192,7 +192,7 @@ func TestPagesOfLargeChanges(t *testing.T) {
 			t.Errorf("got the changes %s, want %s", got, want)
 		}
 		if pages < 3 || pages > 20 {
-			t.Errorf("there were %d pages", pages)
+			t.Errorf("got %d pages, want 3 to 20", pages)
 		}
 		// What no shorter page makes smaller is refused.
 		s.fails("COST_LIMIT", `{ changes(first: 1000) { changes { nodeId } } posts(first: 10) { nodes { body } } }`)
@@ -250,10 +250,10 @@ func TestNoMemoryForAnAnswer(t *testing.T) {
 		post := s.postOf(ids[0])
 		release, ok := answers.Reserve(2 << 20) // all that there is for answers of its size
 		if !ok {
-			t.Fatal("the memory is not free")
+			t.Fatal("got no free memory, want all of it free")
 		}
 		defer release()
-		const message = `{"errors":[{"message":"the server has as many answers under way as its memory allows: try again","extensions":{"code":"UNAVAILABLE"}}]}`
+		const message = `{"errors":[{"message":"the server has no memory for this answer now: try again","extensions":{"code":"UNAVAILABLE"}}]}`
 		for name, document := range map[string]string{
 			"query":    `{ posts { nodes { body } } }`,
 			"mutation": fmt.Sprintf(`mutation { updatePost(input: {id: %q, title: "New"}) { post { body } } }`, post),
@@ -268,7 +268,7 @@ func TestNoMemoryForAnAnswer(t *testing.T) {
 		}
 		release()
 		if got := s.data(`{ posts { nodes { body } } }`); len(got) < 200_000 {
-			t.Errorf("when there is memory again: got %d bytes", len(got))
+			t.Errorf("when there is memory again: got %d bytes, want at least 200000", len(got))
 		}
 	})
 }

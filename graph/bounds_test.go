@@ -24,7 +24,7 @@ func TestManyPosts(t *testing.T) {
 		}`, "posts", titles(created))
 		u := made.CreateUser.User
 		if u.Posts.TotalCount != created || u.Posts.Nodes[0].Title != fmt.Sprintf("Post %d", created-1) {
-			t.Errorf("the user has %d posts, the last is %+v", u.Posts.TotalCount, u.Posts.Nodes)
+			t.Errorf("got %d posts, the last of them %+v, want all created posts in their order", u.Posts.TotalCount, u.Posts.Nodes)
 		}
 		s.write(u.ID, deleted+1-created)
 		const remove = "mutation ($id: ID!) { deleteUser(input: {id: $id, dependents: CASCADE}) { deletedId } }"
@@ -34,7 +34,7 @@ func TestManyPosts(t *testing.T) {
 		var left struct{ Users, Posts struct{ TotalCount int } }
 		s.must(&left, "{ users { totalCount } posts { totalCount } }")
 		if left.Users.TotalCount+left.Posts.TotalCount != 0 {
-			t.Errorf("something is left: %+v", left)
+			t.Errorf("after the deletion: got %+v, want no users and no posts", left)
 		}
 	})
 }
@@ -55,18 +55,18 @@ func TestManyPostsOfManyUsers(t *testing.T) {
 		inputs := data.CreateUsers.each(func(_ int, id string) object { return object{"id": id, "dependents": "CASCADE"} })
 		a := s.fails("HAS_DEPENDENTS", many()["deleteUsers"], "inputs", inputs)
 		if got := fmt.Sprint(a.Errors[0].Extensions.Field); got != "[inputs 2 id]" {
-			t.Errorf("the fault is at %s", got)
+			t.Errorf("path of the fault: got %s, want [inputs 2 id]", got)
 		}
 		s.must(nil, many()["deleteUsers"], "inputs", inputs[1:])
 		s.write(users[0].ID, 1)
 		a = s.fails("HAS_DEPENDENTS", many()["deleteUsers"], "inputs", inputs[:1])
 		if got := fmt.Sprint(a.Errors[0].Extensions.Field); got != "[inputs 0 id]" {
-			t.Errorf("the fault is at %s", got)
+			t.Errorf("path of the fault: got %s, want [inputs 0 id]", got)
 		}
 		var left struct{ Users, Posts struct{ TotalCount int } }
 		s.must(&left, "{ users { totalCount } posts { totalCount } }")
 		if left.Users.TotalCount != 1 || left.Posts.TotalCount != each+1 {
-			t.Errorf("left are %+v", left)
+			t.Errorf("after the refusal: got %+v, want the user and all posts", left)
 		}
 	})
 }

@@ -71,7 +71,7 @@ func TestStatementsOfMany(t *testing.T) {
 			run("create", documents["createUsers"], "inputs", newUsers(n, "bare."+name, 0))
 			made := run("create with posts", documents["createUsers"], "inputs", newUsers(n, name, 2))
 			if len(made.Users) != n || made.Users[n-1].Username != fmt.Sprintf("%s%d", name, n-1) {
-				t.Fatalf("%d users are not in their order: %+v", n, made)
+				t.Fatalf("%d users: got %+v, want them in the order of the inputs", n, made)
 			}
 			run("update", documents["updateUsers"], "inputs", made.each(func(i int, id string) object { return object{"id": id, "username": fmt.Sprintf("x.%s%d", name, i)} }))
 			run("move", documents["updateUsers"], "inputs", append(made.each(func(i int, id string) object {
@@ -130,16 +130,16 @@ func TestTooMany(t *testing.T) {
 			for _, n := range []int{0, 1001} {
 				a := s.fails("INVALID", document, "inputs", slices.Repeat([]object{valid[name]}, n))
 				if got := fmt.Sprint(a.Errors[0].Extensions.Field); got != "[inputs]" {
-					t.Errorf("%s of %d: the fault is at %s", name, n, got)
+					t.Errorf("%s of %d: got a fault at %s, want [inputs]", name, n, got)
 				}
 			}
 		}
 		if got := s.statements.take(); slices.ContainsFunc(got, func(query string) bool { return strings.Contains(query, "users") }) {
-			t.Errorf("statements were sent: %v", got)
+			t.Errorf("got the statements %v, want none of users", got)
 		}
 		a := s.fails("INVALID", many()["createUsers"], "inputs", []object{{"username": "u", "email": "u@example.com"}, {"username": "v", "email": "v@example.com", "posts": titles(1001)}})
 		if got := fmt.Sprint(a.Errors[0].Extensions.Field); got != "[inputs 1 posts]" {
-			t.Errorf("the fault is at %s", got)
+			t.Errorf("path of the fault: got %s, want [inputs 1 posts]", got)
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestManyAreAsOneByOne(t *testing.T) {
 			}
 		}
 		if refused < 5 || refused > 55 {
-			t.Errorf("%d of 60 operations were refused", refused)
+			t.Errorf("refused operations: got %d of 60, want 5 to 55", refused)
 		}
 	})
 }
@@ -304,7 +304,7 @@ func (p *twins) compare(t *testing.T, kind string, inputs, singles []object) boo
 	b := p.after.do("mutation ("+strings.Join(parameters, ", ")+") { "+strings.Join(fields, " ")+" }", variables...)
 	text := fmt.Sprint(inputs)
 	if len(a.Errors) == 0 != (len(b.Errors) == 0) {
-		t.Errorf("%s of %s: at once %+v, one by one %+v", kind, text, a.Errors, b.Errors)
+		t.Errorf("%s of %s: got %+v at once, want as one by one: %+v", kind, text, a.Errors, b.Errors)
 		return false
 	}
 	if len(b.Errors) > 0 {
@@ -322,7 +322,7 @@ func (p *twins) compare(t *testing.T, kind string, inputs, singles []object) boo
 		}
 		for _, e := range a.Errors {
 			if i, ok := e.Extensions.Field[1].(float64); !ok || int(i) < index {
-				t.Errorf("%s of %s: a fault at %v, one by one only at %d", kind, text, e.Extensions.Field, index)
+				t.Errorf("%s of %s: got a fault at %v, want none before %d, where one by one has its first", kind, text, e.Extensions.Field, index)
 			} else if int(i) == index {
 				got = append(got, fmt.Sprint(e.Extensions.Code, e.Extensions.Field[2:]))
 			}
@@ -368,10 +368,10 @@ func (p *twins) same(t *testing.T, what string) {
 	users, changes := texts(p.at)
 	otherUsers, otherChanges := texts(p.after)
 	if users != otherUsers {
-		t.Errorf("after %s there are\n%s\nand one by one\n%s", what, users, otherUsers)
+		t.Errorf("users after %s: got\n%s\nwant as one by one\n%s", what, users, otherUsers)
 	}
 	if changes != otherChanges {
-		t.Errorf("after %s the changes are\n%s\nand one by one\n%s", what, changes, otherChanges)
+		t.Errorf("changes after %s: got\n%s\nwant as one by one\n%s", what, changes, otherChanges)
 	}
 }
 
@@ -408,14 +408,14 @@ func TestManyAtOnce(t *testing.T) {
 					name, list = "createPosts", data.CreateUsers.each(func(_ int, id string) object { return object{"authorId": id, "title": "T"} })
 				}
 				if a := s.settled(many()[name], "inputs", inOrder(client, list)); len(a.Errors) > 0 {
-					t.Errorf("%s by client %d failed: %+v", name, client, a.Errors[0])
+					t.Errorf("%s by client %d: got %+v, want no error", name, client, a.Errors[0])
 					continue
 				}
 				done.Add(1)
 			}
 		})
 		if done.Load() != 4*rounds {
-			t.Errorf("%d of %d operations were done", done.Load(), 4*rounds)
+			t.Errorf("finished operations: got %d, want %d", done.Load(), 4*rounds)
 		}
 	})
 }
@@ -438,13 +438,13 @@ func TestUpsertsOfTheSame(t *testing.T) {
 					UpsertUsers struct{ Created, Unchanged int32 }
 				}
 				if err := json.Unmarshal(a.Data, &data); err != nil || len(a.Errors) > 0 {
-					t.Errorf("an upsert failed: %v %+v", err, a.Errors)
+					t.Errorf("upsert: got %v %+v, want no error", err, a.Errors)
 				}
 				created.Add(data.UpsertUsers.Created)
 				unchanged.Add(data.UpsertUsers.Unchanged)
 			})
 			if created.Load() != n || unchanged.Load() != n {
-				t.Errorf("of %d users, %d are new and %d were there", n, created.Load(), unchanged.Load())
+				t.Errorf("upserts of %d users: got %d created and %d unchanged, want all of each", n, created.Load(), unchanged.Load())
 			}
 		}
 	})
@@ -493,14 +493,14 @@ func TestManyAgainstDeletes(t *testing.T) {
 					})
 				}
 				if a := s.settled(many()[name], "inputs", list); strings.TrimSpace(strings.ReplaceAll(a.codes(), "NOT_FOUND", "")) != "" {
-					t.Errorf("%s by client %d: %s", name, client, a.codes())
+					t.Errorf("%s by client %d: got %s, want no code other than NOT_FOUND", name, client, a.codes())
 				}
 			}
 		})
 		var left struct{ Users, Posts struct{ TotalCount int } }
 		s.must(&left, "{ users { totalCount } posts { totalCount } }")
 		if left.Users.TotalCount+left.Posts.TotalCount != 0 {
-			t.Errorf("left are %+v", left)
+			t.Errorf("after the deletes: got %+v, want no users and no posts", left)
 		}
 	})
 }

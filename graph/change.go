@@ -22,7 +22,7 @@ import (
 const (
 	defaultChanges = 100
 	maxChanges     = 1000
-	maxChangeIDs   = 1000 // to filter by
+	maxChangeIDs   = 1000 // IDs of one filter
 )
 
 // Changes implements generated.QueryResolver.
@@ -56,8 +56,8 @@ func (r queryResolver) Changes(ctx context.Context, after *string, first *int, t
 	return page, nil
 }
 
-// changesPages bounds the pages of changes that an operation reads, and knows whether more changes follow. When the answer is too large, pages get shorter: a
-// client can always read on after a cursor.
+// changesPages bounds the pages of changes that an operation reads, and knows whether more changes follow. Pages get
+// shorter when the answer is too large: a client can read on after a cursor.
 type changesPages struct {
 	most int  // changes on a page
 	more bool // committed changes without a number may be left; the next query numbers them
@@ -66,15 +66,15 @@ type changesPages struct {
 	longest int // changes on a page of the last attempt
 }
 
-// read notes the length of a page.
+// read records the length of a page.
 func (p *changesPages) read(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.longest = max(p.longest, n)
 }
 
-// shorten makes pages shorter that have made an answer too large, and reports whether to try again. Nothing but pages of
-// changes may be in the operation, or shorter ones may not help.
+// shorten makes pages shorter after an answer was too large, and reports whether to try again. If the operation reads
+// anything else, shorter pages may not help.
 func (p *changesPages) shorten(o *graphql.OperationContext, answer *budget.Answer) bool {
 	longest := p.longest
 	p.longest = 0
@@ -88,7 +88,7 @@ func (p *changesPages) shorten(o *graphql.OperationContext, answer *budget.Answe
 		}
 	}
 	p.most = longest / 2
-	if fit := int(answer.Rows() * 3 / 4); fit > 0 { // of the rows that were read before it was too much
+	if fit := int(answer.Rows() * 3 / 4); fit > 0 { // of the rows that were read within the limit
 		p.most = min(p.most, fit)
 	}
 	return true
@@ -111,16 +111,11 @@ func (changeResolver) Node(ctx context.Context, c *model.Change) (ent.Node, erro
 	return c.Nodes.Load(ctx, nodesColumns(ctx), c.NodeID)
 }
 
-// mayFollow returns a rules.ForbiddenError when the caller may not read the feed.
-func mayFollow(ctx context.Context) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Change") {
-		return &rules.ForbiddenError{Action: rules.Read, Type: "Change"}
-	}
-	return nil
-}
+// mayFollow returns a *rules.ForbiddenError if the caller may not read the feed.
+func mayFollow(ctx context.Context) error { return rules.Permit(ctx, rules.Read, "Change") }
 
-// changesRequest checks the arguments that the query and the subscription have in common; first is the query's. The error
-// is rules.Faults.
+// changesRequest checks the arguments of the query or the subscription. Only the query has first. The error is
+// rules.Faults.
 func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID) (feed.Request, error) {
 	r := feed.Request{First: defaultChanges, NodeIDs: nodeIDs}
 	var faults rules.Faults
@@ -155,7 +150,7 @@ func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs
 	return r, faults.Err()
 }
 
-// expired is the fault of a cursor after which the changes cannot be told.
+// expired returns the fault of an expired cursor.
 func expired() *rules.Fault {
 	return &rules.Fault{
 		Code:    rules.CursorExpired,
@@ -166,10 +161,10 @@ func expired() *rules.Fault {
 // newCopy tells a client with an expired cursor what to do.
 const newCopy = "take a new copy of the data, with changesCursor"
 
-// entityType is the type of an entity by its ID.
+// entityType returns the type of the entity with an ID.
 func entityType(id typeid.ID) model.EntityType { return model.EntityType(strings.ToUpper(id.Type())) }
 
-// changeOf is a change as clients see it.
+// changeOf returns a change as clients see it.
 func changeOf(c *feed.Change, nodes *ent.NodeGroup) model.Change {
 	out := model.Change{
 		Cursor:        c.Cursor.String(),
@@ -190,7 +185,7 @@ func changeOf(c *feed.Change, nodes *ent.NodeGroup) model.Change {
 	return out
 }
 
-// follows reports whether an operation reads the changes, so that those that are committed need their numbers first.
+// follows reports whether an operation is a query that reads changes. Committed changes need their numbers first.
 func follows(o *graphql.OperationContext) bool {
 	if o.Operation.Operation != ast.Query {
 		return false

@@ -60,7 +60,7 @@ func TestPagesOfChanges(t *testing.T) {
 		}
 		all, end := s.changes("", 1000)
 		if len(all) != 21 {
-			t.Fatalf("%d changes", len(all))
+			t.Fatalf("got %d changes, want 21", len(all))
 		}
 		for _, size := range []int{1, 2, 7, 20, 21, 22} {
 			if got, last := s.changes("", size); !slices.EqualFunc(got, all, func(a, b change) bool { return a.Cursor == b.Cursor }) || last != end {
@@ -69,20 +69,20 @@ func TestPagesOfChanges(t *testing.T) {
 		}
 		for i, c := range all {
 			if got, _ := s.changes(c.Cursor, 1000); len(got) != len(all)-i-1 || len(got) > 0 && got[0].Cursor != all[i+1].Cursor {
-				t.Errorf("after change %d: %v", i, got)
+				t.Errorf("after change %d: got %v, want all later changes", i, got)
 			}
 		}
 		var data struct{ ChangesCursor string }
 		s.must(&data, "{ changesCursor }")
 		if data.ChangesCursor != end {
-			t.Errorf("the feed ends at %s, and its last page at %s", data.ChangesCursor, end)
+			t.Errorf("changesCursor: got %s, want the end of the last page, %s", data.ChangesCursor, end)
 		}
 		// Who goes on from the end of a filtered page misses nothing and gets nothing twice.
 		var page struct{ Changes changesPage }
 		s.must(&page, `query { changes(types: [USER], first: 3) `+changeFields+` }`)
 		rest, _ := s.changes(page.Changes.EndCursor, 1000)
 		if i := slices.IndexFunc(all, func(c change) bool { return c.Cursor == page.Changes.Changes[2].Cursor }); len(rest) != len(all)-i-1 {
-			t.Errorf("after a filtered page: %d changes, want %d", len(rest), len(all)-i-1)
+			t.Errorf("after a filtered page: got %d changes, want %d", len(rest), len(all)-i-1)
 		}
 	})
 }
@@ -189,18 +189,18 @@ func TestCursorsOfChanges(t *testing.T) {
 		s.fails("CURSOR_EXPIRED", query, "after", beyond)
 
 		if n, err := feed.Prune(t.Context(), s.db, time.Date(2026, 1, 31, 9, 0, 0, 0, time.UTC)); n != 0 || err != nil {
-			t.Errorf("pruned %d changes that are younger: %v", n, err)
+			t.Errorf("pruning before all changes: got %d and %v, want none pruned", n, err)
 		}
 		s.create("bob")
 		if n, err := feed.Prune(t.Context(), s.db, s.timeOf("bob")); n != int64(len(all)) || err != nil {
-			t.Errorf("pruned %d changes: %v", n, err)
+			t.Errorf("pruning all changes: got %d and %v, want all pruned", n, err)
 		}
 		for _, c := range all[:len(all)-1] {
 			s.fails("CURSOR_EXPIRED", query, "after", c.Cursor)
 		}
 		for _, after := range []string{"", end} { // from the oldest that is kept
 			if got, _ := s.changes(after, 1000); len(got) != 1 {
-				t.Errorf("after pruning: %v", got)
+				t.Errorf("after pruning: got %v, want one change", got)
 			}
 		}
 
@@ -209,7 +209,7 @@ func TestCursorsOfChanges(t *testing.T) {
 		}
 		s.fails("CURSOR_EXPIRED", query, "after", end)
 		if got, _ := s.changes("", 1000); len(got) != 1 {
-			t.Errorf("after a reset: %v", got)
+			t.Errorf("after a reset: got %v, want one change", got)
 		}
 	})
 }
@@ -272,14 +272,14 @@ func TestCopyAndFollow(t *testing.T) {
 		}
 		now, end := s.state()
 		if after != end {
-			t.Errorf("the follower ended at %s, the feed at %s", after, end)
+			t.Errorf("end of the follower: got %s, want the end of the feed, %s", after, end)
 		}
 		if len(now) != len(copied) {
-			t.Errorf("the copy has %d things, the database %d", len(copied), len(now))
+			t.Errorf("nodes of the copy: got %d, want %d as in the database", len(copied), len(now))
 		}
 		for id, want := range now {
 			if copied[id] != want {
-				t.Errorf("%s: the copy has %s, the database %s", id, copied[id], want)
+				t.Errorf("%s in the copy: got %s, want %s as in the database", id, copied[id], want)
 			}
 		}
 	})
@@ -350,7 +350,7 @@ func TestEveryEdgeOfChanges(t *testing.T) {
 			_, many := ask(p.many, p.plenty, p.plenty.kinds[i])
 			p.compare(document, one, many)
 			if bound := p.few.boundOf(p.one, document); len(many) > bound {
-				t.Errorf("%s\ncost %d statements, but tells %d:\n%s", document, len(many), bound, strings.Join(many, "\n"))
+				t.Errorf("%s\ngot %d statements, want at most %d:\n%s", document, len(many), bound, strings.Join(many, "\n"))
 			}
 		}
 	})

@@ -23,8 +23,8 @@ import (
 	"roster/internal/requestid"
 )
 
-// publicError converts an error for the client: it adds a code and hides the texts of the database and of Go. Err keeps
-// the cause for tidyErrors; it is not sent.
+// publicError converts an error for the client: it adds a code and hides the texts of the database and of Go. Clients do
+// not get Err, which keeps the cause for tidyErrors.
 func publicError(ctx context.Context, err error) *gqlerror.Error {
 	var e *gqlerror.Error
 	if !errors.As(err, &e) {
@@ -36,10 +36,10 @@ func publicError(ctx context.Context, err error) *gqlerror.Error {
 	}
 	code, message := classify(err)
 	out.Extensions = map[string]any{}
-	if field := argumentPath(ctx, e.Path); len(field) > 0 { // a scalar or an enum has refused the value
+	if field := argumentPath(ctx, e.Path); len(field) > 0 { // a scalar or an enum refused the value
 		var fault *rules.Fault
 		if !errors.As(err, &fault) {
-			fault = &rules.Fault{Code: rules.Invalid, Message: "is no value of its type"}
+			fault = &rules.Fault{Code: rules.Invalid, Message: "must be a value of its type"}
 		}
 		out.Path = e.Path[:len(e.Path)-len(field)]
 		code, message = fault.Code, sentence(field, fault)
@@ -67,7 +67,7 @@ func classify(err error) (codes.Code, string) {
 	case errors.As(err, &failure):
 		switch failure.Kind {
 		case database.Retry, database.Unique, database.ForeignKey:
-			return codes.Conflict, "others changed the same things at the same time: try again"
+			return codes.Conflict, "other operations changed the same objects at the same time: try again"
 		case database.Lost:
 			return codes.Unavailable, "the database is away: try again"
 		case database.Busy:
@@ -77,23 +77,23 @@ func classify(err error) (codes.Code, string) {
 		case database.Unknown:
 			return codes.OutcomeUnknown, "the connection to the database broke while committing: the operation may have happened"
 		case database.ReadOnly:
-			return codes.Unavailable, "the database takes no changes now: try again later"
+			return codes.Unavailable, "the database is read only now: try again later"
 		case database.Unusable:
 			return codes.Unavailable, "the database cannot be used now: try again later"
 		case database.TooLarge:
-			return codes.CostLimit, "the operation is larger than what the database takes at a time: send less in it"
+			return codes.CostLimit, "the operation has more bytes than the database accepts: send fewer or shorter values"
 		case database.Other:
 		}
 	case errors.As(err, &large):
 		return codes.CostLimit, tooLarge(large)
 	case errors.Is(err, budget.ErrBusy):
-		return codes.Unavailable, "the server has as many answers under way as its memory allows: try again"
+		return codes.Unavailable, "the server has no memory for this answer now: try again"
 	case errors.Is(err, idempotency.ErrReused):
 		return codes.IdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
 	case errors.Is(err, idempotency.ErrTooLarge):
-		return codes.CostLimit, fmt.Sprintf("the data is larger than the %d bytes that are kept for an Idempotency-Key: ask for less of it", idempotency.MaxDataBytes)
+		return codes.CostLimit, fmt.Sprintf("the data is larger than the %d bytes that are stored for an Idempotency-Key: select fewer fields", idempotency.MaxDataBytes)
 	case errors.Is(err, feed.ErrExpired):
-		return codes.CursorExpired, "the changes that follow cannot be told: " + newCopy
+		return codes.CursorExpired, "the changes after this cursor are not kept: " + newCopy
 	case errors.Is(err, feed.ErrSlow):
 		return codes.Unavailable, "too many changes wait for this subscriber: subscribe again after the last cursor"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -102,8 +102,8 @@ func classify(err error) (codes.Code, string) {
 	return codes.Internal, "internal error"
 }
 
-// tidyErrors makes the errors of a response those that the client gets: each fault one error, at most ten in all. An
-// error that nobody foresaw is logged, once for the operation.
+// tidyErrors prepares the errors of a response for the client: one error for each fault, at most ten errors. It logs the
+// first unforeseen error of the operation.
 func (e *Executor) tidyErrors(ctx context.Context, r *graphql.Response) {
 	var list gqlerror.List
 	logged := false
@@ -131,8 +131,8 @@ func (e *Executor) tidyErrors(ctx context.Context, r *graphql.Response) {
 	r.Errors = list[:min(len(list), documents.MaxErrors)]
 }
 
-// inDocument orders errors by their place in the document and then in the response: fields of a query run at the same
-// time, and the same request gets the same bytes.
+// inDocument orders errors by their place in the document, then by their place in the response. Fields of a query run at
+// the same time, and equal requests must get equal bytes.
 func inDocument(a, b *gqlerror.Error) int {
 	for i := range min(len(a.Locations), len(b.Locations)) {
 		x, y := a.Locations[i], b.Locations[i]
@@ -159,7 +159,7 @@ func sentence(path []any, f *rules.Fault) string {
 	return strings.Join(parts, ".") + " " + f.Message
 }
 
-// place is where the current field stands in the document: gqlgen leaves it out of the errors of arguments.
+// place returns the location of the current field in the document. gqlgen omits it from the errors of arguments.
 func place(ctx context.Context) []gqlerror.Location {
 	if fc := graphql.GetFieldContext(ctx); fc != nil && fc.Field.Field != nil && fc.Field.Position != nil {
 		return []gqlerror.Location{{Line: fc.Field.Position.Line, Column: fc.Field.Position.Column}}
@@ -167,7 +167,7 @@ func place(ctx context.Context) []gqlerror.Location {
 	return nil
 }
 
-// argumentPath is the part of an error's path that leads on into the arguments of a field.
+// argumentPath returns the part of an error's path within the arguments of the current field.
 func argumentPath(ctx context.Context, path ast.Path) []any {
 	parent := graphql.GetFieldContext(ctx)
 	if parent == nil {

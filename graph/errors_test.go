@@ -51,7 +51,7 @@ func TestTidyErrors(t *testing.T) {
 	var line struct{ Error, Stack, RequestID string }
 	if err := json.Unmarshal([]byte(log.String()), &line); err != nil ||
 		line.Error != "panic: out of order" || line.RequestID != "request-1" || !strings.Contains(line.Stack, "TestTidyErrors") {
-		t.Errorf("%v, logged %s", err, log.String())
+		t.Errorf("got %v, logged %s, want the panic with its request and its stack", err, log.String())
 	}
 }
 

@@ -15,21 +15,21 @@ import (
 	"roster/internal/limits"
 )
 
-// An Executor executes the operations of requests on the schema: each is one transaction, committed before its response
-// is written, rolled back when any field of a mutation fails, and tried again, whole, when it lost a race.
+// An Executor executes operations. Each operation is one transaction. It is committed before its response is written. It
+// is rolled back when any field of a mutation fails, and tried again as a whole after a lost race.
 //
-// It runs the code that gqlgen generates, and not gqlgen's own executor: that one parses, validates and coerces what
-// package documents has parsed, validated and coerced already, and takes no document that is ready.
+// The Executor calls the code that gqlgen generates. It does not use gqlgen's own executor, which would parse, validate
+// and coerce again what package documents has done.
 type Executor struct {
 	Options
 	library    *documents.Library
 	schema     *ast.Schema
 	resolver   *resolver
-	executable graphql.ExecutableSchema // of queries and mutations; a subscription has its own
-	statements map[limits.Field]int     // that each field sends itself
+	executable graphql.ExecutableSchema // for queries and mutations; each subscription has its own
+	declared   map[string]declaration   // fields()
 }
 
-// NewExecutor returns an executor. The error says which of the trusted documents cannot be executed.
+// NewExecutor returns an executor. The error names a trusted document that is not valid.
 func NewExecutor(o Options) (*Executor, error) {
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
@@ -54,12 +54,12 @@ func NewExecutor(o Options) (*Executor, error) {
 	r := new(resolver)
 	return &Executor{
 		Options: o, library: library, schema: schema, resolver: r, executable: executable(schema, r),
-		statements: statementsOf(fields()),
+		declared: fields(),
 	}, nil
 }
 
-// Prepare returns the operation of a request, or the response that says why it is not executed: it has no data, and at
-// most ten errors.
+// Prepare returns the operation of a request. If it cannot be executed, Prepare returns the response instead, which has at
+// most ten errors and no data.
 func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.Response) {
 	o, errs := e.library.Operation(r)
 	if len(errs) == 0 {
@@ -72,8 +72,9 @@ func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.
 	return nil, response
 }
 
-// Execute answers a query or a mutation. A mutation with an idempotency key, which is not empty, is done once: replayed
-// says that the response is the one to an earlier request with this key. The response is final: it is committed.
+// Execute executes a query or a mutation. The transaction has ended when Execute returns. A mutation with an idempotency
+// key runs once: replayed reports that the response is the answer to an earlier request with the key. An empty key is
+// none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx = e.withOperation(ctx, o)
 	response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
@@ -84,13 +85,13 @@ func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key stri
 	return response, replayed
 }
 
-// executable is the code that gqlgen generates, with the resolvers that it calls.
+// executable returns the generated code with its resolvers.
 func executable(schema *ast.Schema, r *resolver) graphql.ExecutableSchema {
 	return generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: r})
 }
 
-// withOperation returns the context in which an operation is executed. The generated code reads the operation from it:
-// the document, the variables, and the functions that are called around root fields and around all fields.
+// withOperation returns a context with an operation for the generated code: the document, the variables, and the
+// functions around root fields and around all fields.
 func (e *Executor) withOperation(ctx context.Context, o *documents.Operation) context.Context {
 	operation := &graphql.OperationContext{
 		RawQuery:               o.Text,
@@ -110,14 +111,14 @@ func (e *Executor) withOperation(ctx context.Context, o *documents.Operation) co
 	return graphql.WithOperationContext(ctx, operation)
 }
 
-// answer takes the next response from the generated code, with the errors of its fields.
+// answer returns the next response of the generated code, with the errors of the fields.
 func answer(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	if ctx.Err() != nil {
 		return failed(ctx, context.Cause(ctx))
 	}
 	ctx = graphql.WithResponseContext(ctx, publicError, recovered)
 	response := next(ctx)
-	if response == nil { // a subscription whose context has ended
+	if response == nil { // the context of a subscription has ended
 		return failed(ctx, context.Cause(ctx))
 	}
 	response.Errors = append(response.Errors, graphql.GetErrors(ctx)...)
@@ -126,13 +127,13 @@ func answer(ctx context.Context, next graphql.ResponseHandler) *graphql.Response
 
 func recovered(_ context.Context, panicked any) error { return query.Recovered(panicked) }
 
-// cost is the extension of the responses to a request that has "cost": true among its own extensions.
+// cost is an extension of a response, if the request has the extension "cost": true.
 type cost struct {
 	Cost  int64 `json:"cost"`
 	Limit int   `json:"limit,omitempty"`
 }
 
-// addCost adds what an operation costs to a response, when the request asks for it.
+// addCost adds the cost of an operation to a response, if the request asks for it.
 func (e *Executor) addCost(o *documents.Operation, response *graphql.Response) {
 	const name = "cost"
 	if o.Request.Extensions[name] == true {

@@ -24,13 +24,13 @@ func TestLimits(t *testing.T) {
 	s.must(nil, levels, "n", 40)
 	a := s.fails("COST_LIMIT", levels, "n", 100)
 	if want := "the operation costs 1130201; the limit is 100000"; a.Errors[0].Message != want || a.Data != nil {
-		t.Errorf("got %+v, %s", a.Errors, a.Data)
+		t.Errorf("got %+v, %s, want the cost and the limit without data", a.Errors, a.Data)
 	}
 	s.fails("COST_LIMIT", `mutation { `+repeat(101, `a%d: deletePost(input: {id: "x"}) { deletedId } `)+`}`)
 	s.fails("COST_LIMIT", `query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, "ids", make([]string, 3_000))
 	s.fails("GRAPHQL_PARSE_FAILED", `{ users { totalCount }`)
 	if n := len(s.fails(strings.TrimSpace(strings.Repeat("GRAPHQL_VALIDATION_FAILED ", 10)), `{ `+repeat(50, `x%d `)+` }`).Errors); n != 10 {
-		t.Errorf("%d errors", n)
+		t.Errorf("got %d errors, want 10", n)
 	}
 	_, text := s.send(http.MethodPost, s.url, []byte(`{"query": "{ users(first: 100) { nodes { posts(first: 100) { nodes { author { posts(first: 100) { nodes { id } } } } } } } }", "extensions": {"cost": true}}`))
 	if want := `{"errors":[{"message":"the operation costs 1130201; the limit is 100000","extensions":{"code":"COST_LIMIT"}}],"extensions":{"cost":{"cost":1130201,"limit":100000}}}`; string(text) != want {
@@ -76,7 +76,7 @@ func TestScenariosAreWithinTheLimits(t *testing.T) {
 				pairs = append(pairs, name, value)
 			}
 			if a := s.do(fill(s, document, nil), pairs...); strings.Contains(a.codes(), "COST_LIMIT") {
-				t.Errorf("%s: %s: %+v", file, step.Name, a.Errors)
+				t.Errorf("%s: %s: got %+v, want no COST_LIMIT", file, step.Name, a.Errors)
 			}
 		}
 	}
@@ -107,7 +107,7 @@ func TestSecretSchema(t *testing.T) {
 			path = fmt.Sprint(a.Errors[0].Path)
 		}
 		if a.Errors[0].Message != test.message || path != test.path || a.Data != nil {
-			t.Errorf("%s %v: %+v, %s", test.document, test.variables, a.Errors, a.Data)
+			t.Errorf("%s %v: got %+v, %s, want an error without names of the schema", test.document, test.variables, a.Errors, a.Data)
 		}
 	}
 	s.must(nil, `{ __typename users { __typename } }`)
@@ -137,10 +137,10 @@ func TestTrustedDocuments(t *testing.T) {
 		}
 	}
 	if response, got := s.send(http.MethodGet, s.url+"?documentId=sha1:0a", nil); response.StatusCode != http.StatusOK {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want status 200", got)
 	}
 	if response, got := s.send(http.MethodGet, s.url+"?documentId=remove&variables=%7B%22id%22%3A%22x%22%7D", nil); response.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want status 405", got)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestTrustedDocumentsMustBeValid(t *testing.T) {
 	t.Parallel()
 	_, err := graph.NewExecutor(graph.Options{TrustedDocuments: map[string]string{"a": `{ nothing }`}})
 	if err == nil || !strings.HasPrefix(err.Error(), `trusted document "a": line 1, column 3: `) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want the line and the column of the document", err)
 	}
 }
 
@@ -161,6 +161,6 @@ func TestPersistedQueriesOfOldClients(t *testing.T) {
 	s := serve(t, dbtest.SQLite, settings{})
 	response, text := s.send(http.MethodPost, s.url, []byte(`{"documentId": "x"}`), "Accept", "application/json")
 	if want := `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}`; response.StatusCode != http.StatusOK || string(text) != want {
-		t.Errorf("got %d %s", response.StatusCode, text)
+		t.Errorf("got %d %s, want status 200 and PERSISTED_QUERY_NOT_FOUND", response.StatusCode, text)
 	}
 }

@@ -299,7 +299,7 @@ func (l *library) pages(name string, rows, deep int, page pageReader) {
 		l.reads(name+", "+where, allowance{rows: rows}, func(ctx context.Context, c *ent.Client) error {
 			_, found, err := page(ctx, c, args, nil)
 			if err == nil && found != pageSize {
-				err = fmt.Errorf("a page has %d rows", found)
+				err = fmt.Errorf("got %d rows on a page, want a full page", found)
 			}
 			return err
 		})

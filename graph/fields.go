@@ -8,20 +8,20 @@ import (
 	"roster/internal/limits"
 )
 
-// A declaration says about a field what the contract does not.
+// A declaration says what the schema does not say about a field.
 type declaration struct {
-	// statements are those that the field sends itself, at most. They never grow with rows.
-	statements int
-	// surcharge is what the field costs beside the objects that it returns, once for each time that a document has it: for
-	// a statement that reads rows which no page bounds.
+	// statements is the greatest number of statements that the field sends itself. It does not depend on the rows.
+	statements int64
+	// surcharge is the cost of the field beside the objects that it returns, each time that a document has it. It pays for
+	// a statement that reads more rows than a page has.
 	surcharge int64
-	// maxPage is the largest page, where that is not query.MaxSize.
+	// maxPage is the largest page, if it is larger than query.MaxSize.
 	maxPage int
 }
 
-// fields declares the fields that send statements, by type and name. Every field has to be here for which gqlgen calls
-// a function with a context, but for those of Mutation, which always run in a transaction: TestDeclarations finds the ones
-// that are missing.
+// fields declares the fields that send statements, by type and name: all fields for which gqlgen calls a function with a
+// context. The fields of Mutation always run in a transaction and need no declaration. TestDeclarations finds missing
+// fields.
 func fields() map[string]declaration {
 	none, one, scan := declaration{}, declaration{statements: 1}, declaration{statements: 1, surcharge: 1_000}
 	return map[string]declaration{
@@ -33,7 +33,7 @@ func fields() map[string]declaration {
 		"Query.posts":         one,
 		"Query.changes":       {statements: 3, maxPage: maxChanges}, // the number, the state and the page
 		"Query.changesCursor": one,
-		"Query.stats":         none, // its fields do
+		"Query.stats":         none, // its fields send them
 
 		"User.posts":                one,
 		"UserConnection.totalCount": scan,
@@ -46,13 +46,13 @@ func fields() map[string]declaration {
 		"Stats.usersWithoutPosts": scan,
 		"Stats.signUps":           scan,
 
-		"Subscription.changes": none, // each event is an operation that begins with its change
+		"Subscription.changes": none, // the feed reads the changes for all subscribers
 		"Change.node":          {statements: ent.NodeTypes},
 	}
 }
 
-// conditions declares the surcharge of each condition of a filter, by type and name: what a statement costs whose
-// condition no index finds.
+// conditions declares the surcharge of each condition of a filter, by type and name. It pays for a condition that no
+// index serves.
 func conditions() map[string]int64 {
 	return map[string]int64{
 		"IDFilter.eq": 0,
@@ -72,16 +72,7 @@ func conditions() map[string]int64 {
 	}
 }
 
-// statementsOf returns how many statements each field sends itself.
-func statementsOf(declared map[string]declaration) map[limits.Field]int {
-	statements := make(map[limits.Field]int, len(declared))
-	for name, d := range declared {
-		statements[fieldOf(name)] = d.statements
-	}
-	return statements
-}
-
-// prices returns what package limits has to know beside the contract.
+// prices returns the declarations in the form of package limits.
 func prices() limits.Prices {
 	p := limits.Prices{
 		Page:       query.DefaultSize,
@@ -92,23 +83,15 @@ func prices() limits.Prices {
 		Conditions: map[string]int64{},
 	}
 	for name, d := range fields() {
-		f := fieldOf(name)
-		if d.surcharge > 0 {
-			p.Fields[f] = d.surcharge
-		}
-		if d.maxPage > 0 {
-			p.MaxPages[f] = d.maxPage
-		}
+		p.Fields[fieldOf(name)], p.MaxPages[fieldOf(name)] = d.surcharge, d.maxPage
 	}
 	for name, surcharge := range conditions() {
-		if surcharge > 0 {
-			p.Conditions[fieldOf(name).Name] = surcharge
-		}
+		p.Conditions[fieldOf(name).Name] = surcharge
 	}
 	return p
 }
 
-// fieldOf reads a type and a name with a dot between them.
+// fieldOf parses a type and a name with a dot between them.
 func fieldOf(name string) limits.Field {
 	of, field, _ := strings.Cut(name, ".")
 	return limits.Field{Type: of, Name: field}

@@ -347,11 +347,11 @@ func TestBadFilters(t *testing.T) {
 		}
 		for _, c := range damaged {
 			if got := all[0].do(document, append(variables, "after", c)...).codes(); got != "CURSOR_INVALID" {
-				t.Errorf("%s\nwith the cursor %s, which was %s, answers %q", document, c, cursor, got)
+				t.Errorf("%s\nwith the cursor %s, changed from %s: got %q, want CURSOR_INVALID", document, c, cursor, got)
 			}
 		}
 		if a := all.do(document, append(variables, "after", cursor)...); len(a.Errors) > 0 {
-			t.Errorf("%s\nwith its own cursor: %+v", document, a.Errors)
+			t.Errorf("%s\nwith its own cursor: got %+v, want no error", document, a.Errors)
 		}
 	}
 

@@ -222,12 +222,12 @@ func TestSubscription(t *testing.T) {
 		all, _ := s.changes(start, 100)
 		for i, c := range all {
 			if c.Cursor != cursors[i] {
-				t.Errorf("change %d has the cursor %s there and %s here", i, c.Cursor, cursors[i])
+				t.Errorf("change %d: got the cursor %s on the other server, want %s", i, c.Cursor, cursors[i])
 			}
 			again := s.subscribe(followed, "after", c.Cursor)
 			if i < len(all)-1 {
 				if got := again.change(); got.Cursor != all[i+1].Cursor {
-					t.Errorf("after change %d comes %+v", i, got)
+					t.Errorf("after change %d: got %+v, want the next change", i, got)
 				}
 			}
 			again.stop()
@@ -261,14 +261,14 @@ func TestSubscriptionNodes(t *testing.T) {
 		s.must(nil, `mutation ($id: ID!) { deleteUser(input: {id: $id, dependents: CASCADE}) { deletedId } }`, "id", ada.ID)
 		for range 3 {
 			if got := one.change(); got.Kind != "DELETED" || string(got.Node) != "null" {
-				t.Errorf("got %+v", got)
+				t.Errorf("got %+v, want DELETED without a node", got)
 			}
 		}
 		// What is gone by now is null to who comes later, and the answers are else the same.
 		late := s.subscribe(document, "after", start)
 		for range 6 {
 			if got := late.change(); string(got.Node) != "null" {
-				t.Errorf("got %+v", got)
+				t.Errorf("got %+v, want no node", got)
 			}
 		}
 	})
@@ -326,7 +326,7 @@ func TestSubscriptionFilters(t *testing.T) {
 		want(both, ada.ID, "UPDATED")
 		select {
 		case text := <-none.lines:
-			t.Errorf("a filter that lets nothing through let %s through", text)
+			t.Errorf("with a filter that matches nothing: got %s, want no event", text)
 		default:
 		}
 	})
@@ -361,7 +361,7 @@ func TestSubscriptionFaults(t *testing.T) {
 		sub = s.subscribe(followed, "after", s.cursor())
 		s.create("bob")
 		if got := sub.change(); told(got) != "CREATED USER 1 " {
-			t.Errorf("in the new life: %+v", got)
+			t.Errorf("after the restart: got %+v, want CREATED USER 1", got)
 		}
 	})
 }
@@ -395,11 +395,11 @@ func TestSlowSubscriber(t *testing.T) {
 		for {
 			text, ok := slow.next()
 			if !ok {
-				t.Fatal("it ended without a word")
+				t.Fatal("got the end of the stream, want an error before it")
 			}
 			if strings.HasPrefix(text, `{"errors":[{"message":"too many changes wait for this subscriber: subscribe again after the last cursor","path":["changes"]`) {
 				if !strings.Contains(text, `"code":"UNAVAILABLE"`) {
-					t.Errorf("it ended with %s", text)
+					t.Errorf("got %s, want the code UNAVAILABLE", text)
 				}
 				break
 			}
@@ -416,7 +416,7 @@ func TestSlowSubscriber(t *testing.T) {
 		}
 		s.create("last")
 		if c := again.change(); told(c) != "CREATED USER 1 " {
-			t.Errorf("then came %+v", c)
+			t.Errorf("next change: got %+v, want CREATED USER 1", c)
 		}
 	})
 }
@@ -444,7 +444,7 @@ func TestBurst(t *testing.T) {
 		s.create("last")
 		for _, sub := range subs {
 			if c := sub.change(); told(c) != "CREATED USER 1 " {
-				t.Errorf("then came %+v", c)
+				t.Errorf("next change: got %+v, want CREATED USER 1", c)
 			}
 		}
 	})
@@ -522,7 +522,7 @@ func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatal("it does not come to hold")
+			t.Fatal("got changes without an end, want a steady state")
 		}
 	}
 }
@@ -558,11 +558,11 @@ func TestIdleSubscribers(t *testing.T) {
 			case strings.HasPrefix(statement, "SELECT EXISTS (SELECT 1 FROM "):
 				others++
 			default:
-				t.Errorf("for idle subscribers: %s", statement)
+				t.Errorf("statement for idle subscribers: got %s, want only looks for changes", statement)
 			}
 		}
 		if e == dbtest.SQLite && others > 0 || others > looks()+1 {
-			t.Errorf("%d looks for changes without a number in %d polls", others, looks())
+			t.Errorf("got %d looks for changes without a number in %d polls, want at most one for each poll", others, looks())
 		}
 	})
 }
@@ -586,7 +586,7 @@ func TestSeam(t *testing.T) {
 					text, ok := sub.next()
 					var event struct{ Data struct{ Changes change } }
 					if err := json.Unmarshal([]byte(text), &event); err != nil || !ok || event.Data.Changes.Cursor == "" {
-						t.Errorf("%t, %v, %s", ok, err, text)
+						t.Errorf("got %t, %v, %s, want an event with a cursor", ok, err, text)
 						return
 					}
 					seen[i] = append(seen[i], event.Data.Changes.Cursor)
@@ -611,7 +611,7 @@ func TestSeam(t *testing.T) {
 		all, _ := s.changes(start, 1000)
 		for i := range seen {
 			if !slices.EqualFunc(seen[i], all, func(cursor string, c change) bool { return cursor == c.Cursor }) {
-				t.Errorf("subscriber %d got %d changes, of %d", i, len(seen[i]), len(all))
+				t.Errorf("subscriber %d: got %d changes, want all %d in their order", i, len(seen[i]), len(all))
 			}
 		}
 	})
@@ -652,7 +652,7 @@ func TestSubscribersLeaveNothing(t *testing.T) { //nolint:paralleltest // as sai
 			}
 			eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+few })
 			if after := heap(); after > before+memory {
-				t.Errorf("%d bytes have become %d", before, after)
+				t.Errorf("got %[2]d bytes of memory after the subscribers left, want about %[1]d as before", before, after)
 			}
 		})
 	}

@@ -1,7 +1,9 @@
-// Package graph answers GraphQL operations: it maps queries and mutations onto ent, each operation onto one
-// transaction, and errors onto the codes of the contract. It knows no net/http and no driver. gqlgen binds the fields of
-// entities to those of package ent; edges have resolvers, which find the columns that the client selected.
+// Package graph executes GraphQL operations, each in one transaction, and turns errors into the codes of the contract.
+// It knows no net/http and no driver. gqlgen binds the fields of entities to those of package ent. Edges have resolvers,
+// which find the columns that the client selected.
 package graph
+
+//go:generate go -C .. tool gqlgen generate
 
 import (
 	"log/slog"
@@ -20,38 +22,39 @@ import (
 // Options are the dependencies and bounds of an Executor.
 type Options struct {
 	Database *database.DB
-	// Clock gives the times that are written.
+	// Clock returns the time of a write.
 	Clock func() time.Time
-	// IDs gives the IDs of what is created.
+	// IDs creates the IDs of new entities.
 	IDs *typeid.Source
-	// Feed is what subscriptions follow; without it there are none.
+	// Feed has the changes for subscriptions. It may be nil if no subscription is executed.
 	Feed *Feed
-	// Committed is called after each commit that changed something; nil for nothing.
+	// Committed is called after each commit of changes. It may be nil.
 	Committed func()
-	// Jitter gives a number from 0 to 1, to spread retries.
+	// Jitter returns a number from 0 to 1. It spreads retries. Default: rand.Float64.
 	Jitter func() float64
+	// Logger gets unforeseen errors. Default: none are logged.
 	Logger *slog.Logger
-	// RequestTimeout bounds one operation, its retries included.
+	// RequestTimeout bounds one operation and its retries together.
 	RequestTimeout time.Duration
-	// Introspection answers __schema and __type. Without it, errors do not tell about the schema either.
+	// Introspection answers __schema and __type. Without it, errors do not reveal the schema either.
 	Introspection bool
-	// Limits are the most that a document and its variables may ask for.
+	// Limits bound a document and its variables.
 	Limits limits.Limits
-	// DocumentCacheBytes is how much memory the documents take that are kept for the next request.
+	// DocumentCacheBytes bounds the memory of the cached documents, in bytes.
 	DocumentCacheBytes int64
-	// TrustedDocuments are the only documents that are executed, by their keys; nil lets clients send others.
+	// TrustedDocuments has the documents that may be executed, by their keys. With nil, clients may send any document.
 	TrustedDocuments map[string]string
 }
 
-// SDL returns the served schema, as it is written in schema.graphqls.
+// SDL returns the text of schema.graphqls.
 func SDL() string { return source().Input }
 
 func source() *ast.Source {
 	return generated.NewExecutableSchema(generated.Config{}).Schema().Query.Position.Src
 }
 
-// served is the schema without what gqlparser adds to it: @defer, over which a plain POST would lose data, and scalars
-// that the schema does not use, which introspection must not list.
+// served returns the schema without two additions of gqlparser: @defer, with which a plain POST would lose data, and
+// scalars that no field uses, which introspection must not list.
 func served() *ast.Schema {
 	schema := gqlparser.MustLoadSchema(source())
 	delete(schema.Directives, "defer")
@@ -84,32 +87,32 @@ func usedTypes(schema *ast.Schema) map[string]bool {
 
 // resolver resolves the root fields and the edges.
 type resolver struct {
-	// subscription is the operation when it is a subscription, or nil.
+	// subscription is nil for queries and mutations.
 	subscription *subscription
 }
 
 type (
-	queryResolver             struct{ *resolver }
-	mutationResolver          struct{ *resolver }
-	changeResolver            struct{ *resolver }
-	deletePostPayloadResolver struct{ *resolver }
+	queryResolver             struct{}
+	mutationResolver          struct{}
+	changeResolver            struct{}
+	deletePostPayloadResolver struct{}
 )
 
 var _ generated.ResolverRoot = (*resolver)(nil)
 
 // Query implements generated.ResolverRoot.
-func (r *resolver) Query() generated.QueryResolver { return queryResolver{r} }
+func (*resolver) Query() generated.QueryResolver { return queryResolver{} }
 
 // Mutation implements generated.ResolverRoot.
-func (r *resolver) Mutation() generated.MutationResolver { return mutationResolver{r} }
+func (*resolver) Mutation() generated.MutationResolver { return mutationResolver{} }
 
 // Subscription implements generated.ResolverRoot.
 func (r *resolver) Subscription() generated.SubscriptionResolver { return r.subscription }
 
 // Change implements generated.ResolverRoot.
-func (r *resolver) Change() generated.ChangeResolver { return changeResolver{r} }
+func (*resolver) Change() generated.ChangeResolver { return changeResolver{} }
 
 // DeletePostPayload implements generated.ResolverRoot.
-func (r *resolver) DeletePostPayload() generated.DeletePostPayloadResolver {
-	return deletePostPayloadResolver{r}
+func (*resolver) DeletePostPayload() generated.DeletePostPayloadResolver {
+	return deletePostPayloadResolver{}
 }

@@ -114,7 +114,7 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	t.Cleanup(func() {
 		web.Close()
 		if text := s2.failures.take(); len(text) > 0 {
-			t.Errorf("the server logged errors:\n%s", strings.Join(text, ""))
+			t.Errorf("got errors in the log of the server, want none:\n%s", strings.Join(text, ""))
 		}
 	})
 	s2.url, s2.client = web.URL+"/graphql", web.Client()

@@ -74,7 +74,7 @@ func TestSentAgain(t *testing.T) {
 			s.replays(first, "a", []byte(same))
 		}
 		if got := s.read(unquote(t, author)); got.Posts.TotalCount != 1 {
-			t.Errorf("there are %d posts", got.Posts.TotalCount)
+			t.Errorf("got %d posts, want 1", got.Posts.TotalCount)
 		}
 	})
 }
@@ -99,7 +99,7 @@ func TestSentAgainByHash(t *testing.T) {
 		whole := []byte(`{"query": ` + quote(writePost) + "," + extension + "," + variables + "}")
 		h, text := s.send(http.MethodPost, s.url, byHash, "Idempotency-Key", "a")
 		if h.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "PERSISTED_QUERY_NOT_FOUND") {
-			t.Fatalf("%d, %s", h.StatusCode, text)
+			t.Fatalf("got %d, %s, want 400 and PERSISTED_QUERY_NOT_FOUND", h.StatusCode, text)
 		}
 		first := s.once("a", whole)
 		s.replays(first, "a", byHash)
@@ -119,10 +119,10 @@ func TestSentAgainOwnExtensions(t *testing.T) {
 		costly := append(bytes.TrimSuffix(body, []byte("}")), `,"extensions":{"cost":true}}`...)
 		h, text := s.send(http.MethodPost, s.url, costly, "Idempotency-Key", "a", "X-Request-Id", "second")
 		if h.Header.Get("Idempotency-Replayed") != "true" || h.Header.Get("X-Request-Id") != "second" {
-			t.Errorf("the headers are %v", h.Header)
+			t.Errorf("got the headers %v, want those of a replay and of the second request", h.Header)
 		}
 		if want := fmt.Sprintf(`{"extensions":{"cost":{"cost":3}},"data":%s}`, first.Data); string(text) != want {
-			t.Errorf("the answer is %s, want %s", text, want)
+			t.Errorf("got the answer %s, want %s", text, want)
 		}
 	})
 }
@@ -141,7 +141,7 @@ func TestKeyOfAnotherRequest(t *testing.T) {
 		} {
 			a, replayed := s.again("a", other)
 			if a.codes() != "IDEMPOTENCY_KEY_REUSED" || string(a.Data) != "null" || replayed {
-				t.Errorf("with other %s: %s %+v", name, a.Data, a.Errors)
+				t.Errorf("with another %s: got %s %+v, want IDEMPOTENCY_KEY_REUSED", name, a.Data, a.Errors)
 			}
 		}
 		s.once("A", body)                           // another key
@@ -149,7 +149,7 @@ func TestKeyOfAnotherRequest(t *testing.T) {
 		s.once("a", body, "Test-Caller", "grace\"") // and again
 		s.replays(first, "a", body)
 		if got := s.read(author); got.Posts.TotalCount != 4 {
-			t.Errorf("there are %d posts", got.Posts.TotalCount)
+			t.Errorf("got %d posts, want 4", got.Posts.TotalCount)
 		}
 	})
 }
@@ -168,7 +168,7 @@ func TestKeyOfTwoOperations(t *testing.T) {
 		}
 		first := s.once("k", body("A"))
 		if a, _ := s.again("k", body("B")); a.codes() != "IDEMPOTENCY_KEY_REUSED" {
-			t.Errorf("the other operation: %s %+v", a.Data, a.Errors)
+			t.Errorf("the other operation: got %s %+v, want IDEMPOTENCY_KEY_REUSED", a.Data, a.Errors)
 		}
 		s.once("k", body("C")) // which only reads
 		s.replays(first, "k", body("A"))
@@ -194,7 +194,7 @@ func TestKeyOfFailure(t *testing.T) {
 		} {
 			for range 2 {
 				if a, replayed := s.again(name, failing.body); a.codes() != failing.codes || replayed || string(a.Data) != "null" {
-					t.Errorf("%s: %s %+v", name, a.Data, a.Errors)
+					t.Errorf("%s: got %s %+v, want the failure again and no replay", name, a.Data, a.Errors)
 				}
 			}
 			first := s.once(name, s.body(writePost, "author", author, "title", name))
@@ -214,7 +214,7 @@ func TestKeyOfQuery(t *testing.T) {
 		s.must(nil, rename, "id", author, "username", "eva", "version", nil)
 		for _, key := range []string{"a", "", strings.Repeat("x", 256)} {
 			if a := s.once(key, query); string(a.Data) != `{"user":{"username":"eva"}}` {
-				t.Errorf("with the key %q: %s", key, a.Data)
+				t.Errorf("with the key %q: got %s, want the user now", key, a.Data)
 			}
 		}
 		s.once("a", s.body(writePost, "author", author, "title", "T"))
@@ -242,14 +242,14 @@ func TestKeyOfTooMuch(t *testing.T) {
 				"author", author, "body", strings.Repeat("b", line))
 		}
 		if a, replayed := s.again("a", body(idempotency.MaxDataBytes+1)); a.codes() != "COST_LIMIT" || string(a.Data) != "null" || replayed {
-			t.Errorf("%.100s %+v", a.Data, a.Errors)
+			t.Errorf("got %.100s %+v, want COST_LIMIT", a.Data, a.Errors)
 		}
 		if got := s.read(author); got.Posts.TotalCount != 0 {
-			t.Errorf("there are %d posts", got.Posts.TotalCount)
+			t.Errorf("got %d posts, want 0", got.Posts.TotalCount)
 		}
 		first := s.once("a", body(idempotency.MaxDataBytes))
 		if len(first.Data) != idempotency.MaxDataBytes {
-			t.Errorf("the data has %d bytes", len(first.Data))
+			t.Errorf("got %d bytes of data, want the largest size", len(first.Data))
 		}
 		s.replays(first, "a", body(idempotency.MaxDataBytes))
 	})
@@ -275,15 +275,15 @@ func TestStatementsOfKeys(t *testing.T) {
 		var first *answer
 		with := statements(func() { first = s.once("a", body) })
 		if n := len(with); n != len(without)+2 || !ofKeys(with[0], "INSERT") || !slices.Equal(with[1:n-1], without) || !ofKeys(with[n-1], "UPDATE") {
-			t.Errorf("with a key:\n%s\nwithout:\n%s", strings.Join(with, "\n"), strings.Join(without, "\n"))
+			t.Errorf("with a key: got\n%s\nwant two statements more than without:\n%s", strings.Join(with, "\n"), strings.Join(without, "\n"))
 		}
 		again := statements(func() { s.replays(first, "a", body) })
 		if len(again) != 2 || again[0] != with[0] || !ofKeys(again[1], "SELECT") {
-			t.Errorf("again:\n%s", strings.Join(again, "\n"))
+			t.Errorf("sent again: got\n%s\nwant the claim and one SELECT", strings.Join(again, "\n"))
 		}
 		query := s.body("query ($id: ID!) { user(by: {id: $id}) { username } }", "id", author)
 		if read := statements(func() { s.once("a", query) }); len(read) != 1 {
-			t.Errorf("a query:\n%s", strings.Join(read, "\n"))
+			t.Errorf("a query: got\n%s\nwant one statement", strings.Join(read, "\n"))
 		}
 	})
 }
@@ -307,7 +307,7 @@ func TestKeyOfSeveral(t *testing.T) {
 					conflicts.Add(1)
 					a, replayed = s.again(key, body)
 				case len(a.Errors) > 0:
-					t.Errorf("%+v", a.Errors)
+					t.Errorf("got %+v, want no error", a.Errors)
 				}
 				if !replayed {
 					done.Add(1)
@@ -315,10 +315,10 @@ func TestKeyOfSeveral(t *testing.T) {
 				datas[client] = string(a.Data)
 			})
 			if done.Load() != 1 || len(slices.Compact(datas)) != 1 {
-				t.Errorf("done %d times: %q", done.Load(), datas)
+				t.Errorf("got %d executions with the data %q, want one with one answer", done.Load(), datas)
 			}
 			if got := s.read(author); got.Posts.TotalCount != round+1 {
-				t.Errorf("there are %d posts after %d requests", got.Posts.TotalCount, round+1)
+				t.Errorf("got %d posts after %d requests, want one for each", got.Posts.TotalCount, round+1)
 			}
 		}
 		t.Logf("%d conflicts", conflicts.Load())
@@ -342,7 +342,7 @@ func TestKeyOfOneUnderWay(t *testing.T) {
 				clients(4, func(int) {
 					switch a, replayed := s.again("a", body); {
 					case string(a.Data) != `{"updateUser":{"user":{"id":"`+id+`","username":"eva","version":2}}}`:
-						t.Errorf("%s %+v", a.Data, a.Errors)
+						t.Errorf("got %s %+v, want version 2 of the user", a.Data, a.Errors)
 					case replayed:
 						replays.Add(1)
 					}
@@ -352,7 +352,7 @@ func TestKeyOfOneUnderWay(t *testing.T) {
 			release()
 			<-finished
 			if replays.Load() != 3 {
-				t.Errorf("%d of 4 answers are replays", replays.Load())
+				t.Errorf("got %d replays of 4 answers, want 3", replays.Load())
 			}
 		})
 	}
@@ -380,24 +380,24 @@ func TestLostAnswersWithKeys(t *testing.T) {
 				unknown++
 				s.failures.take() // the log has it
 				if a, replayed = s.again(key, body); !replayed {
-					t.Error("what may have happened was done again")
+					t.Error("after an unknown outcome: got another execution, want a replay")
 				}
 			case replayed:
-				t.Error("what was lost before the commit was done")
+				t.Error("after a loss before the commit: got a replay, want an execution")
 			}
 			if len(a.Errors) > 0 {
-				t.Fatalf("%s: %+v", key, a.Errors)
+				t.Fatalf("%s: got %+v, want no error", key, a.Errors)
 			}
 			s.replays(a, key, body)
 			if got := s.read(author); got.Posts.TotalCount != n || !strings.Contains(string(a.Data), got.Posts.Nodes[n-1].ID) {
-				t.Fatalf("after %d requests, the last of which was answered %s, there is %+v", n, a.Data, got)
+				t.Fatalf("after %d requests, the last with the answer %s: got %+v, want one post for each", n, a.Data, got)
 			}
 			if left > 0 { // the mutation did not send so many
 				break
 			}
 		}
 		if unknown != 1 {
-			t.Errorf("the outcome was unknown %d times, want once: after COMMIT", unknown)
+			t.Errorf("unknown outcomes: got %d, want 1, after COMMIT", unknown)
 		}
 	})
 }

@@ -12,10 +12,10 @@ import (
 	"roster/internal/typeid"
 )
 
-// maxInputs is how many inputs a mutation of many takes.
+// maxInputs is the greatest number of inputs of a mutation of many.
 const maxInputs = 1000
 
-// one does with one input what a mutation of many does with a list of one. Its faults are those of the argument input.
+// one gives one input to a mutation of many. The paths of the faults start with input.
 func one[In, Out any](ctx context.Context, input In, many func(context.Context, []In) ([]Out, error)) (out Out, err error) {
 	list, err := many(ctx, []In{input})
 	if err != nil {
@@ -24,7 +24,7 @@ func one[In, Out any](ctx context.Context, input In, many func(context.Context, 
 	return list[0], nil
 }
 
-// each gives a list of inputs to a mutation of many. Its faults are those of the argument inputs.
+// each gives a list of inputs to a mutation of many. The paths of the faults start with inputs.
 func each[In, Out any](ctx context.Context, list []In, many func(context.Context, []In) ([]Out, error)) ([]Out, error) {
 	if len(list) < 1 || len(list) > maxInputs {
 		return nil, fault(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be 1 to %d", maxInputs)}, "inputs")
@@ -33,8 +33,8 @@ func each[In, Out any](ctx context.Context, list []In, many func(context.Context
 	return out, within("inputs", err, 0)
 }
 
-// within gives the faults of the domain their paths in an argument. It leaves out the start of the paths: a single input has
-// no index.
+// within puts the name of an argument before the paths of faults, in place of their first elements. start is the number of
+// these elements: 1 removes the index of a single input.
 func within(argument string, err error, start int) error {
 	var faults rules.Faults
 	if !errors.As(err, &faults) {
@@ -47,13 +47,13 @@ func within(argument string, err error, start int) error {
 	return out
 }
 
-// optional translates a field of an update.
+// optional translates an optional field of an update.
 func optional[T any](o graphql.Omittable[*T]) directory.Optional[T] {
 	v, set := o.ValueOK()
 	return directory.Optional[T]{Set: set, Value: v}
 }
 
-// target translates the entity that an input names.
+// target translates the ID and the expected version of an input.
 func target(id typeid.ID, version graphql.Omittable[*int]) directory.Target {
 	return directory.Target{ID: id, ExpectedVersion: version.Value()}
 }

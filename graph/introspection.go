@@ -10,34 +10,26 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// kindsWith returns the kinds of types that have a field of __Type; of the others it is null, as the GraphQL specification
-// says. The result is nil for fields that all kinds have, or that gqlgen knows to be null.
-func kindsWith(field string) []ast.DefinitionKind {
-	switch field {
-	case "fields", "interfaces":
-		return []ast.DefinitionKind{ast.Object, ast.Interface}
-	case "possibleTypes":
-		return []ast.DefinitionKind{ast.Interface, ast.Union}
-	case "enumValues":
-		return []ast.DefinitionKind{ast.Enum}
-	case "inputFields", "isOneOf":
-		return []ast.DefinitionKind{ast.InputObject}
-	}
-	return nil
-}
-
-// introspected makes an operation answer null where gqlgen has an empty list, or false, for what a type cannot have.
+// introspected makes an operation answer null for the fields that a kind of type does not have, as the GraphQL
+// specification says. gqlgen answers an empty list or false.
 func introspected(o *graphql.OperationContext) {
 	if !strings.Contains(o.RawQuery, "__schema") && !strings.Contains(o.RawQuery, "__type") {
 		return
 	}
+	kinds := map[string][]ast.DefinitionKind{ // with the field; gqlgen is right about all other fields
+		"fields":        {ast.Object, ast.Interface},
+		"interfaces":    {ast.Object, ast.Interface},
+		"possibleTypes": {ast.Interface, ast.Union},
+		"enumValues":    {ast.Enum},
+		"inputFields":   {ast.InputObject},
+		"isOneOf":       {ast.InputObject},
+	}
 	resolve := o.ResolverMiddleware
 	o.ResolverMiddleware = func(ctx context.Context, next graphql.Resolver) (any, error) {
 		field := graphql.GetFieldContext(ctx)
-		if field.Object == "__Type" {
+		if with := kinds[field.Field.Name]; field.Object == "__Type" && with != nil {
 			of, isType := field.Parent.Result.(*introspection.Type)
-			kinds := kindsWith(field.Field.Name)
-			if isType && kinds != nil && !slices.Contains(kinds, ast.DefinitionKind(of.Kind())) {
+			if isType && !slices.Contains(with, ast.DefinitionKind(of.Kind())) {
 				return nil, nil
 			}
 		}

@@ -13,73 +13,75 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/internal/budget"
+	"roster/internal/statement"
 	"roster/internal/typeid"
 )
 
-// How many bytes of memory the executor takes for what it makes of rows, about.
+// The approximate memory of the objects that gqlgen makes of rows, in bytes.
 const (
-	bytesPerField  = 40  // of an object that is built
-	bytesPerObject = 256 // beside its fields
-	// bytesPerCost is for what one point of an operation's cost allows: an object, or ten fields.
+	bytesPerField  = 40
+	bytesPerObject = 256 // without its fields
+	// bytesPerCost is the memory for one point of an operation's cost: an object with ten fields.
 	bytesPerCost = bytesPerObject + 10*bytesPerField
 )
 
-// longText is the length in bytes from which the meter counts a text by itself. Shorter texts are small compared with
-// their object.
+// longText is the length from which the meter counts a text, in bytes. Shorter texts are small compared with their
+// object.
 const longText = 256
 
-// A meter counts what an operation answers while it is resolved, on the account of its answer. Once that is overdrawn
-// nothing more is resolved, and no field fails by itself: the operation ends with the account's error.
+// A meter charges the values of an operation to the budget of its answer while the fields are resolved. When the budget
+// is exceeded, the other fields become null without an error: the operation fails with the error of the budget.
 type meter struct {
 	answer *budget.Answer
 
-	mu        sync.Mutex // guards what follows
-	widths    map[subtree]int64
-	fragments map[*ast.FragmentDefinition]int64
+	mu     sync.Mutex // guards the other fields
+	widths map[subtree]int64
+	fields *fieldSum
 }
 
-// subtree is a field with all that is selected below it.
+// A subtree is a field with the fields selected below it.
 type subtree struct {
 	field *ast.Field
-	parts int // fields of one name in one place are one field
+	parts int // GraphQL merges fields of the same name in the same place
 }
 
-// newMeter returns the meter of an operation, by its cost.
+// newMeter returns the meter of an operation with a cost.
 func newMeter(answer *budget.Answer, cost int64) *meter {
 	answer.Expect(cost * bytesPerCost)
-	return &meter{answer: answer, widths: map[subtree]int64{}, fragments: map[*ast.FragmentDefinition]int64{}}
+	fields := newFieldSum(func(f *ast.Field) int64 { return bytesPerField + int64(len(f.Alias)) })
+	return &meter{answer: answer, widths: map[subtree]int64{}, fields: fields}
 }
 
-// resolve resolves a field.
+// resolve resolves a field and charges its value.
 func (m *meter) resolve(ctx context.Context, next graphql.Resolver) (any, error) {
 	if m.answer.Err() != nil {
-		return graphql.Null, nil //nolint:nilerr // it is the operation's error, not the field's
+		return graphql.Null, nil //nolint:nilerr // the operation fails with this error, not the field
 	}
 	value, err := next(ctx)
-	m.count(ctx, value)
-	if m.answer.Err() != nil { // which is the operation's error
+	m.charge(ctx, value)
+	if m.answer.Err() != nil { // the operation fails with this error
 		value, err = graphql.Null, nil
 	}
 	return value, err
 }
 
-// count counts the value of a field. The account keeps the error.
-func (m *meter) count(ctx context.Context, value any) {
+// charge charges the value of a field. The budget keeps the error.
+func (m *meter) charge(ctx context.Context, value any) {
 	switch v := value.(type) {
 	case nil, int, bool, time.Time, typeid.ID:
 	case string:
 		if len(v) >= longText {
-			_ = m.answer.Value(jsonSize(v))
+			_ = m.answer.Value(int64(statement.JSONBytes(v) + len(`""`)))
 		}
 	default:
-		if n := elements(value); n > 0 {
+		if n := objects(value); n > 0 {
 			_ = m.answer.Hold(n * m.width(ctx))
 		}
 	}
 }
 
-// elements is how many objects a value has.
-func elements(value any) int64 {
+// objects returns the number of objects in a value.
+func objects(value any) int64 {
 	v := reflect.ValueOf(value)
 	switch v.Kind() {
 	case reflect.Slice:
@@ -93,7 +95,7 @@ func elements(value any) int64 {
 	return 1
 }
 
-// width is how many bytes an object takes, at most, of those that the current field answers.
+// width returns the greatest memory of one object of the current field, in bytes.
 func (m *meter) width(ctx context.Context) int64 {
 	field := graphql.GetFieldContext(ctx).Field
 	if len(field.Selections) == 0 {
@@ -104,63 +106,65 @@ func (m *meter) width(ctx context.Context) int64 {
 	defer m.mu.Unlock()
 	width, ok := m.widths[key]
 	if !ok {
-		width = bytesPerObject + m.fields(field.Selections)
+		width = bytesPerObject + m.fields.add(field.Selections)
 		m.widths[key] = width
 	}
 	return width
 }
 
-// fields is how many bytes the fields of a selection set take, fragments in their places. The caller holds mu.
-func (m *meter) fields(set ast.SelectionSet) int64 {
+// A fieldSum adds up a number for each field of a selection set. It adds up each fragment once, because a few fragments
+// that spread each other twice stand for very many fields.
+type fieldSum struct {
+	of        func(*ast.Field) int64
+	fragments map[*ast.FragmentDefinition]int64
+}
+
+func newFieldSum(of func(*ast.Field) int64) *fieldSum {
+	return &fieldSum{of: of, fragments: map[*ast.FragmentDefinition]int64{}}
+}
+
+// maxSum is the greatest sum. It prevents an overflow.
+const maxSum = 1 << 40
+
+func (s *fieldSum) add(set ast.SelectionSet) int64 {
 	n := int64(0)
-	for _, part := range set {
-		switch s := part.(type) {
+	for _, selection := range set {
+		switch selected := selection.(type) {
 		case *ast.Field:
-			n += bytesPerField + int64(len(s.Alias))
+			n += s.of(selected)
 		case *ast.InlineFragment:
-			n += m.fields(s.SelectionSet)
+			n += s.add(selected.SelectionSet)
 		case *ast.FragmentSpread:
-			of, ok := m.fragments[s.Definition]
+			sum, ok := s.fragments[selected.Definition]
 			if !ok {
-				of = m.fields(s.Definition.SelectionSet)
-				m.fragments[s.Definition] = of
+				sum = s.add(selected.Definition.SelectionSet)
+				s.fragments[selected.Definition] = sum
 			}
-			n += of
+			n += sum
 		}
+		n = min(n, maxSum)
 	}
 	return n
 }
 
-// jsonSize is how many bytes a text has as JSON.
-func jsonSize(s string) int64 {
-	n := len(s) + len(`""`)
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t':
-			n++
-		case c < 0x20:
-			n += len(`\u0000`) - 1
-		}
-	}
-	return int64(n)
-}
-
-// rootJSON is the JSON of a root field. It is written as soon as the field is resolved: then what it was made of can be
-// let go, and JSON that gets too long is cut off.
+// rootJSON is the JSON of a root field. It is written when the field is resolved. So the memory of the values can be
+// freed early, and writing stops when the JSON is too long.
 type rootJSON struct {
 	budget.Buffer
-	total *budget.Answer
+	answer    *budget.Answer
+	uncharged int // bytes that the budget does not have yet
 }
 
-// overdraft is the panic that stops a marshaler, which returns no error.
+var _ io.StringWriter = (*rootJSON)(nil)
+
+// overdraft is the value of the panic that stops a marshaler: a marshaler returns no error.
 type overdraft struct{}
 
-// writeRoot marshals the value of a root field. It is graphql.Null when the answer is too large.
+// writeRoot writes the JSON of a root field. It returns graphql.Null when the answer is too large.
 func writeRoot(answer *budget.Answer, m graphql.Marshaler) (out graphql.Marshaler) {
 	if answer == nil || m == graphql.Null {
 		return m
 	}
-	w := &rootJSON{total: answer}
 	defer func() {
 		if value := recover(); value != nil {
 			if _, ok := value.(overdraft); !ok {
@@ -169,57 +173,50 @@ func writeRoot(answer *budget.Answer, m graphql.Marshaler) (out graphql.Marshale
 			out = graphql.Null
 		}
 	}()
-	c := &countingWriter{answer: answer, buffer: &w.Buffer}
-	m.MarshalGQL(c)
-	c.settle()
+	w := &rootJSON{answer: answer}
+	m.MarshalGQL(w)
+	w.charge()
 	return w
 }
 
-// countingWriter counts what is written, and panics with an overdraft when that is too much.
-type countingWriter struct {
-	answer *budget.Answer
-	buffer *budget.Buffer
-	since  int // bytes that the account does not have yet
-}
+// chargeEvery is the number of bytes that are charged at a time: gqlgen writes single characters.
+const chargeEvery = 4 << 10
 
-// countEvery is how many bytes are counted at a time: gqlgen writes single characters.
-const countEvery = 4 << 10
-
-var _ io.StringWriter = (*countingWriter)(nil)
-
-func (c *countingWriter) count(n int) {
-	if c.since += n; c.since >= countEvery {
-		c.settle()
+func (w *rootJSON) count(n int) {
+	if w.uncharged += n; w.uncharged >= chargeEvery {
+		w.charge()
 	}
 }
 
-func (c *countingWriter) settle() {
-	n := int64(c.since)
-	c.since = 0
-	if c.answer.Write(n) != nil {
+func (w *rootJSON) charge() {
+	n := int64(w.uncharged)
+	w.uncharged = 0
+	if w.answer.Write(n) != nil {
 		panic(overdraft{})
 	}
 }
 
-func (c *countingWriter) Write(p []byte) (int, error) {
-	c.count(len(p))
-	return c.buffer.Write(p)
+// Write implements io.Writer.
+func (w *rootJSON) Write(p []byte) (int, error) {
+	w.count(len(p))
+	return w.Buffer.Write(p)
 }
 
-func (c *countingWriter) WriteString(s string) (int, error) {
-	c.count(len(s))
-	return c.buffer.WriteString(s)
+// WriteString implements io.StringWriter.
+func (w *rootJSON) WriteString(s string) (int, error) {
+	w.count(len(s))
+	return w.Buffer.WriteString(s)
 }
 
 // MarshalGQL implements graphql.Marshaler.
 func (w *rootJSON) MarshalGQL(to io.Writer) {
 	if b, ok := to.(*bytes.Buffer); ok && b.Len() < w.Len() {
-		b.Grow(int(w.total.Written()) + 1<<10) // all root fields together, and their names
+		b.Grow(int(w.answer.Written()) + 1<<10) // for all root fields and their names
 	}
-	_, _ = w.WriteTo(to) // gqlgen's writer is a buffer
+	_, _ = w.WriteTo(to) // gqlgen's writer is a buffer and cannot fail
 }
 
-// tooLarge is the message of an answer that is too large.
+// tooLarge returns the message for an answer that is too large.
 func tooLarge(e *budget.TooLargeError) string {
 	if e.Memory {
 		return fmt.Sprintf("the answer takes more memory than the %d bytes that there are for all answers (--answer-memory-bytes): ask for fewer nodes or fields", e.Limit)

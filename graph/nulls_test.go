@@ -189,7 +189,7 @@ func TestNullWhereNoneMayBe(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &answer); err != nil || status != http.StatusBadRequest || answer.Data != nil || len(answer.Errors) != 1 ||
 			answer.Errors[0].Message != `Variable "$v" is null, but is used where null is not allowed.` ||
 			!slices.Equal(answer.Errors[0].Path, []string{"variable", "v"}) || answer.Errors[0].Extensions.Code != "GRAPHQL_VALIDATION_FAILED" {
-			t.Errorf("%s with %s: %d %s", document, variables, status, text)
+			t.Errorf("%s with %s: got %d %s, want an error of the variable", document, variables, status, text)
 		}
 	}
 	covered := 0
@@ -199,7 +199,7 @@ func TestNullWhereNoneMayBe(t *testing.T) {
 			refused(document, `{"v": null}`)
 			if p.operation != ast.Subscription { // which would not end
 				if status, text := ask(document, `{}`); status != http.StatusOK {
-					t.Errorf("%s: %d %s", document, status, text)
+					t.Errorf("%s: got %d %s, want 200", document, status, text)
 				}
 			}
 			if p.covered {
@@ -211,7 +211,7 @@ func TestNullWhereNoneMayBe(t *testing.T) {
 	}
 	t.Logf("%d places, %d of them have a default", len(f.found), covered/2)
 	if len(f.found) < 100 || covered < 10 {
-		t.Errorf("%d places, of which %d have a default: some were not found", len(f.found), covered)
+		t.Errorf("got %d places, %d of them with a default, want at least 100 and 10", len(f.found), covered)
 	}
 }
 
@@ -249,7 +249,7 @@ func TestNullOverStreams(t *testing.T) {
 			exchange(fmt.Sprintf(`{"type":"subscribe","id":"%d","payload":%s}`, i, request), fmt.Sprintf(`{"type":"error","id":"%d","payload":%s}`, i, want))
 			_, text := s.send(http.MethodPost, s.url, []byte(request), "Accept", "text/event-stream")
 			if want := "event: next\ndata: {\"errors\":" + want + "}\n\nevent: complete\ndata:\n\n"; string(text) != want {
-				t.Errorf("%s: %q, want %q", test.document, text, want)
+				t.Errorf("%s: got %q, want %q", test.document, text, want)
 			}
 		}
 		exchange(`{"type":"ping"}`, `{"type":"pong"}`)

@@ -11,42 +11,42 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"roster/ent"
+	"roster/ent/rules"
 	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/directory"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
-	"roster/internal/limits"
 )
 
-// Bounds of the retries of one operation.
+// Bounds of the retries of one operation: their number, and the time after which none begins.
 const (
 	maxRetries = 3
 	maxRetry   = 2 * time.Second
 )
 
-// An attempt is one try at one operation. A retry makes a new one.
+// An attempt runs one operation once. A retry makes a new attempt.
 type attempt struct {
 	session   *database.Session
 	directory *directory.Transaction // of the session
 	ent       *ent.Client
 	failed    bool           // a field of the mutation has failed
-	answer    *budget.Answer // what its answer is counted on
-	pages     *changesPages  // of the feed
-	// entry is where the answer is stored; nil when the request has no idempotency key.
+	answer    *budget.Answer // the budget of the answer
+	pages     *changesPages  // the bound of pages of changes
+	// entry stores the answer. It is nil if the request has no idempotency key.
 	entry  *idempotency.Entry
-	stored []byte // the data of the answer to an earlier request; it is answered and nothing is done
+	stored []byte // the data of the answer to an earlier request with the key; the operation does not run again
 }
 
 type attemptKey struct{}
 
-// attemptFrom returns the attempt that a resolver works in.
+// attemptFrom returns the attempt that called a resolver.
 func attemptFrom(ctx context.Context) *attempt {
-	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // a resolver without one is a bug
+	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // every resolver has one
 }
 
-// run tries until the operation succeeds, fails for a reason of its own, or is not to be tried again. Of a subscription,
-// each event is an operation. replayed says that the response is the answer to an earlier request with the key.
+// run runs an operation, or one event of a subscription. It makes attempts until one succeeds or a retry does not help.
+// replayed reports that the response is the answer to an earlier request with the key.
 func (e *Executor) run(ctx context.Context, key string, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
@@ -79,7 +79,7 @@ func (e *Executor) run(ctx context.Context, key string, execute graphql.Response
 			again = again && e.pause(ctx, retries)
 		case database.Unique, database.ForeignKey:
 			careful = true
-		case database.Lost, database.ReadOnly: // a connection from before the database went away, or became a standby
+		case database.Lost, database.ReadOnly: // the connection may be older than a restart, or than the change to a standby
 			again = again && !reconnected
 			reconnected = true
 		default:
@@ -92,8 +92,8 @@ func (e *Executor) run(ctx context.Context, key string, execute graphql.Response
 	}
 }
 
-// fits reports whether another attempt may fit into the memory that is too small for this one: after a wait, or with
-// shorter pages of changes.
+// fits reports whether another attempt may fit into the memory, after this one did not: it waits for memory, or makes
+// the pages of changes shorter.
 func (a *attempt) fits(ctx context.Context) bool {
 	if errors.Is(a.answer.Err(), budget.ErrBusy) {
 		return a.answer.Wait(ctx) == nil
@@ -105,9 +105,9 @@ func (a *attempt) fits(ctx context.Context) bool {
 	return true
 }
 
-// try makes one attempt. The failure is the first that the database reported; the next attempt may not meet it.
+// try makes one attempt. It returns the first failure that the database reported: another attempt may succeed.
 func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, execute graphql.ResponseHandler) (*graphql.Response, *database.Failure) {
-	defer a.session.Rollback() // what is not committed below; after a panic too
+	defer a.session.Rollback() // does nothing after a commit
 	if follows(graphql.GetOperationContext(ctx)) {
 		// The operation reads all changes that are committed now, so they need their numbers first.
 		var err error
@@ -126,7 +126,7 @@ func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, exec
 		if a.directory.Changed() && err == nil {
 			e.Committed()
 		}
-		if err == nil || mode != database.Write { // what was read is right, whatever became of the transaction
+		if err == nil || mode != database.Write { // a failed commit does not make wrong what was read
 			return response, nil
 		}
 		response.Errors = gqlerror.List{publicError(ctx, err)}
@@ -138,7 +138,7 @@ func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, exec
 	return response, failure
 }
 
-// respond runs the operation. Its first statement claims the idempotency key, when the request has one.
+// respond runs the operation. If the request has an idempotency key, the first statement claims it.
 func (a *attempt) respond(ctx context.Context, execute graphql.ResponseHandler, clock func() time.Time) *graphql.Response {
 	if a.entry != nil {
 		var err error
@@ -160,7 +160,7 @@ func (a *attempt) respond(ctx context.Context, execute graphql.ResponseHandler, 
 	return response
 }
 
-// commit commits. The answer under the idempotency key is written at the very end.
+// commit commits the transaction. The last statement before it stores the answer under the idempotency key.
 func (a *attempt) commit(ctx context.Context, response *graphql.Response) error {
 	if a.entry == nil {
 		return a.directory.Commit(ctx, nil)
@@ -168,12 +168,12 @@ func (a *attempt) commit(ctx context.Context, response *graphql.Response) error 
 	return a.directory.Commit(ctx, func(ctx context.Context) error { return a.entry.Store(ctx, a.session, response.Data) })
 }
 
-// failed is the response of an operation that ended with an error of its own.
+// failed returns the response of an operation that failed as a whole.
 func failed(ctx context.Context, err error) *graphql.Response {
 	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
 }
 
-// pause waits before the next attempt, twice as long each time; false when the operation's time is over.
+// pause waits before the next attempt, twice as long each time. It reports false when the operation's time is over.
 func (e *Executor) pause(ctx context.Context, retries int) bool {
 	timer := time.NewTimer(time.Duration(float64(10*time.Millisecond<<retries) * (0.5 + e.Jitter())))
 	defer timer.Stop()
@@ -185,8 +185,8 @@ func (e *Executor) pause(ctx context.Context, retries int) bool {
 	}
 }
 
-// resolveRoot resolves a root field. After a field of a mutation has failed, the ones after it are not run: nothing of
-// them would stay.
+// resolveRoot resolves a root field. After a field of a mutation has failed, the later fields do not run: the rollback
+// would undo them.
 func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 	a := attemptFrom(ctx)
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Mutation {
@@ -200,55 +200,41 @@ func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshal
 	return m
 }
 
-// sessionMode says what transaction an operation needs: several statements of a query read one snapshot, one needs
-// no transaction.
+// sessionMode returns the transaction that an operation needs: a snapshot for several statements of a query, none for
+// one statement.
 func (e *Executor) sessionMode(o *graphql.OperationContext) database.Mode {
-	if o.Operation.Operation == ast.Mutation {
+	switch {
+	case o.Operation.Operation == ast.Mutation:
 		return database.Write
-	}
-	c := &statementCount{of: e.statements, fragments: map[string]int{}, event: o.Operation.Operation == ast.Subscription}
-	if c.count(o.Operation.SelectionSet) > 1 {
+	case statements(e.declared, o.Operation) > 1:
 		return database.Snapshot
 	}
 	return database.Single
 }
 
-// statementCount counts the statements that bound a query. The document alone gives them: they never grow with rows.
-type statementCount struct {
-	of        map[limits.Field]int // of one field
-	fragments map[string]int       // each is counted once: fragments that double each other would take for ever
-	event     bool                 // of a subscription, which has its change already
-}
-
-// many is more than any document needs to be told apart from one.
-const many = 1 << 20
-
-func (c *statementCount) count(set ast.SelectionSet) int {
-	n := 0
-	for _, selection := range set {
-		switch s := selection.(type) {
-		case *ast.Field:
-			n += c.field(s) + c.count(s.SelectionSet)
-		case *ast.InlineFragment:
-			n += c.count(s.SelectionSet)
-		case *ast.FragmentSpread:
-			of, ok := c.fragments[s.Name]
-			if !ok {
-				of = c.count(s.Definition.SelectionSet)
-				c.fragments[s.Name] = of
-			}
-			n += of
+// statements returns the greatest number of statements of a query. It depends on the document alone, not on the rows.
+func statements(declared map[string]declaration, o *ast.OperationDefinition) int64 {
+	var sum *fieldSum
+	sum = newFieldSum(func(f *ast.Field) int64 {
+		n := declared[f.ObjectDefinition.Name+"."+f.Name].statements
+		if o.Operation == ast.Subscription { // an event has one node, so its type is known
+			n = min(n, 1)
 		}
-		n = min(n, many)
-	}
-	return n
+		return n + sum.add(f.SelectionSet)
+	})
+	return sum.add(o.SelectionSet)
 }
 
-// field is how many statements a field sends itself, at most.
-func (c *statementCount) field(f *ast.Field) int {
-	n := c.of[limits.Field{Type: f.ObjectDefinition.Name, Name: f.Name}]
-	if c.event { // the type of its one node is known
-		n = min(n, 1)
+// entryOf returns the entry for the answer of the operation under a key. It is nil if the key is empty.
+func entryOf(ctx context.Context, key string) (*idempotency.Entry, error) {
+	if key == "" {
+		return nil, nil
 	}
-	return n
+	operation := graphql.GetOperationContext(ctx)
+	return idempotency.NewEntry(key, idempotency.Request{
+		Caller:    rules.CallerFrom(ctx).Subject,
+		Document:  operation.RawQuery,
+		Operation: operation.Operation.Name,
+		Variables: operation.Variables,
+	})
 }

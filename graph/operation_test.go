@@ -94,9 +94,9 @@ func TestNoUpdateIsLost(t *testing.T) {
 				switch {
 				case a.codes() == "STALE_VERSION":
 				case len(a.Errors) > 0:
-					t.Errorf("an update failed: %+v", a.Errors)
+					t.Errorf("update: got %+v, want no error", a.Errors)
 				case names[version+1] != "":
-					t.Errorf("version %d was given to %s and to %s", version+1, names[version+1], name)
+					t.Errorf("version %d: got it for %s and for %s, want it for one of them", version+1, names[version+1], name)
 				default:
 					names[version+1] = name
 				}
@@ -129,11 +129,11 @@ func TestOneNameOneUser(t *testing.T) {
 				case len(a.Errors) == 0:
 					won.Add(1)
 				case a.codes() != "TAKEN" || a.Errors[0].Extensions.Field[1] != field:
-					t.Errorf("the others got %+v", a.Errors)
+					t.Errorf("the other clients: got %+v, want TAKEN at the same field", a.Errors)
 				}
 			})
 			if won.Load() != 1 {
-				t.Errorf("%d clients created one user", won.Load())
+				t.Errorf("got %d clients that created the user, want 1", won.Load())
 			}
 		}
 	})
@@ -166,12 +166,12 @@ func TestReadersSeeWholeOperations(t *testing.T) {
 					states := strings.Split(string(a.Data), `"state`)[1:]
 					for _, state := range states {
 						if number, _, _ := strings.Cut(state, `"`); len(states) < 2 || !strings.HasPrefix(states[0], number+`"`) {
-							t.Errorf("a reader saw half an operation: %s %+v", a.Data, a.Errors)
+							t.Errorf("reader: got half an operation, %s %+v, want a whole one", a.Data, a.Errors)
 							return
 						}
 					}
 					if len(a.Errors) > 0 || len(states) == 0 {
-						t.Errorf("a reader got %s %+v", a.Data, a.Errors)
+						t.Errorf("reader: got %s %+v, want data", a.Data, a.Errors)
 						return
 					}
 				}
@@ -205,7 +205,7 @@ func TestReadersNeverMissAnAuthor(t *testing.T) {
 					default:
 					}
 					if a := s.do("{ posts { nodes { title author { username posts { nodes { author { id } } } } } totalCount } }"); len(a.Errors) > 0 {
-						t.Errorf("a reader got %s %+v", a.Data, a.Errors)
+						t.Errorf("reader: got %s %+v, want no error", a.Data, a.Errors)
 						return
 					}
 				}
@@ -247,17 +247,17 @@ func TestOperationsThatLockEachOther(t *testing.T) {
 				case answer.codes() == "CONFLICT":
 					failed.Add(1)
 				default:
-					t.Errorf("an operation failed: %+v", answer.Errors)
+					t.Errorf("operation: got %+v, want no error", answer.Errors)
 				}
 			}
 		})
 		t.Logf("%d operations succeeded, %d lost again and again", changed.Load(), failed.Load())
 		want := 1 + int(changed.Load())
 		if v, w := s.read(a.ID).Version, s.read(b.ID).Version; v != want || w != want {
-			t.Errorf("the versions are %d and %d, want %d", v, w, want)
+			t.Errorf("versions: got %d and %d, want both %d", v, w, want)
 		}
 		if changed.Load() == 0 {
-			t.Error("no operation succeeded")
+			t.Error("got no successful operation, want at least one")
 		}
 	})
 }
@@ -290,7 +290,7 @@ func TestConflict(t *testing.T) {
 			release()
 			s.must(nil, rename, "id", u.ID, "username", "eva", "version", nil)
 			if got := s.read(u.ID); got.Version != 2 {
-				t.Errorf("the user is %+v", got)
+				t.Errorf("got the user %+v, want version 2", got)
 			}
 		})
 	}
@@ -323,11 +323,11 @@ func TestTimeout(t *testing.T) {
 			held: updateUser(input: {id: $held, username: "changed2"}) { user { id } }
 		}`, "free", free.ID, "held", held.ID)
 		if string(a.Data) != "null" {
-			t.Errorf("with data: %s", a.Data)
+			t.Errorf("got the data %s, want null", a.Data)
 		}
 		release()
 		if got := s.read(free.ID); got.Version != 1 {
-			t.Errorf("something stayed: %+v", got)
+			t.Errorf("after the rollback: got %+v, want version 1", got)
 		}
 	})
 }
@@ -362,13 +362,13 @@ func TestClientGoesAway(t *testing.T) {
 		}
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("the request ended with %v", err)
+			t.Errorf("the request: got %v, want context.Canceled", err)
 		}
 		s.wait(func() bool { return s.running.Load() == 0 })
 		release()
 		s.must(nil, rename, "id", free.ID, "username", "next", "version", 1) // where the server still holds the row, this waits
 		if got := s.read(held.ID); got.Version != 1 {
-			t.Errorf("something stayed: %+v", got)
+			t.Errorf("after the rollback: got %+v, want version 1", got)
 		}
 	})
 }
@@ -425,15 +425,15 @@ func TestPanic(t *testing.T) {
 			createPost(input: {authorId: $id, title: "T"}) { post { id } }
 		}`, "id", u.ID)
 		if string(a.Data) != "null" || a.Errors[0].Message != "internal error" || a.Errors[0].Extensions.RequestID != "request-1" {
-			t.Errorf("the answer is %s %+v", a.Data, a.Errors)
+			t.Errorf("got %s %+v, want an internal error with the ID of the request", a.Data, a.Errors)
 		}
 		lines := s.failures.take()
 		if len(lines) != 1 || !strings.Contains(lines[0], "no randomness") || !strings.Contains(lines[0], "requestId=request-1") || !strings.Contains(lines[0], "brittle") {
-			t.Errorf("the log says %q", lines)
+			t.Errorf("got the log %q, want the panic, the request and the stack", lines)
 		}
 		random.broken.Store(false)
 		if got := s.read(u.ID); got.Username != "ada" || got.Posts.TotalCount != 0 {
-			t.Errorf("something stayed: %+v", got)
+			t.Errorf("after the rollback: got %+v, want ada without posts", got)
 		}
 		s.must(nil, rename, "id", u.ID, "username", "eva", "version", 1)
 	})
@@ -467,14 +467,14 @@ func TestDatabaseAway(t *testing.T) {
 			for _, document := range []string{one, several} {
 				a := s.fails("UNAVAILABLE", document, "id", u.ID)
 				if string(a.Data) != `{"user":null}` {
-					t.Errorf("with data: %s", a.Data)
+					t.Errorf("got the data %s, want no user", a.Data)
 				}
 			}
 			if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
-				t.Errorf("with data: %s", a.Data)
+				t.Errorf("got the data %s, want null", a.Data)
 			}
 			if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
-				t.Errorf("ready without a database: %d", response.StatusCode)
+				t.Errorf("readiness without a database: got %d, want 503", response.StatusCode)
 			}
 			proxy.Restore()
 			s.must(nil, []string{several, one}[round], "id", u.ID)
@@ -484,7 +484,7 @@ func TestDatabaseAway(t *testing.T) {
 			clients(6, func(i int) {
 				a := s.do([]string{one, several}[i%2], "id", u.ID)
 				if len(a.Errors) > 0 {
-					t.Errorf("after the database had been away: %+v", a.Errors)
+					t.Errorf("after the return of the database: got %+v, want no error", a.Errors)
 				}
 			})
 		}
@@ -517,10 +517,10 @@ func TestStandby(t *testing.T) {
 	}})
 	u := s.create("ada")
 	if log := logged.take(); len(log) != 1 || !strings.Contains(log[0], "the database is read only") {
-		t.Errorf("the log has %q", log)
+		t.Errorf("got the log %q, want one line about a read-only database", log)
 	}
 	if got := s.read(u.ID); got.Version != 1 || got.Username != "ada" {
-		t.Errorf("the user is %+v", got)
+		t.Errorf("got the user %+v, want ada with version 1", got)
 	}
 }
 
@@ -563,10 +563,10 @@ func TestReadOnlyConnection(t *testing.T) {
 	}
 	s.must(nil, rename, "id", u.ID, "username", "eva", "version", 1)
 	if log := s.failures.take(); len(log) != 1 || !strings.Contains(log[0], "the database is read only") {
-		t.Errorf("the log has %q", log)
+		t.Errorf("got the log %q, want one line about a read-only database", log)
 	}
 	if got := s.read(u.ID); got.Version != 2 || got.Username != "eva" {
-		t.Errorf("the user is %+v", got)
+		t.Errorf("got the user %+v, want eva with version 2", got)
 	}
 }
 
@@ -595,24 +595,24 @@ func TestLostAnswers(t *testing.T) {
 			case "":
 			case "OUTCOME_UNKNOWN":
 				if string(a.Data) != "null" || a.Errors[0].Extensions.RequestID == "" {
-					t.Errorf("the answer is %s %+v", a.Data, a.Errors)
+					t.Errorf("got %s %+v, want null with the ID of the request", a.Data, a.Errors)
 				}
 				unknown = append(unknown, lost)
 				s.failures.take() // the log has it
 			default:
-				t.Errorf("without the answer to %q: %+v", lost, a.Errors)
+				t.Errorf("without the answer to %q: got %+v, want data or an unknown outcome", lost, a.Errors)
 			}
 			var data struct{ User *user }
 			s.must(&data, "query ($name: String!) { user(by: {username: $name}) { posts { nodes { title } } } }", "name", name)
 			if data.User == nil || len(data.User.Posts.Nodes) != 2 {
-				t.Errorf("without the answer to %q there is %+v", lost, data.User)
+				t.Errorf("without the answer to %q: got the user %+v, want two posts", lost, data.User)
 			}
 			if left > 0 { // the operation did not send so many
 				break
 			}
 		}
 		if !slices.ContainsFunc(unknown, func(request string) bool { return strings.Contains(request, "COMMIT") }) || len(unknown) != 1 {
-			t.Errorf("the outcome was unknown after %q, want only the commit", unknown)
+			t.Errorf("unknown outcomes: got them after %q, want only after COMMIT", unknown)
 		}
 	})
 }

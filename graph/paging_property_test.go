@@ -191,7 +191,7 @@ func TestPagesJoined(t *testing.T) {
 			}
 			whole := q.page("first", 100)
 			if !slices.Equal(whole.ids(), want) || whole.TotalCount != len(want) || whole.PageInfo.HasNextPage || whole.PageInfo.HasPreviousPage {
-				t.Errorf("%v\nfound %v of %d and %+v\nwant  %v", q, whole.ids(), whole.TotalCount, whole.PageInfo, want)
+				t.Errorf("%v\ngot  %v of %d and %+v\nwant %v", q, whole.ids(), whole.TotalCount, whole.PageInfo, want)
 				return
 			}
 			for range 4 {
@@ -203,12 +203,12 @@ func TestPagesJoined(t *testing.T) {
 				first := q.page("after", whole.Edges[from].Cursor, "before", whole.Edges[to].Cursor, "first", n)
 				if cut := between[:min(n, len(between))]; !slices.Equal(first.ids(), cut) ||
 					first.PageInfo.HasNextPage != (n < len(between)) || !first.PageInfo.HasPreviousPage || first.TotalCount != len(want) {
-					t.Errorf("%v, the first %d between %d and %d\nfound %v and %+v\nwant  %v", q, n, from, to, first.ids(), first.PageInfo, cut)
+					t.Errorf("%v, the first %d between %d and %d\ngot  %v and %+v\nwant %v", q, n, from, to, first.ids(), first.PageInfo, cut)
 				}
 				last := q.page("after", whole.Edges[from].Cursor, "before", whole.Edges[to].Cursor, "last", n)
 				if cut := between[max(len(between)-n, 0):]; !slices.Equal(last.ids(), cut) ||
 					last.PageInfo.HasPreviousPage != (n < len(between)) || !last.PageInfo.HasNextPage {
-					t.Errorf("%v, the last %d between %d and %d\nfound %v and %+v\nwant  %v", q, n, from, to, last.ids(), last.PageInfo, cut)
+					t.Errorf("%v, the last %d between %d and %d\ngot  %v and %+v\nwant %v", q, n, from, to, last.ids(), last.PageInfo, cut)
 				}
 			}
 		})
@@ -237,7 +237,7 @@ func TestPagesWhileOthersWrite(t *testing.T) {
 			}
 			for _, id := range got {
 				if n := count(got, id); n > 1 && !changed[id] {
-					t.Errorf("%v, forward %t: found %s %d times", q, forward, id, n)
+					t.Errorf("%v, forward %t: got %s %d times, want it once", q, forward, id, n)
 				}
 			}
 		})

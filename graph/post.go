@@ -43,8 +43,8 @@ func (r mutationResolver) UpdatePost(ctx context.Context, input model.UpdatePost
 // DeletePost implements generated.MutationResolver.
 func (r mutationResolver) DeletePost(ctx context.Context, input model.DeletePostInput) (*model.DeletePostPayload, error) {
 	p, err := one(ctx, input, func(ctx context.Context, list []model.DeletePostInput) ([]*ent.Post, error) {
-		return attemptFrom(ctx).directory.DeletePosts(ctx, translated(list, func(input model.DeletePostInput) directory.DeletePost {
-			return directory.DeletePost{Target: target(input.ID, input.ExpectedVersion)}
+		return attemptFrom(ctx).directory.DeletePosts(ctx, translated(list, func(input model.DeletePostInput) directory.Target {
+			return target(input.ID, input.ExpectedVersion)
 		}))
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	validator "github.com/vektah/gqlparser/v2/validator/rules"
 
+	"roster/internal/database"
 	"roster/internal/dbtest"
 )
 
@@ -488,27 +490,51 @@ func (w *world) boundOf(t *tester, document string) int {
 }
 
 // TestRandomDocuments sends random queries on random data to each engine. Their answers are those of a reader who goes
-// through the data row by row. The document bounds the statements, which do not grow with rows.
+// through the data row by row. The document bounds the statements, which do not grow with rows. Each database is closed
+// and dropped before the next one is made: however many documents there are, the servers have room. On every other
+// database, no statement is prepared.
 func TestRandomDocuments(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		const perWorld = 50
-		for sent := 0; sent < *documents; sent += perWorld {
+		for sent := 0; sent < *documents && !t.Failed(); sent += perWorld {
 			seed := *seed + uint64(sent)
-			w := newWorld(t, seed)
-			w.fillRandom(t, 40)
-			s := serve(t, e, settings{})
-			w.insert(s)
-			random := rand.New(rand.NewPCG(seed, 0))
-			known := newCursors()
-			for range perWorld {
-				s.random(w, random, known)
-				if t.Failed() {
-					t.Fatalf("that was with -seed=%d", seed)
+			t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+				w := newWorld(t, seed)
+				w.fillRandom(t, 40)
+				s := serve(t, e, settings{database: func(o *database.Options) {
+					if sent/perWorld%2 == 1 {
+						o.StatementCache = 0
+					}
+				}})
+				w.insert(s)
+				random := rand.New(rand.NewPCG(seed, 0))
+				known := newCursors()
+				for range perWorld {
+					if s.random(w, random, known); t.Failed() {
+						return
+					}
 				}
-			}
+			})
 		}
 	})
+}
+
+// TestSuiteUnprepared sends the requests of TestSuite to a MariaDB that prepares no statement. The answers are the same
+// bytes, although values travel as text.
+func TestSuiteUnprepared(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got the files %q, %v, want some", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, dbtest.MySQL, settings{database: func(o *database.Options) { o.StatementCache = 0 }})
+			run(s, readScenario(t, file), false)
+		})
+	}
 }
 
 // random sends one random query.
@@ -537,13 +563,13 @@ func (s *tester) answers(w *world, document string, send, variables map[string]a
 	a := s.do(document, pairs...)
 	statements := s.statements.take()
 	if len(a.Errors) > 0 {
-		s.Errorf("%s\n%s\nfailed: %+v", document, text, a.Errors)
+		s.Errorf("%s\n%s\ngot the errors %+v, want none", document, text, a.Errors)
 		return
 	}
 	if err := known.same(w, a.Data, want); err != nil {
 		s.Errorf("%s\n%s\n%v", document, text, err)
 	}
 	if bound := w.boundOf(s, document); len(statements) > bound {
-		s.Errorf("%s\n%s\ncost %d statements, but tells %d:\n%s", document, text, len(statements), bound, strings.Join(statements, "\n"))
+		s.Errorf("%s\n%s\ngot %d statements, want at most %d:\n%s", document, text, len(statements), bound, strings.Join(statements, "\n"))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/graph/generated"
+	"roster/internal/stats"
 	"roster/internal/typeid"
 )
 
@@ -54,7 +55,7 @@ func (postResolver) Author(ctx context.Context, p *ent.Post) (*ent.User, error) 
 // Node implements generated.QueryResolver.
 func (queryResolver) Node(ctx context.Context, id typeid.ID) (ent.Node, error) {
 	nodes, err := attemptFrom(ctx).ent.Nodes(ctx, nodesColumns(ctx), []typeid.ID{id})
-	if errors.As(err, new(rules.Faults)) { // which speak of a list
+	if errors.As(err, new(rules.Faults)) { // their path leads into a list
 		return nil, fault(rules.MalformedID(""), "id")
 	}
 	if err != nil {
@@ -71,7 +72,12 @@ func (queryResolver) Nodes(ctx context.Context, ids []typeid.ID) ([]ent.Node, er
 	return attemptFrom(ctx).ent.Nodes(ctx, nodesColumns(ctx), ids)
 }
 
-// byID returns the entity with an ID, which stands at a path of the arguments; nil when there is none.
+// Stats implements generated.QueryResolver. Each field sends its own statement.
+func (queryResolver) Stats(ctx context.Context) (*stats.Stats, error) {
+	return stats.New(ctx, attemptFrom(ctx).session)
+}
+
+// byID returns the entity with an ID, or nil if none has it. path leads to the ID in the arguments.
 func byID[T any](ctx context.Context, r query.Reader[T], id typeid.ID, path ...any) (*T, error) {
 	if id.Type() != r.Entity.Type {
 		return nil, fault(rules.MalformedID(r.Entity.Type), path...)
@@ -80,17 +86,9 @@ func byID[T any](ctx context.Context, r query.Reader[T], id typeid.ID, path ...a
 	return entities[id], err
 }
 
-// fault is an error with one fault.
+// fault returns an error with one fault.
 func fault(f *rules.Fault, path ...any) error {
 	var faults rules.Faults
 	faults.Add(f, path...)
 	return faults.Err()
-}
-
-// orNull makes a missing row null, which is no error in a query.
-func orNull[T any](v *T, err error) (*T, error) {
-	if errors.Is(err, query.ErrNotFound) {
-		return nil, nil //nolint:nilnil // GraphQL's null
-	}
-	return v, err
 }

@@ -55,7 +55,7 @@ func TestSoak(t *testing.T) {
 		}
 		t.Logf("%v: %d operations in %v: %s", e, s.total, time.Since(started).Round(time.Millisecond), strings.Join(codes, ", "))
 		if conflicts := s.codes["CONFLICT"]; conflicts > max(s.total/100, 3) {
-			t.Errorf("%d of %d operations ended in CONFLICT", conflicts, s.total)
+			t.Errorf("CONFLICT: got %d of %d operations, want at most one in a hundred", conflicts, s.total)
 		}
 	})
 }

@@ -110,7 +110,7 @@ func TestStatementsOfSelections(t *testing.T) {
 					{"both", "[ID!]!", slices.Concat(c.userIDs[:min(users, 50)], c.postIDs[:min(len(c.postIDs), 50)])},
 				})
 				if a := s.do(document, variables...); len(a.Errors) > 0 && a.codes() != "INVALID" {
-					t.Errorf("%s: %+v", document, a.Errors)
+					t.Errorf("%s: got %+v, want no code other than INVALID", document, a.Errors)
 				}
 				if got := s.statements.take(); len(got) != want {
 					t.Errorf("%s with %d users: %d statements, want %d:\n%s", document, users, len(got), want, strings.Join(got, "\n"))

@@ -22,7 +22,8 @@ import (
 // Feed is the change feed with the nodes of the schema.
 type Feed = feed.Feed[ent.Node]
 
-// LoadNodes returns how a Feed reads nodes: with all columns, for whoever may read them later.
+// LoadNodes returns the function by which a Feed reads nodes. It reads all columns, because subscribers select different
+// fields.
 func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
 	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]ent.Node, error) {
 		session := db.Session(database.Snapshot)
@@ -41,14 +42,14 @@ func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
 	}
 }
 
-// A subscription is a subscription under way. gqlgen calls Changes at the start. Then it makes a response of each
-// change in the channel. The channel holds one change; nothing runs while nothing changes.
+// A subscription is a running subscription. gqlgen calls Changes once. Then it makes a response of each change in the
+// channel, which holds one change. Nothing runs while nothing changes.
 type subscription struct {
 	executor *Executor
-	source   *feed.Subscription[ent.Node] // of the changes
+	source   *feed.Subscription[ent.Node]
 	changes  chan *model.Change
 	field    graphql.CollectedField
-	after    bool // the client has named the cursor to begin after
+	after    bool // the client gave a cursor
 }
 
 var _ generated.SubscriptionResolver = (*subscription)(nil)
@@ -72,9 +73,9 @@ func (s *subscription) Changes(ctx context.Context, after *string, types []model
 	return s.changes, nil
 }
 
-// Subscribe begins a subscription. It is no transaction and has no time limit, since it lasts as long as the client
-// listens; each of its events is an operation. The function that it returns waits for the next response, which is valid
-// until the one after it is asked for. A response without data is the last; nil means that the client has gone.
+// Subscribe starts a subscription. It has no transaction and no time limit: each event is an operation of its own. next
+// waits for the next response. A response is valid until the next call. A response without data is the last one. next
+// returns nil when ctx is done.
 func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
 	ctx = e.withOperation(ctx, o)
 	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
@@ -96,13 +97,13 @@ func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next 
 	}
 }
 
-// event waits for the next change and returns its response; nil when the client has gone. One without data is the last.
+// event waits for the next change and returns its response, or nil when ctx is done. A response without data is the last.
 func (s *subscription) event(ctx context.Context, responses graphql.ResponseHandler) *graphql.Response {
 	e, err := s.source.Next(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
-	// gqlgen leaves the field out of the context of events, and so out of the paths of errors.
+	// gqlgen omits the field from the context of events, and so from the paths of errors.
 	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: "Subscription", Field: s.field})
 	if errors.Is(err, feed.ErrExpired) && s.after {
 		err = fault(expired(), "after")
@@ -118,7 +119,7 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 			}
 			change := changeOf(&e.Change, nodes)
 			select {
-			case <-s.changes: // of an attempt that was over before it began
+			case <-s.changes: // an earlier attempt ended before it took the change
 			default:
 			}
 			s.changes <- &change
@@ -128,13 +129,14 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 	}
 	response := respond(e.Loaded)
 	if e.Loaded && len(response.Errors) > 0 {
-		// The node was read for all subscribers, and what it leads to may have gone since: read both in one moment.
+		// The node was read earlier, for all subscribers. An entity to which it has an edge may be deleted since. So read
+		// both in one snapshot.
 		response = respond(false)
 	}
 	if ctx.Err() != nil {
 		return nil
 	}
-	if string(response.Data) == "null" { // the next event would hide that this one is missing
+	if string(response.Data) == "null" { // end here: after another event, nobody would notice that this one is missing
 		response.Data = nil
 	}
 	return response

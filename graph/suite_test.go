@@ -54,13 +54,13 @@ func TestSuite(t *testing.T) {
 			if value[bool]("update") {
 				s := readScenario(t, file)
 				run(serve(t, dbtest.SQLite, settings{}), s, true)
-				if err := os.WriteFile(file, s.Text(), 0o600); err != nil {
+				if err := os.WriteFile(file, textOf(s), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
 			s := readScenario(t, file)
-			if !bytes.Equal(s.Text(), s.Source) {
-				t.Errorf("%s is not in the form that -update writes", file)
+			if !bytes.Equal(textOf(s), s.Source) {
+				t.Errorf("%s: got another form than -update writes, want the same bytes", file)
 			}
 			dbtest.Each(t, func(t *testing.T, e dbtest.Engine) { run(serve(t, e, settings{}), s, false) })
 		})
@@ -76,6 +76,34 @@ func readScenario(t *testing.T, file string) *graphtest.Scenario {
 	return s
 }
 
+// answerOf returns the last section of a step, which has the answer. It adds the section when it is missing.
+func answerOf(s *graphtest.Step) *graphtest.Section {
+	if last := &s.Sections[len(s.Sections)-1]; strings.HasPrefix(last.Name, "answer ") {
+		return last
+	}
+	s.Sections = append(s.Sections, graphtest.Section{Name: "answer "})
+	return &s.Sections[len(s.Sections)-1]
+}
+
+// textOf returns a scenario in the form of its file.
+func textOf(s *graphtest.Scenario) []byte {
+	var b bytes.Buffer
+	b.WriteString(s.Prose)
+	for i, step := range s.Steps {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "=== %s\n", step.Name)
+		for _, section := range step.Sections {
+			if section.Name != "" {
+				fmt.Fprintf(&b, "--- %s\n", section.Name)
+			}
+			b.WriteString(section.Text)
+		}
+	}
+	return b.Bytes()
+}
+
 // run sends the requests. With update it takes the answers down, otherwise it checks them.
 func run(t *tester, s *graphtest.Scenario, update bool) {
 	schema := gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()})
@@ -85,16 +113,16 @@ func run(t *tester, s *graphtest.Scenario, update bool) {
 		response, body := sendStep(t, step, kept)
 		name, text := fmt.Sprintf("answer %d", response.StatusCode), layout(body)
 		if update {
-			*step.Answer() = graphtest.Section{Name: name, Text: text}
-		} else if want := step.Answer(); want.Name != name || want.Text != text {
+			*answerOf(step) = graphtest.Section{Name: name, Text: text}
+		} else if want := answerOf(step); want.Name != name || want.Text != text {
 			t.Errorf("%s: got %s\n%swant %s\n%s", step.Name, name, text, want.Name, want.Text)
 		}
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, body); err != nil || !bytes.Equal(compact.Bytes(), body) {
-			t.Errorf("%s: the answer has white space: %s", step.Name, body)
+			t.Errorf("%s: got white space in the answer, want compact JSON: %s", step.Name, body)
 		}
 		if got := response.Header.Get("Content-Type"); got != "application/graphql-response+json; charset=utf-8" {
-			t.Errorf("%s: the answer is of type %q", step.Name, got)
+			t.Errorf("%s: got the content type %q, want application/graphql-response+json", step.Name, got)
 		}
 		bounded(t, step, kept, schema, len(reading(t.statements.take())))
 		keep(t, step, kept, body)
@@ -198,6 +226,6 @@ func bounded(t *tester, s *graphtest.Step, kept map[string]string, schema *ast.S
 		return
 	}
 	if bound := graph.Statements(document.Operations[0]); statements > bound {
-		t.Errorf("%s: %d statements, but the document tells %d", s.Name, statements, bound)
+		t.Errorf("%s: got %d statements, want at most %d", s.Name, statements, bound)
 	}
 }

@@ -24,7 +24,11 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 		if f != nil {
 			return nil, fault(f, "by", "username")
 		}
-		return orNull(users.By(ctx, columns, user.FieldUsernameKey, key))
+		list, err := users.AnyBy(ctx, columns, user.FieldUsernameKey, []string{key})
+		if len(list) == 0 {
+			return nil, err
+		}
+		return list[0], err
 	case email != nil && id == nil && username == nil:
 		key, f := rules.Email(*email)
 		if f != nil {
@@ -35,7 +39,7 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 	return nil, fault(&rules.Fault{Code: rules.Invalid, Message: "must have exactly one field, which is not null"}, "by")
 }
 
-// userByEmail finds the user with an address, whose key by the rules is given; nil when there is none.
+// userByEmail returns the user with an address, or nil. key is the key of the address.
 func (queryResolver) userByEmail(ctx context.Context, email, key string) (*ent.User, error) {
 	columns := nodeColumns(ctx, ent.UserTable) | query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey)
 	users, err := attemptFrom(ctx).ent.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, directory.EmailKeys(email, key))

@@ -56,7 +56,7 @@ func TestBodyLimit(t *testing.T) {
 			for body, want := range map[string]int{fits: 0, fits + "x": 1} {
 				faults := load(s, []byte(fmt.Sprintf(row, body)), directory.Fail)
 				if len(faults) != want || want == 1 && (faults[0].Code != rules.TooLong || faults[0].Field != "body") {
-					t.Errorf("a body of %d bytes: %+v", len(body), faults)
+					t.Errorf("a body of %d bytes: got %+v, want TOO_LONG above the limit alone", len(body), faults)
 				}
 			}
 		}
@@ -74,36 +74,36 @@ func TestOldValues(t *testing.T) {
 		var updated struct{ UpdatePost struct{ Post thing } }
 		s.must(&updated, document, "id", oldPost)
 		if p := updated.UpdatePost.Post; p.Title != "new" || len(p.Body) != rules.BodyLimit+100 || p.Version != 2 || !p.UpdatedAt.Equal(p.CreatedAt) {
-			t.Errorf("the post is %s", short(p))
+			t.Errorf("got the post %s, want the new title, the old body and version 2", short(p))
 		}
 		a := s.fails("INVALID", `mutation ($id: ID!) { updateUser(input: {id: $id, username: "new"}) { user { id } } }`, "id", oldUser)
 		if got := a.Errors[0].Message; got != "input.id has version 2147483647 and cannot be changed: the largest version is 2000000000" {
-			t.Errorf("the update says %q", got)
+			t.Errorf("got the message %q, want that of the largest version", got)
 		}
 		s.fails("INVALID", `mutation { upsertUsers(inputs: [{username: "ada", email: "new@example.com"}]) { users { id } } }`)
 		s.must(nil, `mutation ($id: ID!) { updateUser(input: {id: $id, username: "ada"}) { user { id } } }`, "id", oldUser) // changes nothing
 		users, posts := exported(s, transfer.CSV)
 		if !strings.Contains(users, ",2147483647\n") || len(posts) < rules.BodyLimit+100 {
-			t.Errorf("the export is %.300s%.300s", users, posts)
+			t.Errorf("export: got %.300s%.300s, want the old version and the whole body", users, posts)
 		}
 		for file, want := range map[string]string{users: "version INVALID", posts: "body TOO_LONG"} {
 			faults := load(s, []byte(file), directory.Update)
 			if len(faults) != 1 || faults[0].Field+" "+string(faults[0].Code) != want {
-				t.Errorf("an import says %+v, want %s", faults, want)
+				t.Errorf("import: got %+v, want %s", faults, want)
 			}
 		}
 		faults := load(s, []byte("username,email\nada,new@example.com\n"), directory.Update)
 		if len(faults) != 1 || faults[0].Code != rules.Invalid || faults[0].Field != "id" {
-			t.Errorf("an import of an update says %+v", faults)
+			t.Errorf("import of an update: got %+v, want INVALID at id", faults)
 		}
 		// A body that is not read is compared by its length.
 		if faults := load(s, []byte("id,authorId,title,body\n"+oldPost+","+oldUser+",new,short\n"), directory.Update); len(faults) > 0 {
-			t.Errorf("an import of a shorter body says %+v", faults)
+			t.Errorf("import of a shorter body: got %+v, want no fault", faults)
 		}
 		var found struct{ Post thing }
 		s.must(&found, "query ($id: ID!) { post(id: $id) { "+postFields+" } }", "id", oldPost)
 		if found.Post.Body != "short" || found.Post.Version != 3 {
-			t.Errorf("the post is %s", short(found.Post))
+			t.Errorf("got the post %s, want the short body and version 3", short(found.Post))
 		}
 	})
 }
@@ -160,7 +160,7 @@ func TestClockSetBack(t *testing.T) {
 			}
 			for id, n := range all(s) { // which looks at the times too
 				if was := before[id]; n.UpdatedAt.Before(was.UpdatedAt) || n.Version != was.Version+1 {
-					t.Errorf("%s became %s", short(was), short(n))
+					t.Errorf("%s: got %s, want a later time and the next version", short(was), short(n))
 				}
 			}
 		}

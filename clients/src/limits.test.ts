@@ -60,7 +60,7 @@ async function documents(): Promise<Sent[]> {
 /** The limits of the server, by the names of their flags, as its help gives them. */
 function defaults(): Map<string, number> {
   const help = execFileSync(join(root, "bin/roster"), ["serve", "--help"], { encoding: "utf8" });
-  const graphql = /--(max-(?:body-bytes|document-bytes|tokens|depth|fields|expanded|repeats|aliases|directives|variables|mutation-fields|input-\w+|cost))=[\s\S]*?Default: (\d+)\./g;
+  const graphql = /--(max-(?:body-bytes|document-bytes|tokens|depth|fields|expanded|repeats|aliases|directives|variables|mutation-fields|input-\w+|cost))=[\s\S]*?Default:\s+(\d+)\./g;
   return new Map(Array.from(help.matchAll(graphql), ([, name, value]) => [name!, Number(value)]));
 }
 

@@ -88,7 +88,7 @@ func onlyThese(t *testing.T, before, after string, named map[string]bool) {
 	old, changed := files(t, before), files(t, after)
 	for name := range old {
 		if _, ok := changed[name]; !ok {
-			t.Errorf("%s is gone", name)
+			t.Errorf("%s: got no file, want it to stay", name)
 		}
 	}
 	generated := regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
@@ -101,14 +101,14 @@ func onlyThese(t *testing.T, before, after string, named map[string]bool) {
 			continue
 		}
 		if !bytes.Equal(old[name], content) && !named[name] && !generated.Match(content) {
-			t.Errorf("%s is another, which the page does not say", name)
+			t.Errorf("%s: got a change that the page does not name, want none", name)
 		}
 	}
 	for name := range named {
 		inForm(t, after, name)
 	}
 	if migrations != 3 {
-		t.Errorf("there are %d migrations, want one for each engine", migrations)
+		t.Errorf("migrations: got %d, want one for each engine", migrations)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestGuide(t *testing.T) {
 		s.apply(t, tree)
 		named[s.file] = true
 		if _, err := os.Stat(filepath.Join(root, path)); s.where == "a new file" && !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s is there already: %v", s.file, err)
+			t.Errorf("%s: got %v, want no such file yet", s.file, err)
 		}
 	}
 	for name := range named {
@@ -59,7 +59,7 @@ func inForm(t *testing.T, tree, name string) {
 		t.Fatal(err)
 	}
 	if formatted, err := format.Source(content); err != nil || !bytes.Equal(formatted, content) {
-		t.Errorf("%s is not in Go's form: %v", name, err)
+		t.Errorf("%s: got another form than gofmt's, %v, want that one", name, err)
 	}
 }
 
@@ -92,12 +92,12 @@ func readGuide(t *testing.T) (steps []step) {
 		}
 		place := target.FindStringSubmatch(paragraph)
 		if place == nil {
-			t.Fatalf("%s does not say where this goes, but %q:\n%s", page, paragraph, content)
+			t.Fatalf("%s: got %q, want the place of:\n%s", page, paragraph, content)
 		}
 		steps = append(steps, step{file: place[1], where: place[2] + place[3], anchor: place[4], lines: content})
 	}
 	if want := strings.Count("\n"+string(text), "\n```"); 2*len(steps) != want {
-		t.Fatalf("%s has %d fences, but %d steps were found", page, want, len(steps))
+		t.Fatalf("%s: got %d steps, want one for each pair of %d fences", page, len(steps), want)
 	}
 	return steps
 }
@@ -109,7 +109,7 @@ func (s step) apply(t *testing.T, tree string) {
 	before, err := os.ReadFile(path)
 	if s.where == "a new file" {
 		if !errors.Is(err, fs.ErrNotExist) {
-			t.Fatalf("%s is not new: %v", s.file, err)
+			t.Fatalf("%s: got %v, want no such file yet", s.file, err)
 		}
 		write(t, path, s.lines)
 		return
@@ -128,12 +128,12 @@ func (s step) apply(t *testing.T, tree string) {
 			continue
 		}
 		if at >= 0 {
-			t.Fatalf("%s has more than one line %s", s.file, s.anchor)
+			t.Fatalf("%s: got two lines %s, want one", s.file, s.anchor)
 		}
 		at = i
 	}
 	if at < 0 {
-		t.Fatalf("%s has no line %s", s.file, s.anchor)
+		t.Fatalf("%s: got no line %s, want one", s.file, s.anchor)
 	}
 	if s.where == "below" {
 		at++

@@ -192,13 +192,13 @@ func (f *fuzz) against(serve func(ctx context.Context, stdout, stderr io.Writer)
 	}
 	go func() { _, _ = io.Copy(io.Discard, stdout) }() // until serve is done
 	if f.address == "" {
-		f.Fatalf("no server: %v, %v", <-stopped, log.take())
+		f.Fatalf("got no server, but %v, %v, want its address", <-stopped, log.take())
 	}
 	f.exchanges()
 	f.eventually("connections of clients that are gone", func() int { return strings.Count(allStacks(), "net/http.(*conn).serve(") })
 	stop()
 	if err := <-stopped; err != nil {
-		f.Errorf("the server's end: %v", err)
+		f.Errorf("the server's end: got %v, want no error", err)
 	}
 	for _, line := range log.take() {
 		if !strings.Contains(line, "level=INFO") {
@@ -267,7 +267,7 @@ func (f *fuzz) serves(done <-chan struct{}) {
 		request.Header.Set("Content-Type", "application/json")
 		response, err := client.Do(request)
 		if err != nil {
-			f.Errorf("a well-meant request: %v", err)
+			f.Errorf("a well-meant request: got %v, want %s", err, want)
 			return
 		}
 		text, err := io.ReadAll(response.Body)
@@ -285,7 +285,7 @@ func (f *fuzz) exchange(n uint64) {
 	dialer := net.Dialer{Timeout: answerLimit}
 	conn, err := dialer.DialContext(f.Context(), "tcp", f.address)
 	if err != nil {
-		f.Errorf("exchange %d: %v", n, err)
+		f.Errorf("exchange %d: got %v, want a connection", n, err)
 		return
 	}
 	defer conn.Close()

@@ -13,25 +13,27 @@ const bytesPerRow = 384
 
 // account charges the rows of a statement to the budget of an answer while they are read.
 type account struct {
-	answer        *budget.Answer
-	statement     *statement.Select
-	texts, hidden []*sql.NullString // the destinations of texts; clients do not see the hidden ones
-	parent        typeid.ID
-	n             int // the rows of the parent so far
+	answer    *budget.Answer
+	statement *statement.Select
+	texts     []text
+	parent    typeid.ID
+	n         int // the rows of the parent so far
+}
+
+// A text is the destination of a text. Clients do not see a hidden one.
+type text struct {
+	*sql.NullString
+
+	hidden bool
 }
 
 // newAccount returns an account of rows that are scanned into values.
 func newAccount(answer *budget.Answer, s *statement.Select, values []any) *account {
 	a := &account{answer: answer, statement: s}
 	for i, value := range values {
-		text, ok := value.(*sql.NullString)
-		if !ok {
-			continue
-		}
-		if column, _ := s.Table.Column(s.Columns[i]); column.Folded {
-			a.hidden = append(a.hidden, text)
-		} else {
-			a.texts = append(a.texts, text)
+		if destination, ok := value.(*sql.NullString); ok {
+			column, _ := s.Table.Column(s.Columns[i])
+			a.texts = append(a.texts, text{destination, column.Folded})
 		}
 	}
 	return a
@@ -49,18 +51,13 @@ func (a *account) row(parent typeid.ID) (answered bool, err error) {
 	if a.answer == nil {
 		return answered, nil
 	}
-	seen := size(a.texts)
-	all := seen + size(a.hidden)
-	if a.statement.Lock || !answered {
-		seen = 0
+	var all, seen int64
+	for _, t := range a.texts {
+		n := int64(len(t.String)) // NULL has none
+		all += n
+		if answered && !a.statement.Lock && !t.hidden {
+			seen += n
+		}
 	}
 	return answered, a.answer.Row(bytesPerRow+all, seen)
-}
-
-// size returns the bytes of texts. NULL has none.
-func size(texts []*sql.NullString) (n int64) {
-	for _, t := range texts {
-		n += int64(len(t.String))
-	}
-	return n
 }

@@ -161,7 +161,7 @@ func walk(t *testing.T, db *database.DB, order []statement.Order, size int, back
 			nodes = append(nodes, *n)
 		}
 		if len(nodes) > size || len(nodes) == 0 && len(all) == 0 {
-			t.Fatalf("a page of %d has %d nodes", size, len(nodes))
+			t.Fatalf("got %[2]d nodes, want at most %[1]d", size, len(nodes))
 		}
 		if backward {
 			all = append(nodes, all...)

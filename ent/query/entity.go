@@ -58,57 +58,42 @@ type Reader[T any] struct {
 // Root groups the loads by ID of one client: equal loads share one statement.
 type Root struct{ group Group[*Root] }
 
-// ErrNotFound is the error of By when no row has the value.
-var ErrNotFound = errors.New("query: no row has the value")
-
 // ByIDs returns the entities with the IDs that exist, by ID. Equal calls share one statement.
 func (r Reader[T]) ByIDs(ctx context.Context, columns Columns, ids ...typeid.ID) (map[typeid.ID]*T, error) {
 	ids = Distinct(ids)
 	key := Key{Edge: r.Entity.Type, Args: joined(ids), Columns: columns}
 	return Load(ctx, &r.Root.group, r.Root, key, func(ctx context.Context, _ []*Root) (map[*Root]map[typeid.ID]*T, error) {
-		entities, err := r.find(ctx, columns, ids)
+		entities, err := r.find(ctx, r.byIDs(columns, ids))
 		return map[*Root]map[typeid.ID]*T{r.Root: entities}, err
 	})
 }
 
-// find returns the entities with the IDs that exist, by ID.
-func (r Reader[T]) find(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]*T, error) {
-	entities := make(map[typeid.ID]*T, len(ids))
-	s := &statement.Select{Table: r.Entity.Table, Columns: columns.Names(r.Entity.Table), IDs: ids}
-	err := r.read(ctx, s, func(_ typeid.ID, n *T) { entities[r.Entity.ID(n)] = n })
-	return entities, err
+// byIDs returns the statement that reads the entities with the IDs.
+func (r Reader[T]) byIDs(columns Columns, ids []typeid.ID) *statement.Select {
+	return &statement.Select{Table: r.Entity.Table, Columns: columns.Names(r.Entity.Table), IDs: ids}
 }
 
-// By returns the entity that has the value in a unique column. The error is ErrNotFound when no entity has it.
-func (r Reader[T]) By(ctx context.Context, columns Columns, column string, value any) (*T, error) {
-	list, err := r.where(ctx, &statement.Select{
-		Columns: columns.Names(r.Entity.Table),
-		Filter:  func(s *sql.Selector) { s.Where(sql.EQ(s.C(column), value)) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, ErrNotFound
-	}
-	return list[0], nil
+// find returns the entities of a selection by ID.
+func (r Reader[T]) find(ctx context.Context, s *statement.Select) (map[typeid.ID]*T, error) {
+	entities := make(map[typeid.ID]*T, len(s.IDs))
+	err := r.read(ctx, s, func(_ typeid.ID, n *T) { entities[r.Entity.ID(n)] = n })
+	return entities, err
 }
 
 // AnyBy returns the entities that have one of the texts in a column.
 func (r Reader[T]) AnyBy(ctx context.Context, columns Columns, column string, texts []string) ([]*T, error) {
 	return r.where(ctx, &statement.Select{
 		Columns: columns.Names(r.Entity.Table),
-		Filter:  func(s *sql.Selector) { s.Where(statement.InTexts(s.C(column), texts)) },
+		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) },
 	})
 }
 
 // Lock locks the rows with the IDs until the transaction ends, in the order of the IDs. It returns the existing rows,
 // with all columns.
 func (r Reader[T]) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*T, error) {
-	entities := make(map[typeid.ID]*T, len(ids))
-	s := &statement.Select{Table: r.Entity.Table, Columns: r.Entity.Names(), IDs: Distinct(ids), Lock: true}
-	err := r.read(ctx, s, func(_ typeid.ID, n *T) { entities[r.Entity.ID(n)] = n })
-	return entities, err
+	s := r.byIDs(All, Distinct(ids))
+	s.Lock = true
+	return r.find(ctx, s)
 }
 
 // LockBy locks the rows that have one of the IDs in a column until the transaction ends, in the order of their own IDs.
@@ -129,7 +114,8 @@ func (r Reader[T]) Hold(ctx context.Context, ids []typeid.ID) error {
 	if !statement.Of(r.Driver.Dialect()).LocksParentsLate() {
 		return nil
 	}
-	s := &statement.Select{Table: r.Entity.Table, Columns: []string{r.Entity.Table.ID}, IDs: Distinct(ids), Lock: true, Share: true}
+	s := r.byIDs(0, Distinct(ids))
+	s.Lock, s.Share = true, true
 	return r.read(ctx, s, func(typeid.ID, *T) {})
 }
 
@@ -156,18 +142,10 @@ func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error)
 	return list, err
 }
 
-// permitted returns a *rules.ForbiddenError when the caller may not read the entity.
-func (r Reader[T]) permitted(ctx context.Context) error {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, r.Entity.GraphQL) {
-		return &rules.ForbiddenError{Action: rules.Read, Type: r.Entity.GraphQL}
-	}
-	return nil
-}
-
 // read runs a statement and calls each for every row. parent is the ID of the row's parent if the statement has
 // parents. The rows become siblings.
 func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *T)) error {
-	if err := r.permitted(ctx); err != nil {
+	if err := rules.Permit(ctx, rules.Read, r.Entity.GraphQL); err != nil {
 		return err
 	}
 	// One set of destinations serves all rows, because Assign copies the values.
@@ -203,16 +181,10 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 	})
 }
 
-// count runs a statement that counts rows without parents.
-func (r Reader[T]) count(ctx context.Context, s *statement.Select) (int, error) {
-	counts, err := r.counts(ctx, s)
-	return counts[typeid.ID{}], err
-}
-
 // counts runs a statement that counts rows. The keys are the IDs of the parents without their types, or only the zero
 // ID if the statement has no parents.
 func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.ID]int, error) {
-	if err := r.permitted(ctx); err != nil {
+	if err := rules.Permit(ctx, rules.Read, r.Entity.GraphQL); err != nil {
 		return nil, err
 	}
 	counts := make(map[typeid.ID]int)

@@ -4,7 +4,11 @@ import "roster/internal/statement"
 
 // New is unfilteredPage.
 func New(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
-	return unfilteredPage(connection, table, args, order...)
+	page, faults := unfilteredPage(connection, table, args, order...)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return page, nil
 }
 
 // Rows is the statement that reads the page.
@@ -20,7 +24,7 @@ func (p *Page) Filter(f statement.Filter, key string) { p.filter, p.filterKey = 
 func (p *Page) Key() string { return p.key() }
 
 // CountKey is equal for equal counts.
-func (p *Page) CountKey() string { return p.countKey() }
+func (p *Page) CountKey() string { return p.filterKey }
 
 // Cut is cut.
 func Cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
@@ -34,9 +38,6 @@ func Cursor[T any](p *Page, n *T, value func(n *T, column string) any) string {
 
 // Forge makes a cursor with the right checksum of any values.
 func Forge(p *Page, values []byte) string { return p.scope.Encode(values) }
-
-// Join is join.
-func Join(a, b error) error { return join(a, b) }
 
 // FilterKey is filterKey.
 func FilterKey(where any) string { return filterKey(where) }

@@ -61,14 +61,14 @@ type FilterBuilder struct {
 	depth, size int
 }
 
-// newFilter returns the filter of the argument where, or nil if it has no condition. The error is rules.Faults.
-func newFilter[W Where[W]](where W) (statement.Filter, error) {
+// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition.
+func newFilter[W Where[W]](where W) (statement.Filter, rules.Faults) {
 	f := &FilterBuilder{path: []any{"where"}}
 	condition := object(f, where)
-	if err := f.faults.Err(); err != nil || condition == nil {
-		return nil, err
+	if condition == nil {
+		return nil, f.faults
 	}
-	return func(s *sql.Selector) { s.Where(condition(s)) }, nil
+	return func(s *sql.Selector) { s.Where(condition(s)) }, f.faults
 }
 
 func (f *FilterBuilder) invalid(message string, path ...any) {
@@ -118,12 +118,12 @@ func anyOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 	conditions := make([]Condition, len(list))
 	for i, w := range list {
 		if conditions[i] = object(f, w, "or", i); conditions[i] == nil {
-			conditions[i] = always(true)
+			conditions[i] = constant("1 = 1")
 		}
 	}
 	switch len(conditions) {
 	case 0:
-		return always(false)
+		return constant("1 = 0")
 	case 1: // sql.Or with one predicate drops the parentheses of a nested sql.Or
 		return conditions[0]
 	}
@@ -133,7 +133,7 @@ func anyOf[W Where[W]](f *FilterBuilder, list []W) Condition {
 // negation returns the opposite of a condition.
 func negation(c Condition) Condition {
 	if c == nil {
-		return always(false)
+		return constant("1 = 0")
 	}
 	return func(s *sql.Selector) *sql.Predicate { return sql.Not(c(s)) }
 }
@@ -195,7 +195,7 @@ func (f *FilterBuilder) Text(name, column string, fold func(string) string, wher
 		for i := range values {
 			values[i] = folded(where.In[i], name, "in", i)
 		}
-		list = append(list, func(s *sql.Selector) *sql.Predicate { return statement.InTexts(s.C(column), values) })
+		list = append(list, func(s *sql.Selector) *sql.Predicate { return statement.In(s.C(column), values) })
 	}
 	if where.StartsWith != nil {
 		list = append(list, startsWith(column, folded(*where.StartsWith, name, "startsWith")))
@@ -281,17 +281,9 @@ func filterKey(where any) string {
 	return string(b)
 }
 
-// always returns a condition that matches every row or none.
-func always(v bool) Condition {
-	return func(*sql.Selector) *sql.Predicate {
-		return sql.P(func(b *sql.Builder) {
-			if v {
-				b.WriteString("1 = 1")
-			} else {
-				b.WriteString("1 = 0")
-			}
-		})
-	}
+// constant returns a condition that does not depend on the row.
+func constant(text string) Condition {
+	return func(*sql.Selector) *sql.Predicate { return sql.ExprP(text) }
 }
 
 // all joins conditions by AND. It returns nil if no condition is left.

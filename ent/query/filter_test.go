@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -138,7 +139,7 @@ func TestCondition(t *testing.T) {
 	}
 }
 
-// What the engines have no common text for.
+// TestDialects checks the texts that differ between engines.
 func TestDialects(t *testing.T) {
 	t.Parallel()
 	texts := parse(t, `{"username": {"in": ["A", "b\"'\\", "c"]}}`)
@@ -150,14 +151,14 @@ func TestDialects(t *testing.T) {
 		args    []any
 	}{
 		{dialect.SQLite, texts, "username_key IN (SELECT value FROM json_each(?))", []any{`["a","b\"'\\","c"]`}},
-		{dialect.Postgres, texts, "username_key = ANY(ARRAY(SELECT jsonb_array_elements_text($1::jsonb)))", []any{`["a","b\"'\\","c"]`}},
+		{dialect.Postgres, texts, "username_key = ANY($1::text[])", []any{[]byte("\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x19\x00\x00\x00\x03\x00\x00\x00\x01" + "\x00\x00\x00\x01a\x00\x00\x00\x04b\"'\\\x00\x00\x00\x01c")}},
 		{dialect.MySQL, texts, "username_key IN (?, ?, ?, ?)", []any{"a", `b"'\`, "c", "c"}},
 		{dialect.SQLite, contains, "instr(username_key, ?) > 0", []any{`%a_\`}},
 		{dialect.Postgres, contains, "username_key LIKE $1", []any{`%\%a\_\\%`}},
 		{dialect.MySQL, contains, "instr(username_key, ?) > 0", []any{`%a_\`}},
 	} {
-		if got, args := condition(t, test.dialect, test.where); got != test.want || !slices.Equal(args, test.args) {
-			t.Errorf("on %s: %s %q, want %s %q", test.dialect, got, args, test.want, test.args)
+		if got, args := condition(t, test.dialect, test.where); got != test.want || !reflect.DeepEqual(args, test.args) {
+			t.Errorf("on %s: got %s %q, want %s %q", test.dialect, got, args, test.want, test.args)
 		}
 	}
 }
@@ -186,7 +187,7 @@ func TestStartsWith(t *testing.T) {
 			in = in && s < to
 		}
 		if in != strings.HasPrefix(s, from) {
-			t.Fatalf("%q starts with %q: the range %q says %t", s, prefix, args, in)
+			t.Fatalf("%q and the prefix %q with the range %q: got %t, want the opposite", s, prefix, args, in)
 		}
 	}
 }
@@ -197,12 +198,12 @@ func faults(t *testing.T, where *ent.UserWhere) []string {
 	_, _, err := build(t.Context(), dialect.SQLite, where)
 	var list rules.Faults
 	if err != nil && !errors.As(err, &list) {
-		t.Fatalf("%v is no fault of the filter", err)
+		t.Fatalf("got %v, want a fault of the filter", err)
 	}
 	var fields []string
 	for _, f := range list {
 		if f.Code != rules.Invalid {
-			t.Errorf("%v has the code %s", f, f.Code)
+			t.Errorf("%v: got the code %s, want INVALID", f, f.Code)
 		}
 		parts := make([]string, len(f.Path))
 		for i, p := range f.Path {
@@ -289,11 +290,11 @@ func TestFilterKey(t *testing.T) {
 	} {
 		key := query.FilterKey(parse(t, text))
 		if other, ok := seen[key]; ok {
-			t.Errorf("%s and %s have the key %s", text, other, key)
+			t.Errorf("%s and %s: got the same key %s, want two keys", text, other, key)
 		}
 		seen[key] = text
 		if again := query.FilterKey(parse(t, text)); again != key {
-			t.Errorf("%s has the keys %s and %s", text, key, again)
+			t.Errorf("%s: got the keys %s and %s, want one key", text, key, again)
 		}
 	}
 }

@@ -37,10 +37,10 @@ func FuzzFilter(f *testing.F) {
 			query, args, err := build(t.Context(), d, where)
 			var faults rules.Faults
 			if err != nil && (!errors.As(err, &faults) || len(faults) > 10) {
-				t.Fatalf("on %s: %v", d, err)
+				t.Fatalf("on %s: got %v, want no error", d, err)
 			}
 			if placeholders := strings.Count(query, "?"); err == nil && d != dialect.Postgres && placeholders != len(args) {
-				t.Fatalf("on %s: %d arguments of\n%s", d, len(args), query)
+				t.Fatalf("on %s: got %d arguments, want one for each placeholder of\n%s", d, len(args), query)
 			}
 		}
 		s := db.Session(database.Single)
@@ -51,9 +51,9 @@ func FuzzFilter(f *testing.F) {
 		switch {
 		case errors.As(err, &faults):
 		case err != nil:
-			t.Fatalf("SQLite refuses it: %v", err)
+			t.Fatalf("SQLite: got %v, want no error", err)
 		case len(page.Nodes()) != 0:
-			t.Fatalf("found %d users in an empty database", len(page.Nodes()))
+			t.Fatalf("got %d users in an empty database, want none", len(page.Nodes()))
 		}
 	})
 }

@@ -58,14 +58,14 @@ func TestSiblingsShareAFetch(t *testing.T) {
 					want = 0
 				}
 				if err != nil || got != want {
-					t.Errorf("%d: got %d, %v", n.id, got, err)
+					t.Errorf("node %d: got %d, %v, want its own value", n.id, got, err)
 				}
 			})
 		}
 	}
 	wg.Wait()
 	if n := f.calls.Load(); n != 1 {
-		t.Errorf("%d fetches", n)
+		t.Errorf("got %d fetches, want 1", n)
 	}
 }
 
@@ -78,23 +78,23 @@ func TestKeys(t *testing.T) {
 		for _, key := range keys {
 			for _, n := range f.nodes {
 				if got, err := query.Load(t.Context(), &f.group, n, key, f.double); err != nil || got != 2*n.id {
-					t.Errorf("%+v: %d, %v", key, got, err)
+					t.Errorf("%+v: got %d, %v, want its own value", key, got, err)
 				}
 			}
 		}
 	}
 	if n := f.calls.Load(); int(n) != len(keys) {
-		t.Errorf("%d fetches for %d keys", n, len(keys))
+		t.Errorf("got %d fetches, want one for each of %d keys", n, len(keys))
 	}
 	text := func(context.Context, []*node) (map[*node]string, error) {
 		return map[*node]string{f.nodes[1]: "one"}, nil
 	}
 	if got, err := query.Load(t.Context(), &f.group, f.nodes[1], query.Key{Edge: "text"}, text); err != nil || got != "one" {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v, want the value of the other type", got, err)
 	}
 	other := newFamily(2) // has fetches of its own
 	if got, err := query.Load(t.Context(), &other.group, other.nodes[1], keys[1], other.double); err != nil || got != 2 || other.calls.Load() != 1 {
-		t.Errorf("%d, %v", got, err)
+		t.Errorf("got %d, %v, want the same value again", got, err)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestOrder(t *testing.T) {
 		return map[*node][]*node{f.nodes[2]: nodes}, nil
 	})
 	if want := append(slices.Clone(f.nodes), f.nodes[0]); err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %v, %v", got, err)
+		t.Errorf("got %v, %v, want the zero value", got, err)
 	}
 }
 
@@ -123,12 +123,12 @@ func TestError(t *testing.T) {
 	for range 2 {
 		for _, n := range f.nodes {
 			if got, err := query.Load(t.Context(), &f.group, n, query.Key{}, fetch); !errors.Is(err, broken) || got != 0 {
-				t.Errorf("%d: %d, %v", n.id, got, err)
+				t.Errorf("node %d: got %d, %v, want the error of the fetch", n.id, got, err)
 			}
 		}
 	}
 	if n := f.calls.Load(); n != 1 {
-		t.Errorf("%d fetches", n)
+		t.Errorf("got %d fetches, want 1", n)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestPanic(t *testing.T) {
 			_, err := query.Load(t.Context(), group, n, query.Key{}, f.outOfOrder)
 			panicked, ok := errors.AsType[*query.PanicError](err)
 			if !ok || err.Error() != "panic: out of order" || !strings.Contains(string(panicked.Stack), "outOfOrder") {
-				t.Errorf("%d: %#v", n.id, err)
+				t.Errorf("node %d: got %#v, want a PanicError", n.id, err)
 			}
 		}
 	}
@@ -157,16 +157,16 @@ func TestWithoutSiblings(t *testing.T) {
 	for range 2 {
 		got, err := query.Load(t.Context(), nil, f.nodes[2], query.Key{}, func(ctx context.Context, nodes []*node) (map[*node]int, error) {
 			if !slices.Equal(nodes, f.nodes[2:]) {
-				t.Errorf("it loads for %v", nodes)
+				t.Errorf("got a fetch for %v, want one for the node alone", nodes)
 			}
 			return f.double(ctx, nodes)
 		})
 		if err != nil || got != 4 {
-			t.Errorf("%d, %v", got, err)
+			t.Errorf("got %d, %v, want the value of the node", got, err)
 		}
 	}
 	if n := f.calls.Load(); n != 2 {
-		t.Errorf("%d fetches", n)
+		t.Errorf("got %d fetches, want one for each call", n)
 	}
 	_, err := query.Load(t.Context(), nil, f.nodes[0], query.Key{}, func(context.Context, []*node) (map[*node]int, error) { return nil, broken })
 	if !errors.Is(err, broken) {
@@ -184,6 +184,6 @@ func TestContext(t *testing.T) {
 		return maps.Collect(func(yield func(*node, any) bool) { yield(nodes[0], ctx.Value(key{})) }), ctx.Err()
 	})
 	if err != nil || got != "value" {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("got %v, %v, want the value without waiting", got, err)
 	}
 }

@@ -18,7 +18,10 @@ func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection st
 	if err != nil {
 		return nil, err
 	}
-	return newConnection(r.Entity, page, rows, func(ctx context.Context) (int, error) { return r.count(ctx, page.count()) }), nil
+	return newConnection(r.Entity, page, rows, func(ctx context.Context) (int, error) {
+		counts, err := r.counts(ctx, page.count())
+		return counts[typeid.ID{}], err
+	}), nil
 }
 
 // LoadOne returns the entity whose ID is in a column of n, or nil. It loads the entities of all siblings of n at once.
@@ -30,7 +33,8 @@ func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column 
 		for i, n := range nodes {
 			ids[i], _ = from.Value(n, column).(typeid.ID) // NULL becomes the zero ID, which no entity has
 		}
-		entities, err := to().find(ctx, columns, Distinct(ids))
+		reader := to()
+		entities, err := reader.find(ctx, reader.byIDs(columns, Distinct(ids)))
 		found := make(map[*T]*E, len(nodes))
 		for i, n := range nodes {
 			if e := entities[ids[i]]; e != nil {
@@ -76,7 +80,7 @@ func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, 
 		return nil, err
 	}
 	return newConnection(reader.Entity, page, rows, func(ctx context.Context) (int, error) {
-		key := Key{Edge: edge + ".totalCount", Args: page.countKey()}
+		key := Key{Edge: edge + ".totalCount", Args: page.filterKey}
 		return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]int, error) {
 			s := page.count()
 			s.Parents = parentsOf(from, nodes, parents)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"roster/ent/rules"
 	"roster/internal/statement"
@@ -38,7 +39,9 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 			}
 			own := *entity
 			r.Together([]*T{&own})
-			return func(ctx context.Context) (N, error) { return node(&own), r.permitted(ctx) }
+			return func(ctx context.Context) (N, error) {
+				return node(&own), rules.Permit(ctx, rules.Read, r.Entity.GraphQL)
+			}
 		},
 	}
 }
@@ -47,24 +50,18 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 // one statement for each type. columns returns the columns of a table to read. The error is rules.Faults for IDs of an
 // unknown type.
 func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func(*statement.Table) Columns, ids []typeid.ID) ([]N, error) {
-	byType := make(map[string][]typeid.ID, len(readers))
-	for _, r := range readers {
-		byType[r.table.Type] = nil
-	}
 	var faults rules.Faults
 	for i, id := range ids {
-		of, ok := byType[id.Type()]
-		if !ok {
+		if !slices.ContainsFunc(readers, func(r NodeReader[N]) bool { return r.table.Type == id.Type() }) {
 			faults.Add(rules.MalformedID(""), "ids", i)
 		}
-		byType[id.Type()] = append(of, id)
 	}
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
 	found := make(map[typeid.ID]N, len(ids))
 	for _, r := range readers {
-		of := byType[r.table.Type]
+		of := slices.DeleteFunc(slices.Clone(ids), func(id typeid.ID) bool { return id.Type() != r.table.Type })
 		if len(of) == 0 {
 			continue
 		}

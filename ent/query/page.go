@@ -1,7 +1,6 @@
 package query
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -26,7 +25,6 @@ type Args struct {
 type Page struct {
 	table         *statement.Table
 	scope         cursor.Scope
-	args          Args
 	order         []statement.Order // the client's order; each column once, a unique one last
 	after, before []any
 	size          int
@@ -61,23 +59,22 @@ func newPage[T any, W Where[W]](connection string, table *statement.Table, args 
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	page, err := unfilteredPage(connection, table, args, order...)
-	if where == nil {
-		return page, err
+	page, faults := unfilteredPage(connection, table, args, order...)
+	if where != nil {
+		filter, invalid := newFilter(*where)
+		page.filter, faults = filter, append(faults, invalid...)
 	}
-	filter, invalid := newFilter(*where)
-	if err := join(err, invalid); err != nil {
+	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	page.filter, page.filterKey = filter, filterKey(where)
+	page.filterKey = filterKey(where)
 	return page, nil
 }
 
 // unfilteredPage checks the arguments of a connection without a filter. The order may name a column more than once.
-func unfilteredPage(connection string, table *statement.Table, args Args, order ...statement.Order) (*Page, error) {
-	p := &Page{table: table, args: args, order: total(table, order), size: DefaultSize}
+func unfilteredPage(connection string, table *statement.Table, args Args, order ...statement.Order) (p *Page, faults rules.Faults) {
+	p = &Page{table: table, order: total(table, order), size: DefaultSize}
 	p.scope = newScope(connection, p.order)
-	var faults rules.Faults
 	size := func(name string, n *int) {
 		switch {
 		case n == nil:
@@ -105,10 +102,7 @@ func unfilteredPage(connection string, table *statement.Table, args Args, order 
 	}
 	p.after = decode("after", args.After)
 	p.before = decode("before", args.Before)
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return p, nil
+	return p, faults
 }
 
 // total makes an order total. It drops a repeated column, and everything after a unique column. The ID breaks the last
@@ -128,32 +122,10 @@ func total(table *statement.Table, order []statement.Order) (out []statement.Ord
 	return append(out, tie)
 }
 
-// join joins the faults of two checks. It returns any other error alone, and nil if both are nil.
-func join(a, b error) error {
-	var all rules.Faults
-	for _, err := range []error{a, b} {
-		var faults rules.Faults
-		if !errors.As(err, &faults) && err != nil {
-			return err
-		}
-		all = append(all, faults...)
-	}
-	return all.Err()
-}
-
 // key returns a text that is equal for equal pages of a connection.
 func (p *Page) key() string {
-	text := func(c *string) string {
-		if c == nil {
-			return ""
-		}
-		return *c
-	}
-	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, text(p.args.After), text(p.args.Before), p.filterKey)
+	return fmt.Sprintf("%d %t %v %q %q %s", p.size, p.backward, p.order, p.after, p.before, p.filterKey)
 }
-
-// countKey returns a text that is equal for equal counts of a connection.
-func (p *Page) countKey() string { return p.filterKey }
 
 // rows returns the statement that reads the page and one extra row, which tells whether another page follows.
 func (p *Page) rows(columns Columns) *statement.Select {

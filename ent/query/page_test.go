@@ -167,15 +167,15 @@ func TestSelect(t *testing.T) {
 		}
 		s := p.Rows(query.ColumnsOf(table(), test.columns...))
 		if s.Limit != test.limit || !slices.Equal(s.Order, test.order) || !slices.Equal(s.Columns, test.wantColumns) {
-			t.Errorf("%+v: limit %d, order %v, columns %v", test.args, s.Limit, s.Order, s.Columns)
+			t.Errorf("%+v: got the limit %d, the order %v and the columns %v, want another statement", test.args, s.Limit, s.Order, s.Columns)
 		}
 		want := []any{(*example())["title_key"], (*example())["created_at"], (*example())["id"]}
 		if (s.After != nil) != test.after || (s.Before != nil) != test.before ||
 			test.after && !slices.Equal(s.After, want) || test.before && !slices.Equal(s.Before, want) {
-			t.Errorf("%+v: after %v, before %v", test.args, s.After, s.Before)
+			t.Errorf("%+v: got after %v and before %v, want those of the arguments", test.args, s.After, s.Before)
 		}
 		if c := p.Count(); !c.Count || c.Limit != 0 || c.After != nil || c.Before != nil {
-			t.Errorf("%+v: all are counted by %+v", test.args, c)
+			t.Errorf("%+v: got the count %+v, want one of all pages", test.args, c)
 		}
 	}
 }
@@ -197,24 +197,24 @@ func TestKey(t *testing.T) {
 			}
 			p.Filter(nil, filter)
 			if one, ok := seen[p.Key()]; ok {
-				t.Errorf("%+v and %+v have the same key", one, args)
+				t.Errorf("%+v and %+v: got the same key, want two keys", one, args)
 			}
 			seen[p.Key()] = args
 			if p.CountKey() != filter {
-				t.Errorf("counts of %q have the key %q", filter, p.CountKey())
+				t.Errorf("count with the filter %q: got the key %q, want the filter", filter, p.CountKey())
 			}
 		}
 	}
 	for _, order := range orders()[1:] {
 		p := first(t, order)
 		if one, ok := seen[p.Key()]; ok {
-			t.Errorf("%+v and the order %+v have the same key", one, order)
+			t.Errorf("%+v and the order %+v: got the same key, want two keys", one, order)
 		}
 		seen[p.Key()] = query.Args{}
 	}
 	twenty, err := query.New("Posts", table(), query.Args{First: n(20)})
 	if err != nil || twenty.Key() != first(t, nil).Key() {
-		t.Errorf("20 nodes are what no number means: %v", err)
+		t.Errorf("first: 20: got another key or %v, want the key of the default", err)
 	}
 }
 
@@ -244,34 +244,14 @@ func TestCut(t *testing.T) {
 		nodes, info := query.Cut(p, test.found, value)
 		same := slices.EqualFunc(nodes, test.want, func(a, b *row) bool { return (*a)["id"] == (*b)["id"] })
 		if !same || info.HasNextPage != test.next || info.HasPreviousPage != test.previous {
-			t.Errorf("%+v: got %v, %+v", test.args, nodes, info)
+			t.Errorf("%+v: got %v, %+v, want other nodes or another PageInfo", test.args, nodes, info)
 		}
 		if (info.StartCursor == nil) != (len(test.want) == 0) || (info.EndCursor == nil) != (len(test.want) == 0) {
-			t.Errorf("%+v: the cursors are %v and %v", test.args, info.StartCursor, info.EndCursor)
+			t.Errorf("%+v: got the cursors %v and %v, want them if there are nodes", test.args, info.StartCursor, info.EndCursor)
 		}
 		if len(nodes) > 0 && (*info.StartCursor != query.Cursor(p, nodes[0], value) || *info.EndCursor != query.Cursor(p, nodes[len(nodes)-1], value)) {
-			t.Errorf("%+v: the cursors are not those of the first and the last node", test.args)
+			t.Errorf("%+v: got other cursors, want those of the first and the last node", test.args)
 		}
-	}
-}
-
-func TestJoin(t *testing.T) {
-	t.Parallel()
-	var a, b rules.Faults
-	a.Add(&rules.Fault{Code: rules.Invalid}, "first")
-	b.Add(&rules.Fault{Code: rules.Invalid}, "where")
-	other := errors.New("other")
-	if err := query.Join(nil, nil); err != nil {
-		t.Errorf("nothing is %v", err)
-	}
-	if got := codes(t, query.Join(a.Err(), b.Err())); got != "first INVALID, where INVALID" {
-		t.Errorf("both are %q", got)
-	}
-	if got := codes(t, query.Join(nil, b.Err())); got != "where INVALID" {
-		t.Errorf("one is %q", got)
-	}
-	if err := query.Join(a.Err(), other); !errors.Is(err, other) {
-		t.Errorf("another error is %v", err)
 	}
 }
 
@@ -281,7 +261,7 @@ func decoded(t *testing.T, scope, cursor string, order []statement.Order) ([]any
 	p, err := query.New(scope, table(), query.Args{After: &cursor}, order...)
 	if err != nil {
 		if got := codes(t, err); got != "after CURSOR_INVALID" {
-			t.Fatalf("%q: %s", cursor, got)
+			t.Fatalf("%q: got %s, want CURSOR_INVALID", cursor, got)
 		}
 		return nil, false
 	}
@@ -298,11 +278,11 @@ func TestCursor(t *testing.T) {
 			for _, scope := range []string{"Posts", "Users", "User.posts"} {
 				values, ok := decoded(t, scope, cursor, other)
 				if own := i == j && scope == "Posts"; ok != own {
-					t.Errorf("a cursor of Posts %v is one of %s %v: %t", order, scope, other, ok)
+					t.Errorf("a cursor of Posts %v as one of %s %v: got %t, want the opposite", order, scope, other, ok)
 				}
 				for k, v := range values {
 					if want := (*example())[p.Rows(0).Order[k].Column]; v != want {
-						t.Errorf("%v became %v", want, v)
+						t.Errorf("values of a cursor: got %[2]v, want %[1]v", want, v)
 					}
 				}
 			}
@@ -340,7 +320,7 @@ func TestDamagedCursor(t *testing.T) {
 		}
 		for _, d := range damaged {
 			if _, ok := decoded(t, "Posts", d, order); ok && d != cursor {
-				t.Errorf("%q is a cursor as %q is", d, cursor)
+				t.Errorf("%q: got the values of %q, want CURSOR_INVALID", d, cursor)
 			}
 		}
 	}
@@ -393,21 +373,21 @@ func keeps(t *testing.T, cursor string, order []statement.Order) {
 		switch v := values[i].(type) {
 		case string:
 			if !utf8.ValidString(v) || strings.Contains(v, "\x00") {
-				t.Fatalf("a text is %q", v)
+				t.Fatalf("got the text %q, want valid UTF-8 without NUL", v)
 			}
 		case time.Time:
 			if v.Year() < 1000 || v.Year() > 9999 || v.Nanosecond()%1000 != 0 || v.Location() != time.UTC {
-				t.Fatalf("a time is %v", v)
+				t.Fatalf("got the time %v, want one that can be stored", v)
 			}
 		case typeid.ID:
 			if v.Type() != "post" {
-				t.Fatalf("an ID is %v", v)
+				t.Fatalf("got the ID %v, want one of the table", v)
 			}
 		default:
-			t.Fatalf("a value is %T", v)
+			t.Fatalf("got a %T, want an ID, a text or a time", v)
 		}
 	}
 	if again, ok := decoded(t, "Posts", query.Cursor(p, &r, value), order); !ok || !slices.Equal(again, values) {
-		t.Fatalf("%q has the values %v, whose cursor has %v", cursor, values, again)
+		t.Fatalf("%q with the values %v: got another cursor with %v, want the same", cursor, values, again)
 	}
 }

@@ -49,6 +49,14 @@ type ForbiddenError struct {
 
 func (e *ForbiddenError) Error() string { return "may not " + string(e.Action) + " a " + e.Type }
 
+// Permit returns a *ForbiddenError if the caller in ctx may not perform the action on entities of a type.
+func Permit(ctx context.Context, a Action, kind string) error {
+	if May(CallerFrom(ctx), a, kind) {
+		return nil
+	}
+	return &ForbiddenError{Action: a, Type: kind}
+}
+
 type callerKey struct{}
 
 // WithCaller returns a context with the caller c.

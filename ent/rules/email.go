@@ -19,19 +19,16 @@ import (
 // The key has the domain as U-labels, in NFC. The whole key is in full case folding, which depends on no language. So ß
 // equals ss, and all three sigmas are equal. i and ı differ, and İ equals i with a dot above.
 func Email(s string) (key string, fault *Fault) {
-	if f := text(s, EmailLimit, separator); f != nil {
+	if f := text(s, EmailLimit); f != nil {
 		return "", f
 	}
 	s = norm.NFC.String(s) // NFC turns the Greek question mark into a semicolon, which the checks must see
 	at := strings.LastIndexByte(s, '@')
-	if at < 0 {
-		return "", &Fault{Invalid, "must be an address such as ada@example.com"}
-	}
-	if f := local(s[:at]); f != nil {
-		return "", f
+	if at > maxLocal {
+		return "", &Fault{Invalid, "must have at most 64 bytes before the @"}
 	}
 	unicodeDomain, ok := domain(s[at+1:])
-	if !ok {
+	if at < 0 || !local(s[:at]) || !ok {
 		return "", &Fault{Invalid, "must be an address such as ada@example.com"}
 	}
 	return fold(s[:at+1] + unicodeDomain), nil
@@ -62,23 +59,18 @@ func FormerEmailKey(s string) string {
 // maxLocal is the longest local part, in bytes: RFC 5321, section 4.5.3.1.1.
 const maxLocal = 64
 
-// local checks the local part of an address.
-func local(s string) *Fault {
-	if len(s) > maxLocal {
-		return &Fault{Invalid, "must have at most 64 bytes before the @"}
-	}
+// local reports whether the local part of an address is valid.
+func local(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" || startsWithMark(atom) || strings.IndexFunc(atom, notInAtom) >= 0 {
-			return &Fault{Invalid, "must be an address such as ada@example.com"}
+			return false
 		}
 	}
 	if isASCII(s) {
-		return nil
+		return true
 	}
-	if _, err := precis.NewFreeform(precis.Norm(norm.NFC)).String(s); err != nil {
-		return &Fault{Invalid, "must be an address such as ada@example.com"}
-	}
-	return nil
+	_, err := precis.NewFreeform(precis.Norm(norm.NFC)).String(s)
+	return err == nil
 }
 
 // notInAtom reports characters that an atom of an address must not have: ASCII characters outside atext of RFC 5322,

@@ -26,24 +26,24 @@ func check(t *testing.T, f rule, text string, limit, bytes int) {
 	key, fault := f(text)
 	if fault != nil {
 		if key != "" || fault.Code == "" || fault.Message == "" || strings.Contains(fault.Message, text) && len(text) > 20 {
-			t.Fatalf("%q: %q, %+v", text, key, fault)
+			t.Fatalf("%q: got %q, %+v, want a key or a fault", text, key, fault)
 		}
 		return
 	}
 	switch n := utf8.RuneCountInString(text); {
 	case n == 0 || n > limit:
-		t.Fatalf("%q of %d characters is accepted", text, n)
+		t.Fatalf("%q of %d characters: got no fault, want TOO_LONG", text, n)
 	case key == "" || !utf8.ValidString(key) || strings.IndexByte(key, 0) >= 0 || !norm.NFC.IsNormalString(key):
-		t.Fatalf("%q has the key %q", text, key)
+		t.Fatalf("%q: got the key %q, want one that can be stored", text, key)
 	case len(key) > bytes*limit:
-		t.Fatalf("%q has a key of %d bytes", text, len(key))
+		t.Fatalf("%q: got a key of %d bytes, want one that fits the column", text, len(key))
 	}
 	local, _, _ := strings.Cut(key, "@")
 	if utf8.RuneCountInString(key) > limit || len(local) > 64 {
 		return // no text of the same rule
 	}
 	if again, fault := f(key); fault != nil || again != key {
-		t.Fatalf("%q has the key %q, which has the key %q: %+v", text, key, again, fault)
+		t.Fatalf("%q: got the key %q, whose key is %q, want the same key: %+v", text, key, again, fault)
 	}
 }
 
@@ -54,7 +54,7 @@ func FuzzUsername(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		check(t, rules.Username, text, rules.UsernameLimit, usernameBytes)
 		if key, fault := rules.Username(text); fault == nil && rules.FoldUsername(text) != key {
-			t.Fatalf("a filter compares %q as %q, its key is %q", text, rules.FoldUsername(text), key)
+			t.Fatalf("%q in a filter: got %q, want the key %q", text, rules.FoldUsername(text), key)
 		}
 	})
 }
@@ -67,7 +67,7 @@ func FuzzEmail(f *testing.F) {
 		check(t, rules.Email, text, rules.EmailLimit, emailBytes)
 		key, fault := rules.Email(text)
 		if folded := rules.FoldEmail(text); fault == nil && folded != key {
-			t.Fatalf("a filter compares %q as %q, its key is %q", text, folded, key)
+			t.Fatalf("%q in a filter: got %q, want the key %q", text, folded, key)
 		}
 		if fault != nil {
 			return
@@ -82,7 +82,7 @@ func FuzzEmail(f *testing.F) {
 			cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(text), cases.Upper(language.Und).String(text), norm.NFC.String(text), norm.NFD.String(text),
 		} {
 			if again, fault := rules.Email(variant); fault == nil && again != key {
-				t.Fatalf("%q has the key %q, %q has %q", text, key, variant, again)
+				t.Fatalf("%q has the key %q; %q: got %q, want the same key", text, key, variant, again)
 			}
 		}
 	})

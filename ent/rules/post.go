@@ -15,7 +15,7 @@ const TitleLimit = 200
 
 // Title checks a title and returns the key by which titles are compared and sorted: NFC and full case folding.
 func Title(s string) (key string, fault *Fault) {
-	if f := text(s, TitleLimit, separator); f != nil {
+	if f := text(s, TitleLimit); f != nil {
 		return "", f
 	}
 	return FoldTitle(s), nil

@@ -28,18 +28,18 @@ func TestBody(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", " ", "a\tb\r\nc\x01\x7f\u2028", strings.Repeat("😀", 10_000)} {
 		if fault := rules.Body(text); fault != nil {
-			t.Errorf("%.20q: %+v", text, fault)
+			t.Errorf("%.20q: got %+v, want no fault", text, fault)
 		}
 	}
 	if fault := rules.Body(strings.Repeat("é", rules.BodyLimit/2)); fault != nil {
-		t.Errorf("the longest body: %+v", fault)
+		t.Errorf("the longest body: got %+v, want no fault", fault)
 	}
 	if fault := rules.Body(strings.Repeat("é", rules.BodyLimit/2) + "x"); fault == nil || fault.Code != rules.TooLong || !strings.Contains(fault.Message, "4194304 bytes") {
-		t.Errorf("a byte more: %+v", fault)
+		t.Errorf("one byte more: got %+v, want TOO_LONG", fault)
 	}
 	for _, text := range []string{"\x00", "a\x00b", "\xff", "a\xc3"} {
 		if fault := rules.Body(text); fault == nil || fault.Code != rules.Invalid {
-			t.Errorf("%q: %+v", text, fault)
+			t.Errorf("%q: got %+v, want INVALID", text, fault)
 		}
 	}
 }

@@ -42,7 +42,7 @@ type Fault struct {
 func (f *Fault) Error() string { return f.Message }
 
 // text checks the rules that all texts share. limit is in Unicode code points.
-func text(s string, limit int, control func(rune) bool) *Fault {
+func text(s string, limit int) *Fault {
 	switch {
 	case strings.IndexFunc(s, visible) < 0:
 		return &Fault{Blank, "must not be blank"}
@@ -50,7 +50,7 @@ func text(s string, limit int, control func(rune) bool) *Fault {
 		return &Fault{Invalid, "must be valid UTF-8"}
 	case utf8.RuneCountInString(s) > limit:
 		return &Fault{TooLong, "must have at most " + strconv.Itoa(limit) + " characters"}
-	case strings.IndexFunc(s, control) >= 0:
+	case strings.IndexFunc(s, separator) >= 0:
 		return &Fault{Invalid, "must not contain control characters"}
 	}
 	return nil

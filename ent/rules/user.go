@@ -24,7 +24,7 @@ const (
 // UsernameCaseMapped in RFC 8265, applied until it is stable, as RFC 8264, section 7, requires. A name must not start
 // with a combining mark: the mark would change the character before the name in any text.
 func Username(s string) (key string, fault *Fault) {
-	if f := text(s, UsernameLimit, separator); f != nil {
+	if f := text(s, UsernameLimit); f != nil {
 		return "", f
 	}
 	if startsWithMark(s) {

@@ -103,17 +103,17 @@ func TestInvisible(t *testing.T) {
 		n++
 		for _, text := range []string{"a" + string(r) + "b", string(r) + "ab", "ab" + string(r)} {
 			if key, fault := rules.Username(text); fault == nil {
-				t.Errorf("the username %q has the key %q", text, key)
+				t.Errorf("the username %q: got the key %q, want a fault", text, key)
 			}
 			for _, address := range []string{text + "@example.com", "a@" + text + ".com", "a@x." + text} {
 				if key, fault := rules.Email(address); fault == nil {
-					t.Errorf("the address %q has the key %q", address, key)
+					t.Errorf("the address %q: got the key %q, want a fault", address, key)
 				}
 			}
 		}
 	}
 	if n < 900_000 {
-		t.Errorf("there are only %d", n) // most of them unassigned
+		t.Errorf("got only %d characters, want all unassigned ones", n) // most of them unassigned
 	}
 }
 
@@ -126,7 +126,7 @@ func TestRulesRunConcurrently(t *testing.T) {
 			for range 200 {
 				for text, want := range map[string]string{"ΟΔΥΣΣΕΥΣ": "οδυσσευσ", "1É": "1é", "אב": "אב"} {
 					if key, fault := rules.Username(text); key != want {
-						t.Errorf("%q: %q, %v", text, key, fault)
+						t.Errorf("%q: got %q, %v, want another key or fault", text, key, fault)
 					}
 				}
 			}
@@ -148,13 +148,13 @@ func TestKeysFit(t *testing.T) {
 			continue
 		}
 		if n := len(username(string(r))); n > usernameBytes {
-			t.Errorf("%U becomes %d bytes of a username", r, n)
+			t.Errorf("%U: got %d bytes of a username, want them to fit the column", r, n)
 		}
 		if n := len(rules.FoldEmail(string(r))); n > emailBytes {
-			t.Errorf("%U becomes %d bytes of an email", r, n)
+			t.Errorf("%U: got %d bytes of an email, want them to fit the column", r, n)
 		}
 		if n := len(rules.FoldTitle(string(r))); n > titleBytes {
-			t.Errorf("%U becomes %d bytes of a title", r, n)
+			t.Errorf("%U: got %d bytes of a title, want them to fit the column", r, n)
 		}
 	}
 }

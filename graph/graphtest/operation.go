@@ -9,22 +9,22 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Operation writes the parts of a random operation: aliases, values, and the variables that some values become.
+// An Operation writes parts of a random operation: names, directives and values. It makes variables of some values.
 type Operation struct {
 	Random *rand.Rand
 	Schema *ast.Schema
-	// Nulls allows null for variables with a default, also where the schema does not.
+	// Nulls also allows null for variables with a default where the schema does not.
 	Nulls bool
 
-	// Definitions are those of the variables.
+	// Definitions has the definitions of the variables.
 	Definitions []string
-	// Sent are the variables to send. Variables also has those that get their default.
+	// Sent has the variables to send. Variables also has those with their default value.
 	Sent, Variables map[string]any
 
 	names int
 }
 
-// Enum is a value of an enum.
+// An Enum is a value of an enum.
 type Enum string
 
 // NewOperation returns an operation without variables.
@@ -35,10 +35,10 @@ func NewOperation(random *rand.Rand, schema *ast.Schema) *Operation {
 // Pick returns one of the values.
 func Pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }
 
-// Chance is true in one of n cases.
+// Chance returns true in one of n cases.
 func (o *Operation) Chance(n int) bool { return o.Random.IntN(n) == 0 }
 
-// Name returns a name that the operation does not have yet.
+// Name returns a new name for the operation.
 func (o *Operation) Name(prefix string) string {
 	o.names++
 	return fmt.Sprintf("%s%d", prefix, o.names)
@@ -50,7 +50,7 @@ func (o *Operation) Directives() string {
 		return ""
 	}
 	name := Pick(o.Random, "skip", "include")
-	// More often than not, the field is included.
+	// Mostly, the field is included.
 	value := (name == "include") != o.Chance(3)
 	return " @" + name + "(if: " + o.Value(ast.NonNullNamedType("Boolean", nil), value) + ")"
 }
@@ -76,7 +76,7 @@ func (o *Operation) Value(t *ast.Type, v any) string {
 	return o.literal(t, v, true)
 }
 
-// literal writes a value; variables says whether parts of it may be variables.
+// literal writes a value as a literal. With variables, parts of it may be variables.
 func (o *Operation) literal(t *ast.Type, v any, variables bool) string {
 	write := o.Value
 	if !variables {
@@ -96,7 +96,7 @@ func (o *Operation) literal(t *ast.Type, v any, variables bool) string {
 		return "{" + strings.Join(parts, ", ") + "}"
 	case []any:
 		if len(v) == 1 && o.Chance(3) {
-			return o.literal(t.Elem, v[0], variables) // one value is a list of it
+			return o.literal(t.Elem, v[0], variables) // GraphQL reads one value as a list
 		}
 		parts := make([]string, len(v))
 		for i, v := range v {

@@ -1,9 +1,8 @@
-// Package graphtest is what tests of the API share: the files of requests and answers, and the parts of random
-// operations.
+// Package graphtest reads files of requests and answers, and writes parts of random operations. The tests of package
+// graph and of e2e/fuzzhttp share it.
 package graphtest
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"regexp"
@@ -11,29 +10,29 @@ import (
 	"strings"
 )
 
-// Scenario is a file of requests and answers, as graph/testdata has them.
+// A Scenario is a file of requests and answers from graph/testdata.
 type Scenario struct {
 	Source []byte
 	Prose  string // before the first step
 	Steps  []*Step
 }
 
-// Step is a request and its answer.
+// A Step is a request and its answer.
 type Step struct {
 	Name     string
-	Sections []Section // the first one is the document, unless it is empty
+	Sections []Section // the first section is the document; it may be empty
 }
 
-// Section is a part of a step. The document has no name.
+// A Section is a part of a step. The document has no name.
 type Section struct{ Name, Text string }
 
-// Placeholder returns the pattern of a value that an earlier answer had: {{name}}.
+// Placeholder returns the pattern of a value from an earlier answer: {{name}}.
 func Placeholder() *regexp.Regexp { return regexp.MustCompile(`\{\{(\w+)\}\}`) }
 
 // Repetition returns the pattern of a repeated text: {{text*number}}.
 func Repetition() *regexp.Regexp { return regexp.MustCompile(`\{\{(\S.*?)\*(\d+)\}\}`) }
 
-// Section returns the text of a section; empty when there is none.
+// Section returns the text of a section, or an empty text.
 func (s *Step) Section(name string) string {
 	for _, section := range s.Sections {
 		if section.Name == name {
@@ -43,16 +42,7 @@ func (s *Step) Section(name string) string {
 	return ""
 }
 
-// Answer returns the last section, which has the answer. It adds one when there is none.
-func (s *Step) Answer() *Section {
-	if last := &s.Sections[len(s.Sections)-1]; strings.HasPrefix(last.Name, "answer ") {
-		return last
-	}
-	s.Sections = append(s.Sections, Section{Name: "answer "})
-	return &s.Sections[len(s.Sections)-1]
-}
-
-// ReadScenario reads a file. The error names the file, and the step with a section that no reader knows.
+// ReadScenario reads a file. The error names the file and the step with an unknown section.
 func ReadScenario(file string) (*Scenario, error) {
 	source, err := os.ReadFile(file) //nolint:gosec // G304: a file of the tests
 	if err != nil {
@@ -75,7 +65,7 @@ func ReadScenario(file string) (*Scenario, error) {
 		}
 		*into += line
 	}
-	for _, step := range s.Steps { // the blank lines between the steps
+	for _, step := range s.Steps { // drop the blank lines between the steps
 		last := &step.Sections[len(step.Sections)-1]
 		last.Text = strings.TrimRight(last.Text, "\n") + "\n"
 		for _, section := range step.Sections {
@@ -86,23 +76,4 @@ func ReadScenario(file string) (*Scenario, error) {
 		}
 	}
 	return s, nil
-}
-
-// Text returns the scenario in the form of its file.
-func (s *Scenario) Text() []byte {
-	var b bytes.Buffer
-	b.WriteString(s.Prose)
-	for i, step := range s.Steps {
-		if i > 0 {
-			b.WriteString("\n")
-		}
-		fmt.Fprintf(&b, "=== %s\n", step.Name)
-		for _, section := range step.Sections {
-			if section.Name != "" {
-				fmt.Fprintf(&b, "--- %s\n", section.Name)
-			}
-			b.WriteString(section.Text)
-		}
-	}
-	return b.Bytes()
 }

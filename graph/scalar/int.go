@@ -13,7 +13,7 @@ import (
 // MarshalInt writes an Int.
 func MarshalInt(i int) graphql.Marshaler { return graphql.MarshalInt(i) }
 
-// UnmarshalInt reads an Int: 32 bits, as the GraphQL specification says. Everything else is INVALID.
+// UnmarshalInt reads an Int of 32 bits, as the GraphQL specification says. The error for another value is INVALID.
 func UnmarshalInt(v any) (int, error) {
 	var n int64
 	err := strconv.ErrSyntax

@@ -18,7 +18,7 @@ func invalid(t *testing.T, v any, err error) {
 	t.Helper()
 	var fault *rules.Fault
 	if !errors.As(err, &fault) || fault.Code != rules.Invalid {
-		t.Errorf("%#v: %v", v, err)
+		t.Errorf("%#v: got %v, want a fault", v, err)
 	}
 }
 
@@ -32,7 +32,7 @@ func TestMarshalDateTime(t *testing.T) {
 	} {
 		var b strings.Builder
 		if scalar.MarshalDateTime(v).MarshalGQL(&b); b.String() != want {
-			t.Errorf("%v: %s, want %s", v, &b, want)
+			t.Errorf("%v: got %s, want %s", v, &b, want)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func TestUnmarshalDateTime(t *testing.T) {
 	} {
 		got, err := scalar.UnmarshalDateTime(text)
 		if err != nil || !got.Equal(want) || got.Location() != time.UTC {
-			t.Errorf("%s: %v, %v", text, got, err)
+			t.Errorf("%s: got %v, %v, want the time in UTC", text, got, err)
 		}
 	}
 	for _, v := range []any{
@@ -77,7 +77,7 @@ func FuzzDateTime(f *testing.F) {
 			t.Fatal(err)
 		}
 		if again, err := scalar.UnmarshalDateTime(written); err != nil || !again.Equal(v) {
-			t.Fatalf("%q became %s, which is %v: %v", text, &b, again, err)
+			t.Fatalf("%q written as %s: got %v, %v, want the same time", text, &b, again, err)
 		}
 	})
 }
@@ -91,11 +91,11 @@ func TestInt(t *testing.T) {
 		for _, v := range values {
 			got, err := scalar.UnmarshalInt(v)
 			if err != nil || got != want {
-				t.Errorf("%#v: %d, %v", v, got, err)
+				t.Errorf("%#v: got %d, %v, want the number or a fault", v, got, err)
 			}
 			var b strings.Builder
 			if scalar.MarshalInt(got).MarshalGQL(&b); b.String() != strconv.Itoa(want) {
-				t.Errorf("%d is written as %s", got, &b)
+				t.Errorf("%d: got %s, want its digits", got, &b)
 			}
 		}
 	}
@@ -120,7 +120,7 @@ func TestString(t *testing.T) {
 			t.Error(err)
 		}
 		if err != nil || got != text || back != text {
-			t.Errorf("%q: %q, %q, %v", text, got, back, err)
+			t.Errorf("%q: got %q, %q, %v, want the same text", text, got, back, err)
 		}
 	}
 	for _, v := range []any{nil, 7, int64(7), 7.5, json.Number("7"), true, []any{"a"}, map[string]any{}} {

@@ -9,8 +9,8 @@ import (
 // MarshalString writes a String.
 func MarshalString(s string) graphql.Marshaler { return graphql.MarshalString(s) }
 
-// UnmarshalString reads a String. A number or a boolean is none and INVALID, as the GraphQL specification says; gqlgen's
-// own would write it out.
+// UnmarshalString reads a String. The error for another type is INVALID, as the GraphQL specification says. gqlgen's own
+// function accepts numbers and booleans.
 func UnmarshalString(v any) (string, error) {
 	s, ok := v.(string)
 	if !ok {

@@ -1,15 +1,15 @@
-// Package budget bounds the memory that answers take: the bytes of one answer, and the bytes of all answers that a
-// server reads, builds and writes at a time. It knows neither GraphQL, HTTP nor databases.
+// Package budget bounds the memory of answers: of one answer, and of all answers that a server reads, builds and writes
+// at the same time. It does not depend on GraphQL, HTTP or databases.
 //
-// An answer holds a little memory without asking, so small answers never wait. A larger one reserves memory from the
-// first of three pools, one that outgrows this from the second, and the last pool gives an answer everything that it may
-// ever need. So large answers wait for large ones, and small ones for small ones.
+// A small answer needs no reservation, so it never waits. A larger answer reserves memory from the first of three
+// pools. If it needs more, it reserves from the second pool, and then from the last. The last pool gives it all memory
+// that it can ever need. So large answers wait only for large ones, and small answers for small ones.
 //
-// Requests have a pool of their own, a quarter as large as all others: what is sent slowly, and what lasts, takes nothing
-// from answers.
+// Requests have their own pool, a quarter as large as the others together. So slow requests and subscriptions take no
+// memory from answers.
 //
-// Nobody waits while an answer is built, since the operation holds a connection to the database: where memory is short,
-// its account fails with ErrBusy. The operation then releases the memory of its answer, waits, and begins
+// An operation holds a connection to the database while its answer is built, so it must not wait for memory. If there
+// is none, its account fails with ErrBusy. Then the operation releases the memory of its answer, waits, and starts
 // again.
 package budget
 
@@ -26,26 +26,25 @@ import (
 )
 
 const (
-	// free is how many bytes an answer holds without a reservation.
+	// free is the memory that an answer uses without a reservation, in bytes.
 	free = 64 << 10
-	// small and medium are how many bytes an answer reserves from the first pool and from the second.
+	// small and medium are the reservations of an answer from the first and the second pool, in bytes.
 	small  = 2 << 20
 	medium = 16 << 20
-	// requestStep is how many bytes a request reserves at a time, and a subscription at least.
+	// requestStep is one reservation of a request, and the minimum for a subscription, in bytes.
 	requestStep = 16 << 10
-	// copies is how often the data of an answer is in memory at the same time: as rows, as JSON in pieces, and as JSON in
-	// one piece.
+	// copies is the number of copies of the data in memory: rows, JSON in pieces, and JSON in one piece.
 	copies = 3
 )
 
-// ErrBusy is the error of an answer for which there is no memory now.
-var ErrBusy = errors.New("budget: the answers under way take all the memory that there is for answers")
+// ErrBusy says that there is no memory for the answer now.
+var ErrBusy = errors.New("budget: the running requests use all the memory for answers")
 
-// A TooLargeError is the error of an answer that is larger than any may be.
+// A TooLargeError says that an answer is larger than the maximum. Trying again does not help.
 type TooLargeError struct {
-	// Limit is the most bytes that it may have.
+	// Limit is the maximum, in bytes.
 	Limit int64
-	// Memory says that the limit is the memory of all answers together, not the data of one.
+	// Memory says that Limit is the memory of all answers together. Otherwise it is the size of the data of one answer.
 	Memory bool
 }
 
@@ -58,11 +57,11 @@ func (e *TooLargeError) Error() string {
 
 // Options are the bounds.
 type Options struct {
-	// MaxAnswer is how many bytes of JSON the data of one answer may have; 0 is no bound.
+	// MaxAnswer is the maximum size of the data of one answer, in bytes of JSON. 0: no limit.
 	MaxAnswer int64
-	// Memory is how many bytes all answers may take together.
+	// Memory is the memory for all answers together, in bytes.
 	Memory int64
-	// Wait is how long an answer waits for memory of a pool.
+	// Wait is the maximum time that an answer waits for memory of a pool.
 	Wait time.Duration
 }
 
@@ -73,12 +72,12 @@ type Budget struct {
 	requests *pool
 }
 
-// pool is memory that is handed out in the order in which it was asked for.
+// pool is memory for answers. Answers that wait for it get it in the order of their requests.
 type pool struct {
 	*semaphore.Weighted
-	size  int64
-	grant int64 // what each answer gets; 0 is everything that it may need
-	next  *pool // where an answer goes on for which that is not enough; nil after the last
+	size  int64 // in bytes
+	grant int64 // the reservation of each answer, in bytes; 0: all memory that it can need
+	next  *pool // the pool for answers that need more; nil for the last
 }
 
 func newPool(size, grant int64, next *pool) *pool {
@@ -96,7 +95,7 @@ func New(o Options) *Budget {
 	}
 }
 
-// Open opens the account of an answer. Close gives back what it holds.
+// Open opens the account of an answer. Close releases its memory.
 func (b *Budget) Open() *Answer {
 	if b == nil {
 		return nil
@@ -106,8 +105,8 @@ func (b *Budget) Open() *Answer {
 	return a
 }
 
-// Reserve reserves bytes for something that is not an answer of its own, such as what is kept for a subscriber, when
-// they can be had at once. release gives them back.
+// Reserve reserves bytes for memory outside answers, such as that of a subscriber. ok is false if they are not free
+// now. release releases them, and may be called again.
 func (b *Budget) Reserve(n int64) (release func(), ok bool) {
 	if b == nil {
 		return func() {}, true
@@ -118,8 +117,8 @@ func (b *Budget) Reserve(n int64) (release func(), ok bool) {
 	return sync.OnceFunc(func() { b.first.Release(n) }), true
 }
 
-// Limited returns the account of something that is read apart from any answer, such as what all subscribers share: at
-// most so many bytes of text.
+// Limited returns an account for rows outside answers, such as those that all subscribers share. text is its maximum,
+// in bytes of text.
 func Limited(text int64) *Answer { return &Answer{maxData: text} }
 
 // An Answer is the account of one answer, from the first byte of its request to the last byte that is written. Its
@@ -127,29 +126,29 @@ func Limited(text int64) *Answer { return &Answer{maxData: text} }
 //
 // The first error stays: every later call returns it too, until Reset or Wait.
 type Answer struct {
-	budget  *Budget // nil for one that takes no part in a budget
-	maxData int64   // 0 is no bound
+	budget  *Budget // nil: only maxData bounds the answer
+	maxData int64   // in bytes of JSON; 0: no limit
 	err     atomic.Pointer[error]
 
-	// Lower bounds of the data, in bytes of JSON. Rows and values are counted apart: rows come first, but a row that is
-	// read once may be written many times.
+	// Lower bounds of the data, in bytes of JSON. rows counts what is read, values what is resolved. They have separate
+	// counters, because one row can be written many times.
 	rows, values, written atomic.Int64
 	readRows              atomic.Int64
 
-	used    atomic.Int64 // bytes of memory, about
-	granted atomic.Int64 // bytes of memory that need no reservation, or have one
+	used    atomic.Int64 // approximate memory, in bytes
+	granted atomic.Int64 // free and the reservation, in bytes
 
 	mu     sync.Mutex // guards what follows
-	work   int64      // bytes of memory that the operation may need beside its data
-	pool   *pool      // what the reservation is from; nil without one
-	weight int64      // of the reservation
+	work   int64      // memory that the operation can need besides its data, in bytes
+	pool   *pool      // the pool of the reservation; nil if there is none
+	weight int64      // the reservation, in bytes
 	closed bool
-	// request is how many bytes the request takes, and reserved how many of them have a reservation, until Close.
+	// request is the memory of the request, and reserved its reservation, in bytes. Close releases it.
 	request, reserved int64
 }
 
-// Request counts bytes of memory that the request takes. It waits for them: nothing is held up by a request that is not
-// read yet. The error is ErrBusy, or that of ctx.
+// Request adds memory of the request, in bytes. It may wait for memory, because a request that is still being read
+// holds nothing that others need. The error is ErrBusy, or that of ctx.
 func (a *Answer) Request(ctx context.Context, n int64) error {
 	if a == nil || a.budget == nil {
 		return nil
@@ -166,10 +165,9 @@ func (a *Answer) Request(ctx context.Context, n int64) error {
 	return nil
 }
 
-// acquire reserves memory from a pool. When the pool has too little, it waits in turn. The error is ErrBusy after
-// Options.Wait, or that of ctx.
+// acquire reserves memory from a pool, and waits if the pool has too little. The error is ErrBusy after Options.Wait,
+// or that of ctx.
 func (b *Budget) acquire(ctx context.Context, p *pool, n int64) error {
-	// What is free needs no waiting, however short the wait may be.
 	if p.TryAcquire(n) {
 		return nil
 	}
@@ -181,8 +179,8 @@ func (b *Budget) acquire(ctx context.Context, p *pool, n int64) error {
 	return nil
 }
 
-// Last says that the operation is a subscription: the request stays in memory, in fewer copies, until it ends. The error is
-// ErrBusy.
+// Last says that the operation is a subscription. Then its request stays in memory until it ends, with half as many
+// copies. The error is ErrBusy.
 func (a *Answer) Last() error {
 	if a == nil || a.budget == nil {
 		return nil
@@ -200,7 +198,7 @@ func (a *Answer) Last() error {
 	return nil
 }
 
-// Expect says how many bytes of memory the operation may need beside its data.
+// Expect sets the memory that the operation can need besides its data, in bytes.
 func (a *Answer) Expect(n int64) {
 	if a == nil {
 		return
@@ -210,8 +208,8 @@ func (a *Answer) Expect(n int64) {
 	a.work = n
 }
 
-// Row counts a row that is read: the bytes that it takes in memory, and of these the bytes of text that the answer will
-// have at least. The error is a *TooLargeError or ErrBusy.
+// Row counts a row that was read. size is its memory, and text the bytes that it adds to the data at least. The error
+// is a *TooLargeError or ErrBusy.
 func (a *Answer) Row(size, text int64) error {
 	if a == nil {
 		return nil
@@ -225,7 +223,7 @@ func (a *Answer) Row(size, text int64) error {
 	return a.Hold(size)
 }
 
-// Rows is how many rows with text of the answer were read.
+// Rows returns the number of rows with text that were read.
 func (a *Answer) Rows() int64 {
 	if a == nil {
 		return 0
@@ -233,7 +231,7 @@ func (a *Answer) Rows() int64 {
 	return a.readRows.Load()
 }
 
-// Value counts bytes that the data will have at least, of a value whose memory is counted already. The error is a
+// Value counts a value that adds n bytes to the data at least. Its memory is counted already. The error is a
 // *TooLargeError.
 func (a *Answer) Value(n int64) error {
 	if a == nil {
@@ -242,7 +240,7 @@ func (a *Answer) Value(n int64) error {
 	return a.within(a.values.Add(n))
 }
 
-// Write counts bytes of the data as they are written into memory. The error is as that of Row.
+// Write counts n bytes of the data that are written into memory. The error is a *TooLargeError or ErrBusy.
 func (a *Answer) Write(n int64) error {
 	if a == nil {
 		return nil
@@ -250,10 +248,10 @@ func (a *Answer) Write(n int64) error {
 	if err := a.within(a.written.Add(n)); err != nil {
 		return err
 	}
-	return a.Hold(2 * n) // in pieces, and then in one
+	return a.Hold(2 * n) // in pieces, and then in one piece
 }
 
-// Data checks the finished data. The error is a *TooLargeError.
+// Data checks the size of the complete data, in bytes. The error is a *TooLargeError.
 func (a *Answer) Data(n int64) error {
 	if a == nil {
 		return nil
@@ -261,7 +259,7 @@ func (a *Answer) Data(n int64) error {
 	return a.within(n)
 }
 
-// Written is how many bytes Write has counted.
+// Written returns the number of bytes that Write has counted.
 func (a *Answer) Written() int64 {
 	if a == nil {
 		return 0
@@ -276,7 +274,7 @@ func (a *Answer) within(n int64) error {
 	return a.Err()
 }
 
-// Hold counts memory, about. The error is as that of Row.
+// Hold counts approximate memory, in bytes. The error is a *TooLargeError or ErrBusy.
 func (a *Answer) Hold(n int64) error {
 	if a == nil {
 		return nil
@@ -287,7 +285,7 @@ func (a *Answer) Hold(n int64) error {
 	return a.reserve()
 }
 
-// Err is the error that the answer has come to; nil while it is within its bounds.
+// Err returns the first error of the account: a *TooLargeError, ErrBusy or that of a context.
 func (a *Answer) Err() error {
 	if a == nil {
 		return nil
@@ -303,7 +301,7 @@ func (a *Answer) fail(err error) error {
 	return a.Err()
 }
 
-// reserve gets memory for what is used.
+// reserve reserves memory until it covers what is used.
 func (a *Answer) reserve() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -330,7 +328,7 @@ func (a *Answer) enlarge() error {
 	return nil
 }
 
-// next is the pool after the one that the reservation is from; nil after the last. The caller holds mu.
+// next returns the pool after that of the reservation, or nil after the last pool. The caller holds mu.
 func (a *Answer) next() *pool {
 	if a.pool == nil {
 		return a.budget.first
@@ -338,7 +336,7 @@ func (a *Answer) next() *pool {
 	return a.pool.next
 }
 
-// share is what the answer gets from a pool. The caller holds mu.
+// share returns the reservation of the answer from a pool, in bytes. The caller holds mu.
 func (a *Answer) share(p *pool) int64 {
 	switch {
 	case p.grant > 0:
@@ -349,7 +347,7 @@ func (a *Answer) share(p *pool) int64 {
 	return p.size
 }
 
-// stretch takes more from the last pool than was expected. The caller holds mu.
+// stretch enlarges the reservation from the last pool. The caller holds mu.
 func (a *Answer) stretch() error {
 	more := a.used.Load() - a.granted.Load()
 	if a.weight+more > a.pool.size {
@@ -362,7 +360,7 @@ func (a *Answer) stretch() error {
 	return nil
 }
 
-// hold notes a reservation. The caller holds mu.
+// hold sets the reservation. The caller holds mu.
 func (a *Answer) hold(p *pool, weight int64) {
 	a.pool, a.weight = p, weight
 	a.granted.Store(free + weight)
@@ -377,8 +375,8 @@ func (a *Answer) release() {
 	a.granted.Store(free)
 }
 
-// Reset releases the memory of the answer and clears the counts and the error. It keeps the memory of the
-// request. Each attempt at an operation, and each event of a subscription, is an answer of its own.
+// Reset releases the memory of the answer and clears its counts and its error. It keeps the memory of the request. Each
+// attempt of an operation and each event of a subscription starts with it.
 func (a *Answer) Reset() {
 	if a == nil {
 		return
@@ -401,8 +399,8 @@ func (a *Answer) reset() {
 	a.err.Store(nil)
 }
 
-// Wait resets the answer after ErrBusy. Then it waits in turn for a reservation from the pool that had no memory. The
-// error is ErrBusy after Options.Wait or when there is no such pool, or that of ctx.
+// Wait resets the answer after ErrBusy. Then it waits for a reservation from the pool that had no memory. The error is
+// ErrBusy after Options.Wait or if there is no such pool, or that of ctx.
 func (a *Answer) Wait(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -419,7 +417,7 @@ func (a *Answer) Wait(ctx context.Context) error {
 	return nil
 }
 
-// Settle says that no more than so many bytes are held from now on: the answer is built, and only has to be written.
+// Settle says that the answer is complete and takes n bytes until it is written. It releases the rest of its memory.
 func (a *Answer) Settle(n int64) {
 	if a == nil || a.budget == nil {
 		return
@@ -455,12 +453,12 @@ func (a *Answer) Close() {
 
 type answerKey struct{}
 
-// WithAnswer returns a context with the account that an operation is counted on.
+// WithAnswer returns a context with the account of an operation.
 func WithAnswer(ctx context.Context, a *Answer) context.Context {
 	return context.WithValue(ctx, answerKey{}, a)
 }
 
-// FromContext returns the account of the operation; nil, which has no bounds, when there is none.
+// FromContext returns the account of the operation, or nil, which has no bounds.
 func FromContext(ctx context.Context) *Answer {
 	a, _ := ctx.Value(answerKey{}).(*Answer)
 	return a

@@ -69,7 +69,7 @@ func TestNoBounds(t *testing.T) {
 	for _, a := range []*budget.Answer{nil, none.Open(), budget.FromContext(t.Context())} {
 		err := errors.Join(a.Row(1<<60, 1<<60), a.Value(1<<60), a.Write(1<<60), a.Data(1<<60), a.Hold(1<<60), a.Err())
 		if err != nil || a.Rows() != 0 || a.Written() != 0 {
-			t.Errorf("got %v, %d rows, %d bytes", err, a.Rows(), a.Written())
+			t.Errorf("got %v, %d rows, %d bytes, want no error and nothing counted", err, a.Rows(), a.Written())
 		}
 		a.Expect(1)
 		a.Settle(1)
@@ -77,7 +77,7 @@ func TestNoBounds(t *testing.T) {
 		a.Close()
 	}
 	if release, ok := none.Reserve(1 << 60); !ok {
-		t.Error("nothing can be reserved")
+		t.Error("a nil budget: got no reservation, want one")
 	} else {
 		release()
 	}
@@ -97,12 +97,12 @@ func TestPools(t *testing.T) {
 		}
 		for range 1000 {
 			if err := hold(64 << 10).Err(); err != nil {
-				t.Fatal("a small answer:", err)
+				t.Fatalf("a small answer: got %v, want no error", err)
 			}
 		}
 		for range 16 {
 			if err := hold(mebibyte).Err(); err != nil {
-				t.Fatal("an answer of the first pool:", err)
+				t.Fatalf("an answer of the first pool: got %v, want no error", err)
 			}
 		}
 		late := hold(mebibyte)
@@ -115,22 +115,22 @@ func TestPools(t *testing.T) {
 		}
 		time.AfterFunc(time.Millisecond, open[1000].Close)
 		if err := late.Wait(t.Context()); err != nil {
-			t.Errorf("waiting for a place: got %v", err)
+			t.Errorf("waiting for memory: got %v, want no error", err)
 		}
 		if err := late.Hold(mebibyte); err != nil {
-			t.Errorf("with the place: got %v", err)
+			t.Errorf("with the memory: got %v, want no error", err)
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		other := hold(mebibyte)
 		if err := other.Wait(ended); !errors.Is(err, context.Canceled) {
-			t.Errorf("a client that has gone: got %v", err)
+			t.Errorf("a client that has disconnected: got %v, want the error of its context", err)
 		}
 		for _, a := range open {
 			a.Close()
 		}
 		if err := b.Open().Hold(50 * mebibyte); err != nil {
-			t.Errorf("an answer of the last pool: got %v", err)
+			t.Errorf("an answer of the last pool: got %v, want no error", err)
 		}
 	})
 }
@@ -188,7 +188,7 @@ func TestSettle(t *testing.T) {
 	a.Settle(10 * mebibyte)
 	other.Reset()
 	if err := other.Hold(40 * mebibyte); err != nil {
-		t.Errorf("when it is built: got %v", err)
+		t.Errorf("after Settle of the other answer: got %v, want no error", err)
 	}
 	other.Close()
 	if err := other.Hold(mebibyte); !errors.Is(err, budget.ErrBusy) {
@@ -201,20 +201,20 @@ func TestReserve(t *testing.T) {
 	b := newBudget()
 	release, ok := b.Reserve(32 * mebibyte)
 	if !ok {
-		t.Fatal("nothing can be reserved")
+		t.Fatal("32 MiB of 32: got no reservation, want one")
 	}
 	if _, ok := b.Reserve(1); ok {
-		t.Error("more was reserved than there is")
+		t.Error("1 byte of none: got a reservation, want none")
 	}
 	release()
 	release() // a second time does nothing
 	if release, ok := b.Reserve(32 * mebibyte); !ok {
-		t.Error("what was given back cannot be reserved")
+		t.Error("after release: got no reservation, want one")
 	} else {
 		release()
 	}
 	if _, ok := b.Reserve(33 * mebibyte); ok {
-		t.Error("more was reserved than there is at all")
+		t.Error("33 MiB of 32: got a reservation, want none")
 	}
 }
 
@@ -238,12 +238,12 @@ func TestBuffer(t *testing.T) {
 		t.Errorf("got %d bytes, %v, want %d", n, err, want.Len())
 	}
 	if b.Len() != 0 {
-		t.Errorf("%d bytes are left", b.Len())
+		t.Errorf("after WriteTo: got %d bytes, want 0", b.Len())
 	}
 	broken := errors.New("broken")
 	_, _ = b.WriteString("text")
 	if _, err := b.WriteTo(brokenWriter{broken}); !errors.Is(err, broken) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, broken)
 	}
 }
 
@@ -265,19 +265,19 @@ func TestRequests(t *testing.T) {
 		t.Errorf("beside a large request: got %v, want ErrBusy", err)
 	}
 	if err := answer.Hold(mebibyte); err != nil {
-		t.Errorf("an answer beside a large request: got %v", err)
+		t.Errorf("an answer beside a large request: got %v, want no error", err)
 	}
 	one.Reset()
 	if err := one.Last(); err != nil {
-		t.Errorf("a subscription: got %v", err)
+		t.Errorf("a subscription: got %v, want no error", err)
 	}
 	three := b.Open()
 	if err := three.Request(t.Context(), 8*mebibyte); err != nil {
-		t.Errorf("beside a subscription: got %v", err)
+		t.Errorf("beside a subscription: got %v, want no error", err)
 	}
 	three.Close()
 	one.Close()
 	if err := two.Last(); err != nil {
-		t.Errorf("a subscription of little: got %v", err)
+		t.Errorf("a small subscription: got %v, want no error", err)
 	}
 }

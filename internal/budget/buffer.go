@@ -2,13 +2,13 @@ package budget
 
 import "io"
 
-// The sizes of a Buffer's pieces, in bytes: each is twice the one before, up to the largest.
+// The sizes of the pieces of a Buffer, in bytes. Each piece is twice as large as the one before, up to the largest.
 const (
 	firstPiece   = 512
 	largestPiece = 64 << 10
 )
 
-// A Buffer is bytes in pieces, which grows without copying what it has. The zero Buffer is empty. It has no lock.
+// A Buffer has bytes in pieces. It grows without copying them. The zero Buffer is empty. It has no lock.
 type Buffer struct {
 	pieces [][]byte
 	size   int
@@ -20,7 +20,7 @@ var (
 	_ io.WriterTo     = (*Buffer)(nil)
 )
 
-// Len is how many bytes there are.
+// Len returns the number of bytes.
 func (b *Buffer) Len() int { return b.size }
 
 // Write implements io.Writer. It has no error.
@@ -49,7 +49,7 @@ func (b *Buffer) WriteString(s string) (int, error) {
 	return n, nil
 }
 
-// room returns a piece that is not full.
+// room returns the last piece, which is not full.
 func (b *Buffer) room() *[]byte {
 	last := len(b.pieces) - 1
 	if last < 0 || len(b.pieces[last]) == cap(b.pieces[last]) {
@@ -63,7 +63,8 @@ func (b *Buffer) room() *[]byte {
 	return &b.pieces[last]
 }
 
-// WriteTo implements io.WriterTo. The pieces that are written are let go, so that they can be collected meanwhile.
+// WriteTo implements io.WriterTo. It empties the buffer. It drops each piece after writing it, so that the garbage
+// collector can free it at once.
 func (b *Buffer) WriteTo(w io.Writer) (int64, error) {
 	n := int64(0)
 	for i, piece := range b.pieces {

@@ -11,13 +11,13 @@ import (
 )
 
 type changesCommand struct {
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 	Reset           changesReset `cmd:"" help:"Expire all cursors of the change feed, after a restore."`
 }
 
 type changesReset struct {
-	Yes bool `frequent:"" env:"-" help:"Confirm the reset."`
+	Yes bool `group:"Used most:" env:"-" help:"Confirm the reset."`
 }
 
 // Run expires all cursors.
@@ -25,7 +25,7 @@ func (c *changesReset) Run(ctx context.Context, e *environment, parent *changesC
 	if !c.Yes {
 		return errors.New("a reset makes every client of the change feed copy the data again: confirm it with --yes")
 	}
-	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking())
+	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package cli is the command line of Roster, with a file for each command. It is the only package that knows all others. It
-// wires them.
+// Package cli is the command line of Roster, with a file for each command. It is the only package that knows all
+// others. It wires them.
 package cli
 
 import (
@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"roster/ent/rules"
 )
 
 // The exit codes of the program.
@@ -30,7 +33,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Migrate migrateCommand `cmd:"" help:"Change the database's schema or show its state."`
 	Seed    seedCommand    `cmd:"" help:"Create sample users and posts, all or none."`
-	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file, all or none."`
+	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file."`
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
@@ -45,22 +48,51 @@ type environment struct {
 	version        string
 }
 
-// Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2: the
-// command line is wrong. Some commands have more codes. Errors go to stderr, in one line. serve ends with success when ctx ends.
-// version is the version of this build.
+// Validate checks the bounds of the flags of a command, which package config describes. kong calls it.
+func (*commands) Validate(ctx *kong.Context) error {
+	for _, flag := range ctx.Flags() {
+		if err := checkBounds(flag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkBounds(flag *kong.Flag) error {
+	if d, ok := reflect.TypeAssert[time.Duration](flag.Target); ok && d <= 0 {
+		return fmt.Errorf("--%s must be longer than 0s, not %s", flag.Name, d)
+	}
+	least, err := strconv.ParseInt(flag.Tag.Get("min"), 10, 64)
+	if err != nil {
+		return nil //nolint:nilerr // a flag without bounds
+	}
+	value := flag.Target.Int()
+	switch most, err := strconv.ParseInt(flag.Tag.Get("max"), 10, 64); {
+	case err == nil && (value < least || value > most):
+		return fmt.Errorf("--%s must be from %d to %d, not %d", flag.Name, least, most, value)
+	case value < least:
+		return fmt.Errorf("--%s must be %d or more, not %d", flag.Name, least, value)
+	}
+	return nil
+}
+
+// Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2:
+// the command line is wrong. No command line at all is --help. Some commands have more codes. Errors go to stderr, in
+// one line. serve ends with success when ctx ends. version is the version of this build.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, version string) int {
-	helpTo, code := stdout, exitOK
 	if len(args) == 0 {
-		args, helpTo, code = []string{"--help"}, stderr, exitUsage
+		args = []string{"--help"}
 	}
 	helped := false
 	parser, err := kong.New(&commands{},
 		kong.Name("roster"),
 		kong.Description("A GraphQL server for users and their posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
-		kong.Help(printHelp),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
-		kong.Writers(helpTo, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
+		kong.ValueFormatter(describe),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), mapper(readDuration)),
+		kong.TypeMapper(reflect.TypeFor[time.Time](), mapper(readTime)),
+		kong.Writers(stdout, stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Exit(func(int) { helped = true }),
 	)
@@ -70,7 +102,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	parser.Model.HelpFlag.Help = "Show help. With a command: its flags."
 	command, err := parser.Parse(args)
 	if helped {
-		return code
+		return exitOK
 	}
 	if err != nil {
 		return fail(stderr, exitUsage, usageError(err))
@@ -87,18 +119,73 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitOK
 }
 
-// readDuration reads the duration of a flag. kong's own reader would show the error of package time.
-func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
-	var text string
-	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+// helpWidth is the maximum width of a line of help, in characters.
+const helpWidth = 80
+
+// describe returns the help of a flag or an argument, with its default and its environment variables.
+func describe(value *kong.Value) string {
+	text := value.Help
+	if value.Flag != nil && value.HasDefault {
+		text += " Default: " + value.Default + "."
+	}
+	if len(value.Tag.Envs) > 0 {
+		text += " Environment: " + strings.Join(value.Tag.Envs, ", ") + "."
+	}
+	return text
+}
+
+// mapper returns the reader of the flags of one type, in place of kong's own, which shows errors of package time.
+func mapper[T any](read func(text string) (T, error)) kong.MapperFunc {
+	return func(ctx *kong.DecodeContext, target reflect.Value) error {
+		var text string
+		if err := ctx.Scan.PopValueInto("value", &text); err != nil {
+			return err
+		}
+		value, err := read(text)
+		target.Set(reflect.ValueOf(value))
 		return err
 	}
+}
+
+func readDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf("must be a number with its unit, such as 500ms, 5s or 2m, not %q", text)
+		return 0, fmt.Errorf("must be a number with its unit, such as 500ms, 5s or 2m, not %q", text)
 	}
-	target.Set(reflect.ValueOf(d))
-	return nil
+	return d, nil
+}
+
+// readTime reads a time, or a date, which is its start in UTC. The zero time is for an empty text alone.
+func readTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		t, _ = rules.Time(text) // zero for a fault
+	}
+	if t.IsZero() && text != "" {
+		return t, fmt.Errorf("must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not %q", text)
+	}
+	return t, nil
+}
+
+// await returns the result of do, or the cause of the end of ctx. do may be reading or writing a pipe whose other side
+// does nothing; then it goes on without its caller.
+func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := do()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // exitError is an error with an exit code of its own.

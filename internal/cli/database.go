@@ -9,22 +9,18 @@ import (
 	"roster/internal/database"
 )
 
-// A preparation makes a database ready for a command.
-type preparation struct {
-	// mustExist refuses a missing SQLite file.
-	mustExist bool
-	// run is nil for commands that accept any schema.
-	run func(context.Context, *database.DB, *slog.Logger) error
-}
+// preparation is what openDatabase does with the schema of a database.
+type preparation int
 
-// migrating applies the pending migrations. It creates a missing database.
-func migrating() preparation { return preparation{run: migrateDatabase} }
+const (
+	migrating preparation = iota // create a missing database, and apply the pending migrations
+	checking                     // refuse a missing SQLite file, and a schema that this program cannot use
+	existing                     // refuse a missing SQLite file
+	creating                     // create a missing database without tables
+)
 
-// checking refuses a schema that this program cannot use.
-func checking() preparation { return preparation{mustExist: true, run: checkDatabase} }
-
-// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard output of
-// the command. If a signal comes meanwhile, the error has an exit code.
+// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard
+// output of the command. If a signal comes meanwhile, the error has an exit code.
 func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
@@ -36,7 +32,7 @@ func (e *environment) openDatabase(ctx context.Context, c config.Database, logge
 	}
 	db, err = database.Open(ctx, database.Options{
 		URL:              c.DatabaseURL,
-		MustExist:        prepare.mustExist,
+		MustExist:        prepare == checking || prepare == existing,
 		MaxConnections:   c.DatabaseMaxConnections,
 		PoolWait:         c.DatabasePoolWait,
 		ConnectTimeout:   c.DatabaseConnectTimeout,
@@ -47,17 +43,17 @@ func (e *environment) openDatabase(ctx context.Context, c config.Database, logge
 	if err != nil {
 		return nil, err
 	}
-	if prepare.run == nil {
-		return db, nil
+	switch prepare {
+	case migrating:
+		err = migrateDatabase(ctx, db, logger)
+	case checking:
+		err = db.CheckVersion(ctx)
+	case existing, creating:
 	}
-	if err := prepare.run(ctx, db, logger); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
-}
-
-func checkDatabase(ctx context.Context, db *database.DB, _ *slog.Logger) error {
-	return db.CheckVersion(ctx)
 }
 
 // migrateDatabase applies the pending migrations and logs them.

@@ -16,21 +16,22 @@ import (
 
 type exportCommand struct {
 	What            transfer.Kind `arg:"" enum:"users,posts" help:"What to export: users or posts."`
-	config.Export   `group:"File"`
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
+	config.Export   `group:"File:"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 }
 
 // formatAuto is the value of --format that takes the format from the name or the content of the file.
 const formatAuto = "auto"
 
-// Validate checks the flags; kong calls it.
+var errSpreadsheet = errors.New("--spreadsheet is for CSV: leave it out for JSON lines")
+
+// Validate checks that the flags fit each other. kong calls it.
 func (c *exportCommand) Validate() error {
-	format, _ := c.form()
-	if err := c.Export.Validate(format == transfer.JSONLines); err != nil {
-		return err
+	if format, _ := c.form(); c.Spreadsheet && format == transfer.JSONLines {
+		return errSpreadsheet
 	}
-	return c.Database.Validate()
+	return nil
 }
 
 // form returns the format of the file, and whether it is compressed.
@@ -67,7 +68,7 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 		}
 		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
 	}
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}

@@ -22,17 +22,17 @@ import (
 
 type importCommand struct {
 	File            string `arg:"" optional:"" default:"-" help:"File to read. It may be compressed by gzip. - is the standard input."`
-	config.Import   `group:"Rows"`
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
+	config.Import   `group:"Rows:"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 }
 
-// Validate checks the flags; kong calls it.
+// Validate checks that the flags fit each other. kong calls it.
 func (c *importCommand) Validate() error {
-	if err := c.Import.Validate(); err != nil {
-		return err
+	if c.Spreadsheet && c.Format == string(transfer.JSONLines) {
+		return errSpreadsheet
 	}
-	return c.Database.Validate()
+	return nil
 }
 
 // Run imports the file and prints a summary of its rows.
@@ -59,7 +59,7 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 		}
 	}
 	logger := c.Logger(e.stderr)
-	db, err := e.openDatabase(ctx, c.Database, logger, migrating())
+	db, err := e.openDatabase(ctx, c.Database, logger, migrating)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,9 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 		format = ""
 	}
 	var summary transfer.Summary
-	rows, err := newReader(ctx, counted, format, c.MaxRowBytes, c.Ignore)
+	rows, err := await(ctx, func() (*transfer.Reader, error) {
+		return transfer.NewReader(counted, format, c.MaxRowBytes, c.Ignore...) // reads the start of the input
+	})
 	if err == nil {
 		summary, err = transfer.Import(rules.WithCaller(ctx, rules.Everyone()), db, rows, transfer.ImportOptions{
 			OnConflict:   directory.OnConflict(c.OnConflict),
@@ -135,25 +137,6 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 		return &exitError{fmt.Errorf("import %s: %s rejected: %s has the reasons", c.File, are(n, "row"), reasons), exitRejected}
 	}
 	return nil
-}
-
-// newReader reads the start of the input. It waits for the input until ctx ends.
-func newReader(ctx context.Context, in io.Reader, format transfer.Format, limit int, ignore []string) (*transfer.Reader, error) {
-	type result struct {
-		reader *transfer.Reader
-		err    error
-	}
-	done := make(chan result, 1)
-	go func() {
-		r, err := transfer.NewReader(in, format, limit, ignore...)
-		done <- result{r, err}
-	}()
-	select {
-	case r := <-done:
-		return r.reader, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }
 
 // failed returns the error of an import. It says which rows are committed.
@@ -185,7 +168,8 @@ func (c *importCommand) summary(s transfer.Summary, unknown []string, took time.
 		name string
 		of   transfer.Counts
 	}{{"users", s.Users}, {"posts", s.Posts}} {
-		fmt.Fprintf(&b, "%-6s  %9d  %9d  %9d  %9d  %9d\n", line.name, line.of.Created, line.of.Updated, line.of.Unchanged, line.of.Skipped, line.of.Rejected)
+		fmt.Fprintf(&b, "%-6s  %9d  %9d  %9d  %9d  %9d\n", line.name,
+			line.of[directory.Created], line.of[directory.Updated], line.of[directory.Unchanged], line.of[directory.Skipped], line.of[directory.Rejected])
 	}
 	if len(unknown) > 0 {
 		for i := range unknown {

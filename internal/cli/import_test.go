@@ -117,7 +117,7 @@ func TestImport(t *testing.T) {
 	} {
 		code, stdout, stderr := feedIn(t, step.stdin, append([]string{"import", url}, strings.Fields(step.flags)...)...)
 		if code != step.code || stdout != step.stdout || stderr != step.stderr {
-			t.Errorf("%s: code %d, stdout\n%s\nwant\n%s\nstderr\n%s\nwant\n%s", step.name, code, stdout, step.stdout, stderr, step.stderr)
+			t.Errorf("%s: got code %d, stdout\n%s\nwant\n%s\nstderr\n%s\nwant\n%s", step.name, code, stdout, step.stdout, stderr, step.stderr)
 		}
 		if step.rejected != "" {
 			if got, err := os.ReadFile(rejected); err != nil || string(got) != step.rejected {

@@ -14,16 +14,16 @@ import (
 )
 
 type migrateCommand struct {
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 	Up              migrateUp     `cmd:"" help:"Apply the pending migrations."`
 	Down            migrateDown   `cmd:"" help:"Undo the newest migration and delete its data."`
 	Status          migrateStatus `cmd:"" help:"List the migrations and when they were applied."`
 }
 
-// with opens the database for a subcommand. Only a subcommand that creates tables creates a missing database.
-func (c *migrateCommand) with(ctx context.Context, e *environment, creates bool, do func(*database.DB) error) (err error) {
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), preparation{mustExist: !creates})
+// with opens the database for a subcommand.
+func (c *migrateCommand) with(ctx context.Context, e *environment, prepare preparation, do func(*database.DB) error) (err error) {
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), prepare)
 	if err != nil {
 		return err
 	}
@@ -34,14 +34,14 @@ func (c *migrateCommand) with(ctx context.Context, e *environment, creates bool,
 type migrateUp struct{}
 
 func (migrateUp) Run(ctx context.Context, e *environment, parent *migrateCommand) error {
-	return parent.with(ctx, e, true, func(db *database.DB) error {
+	return parent.with(ctx, e, creating, func(db *database.DB) error {
 		done, err := db.MigrateUp(ctx)
 		return errors.Join(list(e.stdout, "nothing to apply", done, err), err)
 	})
 }
 
 type migrateDown struct {
-	To *int64 `frequent:"" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version. 0: all. Without the flag: only the newest one."`
+	To *int64 `group:"Used most:" env:"-" placeholder:"VERSION" help:"Undo all migrations that are newer than this version. 0: all. Without the flag: only the newest one."`
 }
 
 // Validate checks the flags; kong calls it.
@@ -57,7 +57,7 @@ func (c *migrateDown) Run(ctx context.Context, e *environment, parent *migrateCo
 	if c.To != nil {
 		to = *c.To
 	}
-	return parent.with(ctx, e, false, func(db *database.DB) error {
+	return parent.with(ctx, e, existing, func(db *database.DB) error {
 		done, err := db.MigrateDown(ctx, to)
 		return errors.Join(list(e.stdout, "nothing to undo", done, err), err)
 	})
@@ -66,7 +66,7 @@ func (c *migrateDown) Run(ctx context.Context, e *environment, parent *migrateCo
 type migrateStatus struct{}
 
 func (migrateStatus) Run(ctx context.Context, e *environment, parent *migrateCommand) error {
-	return parent.with(ctx, e, false, func(db *database.DB) error {
+	return parent.with(ctx, e, existing, func(db *database.DB) error {
 		migrations, err := db.MigrateStatus(ctx)
 		if err != nil {
 			return err

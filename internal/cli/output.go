@@ -32,13 +32,14 @@ func newOutput(name string, used []usedFile) (*output, error) {
 	return &output{p, name}, nil
 }
 
-// inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has open.
+// inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has
+// open.
 func (o *output) inPlace() bool {
 	return o.descriptor >= 0 || o.foreign || o.info != nil && !o.info.Mode().IsRegular()
 }
 
-// replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system allows
-// it, its owner. A link to it stays. A new file gets the permissions that the umask leaves.
+// replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system
+// allows it, its owner. A link to it stays. A new file gets the permissions that the umask leaves.
 func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err error) {
 	if o.inPlace() {
 		f, err := o.open(ctx)
@@ -106,21 +107,7 @@ func (o *output) open(ctx context.Context) (io.WriteCloser, error) {
 
 // openWaiting opens a file. A pipe waits for its other side, until ctx ends.
 func openWaiting(ctx context.Context, path string, flag int) (*os.File, error) {
-	type result struct {
-		f   *os.File
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		f, err := os.OpenFile(path, flag, 0) //nolint:gosec // G304: the file that the user names
-		done <- result{f, err}
-	}()
-	select {
-	case r := <-done:
-		return r.f, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return await(ctx, func() (*os.File, error) { return os.OpenFile(path, flag, 0) }) //nolint:gosec // G304: the file that the user names
 }
 
 // descriptor returns an open file of this process. Close leaves the standard ones open.
@@ -147,21 +134,7 @@ type interruptible struct {
 
 // Write implements io.Writer.
 func (i interruptible) Write(p []byte) (int, error) {
-	type result struct {
-		n   int
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		n, err := i.file.Write(p)
-		done <- result{n, err}
-	}()
-	select {
-	case r := <-done:
-		return r.n, r.err
-	case <-i.ctx.Done():
-		return 0, context.Cause(i.ctx)
-	}
+	return await(i.ctx, func() (int, error) { return i.file.Write(p) })
 }
 
 // Close implements io.Closer.

@@ -119,7 +119,7 @@ func TestOutputInUse(t *testing.T) {
 		for prefix, command := range commands {
 			code, stdout, stderr := run(t, command...)
 			if want := "roster: " + prefix + ": " + test.path + test.says; code != 1 || stdout != "" || stderr != want {
-				t.Errorf("%v: code %d, stdout %q, stderr %q, want %q", command, code, stdout, stderr, want)
+				t.Errorf("%v: got code %d, stdout %q, stderr %q, want %q", command, code, stdout, stderr, want)
 			}
 		}
 		unchanged(t, dir, before)

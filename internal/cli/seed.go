@@ -12,23 +12,15 @@ import (
 )
 
 type seedCommand struct {
-	config.Seed     `group:"Data"`
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
-}
-
-// Validate checks the flags; kong calls it.
-func (c *seedCommand) Validate() error {
-	if err := c.Seed.Validate(seed.MaxUsers, seed.MaxPostsPerUser); err != nil {
-		return err
-	}
-	return c.Database.Validate()
+	config.Seed     `group:"Data:"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 }
 
 // Run fills the database and prints the numbers.
 func (c *seedCommand) Run(ctx context.Context, e *environment) (err error) {
 	logger := c.Logger(e.stderr)
-	db, err := e.openDatabase(ctx, c.Database, logger, migrating())
+	db, err := e.openDatabase(ctx, c.Database, logger, migrating)
 	if err != nil {
 		return err
 	}

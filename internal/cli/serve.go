@@ -24,8 +24,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// The times that a client has to send the headers of a request, to send all of it, to take the answer, and to send the next
-// request.
+// The times that a client has to send the headers of a request, to send all of it, to take the answer, and to send the
+// next request.
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
@@ -43,24 +43,14 @@ const (
 )
 
 type serveCommand struct {
-	config.HTTP      `group:"Listening and requests"`
-	config.Streams   `group:"WebSockets and event streams"`
-	config.GraphQL   `group:"GraphQL"`
-	config.Limits    `group:"Limits of a request"`
-	config.Retention `group:"Retention"`
-	config.Database  `group:"Database"`
-	config.Log       `group:"Logging"`
-	Migrate          bool `frequent:"" default:"true" negatable:"" help:"Apply pending migrations before serving."`
-}
-
-// Validate checks the flags; kong calls it.
-func (c *serveCommand) Validate() error {
-	for _, part := range []interface{ Validate() error }{c.HTTP, c.Streams, c.GraphQL, c.Limits, c.Retention, c.Database} {
-		if err := part.Validate(); err != nil {
-			return err
-		}
-	}
-	return nil
+	config.HTTP      `group:"Listening and requests:"`
+	config.Streams   `group:"WebSockets and event streams:"`
+	config.GraphQL   `group:"GraphQL:"`
+	limits.Limits    `group:"Limits of a request:"`
+	config.Retention `group:"Retention:"`
+	config.Database  `group:"Database:"`
+	config.Log       `group:"Logging:"`
+	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 
 // Run serves until ctx ends.
@@ -74,9 +64,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	prepare := migrating()
+	prepare := migrating
 	if !c.Migrate {
-		prepare = checking()
+		prepare = checking
 	}
 	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
 	if err != nil {
@@ -165,7 +155,7 @@ func newExecutor(
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.Introspection,
-		Limits:             limits.Limits(c.Limits),
+		Limits:             c.Limits,
 		DocumentCacheBytes: c.DocumentCacheBytes,
 		TrustedDocuments:   trusted,
 	})
@@ -215,7 +205,8 @@ func readiness(db *database.DB) func(ctx context.Context, reads bool) error {
 	}
 }
 
-// maxValues returns the limit of values in the JSON of a request: the limit of variables, and a little more for the rest.
+// maxValues returns the limit of values in the JSON of a request: the limit of variables, and a little more for the
+// rest.
 func maxValues(ofVariables int) int {
 	const around = 1_000
 	if ofVariables == 0 {
@@ -231,8 +222,8 @@ func asEveryone(next http.Handler) http.Handler {
 	})
 }
 
-// browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser cannot
-// open "all addresses"; then it is localhost. The port is the actual one.
+// browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser
+// cannot open "all addresses"; then it is localhost. The port is the actual one.
 func browsable(configured string, actual net.Addr) string {
 	host, _, _ := net.SplitHostPort(configured)
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

@@ -15,39 +15,14 @@ import (
 )
 
 type statsCommand struct {
-	config.Stats    `group:"Sign-ups"`
-	config.Database `group:"Database"`
-	config.Log      `group:"Logging"`
-}
-
-// Validate checks the flags; kong calls it.
-func (c *statsCommand) Validate() error {
-	for flag, value := range map[string]string{"from": c.From, "to": c.To} {
-		if _, err := moment(value); err != nil {
-			return fmt.Errorf("--%s must be a date or an RFC 3339 time, such as 2026-01-31 or 2026-01-31T09:30:00Z, not %q", flag, value)
-		}
-	}
-	return c.Database.Validate()
-}
-
-// moment reads a time, or a date, which is its start in UTC. An empty text is the zero time.
-func moment(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t, nil
-	}
-	t, fault := rules.Time(text)
-	if fault != nil {
-		return time.Time{}, fault
-	}
-	return t, nil
+	config.Stats    `group:"Sign-ups:"`
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
 }
 
 // Run prints the counts, all of one moment.
 func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking())
+	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}
@@ -87,12 +62,11 @@ func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
 // period returns the range of the flags.
 func (c *statsCommand) period(now time.Time) (from, to time.Time, by stats.Period) {
 	by = stats.Period(strings.ToUpper(c.By))
-	from, _ = moment(c.From) // Validate has read both
-	to, _ = moment(c.To)
-	if c.To == "" {
+	from, to = c.From, c.To
+	if to.IsZero() {
 		to = now.UTC()
 	}
-	if c.From == "" {
+	if from.IsZero() {
 		last := by.Start(to)
 		if last.Equal(to) { // that period has no part in the range
 			last = by.Add(last, -1)

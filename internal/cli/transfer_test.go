@@ -23,7 +23,7 @@ func TestExport(t *testing.T) {
 		for range 2 {
 			code, stdout, stderr := run(t, append(strings.Fields(test.line), url)...)
 			if want := golden(t, test.golden); code != 0 || stderr != "" || stdout != want {
-				t.Errorf("%s: code %d, stderr %q, stdout\n%s\nwant\n%s", test.line, code, stderr, stdout, want)
+				t.Errorf("%s: got code %d, stderr %q, stdout\n%s\nwant\n%s", test.line, code, stderr, stdout, want)
 			}
 		}
 	}

@@ -1,10 +1,10 @@
-// Package codes has the codes of errors, which every error of a response has in extensions.code.
+// Package codes has the codes of errors. Each error of a response has its code in extensions.code.
 package codes
 
-// A Code is a value of the contract's enum ErrorCode, which says what it means.
+// A Code is a value of the enum ErrorCode. Its description in schema.graphqls says what it means.
 type Code string
 
-// The codes, in the order of the contract.
+// The codes, in the order of schema.graphqls.
 const (
 	Blank                  Code = "BLANK"
 	Invalid                Code = "INVALID"

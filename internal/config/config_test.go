@@ -5,30 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
-
 	"roster/internal/config"
-	"roster/internal/limits"
 )
-
-// TestLimitsByDefault checks that the flags say what package limits takes for usual.
-func TestLimitsByDefault(t *testing.T) {
-	t.Parallel()
-	var flags struct{ config.Limits }
-	parser, err := kong.New(&flags)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := parser.Parse(nil); err != nil {
-		t.Fatal(err)
-	}
-	if got := limits.Limits(flags.Limits); got != limits.Default() {
-		t.Errorf("got %+v, want %+v", got, limits.Default())
-	}
-	if err := flags.Validate(); err != nil {
-		t.Error(err)
-	}
-}
 
 func TestLogger(t *testing.T) {
 	t.Parallel()
@@ -89,7 +67,7 @@ func TestCORSOrigins(t *testing.T) {
 		"null":                         false,
 		"%":                            false,
 	} {
-		h := config.HTTP{Listen: ":0", MaxBodyBytes: 1, RequestTimeout: 1, ShutdownTimeout: 1, CORSOrigins: strings.Fields(list)}
+		h := config.HTTP{Listen: ":0", CORSOrigins: strings.Fields(list)}
 		if err := h.Validate(); (err == nil) != valid {
 			t.Errorf("%q: got %v, want valid: %t", list, err, valid)
 		}

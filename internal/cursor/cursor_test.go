@@ -44,7 +44,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("AQ", []byte{0xff})
 	f.Fuzz(func(t *testing.T, text string, values []byte) {
 		if got, ok := scope.Decode(text); ok && scope.Encode(got) != text {
-			t.Errorf("%q has the values %q, whose text is %q", text, got, scope.Encode(got))
+			t.Errorf("%q: got the values %q, whose text is %q, want the same text", text, got, scope.Encode(got))
 		}
 		if len(values) > 1000 {
 			return

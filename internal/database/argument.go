@@ -2,13 +2,11 @@ package database
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
-
-	"github.com/go-sql-driver/mysql"
 )
 
 // An ArgumentError says that an argument of a statement has more bytes than the server accepts. It is in a Failure of
@@ -20,14 +18,7 @@ func (e *ArgumentError) Error() string {
 }
 
 // ArgumentLimit returns the limit of one argument of a statement, in bytes. 0 is no limit.
-func (s *Session) ArgumentLimit() int { return s.db.argumentLimit() }
-
-func (db *DB) argumentLimit() int {
-	if e, ok := db.engine.(interface{ argumentLimit() int }); ok {
-		return e.argumentLimit()
-	}
-	return 0
-}
+func (s *Session) ArgumentLimit() int { return s.db.engine.argumentLimit() }
 
 // Fits checks that the database accepts a text as an argument. The error is an ArgumentError.
 func (s *Session) Fits(text string) error {
@@ -50,17 +41,11 @@ func (s *Session) allFit(args any) error {
 	return nil
 }
 
-// packetConnector learns max_allowed_packet from each connection that it opens.
+// packetConnector learns max_allowed_packet from each connection that it opens. The driver keeps each packet within this
+// limit, and sends a long argument in pieces. The whole argument must be within the limit too.
 type packetConnector struct {
 	driver.Connector
 	packet *atomic.Int64
-}
-
-// newPacketConnector returns a connector whose driver keeps each packet within max_allowed_packet of the server. The
-// driver sends a long argument in pieces. The whole argument must be within the limit too.
-func newPacketConnector(c *mysql.Config, packet *atomic.Int64) (driver.Connector, error) {
-	connector, err := mysql.NewConnector(c)
-	return &packetConnector{connector, packet}, err
 }
 
 // Connect implements driver.Connector.
@@ -69,7 +54,7 @@ func (c *packetConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := maxAllowedPacket(ctx, conn)
+	n, err := maxAllowedPacket(ctx, conn.(driver.QueryerContext)) //nolint:errcheck // MySQL's driver is
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -77,23 +62,14 @@ func (c *packetConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-func maxAllowedPacket(ctx context.Context, conn driver.Conn) (n int64, err error) {
-	rows, err := conn.(driver.QueryerContext).QueryContext(ctx, "SELECT @@max_allowed_packet", nil) //nolint:errcheck // MySQL's driver is
+func maxAllowedPacket(ctx context.Context, conn driver.QueryerContext) (int64, error) {
+	rows, err := conn.QueryContext(ctx, "SELECT @@max_allowed_packet", nil)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
 	value := make([]driver.Value, 1)
-	if err := rows.Next(value); err != nil {
-		return 0, err
-	}
-	switch v := value[0].(type) {
-	case int64:
-		return v, nil
-	case uint64:
-		return int64(v), nil //nolint:gosec // at most 1 GiB
-	case []byte:
-		return strconv.ParseInt(string(v), 10, 64)
-	}
-	return 0, fmt.Errorf("max_allowed_packet is a %T", value[0])
+	err = errors.Join(rows.Next(value), rows.Close())
+	var n sql.Null[int64]
+	err = errors.Join(err, n.Scan(value[0]))
+	return n.V, err
 }

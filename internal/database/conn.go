@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +21,9 @@ type connector struct {
 	finalize   bool // close statements before their connection
 	timeout    time.Duration
 	observe    func(string)
+	logger     *slog.Logger
 	generation atomic.Int64
+	full       sync.Once // the log says that the server keeps no more statements
 }
 
 // dropIdle closes every connection that is open now before its next use. When one connection is broken, the older ones
@@ -42,8 +46,11 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	case err != nil:
 		return nil, &connectError{err}
 	}
-	statements, _ := simplelru.NewLRU[string, driver.Stmt](max(c.cache, 1), nil) // the error is of a size below 1
-	return &conn{Conn: raw, connector: c, generation: c.generation.Load(), statements: statements}, nil
+	statements, _ := simplelru.NewLRU[string, driverStmt](max(c.cache, 1), nil) // the error is of a size below 1
+	return &conn{
+		driverConn: raw.(driverConn), //nolint:errcheck // all drivers' are; another one would panic at once
+		connector:  c, generation: c.generation.Load(), statements: statements,
+	}, nil
 }
 
 // connect opens a connection of the driver. lib/pq panics when another program than a database answers with zeros.
@@ -58,100 +65,114 @@ func (c *connector) connect(ctx context.Context) (raw driver.Conn, err error) {
 
 var errOther = errors.New("what answers there does not speak the database's protocol")
 
+// driverConn is a connection of a driver.
+type driverConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.QueryerContext
+	driver.ExecerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// driverStmt is a prepared statement of a driver.
+type driverStmt interface {
+	driver.Stmt
+	driver.StmtQueryContext
+	driver.StmtExecContext
+}
+
 // conn is a connection with its most recently used prepared statements.
 type conn struct {
-	driver.Conn
+	driverConn
 	connector  *connector
 	generation int64
-	statements *simplelru.LRU[string, driver.Stmt] // by their texts
+	statements *simplelru.LRU[string, driverStmt] // by their texts
 }
 
 var (
-	_ driver.ConnBeginTx        = (*conn)(nil)
-	_ driver.QueryerContext     = (*conn)(nil)
-	_ driver.ExecerContext      = (*conn)(nil)
-	_ driver.ConnPrepareContext = (*conn)(nil)
-	_ driver.NamedValueChecker  = (*conn)(nil)
-	_ driver.SessionResetter    = (*conn)(nil)
-	_ driver.Validator          = (*conn)(nil)
+	_ driverConn               = (*conn)(nil)
+	_ driver.NamedValueChecker = (*conn)(nil)
 )
 
-// BeginTx implements driver.ConnBeginTx.
-func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts) //nolint:errcheck // all drivers are; a new one would panic at once
-}
-
-// PrepareContext implements driver.ConnPrepareContext, for callers that manage their statements themselves.
-func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	if p, ok := c.Conn.(driver.ConnPrepareContext); ok {
-		return p.PrepareContext(ctx, query)
-	}
-	return c.Prepare(query)
-}
-
-// QueryContext implements driver.QueryerContext. A statement without arguments is not prepared.
+// QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.observe(query)
-	if len(args) == 0 || c.connector.cache == 0 {
-		if q, ok := c.Conn.(driver.QueryerContext); ok {
-			return q.QueryContext(ctx, query, args)
-		}
-		return nil, driver.ErrSkip
-	}
-	s, err := c.prepared(ctx, query)
-	if err == nil {
-		err = ctx.Err() // a cancellation that comes before its statement is lost on PostgreSQL
-	}
-	if err != nil {
+	s, err := c.prepared(ctx, query, args)
+	switch {
+	case errors.Is(err, driver.ErrSkip):
+		return c.driverConn.QueryContext(ctx, query, args)
+	case err != nil:
 		return nil, err
 	}
-	return s.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:errcheck // as above
+	return s.QueryContext(ctx, args)
 }
 
-// ExecContext implements driver.ExecerContext. A statement without arguments is not prepared.
+// ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	c.observe(query)
-	if len(args) == 0 || c.connector.cache == 0 {
-		if e, ok := c.Conn.(driver.ExecerContext); ok {
-			return e.ExecContext(ctx, query, args)
-		}
-		return nil, driver.ErrSkip
-	}
-	s, err := c.prepared(ctx, query)
-	if err == nil {
-		err = ctx.Err() // a cancellation that comes before its statement is lost on PostgreSQL
-	}
-	if err != nil {
+	s, err := c.prepared(ctx, query, args)
+	switch {
+	case errors.Is(err, driver.ErrSkip):
+		return c.driverConn.ExecContext(ctx, query, args)
+	case err != nil:
 		return nil, err
 	}
-	return s.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:errcheck // as above
+	return s.ExecContext(ctx, args)
 }
 
-func (c *conn) observe(query string) {
+// prepared returns the prepared statement. The error is driver.ErrSkip for a statement that must run without: it has no
+// arguments, or the connection or the server keeps no statement for it. A connection runs one statement at a time, so
+// the statement that prepared closes is not in use.
+func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedValue) (driverStmt, error) {
 	if c.connector.observe != nil {
 		c.connector.observe(query)
 	}
-}
-
-// prepared returns the prepared statement. It closes the least recently used one when there are too many. A connection
-// runs one statement at a time, so the closed one is not in use.
-func (c *conn) prepared(ctx context.Context, query string) (driver.Stmt, error) {
-	if s, ok := c.statements.Get(query); ok {
-		return s, nil
+	if len(args) == 0 || c.connector.cache == 0 {
+		return nil, driver.ErrSkip
 	}
-	s, err := c.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	if c.statements.Len() >= c.connector.cache {
-		_, oldest, _ := c.statements.RemoveOldest()
-		if err := oldest.Close(); err != nil {
-			_ = s.Close() // the reason is err
+	s, ok := c.statements.Get(query)
+	if !ok {
+		if c.statements.Len() >= c.connector.cache {
+			if err := c.closeOldest(); err != nil {
+				return nil, err
+			}
+		}
+		prepared, err := c.PrepareContext(ctx, query)
+		switch {
+		case noMoreStatements(err):
+			return nil, driver.ErrSkip
+		case err != nil:
 			return nil, err
 		}
+		s = prepared.(driverStmt) //nolint:errcheck // all drivers' are
+		c.statements.Add(query, s)
 	}
-	c.statements.Add(query, s)
-	return s, nil
+	return s, ctx.Err() // a cancellation that comes before its statement is lost on PostgreSQL
+}
+
+// PrepareContext implements driver.ConnPrepareContext. If the server keeps no more statements, the connection closes
+// its least recently used one and tries again.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	s, err := c.driverConn.PrepareContext(ctx, query)
+	if !noMoreStatements(err) {
+		return s, err
+	}
+	c.connector.full.Do(func() {
+		c.connector.logger.WarnContext(ctx, "statements take longer, because the server prepares no more of them", "error", err, "advice", myStatements)
+	})
+	if c.statements.Len() == 0 {
+		return nil, err
+	}
+	if err := c.closeOldest(); err != nil {
+		return nil, err
+	}
+	return c.driverConn.PrepareContext(ctx, query)
+}
+
+// closeOldest closes the least recently used statement.
+func (c *conn) closeOldest() error {
+	_, s, _ := c.statements.RemoveOldest()
+	return s.Close()
 }
 
 // Close implements driver.Conn. A server drops the statements of a connection that ends.
@@ -161,12 +182,12 @@ func (c *conn) Close() error {
 			_ = s.Close() // it ends anyway
 		}
 	}
-	return c.Conn.Close()
+	return c.driverConn.Close()
 }
 
-// CheckNamedValue implements driver.NamedValueChecker.
+// CheckNamedValue implements driver.NamedValueChecker. SQLite's driver does not.
 func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
-	if check, ok := c.Conn.(driver.NamedValueChecker); ok {
+	if check, ok := c.driverConn.(driver.NamedValueChecker); ok {
 		return check.CheckNamedValue(v)
 	}
 	return driver.ErrSkip
@@ -177,16 +198,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	if c.generation != c.connector.generation.Load() {
 		return driver.ErrBadConn
 	}
-	if r, ok := c.Conn.(driver.SessionResetter); ok {
-		return r.ResetSession(ctx)
-	}
-	return nil
+	return c.driverConn.ResetSession(ctx)
 }
 
 // IsValid implements driver.Validator.
 func (c *conn) IsValid() bool {
-	if v, ok := c.Conn.(driver.Validator); ok && !v.IsValid() {
-		return false
-	}
-	return c.generation == c.connector.generation.Load()
+	return c.driverConn.IsValid() && c.generation == c.connector.generation.Load()
 }

@@ -7,16 +7,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	entsql "entgo.io/ent/dialect/sql"
+	"github.com/go-sql-driver/mysql"
 
 	"roster/internal/database"
 	"roster/internal/dbtest"
 )
 
-// fake is a driver that keeps a journal of what it is asked. Statements with "bad" in them cannot be prepared, and
-// those with "stuck" cannot be closed.
-type fake struct{ journal }
+// fake is a driver that writes each call into a journal. Statements with "bad" in them cannot be prepared, and
+// those with "stuck" cannot be closed. The server has no room for the statement "fullN" the first N times.
+type fake struct {
+	journal
+	refused map[string]int
+}
 
 func (f *fake) Connect(context.Context) (driver.Conn, error) {
 	f.note("connect")
@@ -35,6 +46,7 @@ var (
 	_ driver.ConnPrepareContext = (*fakeConn)(nil)
 	_ driver.QueryerContext     = (*fakeConn)(nil)
 	_ driver.ExecerContext      = (*fakeConn)(nil)
+	_ driver.SessionResetter    = (*fakeConn)(nil)
 	_ driver.Validator          = (*fakeConn)(nil)
 )
 
@@ -42,6 +54,10 @@ func (c *fakeConn) Prepare(query string) (driver.Stmt, error) {
 	c.fake.note("prepare " + query)
 	if strings.Contains(query, "bad") {
 		return nil, errors.New("cannot prepare " + query)
+	}
+	if n, ok := strings.CutPrefix(query, "full"); ok && strconv.Itoa(c.fake.refused[query]) < n {
+		c.fake.refused[query]++
+		return nil, &mysql.MySQLError{Number: 1461, Message: "full"}
 	}
 	return &fakeStmt{c, query}, nil
 }
@@ -68,6 +84,8 @@ func (c *fakeConn) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error)
 	c.fake.note("begin")
 	return fakeTx{c}, nil
 }
+
+func (c *fakeConn) ResetSession(context.Context) error { return nil }
 
 func (c *fakeConn) IsValid() bool { return c.valid }
 
@@ -126,7 +144,7 @@ func (noRows) Next([]driver.Value) error { return io.EOF }
 // caching opens a pool of one connection over a fake driver.
 func caching(t *testing.T, size int, finalize bool) (db *sql.DB, f *fake, dropIdle func()) {
 	t.Helper()
-	f = &fake{}
+	f = &fake{refused: map[string]int{}}
 	connector, dropIdle := database.Caching(f, size, finalize)
 	db = sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
@@ -134,12 +152,12 @@ func caching(t *testing.T, size int, finalize bool) (db *sql.DB, f *fake, dropId
 	return db, f, dropIdle
 }
 
-// do runs statements, each with an argument, and checks what the driver was asked.
+// do runs statements, each with an argument, and checks the calls of the driver.
 func do(t *testing.T, db *sql.DB, f *fake, statements, want string) {
 	t.Helper()
 	for statement := range strings.FieldsSeq(statements) {
 		if _, err := db.ExecContext(t.Context(), statement, 1); err != nil {
-			t.Errorf("%s: %v", statement, err)
+			t.Errorf("%s: got the error %v, want none", statement, err)
 		}
 	}
 	if got := strings.Join(f.taken(), ", "); got != want {
@@ -156,7 +174,7 @@ func ask(t *testing.T, db *sql.DB, query string) {
 	}
 	defer rows.Close()
 	if rows.Next() || rows.Err() != nil {
-		t.Error("there is a row", rows.Err())
+		t.Errorf("got a row, or the error %v, want neither", rows.Err())
 	}
 }
 
@@ -165,9 +183,9 @@ func TestStatementCache(t *testing.T) {
 	db, f, _ := caching(t, 2, false)
 	do(t, db, f, "a a", "connect, prepare a, run a, run a")
 	do(t, db, f, "b a b a", "prepare b, run b, run a, run b, run a")
-	do(t, db, f, "c", "prepare c, close b, run c")
+	do(t, db, f, "c", "close b, prepare c, run c")
 	do(t, db, f, "a c", "run a, run c")
-	do(t, db, f, "d e", "prepare d, close a, run d, prepare e, close c, run e")
+	do(t, db, f, "d e", "close a, prepare d, run d, close c, prepare e, run e")
 	do(t, db, f, "d e", "run d, run e")
 
 	ask(t, db, "d")
@@ -221,22 +239,34 @@ func TestStatementCacheInTransaction(t *testing.T) {
 	if err := tx.Commit(); err != nil {
 		t.Error(err)
 	}
-	do(t, db, f, "b", "connect, begin, prepare a, run a, prepare b, close a, run b, run b, commit, run b")
+	do(t, db, f, "b", "connect, begin, prepare a, run a, close a, prepare b, run b, run b, commit, run b")
 }
 
 func TestStatementCacheFails(t *testing.T) {
 	t.Parallel()
 	db, f, _ := caching(t, 1, false)
-	do(t, db, f, "stuck", "connect, prepare stuck, run stuck")
-	if _, err := db.ExecContext(t.Context(), "bad", 1); err == nil || err.Error() != "cannot prepare bad" {
-		t.Error(err)
+	fails := func(statement, want string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement, 1); err == nil || err.Error() != want {
+			t.Errorf("%s: got the error %v, want %s", statement, err, want)
+		}
 	}
-	do(t, db, f, "stuck", "prepare bad, run stuck")
-	// A statement that cannot be closed is forgotten, and so is the one that was to take its place.
-	if _, err := db.ExecContext(t.Context(), "a", 1); err == nil || err.Error() != "cannot close stuck" {
-		t.Error(err)
-	}
-	do(t, db, f, "a a", "prepare a, close stuck, close a, prepare a, run a, run a")
+	fails("bad", "cannot prepare bad")
+	do(t, db, f, "stuck", "connect, prepare bad, prepare stuck, run stuck")
+	fails("a", "cannot close stuck") // stuck is forgotten
+	do(t, db, f, "a a", "close stuck, prepare a, run a, run a")
+}
+
+// TestServerKeepsNoMore runs statements that the server refuses to prepare, as often as their texts say.
+func TestServerKeepsNoMore(t *testing.T) {
+	t.Parallel()
+	db, f, _ := caching(t, 2, false)
+	do(t, db, f, "full1 full1", "connect, prepare full1, exec full1 1, prepare full1, run full1")
+	do(t, db, f, "a", "prepare a, run a")
+	do(t, db, f, "full2", "close full1, prepare full2, close a, prepare full2, exec full2 1")
+	do(t, db, f, "full2 b", "prepare full2, run full2, prepare b, run b")
+	ask(t, db, "full3")
+	do(t, db, f, "", "close full2, prepare full3, close b, prepare full3, query full3 1")
 }
 
 func TestConnectionsAreDropped(t *testing.T) {
@@ -262,12 +292,12 @@ func TestConnectionsAreDropped(t *testing.T) {
 
 	// The driver may know better.
 	if _, err := db.ExecContext(t.Context(), "broken", 1); err == nil {
-		t.Error("it is not broken")
+		t.Error("a broken connection: got no error, want one")
 	}
 	do(t, db, f, "a", "prepare broken, run broken, close connection, connect, prepare a, run a")
 }
 
-// TestStatementCacheOnEngines runs more statements than are kept, and each of them again.
+// TestStatementCacheOnEngines runs more statements than the cache keeps, and each of them several times.
 func TestStatementCacheOnEngines(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -279,7 +309,7 @@ func TestStatementCacheOnEngines(t *testing.T) {
 					statement := fmt.Sprintf("SELECT id + %d FROM things WHERE id = ?", i)
 					for range 2 {
 						if n, err := number(t.Context(), s, statement, 2); n != 2+i || err != nil {
-							t.Errorf("with %d statements kept, %s gives %d, %v", size, statement, n, err)
+							t.Errorf("with %d statements kept, %s: got %d, %v, want %d", size, statement, n, err, 2+i)
 						}
 					}
 					if mode == database.Write {
@@ -292,6 +322,126 @@ func TestStatementCacheOnEngines(t *testing.T) {
 			if err := s.Commit(); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// all returns the values of all rows, as the driver gives them.
+func all(t *testing.T, s *database.Session, query string, args ...any) (rows [][]any) {
+	t.Helper()
+	err := database.Each(t.Context(), s, query, args, func(r *entsql.Rows) error {
+		names, err := r.Columns()
+		values, into := make([]any, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		rows = append(rows, values)
+		return errors.Join(err, r.Scan(into...))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// TestFullMariaDB runs statements on a server that prepares few of them, or none. Values are the same as with prepared
+// statements.
+func TestFullMariaDB(t *testing.T) {
+	t.Parallel()
+	admin, u := mariaDB(t, "--max-allowed-packet=1M")
+	const kept = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'Prepared_stmt_count'"
+	var log journal
+	full := func(t *testing.T, limit int) *database.DB {
+		t.Helper()
+		admin(fmt.Sprintf("SET GLOBAL max_prepared_stmt_count = %d", limit))
+		log.taken()
+		o := options(u.String())
+		o.MaxConnections = 1
+		o.Logger = slog.New(slog.NewTextHandler(seen(log.note), nil))
+		db := open(t, o)
+		eventually(t, func() error { // the server ends the connections of the test before
+			n, err := number(t.Context(), db.Session(database.Single), kept)
+			if n != 0 {
+				err = fmt.Errorf("got %d statements on the server, want 0", n)
+			}
+			return err
+		})
+		return db
+	}
+	said := func(db string, want int) {
+		t.Helper()
+		lines := strings.Join(log.taken(), "")
+		if got := strings.Count(lines, "raise its max_prepared_stmt_count"); got != want {
+			t.Errorf("%s: got %d lines of the log that name the setting, want %d:\n%s", db, got, want, lines)
+		}
+	}
+
+	t.Run("values", func(t *testing.T) {
+		admin("CREATE TABLE d.v (i bigint, f double, s longtext, b longblob, t datetime(6))")
+		binary := make([]byte, 256)
+		for i := range binary {
+			binary[i] = byte(i)
+		}
+		at := time.Date(2026, 11, 28, 23, 59, 59, 123456000, time.UTC)
+		rows := [][]any{
+			{nil, nil, nil, nil, nil},
+			{int64(math.MinInt64), 0.1, `it's "a" \n \' ` + "\x00\x1a\n ? ä 😀", binary, at},
+			{int64(math.MaxInt64), -1.7976931348623157e308, "", []byte{}, at.Add(-time.Microsecond)},
+			{int64(1), 5e-324, `["\"\\"]`, []byte(`\'`), at},
+		}
+		var want [][]any
+		for lines, limit := range []int{16382, 0} {
+			t.Run(fmt.Sprint("limit=", limit), func(t *testing.T) {
+				s := full(t, limit).Session(database.Write)
+				defer s.Rollback()
+				for _, row := range rows {
+					if err := run(t.Context(), s, "INSERT INTO v VALUES (?, ?, ?, ?, ?)", row...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got := append(all(t, s, "SELECT i, f, s, b, t FROM v WHERE i > ? OR true ORDER BY i", 1),
+					all(t, s, "SELECT s, hex(s), length(s) FROM JSON_TABLE(?, '$[*]' COLUMNS (s longtext PATH '$')) j", `["\u00e4\"", "ä\\'"]`)...)
+				if want == nil {
+					want = got
+				} else if !reflect.DeepEqual(got, want) {
+					t.Errorf("got %#v, want %#v", got, want)
+				}
+				said("values", lines)
+			})
+		}
+	})
+	t.Run("few", func(t *testing.T) {
+		db := full(t, 2)
+		s := db.Session(database.Single)
+		for range 3 {
+			for i := range 5 {
+				query := fmt.Sprintf("SELECT ? + %d", i)
+				if got, err := number(t.Context(), s, query, 7); got != 7+i || err != nil {
+					t.Errorf("%s: got %d, %v, want %d", query, got, err, 7+i)
+				}
+			}
+		}
+		if got, err := number(t.Context(), s, kept); got != 2 || err != nil {
+			t.Errorf("statements on the server: got %d, %v, want 2", got, err)
+		}
+		said("a limit of 2", 1)
+	})
+	t.Run("long", func(t *testing.T) { // escaped, the argument is longer than a packet
+		long := strings.Repeat("'", 600<<10)
+		for _, limit := range []int{0, 1} {
+			t.Run(fmt.Sprint("limit=", limit), func(t *testing.T) {
+				s := full(t, limit).Session(database.Single)
+				if _, err := number(t.Context(), s, "SELECT ?", 1); err != nil {
+					t.Fatal(err)
+				}
+				got, err := number(t.Context(), s, "SELECT length(?)", long)
+				if limit == 0 {
+					wantKind(t, err, database.Busy)
+					said("a long argument", 2) // the second line is of the refusal
+				} else if err != nil || got != len(long) {
+					t.Errorf("got %d, %v, want %d", got, err, len(long))
+				}
+			})
 		}
 	})
 }

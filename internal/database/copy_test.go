@@ -32,15 +32,15 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := texts(t, db, "SELECT t FROM copied ORDER BY id"); !slices.Equal(got, awkward) {
-		t.Errorf("%q, want %q", got, awkward)
+		t.Errorf("got %q, want %q", got, awkward)
 	}
 
 	s = db.Session(database.Write)
 	if f := database.AsFailure(copied(s, "again")); f == nil || f.Kind != database.Unique || f.Constraint != "copied_pkey" {
-		t.Errorf("the same again: %+v", f)
+		t.Errorf("the same row again: got %+v, want a broken copied_pkey", f)
 	}
 	if err := s.Commit(); database.AsFailure(err) == nil {
-		t.Errorf("what failed is committed: %v", err)
+		t.Errorf("commit after a failure: got %v, want the failure", err)
 	}
 	if err := db.Leaked(); err != nil {
 		t.Error(err)
@@ -50,7 +50,7 @@ func TestCopy(t *testing.T) {
 		"is of another DB": things(t, dbtest.SQLite).Session(database.Write),
 	} {
 		if copied(s, "x") == nil {
-			t.Errorf("a session that %s copies", name)
+			t.Errorf("a session that %s: got no error, want one", name)
 		}
 		s.Rollback()
 	}

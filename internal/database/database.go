@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,8 @@ type engine interface {
 	// explainMigration says what to grant the user, or what to set, when an error stops a migration. Empty: unknown. db
 	// has one connection.
 	explainMigration(ctx context.Context, db *sql.DB, err error) string
+	// argumentLimit returns the maximum size of an argument of a statement, in bytes. 0 is no limit.
+	argumentLimit() int
 	// txOptions returns the options of a transaction that writes, or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
 	// check refuses a database that opens but that Roster cannot use.
@@ -72,9 +75,27 @@ type engine interface {
 	apply(ctx context.Context, tx *sql.Tx, w way) error
 	// unfinished returns the interrupted migration and its direction. Version 0: none.
 	unfinished(ctx context.Context, db *sql.DB) (way, error)
+	// signal returns a statement with two parameters, the channel and the text. Empty: the engine has no signals.
+	signal() string
+	// listen calls heard until ctx ends, like Listen.
+	listen(ctx context.Context, o Options, channel string, heard func(text string))
 	// String names the database for people, without a password.
 	String() string
 }
+
+// base is the part of an engine that most engines share.
+type base struct{}
+
+func (base) explainMigration(context.Context, *sql.DB, error) string { return "" }
+func (base) argumentLimit() int                                      { return 0 }
+func (base) attached() error                                         { return nil }
+func (base) close() error                                            { return nil }
+func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
+	return execute(ctx, tx, w.statements)
+}
+func (base) signal() string                                        { return "" }
+func (base) listen(context.Context, Options, string, func(string)) {}
+func (base) unfinished(context.Context, *sql.DB) (way, error)      { return way{}, nil }
 
 // DB is an open database. Safe for concurrent use.
 type DB struct {
@@ -90,10 +111,11 @@ type DB struct {
 
 // parse reads a URL.
 func parse(url string) (engine, error) {
+	const form = "write sqlite:PATH, postgres://… or mysql://…"
 	scheme, rest, ok := strings.Cut(url, ":")
 	switch {
-	case !ok:
-		return nil, errors.New("database URL: no scheme: write sqlite:PATH, postgres://… or mysql://…")
+	case !ok || strings.ContainsFunc(scheme, func(c rune) bool { return c < 'a' || c > 'z' }): // it may be part of a password
+		return nil, errors.New("database URL: no scheme: " + form)
 	case scheme == "sqlite":
 		return parseSQLite(rest)
 	case scheme == "postgres" || scheme == "postgresql":
@@ -101,10 +123,7 @@ func parse(url string) (engine, error) {
 	case scheme == "mysql" || scheme == "mariadb":
 		return parseMySQL(url)
 	}
-	if strings.ContainsFunc(scheme, func(c rune) bool { return c < 'a' || c > 'z' }) { // it may be part of a password
-		return nil, errors.New("database URL: no scheme: write sqlite:PATH, postgres://… or mysql://…")
-	}
-	return nil, fmt.Errorf("database URL: unknown scheme %q: write sqlite:PATH, postgres://… or mysql://…", scheme)
+	return nil, fmt.Errorf("database URL: unknown scheme %q: "+form, scheme)
 }
 
 // Open opens a database and makes sure that it answers. The error is one line that names the wrong part of the URL and
@@ -155,12 +174,15 @@ func (db *DB) unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%v: %s", db, strings.ReplaceAll(strings.TrimPrefix(err.Error(), pinging), "\n", "; "))
 }
 
+// pools returns the one pool of a server, or the two of SQLite.
+func (db *DB) pools() []*pool { return slices.Compact([]*pool{db.write, db.read}) }
+
 // Close closes all connections, after the running statements.
 func (db *DB) Close() error {
 	db.health.close()
-	err := db.write.db.Close()
-	if db.read != db.write {
-		err = errors.Join(err, db.read.db.Close())
+	var err error
+	for _, p := range db.pools() {
+		err = errors.Join(err, p.db.Close())
 	}
 	return errors.Join(err, db.engine.close())
 }
@@ -172,11 +194,7 @@ const pinging = "ping the database: "
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, db.options.ConnectTimeout)
 	defer cancel()
-	pools := []*pool{db.write}
-	if db.read != db.write {
-		pools = append(pools, db.read)
-	}
-	for _, p := range pools {
+	for _, p := range db.pools() {
 		var one int
 		if err := p.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
 			return fmt.Errorf(pinging+"%w", db.failed(p, db.fail(err)))

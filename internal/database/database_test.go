@@ -14,7 +14,7 @@ import (
 	"roster/internal/dbtest"
 )
 
-// options are such that no test waits for them to pass, however slow the machine.
+// options have long time limits: on a slow machine, no test reaches them.
 func options(url string) database.Options {
 	return database.Options{
 		URL:              url,
@@ -26,7 +26,7 @@ func options(url string) database.Options {
 	}
 }
 
-// open opens a database until the test ends, when everything must have been given back to its pools.
+// open opens a database. It is closed when the test ends. By then, sessions must have released all connections.
 func open(t *testing.T, o database.Options) *database.DB {
 	t.Helper()
 	db, err := database.Open(t.Context(), o)
@@ -44,7 +44,7 @@ func open(t *testing.T, o database.Options) *database.DB {
 	return db
 }
 
-// things opens a new database with the rows 1 to 3 in the table things. The settings change how it is opened.
+// things opens a new database with the rows 1 to 3 in the table things. settings change the options.
 func things(t *testing.T, e dbtest.Engine, settings ...func(*database.Options)) *database.DB {
 	t.Helper()
 	o := options(dbtest.Empty(t, e))
@@ -84,7 +84,7 @@ func run(ctx context.Context, s *database.Session, statement string, args ...any
 	return s.Exec(ctx, bound(s, statement, args), append([]any{}, args...), nil)
 }
 
-// query starts a statement; who calls it closes the rows.
+// query starts a statement. The caller closes the rows.
 func query(ctx context.Context, s *database.Session, statement string, args ...any) (*entsql.Rows, error) {
 	rows := &entsql.Rows{}
 	err := s.Query(ctx, bound(s, statement, args), append([]any{}, args...), rows)
@@ -106,7 +106,7 @@ func number(ctx context.Context, s *database.Session, statement string, args ...
 	return n, rows.Err()
 }
 
-// texts runs a query and returns its rows, each as its columns between spaces.
+// texts runs a query and returns its rows, each as the values of its columns with a space between them.
 func texts(t *testing.T, db *database.DB, statement string) (lines []string) {
 	t.Helper()
 	rows, err := query(t.Context(), db.Session(database.Single), statement)
@@ -134,7 +134,7 @@ func texts(t *testing.T, db *database.DB, statement string) (lines []string) {
 	return lines
 }
 
-// bound numbers the placeholders of the arguments where the dialect wants it.
+// bound numbers the placeholders if the dialect needs numbers.
 func bound(s *database.Session, statement string, args []any) string {
 	if s.Dialect() != dialect.Postgres || len(args) == 0 {
 		return statement

@@ -6,32 +6,33 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"entgo.io/ent/dialect"
 	"github.com/pressly/goose/v3"
 )
 
-// WithMigrations returns the same database as a program with other migrations sees it.
+// WithMigrations returns the same database with other migrations.
 func (db *DB) WithMigrations(files fs.FS) *DB {
 	other := *db
 	other.migrations = files
 	return &other
 }
 
-// ObservingMigrations returns the same database, whose migrations show their statements to f before they send them.
+// ObservingMigrations returns the same database. f gets each statement of its migrations before the server does.
 func (db *DB) ObservingMigrations(f func(query string)) *DB {
 	other := *db
 	other.observeMigrations = f
 	return &other
 }
 
-// Locked runs f while it holds the lock under which databases are migrated.
+// Locked runs f while it holds the lock of migrations.
 func (db *DB) Locked(ctx context.Context, f func() error) error {
 	return db.locked(ctx, func(*sql.DB) error { return f() })
 }
 
-// MigrateAsReleased applies all migrations, or undoes them, as releases did that kept no record of the steps.
+// MigrateAsReleased applies or undoes all migrations like an old release, which kept no record of the steps.
 func (db *DB) MigrateAsReleased(ctx context.Context, up bool) error {
 	dir, err := fs.Sub(db.migrations, db.Dialect())
 	if err != nil {
@@ -50,7 +51,7 @@ func (db *DB) MigrateAsReleased(ctx context.Context, up bool) error {
 	return err
 }
 
-// Leaked says what sessions have not given back.
+// Leaked returns an error if sessions hold connections.
 func (db *DB) Leaked() error {
 	for _, p := range []*pool{db.write, db.read} {
 		if used := p.db.Stats().InUse; used > 0 {
@@ -63,13 +64,13 @@ func (db *DB) Leaked() error {
 	return nil
 }
 
-// Caching makes connections keep their statements, and returns what drops those that are open.
+// Caching returns a connector whose connections keep their statements, and a function that drops open connections.
 func Caching(c driver.Connector, size int, finalize bool) (_ driver.Connector, dropIdle func()) {
-	caching := &connector{Connector: c, cache: size, finalize: finalize, timeout: time.Hour}
+	caching := &connector{Connector: c, cache: size, finalize: finalize, timeout: time.Hour, logger: slog.New(slog.DiscardHandler)}
 	return caching, caching.dropIdle
 }
 
-// Name is what people see of a URL.
+// Name returns the name of a database for people.
 func Name(url string) (string, error) {
 	e, err := parse(url)
 	if err != nil {
@@ -78,7 +79,7 @@ func Name(url string) (string, error) {
 	return e.String(), nil
 }
 
-// Classify is the failure that an error is on the database of a URL, to which nothing connects.
+// Classify returns the failure of an error on the engine of a URL. It does not connect.
 func Classify(url string, err error) *Failure {
 	e, parseErr := parse(url)
 	if parseErr != nil {
@@ -87,8 +88,8 @@ func Classify(url string, err error) *Failure {
 	return (&DB{engine: e}).fail(err)
 }
 
-// Meanings is the table of an engine's errors, by the code as text, and on PostgreSQL also by the function that does not
-// support something. advice says which of them tell the operator what to do.
+// Meanings returns the table of an engine's errors, by their codes. PostgreSQL has rows for functions of the server too.
+// advice has the codes that tell the operator what to do.
 func Meanings(d string) (kinds map[string]Kind, advice map[string]bool) {
 	kinds, advice = map[string]Kind{}, map[string]bool{}
 	row := func(code any, m meaning) {
@@ -114,7 +115,7 @@ func Meanings(d string) (kinds map[string]Kind, advice map[string]bool) {
 	return kinds, advice
 }
 
-// BeforeLooks returns the same database, which calls f before each look at where its files are.
+// BeforeLooks returns the same database. It calls f before each comparison of its files.
 func (db *DB) BeforeLooks(f func()) *DB {
 	other := *db
 	other.engine = looking{db.engine, f}

@@ -76,11 +76,10 @@ func (f *Failure) reading() {
 
 // fail turns an error of a driver into a Failure.
 func (db *DB) fail(err error) *Failure {
-	var f *Failure
-	if errors.As(err, &f) {
+	if f := AsFailure(err); f != nil {
 		return f
 	}
-	f = &Failure{err: err}
+	f := &Failure{err: err}
 	m, constraint := db.engine.classify(err)
 	f.Kind, f.Constraint, f.Advice, f.role = m.kind, constraint, m.advice, m.role
 	var connect *connectError
@@ -105,7 +104,6 @@ func (db *DB) fail(err error) *Failure {
 
 // AsFailure returns the Failure in an error's chain, or nil.
 func AsFailure(err error) *Failure {
-	var f *Failure
-	errors.As(err, &f)
+	f, _ := errors.AsType[*Failure](err)
 	return f
 }

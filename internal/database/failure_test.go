@@ -25,23 +25,23 @@ import (
 	"roster/internal/typeid"
 )
 
-// wantKind checks what kind of failure err is.
+// wantKind checks that err is a failure of a kind.
 func wantKind(t *testing.T, err error, want database.Kind) {
 	t.Helper()
 	f := database.AsFailure(err)
 	if f == nil {
-		t.Errorf("the error is no failure: %v", err)
+		t.Errorf("got %v, want a failure of kind %d", err, want)
 		return
 	}
 	if f.Kind != want {
-		t.Errorf("the failure is of kind %d, want %d: %v", f.Kind, want, err)
+		t.Errorf("got a failure of kind %d, want %d: %v", f.Kind, want, err)
 	}
 	if f.Unwrap() == nil || f.Error() == "" {
-		t.Error("the failure has no cause")
+		t.Errorf("got a failure with the cause %v and the text %q, want both", f.Unwrap(), f.Error())
 	}
 }
 
-// servers runs f on the engines that are servers.
+// servers runs f on PostgreSQL and MariaDB.
 func servers(t *testing.T, f func(t *testing.T, e dbtest.Engine)) {
 	t.Helper()
 	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
@@ -52,16 +52,16 @@ func servers(t *testing.T, f func(t *testing.T, e dbtest.Engine)) {
 	}
 }
 
-// works checks that each mode works at once, with no failure on the way.
+// works checks that each mode works at the first attempt.
 func works(t *testing.T, db *database.DB) {
 	t.Helper()
 	for _, mode := range []database.Mode{database.Single, database.Snapshot, database.Write} {
 		s := db.Session(mode)
 		if n, err := number(t.Context(), s, "SELECT count(*) FROM things WHERE id > ?", 0); n != 3 || err != nil {
-			t.Errorf("in mode %d there are %d things, %v", mode, n, err)
+			t.Errorf("things in mode %d: got %d, %v, want 3", mode, n, err)
 		}
 		if err := s.Commit(); err != nil {
-			t.Errorf("in mode %d: %v", mode, err)
+			t.Errorf("commit in mode %d: got %v, want no error", mode, err)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestClassify(t *testing.T) {
 	} {
 		for _, r := range rows {
 			if f := database.Classify(address, r.err); f.Kind != r.kind || f.Constraint != r.constraint {
-				t.Errorf("%s: %v is of kind %d with %q, want %d with %q", address, r.err, f.Kind, f.Constraint, r.kind, r.constraint)
+				t.Errorf("%s: %v: got kind %d with %q, want %d with %q", address, r.err, f.Kind, f.Constraint, r.kind, r.constraint)
 			}
 		}
 	}
@@ -137,10 +137,10 @@ func TestClassify(t *testing.T) {
 func TestAsFailure(t *testing.T) {
 	t.Parallel()
 	if f := database.AsFailure(errors.New("something")); f != nil {
-		t.Error(f)
+		t.Errorf("another error: got %v, want nil", f)
 	}
 	if f := database.AsFailure(nil); f != nil {
-		t.Error(f)
+		t.Errorf("no error: got %v, want nil", f)
 	}
 }
 
@@ -204,7 +204,7 @@ func TestConstraints(t *testing.T) {
 	})
 }
 
-// TestFailedTransaction goes on after a broken constraint, which some engines allow. Nothing of it is committed on any.
+// TestFailedTransaction goes on after a broken constraint, which some engines allow. No engine commits the transaction.
 func TestFailedTransaction(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -217,19 +217,19 @@ func TestFailedTransaction(t *testing.T) {
 		first := run(t.Context(), s, "INSERT INTO things (id, n) VALUES (?, 0)", 1)
 		wantKind(t, first, database.Unique)
 		if err := run(t.Context(), s, "INSERT INTO things (id, n) VALUES (?, 0)", 5); (err != nil) != (e == dbtest.PostgreSQL) {
-			t.Error(err)
+			t.Errorf("a statement after the failure: got %v, want an error only from PostgreSQL", err)
 		}
 		if s.Failure() != database.AsFailure(first) {
-			t.Errorf("the failure is %v, not the first one", s.Failure())
+			t.Errorf("got the failure %v, want the first one, %v", s.Failure(), first)
 		}
 		if err := s.Commit(); err != error(s.Failure()) { //nolint:errorlint // it is this one
-			t.Error(err)
+			t.Errorf("commit: got %v, want %v", err, s.Failure())
 		}
 		works(t, db)
 	})
 }
 
-// slow is a query that does not end, or not soon, with a placeholder for a number.
+// slow returns a query that does not end soon. It has a placeholder for a number.
 func slow(e dbtest.Engine) string {
 	return map[dbtest.Engine]string{
 		dbtest.SQLite:     "WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT count(*) FROM c WHERE i > ?",
@@ -256,14 +256,14 @@ func TestStatementTimeout(t *testing.T) {
 		wantKind(t, err, database.Timeout)
 		wantKind(t, s.Commit(), database.Timeout)
 		if n, err := number(t.Context(), bystander, "SELECT count(*) FROM things"); n != 3 || err != nil {
-			t.Errorf("another session has %d, %v", n, err)
+			t.Errorf("things in another session: got %d, %v, want 3", n, err)
 		}
 		bystander.Rollback()
 		works(t, db)
 	})
 }
 
-// TestCancel ends a statement that runs because its caller gives up.
+// TestCancel cancels the context of a running statement.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -304,7 +304,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// behind opens things behind a proxy that can cut the connection.
+// behind opens things through a proxy that can cut the connections.
 func behind(t *testing.T, e dbtest.Engine) (*database.DB, *dbtest.Proxy) {
 	t.Helper()
 	var p *dbtest.Proxy
@@ -362,7 +362,7 @@ func TestConnectionLost(t *testing.T) {
 	})
 }
 
-// TestStaleConnections is the database that was away between two requests: nobody noticed.
+// TestStaleConnections uses idle connections that broke unnoticed.
 func TestStaleConnections(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, e dbtest.Engine) {
@@ -426,7 +426,7 @@ func TestConnectionEnded(t *testing.T) {
 	})
 }
 
-// hanging passes connections on to target until hang is called. After that it takes what it is sent and says nothing.
+// hanging passes connections on to target until hang is called. Then it reads, but sends nothing more.
 func hanging(t *testing.T, target string) (address string, hang func()) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -475,7 +475,7 @@ func hanging(t *testing.T, target string) (address string, hang func()) {
 	return l.Addr().String(), sync.OnceFunc(func() { close(hung) })
 }
 
-// TestServerHangs has the server keep its connections and say nothing more: not to a statement, nor to its cancellation.
+// TestServerHangs uses a server that keeps its connections but answers neither statements nor cancellations.
 func TestServerHangs(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, e dbtest.Engine) {
@@ -520,7 +520,7 @@ func TestServerHangs(t *testing.T) {
 				hang()
 				err := c.do(t.Context(), db, s)
 				if f := database.AsFailure(err); f == nil || !slices.Contains(c.kinds, f.Kind) {
-					t.Errorf("%+v", f)
+					t.Errorf("got %+v, want one of the kinds %v", f, c.kinds)
 				}
 				s.Rollback()
 			})
@@ -528,7 +528,7 @@ func TestServerHangs(t *testing.T) {
 	})
 }
 
-// TestTooManyConnections has a server that takes fewer connections than the pool.
+// TestTooManyConnections uses a server that accepts fewer connections than the pool has.
 func TestTooManyConnections(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, e dbtest.Engine, u *url.URL) {
@@ -552,7 +552,7 @@ func TestTooManyConnections(t *testing.T) {
 		wantKind(t, err, database.Lost)
 		other.Rollback()
 		if n, err := number(t.Context(), one, "SELECT 42"); n != 42 || err != nil {
-			t.Error(n, err)
+			t.Errorf("got %d, %v, want 42", n, err)
 		}
 		refused(t, options(u.String()), "no connection left", "max_connections")
 		if err := one.Commit(); err != nil {
@@ -560,7 +560,7 @@ func TestTooManyConnections(t *testing.T) {
 		}
 		// The one connection was kept.
 		if n, err := number(t.Context(), db.Session(database.Single), "SELECT 42"); n != 42 || err != nil {
-			t.Error(n, err)
+			t.Errorf("got %d, %v, want 42", n, err)
 		}
 	})
 }
@@ -595,10 +595,10 @@ func TestDeadlock(t *testing.T) {
 		}
 		wantKind(t, results[0], database.Retry)
 		if results[1] != nil {
-			t.Error(results[1])
+			t.Errorf("the other session: got %v, want no error", results[1])
 		}
 		if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != "2" {
-			t.Errorf("the sum is %v", got)
+			t.Errorf("the sum of n: got %v, want 2", got)
 		}
 	})
 }
@@ -672,7 +672,7 @@ func TestPing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := db.Ping(t.Context()); err != nil {
-			t.Errorf("while another writes: %v", err)
+			t.Errorf("while another session writes: got %v, want no error", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

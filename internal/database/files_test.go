@@ -16,7 +16,7 @@ func TestFiles(t *testing.T) {
 	path := filepath.Join(dir, "roster.db")
 	files, err := database.Files("sqlite:" + path)
 	if err != nil || files[0] != path {
-		t.Fatalf("%v, %v", files, err)
+		t.Fatalf("got %v, %v, want %s first", files, err, path)
 	}
 	db, err := database.Open(t.Context(), database.Options{
 		URL: "sqlite:" + path, MaxConnections: 2, PoolWait: time.Minute, ConnectTimeout: time.Minute, StatementTimeout: time.Minute,
@@ -30,19 +30,19 @@ func TestFiles(t *testing.T) {
 	}
 	there, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(there) < 4 { // the database, -wal, -shm, -migrate
-		t.Fatalf("%v, %v", there, err)
+		t.Fatalf("files in the directory: got %v, %v, want at least 4", there, err)
 	}
 	for _, file := range there {
 		if !slices.Contains(files, file) {
-			t.Errorf("%s is not among %v", file, files)
+			t.Errorf("got %v, want %s among them", files, file)
 		}
 	}
 	for _, url := range []string{"postgres://127.0.0.1/roster", "mysql://127.0.0.1/roster"} {
 		if files, err := database.Files(url); len(files) > 0 || err != nil {
-			t.Errorf("%s: %v, %v", url, files, err)
+			t.Errorf("%s: got %v, %v, want no files", url, files, err)
 		}
 	}
 	if _, err := database.Files("nowhere"); err == nil {
-		t.Error("a URL without a scheme has files")
+		t.Error("a URL without a scheme: got no error, want one")
 	}
 }

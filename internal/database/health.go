@@ -1,11 +1,11 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -70,10 +70,8 @@ func (db *DB) found(f *Failure) {
 	defer h.mu.Unlock()
 	h.news++
 	if h.wrong == nil || h.wrong.Kind != f.Kind || h.wrong.Advice != f.Advice {
-		text := map[Kind]string{ReadOnly: "the database is read only", Unusable: "the database cannot be used"}[f.Kind]
-		if text == "" {
-			text = "the database does not answer"
-		}
+		texts := map[Kind]string{ReadOnly: "the database is read only", Unusable: "the database cannot be used"}
+		text := cmp.Or(texts[f.Kind], "the database does not answer")
 		attributes := []any{"database", db.String(), "error", f}
 		if f.Advice != "" {
 			attributes = append(attributes, "advice", f.Advice)
@@ -244,21 +242,14 @@ func (db *DB) tryChanges(ctx context.Context, fill bool) (err error) {
 
 // fill inserts a row as large as the answer of an operation may be.
 func (db *DB) fill(ctx context.Context, tx *sql.Tx) error {
-	statement := "INSERT INTO idempotency_keys (id, request, data, at) VALUES (?, ?, ?, 0)"
-	if db.engine.dialect() == dialect.Postgres {
-		statement = "INSERT INTO idempotency_keys (id, request, data, at) VALUES ($1, $2, $3, 0)"
-	}
 	bytes := make([]byte, fillBytes) // random, so that nothing compresses them
-	if _, err := rand.Read(bytes); err != nil {
-		return fmt.Errorf("random bytes: %w", err)
-	}
-	_, err := tx.ExecContext(ctx, statement, bytes[:32], bytes[32:64], bytes)
+	_, _ = rand.Read(bytes)          // returns no error
+	statement, args := entsql.Dialect(db.Dialect()).Insert("idempotency_keys").Columns("id", "request", "data", "at").
+		Values(bytes[:32], bytes[32:64], bytes, 0).Query()
+	_, err := tx.ExecContext(ctx, statement, args...)
 	return err
 }
 
 func (db *DB) quote(name string) string {
-	if db.engine.dialect() == dialect.Postgres {
-		return `"` + name + `"`
-	}
-	return "`" + name + "`"
+	return entsql.Dialect(db.Dialect()).String(func(b *entsql.Builder) { b.Ident(name) })
 }

@@ -11,7 +11,7 @@ import (
 	dbservers "roster/internal/dbtest/servers"
 )
 
-// TestKindsOfEngines has the engines themselves produce errors: the setup runs before, the cause gets the error.
+// TestKindsOfEngines makes the engines return errors. The statements of setup run first; the statement of cause fails.
 func TestKindsOfEngines(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -59,11 +59,11 @@ func TestKindsOfEngines(t *testing.T) {
 					}
 					err := run(t.Context(), s, r.cause)
 					if err == nil {
-						t.Fatal("it worked")
+						t.Fatalf("got no error, want one of kind %d", r.kind)
 					}
 					wantKind(t, err, r.kind)
 					if f := database.AsFailure(err); r.kind != database.Other && f.Advice == "" {
-						t.Error("nobody is told what to do")
+						t.Error("got no advice, want some")
 					}
 				})
 			}
@@ -92,7 +92,7 @@ func TestDamagedFile(t *testing.T) {
 	wantKind(t, err, database.Unusable)
 }
 
-// TestEncoding opens databases that cannot hold all text.
+// TestEncoding opens databases that cannot store every text.
 func TestEncoding(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, e dbtest.Engine, u *url.URL) {
@@ -121,16 +121,40 @@ func TestEncoding(t *testing.T) {
 	})
 }
 
-// TestPinnedChecks has a URL that switches constraints off; TestMariaDBRefuses has a server that does.
-func TestPinnedChecks(t *testing.T) {
+// TestPinnedSettings opens a URL that turns constraints off, and has another character set than the one for which the
+// driver escapes arguments. In TestMariaDBRefuses, the server turns constraints off.
+func TestPinnedSettings(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(dbtest.Empty(t, dbtest.MySQL))
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.RawQuery = "foreign_key_checks=0&unique_checks=0"
+	u.RawQuery = "foreign_key_checks=0&unique_checks=0&character_set_client=latin1&character_set_results=latin1&collation_connection=latin1_bin"
 	db := open(t, options(u.String()))
-	if n, err := number(t.Context(), db.Session(database.Single), "SELECT @@foreign_key_checks + @@unique_checks"); n != 2 || err != nil {
-		t.Errorf("%d of 2 checks are on, %v", n, err)
+	const query = "SELECT @@foreign_key_checks + @@unique_checks + (@@character_set_client = 'utf8mb4') + " +
+		"(@@character_set_results = 'utf8mb4') + (@@collation_connection = 'utf8mb4_bin')"
+	if n, err := number(t.Context(), db.Session(database.Single), query); n != 5 || err != nil {
+		t.Errorf("%s: got %d, %v, want 5", query, n, err)
+	}
+}
+
+// TestParametersOfPostgres opens a URL whose parameters name another user and database than its usual places.
+func TestParametersOfPostgres(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(dbtest.Empty(t, dbtest.PostgreSQL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	query := u.Query()
+	for key, value := range map[string]string{
+		"user": u.User.Username(), "password": password, "dbname": strings.TrimPrefix(u.Path, "/"), "connect_timeout": "0",
+	} {
+		query.Set(key, value)
+	}
+	u.User, u.Path, u.RawQuery = url.UserPassword("zoe", "zzz"), "/zzz", query.Encode()
+	db := open(t, options(u.String()))
+	if n, err := number(t.Context(), db.Session(database.Single), "SELECT 1"); n != 1 || err != nil {
+		t.Errorf("got %d, %v, want 1", n, err)
 	}
 }

@@ -3,13 +3,12 @@ package database
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 
 	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
 
 	"roster/ent/rules"
 	"roster/ent/user"
@@ -25,8 +24,8 @@ import (
 // version rises, and the feed has no change.
 const foldAddresses = 20261128090000
 
-// The number of rows that one statement reads, that one transaction locks, of attempts after a lost race, and of rows
-// that the log names.
+// Bounds: the rows that one statement returns, the rows that one transaction locks, the attempts after a lost race, and
+// the rows that the log names.
 const (
 	rowsRead   = 10_000
 	rowsLocked = 100
@@ -34,19 +33,12 @@ const (
 	rowsNamed  = 100
 )
 
-// keys computes a user's keys by the rules of one release.
-type keys struct {
-	username, email func(string) (string, *rules.Fault)
-}
+// A rule returns the key of a text, or why the text is refused.
+type rule func(text string) (key string, fault *rules.Fault)
 
-// current has the rules of this release.
-func current() keys { return keys{rules.Username, rules.Email} }
-
-// former has the rules of the previous release. It needs no checks: that release accepts every text that this one
-// accepts.
-func former() keys {
-	return keys{rules.Username, func(s string) (string, *rules.Fault) { return rules.FormerEmailKey(s), nil }}
-}
+// formerEmail is the rule of the previous release. It needs no checks: that release accepts every text that this one
+// accepts. The rule of usernames is the same in both releases.
+func formerEmail(text string) (string, *rules.Fault) { return rules.FormerEmailKey(text), nil }
 
 // userRow has the texts and keys of a user.
 type userRow struct {
@@ -62,36 +54,31 @@ type wrong struct {
 	fault         *rules.Fault // if the rules refuse the text
 }
 
-// check returns the texts of a row with wrong keys.
-func (k keys) check(r userRow) (found []wrong) {
-	for _, text := range []struct {
-		field, column, text, key string
-		rule                     func(string) (string, *rules.Fault)
-	}{
-		{user.FieldUsername, user.FieldUsernameKey, r.username, r.usernameKey, k.username},
-		{user.FieldEmail, user.FieldEmailKey, r.email, r.mailKey, k.email},
-	} {
-		if key, fault := text.rule(text.text); fault != nil || key != text.key {
-			found = append(found, wrong{r.id, text.field, text.column, key, fault})
-		}
+// check returns the texts of a user with wrong keys.
+func (r *rekeying) check(u userRow) (found []wrong) {
+	if key, fault := rules.Username(u.username); fault != nil || key != u.usernameKey {
+		found = append(found, wrong{u.id, user.FieldUsername, user.FieldUsernameKey, key, fault})
+	}
+	if key, fault := r.email(u.email); fault != nil || key != u.mailKey {
+		found = append(found, wrong{u.id, user.FieldEmail, user.FieldEmailKey, key, fault})
 	}
 	return found
 }
 
 // rekeying is one run over all users.
 type rekeying struct {
-	keys
+	email   rule
 	engine  engine
 	pool    *sql.DB // has one connection
 	changed int
 	left    []wrong
 }
 
-// rekey gives users the keys of some rules, and logs the users that keep another key. During a run, a key of another
-// user may become free. So it repeats the run until nothing changes.
-func (m *migrator) rekey(ctx context.Context, k keys, logger *slog.Logger) error {
+// rekey gives users the keys by the rules of usernames and of addresses, and logs the users that keep another key.
+// During a run, a key of another user may become free. So it repeats the run until nothing changes.
+func (m *migrator) rekey(ctx context.Context, email rule, logger *slog.Logger) error {
 	for {
-		r := &rekeying{keys: k, engine: m.engine, pool: m.pool}
+		r := &rekeying{email: email, engine: m.engine, pool: m.pool}
 		if err := r.run(ctx); err != nil {
 			return fmt.Errorf("compute the keys of users again: %w", err)
 		}
@@ -115,21 +102,13 @@ func (m *migrator) rekey(ctx context.Context, k keys, logger *slog.Logger) error
 
 // run goes over all users once, in the order of their IDs.
 func (r *rekeying) run(ctx context.Context) error {
-	for after, last := (typeid.ID{}), false; !last; {
-		var to typeid.ID
-		err := r.pool.QueryRowContext(ctx, r.bind("SELECT id FROM users WHERE id > ? ORDER BY id LIMIT 1 OFFSET "+fmt.Sprint(rowsRead-1)), after).Scan(&to)
-		if last = errors.Is(err, sql.ErrNoRows); err != nil && !last {
+	var after typeid.ID
+	for {
+		rows, err := r.read(ctx, r.pool, r.users().Where(entsql.And(entsql.GT(user.FieldID, after), entsql.ExprP(r.suspect()))).Limit(rowsRead))
+		if err != nil || len(rows) == 0 {
 			return err
 		}
-		query, args := "SELECT id, username, username_key, email, email_key FROM users WHERE id > ? AND "+r.suspect(), []any{after}
-		if !last {
-			query, args = query+" AND id <= ?", append(args, to)
-		}
-		rows, err := r.read(ctx, r.pool, query+" ORDER BY id", args...)
-		if err != nil {
-			return err
-		}
-		var ids []typeid.ID
+		var ids []any
 		for _, row := range rows {
 			found := r.check(row)
 			for _, w := range found {
@@ -146,9 +125,8 @@ func (r *rekeying) run(ctx context.Context) error {
 				return err
 			}
 		}
-		after = to
+		after = rows[len(rows)-1].id
 	}
-	return nil
 }
 
 // suspect is the condition for texts whose keys may differ between rules: text beyond ASCII, and domains with A-labels.
@@ -168,7 +146,7 @@ func (r *rekeying) suspect() string {
 
 // write gives users their keys in one transaction. If another user has one of the keys, each user gets a transaction of
 // its own.
-func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
+func (r *rekeying) write(ctx context.Context, ids []any) error {
 	for try := 1; ; try++ {
 		changed, failed, err := r.writeOnce(ctx, ids)
 		m, _ := r.engine.classify(err)
@@ -178,8 +156,8 @@ func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 			return nil
 		case m.kind == Retry && try < tries:
 		case m.kind == Unique && len(ids) > 1:
-			for _, id := range ids {
-				if err := r.write(ctx, []typeid.ID{id}); err != nil {
+			for id := range slices.Chunk(ids, 1) {
+				if err := r.write(ctx, id); err != nil {
 					return err
 				}
 			}
@@ -195,21 +173,17 @@ func (r *rekeying) write(ctx context.Context, ids []typeid.ID) error {
 
 // writeOnce tries to give users their keys. If another user has a key, it returns the user that wanted it, with the
 // error.
-func (r *rekeying) writeOnce(ctx context.Context, ids []typeid.ID) (changed int, failed wrong, err error) {
+func (r *rekeying) writeOnce(ctx context.Context, ids []any) (changed int, failed wrong, err error) {
 	tx, err := r.pool.BeginTx(ctx, r.engine.txOptions(true))
 	if err != nil {
 		return 0, failed, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	query := "SELECT id, username, username_key, email, email_key FROM users WHERE id IN (?" + strings.Repeat(", ?", len(ids)-1) + ") ORDER BY id"
+	locked := r.users().Where(entsql.In(user.FieldID, ids...))
 	if r.engine.dialect() != dialect.SQLite { // SQLite has one writer at a time
-		query += " FOR UPDATE"
+		locked.ForUpdate()
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	rows, err := r.read(ctx, tx, query, args...)
+	rows, err := r.read(ctx, tx, locked)
 	if err != nil {
 		return 0, failed, err
 	}
@@ -218,7 +192,8 @@ func (r *rekeying) writeOnce(ctx context.Context, ids []typeid.ID) (changed int,
 			if w.fault != nil {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, r.bind("UPDATE users SET "+w.column+" = ? WHERE id = ?"), w.key, w.id); err != nil {
+			query, args := entsql.Dialect(r.engine.dialect()).Update(user.Table).Set(w.column, w.key).Where(entsql.EQ(user.FieldID, w.id)).Query()
+			if _, err := tx.ExecContext(ctx, query, args...); err != nil {
 				return 0, w, err
 			}
 			changed++
@@ -227,40 +202,22 @@ func (r *rekeying) writeOnce(ctx context.Context, ids []typeid.ID) (changed int,
 	return changed, failed, tx.Commit()
 }
 
-// querier is a connection or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+// users selects all users, in the order of their IDs.
+func (r *rekeying) users() *entsql.Selector {
+	return entsql.Dialect(r.engine.dialect()).
+		Select(user.FieldID, user.FieldUsername, user.FieldUsernameKey, user.FieldEmail, user.FieldEmailKey).
+		From(entsql.Table(user.Table)).OrderBy(user.FieldID)
 }
 
 // read returns the users that a query selects.
-func (r *rekeying) read(ctx context.Context, q querier, query string, args ...any) (users []userRow, err error) {
-	rows, err := q.QueryContext(ctx, r.bind(query), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+func (r *rekeying) read(ctx context.Context, db entsql.ExecQuerier, selected *entsql.Selector) (users []userRow, err error) {
+	query, args := selected.Query()
+	err = Each(ctx, entsql.Conn{ExecQuerier: db}, query, args, func(rows *entsql.Rows) error {
 		var u userRow
-		if err := rows.Scan(&u.id, &u.username, &u.usernameKey, &u.email, &u.mailKey); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&u.id, &u.username, &u.usernameKey, &u.email, &u.mailKey)
 		u.id = u.id.As(user.Label)
 		users = append(users, u)
-	}
-	return users, rows.Err()
-}
-
-// bind numbers the placeholders of a query, if the engine needs numbers.
-func (r *rekeying) bind(query string) string {
-	if r.engine.dialect() != dialect.Postgres {
-		return query
-	}
-	var b strings.Builder
-	for n, part := range strings.Split(query, "?") {
-		if n > 0 {
-			fmt.Fprintf(&b, "$%d", n)
-		}
-		b.WriteString(part)
-	}
-	return b.String()
+		return err
+	})
+	return users, err
 }

@@ -27,7 +27,7 @@ import (
 // beforeFold is the version before the migration that computes the keys of addresses again.
 const beforeFold = 20261122205753
 
-// versionBefore are the migrations of the version before.
+// versionBefore returns the migrations of the version before.
 func versionBefore(t *testing.T) fs.FS {
 	t.Helper()
 	files, err := with(nil)
@@ -36,20 +36,20 @@ func versionBefore(t *testing.T) fs.FS {
 	}
 	before, ok := files.(fstest.MapFS)
 	if !ok {
-		t.Fatalf("the migrations are a %T", files)
+		t.Fatalf("the migrations: got a %T, want a fstest.MapFS", files)
 	}
 	maps.DeleteFunc(before, func(name string, _ *fstest.MapFile) bool { return strings.Contains(name, "_fold_addresses.") })
 	return before
 }
 
-// account is a user as the version before wrote it, in the order of the IDs, and what becomes of its address.
+// account is a user that the version before wrote, and the key that its address gets.
 type account struct {
 	username, email string
 	former, key     string // of the address
 	left            string // what the log says of it
 }
 
-// accounts are all kinds of them.
+// accounts returns one account for each case, in the order of their IDs.
 func accounts() []account {
 	return []account{
 		{"ada", "Ada@Example.COM", "ada@example.com", "ada@example.com", ""},
@@ -68,7 +68,7 @@ func accounts() []account {
 	}
 }
 
-// expected is accounts as they are in the end: of two with one key, the one that has it already keeps it.
+// expected returns accounts with their final keys. If two want the same key, the one that has it keeps it.
 func expected() []account {
 	list := accounts()
 	for i := range list {
@@ -118,7 +118,7 @@ func keysOf(t *testing.T, db *database.DB) []string {
 	for _, u := range users {
 		keys = append(keys, u.EmailKey)
 		if u.Version != 1 || !u.UpdatedAt.Equal(u.CreatedAt) {
-			t.Errorf("%s has version %d", u.Email, u.Version)
+			t.Errorf("%s: got version %d, updated at %v, want version 1, updated at %v", u.Email, u.Version, u.UpdatedAt, u.CreatedAt)
 		}
 	}
 	return keys
@@ -141,11 +141,11 @@ func newKeys(list []account) (keys []string) {
 func sameKeys(t *testing.T, db *database.DB, want []string) {
 	t.Helper()
 	if got := keysOf(t, db); !slices.Equal(got, want) {
-		t.Errorf("the keys are\n%q, want\n%q", got, want)
+		t.Errorf("keys: got\n%q, want\n%q", got, want)
 	}
 }
 
-// logging opens the database again, with a log.
+// logging opens a database with a log.
 func logging(t *testing.T, url string) (*database.DB, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
@@ -163,7 +163,7 @@ func lists(t *testing.T, log *bytes.Buffer, list []account, ids []typeid.ID) {
 	for i, a := range list {
 		if a.left == "" {
 			if strings.Contains(said, ids[i].String()) {
-				t.Errorf("%s is listed:\n%s", a.username, said)
+				t.Errorf("got %s in the log, want no line about it:\n%s", a.username, said)
 			}
 			continue
 		}
@@ -171,11 +171,11 @@ func lists(t *testing.T, log *bytes.Buffer, list []account, ids []typeid.ID) {
 		field, what, _ := strings.Cut(a.left, " is ")
 		reason := map[string]string{"taken": "another user has it", "invalid": "by the rules of this version it must"}[what]
 		if line := fmt.Sprintf("id=%v field=%s reason=%q", ids[i], field, reason); !strings.Contains(said, strings.TrimSuffix(line, `"`)) {
-			t.Errorf("%s is not listed:\n%s", line, said)
+			t.Errorf("got the log\n%s\nwant a line with %s", said, line)
 		}
 	}
 	if got := strings.Count(said, `msg="a text keeps its old key"`); got != want {
-		t.Errorf("%d are listed, want %d:\n%s", got, want, said)
+		t.Errorf("users in the log: got %d, want %d:\n%s", got, want, said)
 	}
 }
 
@@ -193,7 +193,7 @@ func TestFoldAddresses(t *testing.T) {
 		lists(t, log, after, ids)
 		sameKeys(t, db, newKeys(after))
 		if got := texts(t, db, "SELECT count(*) FROM changes"); !slices.Equal(got, []string{"0"}) {
-			t.Errorf("there are %q changes, which nobody can see", got)
+			t.Errorf("changes in the feed: got %q, want 0", got)
 		}
 		up(t, db, 0)
 		lists(t, log, after, ids)
@@ -228,13 +228,12 @@ func TestFoldAddresses(t *testing.T) {
 		write(t, db, "DELETE FROM users WHERE username IN ('short', 'umlaut')")
 		up(t, db, 0)
 		if got := texts(t, db, "SELECT email_key FROM users WHERE username IN ('sharp', 'puny') ORDER BY id"); !slices.Equal(got, []string{"strasse@example.com", "ada@b\u00fccher.example"}) {
-			t.Errorf("the keys are %q", got)
+			t.Errorf("got the keys %q, want those by the new rules", got)
 		}
 	})
 }
 
-// TestFoldAddressesOfMany has more users than one statement reads and one transaction locks, and more to list than the log
-// names.
+// TestFoldAddressesOfMany has more users than one statement reads, one transaction locks, or the log names.
 func TestFoldAddressesOfMany(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -261,14 +260,14 @@ func TestFoldAddressesOfMany(t *testing.T) {
 		sameKeys(t, db, newKeys(all))
 		said := log.String()
 		if n := strings.Count(said, `msg="a text keeps its old key"`); n != 100 || !strings.Contains(said, `msg="more texts keep their old keys" count=5 `) {
-			t.Errorf("%d are listed:\n%.500s", n, said)
+			t.Errorf("users in the log: got %d, want 100 and a line with count=5:\n%.500s", n, said)
 		}
 		down(t, db, -1, 1)
 		sameKeys(t, db, formerKeys(all))
 	})
 }
 
-// TestFoldAddressesKilled kills the program before each statement of both ways.
+// TestFoldAddressesKilled kills the program before each statement, up and down.
 func TestFoldAddressesKilled(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -282,12 +281,12 @@ func TestFoldAddressesKilled(t *testing.T) {
 		for ; !t.Failed(); n++ {
 			inUp := killed(t, url, "fold", n)
 			if _, err := db.MigrateUp(t.Context()); err != nil {
-				t.Fatalf("up, after statement %d: %v", n, err)
+				t.Fatalf("up, after statement %d: got %v, want no error", n, err)
 			}
 			sameKeys(t, db, newKeys(after))
 			inDown := killed(t, url, "unfold", n)
 			if _, err := db.MigrateDown(t.Context(), beforeFold); err != nil {
-				t.Fatalf("down, after statement %d: %v", n, err)
+				t.Fatalf("down, after statement %d: got %v, want no error", n, err)
 			}
 			sameKeys(t, db, formerKeys(before))
 			if !inUp && !inDown {
@@ -295,7 +294,7 @@ func TestFoldAddressesKilled(t *testing.T) {
 			}
 		}
 		if n < 6 { // at least one for each key that changes
-			t.Errorf("it was killed before %d statements", n-1)
+			t.Errorf("got kills before %d statements, want at least 5", n-1)
 		}
 	})
 }
@@ -322,7 +321,7 @@ func TestFoldAddressesBesideWriters(t *testing.T) {
 					for i := w; i < users; i += 40 + w {
 						if err := run(t.Context(), s, "UPDATE users SET email = ?, email_key = ? WHERE id = ?", list[i].email, list[i].former, ids[i]); err != nil {
 							if f := database.AsFailure(err); f == nil || f.Kind != database.Retry {
-								t.Errorf("writer %d, round %d: %v", w, round, err)
+								t.Errorf("writer %d, round %d: got %v, want a lost race", w, round, err)
 							}
 							break
 						}
@@ -330,7 +329,7 @@ func TestFoldAddressesBesideWriters(t *testing.T) {
 					if s.Failure() != nil {
 						s.Rollback()
 					} else if err := s.Commit(); err != nil {
-						t.Errorf("writer %d, round %d: %v", w, round, err)
+						t.Errorf("writer %d, round %d: got %v, want no error", w, round, err)
 					}
 				}
 			})

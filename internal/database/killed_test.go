@@ -24,11 +24,10 @@ import (
 	"roster/internal/dbtest"
 )
 
-// killedName is what this program is called when it migrates a database and kills itself before a statement.
+// killedName is the name under which this program migrates a database and kills itself before a statement.
 const killedName = "killed-migration"
 
-// more are migrations that change rows between changes of tables: whoever does a step twice, or not at all, leaves other
-// rows.
+// more returns migrations that change rows between changes of tables. A step that runs twice or never leaves other rows.
 func more() map[string]string {
 	return map[string]string{
 		"20990101000000_log.sql": `-- +goose Up
@@ -62,8 +61,8 @@ UPDATE log SET n = n + 1;
 // beforeLater is the version before the last of them.
 const beforeLater = 20990101000000
 
-// migrateUntilKilled goes up, down by one or down to nothing with these migrations, and kills itself before the n-th
-// statement that writes. Before the first one it says that it is there, and waits for a byte or the end of its input.
+// migrateUntilKilled applies these migrations, or undoes one or all. It kills itself before the n-th statement that
+// writes. Before the first such statement, it prints a line, and waits for a byte or the end of its input.
 func migrateUntilKilled(url, where, n string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	files, err := with(more())
 	if err != nil {
@@ -115,7 +114,7 @@ func migrateUntilKilled(url, where, n string, stdin io.Reader, stdout, stderr io
 	return 0
 }
 
-// kill ends this process as nobody can prevent.
+// kill ends this process by SIGKILL.
 func kill() error {
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
@@ -124,7 +123,7 @@ func kill() error {
 	return self.Kill()
 }
 
-// writing reports whether a statement can write. START TRANSACTION comes after all that came before it.
+// writing reports whether a statement can write.
 func writing(query string) bool {
 	for _, reads := range []string{"SELECT", "SHOW", "PRAGMA", "START", "ROLLBACK"} {
 		if strings.HasPrefix(strings.TrimSpace(query), reads) {
@@ -134,7 +133,7 @@ func writing(query string) bool {
 	return true
 }
 
-// killing is a command that runs such a process.
+// killing returns the command of a process that kills itself.
 func killing(t *testing.T, url, where string, n int) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), self(t), url, where, strconv.Itoa(n))
@@ -142,7 +141,7 @@ func killing(t *testing.T, url, where string, n int) *exec.Cmd {
 	return cmd
 }
 
-// killed runs such a process and reports whether it was killed before it was done.
+// killed runs a process that kills itself, and reports whether it did so before its end.
 func killed(t *testing.T, url, where string, n int) bool {
 	t.Helper()
 	cmd := killing(t, url, where, n)
@@ -151,18 +150,18 @@ func killed(t *testing.T, url, where string, n int) bool {
 	err := cmd.Run()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if err != nil && (!ok || exit.ExitCode() != -1) {
-		t.Fatalf("%s, killed before statement %d: %v: %s", where, n, err, &output)
+		t.Fatalf("%s, killed before statement %d: got %v, want the end by the kill: %s", where, n, err, &output)
 	}
 	return err != nil
 }
 
-// made is what the migrations of these tests make.
+// made returns the columns and indexes of a database.
 func made(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	t.Helper()
 	return append(columns(t, e, db), indexes(t, e, db)...)
 }
 
-// goal checks that a database is where migrations lead that nothing interrupts.
+// goal checks that interrupted migrations lead to the same database as others.
 type goal struct {
 	engine dbtest.Engine
 	files  fs.FS
@@ -183,38 +182,38 @@ func (g *goal) open(t *testing.T, url string) *database.DB {
 	return open(t, options(url)).WithMigrations(g.files)
 }
 
-// up and down go on after something happened before or in statement n.
+// up and down continue after an interruption before or in statement n.
 func (g *goal) up(t *testing.T, db *database.DB, n int) {
 	t.Helper()
 	if _, err := db.MigrateUp(t.Context()); err != nil {
-		t.Fatalf("up, after statement %d: %v", n, err)
+		t.Fatalf("up, after statement %d: got %v, want no error", n, err)
 	}
 	if err := db.CheckVersion(t.Context()); err != nil {
-		t.Errorf("up, after statement %d: %v", n, err)
+		t.Errorf("up, after statement %d: got %v, want no error", n, err)
 	}
 	if got := made(t, g.engine, db); !slices.Equal(got, g.top) {
-		t.Errorf("up, after statement %d, leads to\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(g.top, "\n"))
+		t.Errorf("up, after statement %d: got\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(g.top, "\n"))
 	}
 	if got := texts(t, db, "SELECT id, k, m FROM later"); !slices.Equal(got, []string{"1 3 20"}) {
-		t.Errorf("up, after statement %d, leads to the rows %q", n, got)
+		t.Errorf("rows of later, up, after statement %d: got %q, want 1 3 20", n, got)
 	}
 	if got := texts(t, db, "SELECT count(*) FROM feed"); !slices.Equal(got, []string{"1"}) {
-		t.Errorf("up, after statement %d, leads to %q rows of feed", n, got)
+		t.Errorf("rows of feed, up, after statement %d: got %q, want 1", n, got)
 	}
 }
 
 func (g *goal) down(t *testing.T, db *database.DB, n int) {
 	t.Helper()
 	if _, err := db.MigrateDown(t.Context(), 0); err != nil {
-		t.Fatalf("down, after statement %d: %v", n, err)
+		t.Fatalf("down, after statement %d: got %v, want no error", n, err)
 	}
 	status(t, db, 0)
 	if got := made(t, g.engine, db); len(got) > 0 {
-		t.Errorf("down, after statement %d, leaves\n%s", n, strings.Join(got, "\n"))
+		t.Errorf("down, after statement %d: got\n%s\nwant no tables", n, strings.Join(got, "\n"))
 	}
 }
 
-// TestMigrateKilled kills migrations before each of their statements, and then goes on, in the same direction or in the
+// TestMigrateKilled kills migrations before each of their statements. Then it continues in the same direction or in the
 // other one.
 func TestMigrateKilled(t *testing.T) {
 	t.Parallel()
@@ -241,10 +240,10 @@ func TestMigrateKilled(t *testing.T) {
 				g.up(t, db, n)
 				inOne := killed(t, url, "one", n)
 				if _, err := db.MigrateDown(t.Context(), beforeLater); err != nil {
-					t.Fatalf("down, after statement %d: %v", n, err)
+					t.Fatalf("down, after statement %d: got %v, want no error", n, err)
 				}
 				if got := texts(t, db, "SELECT n FROM log"); !slices.Equal(got, []string{"3"}) {
-					t.Errorf("down, after statement %d, leads to the rows %q", n, got)
+					t.Errorf("rows of log, down, after statement %d: got %q, want 3", n, got)
 				}
 				g.down(t, db, n)
 				return inOne
@@ -260,7 +259,7 @@ func TestMigrateKilled(t *testing.T) {
 					n++
 				}
 				if n < 3 {
-					t.Errorf("it was killed before %d statements", n-1)
+					t.Errorf("got kills before %d statements, want at least 2", n-1)
 				}
 				t.Logf("killed before each of %d statements", n-1)
 			})
@@ -268,7 +267,7 @@ func TestMigrateKilled(t *testing.T) {
 	})
 }
 
-// TestMigrateKilledFirst kills the first migration of a database, in which there is no table of versions.
+// TestMigrateKilledFirst kills the first migration of a database, which has no table of versions yet.
 func TestMigrateKilledFirst(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -276,14 +275,14 @@ func TestMigrateKilledFirst(t *testing.T) {
 		for n := 1; n <= 5; n++ {
 			url := dbtest.Empty(t, e)
 			if !killed(t, url, "up", n) {
-				t.Errorf("there is no statement %d", n)
+				t.Errorf("got the end of the migration before statement %d, want a kill", n)
 			}
 			g.up(t, g.open(t, url), n)
 		}
 	})
 }
 
-// TestMigrateKilledOfNewer looks at what a newer program began with the eyes of an older one: it does not touch it.
+// TestMigrateKilledOfNewer runs an older program on an interrupted migration of a newer one. The older one changes nothing.
 func TestMigrateKilledOfNewer(t *testing.T) {
 	t.Parallel()
 	const newer = 20990101000001
@@ -295,7 +294,7 @@ func TestMigrateKilledOfNewer(t *testing.T) {
 	n := 1
 	for ; len(texts(t, older, fmt.Sprintf("SELECT version FROM roster_migration WHERE version = %d AND step > 0", newer))) == 0; n++ {
 		if !killed(t, url, "up", n) {
-			t.Fatal("it was done before it was killed")
+			t.Fatalf("got the end of the migration before statement %d, want a kill", n)
 		}
 	}
 	_, upErr := older.MigrateUp(t.Context())
@@ -303,7 +302,7 @@ func TestMigrateKilledOfNewer(t *testing.T) {
 	for what, err := range map[string]error{"up": upErr, "down": downErr, "check": older.CheckVersion(t.Context())} {
 		want := fmt.Sprintf("%v: the schema has version %d, newer than this program's %d: ", older, newer, known[len(known)-1].Version)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: got %v, want %s", what, err, want)
 		}
 	}
 	db := g.open(t, url)
@@ -313,11 +312,11 @@ func TestMigrateKilledOfNewer(t *testing.T) {
 	}
 	for _, m := range all {
 		if m.Interrupted != (m.Version == newer) || m.Applied != (m.Version < newer) {
-			t.Errorf("the status has %+v", m)
+			t.Errorf("status: got %+v, want only version %d interrupted, and older ones applied", m, newer)
 		}
 	}
 	if err := db.CheckVersion(t.Context()); err == nil || !strings.Contains(err.Error(), "a migration was interrupted") {
-		t.Error(err)
+		t.Errorf("got %v, want an interrupted migration", err)
 	}
 	g.up(t, db, n)
 }
@@ -343,19 +342,19 @@ func TestMigrateKilledBesideAnother(t *testing.T) {
 				t.Fatal(err)
 			}
 			if said, err := bufio.NewReader(output).ReadString('\n'); said != "migrating\n" {
-				t.Fatalf("it said %q: %v", said, err)
+				t.Fatalf("got the output %q, %v, want migrating", said, err)
 			}
 			var waiting sync.WaitGroup
 			waiting.Go(func() {
 				if _, err := other.MigrateUp(t.Context()); err != nil {
-					t.Errorf("the other one, after a kill before statement %d: %v", n, err)
+					t.Errorf("the other server, after a kill before statement %d: got %v, want no error", n, err)
 				}
 			})
 			if err := input.Close(); err != nil {
 				t.Error(err)
 			}
 			if err := cmd.Wait(); err == nil {
-				t.Errorf("there is no statement %d", n)
+				t.Errorf("got the end of the migration before statement %d, want a kill", n)
 			}
 			waiting.Wait()
 			g.up(t, other, n)
@@ -364,7 +363,7 @@ func TestMigrateKilledBesideAnother(t *testing.T) {
 }
 
 // TestMigrateStatementOutlivesClient breaks the connection while its statement waits on the server for a lock. The
-// server does not notice, and goes on later; nobody else migrates until then.
+// server runs the statement later. Until then, no other program migrates.
 func TestMigrateStatementOutlivesClient(t *testing.T) {
 	t.Parallel()
 	waits := map[dbtest.Engine]struct{ statement, lock string }{
@@ -403,7 +402,7 @@ ALTER TABLE users DROP COLUMN later;
 			var both sync.WaitGroup
 			both.Go(func() {
 				if _, err := one.MigrateUp(t.Context()); err == nil {
-					t.Error("it is not noticed that the connection broke")
+					t.Error("a broken connection: got no error, want one")
 				}
 			})
 			until(t, db, queries.statement)
@@ -411,7 +410,7 @@ ALTER TABLE users DROP COLUMN later;
 			both.Wait()
 			both.Go(func() {
 				if applied, err := other.MigrateUp(t.Context()); err != nil || len(applied) != 1 {
-					t.Errorf("the other one applied %v: %v", applied, err)
+					t.Errorf("the other server: got %v, %v, want one migration", applied, err)
 				}
 			})
 			until(t, db, queries.lock)
@@ -424,19 +423,19 @@ ALTER TABLE users DROP COLUMN later;
 	}
 }
 
-// until asks until the answer is 1.
+// until repeats a query until its result is 1.
 func until(t *testing.T, db *database.DB, question string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !slices.Equal(texts(t, db, question), []string{"1"}) {
 		if ctx.Err() != nil {
-			t.Fatal("it does not happen")
+			t.Fatalf("%s: got no 1 within a minute, want 1", question)
 		}
 	}
 }
 
-// TestMigrateAnswerLost breaks the connection after each statement that changes something has taken effect.
+// TestMigrateAnswerLost breaks the connection after each change, before its answer.
 func TestMigrateAnswerLost(t *testing.T) {
 	t.Parallel()
 	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} { // SQLite has no connection
@@ -456,7 +455,7 @@ func TestMigrateAnswerLost(t *testing.T) {
 				err := f(through)
 				lost := seen.Load() >= int64(n)
 				if lost != (err != nil) {
-					t.Errorf("the answer to statement %d was lost: %t: %v", n, lost, err)
+					t.Errorf("the answer to statement %d was lost: %t: got %v, want an error only then", n, lost, err)
 				}
 				return lost
 			}
@@ -475,7 +474,7 @@ func TestMigrateAnswerLost(t *testing.T) {
 	}
 }
 
-// changing returns what tells whether a request changes something that a client sends to a server on one connection.
+// changing returns a function that reports whether a request changes something. It is for one connection.
 func changing(e dbtest.Engine) func(request []byte) bool {
 	const prepare, execute = 0x16, 0x17 // of MySQL and MariaDB
 	words := regexp.MustCompile(`\b(CREATE|ALTER|RENAME|DROP|INSERT|UPDATE|DELETE|REPLACE|COMMIT)\b`)
@@ -496,8 +495,8 @@ func changing(e dbtest.Engine) func(request []byte) bool {
 	}
 }
 
-// TestMigrateKilledOfEarlierRelease goes on from where an earlier release was killed, which kept no record. Where that
-// undid a migration, the next one has to be told to undo it too.
+// TestMigrateKilledOfEarlierRelease continues after an earlier release was killed, which kept no record. After an
+// interrupted undo, somebody must run the undo again.
 func TestMigrateKilledOfEarlierRelease(t *testing.T) {
 	t.Parallel()
 	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
@@ -519,13 +518,13 @@ func TestMigrateKilledOfEarlierRelease(t *testing.T) {
 				proxy.LoseAnswers(nil)
 				inUp := seen.Swap(0) >= int64(n)
 				if _, err := db.MigrateUp(t.Context()); err != nil {
-					t.Errorf("up, after statement %d: %v", n, err)
+					t.Errorf("up, after statement %d: got %v, want no error", n, err)
 				}
 				if got := made(t, e, db); !slices.Equal(got, want) {
-					t.Errorf("up, after statement %d, leads to\n%s", n, strings.Join(got, "\n"))
+					t.Errorf("up, after statement %d: got\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}
 				if got := texts(t, db, "SELECT count(*) FROM feed"); !slices.Equal(got, []string{"1"}) {
-					t.Errorf("up, after statement %d, leads to %q rows of feed", n, got)
+					t.Errorf("rows of feed, up, after statement %d: got %q, want 1", n, got)
 				}
 
 				proxy.LoseAnswers(lose)
@@ -533,13 +532,13 @@ func TestMigrateKilledOfEarlierRelease(t *testing.T) {
 				proxy.LoseAnswers(nil)
 				inDown := seen.Load() >= int64(n)
 				if _, err := db.MigrateDown(t.Context(), 0); err != nil {
-					t.Errorf("down, after statement %d: %v", n, err)
+					t.Errorf("down, after statement %d: got %v, want no error", n, err)
 				}
 				if got := made(t, e, db); len(got) > 0 {
-					t.Errorf("down, after statement %d, leaves\n%s", n, strings.Join(got, "\n"))
+					t.Errorf("down, after statement %d: got\n%s\nwant no tables", n, strings.Join(got, "\n"))
 				}
 				if _, err := db.MigrateUp(t.Context()); err != nil {
-					t.Errorf("up and down, after statement %d: %v", n, err)
+					t.Errorf("up and down, after statement %d: got %v, want no error", n, err)
 				}
 				if !inUp && !inDown {
 					t.Logf("lost the answer to each of %d statements", n-1)

@@ -21,8 +21,8 @@ import (
 	"roster/internal/database"
 )
 
-// A sqliteCause is what has SQLite give an error, on one connection to the file a of an empty directory. {dir} in a
-// statement is the directory.
+// A sqliteCause makes SQLite return an error, on one connection to the file a of an empty directory. {dir} in a statement
+// is the directory.
 type sqliteCause struct {
 	setup []string
 	open  string                 // a query whose rows are open meanwhile
@@ -30,7 +30,7 @@ type sqliteCause struct {
 	fails string
 }
 
-// error is the error of the last statement.
+// error returns the error of the last statement.
 func (c sqliteCause) error(ctx context.Context, dir string) error {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "a"))
 	if err != nil {
@@ -136,11 +136,10 @@ func limitedCauses() map[int]sqliteCause {
 	}
 }
 
-// limitedName is what this program is called when it is one with limits.
+// limitedName is the name under which this program runs with limits.
 const limitedName = "limited"
 
-// limited writes what SQLite gives for the cause of a row where no file can be longer than 16 KiB, and
-// there is little memory.
+// limited prints SQLite's error for the cause of a row. No file can be longer than 16 KiB, and there is little memory.
 func limited(code, dir string, stdout, stderr io.Writer) int {
 	const file = 16 << 10
 	number, err := strconv.Atoi(code)
@@ -152,7 +151,7 @@ func limited(code, dir string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// classified is the primary or extended code of an error of SQLite, and what the table makes of it.
+// classified returns the code of an error of SQLite, and its meaning by the table.
 func classified(err error) string {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
@@ -166,7 +165,7 @@ func meant(code int, kind database.Kind, advice bool) string {
 	return fmt.Sprintf("code %d, kind %d, advice %t", code, kind, advice)
 }
 
-// TestSQLiteMeanings has SQLite give the error of each row of its table.
+// TestSQLiteMeanings makes SQLite return the error of each row of its table.
 func TestSQLiteMeanings(t *testing.T) {
 	t.Parallel()
 	kinds, advice := database.Meanings("sqlite3")
@@ -174,7 +173,7 @@ func TestSQLiteMeanings(t *testing.T) {
 	maps.Copy(causes, limitedCauses())
 	for code := range causes {
 		if _, ok := kinds[strconv.Itoa(code)]; !ok {
-			t.Errorf("%d is not in the table", code)
+			t.Errorf("the table: got no %d, want one", code)
 		}
 	}
 	for row, kind := range kinds {
@@ -186,7 +185,7 @@ func TestSQLiteMeanings(t *testing.T) {
 			}
 			cause, ok := causes[code]
 			if !ok {
-				t.Fatal("nothing makes SQLite give it")
+				t.Fatal("got no cause for this error, want one in sqliteCauses")
 			}
 			var got string
 			if _, ok := limitedCauses()[code]; ok {
@@ -194,7 +193,7 @@ func TestSQLiteMeanings(t *testing.T) {
 				cmd.Args[0] = limitedName
 				output, err := cmd.CombinedOutput()
 				if err != nil {
-					t.Fatalf("%v: %s", err, output)
+					t.Fatalf("got %v, want no error: %s", err, output)
 				}
 				got = string(output)
 			} else {
@@ -204,7 +203,7 @@ func TestSQLiteMeanings(t *testing.T) {
 				code = sqlite3.SQLITE_IOERR_DELETE
 			}
 			if want := meant(code, kind, advice[row]); got != want {
-				t.Errorf("SQLite gives %s, want %s", got, want)
+				t.Errorf("got %s, want %s", got, want)
 			}
 		})
 	}

@@ -15,10 +15,10 @@ import (
 	"roster/internal/dbtest"
 )
 
-// memoryName is what this program is called when it is one without memory: the limit is one of the process.
+// memoryName is the name under which this program runs with little memory.
 const memoryName = "without-memory"
 
-// withoutMemory makes values for which there is no memory, and writes what kind of failure that is.
+// withoutMemory makes values that are too large for the memory, and prints the kinds of the failures.
 func withoutMemory(url string, stdout, stderr io.Writer) (code int) {
 	ctx := context.Background()
 	db, err := database.Open(ctx, options(url))
@@ -41,7 +41,7 @@ func withoutMemory(url string, stdout, stderr io.Writer) (code int) {
 	return 0
 }
 
-// limitMemory lets this process have 256 MiB more than it has: the race detector alone has more than that.
+// limitMemory lets this process use 256 MiB more than now.
 func limitMemory() error {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -55,7 +55,7 @@ func limitMemory() error {
 	return syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: limit, Max: limit})
 }
 
-// TestWithoutMemory has SQLite run out of memory.
+// TestWithoutMemory lets SQLite run out of memory.
 func TestWithoutMemory(t *testing.T) {
 	t.Parallel()
 	// Another program than this one, for the race detector takes more memory than the limit.
@@ -69,6 +69,6 @@ func TestWithoutMemory(t *testing.T) {
 	cmd.Args[0] = memoryName
 	output, err := cmd.CombinedOutput()
 	if err != nil || strings.Count(string(output), "true out of memory: give the server more") != 2 || strings.Count(string(output), "\n") != 2 {
-		t.Errorf("%v: %s", err, output)
+		t.Errorf("got %v, want two lines with the advice: %s", err, output)
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"entgo.io/ent/dialect"
 	"github.com/pressly/goose/v3"
+
+	"roster/ent/rules"
 )
 
 // A Migration is one versioned step of the schema.
@@ -31,7 +32,25 @@ type Migration struct {
 // MigrateUp applies the pending migrations and returns those that it applied, also before an error. It first completes
 // an interrupted migration; if that was being undone, the result has it as undone. When several servers start together,
 // one migrates and the others wait. It is an error if the schema then lacks something.
-func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
+func (db *DB) MigrateUp(ctx context.Context) ([]Migration, error) {
+	return db.change(ctx, func(m *migrator, _ []Migration) ([]Migration, error) { return m.up(ctx, db.options.Logger) })
+}
+
+// MigrateDown undoes migrations, the newest first: all that are newer than the version to or, if to is negative, one.
+// It returns the migrations that it undid, also before an error. It first completes an interrupted migration. If that
+// was an undo and to is negative, MigrateDown undoes no other.
+func (db *DB) MigrateDown(ctx context.Context, to int64) ([]Migration, error) {
+	return db.change(ctx, func(m *migrator, done []Migration) ([]Migration, error) {
+		if to < 0 && len(done) > 0 && !done[0].Applied {
+			return nil, nil
+		}
+		return m.down(ctx, to, db.options.Logger)
+	})
+}
+
+// change completes an interrupted migration, then calls f with it. It returns all migrations that were applied or
+// undone, also before an error.
+func (db *DB) change(ctx context.Context, f func(m *migrator, done []Migration) ([]Migration, error)) (done []Migration, err error) {
 	err = db.migrate(ctx, func(m *migrator) error {
 		if err := m.refuseNewer(ctx); err != nil {
 			return err
@@ -39,7 +58,7 @@ func (db *DB) MigrateUp(ctx context.Context) (done []Migration, err error) {
 		if done, err = m.complete(ctx); err != nil {
 			return err
 		}
-		more, err := m.up(ctx, db.options.Logger)
+		more, err := f(m, done)
 		done = append(done, more...)
 		return err
 	})
@@ -59,7 +78,7 @@ func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migratio
 		if err != nil {
 			return done, err
 		}
-		if err := m.rekey(ctx, current(), logger); err != nil {
+		if err := m.rekey(ctx, rules.Email, logger); err != nil {
 			return done, err
 		}
 	}
@@ -72,29 +91,8 @@ func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migratio
 		return done, err
 	}
 	if folds && version >= foldAddresses {
-		err = m.rekey(ctx, current(), logger)
+		err = m.rekey(ctx, rules.Email, logger)
 	}
-	return done, err
-}
-
-// MigrateDown undoes migrations, the newest first: all that are newer than the version to or, if to is negative, one.
-// It returns the migrations that it undid, also before an error. It first completes an interrupted migration. If that
-// was an undo and to is negative, MigrateDown undoes no other.
-func (db *DB) MigrateDown(ctx context.Context, to int64) (done []Migration, err error) {
-	err = db.migrate(ctx, func(m *migrator) error {
-		if err := m.refuseNewer(ctx); err != nil {
-			return err
-		}
-		if done, err = m.complete(ctx); err != nil {
-			return err
-		}
-		if to < 0 && len(done) > 0 && !done[0].Applied {
-			return nil
-		}
-		more, err := m.down(ctx, to, db.options.Logger)
-		done = append(done, more...)
-		return err
-	})
 	return done, err
 }
 
@@ -104,32 +102,26 @@ func (m *migrator) down(ctx context.Context, to int64, logger *slog.Logger) (don
 	if err != nil {
 		return nil, err
 	}
-	_, folds := m.names[foldAddresses]
-	if folds && to >= 0 && to < foldAddresses && version > foldAddresses {
+	if to < 0 {
+		for _, s := range m.ListSources() { // in order
+			if s.Version < version {
+				to = s.Version
+			}
+		}
+		to = max(to, 0)
+	}
+	if _, folds := m.names[foldAddresses]; folds && to < foldAddresses && version >= foldAddresses {
 		results, err := m.DownTo(ctx, foldAddresses)
 		done = m.migrated(results, err)
 		if err != nil {
 			return done, err
 		}
-		version = foldAddresses
-	}
-	if folds && version == foldAddresses && to < foldAddresses {
-		if err := m.rekey(ctx, former(), logger); err != nil {
+		if err := m.rekey(ctx, formerEmail, logger); err != nil {
 			return done, err
 		}
 	}
-	if to >= 0 {
-		results, err := m.DownTo(ctx, to)
-		return append(done, m.migrated(results, err)...), err
-	}
-	result, err := m.Down(ctx)
-	if errors.Is(err, goose.ErrNoNextVersion) {
-		return nil, nil
-	}
-	if result != nil {
-		done = m.migrated([]*goose.MigrationResult{result}, nil)
-	}
-	return done, err
+	results, err := m.DownTo(ctx, to)
+	return append(done, m.migrated(results, err)...), err
 }
 
 // MigrateStatus returns all migrations of this program, in order.
@@ -233,14 +225,16 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 		if m.unfinished, err = db.engine.unfinished(ctx, pool); err != nil {
 			return err
 		}
+		run := func(w way) *goose.GoFunc {
+			return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return db.engine.apply(ctx, tx, w) }}
+		}
 		var all []*goose.Migration
 		for _, file := range files {
 			m.names[file.version] = file.name
 			all = append(all, goose.NewGoMigration(file.version,
-				db.goes(way{file.version, true, file.up}), db.goes(way{file.version, false, file.down})))
+				run(way{file.version, true, file.up}), run(way{file.version, false, file.down})))
 		}
-		d := map[string]goose.Dialect{dialect.SQLite: goose.DialectSQLite3, dialect.Postgres: goose.DialectPostgres, dialect.MySQL: goose.DialectMySQL}
-		m.Provider, err = goose.NewProvider(d[db.Dialect()], pool, nil, goose.WithGoMigrations(all...))
+		m.Provider, err = goose.NewProvider(goose.Dialect(db.Dialect()), pool, nil, goose.WithGoMigrations(all...)) // ent's names are goose's
 		if err != nil {
 			return err
 		}
@@ -261,11 +255,6 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 	return fmt.Errorf("%v: %w", db, err)
 }
 
-// goes returns goose's form of a migration in one direction.
-func (db *DB) goes(w way) *goose.GoFunc {
-	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return db.engine.apply(ctx, tx, w) }}
-}
-
 // locked runs f while no other server migrates the database. It has one connection, without a limit on the time of
 // statements. This connection changes the schema and holds the lock. So nobody gets the lock while the database's
 // server still runs the last statement of a killed client.
@@ -276,7 +265,7 @@ func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
 	if err != nil {
 		return err
 	}
-	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations}})
+	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations, logger: o.Logger}})
 	defer pool.Close() //nolint:errcheck // nothing is under way
 	pool.SetMaxOpenConns(1)
 	return db.engine.locked(ctx, pool, func() error { return f(pool) })

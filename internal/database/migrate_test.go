@@ -47,16 +47,16 @@ func fill(t *testing.T, db *database.DB) {
 	filled(t, db)
 }
 
-// filled checks that all is there that fill creates.
+// filled checks that the rows of fill exist.
 func filled(t *testing.T, db *database.DB) {
 	t.Helper()
 	got := texts(t, db, "SELECT count(*), count(DISTINCT author_id) FROM posts JOIN users ON users.id = posts.author_id")
 	if len(got) != 1 || got[0] != "12 3" {
-		t.Errorf("there are posts and authors: %q", got)
+		t.Errorf("posts and authors: got %q, want 12 3", got)
 	}
 }
 
-// up applies and down undoes migrations, and both check how many.
+// up applies and down undoes migrations. Both check the number.
 func up(t *testing.T, db *database.DB, want int) {
 	t.Helper()
 	applied, err := db.MigrateUp(t.Context())
@@ -78,11 +78,11 @@ func down(t *testing.T, db *database.DB, to int64, want int) {
 		t.Fatal(err)
 	}
 	if len(undone) != want {
-		t.Errorf("undid %v, want %d migrations", undone, want)
+		t.Errorf("got %v undone, want %d migrations", undone, want)
 	}
 }
 
-// status returns all migrations, the first of which are applied and the rest of which are not.
+// status returns all migrations, and checks that only the first ones are applied.
 func status(t *testing.T, db *database.DB, applied int) []database.Migration {
 	t.Helper()
 	all, err := db.MigrateStatus(t.Context())
@@ -91,11 +91,11 @@ func status(t *testing.T, db *database.DB, applied int) []database.Migration {
 	}
 	for i, m := range all {
 		if m.Applied != (i < applied) || m.AppliedAt.IsZero() == m.Applied || m.Version < 2026e10 || m.Name == "" {
-			t.Errorf("migration %d is %+v, and %d should be applied", i, m, applied)
+			t.Errorf("migration %d: got %+v, want the first %d applied", i, m, applied)
 		}
 		// In the server's time zone it would be hours ago or ahead.
 		if ago := time.Since(m.AppliedAt); m.Applied && ago.Abs() > time.Hour {
-			t.Errorf("migration %d was applied %v ago", i, ago)
+			t.Errorf("migration %d: got a time of %v ago, want less than an hour", i, ago)
 		}
 	}
 	return all
@@ -139,7 +139,7 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
-// later are Roster's migrations and others, by their names, that a newer version has. The SQL does on all engines.
+// later returns Roster's migrations and those of a newer version, by their names. Their SQL works on all engines.
 func later(t *testing.T, more map[string]string) fs.FS {
 	t.Helper()
 	files, err := with(more)
@@ -182,7 +182,7 @@ func TestMigrateNewerSchema(t *testing.T) {
 		known := all[n-1].Version
 		up(t, older, n)
 		if err := newer.CheckVersion(t.Context()); err == nil || !strings.Contains(err.Error(), "run roster migrate up") {
-			t.Error(err)
+			t.Errorf("got %v, want run roster migrate up", err)
 		}
 		up(t, newer, 1)
 
@@ -194,11 +194,11 @@ func TestMigrateNewerSchema(t *testing.T) {
 			want := fmt.Sprintf("%v: the schema has version 20990101000000, newer than this program's %d: "+
 				"run a newer roster, or undo it with the newer one's migrate down --to %d", older, known, known)
 			if err == nil || err.Error() != want {
-				t.Errorf("%s: %v", what, err)
+				t.Errorf("%s: got %v, want %s", what, err, want)
 			}
 		}
 		if status(t, newer, n+1); t.Failed() {
-			t.Error("the schema was changed")
+			t.Error("got a changed schema, want the same")
 		}
 		status(t, older, n)
 
@@ -218,18 +218,18 @@ func TestMigrateFails(t *testing.T) {
 		}))
 		applied, err := bad.MigrateUp(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "20990101000001") || strings.Contains(err.Error(), "\n") {
-			t.Error(err)
+			t.Errorf("got %v, want one line with the version 20990101000001", err)
 		}
 		if len(applied) != n+1 || applied[n].Version != 20990101000000 || applied[n].Name != "good" {
-			t.Errorf("applied %v before the error", applied)
+			t.Errorf("got %v applied before the error, want %d, the last one named good", applied, n+1)
 		}
 		status(t, bad, n+1)
 		if err := bad.CheckVersion(t.Context()); err == nil {
-			t.Error("the schema counts as complete")
+			t.Error("the check of an incomplete schema: got no error, want one")
 		}
 		undone, err := bad.MigrateDown(t.Context(), 0)
 		if err == nil || len(undone) != 0 || !strings.Contains(err.Error(), "20990101000000") {
-			t.Error(undone, err)
+			t.Errorf("got %v undone and the error %v, want none undone and the version 20990101000000", undone, err)
 		}
 		status(t, bad, n+1)
 	})
@@ -241,7 +241,7 @@ func TestCheckVersionOfEmptyDatabase(t *testing.T) {
 		db := open(t, options(dbtest.Empty(t, e)))
 		want := db.String() + ": the schema is older than this program's: run roster migrate up"
 		if err := db.CheckVersion(t.Context()); err == nil || err.Error() != want {
-			t.Error(err)
+			t.Errorf("got %v, want %s", err, want)
 		}
 	})
 }
@@ -272,12 +272,12 @@ func TestMigrateAtOnce(t *testing.T) {
 		n := len(status(t, db, everything))
 		for _, a := range applied {
 			if len(a) != 0 && len(a) != n {
-				t.Errorf("one applied only %v", a)
+				t.Errorf("got %v applied by one server, want all or none", a)
 			}
 			n -= len(a)
 		}
 		if n != 0 {
-			t.Errorf("they applied %v", applied)
+			t.Errorf("got %v applied, want each migration once", applied)
 		}
 		fill(t, db)
 	})
@@ -293,7 +293,7 @@ func TestMigrateProcessesAtOnce(t *testing.T) {
 			all.Go(func() {
 				output, err := process(t, self(t), url).CombinedOutput()
 				if err != nil {
-					t.Errorf("%v: %s", err, output)
+					t.Errorf("got %v, want no error: %s", err, output)
 				}
 				outputs[i] = string(output)
 			})
@@ -306,17 +306,17 @@ func TestMigrateProcessesAtOnce(t *testing.T) {
 			if output == n {
 				workers++
 			} else if output != "0\n" {
-				t.Errorf("it printed %q", output)
+				t.Errorf("got the output %q, want %q or 0", output, n)
 			}
 		}
 		if workers != 1 {
-			t.Errorf("%d processes applied the migrations", workers)
+			t.Errorf("processes that applied the migrations: got %d, want 1", workers)
 		}
 		fill(t, db)
 	})
 }
 
-// TestMigrateWaitEnds ends the wait for a server that takes its time.
+// TestMigrateWaitEnds cancels the wait for another server that migrates.
 func TestMigrateWaitEnds(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -327,7 +327,7 @@ func TestMigrateWaitEnds(t *testing.T) {
 			defer cancel()
 			applied, err := other.MigrateUp(ctx)
 			if !errors.Is(err, context.DeadlineExceeded) || len(applied) > 0 || !strings.Contains(err.Error(), "wait for the server that migrates") {
-				t.Errorf("applied %v: %v", applied, err)
+				t.Errorf("got %v, %v, want none applied, and an end of the wait", applied, err)
 			}
 			return nil
 		})
@@ -353,7 +353,7 @@ func TestMigrateLockIsOfOneDatabase(t *testing.T) {
 	})
 }
 
-// TestMigrateNothing has a version in which this engine had nothing to do.
+// TestMigrateNothing applies a migration without statements.
 func TestMigrateNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -370,7 +370,7 @@ func TestMigrateNothing(t *testing.T) {
 	})
 }
 
-// TestMigrateInPieces refuses what a kill could tear.
+// TestMigrateInPieces refuses statements that a kill could leave half done.
 func TestMigrateInPieces(t *testing.T) {
 	t.Parallel()
 	const downs = "\n-- +goose Down\nDROP TABLE later;\n"
@@ -406,11 +406,11 @@ func TestMigrateInPieces(t *testing.T) {
 				before := columns(t, e, db)
 				_, err := db.WithMigrations(later(t, map[string]string{"20990101000000_later.sql": r.sql})).MigrateUp(t.Context())
 				if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "20990101000000") {
-					t.Error(err)
+					t.Errorf("got %v, want %s and the version", err, want)
 				}
 				status(t, db, n)
 				if got := columns(t, e, db); !slices.Equal(got, before) {
-					t.Errorf("it leads to %q", got)
+					t.Errorf("columns: got %q, want %q", got, before)
 				}
 				up(t, db, 0)
 			})
@@ -418,7 +418,7 @@ func TestMigrateInPieces(t *testing.T) {
 	}
 }
 
-// TestMigrateForeignTables leaves the database of another program alone, however often it is told to.
+// TestMigrateForeignTables migrates the database of another program twice. Nothing changes.
 func TestMigrateForeignTables(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -428,20 +428,20 @@ func TestMigrateForeignTables(t *testing.T) {
 		for range 2 {
 			applied, err := db.MigrateUp(t.Context())
 			if err == nil || !strings.Contains(err.Error(), "already exists") || len(applied) > 0 {
-				t.Errorf("applied %v: %v", applied, err)
+				t.Errorf("got %v, %v, want none applied, and already exists", applied, err)
 			}
 			if e == dbtest.MySQL && !strings.Contains(err.Error(), "is not Roster's, it lacks the column users.created_at, ") {
-				t.Error(err)
+				t.Errorf("got %v, want what the table lacks", err)
 			}
 		}
 		if got := columns(t, e, db); !slices.Equal(got, before) {
-			t.Errorf("it leads to %q", got)
+			t.Errorf("columns: got %q, want %q", got, before)
 		}
 	})
 }
 
-// TestMigrateRebuildsTable replaces a table of SQLite to which others refer. They lose nothing, and may not refer to
-// what is not there any more.
+// TestMigrateRebuildsTable replaces a table of SQLite that other tables refer to. They lose no rows, and no row may refer
+// to a row that does not exist.
 func TestMigrateRebuildsTable(t *testing.T) {
 	t.Parallel()
 	rebuild := func(rows string) string {
@@ -466,7 +466,7 @@ ALTER TABLE users DROP COLUMN later;
 	fill(t, db)
 	bad := db.WithMigrations(later(t, map[string]string{"20990101000000_bad.sql": rebuild(" LIMIT 2")}))
 	if _, err := bad.MigrateUp(t.Context()); err == nil || !strings.Contains(err.Error(), "rows of posts would refer to rows of users that do not exist") {
-		t.Error(err)
+		t.Errorf("got %v, want the tables whose rows would refer to nothing", err)
 	}
 	status(t, bad, n)
 	filled(t, db)
@@ -478,6 +478,6 @@ ALTER TABLE users DROP COLUMN later;
 	s := db.Session(database.Write)
 	defer s.Rollback()
 	if err := run(t.Context(), s, "DELETE FROM users"); database.AsFailure(err) == nil || database.AsFailure(err).Kind != database.ForeignKey {
-		t.Errorf("foreign keys are not kept: %v", err)
+		t.Errorf("got %v, want a broken foreign key", err)
 	}
 }

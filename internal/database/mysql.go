@@ -18,6 +18,8 @@ import (
 
 // mysqlEngine is MySQL or MariaDB.
 type mysqlEngine struct {
+	base
+
 	name   string // host:port/database
 	config *mysql.Config
 	packet atomic.Int64 // max_allowed_packet of the last connection
@@ -41,25 +43,23 @@ func parseMySQL(text string) (engine, error) {
 	// refused. An update counts the rows that it matches, also when it changes nothing.
 	c.ParseTime, c.Loc, c.ClientFoundRows = true, time.UTC, true
 	c.Collation = "utf8mb4_bin"
-	if !u.Query().Has("maxAllowedPacket") {
-		// The driver learns the server's limit and refuses a larger packet. The server would close the connection.
-		c.MaxAllowedPacket = 0
-	}
+	// A statement that is not prepared is one text with its arguments. The driver escapes them for UTF-8.
+	c.InterpolateParams = true
+	// The driver learns the server's limit, whatever the URL says, and refuses a larger packet. The server would close the
+	// connection, and the reason would often be lost.
+	c.MaxAllowedPacket = 0
 	if c.Params == nil {
 		c.Params = map[string]string{}
 	}
 	c.Params["time_zone"] = "'+00:00'"
+	c.Params["character_set_client"], c.Params["character_set_results"] = "utf8mb4", "utf8mb4"
+	c.Params["collation_connection"] = "utf8mb4_bin"
 	c.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 	// The server must check constraints, even if its default is off, as after an interrupted restore.
 	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"
-	c.Logger = mysql.Logger(quiet{}) // the driver also returns its messages as errors
+	c.Logger = &mysql.NopLogger{} // the driver also returns its messages as errors
 	return &mysqlEngine{name: u.String(), config: c}, nil
 }
-
-// quiet is a logger that drops all messages.
-type quiet struct{}
-
-func (quiet) Print(...any) {}
 
 func (*mysqlEngine) dialect() string { return dialect.MySQL }
 
@@ -76,38 +76,28 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = o.answerLimit()
 	}
-	connector, err := newPacketConnector(c, &e.packet)
-	return connector, connector, err
+	connector, err := mysql.NewConnector(c)
+	learning := &packetConnector{connector, &e.packet}
+	return learning, learning, err
 }
 
 // argumentLimit returns max_allowed_packet of the server, which bounds each argument.
 func (e *mysqlEngine) argumentLimit() int { return int(e.packet.Load()) }
 
-// Error numbers of MySQL and MariaDB.
+// Error numbers of MySQL and MariaDB that the table below does not explain.
 const (
-	myAccessDenied     = 1045
-	myNoPassword       = 1698 // "access denied" too
+	myTooMany          = 1040
 	myDatabaseDenied   = 1044
+	myAccessDenied     = 1045
 	myNoDatabase       = 1049
+	mySyntax           = 1064
+	myUnspecific       = 1105
 	myNotFromHere      = 1130
 	myNoVariable       = 1193
-	myTooMany          = 1040
 	myTooManyOfUser    = 1203
 	myUserLimit        = 1226
-	myShutdown         = 1053
-	mySyntax           = 1064
-	myDuplicate        = 1062
-	myChangedSinceRead = 1020
-	myLockWaitTimeout  = 1205
-	myDeadlock         = 1213
-	myParent           = 1451
-	myChild            = 1452
-	myInterrupted      = 1317
-	myStatementTimeout = 1969 // MariaDB; MySQL's is 3024
-	myExecutionTimeout = 3024
-	myKilled           = 1927
-	myIdle             = 4031
-	myUnspecific       = 1105
+	myNoMoreStatements = 1461
+	myNoPassword       = 1698 // "access denied" too
 )
 
 // The advice for a MariaDB or MySQL server that takes no changes, and for a schema that is not Roster's.
@@ -126,21 +116,21 @@ const (
 // mysqlMeanings is the table of the errors of MariaDB and MySQL.
 func mysqlMeanings() map[uint16]meaning {
 	return map[uint16]meaning{
-		myDuplicate:        {kind: Unique},
-		myParent:           {kind: ForeignKey},
-		myChild:            {kind: ForeignKey},
-		myDeadlock:         {kind: Retry},
-		myLockWaitTimeout:  {kind: Retry},
-		myChangedSinceRead: {kind: Retry},
-		myInterrupted:      {kind: Timeout},
-		myStatementTimeout: {kind: Timeout},
-		myExecutionTimeout: {kind: Timeout},
-		myTooMany:          {kind: Lost},
-		myTooManyOfUser:    {kind: Lost},
-		myUserLimit:        {kind: ReadOnly, advice: myLimit}, // Lost when no connection can be opened
-		myShutdown:         {kind: Lost},
-		myKilled:           {kind: Lost},
-		myIdle:             {kind: Lost},
+		1062:               {kind: Unique},
+		1451:               {kind: ForeignKey},                              // of a parent
+		1452:               {kind: ForeignKey},                              // of a child
+		1213:               {kind: Retry},                                   // deadlock
+		1205:               {kind: Retry},                                   // the wait for a lock
+		1020:               {kind: Retry},                                   // the row changed since the snapshot
+		1317:               {kind: Timeout},                                 // interrupted
+		1969:               {kind: Timeout},                                 // max_statement_time of MariaDB
+		3024:               {kind: Timeout},                                 // max_execution_time of MySQL
+		myTooMany:          {kind: Lost},                                    // connections
+		myTooManyOfUser:    {kind: Lost},                                    // connections
+		myUserLimit:        {kind: ReadOnly, advice: myLimit},               // Lost when no connection can be opened
+		1053:               {kind: Lost},                                    // the server shuts down
+		1927:               {kind: Lost},                                    // the connection was killed
+		4031:               {kind: Lost},                                    // the connection was idle
 		1290:               {kind: ReadOnly, role: true, advice: myStandby}, // read_only, super_read_only
 		1792:               {kind: ReadOnly, role: true, advice: myStandby}, // the transaction is read only by default
 		1836:               {kind: ReadOnly, role: true, advice: myStandby}, // read-only mode
@@ -153,7 +143,7 @@ func mysqlMeanings() map[uint16]meaning {
 		1030:               {kind: ReadOnly, advice: myFull},                // "got error 28 from storage engine"
 		1114:               {kind: ReadOnly, advice: myFull},                // table full
 		1036:               {kind: ReadOnly, advice: myDamaged},             // a table that is read only
-		1461:               {kind: Busy, advice: myStatements},              // prepared statements
+		myNoMoreStatements: {kind: Busy, advice: myStatements},
 		1037:               {kind: Busy, advice: myMemory},
 		1038:               {kind: Busy, advice: myMemory},
 		1041:               {kind: Busy, advice: myMemory},
@@ -200,6 +190,13 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 	default:
 	}
 	return m, constraint
+}
+
+// noMoreStatements reports whether the server refuses to prepare a statement because it keeps too many. The limit counts
+// the statements of all clients.
+func noMoreStatements(err error) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && e.Number == myNoMoreStatements
 }
 
 func (e *mysqlEngine) explain(err error) string {
@@ -281,10 +278,6 @@ func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	}
 	return nil
 }
-
-func (*mysqlEngine) attached() error { return nil }
-
-func (*mysqlEngine) close() error { return nil }
 
 // locked takes a lock of the server, named after the database.
 func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {

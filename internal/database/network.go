@@ -159,20 +159,12 @@ func (c *limitedConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
-func (c *limitedConn) Read(b []byte) (int, error) {
-	if !c.deadline {
-		if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
-			return 0, err
-		}
-	}
-	return c.Conn.Read(b)
-}
+func (c *limitedConn) Read(b []byte) (int, error)  { c.extend(); return c.Conn.Read(b) }
+func (c *limitedConn) Write(b []byte) (int, error) { c.extend(); return c.Conn.Write(b) }
 
-func (c *limitedConn) Write(b []byte) (int, error) {
+// extend begins the time of a read or write, which would return its error too.
+func (c *limitedConn) extend() {
 	if !c.deadline {
-		if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
-			return 0, err
-		}
+		_ = c.Conn.SetDeadline(time.Now().Add(c.limit))
 	}
-	return c.Conn.Write(b)
 }

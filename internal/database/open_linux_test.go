@@ -15,13 +15,13 @@ import (
 	"roster/internal/dbtest"
 )
 
-// TestOpenNowhereToWrite opens a file where not even root can make one.
+// TestOpenNowhereToWrite opens a file where not even root can create one.
 func TestOpenNowhereToWrite(t *testing.T) {
 	t.Parallel()
 	refused(t, options("sqlite:/proc/roster.db"), "/proc/roster.db", "cannot be written", "permissions")
 }
 
-// TestOpenNotWritable starts a server as another user where this one is root, whom no permission stops.
+// TestOpenNotWritable starts a server without permissions: as another user if this one is root.
 func TestOpenNotWritable(t *testing.T) {
 	t.Parallel()
 	program := copied(t)
@@ -60,20 +60,20 @@ func TestOpenNotWritable(t *testing.T) {
 			output, err := cmd.CombinedOutput()
 			if !c.fails {
 				if err != nil {
-					t.Errorf("%v: %s", err, output)
+					t.Errorf("got %v, want no error: %s", err, output)
 				}
 				return
 			}
 			line := string(output)
 			if code, ok := errors.AsType[*exec.ExitError](err); !ok || code.ExitCode() != 1 || strings.Count(line, "\n") != 1 ||
 				!strings.Contains(line, path) || !strings.Contains(line, "the file cannot be written: check the permissions") {
-				t.Errorf("%v: %s", err, line)
+				t.Errorf("got %v, want code 1 and one line about permissions: %s", err, line)
 			}
 		})
 	}
 }
 
-// migrated makes a database at path and leaves nothing beside it.
+// migrated creates a database at path, with no other files beside it.
 func migrated(t *testing.T, path string) {
 	t.Helper()
 	t.Run("migrate", func(t *testing.T) {
@@ -86,7 +86,7 @@ func migrated(t *testing.T, path string) {
 	}
 }
 
-// copied is this program where every user can run it.
+// copied returns the path of a copy of this program that every user can run.
 func copied(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(self(t))
@@ -103,7 +103,7 @@ func copied(t *testing.T) string {
 	return path
 }
 
-// public is a temporary directory that every user can reach.
+// public returns a temporary directory that every user can reach.
 func public(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -113,7 +113,7 @@ func public(t *testing.T) string {
 	return dir
 }
 
-// TestCloseLetsGo looks for files that are still open after their database was closed, or its connections were.
+// TestCloseLetsGo looks for files that are still open after their connections or their database were closed.
 func TestCloseLetsGo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "roster.db")
@@ -126,7 +126,7 @@ func TestCloseLetsGo(t *testing.T) {
 		for range 4 {
 			s := db.Session(mode)
 			if n, err := number(t.Context(), s, "SELECT ?", 1); n != 1 || err != nil {
-				t.Error(n, err)
+				t.Errorf("got %d, %v, want 1", n, err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			_, err := number(ctx, s, slow(dbtest.SQLite), 600) // after which the connection is closed
@@ -136,17 +136,17 @@ func TestCloseLetsGo(t *testing.T) {
 		}
 	}
 	if n := opened(t, path); n > o.MaxConnections+1 {
-		t.Errorf("the file is open %d times, which is more than there are connections", n)
+		t.Errorf("got %d open files, want at most %d, one for each connection", n, o.MaxConnections+1)
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
 	if n := opened(t, path); n > 0 {
-		t.Errorf("after the end, the file is open %d times", n)
+		t.Errorf("after Close: got %d open files, want 0", n)
 	}
 }
 
-// opened is how often this process has a file open.
+// opened counts how often this process has a file open.
 func opened(t *testing.T, path string) (n int) {
 	t.Helper()
 	descriptors, err := filepath.Glob("/proc/self/fd/*")

@@ -19,31 +19,31 @@ import (
 	"roster/internal/dbtest"
 )
 
-// secret is in the URLs of these tests where a password can be, and in no error.
+// secret is the password in the URLs of these tests. No error may show it.
 const secret = "s3cret"
 
-// refused opens what must not open. The error is one line and has the parts.
+// refused opens a database that must not open. The error is one line and has the parts.
 func refused(t *testing.T, o database.Options, parts ...string) {
 	t.Helper()
 	db, err := database.Open(t.Context(), o)
 	if err == nil {
 		db.Close()
-		t.Fatal("it opened")
+		t.Fatalf("got an open database, want an error with %q", parts)
 	}
 	for _, part := range parts {
 		if !strings.Contains(err.Error(), part) {
-			t.Errorf("the error does not say %q: %v", part, err)
+			t.Errorf("got %v, want %q in it", err, part)
 		}
 	}
 	if strings.Contains(err.Error(), "\n") {
-		t.Errorf("the error has several lines: %v", err)
+		t.Errorf("got several lines, want one: %v", err)
 	}
 	if strings.Contains(err.Error(), secret) {
-		t.Errorf("the error shows the password: %v", err)
+		t.Errorf("got an error with the password, want none: %v", err)
 	}
 	for _, text := range []string{"ping the database", "pq:", "strconv", "ParseAddr", "dial ", "read tcp", "EOF", "tls:", "x509", "open /", "parse \"", "invalid connection"} {
 		if strings.Contains(err.Error(), text) {
-			t.Errorf("the error has text for programmers, %q: %v", text, err)
+			t.Errorf("got %v, want no text for programmers, such as %q", err, text)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestOpenMalformed(t *testing.T) {
 	}
 }
 
-// FuzzURL puts anything round a password. It is shown to nobody.
+// FuzzURL puts any text around a password. Neither names nor errors show it.
 func FuzzURL(f *testing.F) {
 	for _, around := range [][2]string{{"", ""}, {"1/", ""}, {"", "@2/3"}, {"#", "%"}, {"1?", "@"}, {"[", "]:1"}, {":", ",h:5"}, {"/", "\\"}, {"?=", "&"}} {
 		for scheme := range uint8(3) {
@@ -136,7 +136,7 @@ func FuzzURL(f *testing.F) {
 			name = err.Error()
 		}
 		if strings.Contains(name, secret) || strings.ContainsAny(name, "\r\n") {
-			t.Errorf("it is called %q", name)
+			t.Errorf("got the name %q, want one line without the password", name)
 		}
 	})
 }
@@ -201,7 +201,7 @@ func TestOpenServer(t *testing.T) {
 	})
 }
 
-// closed is the address of a port that nothing listens at, and nothing will.
+// closed returns the address of a port on which nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
 	p := dbtest.NewProxy(t, "127.0.0.1:1")
@@ -209,7 +209,7 @@ func closed(t *testing.T) string {
 	return p.Addr()
 }
 
-// silent is the address of a server that accepts connections and never answers.
+// silent returns the address of a server that accepts connections and never answers.
 func silent(t *testing.T) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -232,7 +232,7 @@ func TestOpenSilentServer(t *testing.T) {
 	}
 }
 
-// TestOpenOther has something else than a database behind the port.
+// TestOpenOther opens ports on which other programs than a database listen.
 func TestOpenOther(t *testing.T) {
 	t.Parallel()
 	for name, answers := range map[string][]string{
@@ -255,7 +255,7 @@ func TestOpenOther(t *testing.T) {
 	}
 }
 
-// other is the address of something that sends one answer to each message, and then ends.
+// other returns the address of a program that sends one answer to each message, and then ends.
 func other(t *testing.T, answers []string) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -284,7 +284,7 @@ func other(t *testing.T, answers []string) string {
 	return l.Addr().String()
 }
 
-// TestOpenWithoutTLS has a server that says that it does not speak TLS.
+// TestOpenWithoutTLS opens a server that does not speak TLS.
 func TestOpenWithoutTLS(t *testing.T) {
 	t.Parallel()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -321,10 +321,10 @@ func TestOpenEnded(t *testing.T) {
 		db, err := database.Open(ctx, o)
 		if err == nil {
 			db.Close()
-			t.Fatal("it opened")
+			t.Fatalf("got an open database, want %v", why)
 		}
 		if !errors.Is(err, why) {
-			t.Error(err)
+			t.Errorf("got %v, want %v", err, why)
 		}
 	})
 }
@@ -352,11 +352,11 @@ func TestOpenSpecialCharacters(t *testing.T) {
 		u.User = url.UserPassword(user, password+"x")
 		_, err := database.Open(t.Context(), options(u.String()))
 		if err == nil {
-			t.Fatal("it opened with a wrong password")
+			t.Fatal("a wrong password: got an open database, want an error")
 		}
 		for _, shown := range []string{password, url.QueryEscape(password), url.PathEscape(password), u.User.String()} {
 			if strings.Contains(err.Error(), shown) {
-				t.Errorf("the error shows the password: %v", err)
+				t.Errorf("got an error with the password, want none: %v", err)
 			}
 		}
 	})
@@ -375,7 +375,7 @@ func drop(t *testing.T, db *database.DB, statement string) {
 	}
 }
 
-// TestOpenHosts names several servers of which the last one is there.
+// TestOpenHosts names several servers. Only the last one runs.
 func TestOpenHosts(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(dbtest.Empty(t, dbtest.PostgreSQL))
@@ -399,7 +399,7 @@ func TestOpenHosts(t *testing.T) {
 			o.ConnectTimeout = c.timeout
 			db := open(t, o)
 			if n, err := number(t.Context(), db.Session(database.Single), "SELECT 42"); n != 42 || err != nil {
-				t.Error(n, err)
+				t.Errorf("got %d, %v, want 42", n, err)
 			}
 		})
 	}
@@ -437,11 +437,11 @@ func TestOpenSQLite(t *testing.T) {
 		})
 	}
 	if now, err := os.ReadFile(file); err != nil || string(now) != string(random) {
-		t.Error("the file that is no database was changed", err)
+		t.Errorf("the file that is no database: got %d other bytes, %v, want the same", len(now), err)
 	}
 }
 
-// TestOpenPath opens files whose names have a meaning in a URL.
+// TestOpenPath opens files whose names have characters with a meaning in URLs.
 func TestOpenPath(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"roster.db", "a b.db", "a?b=c&_pragma=x.db", "a#b.db", "100%.db", "%41.db", "a+b.db", "a:b.db", "日本.db"} {
@@ -451,7 +451,7 @@ func TestOpenPath(t *testing.T) {
 			db := open(t, options("sqlite:"+path))
 			write(t, db, "CREATE TABLE things (id int)")
 			if n, err := number(t.Context(), db.Session(database.Single), "SELECT count(*) FROM things"); n != 0 || err != nil {
-				t.Error(n, err)
+				t.Errorf("got %d, %v, want 0", n, err)
 			}
 			if _, err := db.MigrateUp(t.Context()); err != nil {
 				t.Error(err)
@@ -462,14 +462,14 @@ func TestOpenPath(t *testing.T) {
 			}
 			for _, file := range files {
 				if !strings.HasPrefix(file, path) {
-					t.Errorf("%s is there", file)
+					t.Errorf("got the file %s, want only names that begin with %s", file, path)
 				}
 				if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
-					t.Errorf("%s: %v, %v", file, info.Mode(), err)
+					t.Errorf("%s: got mode %v, %v, want no rights for others", file, info.Mode(), err)
 				}
 			}
 			if len(files) < 2 {
-				t.Errorf("there are only the files %q", files)
+				t.Errorf("got the files %q, want at least 2", files)
 			}
 		})
 	}

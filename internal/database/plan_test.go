@@ -24,7 +24,7 @@ func plan(t *testing.T, e dbtest.Engine, dir string) bool {
 		t.Fatal(err)
 	}
 	if tables := strings.Join(columns(t, e, db), "\n"); tables != "" {
-		t.Errorf("it left in the scratch database:\n%s", tables)
+		t.Errorf("the scratch database: got\n%s\nwant no tables", tables)
 	}
 	return needed
 }
@@ -55,7 +55,7 @@ func names(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestPlanNothing says that the migrations lead to package tables. When it fails, run make migration.
+// TestPlanNothing checks that the migrations lead to package tables. If it fails, run make migration.
 func TestPlanNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -63,15 +63,15 @@ func TestPlanNothing(t *testing.T) {
 		before := names(t, dir)
 		if plan(t, e, dir) {
 			content, err := os.ReadFile(filepath.Join(dir, "20990102030405_next.sql"))
-			t.Errorf("the migrations do not lead to package tables: make migration writes (%v)\n%s", err, content)
+			t.Errorf("got the next migration (%v)\n%s\nwant none: run make migration", err, content)
 		}
 		if after := names(t, dir); !slices.Equal(before, after) && !t.Failed() {
-			t.Errorf("the folder has %q, and had %q", after, before)
+			t.Errorf("the folder: got %q, want %q", after, before)
 		}
 	})
 }
 
-// TestPlanEverything plans the way from nothing, and goes it.
+// TestPlanEverything plans the migration of an empty database, and applies it.
 func TestPlanEverything(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -82,28 +82,28 @@ func TestPlanEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !plan(t, e, dir) {
-			t.Error("it needs nothing")
+			t.Error("got no migration, want one")
 		}
 		if got := names(t, dir); !slices.Equal(got, []string{"20990102030405_next.sql"}) {
-			t.Fatalf("the folder has %q", got)
+			t.Fatalf("the folder: got %q, want 20990102030405_next.sql", got)
 		}
 		planned := db.WithMigrations(os.DirFS(root))
 		up(t, planned, 1)
 		if got, want := described(columns(t, e, planned)), expectedColumns(e); !slices.Equal(got, want) {
-			t.Errorf("it leads to\n%s", strings.Join(got, "\n"))
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 		down(t, planned, 0, 1)
 		if got := columns(t, e, planned); len(got) > 0 {
-			t.Errorf("its Down leaves\n%s", strings.Join(got, "\n"))
+			t.Errorf("after Down: got\n%s\nwant no columns", strings.Join(got, "\n"))
 		}
 		if plan(t, e, dir) {
-			t.Error("after it, another one is needed")
+			t.Error("after the migration: got another one, want none")
 		}
 	})
 }
 
-// TestSchema looks at what the migrations lead to in the databases' own words: what holds an ID and a time best, and the
-// columns that compare bytes.
+// TestSchema compares the types of the migrated columns, as the engines name them: those of IDs, of times, and of texts in
+// byte order.
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -118,7 +118,7 @@ func TestSchema(t *testing.T) {
 	})
 }
 
-// columns are the columns of all tables but those of migrations, with their types and collations.
+// columns returns the columns of all tables except those of migrations, with their types and collations.
 func columns(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	t.Helper()
 	return texts(t, db, map[dbtest.Engine]string{
@@ -134,7 +134,7 @@ func columns(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	}[e])
 }
 
-// described leaves out the tables that are not described below: what holds for these holds for all.
+// described removes the columns of tables that the test does not list.
 func described(lines []string) []string {
 	return slices.DeleteFunc(lines, func(line string) bool {
 		return !strings.HasPrefix(line, "posts ") && !strings.HasPrefix(line, "users ")
@@ -169,7 +169,7 @@ func expectedColumns(e dbtest.Engine) (lines []string) {
 	return lines
 }
 
-// indexes are all indexes but those of primary keys, with their columns in order.
+// indexes returns all indexes except those of primary keys, with their columns in order.
 func indexes(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	t.Helper()
 	lines := texts(t, db, map[dbtest.Engine]string{
@@ -191,7 +191,7 @@ func indexes(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	return lines
 }
 
-// expectedIndexes are the same on all engines: one for each order, and one for each unique text.
+// expectedIndexes returns one index for each order, and one for each unique text. They are the same on all engines.
 func expectedIndexes() (lines []string) {
 	table := func(name, entity string, lists ...string) {
 		for _, list := range lists {

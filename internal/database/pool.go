@@ -18,7 +18,7 @@ type pool struct {
 }
 
 func newPool(c driver.Connector, o Options, size int) *pool {
-	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe}
+	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe, logger: o.Logger}
 	_, conns.finalize = c.(*file) // SQLite keeps the file open as long as it has a statement
 	db := sql.OpenDB(conns)
 	db.SetMaxIdleConns(size)
@@ -58,8 +58,7 @@ func (p *pool) release() { p.free <- struct{}{} }
 // a server has become a standby, they lead to the standby, and a new connection finds the primary. If a connection
 // could not be opened, the others stay open: the server may have reached its limit of connections.
 func (p *pool) concludes(f *Failure) {
-	var connect *connectError
-	if f.role || f.Kind == Lost && !errors.As(f, &connect) {
+	if _, connecting := errors.AsType[*connectError](f); f.role || f.Kind == Lost && !connecting {
 		p.conns.dropIdle()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +19,10 @@ import (
 
 // postgresEngine is PostgreSQL.
 type postgresEngine struct {
+	base
+
 	name string // host:port/database
-	dsn  string
+	url  string // for the driver
 }
 
 func parsePostgres(text string) (engine, error) {
@@ -27,34 +30,37 @@ func parsePostgres(text string) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := map[string]string{"dbname": u.database, "user": u.User.Username()}
+	// The driver gets each setting once. It wants several hosts and their ports as two lists.
+	settings := url.Values{
+		"host": {strings.Join(u.hosts, ",")}, "port": {strings.Join(u.ports, ",")},
+		"dbname": {u.database},
+	}
+	if name := u.User.Username(); name != "" {
+		settings.Set("user", name)
+	}
 	if password, ok := u.User.Password(); ok {
-		settings["password"] = password
+		settings.Set("password", password)
 	}
-	// The driver wants several hosts and their ports as two lists.
-	settings["host"], settings["port"] = strings.Join(u.hosts, ","), strings.Join(u.ports, ",")
 	for key, values := range u.Query() {
-		settings[key] = values[len(values)-1]
+		settings.Set(key, values[len(values)-1])
 	}
-	if settings["sslmode"] == "" {
+	if settings.Get("sslmode") == "" {
 		// Connections within the machine need no TLS. Others use it, unless the URL says otherwise.
-		settings["sslmode"] = "require"
+		settings.Set("sslmode", "require")
 		if !slices.ContainsFunc(u.hosts, func(host string) bool { return !isLocal(host) }) {
-			settings["sslmode"] = "disable"
+			settings.Set("sslmode", "disable")
 		}
 	}
-	settings["timezone"] = "UTC"          // for times without a zone, such as goose's
-	settings["binary_parameters"] = "yes" // one round trip instead of two for a statement that is not prepared
-	if settings["application_name"] == "" {
-		settings["application_name"] = "roster"
+	settings.Set("timezone", "UTC")          // for times without a zone, such as goose's
+	settings.Set("binary_parameters", "yes") // one round trip instead of two for a statement that is not prepared
+	if settings.Get("application_name") == "" {
+		settings.Set("application_name", "roster")
 	}
-	var b strings.Builder
-	for key, value := range settings {
-		if value != "" {
-			fmt.Fprintf(&b, "%s='%s' ", key, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value))
-		}
+	if settings.Get("connect_timeout") == "0" {
+		settings.Del("connect_timeout") // without a limit; Options.ConnectTimeout is one
 	}
-	return &postgresEngine{name: u.String(), dsn: b.String()}, nil
+	driverURL := url.URL{Scheme: "postgres", Path: "/", RawQuery: settings.Encode()}
+	return &postgresEngine{name: u.String(), url: driverURL.String()}, nil
 }
 
 func isLocal(host string) bool {
@@ -67,7 +73,7 @@ func (*postgresEngine) dialect() string { return dialect.Postgres }
 func (e *postgresEngine) String() string { return "PostgreSQL (" + e.name + ")" }
 
 func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, err error) {
-	config, err := pq.NewConfig(e.dsn)
+	config, err := pq.NewConfig(e.url)
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "pq: ")
 		for _, parser := range []string{": strconv.", ": ParseAddr("} { // an error for programmers follows
@@ -87,22 +93,15 @@ func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, er
 	return c, c, nil
 }
 
-// SQLSTATE codes, PostgreSQL's appendix A.
+// SQLSTATE codes, PostgreSQL's appendix A, that the table below does not explain.
 const (
-	pgUnsupported      = "0A000"
-	pgForeignKey       = "23503"
-	pgUnique           = "23505"
-	pgNoStatement      = "26000"
-	pgSerialization    = "40001"
-	pgDeadlock         = "40P01"
-	pgLockNotAvailable = "55P03"
-	pgQueryCanceled    = "57014"
-	pgInvalidPassword  = "28P01"
-	pgInvalidAuth      = "28000"
-	pgNoDatabase       = "3D000"
-	pgNoPrivilege      = "42501"
-	pgNoSchema         = "3F000"
-	pgTooMany          = "53300"
+	pgUnsupported     = "0A000"
+	pgInvalidAuth     = "28000"
+	pgInvalidPassword = "28P01"
+	pgNoDatabase      = "3D000"
+	pgNoSchema        = "3F000"
+	pgNoPrivilege     = "42501"
+	pgTooMany         = "53300"
 )
 
 // The advice for a PostgreSQL server that takes no changes, and for a schema that is not Roster's.
@@ -116,29 +115,29 @@ const (
 // postgresMeanings is the table of PostgreSQL's errors, by SQLSTATE, or by the first two characters for a whole class.
 func postgresMeanings() map[pqerror.Code]meaning {
 	return map[pqerror.Code]meaning{
-		pgUnique:           {kind: Unique},
-		pgForeignKey:       {kind: ForeignKey},
-		pgSerialization:    {kind: Retry},
-		pgDeadlock:         {kind: Retry},
-		pgLockNotAvailable: {kind: Retry},
-		pgQueryCanceled:    {kind: Timeout},
-		pgTooMany:          {kind: Lost},
-		pgNoStatement:      {kind: Lost}, // a pooler gave the connection of the statement to another client
-		"08":               {kind: Lost}, // connection exceptions
-		"57":               {kind: Lost}, // operator intervention: shutting down, starting up
-		"25P03":            {kind: Lost}, // the server ended a connection that was idle in its transaction
-		"25006":            {kind: ReadOnly, role: true, advice: pgStandby},
-		pgNoPrivilege:      {kind: ReadOnly, advice: pgGrant},
-		"53100":            {kind: ReadOnly, advice: "the disk of the server is full: make room on it"},
-		"53200":            {kind: Busy, advice: "the server is out of memory: give it more, or lower --database-max-connections"},
-		"53400":            {kind: Busy, advice: "a limit of the server is reached: see its log, and raise the limit"},
-		"54":               {kind: TooLarge, advice: "a statement is beyond a limit of the server: send less at a time"},
-		pgNoSchema:         {kind: Unusable, advice: pgSchema},  // no such schema
-		"42P01":            {kind: Unusable, advice: pgSchema},  // no such table
-		"42703":            {kind: Unusable, advice: pgSchema},  // no such column
-		"58":               {kind: Unusable, advice: pgDamaged}, // system errors, such as of input and output
-		"XX001":            {kind: Unusable, advice: pgDamaged}, // damaged data
-		"XX002":            {kind: Unusable, advice: pgDamaged}, // a damaged index
+		"23505":       {kind: Unique},
+		"23503":       {kind: ForeignKey},
+		"40001":       {kind: Retry},   // serialisation failure
+		"40P01":       {kind: Retry},   // deadlock
+		"55P03":       {kind: Retry},   // a lock is not available
+		"57014":       {kind: Timeout}, // the query was cancelled
+		pgTooMany:     {kind: Lost},    // connections
+		"26000":       {kind: Lost},    // no such statement: a pooler gave its connection to another client
+		"08":          {kind: Lost},    // connection exceptions
+		"57":          {kind: Lost},    // operator intervention: shutting down, starting up
+		"25P03":       {kind: Lost},    // the server ended a connection that was idle in its transaction
+		"25006":       {kind: ReadOnly, role: true, advice: pgStandby},
+		pgNoPrivilege: {kind: ReadOnly, advice: pgGrant},
+		"53100":       {kind: ReadOnly, advice: "the disk of the server is full: make room on it"},
+		"53200":       {kind: Busy, advice: "the server is out of memory: give it more, or lower --database-max-connections"},
+		"53400":       {kind: Busy, advice: "a limit of the server is reached: see its log, and raise the limit"},
+		"54":          {kind: TooLarge, advice: "a statement is beyond a limit of the server: send less at a time"},
+		pgNoSchema:    {kind: Unusable, advice: pgSchema},  // no such schema
+		"42P01":       {kind: Unusable, advice: pgSchema},  // no such table
+		"42703":       {kind: Unusable, advice: pgSchema},  // no such column
+		"58":          {kind: Unusable, advice: pgDamaged}, // system errors, such as of input and output
+		"XX001":       {kind: Unusable, advice: pgDamaged}, // damaged data
+		"XX002":       {kind: Unusable, advice: pgDamaged}, // a damaged index
 	}
 }
 
@@ -241,10 +240,6 @@ func (*postgresEngine) check(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func (*postgresEngine) attached() error { return nil }
-
-func (*postgresEngine) close() error { return nil }
-
 // migrateLock is an arbitrary number, the same in all versions.
 const migrateLock = 0x726f73746572 // "roster"
 
@@ -258,9 +253,3 @@ func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) e
 	}()
 	return f()
 }
-
-func (*postgresEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
-	return execute(ctx, tx, w.statements)
-}
-
-func (*postgresEngine) unfinished(context.Context, *sql.DB) (way, error) { return way{}, nil }

@@ -9,8 +9,6 @@ import (
 	"github.com/lib/pq"
 )
 
-var _ signaler = (*postgresEngine)(nil)
-
 func (*postgresEngine) signal() string { return "SELECT pg_notify($1, $2)" }
 
 // The wait of the listener before it connects again: the first one and the longest one.
@@ -20,11 +18,11 @@ const (
 )
 
 func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, heard func(text string)) {
-	dsn := e.dsn
-	if config, err := pq.NewConfig(dsn); err == nil && config.ConnectTimeout == 0 {
-		dsn += fmt.Sprintf("connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
+	address := e.url
+	if config, err := pq.NewConfig(address); err == nil && config.ConnectTimeout == 0 {
+		address += fmt.Sprintf("&connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
 	}
-	l := pq.NewDialListener(endingDialer{ctx}, dsn, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
+	l := pq.NewDialListener(endingDialer{ctx}, address, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
 		if ctx.Err() != nil { // listen has ended the listener
 			return
 		}
@@ -97,13 +95,9 @@ type endingDialer struct{ ctx context.Context }
 
 var _ pq.Dialer = endingDialer{}
 
-// Dial implements pq.Dialer.
+// Dial implements pq.Dialer. lib/pq does not call it, since its address has a timeout.
 func (d endingDialer) Dial(network, address string) (net.Conn, error) {
-	c, err := new(net.Dialer).DialContext(d.ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return d.ending(c), nil
+	return d.DialTimeout(network, address, reconnectMost)
 }
 
 // DialTimeout implements pq.Dialer.
@@ -114,11 +108,7 @@ func (d endingDialer) DialTimeout(network, address string, timeout time.Duration
 	if err != nil {
 		return nil, err
 	}
-	return d.ending(c), nil
-}
-
-func (d endingDialer) ending(c net.Conn) net.Conn {
-	return &endingConn{Conn: c, stop: context.AfterFunc(d.ctx, func() { _ = c.Close() })}
+	return &endingConn{Conn: c, stop: context.AfterFunc(d.ctx, func() { _ = c.Close() })}, nil
 }
 
 type endingConn struct {

@@ -13,7 +13,7 @@ import (
 	"roster/internal/database"
 )
 
-// processName is what this program is called when it is a server that starts, and no test.
+// processName is the name under which this program starts like a server.
 const processName = "starting-server"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start migrates a database as a server does that starts, and writes how many migrations it applied.
+// start migrates a database like a server that starts, and prints the number of migrations that it applied.
 func start(url string, stdout, stderr io.Writer) (code int) {
 	ctx := context.Background()
 	db, err := database.Open(ctx, options(url))
@@ -47,7 +47,7 @@ func start(url string, stdout, stderr io.Writer) (code int) {
 	return 0
 }
 
-// self is this program.
+// self returns the path of this program.
 func self(t *testing.T) string {
 	t.Helper()
 	path, err := os.Executable()
@@ -57,7 +57,7 @@ func self(t *testing.T) string {
 	return path
 }
 
-// process is a command that starts a server on a database, from this program or a copy.
+// process returns the command that runs start on a database, with this program or a copy.
 func process(t *testing.T, path, url string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, url)

@@ -6,13 +6,15 @@ import (
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/internal/statement"
 )
 
 // Each runs a statement and calls f with each row until f returns an error. The row is valid until f returns. The error
 // is f's or the driver's; a session's is a Failure.
 func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, f func(*entsql.Rows) error) (err error) {
 	rows := new(entsql.Rows)
-	if err := d.Query(ctx, query, given(args), rows); err != nil {
+	if err := d.Query(ctx, query, args, rows); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
@@ -28,18 +30,25 @@ func Each(ctx context.Context, d dialect.ExecQuerier, query string, args []any, 
 // Failure.
 func Affected(ctx context.Context, d dialect.ExecQuerier, query string, args ...any) (int64, error) {
 	var result entsql.Result
-	if err := d.Exec(ctx, query, given(args), &result); err != nil {
+	if err := d.Exec(ctx, query, args, &result); err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-// given returns the arguments in the form of drivers, which is never nil.
-func given(args []any) []any {
-	if args == nil {
-		return []any{}
+// WriteRows runs the statements that insert or update rows: one, or several when the rows exceed the size of an argument.
+// build is (*statement.Write).Insert or Update. The error is the driver's; a session's is a Failure.
+func WriteRows(ctx context.Context, d dialect.Driver, build func(*statement.Write, string) (string, []any, error), w *statement.Write) error {
+	for part := range w.Parts(statement.ListLimit(d)) {
+		query, args, err := build(part, d.Dialect())
+		if err != nil {
+			return err
+		}
+		if _, err := Affected(ctx, d, query, args...); err != nil {
+			return err
+		}
 	}
-	return args
+	return nil
 }
 
 // OctetLength returns an expression for the size of a text, in bytes.

@@ -12,7 +12,7 @@ import (
 	"roster/internal/dbtest"
 )
 
-// role makes a user of a server without any right but to connect, and returns its name and the URL of a database for it.
+// role creates a user that may only connect, and returns its name and the URL of the database for it.
 func role(t *testing.T, e dbtest.Engine, admin *database.DB, u *url.URL) (user string, as url.URL) {
 	t.Helper()
 	user = "app" + strings.ToLower(rand.Text()[:8])
@@ -31,7 +31,7 @@ func role(t *testing.T, e dbtest.Engine, admin *database.DB, u *url.URL) (user s
 	return user, as
 }
 
-// TestMigrateRights migrates as a user without the rights to: the error says what to grant, and that is all that is missing.
+// TestMigrateRights migrates as a user without rights. After the GRANT of the error, the user can migrate.
 func TestMigrateRights(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, e dbtest.Engine, u *url.URL) {
@@ -40,11 +40,11 @@ func TestMigrateRights(t *testing.T) {
 		db := open(t, options(as.String()))
 		_, err := db.MigrateUp(t.Context())
 		if err == nil {
-			t.Fatal("a user without rights migrates")
+			t.Fatal("a user without rights: got no error, want one")
 		}
 		head, grant, _ := strings.Cut(err.Error(), "the user ")
 		if !strings.HasSuffix(head, "): the schema cannot be changed: ") || !strings.Contains(grant, user) || strings.Contains(grant, "pq:") || strings.Contains(grant, "Error 1") {
-			t.Errorf("the error does not say what to grant: %v", err)
+			t.Errorf("got %v, want what to grant to %s", err, user)
 		}
 		_, grant, ok := strings.Cut(grant, "GRANT ")
 		if !ok {
@@ -53,10 +53,10 @@ func TestMigrateRights(t *testing.T) {
 		write(t, admin, "GRANT "+grant)
 		db = open(t, options(as.String()))
 		if _, err := db.MigrateUp(t.Context()); err != nil {
-			t.Errorf("after GRANT %s: %v", grant, err)
+			t.Errorf("after GRANT %s: got %v, want no error", grant, err)
 		}
 		if _, err := db.MigrateDown(t.Context(), 0); err != nil {
-			t.Errorf("after GRANT %s: %v", grant, err)
+			t.Errorf("after GRANT %s: got %v, want no error", grant, err)
 		}
 	})
 }

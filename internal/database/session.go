@@ -35,9 +35,8 @@ type Session struct {
 	turn chan struct{} // holds a token while no statement of the transaction runs
 	tx   *sql.Tx       // used only by the statement that has the turn
 
-	mu      sync.Mutex
-	ended   bool
-	failure *Failure
+	ended   atomic.Bool
+	failure atomic.Pointer[Failure] // the first one
 }
 
 var _ dialect.Driver = (*Session)(nil)
@@ -53,11 +52,7 @@ func (db *DB) Session(mode Mode) *Session {
 }
 
 // Failure returns the first failure of the session, or nil.
-func (s *Session) Failure() *Failure {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failure
-}
+func (s *Session) Failure() *Failure { return s.failure.Load() }
 
 // fail records the first failure.
 func (s *Session) fail(err error) error {
@@ -66,11 +61,7 @@ func (s *Session) fail(err error) error {
 		f.reading()
 	}
 	f = s.db.failed(s.pool, f)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failure == nil {
-		s.failure = f
-	}
+	s.failure.CompareAndSwap(nil, f)
 	return f
 }
 
@@ -85,10 +76,7 @@ func (s *Session) Close() error { return nil }
 
 // Query implements dialect.Driver. The error is a Failure.
 func (s *Session) Query(ctx context.Context, query string, args, v any) error {
-	if err := s.allFit(args); err != nil {
-		return s.fail(err)
-	}
-	ctx, done, err := s.start(ctx)
+	ctx, done, err := s.start(ctx, args)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -96,11 +84,7 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 		done()
 		return s.fail(err)
 	}
-	rows, ok := v.(*entsql.Rows)
-	if !ok {
-		done()
-		return s.fail(errors.New("database: Query wants *sql.Rows"))
-	}
+	rows := v.(*entsql.Rows) //nolint:errcheck,forcetypeassert // ent's Query has checked it
 	open := &sessionRows{ColumnScanner: rows.ColumnScanner, session: s}
 	// Rows that nobody closes end with their timeout. The next statement and the end of the session wait no longer.
 	stop := context.AfterFunc(ctx, func() {
@@ -116,10 +100,7 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 
 // Exec implements dialect.Driver. The error is a Failure.
 func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
-	if err := s.allFit(args); err != nil {
-		return s.fail(err)
-	}
-	ctx, done, err := s.start(ctx)
+	ctx, done, err := s.start(ctx, args)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -139,11 +120,15 @@ func (s *Session) conn() entsql.Conn {
 
 var errEnded = errors.New("database: the session has ended")
 
-// start waits for the turn of a statement. Before the first one, it begins the transaction. done ends the turn.
-func (s *Session) start(ctx context.Context) (_ context.Context, done func(), err error) {
+// start checks the arguments of a statement, and waits for its turn. Before the first statement, it begins the
+// transaction. done ends the turn.
+func (s *Session) start(ctx context.Context, args any) (_ context.Context, done func(), err error) {
+	if err := s.allFit(args); err != nil {
+		return nil, nil, err
+	}
 	release := s.pool.release
 	if s.mode == Single {
-		if s.hasEnded() {
+		if s.ended.Load() {
 			return nil, nil, errEnded
 		}
 		if err := s.pool.acquire(ctx); err != nil {
@@ -169,7 +154,7 @@ func (s *Session) start(ctx context.Context) (_ context.Context, done func(), er
 // begin begins the transaction, once. Only the statements are bound to ctx, not the transaction: a client that
 // disconnects does not cancel a commit.
 func (s *Session) begin(ctx context.Context) error {
-	if s.hasEnded() {
+	if s.ended.Load() {
 		return errEnded
 	}
 	if s.tx != nil {
@@ -192,7 +177,7 @@ func (s *Session) begin(ctx context.Context) error {
 // statement, Commit rolls back, because engines differ in what the transaction still contains. Then the error is that
 // of the statement.
 func (s *Session) Commit() error {
-	if s.hasEnded() {
+	if s.ended.Load() {
 		return s.db.fail(errEnded)
 	}
 	return s.end(func(tx *sql.Tx) error {
@@ -252,21 +237,13 @@ func (s *Session) rollback(tx *sql.Tx) {
 func (s *Session) end(how func(tx *sql.Tx) error) error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
-	s.mu.Lock()
-	s.ended = true
-	s.mu.Unlock()
+	s.ended.Store(true)
 	tx := s.tx
 	s.tx = nil
 	if tx != nil {
 		defer s.pool.release()
 	}
 	return how(tx)
-}
-
-func (s *Session) hasEnded() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ended
 }
 
 // sessionRows ends the turn of its statement when the rows are closed or read to the end.

@@ -31,7 +31,7 @@ func eachMode(t *testing.T, f func(t *testing.T, e dbtest.Engine, mode database.
 	})
 }
 
-// journal is what happened, in order. Safe for concurrent use.
+// journal has lines in the order of their events. Safe for concurrent use.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -65,26 +65,27 @@ func TestSessionBeginsLazily(t *testing.T) {
 		} {
 			s := db.Session(mode)
 			if err := db.Leaked(); err != nil {
-				t.Errorf("before the first statement: %v", err)
+				t.Errorf("before the first statement: got %v, want all connections free", err)
 			}
-			if err := f(s); err != nil || len(seen.taken()) > 0 {
-				t.Errorf("%s of nothing: %v", end, err)
+			err := f(s)
+			if sent := seen.taken(); err != nil || len(sent) > 0 {
+				t.Errorf("%s of nothing: got %v and the statements %q, want neither", end, err, sent)
 			}
 		}
 
 		const statement = "SELECT count(*) FROM things"
 		s := db.Session(mode)
 		if n, err := number(t.Context(), s, statement); n != 3 || err != nil {
-			t.Error(n, err)
+			t.Errorf("got %d, %v, want 3", n, err)
 		}
 		if held := db.Leaked() != nil; held != (mode != database.Single) {
-			t.Errorf("the connection is kept: %v", held)
+			t.Errorf("the session keeps its connection: got %t, want %t", held, !held)
 		}
 		if err := s.Commit(); err != nil {
 			t.Error(err)
 		}
 		if got := seen.taken(); !slices.Equal(got, []string{statement}) {
-			t.Errorf("it sent %q", got)
+			t.Errorf("got the statements %q, want %q", got, statement)
 		}
 	})
 }
@@ -102,7 +103,7 @@ func TestSessionEnds(t *testing.T) {
 				t.Error(err)
 			}
 			if err := f(s); err != nil {
-				t.Error(end, err)
+				t.Errorf("%s: got %v, want no error", end, err)
 			}
 			s.Rollback()
 			_, queryErr := number(t.Context(), s, "SELECT 1")
@@ -111,13 +112,13 @@ func TestSessionEnds(t *testing.T) {
 			} {
 				failure := database.AsFailure(err)
 				if failure == nil || failure.Kind != database.Other || !strings.Contains(err.Error(), "the session has ended") {
-					t.Errorf("%s after %s: %v", what, end, err)
+					t.Errorf("%s after %s: got %v, want the end of the session", what, end, err)
 				}
 			}
 			s.Rollback()
 		}
 		if got := texts(t, db, "SELECT sum(n) FROM things"); !slices.Equal(got, []string{"0"}) {
-			t.Errorf("n are %v", got)
+			t.Errorf("the sum of n: got %v, want 0", got)
 		}
 	})
 }
@@ -137,7 +138,7 @@ func TestSessionCommitsAndRollsBack(t *testing.T) {
 				}
 			}
 			if n, err := number(t.Context(), s, "SELECT sum(n) FROM things"); n != 6 || err != nil {
-				t.Errorf("the session sees %d, %v", n, err)
+				t.Errorf("the sum in the session: got %d, %v, want 6", n, err)
 			}
 			if c.commits {
 				if err := s.Commit(); err != nil {
@@ -146,13 +147,13 @@ func TestSessionCommitsAndRollsBack(t *testing.T) {
 			}
 			s.Rollback()
 			if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != c.want {
-				t.Errorf("committed: %v, and then there is %v", c.commits, got)
+				t.Errorf("the sum, committed: %t: got %v, want %s", c.commits, got, c.want)
 			}
 		}
 	})
 }
 
-// TestSessionTakesTurns has a statement wait for the rows of another, and only for them.
+// TestSessionTakesTurns lets a statement wait for the rows of another one, and not longer.
 func TestSessionTakesTurns(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -169,12 +170,12 @@ func TestSessionTakesTurns(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !rows.Next() {
-					t.Fatal(rows.Err())
+					t.Fatalf("got no row, %v, want one", rows.Err())
 				}
 				var other sync.WaitGroup
 				other.Go(func() {
 					if n, err := number(t.Context(), s, "SELECT count(*) FROM things"); n != 3 || err != nil {
-						t.Error(n, err)
+						t.Errorf("got %d, %v, want 3", n, err)
 					}
 				})
 				for rows.Next() {
@@ -189,14 +190,14 @@ func TestSessionTakesTurns(t *testing.T) {
 				got := slices.DeleteFunc(seen.taken(), func(line string) bool { return line == "end" })
 				want := []string{"SELECT id FROM things", "row", "row", "SELECT count(*) FROM things"}
 				if !slices.Equal(got, want) {
-					t.Errorf("it happened %q", got)
+					t.Errorf("got %q, want %q", got, want)
 				}
 			})
 		}
 	})
 }
 
-// TestSessionIsSafe runs many statements at the same time, for the race detector above all.
+// TestSessionIsSafe runs many statements at the same time, mainly for the race detector.
 func TestSessionIsSafe(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -208,7 +209,7 @@ func TestSessionIsSafe(t *testing.T) {
 			all.Go(func() {
 				statement := fmt.Sprintf("SELECT count(*) + %d FROM things WHERE id > ?", i%5)
 				if n, err := number(t.Context(), s, statement, 1); n != 2+i%5 || err != nil {
-					t.Error(n, err)
+					t.Errorf("got %d, %v, want %d", n, err, 2+i%5)
 				}
 				if mode == database.Write {
 					if err := run(t.Context(), s, "UPDATE things SET n = n + ?", 1); err != nil {
@@ -222,19 +223,19 @@ func TestSessionIsSafe(t *testing.T) {
 			t.Error(err)
 		}
 		if s.Failure() != nil {
-			t.Error(s.Failure())
+			t.Errorf("got the failure %v, want none", s.Failure())
 		}
 		want := "0"
 		if mode == database.Write {
 			want = "48"
 		}
 		if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != want {
-			t.Errorf("the sum is %v, want %s", got, want)
+			t.Errorf("the sum of n: got %v, want %s", got, want)
 		}
 	})
 }
 
-// TestSessionRowsLeftOpen never closes rows. Nothing waits for them longer than their context lasts.
+// TestSessionRowsLeftOpen never closes rows. Nothing waits for them after the end of their context.
 func TestSessionRowsLeftOpen(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -261,7 +262,7 @@ func TestSessionRowsLeftOpen(t *testing.T) {
 			}
 			_, err := number(t.Context(), s, "SELECT 1") // on MySQL the connection has gone with the rows
 			if f := database.AsFailure(err); err != nil && (f == nil || f.Kind != database.Timeout && f.Kind != database.Lost) {
-				t.Error(err)
+				t.Errorf("got %v, want no error, or Timeout or Lost", err)
 			}
 			s.Rollback()
 			eventually(t, db.Leaked) // what ends with a context ends a little later
@@ -294,12 +295,12 @@ func TestSnapshot(t *testing.T) {
 		defer s.Rollback()
 		for _, want := range []int{3, 3} {
 			if n, err := number(t.Context(), s, "SELECT count(*) FROM things"); n != want || err != nil {
-				t.Errorf("the snapshot has %d things, %v", n, err)
+				t.Errorf("things in the snapshot: got %d, %v, want %d", n, err, want)
 			}
 			write(t, db, fmt.Sprintf("INSERT INTO things (id, n) VALUES (%d, 0)", time.Now().UnixNano()%1e9+10))
 		}
 		if got := texts(t, db, "SELECT count(*) FROM things"); got[0] != "5" {
-			t.Errorf("there are %v things", got)
+			t.Errorf("things: got %v, want 5", got)
 		}
 		if err := s.Commit(); err != nil {
 			t.Error(err)
@@ -307,7 +308,7 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
-// TestSnapshotOnlyReads writes where it must not.
+// TestSnapshotOnlyReads writes in a session that only reads.
 func TestSnapshotOnlyReads(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
@@ -320,12 +321,12 @@ func TestSnapshotOnlyReads(t *testing.T) {
 			s := db.Session(mode)
 			err := run(t.Context(), s, "UPDATE things SET n = 1")
 			if f := database.AsFailure(err); f == nil || f.Kind != database.Other || f != s.Failure() {
-				t.Error(err)
+				t.Errorf("got %v, want the failure of the session, of kind Other", err)
 			}
 			s.Rollback()
 		}
 		if got := texts(t, db, "SELECT sum(n) FROM things"); got[0] != "0" {
-			t.Errorf("n are %v", got)
+			t.Errorf("the sum of n: got %v, want 0", got)
 		}
 	})
 }
@@ -369,17 +370,17 @@ func TestPoolIsBounded(t *testing.T) {
 			late := db.Session(mode)
 			_, err := number(t.Context(), late, "SELECT 1")
 			if f := database.AsFailure(err); f == nil || f.Kind != database.Busy || late.Failure() != f {
-				t.Error(err)
+				t.Errorf("got %v, want the failure of the session, of kind Busy", err)
 			}
 			late.Rollback()
 			if mode == database.Snapshot {
 				_, err := number(t.Context(), db.Session(database.Single), "SELECT 1")
 				if f := database.AsFailure(err); f == nil || f.Kind != database.Busy {
-					t.Error(err)
+					t.Errorf("got %v, want a failure of kind Busy", err)
 				}
 			}
 			if err := db.Ping(t.Context()); err != nil {
-				t.Errorf("the database counts as away when it is busy: %v", err)
+				t.Errorf("ping of a busy database: got %v, want no error", err)
 			}
 			for _, s := range holders {
 				s.Rollback()
@@ -417,8 +418,7 @@ func TestPoolWaitEndsWithContext(t *testing.T) {
 	})
 }
 
-// TestRowsCutOff ends the context of a statement while its rows are being read: they do not look as if they were at their
-// end.
+// TestRowsCutOff ends the context of a statement before the last of its rows. The rows return an error, not their end.
 func TestRowsCutOff(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -431,7 +431,7 @@ func TestRowsCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !rows.Next() {
-				t.Fatal("no rows")
+				t.Fatalf("got no row, %v, want one", rows.Err())
 			}
 			cancel()
 			next := s
@@ -444,11 +444,11 @@ func TestRowsCutOff(t *testing.T) {
 			scanned, more, err := rows.Scan(&id), rows.Next(), rows.Err()
 			for _, err := range []error{columns, scanned, err} {
 				if f := database.AsFailure(err); more || f == nil || f.Kind != database.Timeout || !errors.Is(err, context.Canceled) {
-					t.Errorf("more: %t, %v", more, err)
+					t.Errorf("got another row: %t, and %v, want none, and a canceled Timeout", more, err)
 				}
 			}
 			if f := s.Failure(); f == nil || f.Kind != database.Timeout {
-				t.Error(f)
+				t.Errorf("got the failure %v, want one of kind Timeout", f)
 			}
 			_ = rows.Close()
 			s.Rollback()
@@ -456,7 +456,7 @@ func TestRowsCutOff(t *testing.T) {
 	})
 }
 
-// TestPoolIsHandedOn has more sessions than connections, all of which succeed.
+// TestPoolIsHandedOn has more sessions than connections. All sessions succeed.
 func TestPoolIsHandedOn(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, e dbtest.Engine, mode database.Mode) {
@@ -467,7 +467,7 @@ func TestPoolIsHandedOn(t *testing.T) {
 				s := db.Session(mode)
 				defer s.Rollback()
 				if n, err := number(t.Context(), s, "SELECT count(*) FROM things WHERE id > ?", 0); n != 3 || err != nil {
-					t.Error(n, err)
+					t.Errorf("got %d, %v, want 3", n, err)
 				}
 				if err := s.Commit(); err != nil {
 					t.Error(err)

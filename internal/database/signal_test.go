@@ -27,14 +27,14 @@ func listen(t *testing.T, db *database.DB) (heard <-chan string, stop func()) {
 		select {
 		case <-done:
 		case <-time.After(30 * time.Second):
-			t.Fatal("it goes on listening")
+			t.Fatal("the end of the listener: got none within 30 s, want it at once")
 		}
 	}
 	t.Cleanup(stop)
 	return texts, stop
 }
 
-// hears signals until what is wanted is heard.
+// hears sends a signal again and again until the listener gets the text.
 func hears(t *testing.T, from *database.DB, heard <-chan string, want string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
@@ -49,13 +49,12 @@ func hears(t *testing.T, from *database.DB, heard <-chan string, want string) {
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%q is not heard", want)
+			t.Fatalf("the listener: got no %q within 30 s, want it", want)
 		}
 	}
 }
 
-// What is said in one database is heard there, and nowhere else, and after the connection has been broken there is word
-// of that.
+// Signals of one database reach only its listeners. After a broken connection, listeners get an empty text.
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	address, proxy := dbtest.ProxyURL(t, dbtest.Empty(t, dbtest.PostgreSQL))
@@ -78,12 +77,12 @@ func TestSignals(t *testing.T) {
 	hears(t, other, elsewhere, "again")
 	for len(heard) > 0 {
 		if text := <-heard; text != "again" && text != "" {
-			t.Errorf("heard %q from another database", text)
+			t.Errorf("got %q from another database, want only signals of this one", text)
 		}
 	}
 }
 
-// Listening ends at once, whatever the server does: it is away, or takes connections and says nothing.
+// Listening ends at once, also while the server is away or silent.
 func TestListenEnds(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"cut", "silent"} {
@@ -117,7 +116,7 @@ func TestListenEnds(t *testing.T) {
 	}
 }
 
-// Where there are no signals, nobody waits for one.
+// On engines without signals, Listen returns at once.
 func TestNoSignals(t *testing.T) {
 	t.Parallel()
 	for _, e := range []dbtest.Engine{dbtest.SQLite, dbtest.MySQL} {
@@ -125,6 +124,6 @@ func TestNoSignals(t *testing.T) {
 		if err := db.Signal(t.Context(), "news", "again"); err != nil {
 			t.Error(err)
 		}
-		db.Listen(t.Context(), "news", func(text string) { t.Errorf("heard %q", text) })
+		db.Listen(t.Context(), "news", func(text string) { t.Errorf("got %q, want no signal", text) })
 	}
 }

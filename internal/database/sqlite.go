@@ -20,6 +20,8 @@ import (
 
 // sqliteEngine is a database in a file.
 type sqliteEngine struct {
+	base
+
 	path  string
 	files *sqliteFiles
 }
@@ -74,17 +76,8 @@ func (e *sqliteEngine) connectors(o Options) (write, read driver.Connector, err 
 	if o.MustExist {
 		common.Set("mode", "rw")
 	}
-	name := func(extra ...string) string {
-		q := url.Values{}
-		for k, v := range common {
-			q[k] = append([]string(nil), v...)
-		}
-		for i := 0; i < len(extra); i += 2 {
-			q[extra[i]] = append(q[extra[i]], extra[i+1])
-		}
-		return uri(e.path) + "?" + q.Encode()
-	}
-	return &file{e.path, name("_txlock", "immediate"), e.files, !o.MustExist}, &file{e.path, name("_pragma", "query_only(1)"), e.files, !o.MustExist}, nil
+	dsn := uri(e.path) + "?" + common.Encode()
+	return &file{e.path, dsn + "&_txlock=immediate", e.files, !o.MustExist}, &file{e.path, dsn + "&_pragma=query_only(1)", e.files, !o.MustExist}, nil
 }
 
 // uri returns the name of a file for SQLite, without parameters.
@@ -314,7 +307,3 @@ func (*sqliteEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	}
 	return err
 }
-
-func (*sqliteEngine) explainMigration(context.Context, *sql.DB, error) string { return "" }
-
-func (*sqliteEngine) unfinished(context.Context, *sql.DB) (way, error) { return way{}, nil }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/schema"
 	"github.com/pressly/goose/v3"
 	goosedb "github.com/pressly/goose/v3/database"
@@ -105,16 +106,22 @@ func tablesOf(ctx context.Context, tx *sql.Tx, w way, step int) (string, error) 
 	if step >= len(w.statements) || changesRows(w.statements[step]) {
 		return "", nil
 	}
-	all, err := texts(ctx, tx, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type <> 'VIEW' ORDER BY table_name")
+	var named []string
+	const tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type <> 'VIEW' ORDER BY table_name"
+	err := Each(ctx, entsql.Conn{ExecQuerier: tx}, tables, nil, func(rows *entsql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		if regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(w.statements[step]) {
+			named = append(named, name)
+		}
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
 	autoIncrement := regexp.MustCompile(` AUTO_INCREMENT=\d+`) // rows change this part of a definition
 	hash := sha256.New()
-	for _, name := range all {
-		if !regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(w.statements[step]) {
-			continue
-		}
+	for _, name := range named {
 		var definition string
 		if err := tx.QueryRowContext(ctx, "SHOW CREATE TABLE "+quote(name)).Scan(new(string), &definition); err != nil {
 			return "", err
@@ -125,23 +132,6 @@ func tablesOf(ctx context.Context, tx *sql.Tx, w way, step int) (string, error) 
 }
 
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
-
-// texts returns the texts of a column.
-func texts(ctx context.Context, tx *sql.Tx, query string) (texts []string, err error) {
-	rows, err := tx.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		texts = append(texts, text)
-	}
-	return texts, rows.Err()
-}
 
 // runStep runs a statement. Earlier releases kept no record: a statement that they completed before a kill fails now,
 // and is done.

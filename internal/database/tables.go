@@ -14,6 +14,7 @@ import (
 	atlas "ariga.io/atlas/sql/schema"
 	"ariga.io/atlas/sql/sqlite"
 	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/schema"
 )
 
@@ -99,21 +100,14 @@ func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*sche
 // hasHidden looks for a foreign key in the definition of a table. MySQL and MariaDB list foreign keys only for users
 // who may write the table, but show its definition to all who may read it.
 func hasHidden(ctx context.Context, db atlas.ExecQuerier, t *schema.Table, key *schema.ForeignKey) (bool, error) {
-	rows, err := db.QueryContext(ctx, "SHOW CREATE TABLE "+quote(t.Name))
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
 	var definition string
-	for rows.Next() {
-		if err := rows.Scan(new(string), &definition); err != nil {
-			return false, err
-		}
-	}
+	err := Each(ctx, entsql.Conn{ExecQuerier: db}, "SHOW CREATE TABLE "+quote(t.Name), nil, func(rows *entsql.Rows) error {
+		return rows.Scan(new(string), &definition)
+	})
 	list := func(columns []*schema.Column) string {
 		return "(`" + strings.Join(names(columns), "`, `") + "`)"
 	}
-	return strings.Contains(definition, "FOREIGN KEY "+list(key.Columns)+" REFERENCES "+quote(key.RefTable.Name)+" "+list(key.RefColumns)), rows.Err()
+	return strings.Contains(definition, "FOREIGN KEY "+list(key.Columns)+" REFERENCES "+quote(key.RefTable.Name)+" "+list(key.RefColumns)), err
 }
 
 // bound runs statements in a context. Atlas asks for the version of a server without one.

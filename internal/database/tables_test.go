@@ -11,7 +11,7 @@ import (
 	"roster/internal/dbtest"
 )
 
-// TestCheckTables takes something from a complete schema, or adds to it.
+// TestCheckTables removes parts of a complete schema, or adds some.
 func TestCheckTables(t *testing.T) {
 	t.Parallel()
 	const ok = ""
@@ -71,7 +71,7 @@ func TestCheckTables(t *testing.T) {
 	})
 }
 
-// TestCheckTablesAsReader looks as a user who may read the tables and do nothing else.
+// TestCheckTablesAsReader checks as a user who may only read the tables.
 func TestCheckTablesAsReader(t *testing.T) {
 	t.Parallel()
 	grants := map[dbtest.Engine]struct{ create, grant, drop string }{

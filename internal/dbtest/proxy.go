@@ -127,14 +127,6 @@ func (p *Proxy) LoseAnswers(f func(request []byte) bool) {
 	p.loses = f
 }
 
-// lost reports whether the proxy must lose the answer to a request.
-func (p *Proxy) lost(request []byte) bool {
-	p.mu.Lock()
-	f := p.loses
-	p.mu.Unlock()
-	return f != nil && f(request)
-}
-
 func (p *Proxy) reserve(ctx context.Context, listener net.Listener) error {
 	near, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
 	if err != nil {
@@ -184,7 +176,10 @@ func (p *Proxy) pass(listener net.Listener, client net.Conn) {
 	var back sync.WaitGroup
 	back.Go(func() { stream(client, server, func([]byte) bool { return !lost.Load() }) })
 	stream(server, client, func(request []byte) bool {
-		if p.lost(request) {
+		p.mu.Lock()
+		loses := p.loses
+		p.mu.Unlock()
+		if loses != nil && loses(request) {
 			lost.Store(true)
 		}
 		return true

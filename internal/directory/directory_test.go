@@ -296,7 +296,7 @@ func TestChanges(t *testing.T) {
 			var changes []feed.Change
 			changes, cursor = s.changes(cursor)
 			if tx.Changed() && err == nil && len(changes) == 0 {
-				t.Error("a transaction changed something, and there are no changes")
+				t.Error("after a commit: got no changes, want some")
 			}
 			for _, c := range changes {
 				kinds[c.Kind]++
@@ -316,7 +316,7 @@ func TestChanges(t *testing.T) {
 				there[p.ID] = p.Version
 			}
 			if !maps.Equal(there, copied) {
-				t.Fatalf("the database has %v, the changes give %v", there, copied)
+				t.Fatalf("got %v from the changes, want %v", copied, there)
 			}
 		}
 		if len(kinds) != 3 {
@@ -349,7 +349,7 @@ func (s *tester) something(tx *directory.Transaction, random *rand.Rand, name fu
 	case 5:
 		_, err = tx.UpdatePosts(ctx, []directory.UpdatePost{{Target: directory.Target{ID: p}, Title: to(name()), AuthorID: to(u)}})
 	case 6:
-		_, err = tx.DeletePosts(ctx, []directory.DeletePost{{Target: directory.Target{ID: p}}})
+		_, err = tx.DeletePosts(ctx, []directory.Target{{ID: p}})
 	default:
 		mode := []directory.OnConflict{directory.Fail, directory.Skip, directory.Update}[random.IntN(3)]
 		err = tx.Import(ctx, []*directory.Record{
@@ -410,7 +410,7 @@ func TestForbidden(t *testing.T) {
 				return err
 			},
 			"delete posts": func(tx *directory.Transaction) error {
-				_, err := tx.DeletePosts(nobody, []directory.DeletePost{{Target: directory.Target{ID: posts[0].ID}}})
+				_, err := tx.DeletePosts(nobody, []directory.Target{{ID: posts[0].ID}})
 				return err
 			},
 			"import": func(tx *directory.Transaction) error { return tx.Import(nobody, nil, directory.Fail) },
@@ -453,7 +453,7 @@ func TestRefusesBuilders(t *testing.T) {
 			}
 		}
 		if sent > 0 {
-			t.Errorf("%d statements were sent", sent)
+			t.Errorf("got %d statements, want none", sent)
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/statement"
@@ -27,13 +29,14 @@ const (
 // An Outcome is the result of a record.
 type Outcome int
 
-// The outcomes.
+// The outcomes. Outcomes is their number.
 const (
 	Rejected Outcome = iota
 	Skipped
 	Unchanged
 	Updated
 	Created
+	Outcomes
 )
 
 // History is the times and the version of a record. A zero field has a default: updatedAt or else the present for
@@ -87,21 +90,11 @@ func PostRecord(id, authorID typeid.ID, author *Record, title, body string, h Hi
 	return &Record{post: p, Author: author}, append(faults, h.check()...)
 }
 
-// User returns a copy of the record's user, and reports whether the record is a user.
-func (r *Record) User() (u ent.User, is bool) {
-	if r.user == nil {
-		return u, false
-	}
-	return *r.user, true
-}
+// User returns the record's user, or nil for another record. Do not change it.
+func (r *Record) User() *ent.User { return r.user }
 
-// Post returns a copy of the record's post, and reports whether the record is a post.
-func (r *Record) Post() (p ent.Post, is bool) {
-	if r.post == nil {
-		return p, false
-	}
-	return *r.post, true
-}
+// Post returns the record's post, or nil for another record. Do not change it.
+func (r *Record) Post() *ent.Post { return r.post }
 
 // recordBytes is the size of a record's IDs, times and version in the arguments of statements, in bytes.
 const recordBytes = 256
@@ -180,9 +173,9 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 		}
 	}
 	delete(ids, typeid.ID{})
-	byUsername, err1 := im.usersBy(ctx, user.FieldUsernameKey, usernames)
-	byEmail, err2 := im.usersBy(ctx, user.FieldEmailKey, emails)
-	byID, err3 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)), false)
+	byUsername, err1 := im.usersBy(ctx, user.FieldUsernameKey, usernames, query.All)
+	byEmail, err2 := im.usersBy(ctx, user.FieldEmailKey, emails, query.All)
+	byID, err3 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
@@ -190,14 +183,14 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 	for _, u := range slices.Concat(byUsername, byEmail, byID) {
 		found[u.ID] = u
 	}
-	users := slices.Collect(maps.Values(found))
-	if im.onConflict == Update {
-		if users, err1 = im.usersByID(ctx, slices.Collect(maps.Keys(found)), true); err1 != nil {
-			return err1
+	if im.onConflict == Update && len(found) > 0 {
+		var err error
+		if found, err = im.users.Lock(ctx, slices.Collect(maps.Keys(found))...); err != nil {
+			return err
 		}
 	}
 	im.byID, im.byUsername, im.byEmail = map[typeid.ID]*ent.User{}, map[string]*ent.User{}, map[string]*ent.User{}
-	im.know(users...)
+	im.know(slices.Collect(maps.Values(found))...)
 	return im.findPosts(ctx, records)
 }
 
@@ -228,7 +221,11 @@ func (im *importing) findPosts(ctx context.Context, records []*Record) error {
 	if err != nil || im.onConflict != Update || len(same) == 0 {
 		return err
 	}
-	return im.bodies(ctx, same, func(id typeid.ID, body string) { im.postsByID[id].Body = body })
+	posts, err := im.posts.LockBy(ctx, query.ColumnsOf(ent.PostTable, post.FieldBody), post.FieldID, same)
+	for _, p := range posts {
+		im.postsByID[p.ID].Body = p.Body
+	}
+	return err
 }
 
 // decide sets the outcome of a record.

@@ -22,18 +22,14 @@ type Optional[T any] struct {
 type inputs struct {
 	fields  []string // the order of the faults of one input
 	careful bool
-	all     []*input
+	all     []input
 }
 
-// input collects the faults of one input. Their paths begin with a field.
-type input struct{ faults rules.Faults }
+// input has the faults of one input. Their paths begin with a field.
+type input struct{ rules.Faults }
 
 func (tx *Transaction) inputs(n int, fields ...string) *inputs {
-	in := &inputs{fields: fields, careful: tx.options.Careful, all: make([]*input, n)}
-	for i := range in.all {
-		in.all[i] = new(input)
-	}
-	return in
+	return &inputs{fields: fields, careful: tx.options.Careful, all: make([]input, n)}
 }
 
 // look reports whether to look in the database for further faults.
@@ -41,7 +37,7 @@ func (in *inputs) look() bool { return in.careful || in.faulty() }
 
 // faulty reports whether any input has a fault.
 func (in *inputs) faulty() bool {
-	return slices.ContainsFunc(in.all, func(one *input) bool { return len(one.faults) > 0 })
+	return slices.ContainsFunc(in.all, func(one input) bool { return len(one.Faults) > 0 })
 }
 
 // err returns the faults of all inputs, in the order of the inputs and of their fields.
@@ -49,8 +45,8 @@ func (in *inputs) err() error {
 	var all rules.Faults
 	rank := func(f rules.FieldFault) int { return slices.Index(in.fields, fmt.Sprint(f.Path[0])) }
 	for i, one := range in.all {
-		slices.SortStableFunc(one.faults, func(a, b rules.FieldFault) int { return rank(a) - rank(b) })
-		for _, f := range one.faults {
+		slices.SortStableFunc(one.Faults, func(a, b rules.FieldFault) int { return rank(a) - rank(b) })
+		for _, f := range one.Faults {
 			all.Add(&f.Fault, slices.Concat([]any{i}, f.Path)...)
 		}
 	}
@@ -64,7 +60,7 @@ func unique[T comparable](in *inputs, field string, values []T) map[T]int {
 	first := make(map[T]int, len(values))
 	for i, value := range values {
 		if at, again := first[value]; again && value != none {
-			in.all[i].add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("duplicates inputs.%d", at)}, field)
+			in.all[i].Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("duplicates inputs.%d", at)}, field)
 			continue
 		}
 		first[value] = i
@@ -73,23 +69,14 @@ func unique[T comparable](in *inputs, field string, values []T) map[T]int {
 	return first
 }
 
-// add adds a fault of a field, if there is one.
-func (in *input) add(f *rules.Fault, path ...any) { in.faults.Add(f, path...) }
-
-// clean reports whether a field has no fault yet.
-func (in *input) clean(field string) bool { return !in.faults.Has(field) }
-
 // id checks that an ID has the type, and reports whether it does.
 func (in *input) id(id typeid.ID, kind string, path ...any) bool {
 	if id.Type() == kind {
 		return true
 	}
-	in.add(rules.MalformedID(kind), path...)
+	in.Add(rules.MalformedID(kind), path...)
 	return false
 }
-
-// missing adds a fault: no entity of the type has the ID.
-func (in *input) missing(kind string, path ...any) { in.add(notFound(kind), path...) }
 
 func notFound(kind string) *rules.Fault {
 	return &rules.Fault{Code: rules.NotFound, Message: "belongs to no " + kind}
@@ -100,16 +87,9 @@ func taken() *rules.Fault { return &rules.Fault{Code: rules.Taken, Message: "is 
 // value returns the new value of a field; nil when the field stays as it is.
 func value[T any](in *input, o Optional[T], field string) *T {
 	if o.Set && o.Value == nil {
-		in.add(&rules.Fault{Code: rules.Blank, Message: "must not be null: leave it out to keep it as it is"}, field)
+		in.Add(&rules.Fault{Code: rules.Blank, Message: "must not be null: leave it out to keep it as it is"}, field)
 	}
 	return o.Value
-}
-
-// version checks the version that the caller expects; nil accepts any.
-func (in *input) version(expected *int, current int) {
-	if expected != nil && *expected != current {
-		in.add(&rules.Fault{Code: rules.StaleVersion, Message: fmt.Sprintf("is %d, but the version now is %d: read it again", *expected, current)}, "expectedVersion")
-	}
 }
 
 // A Target names an entity to change.
@@ -121,31 +101,76 @@ type Target struct {
 
 func (t Target) target() Target { return t }
 
-// lock locks the entities that the inputs name, and checks the expected versions. lockRows locks the rows that exist
-// among those with some IDs. lock returns nil for an input with a malformed or unknown ID, which gets a fault.
-func lock[E any, In interface{ target() Target }](ctx context.Context, in *inputs, r *rows[E], list []In, lockRows func(context.Context, ...typeid.ID) (map[typeid.ID]*E, error)) ([]*E, error) {
+// lock locks the entities that the inputs name, and checks the expected versions. It returns nil for an input with a
+// malformed or unknown ID, which gets a fault.
+func lock[E any, In interface{ target() Target }](ctx context.Context, in *inputs, r *rows[E], list []In) ([]*E, error) {
+	kind, entities := r.Entity.Type, make([]*E, len(list))
+	ids := make([]typeid.ID, len(list)) // zero for an ID of no type
 	var valid []typeid.ID
-	ids := make([]typeid.ID, len(list))
-	for i, one := range in.all {
+	for i := range list {
 		if id := list[i].target().ID; id.Type() != "" {
 			ids[i] = id
 		}
-		if one.id(ids[i], r.Entity.Type, "id") {
+		if in.all[i].id(ids[i], kind, "id") {
 			valid = append(valid, ids[i])
 		}
 	}
 	unique(in, "id", ids)
-	found := make([]*E, len(list))
 	if len(valid) == 0 {
-		return found, nil
+		return entities, nil
 	}
-	locked, err := lockRows(ctx, valid...)
-	for i, one := range in.all {
-		if found[i] = locked[ids[i]]; found[i] != nil {
-			one.version(list[i].target().ExpectedVersion, *r.Entity.Node(found[i]).Version)
-		} else if ids[i].Type() == r.Entity.Type {
-			one.missing(r.Entity.Type, "id")
+	locked, err := r.Lock(ctx, valid...)
+	for i := range list {
+		entities[i] = locked[ids[i]]
+		if entities[i] == nil {
+			if ids[i].Type() == kind {
+				in.all[i].Add(notFound(kind), "id")
+			}
+			continue
+		}
+		version, expected := *r.Entity.Node(entities[i]).Version, list[i].target().ExpectedVersion
+		if expected != nil && *expected != version {
+			message := fmt.Sprintf("is %d, but the version now is %d: read it again", *expected, version)
+			in.all[i].Add(&rules.Fault{Code: rules.StaleVersion, Message: message}, "expectedVersion")
 		}
 	}
-	return found, err
+	return entities, err
+}
+
+// save writes each entity as its element of next. A new entity is nil in entities, and save sets it. field is the field
+// by which an input finds its entity. It gets the fault if the version of the entity is at its maximum. save returns the
+// faults of all inputs.
+func save[E any](ctx context.Context, in *inputs, r *rows[E], entities, next []*E, field string) (created, updated int, err error) {
+	if err := in.err(); err != nil {
+		return 0, 0, err
+	}
+	for i, e := range entities {
+		if e == nil {
+			entities[i] = next[i]
+			r.create(ctx, next[i])
+			created++
+			continue
+		}
+		changed, fault := r.change(ctx, e, *next[i])
+		in.all[i].Add(fault, field)
+		if changed {
+			updated++
+		}
+	}
+	if err := in.err(); err != nil {
+		return 0, 0, err
+	}
+	return created, updated, r.unit.flush(ctx)
+}
+
+// copies returns copies of entities, and a new entity for nil.
+func copies[E any](entities []*E) []*E {
+	list := make([]*E, len(entities))
+	for i, e := range entities {
+		list[i] = new(E)
+		if e != nil {
+			*list[i] = *e
+		}
+	}
+	return list
 }

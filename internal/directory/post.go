@@ -23,27 +23,23 @@ type UpdatePost struct {
 	AuthorID    Optional[typeid.ID]
 }
 
-// DeletePost names a post to delete.
-type DeletePost struct{ Target }
-
 func (u *unit) posts() *rows[ent.Post] {
 	return add(u, u.client.Post.Reader(), "title", "body", "author")
 }
 
 // CreatePosts creates posts. hold first locks their authors against changes, which costs a statement on MySQL and
-// MariaDB and nothing elsewhere. These two engines insert a row before they lock the row that it refers to, so two
-// operations on many posts could deadlock. One post does not need hold.
+// MariaDB and nothing elsewhere: without, operations on many posts could deadlock there. One post does not need hold.
 func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold bool) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "authorId", "title", "body"), tx.begin().posts()
 	posts, authors := make([]*ent.Post, len(list)), make([]*typeid.ID, len(list))
 	for i, input := range list {
 		posts[i], authors[i] = &ent.Post{AuthorID: input.AuthorID}, &input.AuthorID
-		in.all[i].add(setTitle(posts[i], input.Title), "title")
-		in.all[i].add(setBody(posts[i], input.Body), "body")
+		in.all[i].Add(setTitle(posts[i], input.Title), "title")
+		in.all[i].Add(setBody(posts[i], input.Body), "body")
 	}
 	ids, err := in.authors(ctx, tx, authors)
 	if err == nil && hold {
-		err = tx.holdUsers(ctx, ids)
+		err = tx.client.User.Reader().Hold(ctx, ids)
 	}
 	if err != nil {
 		return nil, err
@@ -64,7 +60,7 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 		}
 	}
 	if in.look() {
-		users, err := tx.usersByID(ctx, ids, false)
+		users, err := tx.usersByID(ctx, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -73,8 +69,8 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 			exist[u.ID] = true
 		}
 		for i, id := range authors {
-			if id != nil && in.all[i].clean("authorId") && !exist[*id] {
-				in.all[i].missing(user.Label, "authorId")
+			if id != nil && !in.all[i].Has("authorId") && !exist[*id] {
+				in.all[i].Add(notFound(user.Label), "authorId")
 			}
 		}
 	}
@@ -84,38 +80,29 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 // UpdatePosts updates posts.
 func (tx *Transaction) UpdatePosts(ctx context.Context, list []UpdatePost) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "id", "title", "body", "authorId", "expectedVersion"), tx.begin().posts()
-	posts, err := lock(ctx, in, rows, list, tx.lockPosts)
+	posts, err := lock(ctx, in, rows, list)
 	if err != nil {
 		return nil, err
 	}
-	next, authors := make([]ent.Post, len(list)), make([]*typeid.ID, len(list))
+	next, authors := copies(posts), make([]*typeid.ID, len(list))
 	for i, p := range posts {
-		if p != nil {
-			next[i] = *p
-		}
-		authors[i] = in.all[i].newPost(&next[i], p == nil, list[i])
+		authors[i] = in.all[i].newPost(next[i], p == nil, list[i])
 	}
 	if _, err := in.authors(ctx, tx, authors); err != nil {
 		return nil, err
 	}
-	for i, p := range posts {
-		_, fault := rows.change(ctx, p, next[i])
-		in.all[i].add(fault, "id")
-	}
-	if err := in.err(); err != nil {
-		return nil, err
-	}
-	return posts, rows.unit.flush(ctx)
+	_, _, err = save(ctx, in, rows, posts, next, "id")
+	return posts, err
 }
 
 // newPost gives a post the values of an input. It returns the new author, or nil if the author stays. It does not check
 // a title that equals the current one: the title may be older than its rule, and keeps its key.
 func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *typeid.ID) {
 	if title := value(in, input.Title, "title"); title != nil && (missing || *title != p.Title) {
-		in.add(setTitle(p, *title), "title")
+		in.Add(setTitle(p, *title), "title")
 	}
 	if body := value(in, input.Body, "body"); body != nil {
-		in.add(setBody(p, *body), "body")
+		in.Add(setBody(p, *body), "body")
 	}
 	if author = value(in, input.AuthorID, "authorId"); author != nil {
 		p.AuthorID = *author
@@ -124,9 +111,9 @@ func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *t
 }
 
 // DeletePosts deletes posts, and returns them as they were before.
-func (tx *Transaction) DeletePosts(ctx context.Context, list []DeletePost) ([]*ent.Post, error) {
+func (tx *Transaction) DeletePosts(ctx context.Context, list []Target) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "id", "expectedVersion"), tx.begin().posts()
-	posts, err := lock(ctx, in, rows, list, tx.lockPosts)
+	posts, err := lock(ctx, in, rows, list)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/typeid"
@@ -78,7 +79,7 @@ func UserByEmail(users []*ent.User, email, key string) (owner *ent.User) {
 
 // owners returns the owners of values, by value.
 func (k uniqueKey) owners(ctx context.Context, tx *Transaction, values []string) (map[string]typeid.ID, error) {
-	users, err := tx.usersBy(ctx, k.column, values, user.FieldID, k.column)
+	users, err := tx.usersBy(ctx, k.column, values, query.ColumnsOf(ent.UserTable, k.column))
 	owners := make(map[string]typeid.ID, len(users))
 	for _, u := range users {
 		owners[k.of(u)] = u.ID
@@ -97,7 +98,7 @@ func (k uniqueKey) formerOwners(ctx context.Context, tx *Transaction, users []*e
 			formers, keys[k.of(u)] = append(formers, former), true
 		}
 	}
-	users, err := tx.usersBy(ctx, k.column, formers, user.FieldID, user.FieldUsername, user.FieldEmail, k.column)
+	users, err := tx.usersBy(ctx, k.column, formers, query.ColumnsOf(ent.UserTable, user.FieldUsername, user.FieldEmail, k.column))
 	owners := make(map[string]typeid.ID, len(users))
 	for _, u := range users {
 		if key := k.current(u); keys[key] && k.of(u) != key {
@@ -128,10 +129,10 @@ func (k uniqueKey) claims(in *inputs, users, next []*ent.User) *claims {
 	}
 	for i, u := range next {
 		wants := k.of(u)
-		if _, again := c.open[wants]; wants == "" || !c.changes(i) || !in.all[i].clean(k.field) {
+		if _, again := c.open[wants]; wants == "" || !c.changes(i) || in.all[i].Has(k.field) {
 			continue
 		} else if again || kept[wants] {
-			in.all[i].add(taken(), k.field)
+			in.all[i].Add(taken(), k.field)
 			continue
 		}
 		c.open[wants] = i
@@ -154,8 +155,8 @@ func (c *claims) refuse(owners map[string]typeid.ID) {
 	}
 	for value, owner := range owners {
 		i := c.open[value]
-		if own := c.users[i] != nil && c.users[i].ID == owner; !own && !gives[owner] && c.in.all[i].clean(c.field) {
-			c.in.all[i].add(taken(), c.field)
+		if own := c.users[i] != nil && c.users[i].ID == owner; !own && !gives[owner] && !c.in.all[i].Has(c.field) {
+			c.in.all[i].Add(taken(), c.field)
 		}
 	}
 }

@@ -1,10 +1,13 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
 	"time"
+
+	"entgo.io/ent/dialect/sql"
 
 	"roster/ent/query"
 	"roster/ent/rules"
@@ -65,14 +68,8 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	if *n.ID == (typeid.ID{}) {
 		*n.ID = r.unit.options.IDs.New(r.Entity.Type)
 	}
-	for _, otherwise := range []time.Time{*n.UpdatedAt, now} {
-		if n.CreatedAt.IsZero() {
-			*n.CreatedAt = otherwise
-		}
-	}
-	if n.UpdatedAt.IsZero() {
-		*n.UpdatedAt = *n.CreatedAt
-	}
+	*n.CreatedAt = cmp.Or(*n.CreatedAt, *n.UpdatedAt, now)
+	*n.UpdatedAt = cmp.Or(*n.UpdatedAt, *n.CreatedAt)
 	*n.Version = max(*n.Version, 1)
 	r.created, r.pending[e] = append(r.created, e), true
 	r.unit.record(ctx, feed.Created, n)
@@ -227,13 +224,10 @@ func (r *rows[E]) erase(ctx context.Context) error {
 	if err := may(ctx, rules.Delete, r.Entity.Table); err != nil {
 		return err
 	}
-	return r.unit.delete(ctx, r.Entity.Table, r.by, r.deleted)
+	return r.unit.exec(ctx, sql.Dialect(r.unit.session.Dialect()).Delete(r.Entity.Name).Where(statement.In(r.by, query.Distinct(r.deleted))))
 }
 
 // may returns a *rules.ForbiddenError when the caller lacks permission for an action on a table.
 func may(ctx context.Context, action rules.Action, table *statement.Table) error {
-	if rules.May(rules.CallerFrom(ctx), action, table.GraphQL) {
-		return nil
-	}
-	return &rules.ForbiddenError{Action: action, Type: table.GraphQL}
+	return rules.Permit(ctx, action, table.GraphQL)
 }

@@ -8,6 +8,7 @@ import (
 
 	"roster/ent"
 	"roster/ent/post"
+	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/typeid"
@@ -80,8 +81,8 @@ func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*e
 // newUser returns a user with the texts of an input.
 func (in *input) newUser(username, email string) *ent.User {
 	u := new(ent.User)
-	in.add(setUsername(u, username), "username")
-	in.add(setEmail(u, email), "email")
+	in.Add(setUsername(u, username), "username")
+	in.Add(setEmail(u, email), "email")
 	return u
 }
 
@@ -89,17 +90,17 @@ func (in *input) newUser(username, email string) *ent.User {
 // be older than its rule, and keeps its key.
 func (in *input) newTexts(u *ent.User, username, email *string) {
 	if username != nil && *username != u.Username {
-		in.add(setUsername(u, *username), "username")
+		in.Add(setUsername(u, *username), "username")
 	}
 	if email != nil && *email != u.Email {
-		in.add(setEmail(u, *email), "email")
+		in.Add(setEmail(u, *email), "email")
 	}
 }
 
 // posts returns the posts to create with a user. It adds their number to total, the number for all users so far.
 func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 	tooMany := func(limit int, of string) []*ent.Post {
-		in.add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d%s", limit, of)}, "posts")
+		in.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be at most %d%s", limit, of)}, "posts")
 		return nil
 	}
 	if len(list) > maxUserPosts {
@@ -111,8 +112,8 @@ func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 	posts := make([]*ent.Post, len(list))
 	for i, p := range list {
 		posts[i] = new(ent.Post)
-		in.add(setTitle(posts[i], p.Title), "posts", i, "title")
-		in.add(setBody(posts[i], p.Body), "posts", i, "body")
+		in.Add(setTitle(posts[i], p.Title), "posts", i, "title")
+		in.Add(setBody(posts[i], p.Body), "posts", i, "body")
 	}
 	return posts
 }
@@ -120,49 +121,20 @@ func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 // UpdateUsers updates users.
 func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*ent.User, error) {
 	in, rows := tx.inputs(len(list), "id", "username", "email", "expectedVersion"), tx.begin().users()
-	users, err := lock(ctx, in, rows, list, tx.lockUsers)
+	users, err := lock(ctx, in, rows, list)
 	if err != nil {
 		return nil, err
 	}
-	next := make([]*ent.User, len(list))
-	for i, u := range users {
-		next[i] = new(ent.User)
-		if u != nil {
-			*next[i] = *u
-		}
-		one := in.all[i]
+	next := copies(users)
+	for i := range list {
+		one := &in.all[i]
 		one.newTexts(next[i], value(one, list[i].Username, "username"), value(one, list[i].Email, "email"))
 	}
-	_, _, err = saveUsers(ctx, in, rows, users, next, "id")
+	if err := in.uniqueUsers(ctx, tx, users, next); err != nil {
+		return nil, err
+	}
+	_, _, err = save(ctx, in, rows, users, next, "id")
 	return users, err
-}
-
-// saveUsers writes each user as its element of next. A new user is nil in users, and saveUsers sets it. field is the
-// field by which an input finds its user. It gets the fault if the version of the user is at its maximum.
-func saveUsers(ctx context.Context, in *inputs, rows *rows[ent.User], users, next []*ent.User, field string) (created, updated int, err error) {
-	if err := in.uniqueUsers(ctx, rows.unit.Transaction, users, next); err != nil {
-		return 0, 0, err
-	}
-	if err := in.err(); err != nil {
-		return 0, 0, err
-	}
-	for i := range next {
-		if users[i] == nil {
-			users[i] = next[i]
-			rows.create(ctx, users[i])
-			created++
-			continue
-		}
-		changed, fault := rows.change(ctx, users[i], *next[i])
-		in.all[i].add(fault, field)
-		if changed {
-			updated++
-		}
-	}
-	if err := in.err(); err != nil {
-		return 0, 0, err
-	}
-	return created, updated, rows.unit.flush(ctx)
 }
 
 // UpsertUsers updates the users that have the key of an input, and creates the others. It returns all of them with
@@ -180,18 +152,21 @@ func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by Us
 	users = make([]*ent.User, len(list))
 	for i, input := range list {
 		u := there[key.of(next[i])]
-		if u == nil || !in.all[i].clean(key.field) {
+		if u == nil || in.all[i].Has(key.field) {
 			continue
 		}
-		users[i], in.all[i].faults = u, nil
+		users[i], in.all[i].Faults = u, nil
 		*next[i] = *u
 		in.all[i].newTexts(next[i], &input.Username, &input.Email)
 	}
-	created, updated, err = saveUsers(ctx, in, rows, users, next, key.field)
-	if err == nil {
-		rows.Together(users)
+	if err := in.uniqueUsers(ctx, tx, users, next); err != nil {
+		return nil, 0, 0, err
 	}
-	return users, created, updated, err
+	if created, updated, err = save(ctx, in, rows, users, next, key.field); err != nil {
+		return nil, 0, 0, err
+	}
+	rows.Together(users)
+	return users, created, updated, nil
 }
 
 // lockUsersBy locks the users that have the keys of wanted users, and returns them by key. If two inputs have the same
@@ -213,7 +188,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 	if len(owners) == 0 {
 		return nil, nil
 	}
-	locked, err := tx.lockUsers(ctx, slices.Collect(maps.Values(owners))...)
+	locked, err := tx.client.User.Reader().Lock(ctx, slices.Collect(maps.Values(owners))...)
 	there := make(map[string]*ent.User, len(locked))
 	for _, u := range locked {
 		there[key.current(u)] = u // the key may have changed before the lock
@@ -225,7 +200,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*ent.User, error) {
 	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
 	userRows, postRows := w.users(), w.posts()
-	users, err := lock(ctx, in, userRows, list, tx.lockUsers)
+	users, err := lock(ctx, in, userRows, list)
 	if err != nil {
 		return nil, err
 	}
@@ -245,37 +220,38 @@ func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*e
 	return users, w.flush(ctx)
 }
 
-// lockPostsOf locks the posts of locked users, and returns them by their authors. An input gets a fault when its user
-// has more posts than it may delete. No transaction can add a post meanwhile: the foreign key waits for the lock of the
-// user.
+// lockPostsOf locks the posts of locked users, and returns them by their authors. It reads only their IDs and versions. An
+// input gets a fault when its user has more posts than it may delete. No transaction can add a post meanwhile: the
+// foreign key waits for the lock of the user.
 func (in *inputs) lockPostsOf(ctx context.Context, tx *Transaction, users []*ent.User, list []DeleteUser) (map[typeid.ID][]*ent.Post, error) {
 	var ids []typeid.ID
 	for i, u := range users {
-		if u != nil && in.all[i].clean("id") {
+		if u != nil && !in.all[i].Has("id") {
 			ids = append(ids, u.ID)
 		}
 	}
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	counts, err := tx.countPostsOf(ctx, ids)
+	reader := tx.client.Post.Reader()
+	counts, err := reader.CountBy(ctx, post.FieldAuthorID, ids)
 	if err != nil || len(counts) == 0 {
 		return nil, err
 	}
 	total := 0
 	for i, u := range users {
-		if u == nil || !in.all[i].clean("id") {
-			continue
+		if u != nil && !in.all[i].Has("id") {
+			n := counts[u.ID.As("")]
+			total += n
+			in.all[i].Add(cascade(n, total, list[i].Cascade), "id")
 		}
-		n := counts[u.ID.As("")]
-		total += n
-		in.all[i].add(cascade(n, total, list[i].Cascade), "id")
 	}
 	if in.faulty() { // nothing will be deleted
 		return nil, nil
 	}
 	posts := make(map[typeid.ID][]*ent.Post, len(counts))
-	locked, err := tx.lockPostsOf(ctx, ids)
+	columns := query.ColumnsOf(ent.PostTable, post.FieldAuthorID, post.FieldVersion)
+	locked, err := reader.LockBy(ctx, columns, post.FieldAuthorID, ids)
 	for _, p := range locked {
 		posts[p.AuthorID] = append(posts[p.AuthorID], p)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// A cache keeps the most recently used documents, within a number of bytes.
+// A cache keeps the documents that were used last. Its size in bytes is bounded.
 type cache struct {
 	budget int64
 
@@ -41,7 +41,7 @@ func (c *cache) byHash(id string) *Document {
 	return d
 }
 
-// add adds a document, unless it would take the place of most others.
+// add adds a document, unless the document is larger than a quarter of the cache.
 func (c *cache) add(d *Document) {
 	if d.size > c.budget/4 {
 		return

@@ -23,12 +23,12 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 			t.Fatal(errs)
 		}
 		if bytes, n := l.Cached(); bytes > budget || bytes < int64(n) || i > 50 && bytes+d.Size() < budget*9/10 {
-			t.Fatalf("%d documents with %d bytes are kept", n, bytes)
+			t.Fatalf("got %d documents with %d bytes, want at most %d bytes, and nearly all of them after 50 documents", n, bytes, budget)
 		}
 	}
 	for i, want := range map[int]string{0: "0", 99: "0", 98: "0", 1: notFound, 50: notFound} {
 		if _, _, errs := l.Find(documents.Request{Extensions: byHash(hashOf(text(i)))}); code(errs) != want {
-			t.Errorf("document %d: %v", i, errs)
+			t.Errorf("document %d: got %v, want the code %q", i, errs, want)
 		}
 	}
 	// One that would take the place of most is not kept.
@@ -37,7 +37,7 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 		t.Fatal(errs)
 	}
 	if _, _, errs := l.Find(documents.Request{Extensions: byHash(hashOf(large))}); code(errs) != notFound {
-		t.Error(errs)
+		t.Errorf("a document too large for the cache: got %v, want %s", errs, notFound)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestSizes(t *testing.T) {
 		}
 		took := (heap() - before) / copies
 		if size := kept[0].Size(); took > size*5/4 {
-			t.Errorf("%s: a document takes %d bytes and counts for %d", name, took, size)
+			t.Errorf("%s: got the size %d, want at least four fifths of the %d bytes that it takes", name, size, took)
 		}
 		runtime.KeepAlive(kept)
 	}

@@ -3,6 +3,7 @@ package documents
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +14,9 @@ import (
 	"roster/internal/codes"
 )
 
-// Variables returns the variables of an operation of a document, coerced as the specification says, with the defaults of
-// those that are left out. Each wrong variable is one error, of the request; so is a name that no operation has. The
-// document is the one that Find returned for the request.
+// Variables coerces the variables of an operation by the rules of the specification. A variable that is left out gets
+// its default. The document is the result of Find for the same request. Each wrong variable is one error, and an
+// unknown name of an operation is an error too. There are at most [MaxErrors].
 func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.List) {
 	operation, err := d.operation(r.OperationName)
 	if err != nil {
@@ -24,27 +25,28 @@ func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.Li
 	coerced := map[string]any{}
 	var errs gqlerror.List
 	for _, v := range operation.VariableDefinitions {
+		path := ast.Path{ast.PathName("variable"), ast.PathName(v.Variable)}
 		value, given := r.Variables[v.Variable]
 		if !given && v.DefaultValue != nil {
 			value, _ = v.DefaultValue.Value(nil) // validation has read it
 			given = true
 		}
-		c := coercion{schema: l.Schema, path: ast.Path{ast.PathName("variable"), ast.PathName(v.Variable)}}
+		var err *gqlerror.Error
 		switch {
 		case given:
-			coerced[v.Variable] = c.value(v.Type, value)
+			coerced[v.Variable], err = l.coerce(v.Type, value, path)
 		case v.Type.NonNull:
-			c.fail("is missing")
+			err = misfit(path, "is missing")
 		}
-		if c.err == nil {
+		if err == nil {
 			continue
 		}
-		c.err.Locations = []gqlerror.Location{{Line: v.Position.Line, Column: v.Position.Column}}
+		err.Locations = []gqlerror.Location{{Line: v.Position.Line, Column: v.Position.Column}}
 		if !l.Introspection {
-			c.err.Message = "the value does not fit the variable's type"
-			c.err.Path = c.err.Path[:2] // what is behind the name is of the schema
+			err.Message = "the value does not fit the variable's type"
+			err.Path = err.Path[:2] // the rest of the path names fields of the schema
 		}
-		if errs = append(errs, Tidy(c.err)); len(errs) == MaxErrors {
+		if errs = append(errs, Tidy(err)); len(errs) == MaxErrors {
 			break
 		}
 	}
@@ -54,7 +56,8 @@ func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.Li
 	return coerced, nil
 }
 
-// operation returns the operation of a name, which may be empty when there is one only. The error lists their names.
+// operation returns the operation with a name. The name may be empty if there is only one operation. The error lists
+// the names.
 func (d *Document) operation(name string) (*ast.OperationDefinition, *gqlerror.Error) {
 	if o := d.Parsed.Operations.ForName(name); o != nil {
 		return o, nil
@@ -63,94 +66,102 @@ func (d *Document) operation(name string) (*ast.OperationDefinition, *gqlerror.E
 	for i, o := range d.Parsed.Operations {
 		names[i] = cut(o.Name, maxKey)
 	}
-	list := oneOf(names, "or")
+	list, asked := oneOf(names, "or"), cut(name, maxKey)
+	message := fmt.Sprintf("the document has no operation %q: name one in operationName: %s", asked, list)
 	switch {
 	case name == "":
-		return nil, Tidy(refuse(codes.ValidationFailed, "the document has several operations: name one in operationName: "+list))
+		message = "the document has several operations: name one in operationName: " + list
 	case list == "":
-		return nil, Tidy(refuse(codes.ValidationFailed, fmt.Sprintf("the operation of the document has no name, but operationName is %q: leave it out", cut(name, maxKey))))
+		message = fmt.Sprintf("the operation of the document has no name, but operationName is %q: leave it out", asked)
 	}
-	return nil, Tidy(refuse(codes.ValidationFailed, fmt.Sprintf("the document has no operation %q: name one in operationName: %s", cut(name, maxKey), list)))
+	return nil, Tidy(refuse(codes.ValidationFailed, message))
 }
 
-// coercion coerces one variable, up to its first fault.
-type coercion struct {
-	schema *ast.Schema
-	path   ast.Path // of the value that is looked at
-	err    *gqlerror.Error
-}
-
-// fail notes a fault of the value that is looked at.
-func (c *coercion) fail(format string, args ...any) {
-	if c.err != nil {
-		return
+// misfit returns the error of a value of a variable. The path starts with "variable" and the variable's name.
+func misfit(path ast.Path, format string, args ...any) *gqlerror.Error {
+	names := make([]string, len(path)-1)
+	for i, element := range path[1:] {
+		names[i] = fmt.Sprint(element)
 	}
-	var name strings.Builder
-	for i, element := range c.path[1:] {
-		if i > 0 {
-			name.WriteByte('.')
-		}
-		fmt.Fprint(&name, element)
-	}
-	c.err = refuse(codes.ValidationFailed, fmt.Sprintf(`Variable "$%s" %s.`, cut(name.String(), maxKey), fmt.Sprintf(format, args...)))
-	c.err.Path = slices.Clone(c.path)
+	name := cut(strings.Join(names, "."), maxKey)
+	err := refuse(codes.ValidationFailed, fmt.Sprintf(`Variable "$%s" %s.`, name, fmt.Sprintf(format, args...)))
+	err.Path = slices.Clone(path)
+	return err
 }
 
-// failAt notes a fault of a field of the value that is looked at.
-func (c *coercion) failAt(field, format string, args ...any) {
-	c.path = append(c.path, ast.PathName(field))
-	c.fail(format, args...)
-	c.path = c.path[:len(c.path)-1]
-}
-
-// in coerces a value that is inside the one that is looked at.
-func (c *coercion) in(element ast.PathElement, t *ast.Type, value any) any {
-	c.path = append(c.path, element)
-	coerced := c.value(t, value)
-	c.path = c.path[:len(c.path)-1]
-	return coerced
-}
-
-func (c *coercion) value(t *ast.Type, value any) any {
-	def := c.schema.Types[t.Name()]
+// coerce coerces the value at a path of a variable. The error is that of the first wrong value.
+func (l *Library) coerce(t *ast.Type, value any, path ast.Path) (any, *gqlerror.Error) {
+	def := l.Schema.Types[t.Name()]
 	if value == nil {
-		if t.NonNull {
-			c.fail("is null, but must be %s", article(t, def))
+		if !t.NonNull {
+			return nil, nil
 		}
-		return nil
+		if t.Elem != nil {
+			return nil, misfit(path, "is null, but must be %s", wordList)
+		}
+		return nil, misfit(path, "is null, but must be %s", expectation(def))
 	}
 	if t.Elem != nil {
 		list, isList := value.([]any)
-		if !isList { // one value is a list of it
-			return []any{c.value(t.Elem, value)}
+		if !isList { // a single value stands for a list with this value
+			coerced, err := l.coerce(t.Elem, value, path)
+			return []any{coerced}, err
 		}
 		coerced := make([]any, len(list))
-		for i := 0; i < len(list) && c.err == nil; i++ {
-			coerced[i] = c.in(ast.PathIndex(i), t.Elem, list[i])
+		for i := range list {
+			var err *gqlerror.Error
+			if coerced[i], err = l.coerce(t.Elem, list[i], append(path, ast.PathIndex(i))); err != nil {
+				return nil, err
+			}
 		}
-		return coerced
+		return coerced, nil
 	}
 	if object, isObject := value.(map[string]any); isObject && def.Kind == ast.InputObject {
-		return c.object(def, object)
+		return l.coerceObject(def, object, path)
 	}
 	coerced, fits := scalarOf(def, value)
 	if !fits {
-		c.fail("must be %s, but is %s", expectation(def), valueInWords(value))
+		return nil, misfit(path, "must be %s, but is %s", expectation(def), valueInWords(value))
 	}
-	return coerced
+	return coerced, nil
 }
 
-// article says in words what a type takes, lists included.
-func article(t *ast.Type, def *ast.Definition) string {
-	if t.Elem != nil {
-		return wordList
+// coerceObject coerces an input object. The executor fills in the defaults of fields that are left out.
+func (l *Library) coerceObject(def *ast.Definition, object map[string]any, path ast.Path) (any, *gqlerror.Error) {
+	names := slices.Sorted(maps.Keys(object)) // the same request gets the same error
+	for _, name := range names {
+		if def.Fields.ForName(name) == nil {
+			return nil, misfit(append(path, ast.PathName(name)), "is a field that %s does not have", def.Name)
+		}
 	}
-	return expectation(def)
+	fault, name := choose(def, names, func(name string) bool { return object[name] == nil })
+	switch {
+	case name != "":
+		return nil, misfit(append(path, ast.PathName(name)), "%s", fault)
+	case fault != "":
+		return nil, misfit(path, "does not fit: %s", fault)
+	}
+	coerced := make(map[string]any, len(object))
+	for _, field := range def.Fields {
+		value, given := object[field.Name]
+		if !given && (!field.Type.NonNull || field.DefaultValue != nil) {
+			continue
+		}
+		inner := append(path, ast.PathName(field.Name)) //nolint:gocritic // appendAssign: each field uses the same memory
+		if !given {
+			return nil, misfit(inner, "is missing")
+		}
+		var err *gqlerror.Error
+		if coerced[field.Name], err = l.coerce(field.Type, value, inner); err != nil {
+			return nil, err
+		}
+	}
+	return coerced, nil
 }
 
 // scalarOf coerces a value to a scalar or an enum.
 func scalarOf(def *ast.Definition, value any) (coerced any, fits bool) {
-	if n, literal := value.(int64); literal { // of a default
+	if n, literal := value.(int64); literal { // a default in the document
 		value = json.Number(strconv.FormatInt(n, 10))
 	}
 	text, isString := value.(string)
@@ -161,7 +172,8 @@ func scalarOf(def *ast.Definition, value any) (coerced any, fits bool) {
 	case def.Kind == ast.InputObject:
 		return nil, false
 	case def.Name == scalarInt:
-		return integerOf(number)
+		n, isInteger := integer(string(number))
+		return n, isInteger
 	case def.Name == scalarFloat:
 		if n, literal := value.(float64); literal {
 			return n, true
@@ -171,50 +183,8 @@ func scalarOf(def *ast.Definition, value any) (coerced any, fits bool) {
 	case def.Name == scalarBoolean:
 		b, isBoolean := value.(bool)
 		return b, isBoolean
-	case def.Name == scalarID && isNumber: // 4 is the ID "4"; 4.0 is none
+	case def.Name == scalarID && isNumber: // 4 is the ID "4"; 4.0 is no ID
 		return string(number), !strings.ContainsAny(string(number), ".eE")
 	}
 	return text, isString
-}
-
-func integerOf(number json.Number) (any, bool) {
-	n, isInteger := integer(string(number))
-	return n, isInteger
-}
-
-// object coerces an input object. The defaults of fields that are left out are the executor's.
-func (c *coercion) object(def *ast.Definition, object map[string]any) map[string]any {
-	names := make([]string, 0, len(object))
-	for name := range object {
-		names = append(names, name)
-	}
-	slices.Sort(names) // the same request gets the same error
-	for _, name := range names {
-		if def.Fields.ForName(name) == nil {
-			c.failAt(name, "is a field that %s does not have", def.Name)
-			return nil
-		}
-	}
-	fault, name := choose(def, names, func(name string) bool { return object[name] == nil })
-	switch {
-	case name != "":
-		c.failAt(name, "%s", fault)
-		return nil
-	case fault != "":
-		c.fail("does not fit: %s", fault)
-		return nil
-	}
-	coerced := make(map[string]any, len(object))
-	for _, field := range def.Fields {
-		value, given := object[field.Name]
-		switch {
-		case c.err != nil:
-			return nil
-		case given:
-			coerced[field.Name] = c.in(ast.PathName(field.Name), field.Type, value)
-		case field.Type.NonNull && field.DefaultValue == nil:
-			c.failAt(field.Name, "is missing")
-		}
-	}
-	return coerced
 }

@@ -149,7 +149,7 @@ func TestCoercion(t *testing.T) {
 		}
 		_, secretErrs := coerce(t, secret, test.definition, `{"v": `+test.value+`}`)
 		if len(secretErrs) != len(errs) || len(errs) > 0 && (secretErrs[0].Message != "the value does not fit the variable's type" || len(secretErrs[0].Path) != 2) {
-			t.Errorf("%s for %s, secretly: %v", test.value, test.definition, secretErrs)
+			t.Errorf("%s for %s without introspection: got %v, want the message and the path without the schema", test.value, test.definition, secretErrs)
 		}
 	}
 	for definition, want := range map[string]string{
@@ -184,7 +184,7 @@ func TestSelectsOperation(t *testing.T) {
 			t.Fatal(errs)
 		}
 		if _, errs := l.Variables(d, r); len(errs) > 1 || (len(errs) == 0) != (test.want == "") || len(errs) == 1 && (errs[0].Message != test.want || code(errs) != string(codes.ValidationFailed)) {
-			t.Errorf("%+v: %v", test, errs)
+			t.Errorf("%+v: got %v, want the message %q", test, errs, test.want)
 		}
 	}
 }
@@ -207,7 +207,7 @@ func FuzzVariables(f *testing.F) {
 		if len(errs) > 0 {
 			for _, word := range []string{"slice", "map[", "interface", "json.", "strconv", "float64"} {
 				if strings.Contains(errs[0].Message, word) && !strings.Contains(value, word) {
-					t.Errorf("%s for %s: %v", value, definition, errs)
+					t.Errorf("%s for %s: got %v, want no word of Go", value, definition, errs)
 				}
 			}
 			return
@@ -218,17 +218,17 @@ func FuzzVariables(f *testing.F) {
 		}
 		again, errs := coerce(t, l, definition, string(before))
 		if !reflect.DeepEqual(again, got) || len(errs) > 0 {
-			t.Errorf("%s for %s: %v, and again %v, %v", value, definition, got, again, errs)
+			t.Errorf("%s for %s: coerced again: got %v, %v, want %v", value, definition, again, errs, got)
 		}
 		operation := &ast.OperationDefinition{VariableDefinitions: ast.VariableDefinitionList{{
 			Variable: "v", Type: typeOf(t, definition), Definition: l.Schema.Types[typeOf(t, definition).Name()],
 		}}}
 		theirs, err := validator.VariableValues(l.Schema, operation, got)
 		if err != nil {
-			t.Errorf("%s for %s: gqlparser refuses %v: %v", value, definition, got, err)
+			t.Errorf("%s for %s: gqlparser: got %v for %v, want no error", value, definition, err, got)
 		}
 		if after, err := json.Marshal(theirs); err != nil || !bytes.Equal(before, after) {
-			t.Errorf("%s for %s: gqlparser makes %s of %s, %v", value, definition, after, before, err)
+			t.Errorf("%s for %s: gqlparser: got %s, %v, want %s", value, definition, after, err, before)
 		}
 	})
 }

@@ -1,7 +1,6 @@
-// Package documents decides which GraphQL document a request executes. It finds the document by its text, by its hash or
-// by the key of a trusted one, and lets nothing through that is not within the limits and valid: the cheap checks come
-// first, and what has passed all of them is kept, in as many bytes as it is given. It knows no HTTP and nothing of what
-// documents ask for.
+// Package documents finds the GraphQL document of a request: by its text, by its hash, or by the key of a trusted
+// document. It refuses documents that exceed the limits or are not valid. The cheap checks come first. A cache of
+// bounded size keeps documents that passed. The package does not depend on HTTP or on the meaning of fields.
 package documents
 
 import (
@@ -20,15 +19,15 @@ import (
 
 // Options are the dependencies and bounds of a Library.
 type Options struct {
-	// Schema is what documents are valid for. Its custom scalars are written as strings.
+	// Schema is the schema of the documents. The values of its custom scalars are strings.
 	Schema *ast.Schema
 	// Limits checks documents for Schema.
 	Limits *limits.Checker
-	// CacheBytes is how much memory the documents take that are kept; 0 keeps none.
+	// CacheBytes is the memory of the cache, in bytes. 0: no cache.
 	CacheBytes int64
-	// Introspection says that documents may ask for the schema. Without it, errors do not tell about the schema either.
+	// Introspection allows documents to query the schema. Without it, errors do not show the schema either.
 	Introspection bool
-	// Trusted are the only documents that are executed, by their keys; nil lets clients send others.
+	// Trusted has the only documents that may be executed, by their keys. nil: clients may send any document.
 	Trusted map[string]string
 }
 
@@ -36,13 +35,13 @@ type Options struct {
 type Library struct {
 	Options
 	rules   []validator.Rule
-	suggest []validator.Rule // the same with suggestions, which take time for long words
+	suggest []validator.Rule // the same with suggestions of names, which take time for long names
 	cache   *cache
-	// The trusted documents; nil when any may be executed.
+	// The trusted documents; nil if any document may be executed.
 	byKey, byText map[string]*Document
 }
 
-// New returns a library. The error says which of the trusted documents cannot be executed, and why.
+// New returns a library. The error names the first trusted document that cannot be executed, and says why.
 func New(o Options) (*Library, error) {
 	l := &Library{Options: o, cache: newCache(o.CacheBytes)}
 	l.rules, l.suggest = ruleSets(o.Introspection)
@@ -68,7 +67,7 @@ func New(o Options) (*Library, error) {
 	return l, nil
 }
 
-// describe is an error for the operator.
+// describe returns the text of an error, for the operator.
 func describe(err *gqlerror.Error) string {
 	if len(err.Locations) == 0 {
 		return err.Message
@@ -83,18 +82,18 @@ type Document struct {
 
 	measured *limits.Document
 	nonNull  map[*ast.OperationDefinition][]nonNullUse
-	size     int64 // in memory, about
+	size     int64 // approximate memory, in bytes
 }
 
 // A Request asks for an operation of a document.
 type Request struct {
-	// Text is the document. It can be left out when DocumentID or the extension persistedQuery names the document.
+	// Text is the document. It may be empty if DocumentID or the extension persistedQuery names the document.
 	Text string
-	// DocumentID is the hash of the document or the key of a trusted one. A request with it has no extension
-	// persistedQuery, which says the same.
+	// DocumentID is the hash of the document, or the key of a trusted document. A request with it has no extension
+	// persistedQuery, which means the same.
 	DocumentID    string
 	OperationName string
-	Variables     map[string]any // as they came, before they are coerced
+	Variables     map[string]any // not coerced
 	Extensions    map[string]any
 }
 
@@ -107,8 +106,8 @@ type Operation struct {
 	Cost       int64 // by package limits
 }
 
-// Operation returns the operation that a request asks for. The errors, at most [MaxErrors], have codes; an operation that
-// is refused has its request, and its cost where that is known.
+// Operation returns the operation of a request. The errors have codes. There are at most [MaxErrors]. With errors, the
+// operation has only its request, and its cost if that is known.
 func (l *Library) Operation(r Request) (*Operation, gqlerror.List) {
 	o := &Operation{Request: r}
 	var errs gqlerror.List
@@ -122,8 +121,8 @@ func (l *Library) Operation(r Request) (*Operation, gqlerror.List) {
 	return o, nil
 }
 
-// Find returns the document of a request, and the cost of its operation by package limits. The errors, at most
-// [MaxErrors], have one of the codes in their extensions; the cost is known to those with COST_LIMIT, too.
+// Find returns the document of a request, and the cost of its operation by package limits. The errors have codes. There
+// are at most [MaxErrors]. With the code COST_LIMIT, the cost may be known too.
 func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	cost := int64(0)
 	affordable := func(d *Document) *gqlerror.Error {
@@ -154,7 +153,7 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 	return d, cost, nil
 }
 
-// lookUp returns the document of a request when it has been prepared before, and nil when it is to be prepared.
+// lookUp returns the document of a request if it has been prepared before, or nil.
 func (l *Library) lookUp(r Request) (*Document, *gqlerror.Error) {
 	id := r.DocumentID
 	if id == "" {
@@ -179,7 +178,7 @@ func (l *Library) lookUp(r Request) (*Document, *gqlerror.Error) {
 	return l.cache.byText(r.Text), nil
 }
 
-// findTrusted finds a trusted document by its key or its text; with both, they have to be of the same one.
+// findTrusted finds a trusted document by its key or its text. If both are given, they must name the same document.
 func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 	d := l.byKey[withoutAlgorithm(id)]
 	if id == "" {
@@ -191,8 +190,7 @@ func (l *Library) findTrusted(text, id string) (*Document, *gqlerror.Error) {
 	return d, nil
 }
 
-// prepare checks a document that is not known yet, the cheapest first. What else is to be checked before it is validated
-// may be given.
+// prepare checks a new document. The cheap checks come first. check may be nil, or another check before the validation.
 func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*Document, gqlerror.List) {
 	source := withLineFeeds(text)
 	lexed, err := l.Limits.Text(source)
@@ -204,7 +202,7 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	}
 	parsed, err := parser.ParseQuery(&ast.Source{Input: source})
 	if err != nil {
-		return nil, correctPlaces(source, notParsed(source, err))
+		return nil, correctLocations(source, notParsed(source, err))
 	}
 	if len(parsed.Operations) == 0 {
 		return nil, gqlerror.List{refuse(codes.ValidationFailed, "no operation provided")}
@@ -226,14 +224,13 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 	}
 	variables, errs := l.validate(parsed, lexed.Longest)
 	if len(errs) > 0 {
-		return nil, correctPlaces(source, errs...)
+		return nil, correctLocations(source, errs...)
 	}
 	d.nonNull = variables.nonNull
 	return d, nil
 }
 
-// In memory, a document takes about as much: its strings a second time, and so much for each token, for each step of
-// measuring, and for the whole.
+// The approximate memory of a document besides its text, in bytes.
 const (
 	bytesPerToken    = 120
 	bytesPerStep     = 40

@@ -14,10 +14,10 @@ import (
 	"roster/internal/codes"
 )
 
-// MaxErrors is the maximum number of errors in a response. Nobody reads more than ten.
+// MaxErrors is the maximum number of errors in a response.
 const MaxErrors = 10
 
-// How much of what a client sent an error repeats.
+// The maximum length of the texts in an error, which may repeat what a client sent.
 const (
 	maxMessage = 500 // bytes
 	maxKey     = 100 // bytes
@@ -27,8 +27,8 @@ func refuse(code codes.Code, message string) *gqlerror.Error {
 	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": code}}
 }
 
-// notParsed is the error of a document that the parser refuses. When that is because some of it is no token, the lexer
-// knows more.
+// notParsed returns the error of a document that the parser refuses. If a part of it is no token, the error of the
+// lexer says more.
 func notParsed(document string, err error) *gqlerror.Error {
 	e, ok := errors.AsType[*gqlerror.Error](err)
 	if !ok {
@@ -41,27 +41,23 @@ func notParsed(document string, err error) *gqlerror.Error {
 	return Tidy(e)
 }
 
-// noToken is the error of the first part of a document that is no token; nil when there is none.
+// noToken returns the error of the first part of a document that is no token, or nil.
 func noToken(document string) *gqlerror.Error {
-	l := lexer.New(&ast.Source{Input: document})
-	for {
-		token, err := l.ReadToken()
-		if token.Kind == lexer.EOF {
-			return nil
-		}
+	for token, err := range tokens(document) {
 		e, ok := errors.AsType[*gqlerror.Error](err)
 		if !ok {
 			continue
 		}
-		if strings.HasPrefix(e.Message, "Cannot parse the unexpected character") { // of which the lexer has the first byte
-			character, _ := utf8.DecodeRuneInString(document[len(before(document, token.Pos.Start)):])
+		if strings.HasPrefix(e.Message, "Cannot parse the unexpected character") { // the lexer names only its first byte
+			character, _ := utf8.DecodeRuneInString(document[len(prefix(document, token.Pos.Start)):])
 			e.Message = fmt.Sprintf("Unexpected character %q.", string(character))
 		}
 		return e
 	}
+	return nil
 }
 
-// Tidy cuts what an error repeats of a request to a length that people read, and returns the error.
+// Tidy shortens what an error repeats of a request, and returns the error.
 func Tidy(err *gqlerror.Error) *gqlerror.Error {
 	err.Message = cut(err.Message, maxMessage)
 	for i, element := range err.Path {

@@ -11,11 +11,11 @@ import (
 	"roster/internal/codes"
 )
 
-// PersistedQuery is the extension of an automatic persisted query, which has the hash of a document or the key of a
-// trusted one: see https://www.apollographql.com/docs/apollo-server/performance/apq.
+// PersistedQuery is the extension of an automatic persisted query. It has the hash of a document, or the key of a
+// trusted document: https://www.apollographql.com/docs/apollo-server/performance/apq.
 const PersistedQuery = "persistedQuery"
 
-// persisted returns the hash or the key in the extension PersistedQuery; "" for a request without one.
+// persisted returns the hash or the key in the extension PersistedQuery, or "" without the extension.
 func persisted(extensions map[string]any) (string, *gqlerror.Error) {
 	extension := extensions[PersistedQuery]
 	if extension == nil {
@@ -23,27 +23,13 @@ func persisted(extensions map[string]any) (string, *gqlerror.Error) {
 	}
 	object, _ := extension.(map[string]any)
 	id, _ := object["sha256Hash"].(string)
-	if id == "" || !isOne(object["version"]) {
+	if id == "" || object["version"] != json.Number("1") {
 		return "", refuse(codes.BadRequest, "extensions.persistedQuery must have version 1 and a sha256Hash")
 	}
 	return id, nil
 }
 
-func isOne(version any) bool {
-	switch v := version.(type) {
-	case json.Number:
-		return v == "1"
-	case float64:
-		return v == 1
-	case int64:
-		return v == 1
-	case int:
-		return v == 1
-	}
-	return false
-}
-
-// withoutAlgorithm cuts off the name of the algorithm that keys of persisted documents may begin with.
+// withoutAlgorithm removes the name of the algorithm from the start of a key.
 func withoutAlgorithm(id string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(id, "sha256:"), "sha1:")
 }
@@ -52,7 +38,7 @@ type hash [sha256.Size]byte
 
 func hashOf(text string) hash { return sha256.Sum256([]byte(text)) }
 
-// parseHash reads a hash in hexadecimal digits. What is none becomes the zero hash, which no document has.
+// parseHash reads a hash in hexadecimal digits. A wrong hash becomes the zero hash, which no document has.
 func parseHash(id string) hash {
 	var h hash
 	id = withoutAlgorithm(id)

@@ -7,8 +7,8 @@ import (
 	"roster/internal/strictjson"
 )
 
-// ReadTrusted reads a file of trusted documents: one JSON object from the keys of documents, which are their hashes as a
-// rule, to their texts, as the client preset of graphql-codegen writes it. Errors do not repeat what is in the file.
+// ReadTrusted reads a file of trusted documents: a JSON object that maps keys, usually hashes, to the texts of
+// documents. The client preset of graphql-codegen writes such files. The errors repeat nothing of the file.
 func ReadTrusted(r io.Reader) (map[string]string, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {

@@ -12,14 +12,15 @@ import (
 	"roster/internal/codes"
 )
 
-// longWord is the length in bytes from which words are not compared with those of the schema to suggest one: that takes
-// as long as both are long.
+// longWord is the length of a name, in bytes, from which errors suggest no names of the schema. Comparing a long name
+// with all names of the schema takes too long.
 const longWord = 100
 
-// introspection is the rule that documents do not ask for the schema.
+// introspection is the name of the rule that forbids to query the schema.
 const introspection = "Introspection"
 
-// ruleSets returns the rules of the GraphQL specification in a fixed order, without and with suggestions.
+// ruleSets returns the rules of the GraphQL specification in a fixed order: without suggestions of names, and with
+// them.
 func ruleSets(allowIntrospection bool) (plain, suggesting []validator.Rule) {
 	all := rules.NewDefaultRules()
 	silent := rules.NewDefaultRules()
@@ -52,8 +53,8 @@ func sorted(set *rules.Rules) []validator.Rule {
 	return list
 }
 
-// singleRootField is the specification's rule that a subscription has one root field, whatever the variables are: the
-// library's takes one field under two names for one, and knows nothing of @skip and @include.
+// singleRootField is the rule that a subscription has exactly one root field, for all values of its variables. The rule
+// of gqlparser counts one field with two aliases as one, and ignores @skip and @include.
 func singleRootField(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnOperation(func(_ *validator.Walker, operation *ast.OperationDefinition) {
 		if operation.Operation != ast.Subscription {
@@ -98,8 +99,8 @@ func singleRootField(observers *validator.Events, addError validator.AddErrFunc)
 	})
 }
 
-// noIntrospection finds what asks for the schema, under whatever alias and in whatever fragment; not __typename, which
-// says no more than the document.
+// noIntrospection is the rule that forbids __schema and __type. __typename is allowed: the document already says the
+// type.
 func noIntrospection(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnField(func(_ *validator.Walker, field *ast.Field) {
 		if field.Name == "__schema" || field.Name == "__type" {
@@ -108,17 +109,18 @@ func noIntrospection(observers *validator.Events, addError validator.AddErrFunc)
 	})
 }
 
-// at says where a fault is.
+// at sets the location of an error.
 func at(position *ast.Position) validator.ErrorOption {
 	return func(err *gqlerror.Error) {
 		err.Locations = []gqlerror.Location{{Line: position.Line, Column: position.Column}}
 	}
 }
 
-// enough is thrown to stop validating.
+// enough is the value of the panic that stops the validation.
 type enough struct{}
 
-// validate returns the uses of variables of a document, or its first faults, in the order in which they are found.
+// validate returns the uses of variables of a document, or its first errors, at most [MaxErrors]. longest is the length
+// of the longest token, in bytes.
 func (l *Library) validate(doc *ast.QueryDocument, longest int) (variables *uses, errs gqlerror.List) {
 	set := l.suggest
 	if !l.Introspection || longest > longWord {
@@ -140,7 +142,7 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (variables *uses
 			if !l.Introspection {
 				err.Message = discreet(err)
 			}
-			if slices.ContainsFunc(errs, func(e *gqlerror.Error) bool { // in a fragment that is used again
+			if slices.ContainsFunc(errs, func(e *gqlerror.Error) bool { // the fragment is used twice
 				return e.Message == Tidy(err).Message && slices.Equal(e.Locations, err.Locations)
 			}) {
 				return
@@ -158,35 +160,33 @@ func (l *Library) validate(doc *ast.QueryDocument, longest int) (variables *uses
 	return variables, errs
 }
 
-// discreet is the message of a fault that names nothing of the schema, which the client cannot ask for. What the client
-// wrote itself it finds at the location.
+// discreet returns a message that names nothing of the schema, because the client must not learn it. The location of
+// the error shows what the client wrote.
 func discreet(err *gqlerror.Error) string {
-	switch err.Rule {
-	case introspection,
-		"KnownFragmentNames", "LoneAnonymousOperation", "NoFragmentCycles", "NoUndefinedVariables", "NoUnusedFragments",
-		"NoUnusedVariables", "UniqueArgumentNames", "UniqueDirectivesPerLocation", "UniqueFragmentNames",
-		"SingleFieldSubscriptions", "UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames":
-		return err.Message // of the document alone
-	case "FieldsOnCorrectType":
-		return "There is no such field."
-	case "KnownArgumentNames":
-		return "There is no such argument."
-	case "KnownDirectives":
-		return "There is no such directive here."
-	case "KnownTypeNames":
-		return "There is no such type."
-	case "OverlappingFieldsCanBeMerged":
-		return "Different fields answer under one name here: give them different aliases."
-	case "PossibleFragmentSpreads", "FragmentsOnCompositeTypes":
-		return "There can be no such fragment here."
-	case "ProvidedRequiredArguments":
-		return "A required argument is missing."
-	case "ScalarLeafs":
-		return "The field must have a selection, or must have none."
-	case "ValuesOfCorrectType":
-		return "The value does not fit its place."
-	case "VariablesAreInputTypes", "VariablesInAllowedPosition":
-		return "The variable does not fit its place."
+	const fragment, variable = "There can be no such fragment here.", "The variable does not fit its place."
+	message, aboutSchema := map[string]string{
+		"FieldsOnCorrectType":          "There is no such field.",
+		"KnownArgumentNames":           "There is no such argument.",
+		"KnownDirectives":              "There is no such directive here.",
+		"KnownTypeNames":               "There is no such type.",
+		"OverlappingFieldsCanBeMerged": "Different fields answer under one name here: give them different aliases.",
+		"PossibleFragmentSpreads":      fragment,
+		"FragmentsOnCompositeTypes":    fragment,
+		"ProvidedRequiredArguments":    "A required argument is missing.",
+		"ScalarLeafs":                  "The field must have a selection, or must have none.",
+		"ValuesOfCorrectType":          "The value does not fit its place.",
+		"VariablesAreInputTypes":       variable,
+		"VariablesInAllowedPosition":   variable,
+	}[err.Rule]
+	switch {
+	case aboutSchema:
+		return message
+	case slices.Contains([]string{
+		introspection, "KnownFragmentNames", "LoneAnonymousOperation", "NoFragmentCycles", "NoUndefinedVariables",
+		"NoUnusedFragments", "NoUnusedVariables", "UniqueArgumentNames", "UniqueDirectivesPerLocation", "UniqueFragmentNames",
+		"SingleFieldSubscriptions", "UniqueInputFieldNames", "UniqueOperationNames", "UniqueVariableNames",
+	}, err.Rule): // rules about the document alone
+		return err.Message
 	}
 	return "The document does not fit the schema."
 }

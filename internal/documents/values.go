@@ -21,7 +21,7 @@ const (
 	scalarID      = "ID"
 )
 
-// expectation says in words what a type takes.
+// expectation describes the values of a type, for error messages.
 func expectation(def *ast.Definition) string {
 	switch {
 	case def.Kind == ast.Enum:
@@ -42,7 +42,7 @@ func expectation(def *ast.Definition) string {
 	return fmt.Sprintf("a string (%s)", def.Name)
 }
 
-// namesOf is the names of what a type has: the values of an enum, the fields of an object.
+// namesOf returns the names of the values of an enum, or of the fields of an object.
 func namesOf(def *ast.Definition) []string {
 	var names []string
 	for _, value := range def.EnumValues {
@@ -54,7 +54,7 @@ func namesOf(def *ast.Definition) []string {
 	return names
 }
 
-// oneOf lists names, with a word before the last one.
+// oneOf returns names as a list in a sentence. word stands before the last name.
 func oneOf(names []string, word string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -63,14 +63,14 @@ func oneOf(names []string, word string) string {
 	return strings.Join(names[:last], ", ") + " " + word + " " + names[last]
 }
 
-// Values in messages that are not scalars.
+// Words for values that are not scalars.
 const (
 	wordList   = "a list"
 	wordObject = "an object"
 	wordNull   = "null"
 )
 
-// valueInWords says what the value of a variable is.
+// valueInWords describes the value of a variable, for error messages.
 func valueInWords(value any) string {
 	switch v := value.(type) {
 	case []any:
@@ -86,7 +86,7 @@ func valueInWords(value any) string {
 	}
 }
 
-// literalInWords says what a literal is.
+// literalInWords describes a value of the document, for error messages.
 func literalInWords(value *ast.Value) string {
 	switch value.Kind {
 	case ast.ListValue:
@@ -104,12 +104,12 @@ func quoted(text string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(cut(text, maxKey)) // a builder has no errors, and neither has a string
+	_ = encoder.Encode(cut(text, maxKey)) // encoding a string into memory cannot fail
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// choose checks how many entries an object has of a type that takes exactly one, which is not null. It returns what is
-// wrong, "" for nothing, and the name of the entry when that one is at fault.
+// choose checks an object of a type with @oneOf: it must have exactly one entry, which is not null. The fault is "" for
+// a correct object. name is the name of the wrong entry, or "" if the object as a whole is wrong.
 func choose(def *ast.Definition, names []string, null func(name string) bool) (fault, name string) {
 	if def.Directives.ForName("oneOf") == nil {
 		return "", ""
@@ -134,9 +134,11 @@ func choose(def *ast.Definition, names []string, null func(name string) bool) (f
 	return fmt.Sprintf("expected exactly one of %s (%s), found %s", oneOf(namesOf(def), "and"), def.Name, got), ""
 }
 
-// valuesOfCorrectType is the specification's rule that a literal has the type of its place, with or without suggestions.
-// The library's lets numbers beyond 32 bits pass for Int, objects for scalars, and anything for custom scalars, which here
-// are strings; of two entries it names the wrong one.
+// valuesOfCorrectType returns the rule that each value in a document fits its type. suggest adds similar names to
+// errors.
+//
+// The rule of gqlparser accepts numbers of more than 32 bits as Int, objects as scalars, and any value as a custom
+// scalar, which must be a string here. If an object of a type with @oneOf has two entries, it names the wrong one.
 func valuesOfCorrectType(suggest bool) validator.RuleFunc {
 	return func(observers *validator.Events, addError validator.AddErrFunc) {
 		observers.OnValue(func(_ *validator.Walker, value *ast.Value) {
@@ -160,7 +162,7 @@ func valuesOfCorrectType(suggest bool) validator.RuleFunc {
 	}
 }
 
-// literalFits reports whether a literal is one of a scalar or an enum.
+// literalFits reports whether a value of the document fits a scalar or an enum.
 func literalFits(value *ast.Value) bool {
 	def := value.Definition
 	isString := value.Kind == ast.StringValue || value.Kind == ast.BlockValue
@@ -170,7 +172,7 @@ func literalFits(value *ast.Value) bool {
 	if def.Kind != ast.Scalar {
 		return false
 	}
-	if _, err := value.Value(nil); err != nil { // a number that the executor could not read
+	if _, err := value.Value(nil); err != nil { // the executor could not read the number
 		return false
 	}
 	switch def.Name {
@@ -220,7 +222,8 @@ func objectOfCorrectType(value *ast.Value, suggest bool, addError validator.AddE
 	}
 }
 
-// integer is the Int of a JSON number: JSON does not tell 1 from 1.0 and 1e0, so all of them are integers.
+// integer returns the Int that a JSON number stands for. JSON does not distinguish 1, 1.0 and 1e0, so all of them are
+// integers.
 func integer(text string) (int64, bool) {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n != math.Trunc(n) || n < math.MinInt32 || n > math.MaxInt32 {

@@ -10,25 +10,24 @@ import (
 	"roster/internal/codes"
 )
 
-// uses are the variables of a document, as validation finds them.
+// uses has the variables of a document and the places that use them.
 type uses struct {
 	nonNull map[*ast.OperationDefinition][]nonNullUse
-	values  []*ast.Value // every variable in an argument, an object or a list
+	values  []*ast.Value // each use of a variable in an argument, an object or a list
 }
 
-// nonNullUse is the first place where an operation uses a variable that must not be null there, although its type allows
-// it. A default of the variable or of the place makes that valid as long as the variable is left out; a null is an error
-// when the operation is executed: https://spec.graphql.org/September2025/#IsVariableUsageAllowed(). The executor does
-// not look: some places panic, some take the null for a value.
+// nonNullUse is the first place where an operation uses a nullable variable although the place takes no null. A default
+// of the variable or of the place makes this document valid. Then a request may leave the variable out, but must not
+// set it to null: https://spec.graphql.org/September2025/#IsVariableUsageAllowed(). The executor does not check this.
 type nonNullUse struct {
 	variable *ast.VariableDefinition
 	at       *ast.Position
 }
 
-// observe has the uses found while a document is validated.
+// observe collects the uses while a document is validated.
 func (u *uses) observe(observers *validator.Events) {
 	u.nonNull = map[*ast.OperationDefinition][]nonNullUse{}
-	seen := map[*ast.VariableDefinition]bool{} // each is of one operation
+	seen := map[*ast.VariableDefinition]bool{}
 	observers.OnValue(func(walker *validator.Walker, value *ast.Value) {
 		if value.Kind != ast.Variable {
 			return
@@ -44,8 +43,9 @@ func (u *uses) observe(observers *validator.Events) {
 	})
 }
 
-// forget takes the definitions of variables from the places that use them. A fragment has those of the last operation that
-// spreads it, whose default would be the value in the other operations, too. Coerced variables have the right default.
+// forget removes the definitions of variables from the places that use them. After validation, a fragment has the
+// definitions of the last operation that spreads it, and the executor would use its defaults in all other operations.
+// The coerced variables contain the right defaults already.
 func (u *uses) forget() {
 	for _, value := range u.values {
 		value.VariableDefinition = nil
@@ -53,8 +53,8 @@ func (u *uses) forget() {
 	u.values = nil
 }
 
-// variablesInAllowedPosition is the specification's rule that a variable has the type of its place. The library's does
-// not name the entry of an object that takes exactly one, which no variable may be that can be null.
+// variablesInAllowedPosition is the rule that the type of a variable fits the place that uses it. For an object of a
+// type with @oneOf, the rule of gqlparser does not name the entry with a nullable variable.
 func variablesInAllowedPosition(observers *validator.Events, addError validator.AddErrFunc) {
 	observers.OnValue(func(walker *validator.Walker, value *ast.Value) {
 		variable := value.VariableDefinition
@@ -63,7 +63,7 @@ func variablesInAllowedPosition(observers *validator.Events, addError validator.
 		}
 		expected := *value.ExpectedType
 		hasDefault := variable.DefaultValue != nil && variable.DefaultValue.Kind != ast.NullValue
-		if hasDefault || value.ExpectedTypeHasDefault { // a null is found when the operation is executed
+		if hasDefault || value.ExpectedTypeHasDefault { // nulls checks for a null
 			expected.NonNull = false
 		}
 		if !variable.Type.IsCompatible(&expected) {
@@ -86,7 +86,8 @@ func variablesInAllowedPosition(observers *validator.Events, addError validator.
 	})
 }
 
-// nulls returns an error for each variable of an operation that is null and must not be. It names nothing of the schema.
+// nulls returns an error for each variable of a request that is null although a place takes no null, at most
+// [MaxErrors]. The errors name nothing of the schema.
 func (d *Document) nulls(operation *ast.OperationDefinition, variables map[string]any) (errs gqlerror.List) {
 	for _, use := range d.nonNull[operation] {
 		name := use.variable.Variable

@@ -69,6 +69,13 @@ func ReadState(ctx context.Context, d dialect.Driver) (*State, error) {
 	return s, one(ctx, d, "SELECT epoch, last, pruned FROM "+feedTable+" WHERE id = 1", nil, &s.epoch, &s.last, &s.pruned)
 }
 
+// setFeed writes a column of the feed's row.
+func setFeed(ctx context.Context, tx dialect.Driver, column string, value any) error {
+	query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set(column, value).Where(entsql.EQ("id", 1)).Query()
+	_, err := database.Affected(ctx, tx, query, args...)
+	return err
+}
+
 // from checks a cursor and returns the number after which to read. A nil cursor starts with the oldest change. The
 // error is ErrExpired.
 func (s *State) from(after *Cursor) (int64, error) {
@@ -143,7 +150,7 @@ func (r Request) statement(d string, from, to int64) (query string, args []any) 
 	q := entsql.Dialect(d).Select("number", "type", "node_id", "kind", "version", "fields", "at", "actor").From(t).
 		Where(entsql.And(entsql.GT("number", from), entsql.LTE("number", to))).OrderBy("number").Limit(r.First + 1)
 	if r.Types != nil {
-		q.Where(statement.InTexts("type", r.Types))
+		q.Where(statement.In("type", r.Types))
 	}
 	if r.NodeIDs != nil {
 		q.Where(statement.In("node_id", r.NodeIDs))

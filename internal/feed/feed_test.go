@@ -92,12 +92,12 @@ func TestWriteAndRead(t *testing.T) {
 		want = append(want, many...)
 		got := s.read(nil, 500)
 		if len(got) != len(want) {
-			s.Fatalf("%d changes, want %d", len(got), len(want))
+			s.Fatalf("got %d changes, want %d", len(got), len(want))
 		}
 		for i := range got {
 			got[i].Cursor = feed.Cursor{}
 			if fmt.Sprint(got[i]) != fmt.Sprint(want[i]) || !got[i].At.Equal(want[i].At) {
-				s.Fatalf("change %d: %+v, want %+v", i, got[i], want[i])
+				s.Fatalf("change %d: got %+v, want %+v", i, got[i], want[i])
 			}
 		}
 	})
@@ -138,7 +138,7 @@ func TestLateCommit(t *testing.T) {
 		if s.db.Dialect() == "sqlite3" {
 			s.must(s.write(feed.Change{NodeID: thing(1)}).Commit())
 			if got := s.read(nil, 100); len(got) != 1 {
-				s.Error(got)
+				s.Errorf("got %v, want one change", got)
 			}
 			return
 		}
@@ -146,15 +146,15 @@ func TestLateCommit(t *testing.T) {
 		s.must(s.write(feed.Change{NodeID: thing(2)}).Commit())
 		before := s.read(nil, 100)
 		if len(before) != 1 || before[0].NodeID != thing(2) {
-			s.Fatalf("before the late commit: %v", before)
+			s.Fatalf("before the late commit: got %v, want only the changes before it", before)
 		}
 		s.must(late.Commit())
 		after := s.read(&before[0].Cursor, 100)
 		if len(after) != 1 || after[0].NodeID != thing(1) {
-			s.Errorf("after the late commit: %v", after)
+			s.Errorf("after the late commit: got %v, want its change", after)
 		}
 		if all := s.read(nil, 100); len(all) != 2 || all[0].Cursor != before[0].Cursor || all[1].Cursor != after[0].Cursor {
-			s.Errorf("who reads all gets %v", all)
+			s.Errorf("from the start: got %v, want the same order", all)
 		}
 	})
 }
@@ -245,7 +245,7 @@ func TestWritersAndReaders(t *testing.T) {
 		want := 0
 		committed.Range(func(_, n any) bool { want += n.(int); return true }) //nolint:errcheck,forcetypeassert // what was stored
 		if want == 0 || len(seen[0]) != want {
-			s.Fatalf("%d changes committed, %d delivered", want, len(seen[0]))
+			s.Fatalf("got %d changes, want %d", len(seen[0]), want)
 		}
 		for r := range seen {
 			if !slices.EqualFunc(seen[r], seen[0], func(a, b feed.Change) bool {
@@ -257,10 +257,10 @@ func TestWritersAndReaders(t *testing.T) {
 		now := map[typeid.ID]int{}
 		for _, c := range seen[0] {
 			if _, ok := committed.Load(c.Actor); !ok {
-				s.Errorf("%s was not committed", c.Actor)
+				s.Errorf("got a change of %s, want none: it was not committed", c.Actor)
 			}
 			if now[c.NodeID]++; c.Version != now[c.NodeID] {
-				s.Errorf("%s: version %d comes as the %d.", c.NodeID, c.Version, now[c.NodeID])
+				s.Errorf("%s: got version %d, want %d", c.NodeID, c.Version, now[c.NodeID])
 			}
 		}
 	})
@@ -301,7 +301,7 @@ func TestPrune(t *testing.T) {
 		session.Rollback()
 		s.must(s.write(feed.Change{NodeID: thing(2), Kind: feed.Created, Version: 1, At: start}).Commit())
 		if got := s.read(&all[2499].Cursor, 10); len(got) != 1 || got[0].NodeID != thing(2) {
-			s.Errorf("after the last one: %v", got)
+			s.Errorf("after the last change: got %v, want only the new one", got)
 		}
 	})
 }

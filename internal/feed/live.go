@@ -34,9 +34,6 @@ type Options struct {
 }
 
 const (
-	defaultKeep  = 10_000
-	defaultSlack = 10 * time.Second
-	defaultPoll  = 500 * time.Millisecond
 	// pace is the least time between two looks. Changes that are committed meanwhile are numbered and read together.
 	pace = 10 * time.Millisecond
 	// segmentSize is the greatest number of changes in a segment.
@@ -92,9 +89,9 @@ type segment[N any] struct {
 
 // New returns a Feed without subscribers. load reads the nodes that all subscribers share.
 func New[N any](o Options, load Loader[N]) *Feed[N] {
-	o.Keep = cmp.Or(o.Keep, defaultKeep)
-	o.Slack = cmp.Or(o.Slack, defaultSlack)
-	o.Poll = cmp.Or(o.Poll, defaultPoll)
+	o.Keep = cmp.Or(o.Keep, 10_000)
+	o.Slack = cmp.Or(o.Slack, 10*time.Second)
+	o.Poll = cmp.Or(o.Poll, time.Second/2)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -145,7 +142,9 @@ func (f *Feed[N]) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-f.committed:
-			f.tell(ctx)
+			if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil { // the others poll too
+				f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
+			}
 			f.round(ctx, false)
 		case <-f.woken:
 			f.round(ctx, false)
@@ -160,17 +159,12 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	}
 }
 
-// tell signals the other servers. It may fail, because they also poll.
-func (f *Feed[N]) tell(ctx context.Context) {
-	if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil {
-		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
-	}
-}
-
 // round looks for new changes. It logs a failure once, until a look succeeds again. Without followers, it looks only if
 // always is set: then a look only numbers changes, and polling is often enough.
 func (f *Feed[N]) round(ctx context.Context, always bool) {
-	t := f.followed()
+	f.mu.Lock()
+	t := f.tail
+	f.mu.Unlock()
 	if t == nil && !always {
 		return
 	}
@@ -179,12 +173,6 @@ func (f *Feed[N]) round(ctx context.Context, always bool) {
 		f.Logger.WarnContext(ctx, "the change feed cannot be read", "error", err)
 	}
 	f.away = err != nil
-}
-
-func (f *Feed[N]) followed() *tail[N] {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tail
 }
 
 // look numbers committed changes, and adds new changes to the tail, if it exists.
@@ -217,16 +205,12 @@ func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
 		case err != nil:
 			return err
 		}
-		f.add(t, f.segment(ctx, page, f.wantsNodes(t)))
+		f.mu.Lock()
+		withNodes := t.nodes > 0
+		f.mu.Unlock()
+		f.add(t, f.segment(ctx, page, withNodes))
 	}
 	return nil
-}
-
-// wantsNodes reports whether a subscriber needs nodes.
-func (f *Feed[N]) wantsNodes(t *tail[N]) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return t.nodes > 0
 }
 
 // segment makes a segment of the first changes of a page. With nodes, it takes only as many changes as have nodes of at

@@ -14,6 +14,25 @@ import (
 // numberAtOnce is the greatest number of changes that one transaction numbers.
 const numberAtOnce = 10_000
 
+// numbering has the statements by which an engine numbers changes.
+type numbering struct {
+	// pending selects whether a change without a number exists.
+	pending string
+	// number numbers the changes with the lowest IDs, and returns how many.
+	number func(ctx context.Context, tx dialect.Driver, last int64) (int64, error)
+}
+
+// numberingOf returns nil for SQLite: there, each transaction numbers its own changes.
+func numberingOf(engine string) *numbering {
+	switch engine {
+	case dialect.Postgres: // uses the index: a cached plan from a small table would read all changes
+		return &numbering{"SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)", numberPostgres}
+	case dialect.MySQL:
+		return &numbering{"SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)", numberMySQL}
+	}
+	return nil
+}
+
 // Number numbers all committed changes that have no number. Any server may call it at any time: a lock admits one, and
 // the others wait. If all changes have numbers, it costs one statement; on SQLite, none.
 func Number(ctx context.Context, db *database.DB) error {
@@ -27,26 +46,23 @@ func Number(ctx context.Context, db *database.DB) error {
 // NumberSome numbers as many changes as one transaction takes, because an import can leave too many to wait for. It
 // reports whether others may be left. It does nothing on a read-only database.
 func NumberSome(ctx context.Context, db *database.DB) (more bool, err error) {
-	if db.Dialect() == dialect.SQLite {
+	n := numberingOf(db.Dialect())
+	if n == nil {
 		return false, nil
 	}
 	var pending bool
-	query := "SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)"
-	if db.Dialect() == dialect.Postgres { // use the index: a cached plan from a small table would read all changes
-		query = "SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)"
-	}
-	if err := one(ctx, db.Session(database.Single), query, nil, &pending); err != nil || !pending {
+	if err := one(ctx, db.Session(database.Single), n.pending, nil, &pending); err != nil || !pending {
 		return false, err
 	}
-	n, err := numberBatch(ctx, db)
+	numbered, err := n.batch(ctx, db)
 	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
 		return false, nil // changes with numbers can still be read
 	}
-	return n == numberAtOnce, err
+	return numbered == numberAtOnce, err
 }
 
-// numberBatch numbers the changes with the lowest IDs and returns their count.
-func numberBatch(ctx context.Context, db *database.DB) (int64, error) {
+// batch numbers changes in one transaction, and returns their count.
+func (n *numbering) batch(ctx context.Context, db *database.DB) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	var last int64
@@ -54,21 +70,14 @@ func numberBatch(ctx context.Context, db *database.DB) (int64, error) {
 		return 0, err
 	}
 	// The isolation of writing transactions lets the next statement see everything that is committed by now.
-	number := numberMySQL
-	if tx.Dialect() == dialect.Postgres {
-		number = numberPostgres
+	numbered, err := n.number(ctx, tx, last)
+	if err == nil && numbered > 0 {
+		err = setFeed(ctx, tx, "last", last+numbered)
 	}
-	n, err := number(ctx, tx, last)
 	if err != nil {
 		return 0, err
 	}
-	if n > 0 {
-		query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("last", last+n).Where(entsql.EQ("id", 1)).Query()
-		if _, err := database.Affected(ctx, tx, query, args...); err != nil {
-			return 0, err
-		}
-	}
-	return n, tx.Commit()
+	return numbered, tx.Commit()
 }
 
 // numberPostgres lets PostgreSQL plan the statement each time: a cached plan from a small table would read all changes.
@@ -83,7 +92,7 @@ func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, 
 
 // numberMySQL reads the IDs first: an UPDATE that searched for them would wait for the changes of open transactions.
 func numberMySQL(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
-	ids := []int64{}
+	var ids []int64
 	err := database.Each(ctx, tx, "SELECT id FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT ?", []any{numberAtOnce}, func(rows *entsql.Rows) error {
 		var id int64
 		err := rows.Scan(&id)

@@ -6,10 +6,10 @@ import (
 	"encoding/hex"
 	"time"
 
-	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
 
 	"roster/internal/database"
+	"roster/internal/statement"
 )
 
 // pruneAtOnce is the greatest number of changes that one transaction prunes.
@@ -23,9 +23,7 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 	defer tx.Rollback()
 	d := entsql.Dialect(tx.Dialect())
 	lock := d.Select("pruned").From(entsql.Table(feedTable)).Where(entsql.EQ("id", 1))
-	if tx.Dialect() != dialect.SQLite {
-		lock.ForUpdate()
-	}
+	statement.Of(tx.Dialect()).Lock(lock, false)
 	var pruned int64
 	query, args := lock.Query()
 	if err := one(ctx, tx, query, args, &pruned); err != nil {
@@ -49,8 +47,7 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	query, args = d.Update(feedTable).Set("pruned", to).Where(entsql.EQ("id", 1)).Query()
-	if _, err := database.Affected(ctx, tx, query, args...); err != nil {
+	if err := setFeed(ctx, tx, "pruned", to); err != nil {
 		return 0, err
 	}
 	return n, tx.Commit()
@@ -63,8 +60,7 @@ func Reset(ctx context.Context, db *database.DB) error {
 	_, _ = rand.Read(fresh) // crypto/rand never fails
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
-	query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set("epoch", hex.EncodeToString(fresh)).Where(entsql.EQ("id", 1)).Query()
-	if _, err := database.Affected(ctx, tx, query, args...); err != nil {
+	if err := setFeed(ctx, tx, "epoch", hex.EncodeToString(fresh)); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -23,7 +23,7 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 		w.Columns = append(w.Columns, c.Name)
 	}
 	first := int64(0)
-	if tx.Dialect() == dialect.SQLite {
+	if numberingOf(tx.Dialect()) == nil {
 		var last int64
 		if err := one(ctx, tx, "UPDATE "+feedTable+" SET last = last + ? WHERE id = 1 RETURNING last", []any{len(changes)}, &last); err != nil {
 			return err
@@ -38,16 +38,7 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 		}
 		return changes[row].value(column)
 	}
-	for part := range w.Parts(tx.Dialect(), statement.ListLimit(tx)) {
-		query, args, err := part.Insert(tx.Dialect())
-		if err != nil {
-			return err
-		}
-		if _, err := database.Affected(ctx, tx, query, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return database.WriteRows(ctx, tx, (*statement.Write).Insert, w)
 }
 
 // numberColumn is the column of the place in the feed. Only SQLite writes it with the change.

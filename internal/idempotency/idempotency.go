@@ -1,7 +1,7 @@
-// Package idempotency keeps the answers of mutations under the keys that clients gave them, so that a request which is
-// sent again is answered and not done again. A key is claimed by the first statement of the mutation's transaction and
-// its answer stored by the last one: both are there after the commit, and neither is after a rollback. It knows neither
-// HTTP nor the schema that the mutations are of.
+// Package idempotency stores the answers of mutations under the keys that clients send with them. A request that is sent
+// again gets the stored answer, and is not executed again. The first statement of a mutation's transaction claims the
+// key, and the last one stores the answer. So both are committed or neither. The package knows neither HTTP nor the
+// GraphQL schema.
 package idempotency
 
 import (
@@ -12,35 +12,34 @@ import (
 	"fmt"
 )
 
-// The most that a key and the data of its answer may have.
+// Bounds of a key and of the data of an answer.
 const (
 	MaxKeyCharacters = 255
 	MaxDataBytes     = 1 << 20
 )
 
-// ErrReused says that a key was used for another request before.
+// ErrReused is the error of a key that was used for another request before.
 var ErrReused = errors.New("the idempotency key was used for another request before")
 
-// ErrTooLarge says that the data is more than is kept for a key. It comes before the commit: an answer that cannot be
-// repeated must not become true.
+// ErrTooLarge is the error of data that exceeds MaxDataBytes. It comes before the commit, because every committed answer
+// must be repeatable.
 var ErrTooLarge = errors.New("the data is larger than what is kept for an idempotency key")
 
-// A Request is what a client asks for, whatever way it was sent: by the text of the document or by its hash, with its
-// variables in any order.
+// A Request is the request of a client. Requests are equal if their fields are equal, however they were sent: with the
+// text of the document or its hash, and with the variables in any order.
 type Request struct {
-	Caller    string // whose key it is; another caller's same key is another one
+	Caller    string // each caller has its own keys
 	Document  string
-	Operation string // its name in the document; empty where it has none
+	Operation string // the name of the operation; may be empty
 	Variables map[string]any
 }
 
-// An Entry is the row of a key: the hash of caller and key, and the hash of the request. Keys may tell things about
-// those who chose them, and requests do, so neither is kept itself.
+// An Entry is the row of a key. It has only hashes: of caller and key, and of the request. Both may be confidential.
 type Entry struct{ id, request [sha256.Size]byte }
 
-// NewEntry returns the entry of a request under a key. The error says that the variables are no JSON.
+// NewEntry returns the entry of a request under a key. The error says that the variables are not JSON.
 func NewEntry(key string, r Request) (*Entry, error) {
-	variables, err := json.Marshal(r.Variables) // with sorted keys
+	variables, err := json.Marshal(r.Variables) // sorts the names
 	if err != nil {
 		return nil, fmt.Errorf("idempotency: the variables: %w", err)
 	}
@@ -50,7 +49,7 @@ func NewEntry(key string, r Request) (*Entry, error) {
 	}, nil
 }
 
-// hash is the hash of several texts, each with its length, so that no two lists of texts are taken for one.
+// hash returns the hash of several texts. It includes their lengths, so that different lists have different hashes.
 func hash(texts ...[]byte) [sha256.Size]byte {
 	var all []byte
 	for _, text := range texts {

@@ -36,14 +36,14 @@ func TestNewEntry(t *testing.T) {
 			t.Fatal(err)
 		}
 		if other, ok := entries[*entry]; ok {
-			t.Errorf("%+v has the entry of %+v", n, other)
+			t.Errorf("%+v: got the entry of %+v, want another", n, other)
 		}
 		entries[*entry] = n
 		if again, err := idempotency.NewEntry(n.key, n.request); err != nil || *again != *entry {
-			t.Errorf("%+v has two entries: %v", n, err)
+			t.Errorf("%+v: got %v, %v the second time, want %v", n, again, err, entry)
 		}
 	}
 	if _, err := idempotency.NewEntry("k", idempotency.Request{Variables: map[string]any{"a": math.NaN()}}); err == nil {
-		t.Error("what is no JSON has an entry")
+		t.Error("NaN: got an entry, want an error")
 	}
 }

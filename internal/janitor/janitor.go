@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// A Chore is something to be done again and again, in small steps between which others get their turn.
+// A Chore is work that Run repeats. It works in small steps, so that it blocks no others for long.
 type Chore struct {
-	// Name is for the log, such as "prune idempotency keys".
+	// Name is the name in the log, such as "prune idempotency keys".
 	Name string
-	// Step does a part of what is to be done at the time now, and reports whether there is more to do at once.
+	// Step does one step at the time now. more says that another step should follow at once.
 	Step func(ctx context.Context, now time.Time) (more bool, err error)
 }
 

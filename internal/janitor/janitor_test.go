@@ -34,10 +34,10 @@ func TestRun(t *testing.T) {
 		}},
 	)
 	if want := []string{"sweep at 01", "sweep at 01", "fix", "sweep at 02", "fix"}; !slices.Equal(did, want) {
-		t.Errorf("it did %q, want %q", did, want)
+		t.Errorf("got %q, want %q", did, want)
 	}
 	if got := log.String(); strings.Count(got, "\n") != 2 || strings.Count(got, `level=WARN msg="a chore failed" chore=fix error="no hammer"`) != 2 {
-		t.Errorf("the log says %s", got)
+		t.Errorf("got the log %s, want two warnings of fix", got)
 	}
 }
 
@@ -56,6 +56,6 @@ func TestRunEnds(t *testing.T) {
 		return true, ctx.Err()
 	}})
 	if steps != 3 || log.Len() > 0 {
-		t.Errorf("%d steps; the log says %s", steps, log.String())
+		t.Errorf("got %d steps and the log %q, want 3 and none", steps, log.String())
 	}
 }

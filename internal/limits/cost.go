@@ -8,9 +8,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Cost returns what an operation of the document costs with the variables as they came, before they are coerced. The
-// error is an *ExceededError: of the cost, or of the size of the variables. Without an operation only the latter are
-// checked.
+// Cost returns the cost of an operation of the document with variables that are not coerced yet. The error is an
+// *ExceededError, for the cost or for the size of the variables. If o is nil, only the variables are checked.
 func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (int64, error) {
 	in := inputs{limits: &d.checker.limits, prices: d.checker.prices.Conditions}
 	if err := in.variables(variables); err != nil {
@@ -29,20 +28,21 @@ func (d *Document) Cost(o *ast.OperationDefinition, variables map[string]any) (i
 	return cost, over("the operation costs %s", cost, d.checker.limits.MaxCost)
 }
 
-// An evaluation is the cost of one operation with its variables.
+// evaluation computes the cost of one operation with its variables.
 type evaluation struct {
 	*operation
 	prices    *Prices
 	variables map[string]any
-	searches  map[string]int64 // what the values of the variables cost
-	extra     int64            // what is paid once
+	searches  map[string]int64 // the surcharges in the values of variables
+	extra     int64            // the surcharges so far
 }
 
-// node is what a node costs for each object above it, in values.
+// node returns the price of a node for each object above it, in values.
 func (e *evaluation) node(n *node, page int64) int64 {
 	return times(e.largest(n.count, page), plus(priceOfObject, e.below(n, e.largest(n.page, page))))
 }
 
+// below returns the price of what is below a node, in values. It adds the surcharges to extra.
 func (e *evaluation) below(n *node, page int64) int64 {
 	sum := times(n.values, priceOfValue)
 	for i := range n.below {
@@ -73,7 +73,7 @@ func (e *evaluation) largest(counts []count, page int64) int64 {
 	return largest
 }
 
-// page is the size of the page that a variable asks for.
+// page returns the page size in a variable.
 func (e *evaluation) page(c count) int64 {
 	value, given := e.variables[c.variable]
 	if !given {
@@ -91,17 +91,11 @@ func (e *evaluation) page(c count) int64 {
 		return int64(e.prices.Page)
 	case json.Number:
 		return pageSize(string(n), c.most)
-	case float64:
-		return pageSize(strconv.FormatFloat(n, 'f', -1, 64), c.most)
-	case int64:
-		return clamp(n, c.most)
-	case int:
-		return clamp(int64(n), c.most)
 	}
 	return c.most
 }
 
-// pageSize is the size of the page that a number asks for: the largest one when it is no number, or too large.
+// pageSize returns the page size for a number. It is the maximum if the text is no number, or too large.
 func pageSize(number string, most int64) int64 {
 	if n, err := strconv.ParseInt(number, 10, 64); err == nil {
 		return clamp(n, most)
@@ -115,7 +109,7 @@ func pageSize(number string, most int64) int64 {
 
 func clamp(n, most int64) int64 { return min(max(n, 0), most) }
 
-// length is how many values the list in a variable has.
+// length returns the number of values of the list in a variable.
 func (e *evaluation) length(variable string) int64 {
 	value, given := e.variables[variable]
 	if list, ok := value.([]any); ok {
@@ -124,10 +118,10 @@ func (e *evaluation) length(variable string) int64 {
 	if v := e.defaults[variable].value; !given && v != nil && v.Kind == ast.ListValue {
 		return int64(len(v.Children))
 	}
-	return 1 // a value is a list of itself
+	return 1 // a single value stands for a list with this value
 }
 
-// search is the price of what is in a variable.
+// search returns the surcharges in a variable.
 func (e *evaluation) search(variable string) int64 {
 	if _, given := e.variables[variable]; given {
 		return e.searches[variable]

@@ -1,70 +1,65 @@
-// Package limits measures GraphQL documents and their variables before anything expensive is done with them, and says
-// which ask for too much. Measuring takes a number of steps that the limits bound, whatever a document says: each part
-// of a document is looked at once, and again for each place at which a fragment puts it, but only when those are few.
+// Package limits measures GraphQL documents and their variables before they are validated or executed, and refuses
+// those that are too large. The limits bound the number of steps of the measurement. It visits each part of a document
+// once, and then once for each place where a fragment puts it, if there are not too many.
 //
-// It knows the schema by its shape alone: no entities, no requests and no databases.
+// The package does not depend on entities, requests or databases. It recognises pages and batches by the shape of the
+// schema.
 package limits
 
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Limits are the most that a document and its variables may have. A limit of 0 is none, but for MaxExpanded and
-// MaxRepeats, by which the work of measuring and validating is bounded: there 0 stands for the largest number that may
-// be, 1,000,000 and 10,000,000.
+// Limits bound a document and its variables. Tags give each limit its flag, default, bounds and meaning, as in package
+// config. docs/limits.md explains them.
+//
+// A limit of 0 is no limit, except for MaxExpanded and MaxRepeats, which bound the work of measuring and validating.
+// For them, 0 is the maximum of the flag.
 type Limits struct {
-	MaxDocumentBytes  int // bytes of the document
-	MaxTokens         int // tokens of the document, comments included
-	MaxDepth          int // selection sets inside one another, fragments put in their places
-	MaxFields         int // fields, as they are written
-	MaxExpanded       int // fields, fragments, directives and values, fragments put in their places
-	MaxRepeats        int // pairs of fields that answer under one name in one place
-	MaxAliases        int // aliases, as they are written
-	MaxDirectives     int // directives, as they are written
-	MaxVariables      int // variables that an operation declares
-	MaxMutationFields int // fields of a mutation, of which each is run
-	MaxInputDepth     int // lists and objects inside one another, in the document or a variable
-	MaxInputList      int // values of one list, in the document or a variable
-	MaxInputValues    int // values in all, once in the document and once in the variables
-	MaxCost           int // cost of the operation
+	MaxDocumentBytes  int `default:"262144" min:"0" placeholder:"BYTES" help:"Maximum size of a document, in bytes. 0: only the size of the body limits it."`
+	MaxTokens         int `default:"10000" min:"0" placeholder:"NUMBER" help:"Maximum number of tokens of a document. 0: no limit."`
+	MaxDepth          int `default:"25" min:"0" placeholder:"NUMBER" help:"Maximum depth of nested selection sets. 0: no limit."`
+	MaxFields         int `default:"2000" min:"0" placeholder:"NUMBER" help:"Maximum number of fields of a document. 0: no limit."`
+	MaxExpanded       int `default:"20000" min:"1" max:"1000000" placeholder:"NUMBER" help:"Maximum number of fields, fragments, directives and values of a document. A fragment counts at each use. At most 1000000."`
+	MaxRepeats        int `default:"20000" min:"1" max:"10000000" placeholder:"NUMBER" help:"Maximum number of pairs of fields that have the same response name in the same place. At most 10000000."`
+	MaxAliases        int `default:"250" min:"0" placeholder:"NUMBER" help:"Maximum number of aliases of a document. 0: no limit."`
+	MaxDirectives     int `default:"250" min:"0" placeholder:"NUMBER" help:"Maximum number of directives of a document. 0: no limit."`
+	MaxVariables      int `default:"500" min:"0" placeholder:"NUMBER" help:"Maximum number of variables of an operation. 0: no limit."`
+	MaxMutationFields int `default:"100" min:"0" placeholder:"NUMBER" help:"Maximum number of fields of a mutation. Each field is a change. 0: no limit."`
+	MaxInputDepth     int `default:"30" min:"0" placeholder:"NUMBER" help:"Maximum depth of nested lists and objects in an argument or a variable. 0: no limit."`
+	MaxInputList      int `default:"2000" min:"0" placeholder:"NUMBER" help:"Maximum number of values of a list in an argument or a variable. 0: no limit."`
+	MaxInputValues    int `default:"20000" min:"0" placeholder:"NUMBER" help:"Maximum number of values in all arguments, and in all variables. 0: no limit."`
+	MaxCost           int `group:"Used most:" default:"100000" min:"0" placeholder:"NUMBER" help:"Maximum cost of an operation: the objects that it can return, and surcharges. 0: no limit."`
 }
 
-// Default returns the default limits of the server. They are far above the documents that people write, and low enough
-// to check a document in a few milliseconds.
-func Default() Limits {
-	return Limits{
-		MaxDocumentBytes:  256 << 10,
-		MaxTokens:         10_000,
-		MaxDepth:          25,
-		MaxFields:         2_000,
-		MaxExpanded:       20_000,
-		MaxRepeats:        20_000,
-		MaxAliases:        250,
-		MaxDirectives:     250,
-		MaxVariables:      500,
-		MaxMutationFields: 100,
-		MaxInputDepth:     30,
-		MaxInputList:      2_000,
-		MaxInputValues:    20_000,
-		MaxCost:           100_000,
+// Default returns the default limits. They are far above the documents that people write, and low enough to check a
+// document in a few milliseconds.
+func Default() (l Limits) {
+	fields := reflect.ValueOf(&l).Elem()
+	for field, value := range fields.Fields() {
+		n, _ := strconv.ParseInt(field.Tag.Get("default"), 10, 64) // a test compares them with those of the flags
+		value.SetInt(n)
 	}
+	return l
 }
 
-// Ceilings of the limits that cannot be switched off.
+// The maximums of the limits that cannot be turned off.
 const (
 	ceilingExpanded = 1_000_000
 	ceilingRepeats  = 10_000_000
 )
 
-// maxNesting is how deep the brackets of a document may be nested. It keeps the recursion of whatever reads the
-// document shallow; the limits of depth, which say more, are lower.
+// maxNesting is the maximum depth of nested brackets. It bounds the recursion of all code that reads the document. The
+// other limits of depth are lower, and their errors say more.
 const maxNesting = 200
 
-// An ExceededError says which limit something is over. It repeats nothing of the document.
+// An ExceededError says which limit is exceeded. It repeats nothing of the document.
 type ExceededError struct {
 	// Format has a verb for Found, such as "the document has %s tokens".
 	Format         string
@@ -72,13 +67,13 @@ type ExceededError struct {
 }
 
 func (e *ExceededError) Error() string {
-	if e.Found == math.MaxInt64 || e.Found <= e.Allowed { // where counting has stopped
+	if e.Found == math.MaxInt64 || e.Found <= e.Allowed { // counting has stopped at the limit
 		return fmt.Sprintf(e.Format, fmt.Sprintf("more than %d", e.Allowed))
 	}
 	return fmt.Sprintf(e.Format+"; the limit is %d", fmt.Sprint(e.Found), e.Allowed)
 }
 
-// over returns the error of a number that is over its limit.
+// over returns an *ExceededError if a number is above its limit. A limit of 0 is no limit.
 func over(format string, found int64, limit int) error {
 	if limit == 0 || found <= int64(limit) {
 		return nil
@@ -101,11 +96,11 @@ type Checker struct {
 	schema *ast.Schema
 	limits Limits
 	prices Prices
-	// batches are the types that mutations of many answer, by their names.
+	// batches has the names of the types that mutations of many return.
 	batches map[string]bool
 }
 
-// New returns a checker for the documents of a schema, which gqlparser has loaded.
+// New returns a checker of documents for a schema.
 func New(schema *ast.Schema, l Limits, p Prices) *Checker {
 	if l.MaxExpanded == 0 || l.MaxExpanded > ceilingExpanded {
 		l.MaxExpanded = ceilingExpanded
@@ -124,8 +119,7 @@ func New(schema *ast.Schema, l Limits, p Prices) *Checker {
 	return c
 }
 
-// plus and times are arithmetic that ends at the largest number instead of beginning again at the smallest. They are
-// for numbers from 0.
+// plus adds numbers of at least 0. A sum that overflows is math.MaxInt64. times multiplies in the same way.
 func plus(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

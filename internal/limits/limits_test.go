@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -43,6 +44,18 @@ const library = `
 	type Author implements Thing { title: String!, others(first: Int): BookConnection!, best: Book }
 	interface Thing { title: String! }
 `
+
+// TestDefault checks that the default limits are those of the flags.
+func TestDefault(t *testing.T) {
+	t.Parallel()
+	var want limits.Limits
+	if err := kong.ApplyDefaults(&want); err != nil {
+		t.Fatal(err)
+	}
+	if got := limits.Default(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
 
 func load(sdl string) *ast.Schema { return gqlparser.MustLoadSchema(&ast.Source{Input: sdl}) }
 
@@ -102,7 +115,7 @@ func decode(t testing.TB, text string) map[string]any {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	if err := d.Decode(&v); err != nil {
-		t.Fatalf("%v in %s", err, text)
+		t.Fatalf("decode %s: %v", text, err)
 	}
 	return v
 }
@@ -208,12 +221,12 @@ func TestCostEndsAtTheLargestNumber(t *testing.T) {
 	deep := `{ shelf ` + strings.Repeat(`{ others(first: 50) { nodes { authors `, 60) + `{ title }` + strings.Repeat(` } } }`, 60) + `}`
 	_, _, cost, err := check(libraryChecker(l), deep, nil)
 	if err != nil || cost < math.MaxInt64/100 {
-		t.Errorf("cost %d, %v", cost, err)
+		t.Errorf("got cost %d, %v, want nearly the largest number", cost, err)
 	}
 	l.MaxCost = 1_000_000
 	_, _, _, err = check(libraryChecker(l), deep, nil)
 	if exceeded, ok := errors.AsType[*limits.ExceededError](err); !ok || exceeded.Allowed != 1_000_000 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an ExceededError of 1000000", err)
 	}
 }
 
@@ -258,7 +271,7 @@ func TestEachLimit(t *testing.T) {
 		for by := range 2 {
 			more := raised(test.limit, by)
 			if _, _, _, err := check(libraryChecker(more), test.document, decode(t, test.variables)); err != nil {
-				t.Errorf("%+v: %s %s: got %v", more, test.document, test.variables, err)
+				t.Errorf("%+v: %s %s: got %v, want no error", more, test.document, test.variables, err)
 			}
 		}
 	}
@@ -283,7 +296,7 @@ func TestNesting(t *testing.T) {
 		}
 		text, err := c.Text(strings.Repeat(part, 10_000))
 		if _, ok := errors.AsType[*limits.ExceededError](err); !ok || text.Tokens != 201 {
-			t.Errorf("got %v after %d tokens", err, text.Tokens)
+			t.Errorf("got %v after %d tokens, want an ExceededError after 201", err, text.Tokens)
 		}
 	}
 }
@@ -292,7 +305,7 @@ func TestTextStopsAtWhatIsNoToken(t *testing.T) {
 	t.Parallel()
 	text, err := libraryChecker(limits.Default()).Text(`{ long "x ` + "\n" + strings.Repeat("{", 1_000))
 	if err != nil || text != (limits.Text{Tokens: 2, Longest: 4}) {
-		t.Errorf("got %+v, %v", text, err)
+		t.Errorf("got %+v, %v, want 2 tokens, the longest of 4 bytes", text, err)
 	}
 }
 
@@ -305,11 +318,11 @@ func TestCycle(t *testing.T) {
 	} {
 		_, d, cost, err := check(libraryChecker(limits.Default()), document, nil)
 		if err != nil || cost != 0 || d.Cycle == nil || d.Cycle.Name != name {
-			t.Errorf("%s: %+v, cost %d, %v", document, d, cost, err)
+			t.Errorf("%s: got %+v, cost %d, %v, want the cycle %s and cost 0", document, d, cost, err, name)
 		}
 	}
 	if _, d, _, err := check(libraryChecker(limits.Default()), `{ ...f ...f } fragment f on Query { ...g } fragment g on Query { count }`, nil); err != nil || d.Cycle != nil {
-		t.Errorf("got %+v, %v", d, err)
+		t.Errorf("got %+v, %v, want no cycle", d, err)
 	}
 }
 
@@ -329,7 +342,7 @@ func TestRealDocuments(t *testing.T) {
 		documents[fmt.Sprintf("number %d of the README", i+1)], _ = decode(t, body[1])["query"].(string)
 	}
 	if len(documents) < 5 {
-		t.Error("no requests in the README")
+		t.Errorf("got %d requests in the README, want 5 or more", len(documents))
 	}
 	fifth := limits.Default()
 	for _, field := range reflect.ValueOf(&fifth).Elem().Fields() {
@@ -341,7 +354,7 @@ func TestRealDocuments(t *testing.T) {
 	})
 	for name, document := range documents {
 		if _, d, cost, err := check(few, document, nil); err != nil || d == nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 		} else {
 			t.Logf("%s: cost %d, %+v", name, cost, d.Measure)
 		}
@@ -355,7 +368,7 @@ func TestRealDocuments(t *testing.T) {
 		`{ users(first: 100) { nodes { posts(first: 100) { nodes { author { posts(first: 100) { nodes { id } } } } } } } }`: false,
 	} {
 		if _, _, cost, err := check(c, document, nil); (err == nil) != passes {
-			t.Errorf("%s: cost %d, %v", document, cost, err)
+			t.Errorf("%s: got cost %d, %v, want accepted: %t", document, cost, err, passes)
 		}
 	}
 }
@@ -378,14 +391,14 @@ func TestMutationsOfMany(t *testing.T) {
 		`mutation ($i: [CreateUserInput!]!) { createUsers(inputs: $i) { users { posts(first: 100) { nodes { author { id } } } } } }`: false,
 	} {
 		if _, _, cost, err := check(c, document, map[string]any{"i": inputs}); (err == nil) != passes {
-			t.Errorf("%s: cost %d, %v", document, cost, err)
+			t.Errorf("%s: got cost %d, %v, want accepted: %t", document, cost, err, passes)
 		}
 	}
 	for i := range inputs {
 		inputs[i] = map[string]any{"username": "u", "email": "e", "posts": posts}
 	}
 	if _, _, cost, err := check(c, `mutation ($i: [CreateUserInput!]!) { createUsers(inputs: $i) { users { id } } }`, map[string]any{"i": inputs}); err != nil {
-		t.Errorf("cost %d, %v", cost, err)
+		t.Errorf("got cost %d, %v, want no error", cost, err)
 	}
 }
 
@@ -409,7 +422,7 @@ func TestDocumentation(t *testing.T) {
 		delete(defaults, row[1])
 	}
 	if len(defaults) > 0 {
-		t.Errorf("not documented: %v", defaults)
+		t.Errorf("got the limits %v without documentation, want none", defaults)
 	}
 	examples := regexp.MustCompile("(?m)^\\| `(\\{.*\\})` \\| ([\\d,]+) \\|$").FindAllStringSubmatch(string(text), -1)
 	for _, e := range examples {
@@ -419,7 +432,7 @@ func TestDocumentation(t *testing.T) {
 		}
 	}
 	if len(examples) < 5 {
-		t.Error("too few examples")
+		t.Errorf("got %d examples, want 5 or more", len(examples))
 	}
 }
 
@@ -444,19 +457,19 @@ func TestStepsOnAbuse(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", r.Name, message, r.Message)
 		}
 		if text.Tokens > c.Limits().MaxTokens+1 {
-			t.Errorf("%s: %d tokens were read", r.Name, text.Tokens)
+			t.Errorf("%s: got %d tokens, want at most %d", r.Name, text.Tokens, c.Limits().MaxTokens+1)
 		}
 		if d == nil {
 			continue
 		}
 		if d.Steps > most(c, text, d) {
-			t.Errorf("%s: %d steps with %d tokens: %+v", r.Name, d.Steps, text.Tokens, d.Measure)
+			t.Errorf("%s: got %d steps, want at most %d: %+v", r.Name, d.Steps, most(c, text, d), d.Measure)
 		}
 		t.Logf("%s: %d tokens, %d steps: %v", r.Name, text.Tokens, d.Steps, err)
 		if err == nil && d.Cycle == nil { // the rest is the validator's
 			if parsed, err := parser.ParseQuery(&ast.Source{Input: body.Query}); err != nil ||
 				len(validator.ValidateWithRules(schema, parsed, rules.NewDefaultRules())) == 0 {
-				t.Errorf("%s passes, %v", r.Name, err)
+				t.Errorf("%s: got %v, want an error", r.Name, err)
 			}
 		}
 	}
@@ -492,10 +505,10 @@ func FuzzLimits(f *testing.F) {
 		_ = json.Unmarshal([]byte(variables), &v) // or none
 		text, d, cost, err := check(c, document, v)
 		if _, ok := errors.AsType[*limits.ExceededError](err); err != nil && !ok {
-			t.Errorf("got %v", err)
+			t.Errorf("got %v, want an ExceededError or none", err)
 		}
 		if cost < 0 || d != nil && d.Steps > most(c, text, d) {
-			t.Errorf("cost %d, %d steps with %d tokens: %+v", cost, d.Steps, text.Tokens, d.Measure)
+			t.Errorf("got cost %d and %d steps, want at least 0 and at most %d: %+v", cost, d.Steps, most(c, text, d), d.Measure)
 		}
 	})
 }

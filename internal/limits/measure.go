@@ -6,21 +6,21 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// A Measure is how much of everything a document has.
+// A Measure has the sizes of a document.
 type Measure struct {
 	Fields, Aliases, Directives    int64 // as they are written
-	Variables                      int64 // of the operation that declares most
-	Depth                          int64 // selection sets inside one another
-	Expanded                       int64 // all parts, fragments put in their places; see [Limits.MaxExpanded]
-	Repeats                        int64 // pairs of fields that answer under one name in one place
+	Variables                      int64 // the maximum of all operations
+	Depth                          int64 // of nested selection sets
+	Expanded                       int64 // all parts, with fragments in their places; see [Limits.MaxExpanded]
+	Repeats                        int64 // pairs of fields with one response name in one place
 	Values, ValueDepth, ListLength int64 // of the input in the document
-	// Cycle is a fragment within itself, when there is one: the document is not valid, and has no cost.
+	// Cycle is a fragment that spreads itself, or nil. Such a document is not valid, and has no cost.
 	Cycle *ast.FragmentSpread
-	// Steps is how many steps it took to find all this and the cost.
+	// Steps is the number of steps of the measurement and of the pricing.
 	Steps int64
 }
 
-// A Document is a document that has passed the limits that show without variables.
+// A Document has passed the limits that do not depend on its variables.
 type Document struct {
 	Measure
 
@@ -28,8 +28,8 @@ type Document struct {
 	operations map[*ast.OperationDefinition]*operation
 }
 
-// Document checks a parsed document, which need not be valid, on what shows without its variables. It returns what it
-// found even with an error, which is an *ExceededError.
+// Document measures a parsed document, which need not be valid, and checks the limits that do not depend on its
+// variables. The error is an *ExceededError. Then the document is returned too.
 func (c *Checker) Document(doc *ast.QueryDocument) (*Document, error) {
 	m := &measurer{
 		fragments: make(map[string]*ast.FragmentDefinition, len(doc.Fragments)),
@@ -37,7 +37,7 @@ func (c *Checker) Document(doc *ast.QueryDocument) (*Document, error) {
 		arguments: map[*ast.Field]int64{},
 	}
 	for _, f := range doc.Fragments {
-		if m.fragments[f.Name] == nil { // as the validator does, which has more to say about a second one
+		if m.fragments[f.Name] == nil { // the validator uses the first one too, and reports the second one
 			m.fragments[f.Name] = f
 		}
 	}
@@ -62,19 +62,19 @@ func (c *Checker) Document(doc *ast.QueryDocument) (*Document, error) {
 	return d, err
 }
 
-// A measurer looks at each part of a document once.
+// A measurer measures each part of a document once.
 type measurer struct {
 	Measure
 
 	fragments map[string]*ast.FragmentDefinition
-	extents   map[*ast.FragmentDefinition]*extent // nil for one that is being measured
-	arguments map[*ast.Field]int64                // the extent of their values, where there are any
+	extents   map[*ast.FragmentDefinition]*extent // nil while the fragment is being measured
+	arguments map[*ast.Field]int64                // the sizes of the values of arguments, of fields that have any
 }
 
-// extent is what a part of a document comes to with fragments in their places.
+// extent is the size of a part of a document, with fragments in their places.
 type extent struct {
-	size  int64 // of all parts
-	depth int64 // of selection sets
+	size  int64 // number of parts
+	depth int64 // of nested selection sets
 }
 
 func (e *extent) add(size, depth int64) {
@@ -97,14 +97,14 @@ func (m *measurer) document(doc *ast.QueryDocument) {
 		m.Expanded = plus(m.Expanded, plus(size, set.size))
 		m.Depth = max(m.Depth, set.depth)
 	}
-	for _, f := range doc.Fragments { // the validator visits each by itself, too
+	for _, f := range doc.Fragments { // the validator visits each fragment on its own too
 		e := m.definition(f)
 		m.Expanded = plus(m.Expanded, e.size)
 		m.Depth = max(m.Depth, e.depth)
 	}
 }
 
-// spread is the extent of the fragment that is spread, and nothing for one that is not there or within itself.
+// spread returns the extent of a fragment. It is empty if the fragment does not exist or spreads itself.
 func (m *measurer) spread(s *ast.FragmentSpread) extent {
 	definition := m.fragments[s.Name]
 	if definition == nil {
@@ -117,7 +117,7 @@ func (m *measurer) spread(s *ast.FragmentSpread) extent {
 	return m.definition(definition)
 }
 
-// definition is the extent of a fragment that is not being measured.
+// definition returns the extent of a fragment that is not being measured.
 func (m *measurer) definition(f *ast.FragmentDefinition) extent {
 	if e := m.extents[f]; e != nil {
 		return *e
@@ -129,6 +129,7 @@ func (m *measurer) definition(f *ast.FragmentDefinition) extent {
 	return e
 }
 
+// set returns the extent of a selection set.
 func (m *measurer) set(set ast.SelectionSet) extent {
 	e := extent{depth: 1}
 	for _, selection := range set {
@@ -159,6 +160,7 @@ func (m *measurer) set(set ast.SelectionSet) extent {
 	return e
 }
 
+// directives returns the size of directives.
 func (m *measurer) directives(list ast.DirectiveList) int64 {
 	size := int64(len(list))
 	m.Directives += size
@@ -169,7 +171,7 @@ func (m *measurer) directives(list ast.DirectiveList) int64 {
 	return size
 }
 
-// values is the extent of the values of arguments.
+// values returns the size of the values of arguments.
 func (m *measurer) values(list ast.ArgumentList) int64 {
 	size := int64(0)
 	for _, a := range list {
@@ -178,7 +180,8 @@ func (m *measurer) values(list ast.ArgumentList) int64 {
 	return size
 }
 
-// value is the extent of a value. It grows with the depth: the validator builds each value once for each one around it.
+// value returns the size of a value. A nested value counts once for each level, because the validator builds it once
+// for each level.
 func (m *measurer) value(v *ast.Value, depth int64) int64 {
 	m.Steps++
 	m.Values++

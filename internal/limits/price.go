@@ -7,75 +7,84 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// Prices are the costs and page sizes that the schema does not show.
+// Prices are costs and page sizes that the schema does not contain.
 type Prices struct {
-	// Page is the size of a page when the client gives none, and MaxPage the largest that it gets.
+	// Page is the default size of a page, and MaxPage its maximum size, in objects.
 	Page, MaxPage int
-	// MaxPages has the fields whose pages may be larger than MaxPage.
+	// MaxPages has the maximum sizes of fields that have larger pages.
 	MaxPages map[Field]int
-	// List is how many objects a list has that nothing is known about.
+	// List is the assumed number of objects of a list without a known size.
 	List int
-	// Fields are the surcharges of fields. One is paid once for each time that the document has the field, and not for each
-	// object: it is the price of a statement.
+	// Fields are the surcharges of fields. A surcharge is the price of a statement, so the document pays it once for
+	// each use of the field, and not for each object.
 	Fields map[Field]int64
-	// Conditions are the surcharges of fields of input objects that are not null, by their names alone: the values of
-	// variables do not show of which type they are.
+	// Conditions are the surcharges of fields of input objects, by their names. A null costs nothing. The type of the
+	// object is not part of the key, because the values of variables do not contain their types.
 	Conditions map[string]int64
 }
 
 // A Field is a field of a type in the schema.
 type Field struct{ Type, Name string }
 
-// An object costs as much as ten values, so that many short names for the same value are not free.
+// The price of an object is that of ten values. So many aliases of one value cost something.
 const (
 	priceOfValue  = 1
 	priceOfObject = 10
 )
 
-// introspectionList is how many objects the lists of introspection have, but for the list of all types.
+// introspectionList is the assumed number of objects of a list of introspection. The list of all types has its real
+// number.
 const introspectionList = 5
 
-// An operation is the part of an operation that costs something, without its variables.
+// operation has the prices of an operation, without its variables.
 type operation struct {
 	root     node
-	defaults map[string]defaultValue // of the variables that have one
+	defaults map[string]defaultValue // of variables
 }
 
 type defaultValue struct {
 	value *ast.Value
-	extra int64 // the price of what is in it
+	extra int64 // the surcharges in the value
 }
 
-// A node is a field that returns objects, or all the fields that answer under one name in one place.
+// A node is a field that returns objects, together with all fields that have its response name in the same place.
 type node struct {
-	count    []count  // how many objects for each one above; the largest counts, of fields of types that exclude each other
-	page     []count  // how many objects the lists directly below have, when this is a connection or a batch
-	inputs   []count  // how many inputs a mutation of many has
-	values   int64    // fields below that return no objects
-	extra    int64    // the price of what is paid once
-	searches []string // variables, whose values may have more of it
+	count    []count  // the numbers of objects for each object above, of types that exclude each other; the largest counts
+	page     []count  // the number of objects of the lists directly below, if this is a connection or a batch
+	inputs   []count  // the number of inputs of a mutation of many
+	values   int64    // the number of fields below that return no objects
+	extra    int64    // the surcharges
+	searches []string // the variables whose values may have surcharges
 	below    []node
 }
 
-// A count is how many objects a list has.
+func (n *node) add(m *node) {
+	n.count = append(n.count, m.count...)
+	n.page = append(n.page, m.page...)
+	n.inputs = append(n.inputs, m.inputs...)
+	n.extra = plus(n.extra, m.extra)
+	n.searches = append(n.searches, m.searches...)
+}
+
+// A count is the number of objects of a list.
 type count struct {
 	of       countOf
 	fixed    int64
 	variable string
-	most     int64 // of pageVariable
+	most     int64 // the maximum, for pageVariable
 }
 
 type countOf int
 
 const (
-	fixedCount    countOf = iota
-	pageAbove             // as many as the connection above says
-	pageVariable          // as the variable says, as the size of a page; without one, as is fixed
-	valueVariable         // as many as the list in the variable has
+	fixedCount    countOf = iota // fixed
+	pageAbove                    // the size of the page of the connection above
+	pageVariable                 // the page size in the variable; without a value, fixed
+	valueVariable                // the number of values of the list in the variable
 )
 
-// merge puts fragments in their places and fields of one name together, as execution does. It finds what the validator
-// has to compare, and for the operations what they cost.
+// merge puts fragments in their places, and merges fields of one response name, as execution does. It counts the pairs
+// of fields that the validator compares, and prices the operations.
 func (d *Document) merge(doc *ast.QueryDocument, m *measurer) error {
 	c := d.checker
 	walk := &merger{checker: c, measurer: m, fields: map[*ast.Field]node{}}
@@ -111,96 +120,67 @@ type merger struct {
 	*measurer
 	checker *Checker
 	repeats int64
-	fields  map[*ast.Field]node // those with arguments, each by itself
+	fields  map[*ast.Field]node // the nodes of fields with arguments, without what is below them
 }
 
-// scope is a selection set with the type on which it stands; nil for one that the schema does not have.
+// scope is a selection set and its type. The type is nil if the schema does not have it.
 type scope struct {
 	set    ast.SelectionSet
 	parent *ast.Definition
-	inline int64 // how many inline fragments are around it
+	inline int64 // number of inline fragments around it
 }
 
-// An occurrence is a field in the place to which fragments put it.
+// An occurrence is a field in a place where a fragment puts it.
 type occurrence struct {
 	field  *ast.Field
 	parent *ast.Definition
-	weight int64 // of comparing it with another
-	next   int   // the next one of the same name; 0 when there is none
+	weight int64 // the work of comparing it with another field
 }
 
-// A place is the fields that execution finds for one object.
+// A place has the fields that execution finds for one object, grouped by response name.
 type place struct {
-	fields []occurrence
-	names  []name
-	index  map[string]int // of names, when there are many
+	groups [][]occurrence
+	index  map[string]int // of groups, by response name
 	spread map[string]bool
 }
 
-// name is the fields that answer under one name.
-type name struct{ first, last, fields int }
+func (p *place) add(o occurrence) {
+	i, known := p.index[o.field.Alias]
+	if !known {
+		i = len(p.groups)
+		p.index[o.field.Alias] = i
+		p.groups = append(p.groups, nil)
+	}
+	p.groups[i] = append(p.groups[i], o)
+}
 
-// The validator compares each two fields of one name, and each two fragments of one place, which takes longer.
+// weightOfFragments is the work of comparing two fragments of one place, as a multiple of comparing two fields.
 const weightOfFragments = 4
 
-// fill fills a node with what is selected below it, and returns how many names that has.
+// fill adds what is selected below a node, and returns the number of response names.
 func (m *merger) fill(n *node, sets ...scope) int {
-	var p place
+	p := place{index: map[string]int{}}
 	for _, s := range sets {
 		m.collect(&p, s)
 	}
 	m.repeats = plus(m.repeats, pairs(weightOfFragments*int64(len(p.spread)), int64(len(p.spread))))
-	for _, name := range p.names {
-		if name.fields > 1 {
-			weight := int64(0)
-			for i := name.first; ; i = p.fields[i].next {
-				weight = plus(weight, p.fields[i].weight)
-				if i == name.last {
-					break
-				}
-			}
-			m.repeats = plus(m.repeats, pairs(weight, int64(name.fields)))
+	for _, group := range p.groups {
+		weight := int64(0)
+		for _, o := range group {
+			weight = plus(weight, o.weight)
 		}
-		m.price(n, &p, name)
+		m.repeats = plus(m.repeats, pairs(weight, int64(len(group))))
+		m.price(n, group)
 	}
-	return len(p.names)
+	return len(p.groups)
 }
 
-// pairs is how many pairs a number of things make, when each thing has its weight.
+// pairs returns the number of pairs of things, weighted. weight is the sum of the weights of all things.
 func pairs(weight, things int64) int64 {
 	if things < 2 {
 		return 0
 	}
 	return (times(weight, things-1) + 1) / 2
-}
-
-// few is how many names are found faster without an index.
-const few = 16
-
-func (p *place) add(s occurrence) {
-	alias, at := s.field.Alias, -1
-	if p.index == nil {
-		at = slices.IndexFunc(p.names, func(n name) bool { return p.fields[n.first].field.Alias == alias })
-	} else if i, ok := p.index[alias]; ok {
-		at = i
-	}
-	i := len(p.fields)
-	p.fields = append(p.fields, s)
-	if at >= 0 {
-		p.fields[p.names[at].last].next = i
-		p.names[at].last = i
-		p.names[at].fields++
-		return
-	}
-	p.names = append(p.names, name{first: i, last: i, fields: 1})
-	if p.index != nil {
-		p.index[alias] = len(p.names) - 1
-	} else if len(p.names) > few {
-		p.index = make(map[string]int, 2*few)
-		for at, n := range p.names {
-			p.index[p.fields[n.first].field.Alias] = at
-		}
-	}
 }
 
 func (m *merger) collect(p *place, s scope) {
@@ -217,7 +197,7 @@ func (m *merger) collect(p *place, s scope) {
 			m.collect(p, inner)
 		case *ast.FragmentSpread:
 			f := m.fragments[sel.Name]
-			if f == nil || p.spread[sel.Name] { // a second time, a fragment has nothing new
+			if f == nil || p.spread[sel.Name] { // the same fragment again adds nothing
 				continue
 			}
 			if p.spread == nil {
@@ -229,32 +209,24 @@ func (m *merger) collect(p *place, s scope) {
 	}
 }
 
-// price adds the fields of one name to the node above them.
-func (m *merger) price(above *node, p *place, fields name) {
+// price adds the fields of one response name to the node above them.
+func (m *merger) price(above *node, fields []occurrence) {
 	var n node
 	var below []scope
-	first := p.fields[fields.first]
-	for i := fields.first; ; i = p.fields[i].next {
-		s := p.fields[i]
-		definition := fieldOf(s.parent, s.field.Name)
+	first := fields[0]
+	for i, o := range fields {
+		definition := fieldOf(o.parent, o.field.Name)
 		var returned *ast.Definition
 		if definition != nil {
 			returned = m.checker.schema.Types[definition.Type.Name()]
 		}
-		if len(s.field.SelectionSet) > 0 {
-			below = append(below, scope{set: s.field.SelectionSet, parent: returned})
+		if len(o.field.SelectionSet) > 0 {
+			below = append(below, scope{set: o.field.SelectionSet, parent: returned})
 		}
-		// With the same name and type, the arguments are the same, or the document is not valid.
-		if i == fields.first || s.field.Name != first.field.Name || s.parent != first.parent {
-			alone := m.alone(s.field, s.parent, definition, returned)
-			n.count = append(n.count, alone.count...)
-			n.page = append(n.page, alone.page...)
-			n.inputs = append(n.inputs, alone.inputs...)
-			n.extra = plus(n.extra, alone.extra)
-			n.searches = append(n.searches, alone.searches...)
-		}
-		if i == fields.last {
-			break
+		// Fields of one name and type have the same arguments in a valid document.
+		if i == 0 || o.field.Name != first.field.Name || o.parent != first.parent {
+			alone := m.alone(o.field, o.parent, definition, returned)
+			n.add(&alone)
 		}
 	}
 	if below == nil {
@@ -267,7 +239,7 @@ func (m *merger) price(above *node, p *place, fields name) {
 	above.below = append(above.below, n)
 }
 
-// fieldOf is a field of a type by its name; nil when there is none.
+// fieldOf returns a field of a type by its name, or nil.
 func fieldOf(t *ast.Definition, name string) *ast.FieldDefinition {
 	if t == nil {
 		return nil
@@ -275,7 +247,8 @@ func fieldOf(t *ast.Definition, name string) *ast.FieldDefinition {
 	return t.Fields.ForName(name)
 }
 
-// alone returns the node of a field by itself. Its arguments are looked at once, wherever fragments put it.
+// alone returns the node of a field, without what is below it. It looks at the arguments of a field only once, even if
+// fragments put the field in many places.
 func (m *merger) alone(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition, returned *ast.Definition) node {
 	if n, ok := m.fields[f]; ok {
 		return n
@@ -311,7 +284,7 @@ func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 			n.page = m.listed(f, definition)
 			n.inputs = n.page
 		}
-	case page != nil: // a list that is cut like a page
+	case page != nil: // a list with first or last
 		n.count = page
 	case connection(parent), m.checker.batches[parent.Name]:
 		n.count = []count{{of: pageAbove}}
@@ -326,13 +299,13 @@ func (m *merger) look(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 	return n
 }
 
-// connection reports whether a type has the shape of a page: a list beside a pageInfo or an endCursor.
+// connection reports whether a type is a page: it has a list, and pageInfo or endCursor.
 func connection(t *ast.Definition) bool {
 	return t != nil && (t.Fields.ForName("pageInfo") != nil || t.Fields.ForName("endCursor") != nil) &&
 		slices.ContainsFunc(t.Fields, func(f *ast.FieldDefinition) bool { return f.Type.Elem != nil })
 }
 
-// page is the size that the arguments first and last ask for; nil when the field has neither.
+// page returns the page size by the arguments first and last, or nil if the field has neither.
 func (m *merger) page(f *ast.Field, parent *ast.Definition, definition *ast.FieldDefinition) []count {
 	p := &m.checker.prices
 	var counts []count
@@ -369,8 +342,8 @@ func (m *merger) page(f *ast.Field, parent *ast.Definition, definition *ast.Fiel
 	return counts
 }
 
-// listed is the size of a list that is not a page: one object for each value of a list among the arguments, or what is
-// said of any list.
+// listed returns the size of a list that is not a page. It is the number of values of an argument that is a list, or
+// else Prices.List.
 func (m *merger) listed(f *ast.Field, definition *ast.FieldDefinition) []count {
 	var counts []count
 	for _, a := range f.Arguments {
@@ -391,7 +364,7 @@ func (m *merger) listed(f *ast.Field, definition *ast.FieldDefinition) []count {
 	return counts
 }
 
-// search adds the price of what is in a value of the document, and notes the variables in it.
+// search adds the surcharges in a value of the document, and the variables in it.
 func (m *merger) search(n *node, v *ast.Value) {
 	m.Steps++
 	switch v.Kind {

@@ -5,15 +5,15 @@ import (
 	"github.com/vektah/gqlparser/v2/lexer"
 )
 
-// A Text is what shows of a document before it is parsed, up to the first part of it that is no token: with that one the
-// parser has to deal.
+// A Text has the sizes of a document before it is parsed. They end at the first part that is no token, which the parser
+// reports.
 type Text struct {
 	Tokens  int
-	Longest int // token, in bytes
+	Longest int // length of the longest token, in bytes
 }
 
-// Text checks the length of a document, its tokens and the nesting of its brackets. It returns what it found even with
-// an error, which is an *ExceededError.
+// Text checks the length of a document, the number of its tokens and the nesting of its brackets. The error is an
+// *ExceededError. Then the sizes so far are returned too.
 func (c *Checker) Text(document string) (Text, error) {
 	var t Text
 	if err := over("the document has %s bytes", int64(len(document)), c.limits.MaxDocumentBytes); err != nil {
@@ -24,7 +24,7 @@ func (c *Checker) Text(document string) (Text, error) {
 	for {
 		token, err := l.ReadToken()
 		if err != nil || token.Kind == lexer.EOF {
-			return t, nil //nolint:nilerr // the parser finds it again and says where it is
+			return t, nil //nolint:nilerr // the parser reports it with its location
 		}
 		t.Tokens++
 		t.Longest = max(t.Longest, len(token.Value))

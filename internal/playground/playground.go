@@ -1,7 +1,7 @@
 // Package playground is the page at /: GraphiQL (https://github.com/graphql/graphiql) on the endpoint of the same
-// server. A build step downloads its files from npm, by exact version and checksum (see fetch), and embeds them. So the page
-// works without a network. In a binary without these files, the page says so, and takes the same files, with the same
-// checksums, from a CDN. The package knows nothing of GraphQL's execution.
+// server. A build step downloads its files from npm, by exact version and checksum (see fetch), and embeds them. So the
+// page works without a network. In a binary without these files, the page says so, and takes the same files, with the
+// same checksums, from a CDN. The package knows nothing of GraphQL's execution.
 package playground
 
 import (
@@ -32,15 +32,14 @@ type Manifest struct {
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// Integrity is npm's checksum of the archive, in the form of Subresource Integrity.
-	Integrity string `json:"integrity"`
 }
 
 // A File is one file of a package. Name is its name here.
 type File struct {
-	Name      string `json:"name"`
-	Package   string `json:"package"`
-	Path      string `json:"path"`
+	Name    string `json:"name"`
+	Package string `json:"package"`
+	Path    string `json:"path"`
+	// Integrity is the SHA-384 of the file, in the form of Subresource Integrity.
 	Integrity string `json:"integrity"`
 }
 
@@ -57,8 +56,8 @@ func ReadManifest() (Manifest, error) {
 // source is the address and the checksum of one file of the page.
 type source struct{ URL, Integrity string }
 
-// Handler serves the page at /, and its files below /playground/. The page has only relative addresses, so it works below a prefix
-// that a proxy removes.
+// Handler serves the page at /, and its files below /playground/. The page has only relative addresses, so it works
+// below a prefix that a proxy removes.
 func Handler() (http.Handler, error) { return handler(files) }
 
 func handler(files fs.FS) (http.Handler, error) {
@@ -112,8 +111,8 @@ func serve(files fs.FS, name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, name) }
 }
 
-// policy allows the page its own scripts, styles and server, and nothing else. GraphiQL sets styles from its script, and has its
-// fonts in its stylesheet.
+// policy allows the page its own scripts, styles and server, and nothing else. GraphiQL sets styles from its script,
+// and has its fonts in its stylesheet.
 func policy(own bool) string {
 	from := "'self'"
 	if !own {

@@ -1,38 +1,31 @@
-// Package requestid carries the ID of a request from the HTTP layer to whatever answers the
-// request or logs about it. It knows neither HTTP nor GraphQL.
+// Package requestid carries the ID of a request in a context, for errors and logs. It does not depend on HTTP or
+// GraphQL.
 package requestid
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
-// MaxLength is the longest ID that [Valid] takes, in bytes.
+// MaxLength is the maximum length of an ID, in bytes.
 const MaxLength = 128
 
 type contextKey struct{}
 
-// WithContext returns a context that carries id.
+// WithContext returns a context with an ID.
 func WithContext(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, contextKey{}, id)
 }
 
-// FromContext returns the ID that ctx carries, or "" outside a request.
+// FromContext returns the ID in a context, or "" outside a request.
 func FromContext(ctx context.Context) string {
 	id, _ := ctx.Value(contextKey{}).(string)
 	return id
 }
 
-// Valid reports whether id, as a client sent it, can be taken over: 1 to [MaxLength] bytes of
-// A-Z, a-z, 0-9, '.', '_' and '-', so that it is safe in a header, a log line and an answer.
+// Valid reports whether an ID of a client is safe in a header, a log line and an answer. It must have 1 to [MaxLength]
+// bytes of A-Z, a-z, 0-9, '.', '_' and '-'.
 func Valid(id string) bool {
-	if id == "" || len(id) > MaxLength {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		case c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
+	const safe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return id != "" && len(id) <= MaxLength && strings.Trim(id, safe) == ""
 }

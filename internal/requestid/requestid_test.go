@@ -10,7 +10,7 @@ import (
 func TestContext(t *testing.T) {
 	t.Parallel()
 	if got := requestid.FromContext(t.Context()); got != "" {
-		t.Errorf("outside a request: %q", got)
+		t.Errorf("outside a request: got %q, want none", got)
 	}
 	if got := requestid.FromContext(requestid.WithContext(t.Context(), "abc")); got != "abc" {
 		t.Errorf("got %q, want abc", got)

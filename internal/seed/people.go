@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"math/big"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func newPeople(random *rand.Rand) *people {
 	for _, c := range cultures() {
 		w := &crowd{culture: c, given: names(c.given), family: names(c.family)}
 		w.first, w.stride = random.IntN(w.pairs()), 1+random.IntN(w.pairs()-1)
-		for divisor(w.stride, w.pairs()) > 1 {
+		for new(big.Int).GCD(nil, nil, big.NewInt(int64(w.stride)), big.NewInt(int64(w.pairs()))).Int64() > 1 {
 			w.stride++
 		}
 		p.crowds = append(p.crowds, w)
@@ -122,12 +123,4 @@ func (p *people) join(c *crowd, given, family string) string {
 	default:
 		return given + family
 	}
-}
-
-// divisor returns the greatest common divisor of two numbers.
-func divisor(a, b int) int {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
 }

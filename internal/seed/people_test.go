@@ -21,11 +21,11 @@ func TestCultures(t *testing.T) {
 	for _, c := range newPeople(rand.New(rand.NewPCG(1, 1))).crowds {
 		share += c.share
 		if domains[c.domain] {
-			t.Errorf("two cultures have the domain %s", c.domain)
+			t.Errorf("got two cultures with the domain %s, want one", c.domain)
 		}
 		domains[c.domain] = true
 		if most := MaxUsers * c.share / 100 / c.pairs(); most >= numbers*9/10 { // the shares are those of chance
-			t.Errorf("%s has to tell %d people of one name apart", c.domain, most)
+			t.Errorf("%s: got %d people with one name, want fewer than %d", c.domain, most, numbers*9/10)
 		}
 		for _, list := range [][]name{c.given, c.family} {
 			plain := map[string]bool{}
@@ -51,7 +51,7 @@ func TestCultures(t *testing.T) {
 		}
 	}
 	if share != 100 {
-		t.Errorf("the cultures have %d people of 100", share)
+		t.Errorf("got %d people of 100, want 100", share)
 	}
 }
 
@@ -68,12 +68,12 @@ func TestPeople(t *testing.T) {
 		next := p.next()
 		username, fault := rules.Username(next.username)
 		if fault != nil || usernames[username] {
-			t.Fatalf("the username %s: %v, or there twice", next.username, fault)
+			t.Fatalf("username %s: got %v or a duplicate, want a new valid one", next.username, fault)
 		}
 		usernames[username] = true
 		email, fault := rules.Email(next.email)
 		if fault != nil || emails[email] {
-			t.Fatalf("the address %s: %v, or there twice", next.email, fault)
+			t.Fatalf("email %s: got %v or a duplicate, want a new valid one", next.email, fault)
 		}
 		emails[email] = true
 		for script, table := range scripts {
@@ -83,7 +83,7 @@ func TestPeople(t *testing.T) {
 		}
 	}
 	if len(scripts) > 0 {
-		t.Errorf("nobody has a name in %v", slices.Sorted(maps.Keys(scripts)))
+		t.Errorf("got no name in %v, want one in each script", slices.Sorted(maps.Keys(scripts)))
 	}
 }
 
@@ -94,13 +94,13 @@ func TestTexts(t *testing.T) {
 	for range 10_000 {
 		title, body := writer.post(p.next().crowd)
 		if _, fault := rules.Title(title); fault != nil {
-			t.Fatalf("the title %q %s", title, fault.Message)
+			t.Fatalf("title %q: got %q, want no fault", title, fault.Message)
 		}
 		if fault := rules.Body(body); fault != nil {
-			t.Fatalf("the body %q %s", body, fault.Message)
+			t.Fatalf("body %q: got %q, want no fault", body, fault.Message)
 		}
 		if regexp.MustCompile(`[{}]|^[a-z ]|  | $`).MatchString(title + body) {
-			t.Fatalf("these read badly: %q, %q", title, body)
+			t.Fatalf("got %q, %q, want no braces, no small first letter, no double blanks", title, body)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roster/ent/post"
+	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/directory"
@@ -86,6 +87,7 @@ type filler struct {
 
 	authors []author
 	made    int // the number of posts so far
+	batch   []*directory.Record
 }
 
 // author has the values of a user that its posts need.
@@ -110,23 +112,16 @@ func (f *filler) users(ctx context.Context) error {
 	f.authors = make([]author, 0, f.Users)
 	start := Epoch().Add(-past).UnixMicro()
 	slot := coming.Microseconds() / int64(max(f.Users, 1))
-	for len(f.authors) < f.Users {
-		var records []*directory.Record
-		for len(records) < batchRows && len(f.authors) < f.Users {
-			f.now = start + slot*int64(len(f.authors)) + f.random.Int64N(slot)
-			p, id := f.people.next(), f.ids.New(user.Label)
-			record, faults := directory.UserRecord(id, p.username, p.email, f.history())
-			if err := faults.Err(); err != nil {
-				return err
-			}
-			records = append(records, record)
-			f.authors = append(f.authors, author{id: id, since: f.now, crowd: p.crowd})
-		}
-		if err := f.write(ctx, records); err != nil {
+	for i := range f.Users {
+		f.now = start + slot*int64(i) + f.random.Int64N(slot)
+		p, id := f.people.next(), f.ids.New(user.Label)
+		f.authors = append(f.authors, author{id: id, since: f.now, crowd: p.crowd})
+		record, faults := directory.UserRecord(id, p.username, p.email, f.history())
+		if err := f.add(ctx, record, faults); err != nil {
 			return err
 		}
 	}
-	return nil
+	return f.write(ctx)
 }
 
 // posts creates all posts. Each author writes from its creation on, at equal intervals with random deviations.
@@ -139,47 +134,52 @@ func (f *filler) posts(ctx context.Context) error {
 	}
 	heap.Init(&next)
 	for len(next) > 0 {
-		var records []*directory.Record
-		for len(records) < batchRows && len(next) > 0 {
-			d := &next[0]
-			f.now = d.at
-			title, body := f.texts.post(d.author.crowd)
-			history := f.history()
-			record, faults := directory.PostRecord(f.ids.New(post.Label), d.author.id, nil, title, body, history)
-			if err := faults.Err(); err != nil {
-				return err
-			}
-			records = append(records, record)
-			f.made++
-			if d.number++; d.number == f.PostsPerUser {
-				heap.Pop(&next)
-				continue
-			}
-			*d = f.plan(*d)
-			heap.Fix(&next, 0)
-		}
-		if err := f.write(ctx, records); err != nil {
+		d := next[0]
+		f.now = d.at
+		title, body := f.texts.post(d.author.crowd)
+		history := f.history()
+		record, faults := directory.PostRecord(f.ids.New(post.Label), d.author.id, nil, title, body, history)
+		f.made++
+		if err := f.add(ctx, record, faults); err != nil {
 			return err
 		}
+		if d.number++; d.number == f.PostsPerUser {
+			heap.Pop(&next)
+			continue
+		}
+		next[0] = f.plan(d)
+		heap.Fix(&next, 0)
 	}
-	return nil
+	return f.write(ctx)
 }
 
-// write writes records. The error is ErrThere when the database has one of the users.
-func (f *filler) write(ctx context.Context, records []*directory.Record) error {
-	if err := f.tx.Import(ctx, records, directory.Fail); err != nil {
+// add adds a record to the batch, and writes a full batch.
+func (f *filler) add(ctx context.Context, r *directory.Record, faults rules.Faults) error {
+	f.batch = append(f.batch, r)
+	if err := faults.Err(); err != nil || len(f.batch) < batchRows {
 		return err
 	}
-	for _, r := range records {
-		u, is := r.User()
-		switch {
+	return f.write(ctx)
+}
+
+// write writes the batch. The error is ErrThere when the database has one of the users.
+func (f *filler) write(ctx context.Context) error {
+	if len(f.batch) == 0 {
+		return nil
+	}
+	if err := f.tx.Import(ctx, f.batch, directory.Fail); err != nil {
+		return err
+	}
+	for _, r := range f.batch {
+		switch u := r.User(); {
 		case r.Outcome == directory.Created:
-		case is:
+		case u != nil:
 			return fmt.Errorf("the user %s (%s) %w", u.Username, u.Email, ErrThere)
 		default:
 			return r.Faults
 		}
 	}
+	f.batch = f.batch[:0]
 	if f.Progress != nil {
 		f.Progress(len(f.authors), f.made)
 	}

@@ -45,14 +45,14 @@ func TestFill(t *testing.T) {
 		}
 		const want = "1000+0 1100+0 1100+1000 1100+2000 1100+3000 1100+3300"
 		if got := strings.Join(told, " "); got != want {
-			t.Errorf("it told of %s, want %s", got, want)
+			t.Errorf("progress: got %s, want %s", got, want)
 		}
 		users, posts := rows(t, db)
 		if len(users) != 1100 || len(posts) != 3300 {
 			t.Fatalf("there are %d users and %d posts", len(users), len(posts))
 		}
 		if got := digest(users, posts); got != fingerprint {
-			t.Errorf("the data have the fingerprint %s, want %s", got, fingerprint)
+			t.Errorf("fingerprint: got %s, want %s", got, fingerprint)
 		}
 		likely(t, users, posts)
 		inFeed(t, db, users, posts, now)
@@ -66,7 +66,7 @@ func TestFill(t *testing.T) {
 			}
 		}
 		if after, afterPosts := rows(t, db); digest(after, afterPosts) != fingerprint {
-			t.Error("the second time changed something")
+			t.Error("a second seed: got other rows, want the same")
 		}
 	})
 }
@@ -107,10 +107,10 @@ func likely(t *testing.T, users []*ent.User, posts []*ent.Post) {
 	t.Helper()
 	check := func(what fmt.Stringer, version int, created, updated, earliest time.Time) {
 		if created.Before(earliest) || updated.Before(created) || updated.After(seed.Epoch()) {
-			t.Errorf("%v was created %v and changed %v", what, created, updated)
+			t.Errorf("%v: got createdAt %v and updatedAt %v, want them in order", what, created, updated)
 		}
 		if version < 1 || (version == 1) != created.Equal(updated) {
-			t.Errorf("%v has the version %d, but was created %v and changed %v", what, version, created, updated)
+			t.Errorf("%v: got version %d, createdAt %v and updatedAt %v, want 1 only if it never changed", what, version, created, updated)
 		}
 	}
 	since := map[typeid.ID]time.Time{}
@@ -124,14 +124,14 @@ func likely(t *testing.T, users []*ent.User, posts []*ent.Post) {
 	for _, p := range posts {
 		check(p.ID, p.Version, p.CreatedAt, p.UpdatedAt, last)
 		if p.CreatedAt.Before(since[p.AuthorID]) {
-			t.Errorf("%v was written before its author came", p.ID)
+			t.Errorf("%v: got createdAt %v, want it after its author", p.ID, p.CreatedAt)
 		}
 		last = p.CreatedAt
 		written[p.AuthorID]++
 	}
 	for id, n := range written {
 		if n != 3 {
-			t.Errorf("%v wrote %d posts", id, n)
+			t.Errorf("%v: got %d posts, want 3", id, n)
 		}
 	}
 }
@@ -147,7 +147,7 @@ func TestSeedsDiffer(t *testing.T) {
 		digests[digest(rows(t, db))] = true
 	}
 	if len(digests) != 2 {
-		t.Error("two seeds gave the same data")
+		t.Error("two seeds: got the same data, want different data")
 	}
 }
 
@@ -164,14 +164,14 @@ func TestAllOrNone(t *testing.T) {
 			}
 		}})
 		if err == nil || !strings.HasPrefix(err.Error(), "create posts: ") {
-			t.Errorf("it was interrupted, and says %v", err)
+			t.Errorf("interrupted: got %v, want the cause", err)
 		}
 		if users, posts := rows(t, db); len(users)+len(posts) > 0 {
-			t.Errorf("%d users and %d posts are left", len(users), len(posts))
+			t.Errorf("interrupted: got %d users and %d posts, want none", len(users), len(posts))
 		}
 		err = seed.Fill(t.Context(), db, seed.Options{Users: 10})
 		if forbidden, ok := errors.AsType[*rules.ForbiddenError](err); !ok || forbidden.Type != "User" {
-			t.Errorf("nobody may do it, and it says %v", err)
+			t.Errorf("without a caller: got %v, want a ForbiddenError", err)
 		}
 	})
 }

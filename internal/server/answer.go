@@ -15,21 +15,20 @@ import (
 	"roster/internal/budget"
 )
 
-// gzipFrom is the size in bytes from which an answer is compressed for those who accept it; below,
-// it fits into a few packets anyway.
+// gzipFrom is the size of an answer, in bytes, from which it is compressed if the client accepts that. A smaller answer
+// fits into a few packets anyway.
 const gzipFrom = 4 << 10
 
 // answer is a GraphQL response on its way to the client.
 type answer struct {
 	status      int
 	mediaType   string
-	compressors compressors // nil for an answer that is not compressed
+	compressors compressors // nil: the answer is not compressed
 	response    *graphql.Response
 }
 
-// write sends the answer. A failure to write means that the client is gone: there is nobody left to
-// tell, and the access log has the request. It panics when the response's errors or extensions
-// cannot be JSON, a mistake in the program.
+// write sends the answer. It ignores an error, because then the client has disconnected. It panics if errors or
+// extensions cannot be encoded as JSON, which is a bug.
 func (a answer) write(w http.ResponseWriter) {
 	parts, err := parts(a.response)
 	if err != nil {
@@ -47,7 +46,7 @@ func (a answer) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", a.mediaType+"; charset=utf-8")
 	if a.compressors != nil && size >= gzipFrom {
 		compressed := a.compressors.compress(parts)
-		a.response.Data = nil // a slow reader need not keep both
+		a.response.Data = nil // while the client reads slowly, one copy is enough
 		clear(parts)
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Set("Content-Length", strconv.Itoa(compressed.Len()))
@@ -64,8 +63,8 @@ func (a answer) write(w http.ResponseWriter) {
 	}
 }
 
-// compressors compress answers, as many at a time as there are processors. One takes about a megabyte, so none
-// waits for a slow reader.
+// compressors compress answers, one for each processor. One takes about a megabyte, so no compressor waits for a client
+// that reads slowly.
 type compressors chan *gzip.Writer
 
 func newCompressors() compressors {
@@ -90,8 +89,8 @@ func (c compressors) compress(parts [][]byte) *budget.Buffer {
 
 func unencodable(err error) error { return fmt.Errorf("encode a response: %w", err) }
 
-// parts lays a response out as JSON. The data is finished JSON already and is passed on as it is,
-// which json.Marshal would not do: it scans and compacts a RawMessage.
+// parts encodes a response as JSON, in parts. The data is JSON already. json.Marshal would scan and compact it again,
+// so it is not used for the data.
 func parts(response *graphql.Response) ([][]byte, error) {
 	head, err := json.Marshal(struct {
 		Errors     gqlerror.List  `json:"errors,omitempty"`

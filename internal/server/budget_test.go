@@ -62,7 +62,7 @@ func TestDeafClient(t *testing.T) {
 		got := ask()
 		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || onlyCode([]byte(got.text)) != "UNAVAILABLE" ||
 			time.Since(began) != time.Second {
-			t.Errorf("beside a deaf client: got %d, %v, %s after %s", got.status, got.header, got.text, time.Since(began))
+			t.Errorf("beside a client that reads nothing: got %d, %v, %s after %s, want 503 with Retry-After after 1s", got.status, got.header, got.text, time.Since(began))
 		}
 		s.left(t)
 		s.left(t) // the deaf client was given up
@@ -70,7 +70,7 @@ func TestDeafClient(t *testing.T) {
 			t.Errorf("the deaf client was given up after %s, want 20s", took)
 		}
 		if got := ask(); got.status != http.StatusOK || got.text != `{"data":{"echo":"hi"}}` {
-			t.Errorf("without the deaf client: got %d, %s", got.status, got.text)
+			t.Errorf("after that client: got %d, %s, want 200 and the answer", got.status, got.text)
 		}
 	})
 }
@@ -105,7 +105,7 @@ func TestMemoryOfSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		for message := range c.messages {
-			t.Errorf("got %s", message)
+			t.Errorf("got %s, want no message", message)
 		}
 		if took := time.Since(began); took != readTimeout {
 			t.Errorf("the socket was closed after %s, want %s", took, readTimeout)
@@ -130,7 +130,7 @@ func TestNoMemoryOnASocket(t *testing.T) {
 		}
 		c.send(t, subscribe("1", `{ echo }`))
 		<-time.After(2 * time.Second) // it waits
-		c.want(t, failed("1", `[{"message":"the server has as many answers under way as its memory allows: try again","extensions":{"code":"UNAVAILABLE"}}]`))
+		c.want(t, failed("1", `[{"message":"the server has no memory for this answer now: try again","extensions":{"code":"UNAVAILABLE"}}]`))
 		other.Close()
 		c.send(t, subscribe("1", `{ echo }`))
 		c.want(t, next("1", `{"data":{"echo":null}}`), complete("1"))

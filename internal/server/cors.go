@@ -8,10 +8,11 @@ import (
 	"roster/internal/codes"
 )
 
-// AnyOrigin among Options.Origins stands for all of them.
+// AnyOrigin in Options.Origins allows all origins.
 const AnyOrigin = "*"
 
-// What pages of other origins may use and see, and for how many seconds a browser may remember it.
+// The methods and headers that pages of other origins may send, the headers that they may read, and the seconds that a
+// browser may cache this.
 const (
 	corsMethods = "GET, HEAD, POST"
 	corsHeaders = "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Cache-Control, Last-Event-ID, " +
@@ -19,11 +20,11 @@ const (
 		"Apollographql-Client-Name, Apollographql-Client-Version, " +
 		"Traceparent, Tracestate, Baggage"
 	corsExposed = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate"
-	corsMaxAge  = "7200" // more than that, Chromium does not remember
+	corsMaxAge  = "7200" // the maximum of Chromium
 )
 
-// origins are the origins whose pages may use the endpoint, beside the server's own. Credentials are
-// never allowed across origins: a page sends its token in a header, and knows it.
+// origins are the origins whose pages may use the endpoint, besides the origin of the server. Cookies are never allowed
+// across origins: a page sends its token in a header.
 type origins struct {
 	any    bool
 	listed map[string]bool
@@ -57,7 +58,7 @@ func (o origins) guard(next http.Handler) http.Handler {
 	})
 }
 
-// describe sets what every answer says about the origins.
+// describe sets the headers that every answer has.
 func (o origins) describe(h http.Header, origin string) {
 	switch {
 	case len(o.listed) == 0:
@@ -74,7 +75,7 @@ func (o origins) describe(h http.Header, origin string) {
 	h.Set("Access-Control-Expose-Headers", corsExposed)
 }
 
-// preflight answers a browser that asks what it may send.
+// preflight answers the question of a browser what it may send.
 func (o origins) preflight(w http.ResponseWriter, allowed bool) {
 	if !allowed {
 		refuseOrigin(w)
@@ -91,10 +92,9 @@ func refuseOrigin(w http.ResponseWriter) {
 	refuseFor(http.StatusForbidden, codes.Forbidden, "pages of this origin may not use this server: see --cors-origins").write(w, typeJSON)
 }
 
-// crossOrigin reports whether a browser sends the request for a page of another origin than the
-// server's. The Origin header decides where it names the host that was asked; where it does not, a
-// proxy may have changed the host, which Sec-Fetch-Site tells. A request with neither header comes
-// from no browser of these days.
+// crossOrigin reports whether a browser sends the request for a page of another origin. If the header Origin names the
+// requested host, the origin is the same. Otherwise a proxy may have changed the host, so Sec-Fetch-Site decides. A
+// request without both headers does not come from a modern browser.
 func crossOrigin(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	if origin := r.Header.Get("Origin"); origin != "" {

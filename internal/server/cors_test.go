@@ -83,7 +83,7 @@ func TestCORS(t *testing.T) {
 				t.Errorf("allowed %q, exposed %q, want %q", got.Get("Access-Control-Allow-Origin"), got.Get("Access-Control-Expose-Headers"), test.allowed)
 			}
 			if got.Get("Access-Control-Allow-Credentials") != "" {
-				t.Error("credentials are allowed")
+				t.Error("got credentials allowed, want them not allowed")
 			}
 			if !slices.Equal(got.Values("Vary"), test.vary) {
 				t.Errorf("Vary: %q, want %q", got.Values("Vary"), test.vary)
@@ -133,12 +133,12 @@ func TestCrossSiteReading(t *testing.T) {
 				headers["Accept"] = accept
 				w := request{method: method, target: get("query", "{echo}"), headers: headers}.send(t, handler)
 				if got := w.Code == http.StatusOK; got != test.want || !got && (w.Code != http.StatusForbidden || onlyCode(w.Body.Bytes()) != "FORBIDDEN") {
-					t.Errorf("%s for %s, %+v: status %d, %s", method, accept, test, w.Code, w.Body)
+					t.Errorf("%s for %s, %+v: got status %d, %s, want accepted: %t", method, accept, test, w.Code, w.Body, test.want)
 				}
 			}
 		}
 		if w := (request{method: http.MethodGet, target: "/healthz", headers: headers}).send(t, handler); w.Code != http.StatusOK {
-			t.Errorf("health, %+v: status %d", test, w.Code)
+			t.Errorf("health, %+v: got status %d, want 200", test, w.Code)
 		}
 	}
 }

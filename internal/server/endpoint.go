@@ -40,50 +40,51 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	account := e.budget.Open()
 	defer account.Close()
-	ctx := budget.WithAnswer(r.Context(), account)
+	if refused := e.serve(budget.WithAnswer(r.Context(), account), w, r, mediaType); refused != nil {
+		refused.write(w, mediaType)
+	}
+}
+
+// serve answers a request in a media type, unless it refuses the request.
+func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, mediaType string) *refusal {
+	account := budget.FromContext(ctx)
 	request, refused := e.read(ctx, w, r)
 	if refused != nil {
-		refused.write(w, mediaType)
-		return
+		return refused
 	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
-		refused.write(w, mediaType)
-		return
+		return refused
 	}
 	defer leave()
 	operation, response := e.executor.Prepare(request)
 	if response == nil {
 		kind := operation.Definition.Operation
 		if refused := fits(kind, r); refused != nil {
-			refused.write(w, mediaType)
-			return
+			return refused
 		}
 		if kind == ast.Subscription {
 			leave()
 			if account.Last() != nil {
-				refuseBusy().write(w, mediaType)
-				return
+				return refuseBusy()
 			}
 			e.serveEvents(ctx, w, r, operation)
-			return
+			return nil
 		}
 		key, refused := keyOf(kind, r.Header)
 		if refused != nil {
-			refused.write(w, mediaType)
-			return
+			return refused
 		}
 		var replayed bool
 		response, replayed = e.execute(ctx, operation, key)
 		if busy(ctx) {
-			refuseBusy().write(w, mediaType)
-			return
+			return refuseBusy()
 		}
 		if replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
 	}
-	leave() // a slow reader takes nobody's place, but the memory of its answer
+	leave() // while the client reads slowly, other requests may be executed
 	account.Settle(int64(len(response.Data)))
 	status := http.StatusOK
 	if response.Data == nil {
@@ -93,13 +94,14 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
 		out.compressors = e.compressors
 	}
-	if e.writeTimeout > 0 { // a writer that knows no deadline is none that could block
+	if e.writeTimeout > 0 { // a writer without deadlines does not block
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(e.writeTimeout))
 	}
 	out.write(w)
+	return nil
 }
 
-// fits refuses operations that the request cannot carry.
+// fits refuses an operation that does not fit the method or the Accept header.
 func fits(kind ast.Operation, r *http.Request) *refusal {
 	switch {
 	case kind == ast.Mutation && r.Method != http.MethodPost:
@@ -122,10 +124,10 @@ func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return request, refuseMethod("GET, HEAD, POST")
 }
 
-// requestErrorStatus is the HTTP status of a request that was not executed. With
-// application/json the specification wants 200 for everything but a malformed request, for old
-// clients, which take another status for a broken network. An event stream is always one of status
-// 200, for a browser's EventSource shows nothing of another.
+// requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the
+// specification requires 200 except for a malformed request, because old clients take another status for a broken
+// network. An event stream always has the status 200, because EventSource in browsers shows nothing of an answer with
+// another status.
 func requestErrorStatus(response *graphql.Response, mediaType string) int {
 	if mediaType == typeEvents {
 		return http.StatusOK

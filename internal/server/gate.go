@@ -7,7 +7,7 @@ import (
 	"roster/internal/codes"
 )
 
-// A gate lets only so many requests in at a time. A nil gate lets all in.
+// A gate bounds the number of requests that are executed at the same time. A nil gate has no bound.
 type gate chan struct{}
 
 func newGate(most int) gate {
@@ -17,8 +17,8 @@ func newGate(most int) gate {
 	return make(gate, most)
 }
 
-// enter returns what is to be called when the request is done, once or more often, or refuses the request: one that
-// waited for its turn would take a place in memory, too, and its client can try again.
+// enter refuses a request if there are too many. Otherwise the caller calls leave after the request, once or more
+// often. Requests do not wait here, because a waiting request takes memory too, and its client can try again.
 func (g gate) enter() (leave func(), refused *refusal) {
 	if g == nil {
 		return func() {}, nil

@@ -121,7 +121,7 @@ func TestTooLargeBodyCanReadTheAnswer(t *testing.T) {
 		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)
 		if err != nil || response.StatusCode != http.StatusRequestEntityTooLarge || onlyCode(body) != "BAD_REQUEST" {
-			t.Errorf("%q: %d %s, %v", headers, response.StatusCode, body, err)
+			t.Errorf("%q: got %d %s, %v, want 413 and BAD_REQUEST", headers, response.StatusCode, body, err)
 		}
 	}
 }

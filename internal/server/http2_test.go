@@ -46,21 +46,21 @@ func TestHTTP2(t *testing.T) {
 		stream := s.open(t, http.MethodPost, "/graphql", body("subscription { silent { number } }"), "Accept", typeEvents)
 		defer stream.Body.Close()
 		if stream.ProtoMajor != 2 || stream.Header.Get("Connection") != "" {
-			t.Errorf("%s, %v", stream.Proto, stream.Header)
+			t.Errorf("got %s, %v, want HTTP/2 without the header Connection", stream.Proto, stream.Header)
 		}
 		if got := s.ask(t, http.MethodPost, "/graphql", body(`{ echo(text: "hi") }`)); got.text != `{"data":{"echo":"hi"}}` {
-			t.Errorf("beside a stream: %+v", got)
+			t.Errorf("beside a stream: got %+v, want the echo", got)
 		}
 		if got := s.ask(t, http.MethodGet, get("query", `{ echo(text: "a;b") }`), ""); got.text != `{"data":{"echo":"a;b"}}` {
-			t.Errorf("by GET: %+v", got)
+			t.Errorf("by GET: got %+v, want the echo", got)
 		}
 		counted := s.ask(t, http.MethodPost, "/graphql", body("subscription { counter(to: 1) { number } }"), "Accept", typeEvents)
 		if want := ":\n\nevent: next\ndata: {\"data\":{\"counter\":{\"number\":1}}}\n\nevent: complete\ndata:\n\n"; !strings.HasSuffix(counted.text, want[len(":\n\n"):]) {
-			t.Errorf("a stream: %q", counted.text)
+			t.Errorf("a stream: got %q, want %q", counted.text, want)
 		}
 		large := s.ask(t, http.MethodPost, "/graphql", body(strings.Repeat(" ", maxBodyBytes)))
 		if large.status != http.StatusRequestEntityTooLarge {
-			t.Errorf("a large body: %+v", large)
+			t.Errorf("a large body: got %+v, want 413", large)
 		}
 		if dials != 1 {
 			t.Errorf("%d connections, want 1", dials)
@@ -146,13 +146,13 @@ func TestHTTP2OfDeafClients(t *testing.T) {
 					_ = conn.Close() // to end its reading
 				}
 				if _, err := io.Copy(io.Discard, response.Body); err == nil {
-					t.Error("the answer ends as if it were whole")
+					t.Error("got the end of the answer, want an error: the answer is not complete")
 				}
 				_ = conn.Close()
 				s.dialer = dial
 				s.overHTTP2()
 				if got := s.ask(t, http.MethodPost, "/graphql", body(`{ echo(text: "hi") }`)); got.text != `{"data":{"echo":"hi"}}` {
-					t.Errorf("afterwards: %+v", got)
+					t.Errorf("afterwards: got %+v, want the echo", got)
 				}
 			})
 		})
@@ -195,7 +195,7 @@ func TestHTTP2StreamLasts(t *testing.T) {
 		lines := bufio.NewReader(stream.Body)
 		for time.Since(began) < 10*time.Minute {
 			if _, err := lines.ReadString('\n'); err != nil {
-				t.Fatalf("after %s: %v", time.Since(began), err)
+				t.Fatalf("after %s: got %v, want another line", time.Since(began), err)
 			}
 		}
 		stream.Body.Close()
@@ -218,7 +218,7 @@ func TestHTTP2EndsWithTheServer(t *testing.T) {
 			t.Errorf("%q: want an end without complete", got.text)
 		}
 		if got := <-waiting; !strings.Contains(got, `"waited"`) {
-			t.Errorf("a query under way got %q", got)
+			t.Errorf("a running query: got %q, want its answer", got)
 		}
 	})
 }

@@ -10,16 +10,15 @@ import (
 	"roster/internal/idempotency"
 )
 
-// The headers of a mutation that may be sent again: the client's name for the request, and whether the answer is that of
-// an earlier one (absent unless it is). The first follows
-// https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/, but for the quotes, which are a part of
-// the key where a client writes them.
+// The headers of a mutation that a client may repeat. The request has the key of the client. The answer has
+// headerReplayed if it is the answer of an earlier request. The key follows
+// https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/, but quotes are part of the key.
 const (
 	headerKey      = "Idempotency-Key"
 	headerReplayed = "Idempotency-Replayed"
 )
 
-// keyOf returns the key of a mutation; "" without one. A query may be repeated anyway, so its key is ignored.
+// keyOf returns the key of a mutation, or "". It ignores the key of a query, which may be repeated anyway.
 func keyOf(kind ast.Operation, header http.Header) (string, *refusal) {
 	keys := header.Values(headerKey)
 	if kind != ast.Mutation || len(keys) == 0 {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Listen opens a listener on HOST:PORT. The error says why it cannot, in words for the operator.
+// Listen opens a listener on HOST:PORT. The error gives the reason in words for the operator.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", address)

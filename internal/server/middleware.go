@@ -10,7 +10,7 @@ import (
 	"roster/internal/requestid"
 )
 
-// observed sets the ID of each request in its context and in the answer, logs each answer, and answers a panic.
+// observed sets the ID of each request in its context and in the answer. It logs each answer, and answers a panic.
 func observed(next http.Handler, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := o.Clock()
@@ -31,8 +31,8 @@ func observed(next http.Handler, o Options) http.Handler {
 	})
 }
 
-// answerPanic is deferred: it answers a panic with INTERNAL and logs it once. When the answer has
-// begun it breaks the connection instead, the only way left to tell the client.
+// answerPanic is deferred. It logs a panic once and answers with INTERNAL. If the answer has started, it breaks the
+// connection, since there is no other way to tell the client.
 func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
 	cause := recover()
 	if cause == nil {
@@ -49,16 +49,16 @@ func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
 	r.write(w, typeJSON)
 }
 
-// logPanic is called while the stack still shows where the panic came from.
+// logPanic logs a panic. It is called while the stack still shows the place of the panic.
 func logPanic(ctx context.Context, logger *slog.Logger, cause any) {
 	logger.ErrorContext(ctx, "a handler panicked",
 		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()), "requestId", requestid.FromContext(ctx))
 }
 
-// recorder remembers what was answered.
+// recorder records the status and the size of an answer.
 type recorder struct {
 	http.ResponseWriter
-	status int // 0 until the answer has begun
+	status int // 0 until the answer starts
 	bytes  int64
 }
 
@@ -78,11 +78,10 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController find what the wrapped writer can do.
+// Unwrap gives http.ResponseController the wrapped writer.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// guarded tells browsers to keep to what the playground needs, which is this server alone. It holds
-// for the other addresses as well: nothing there is a page.
+// guarded sets headers that allow pages nothing except this server. The playground sets its own policy.
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

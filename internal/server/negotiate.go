@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// The media types of an answer: the two of GraphQL over HTTP, and the one of GraphQL over
-// Server-Sent Events.
+// The media types of an answer. GraphQL over HTTP defines the first two, GraphQL over Server-Sent Events the third.
 const (
 	typeJSON     = "application/json"
 	typeResponse = "application/graphql-response+json"
@@ -18,12 +17,11 @@ const (
 // choice is one element of an Accept or Accept-Encoding header.
 type choice struct {
 	value   string // in lower case
-	charset string // "" without one
+	charset string // "" if there is none
 	quality float64
 }
 
-// choices parses header lines by RFC 9110, section 12.4.2. Elements that break its grammar are left
-// out: nobody asked for anything that can be understood with them.
+// choices parses the lines of a header by RFC 9110, section 12.4.2. It ignores elements that break the grammar.
 func choices(lines []string) []choice {
 	var list []choice
 	for _, element := range splitList(strings.Join(lines, ",")) {
@@ -42,7 +40,7 @@ func choices(lines []string) []choice {
 	return list
 }
 
-// splitList splits at the commas that are outside of quoted strings.
+// splitList splits a header at the commas outside quoted strings.
 func splitList(header string) []string {
 	quoted, escaped := false, false
 	return strings.FieldsFunc(header, func(r rune) bool {
@@ -58,12 +56,14 @@ func splitList(header string) []string {
 	})
 }
 
-// negotiate chooses the media type of an answer from the lines of the Accept header: the one of
-// highest quality, and of those with the same quality the one that is named most exactly. Where
-// that does not decide, application/graphql-response+json goes to those who name it and
-// application/json, which every client understands, to all others; text/event-stream goes to
-// nobody who takes JSON as gladly. It returns "" when none is acceptable. All answers are UTF-8, so
-// a range that wants another charset does not match.
+// negotiate chooses the media type of an answer from the lines of the Accept header, or returns "" if none is
+// acceptable. The highest quality wins. For equal qualities, the most exact range wins. For equal ranges:
+//
+//   - application/graphql-response+json wins if the header names it.
+//   - Otherwise application/json wins, since every client understands it.
+//   - text/event-stream never wins against JSON.
+//
+// All answers are UTF-8, so a range with another charset does not match.
 func negotiate(accept []string) string {
 	if strings.Trim(strings.Join(accept, ""), " \t") == "" {
 		return typeJSON
@@ -82,15 +82,14 @@ func negotiate(accept []string) string {
 	return chosen
 }
 
-// acceptsEvents reports whether the lines of an Accept header allow an event stream in so many
-// words. */* does not: whoever sends no more than that awaits an answer that ends.
+// acceptsEvents reports whether the lines of an Accept header name event streams: text/event-stream or text/*. A client
+// that sends only */* expects an answer that ends.
 func acceptsEvents(accept []string) bool {
 	events := rate(choices(accept), typeEvents)
 	return events.quality > 0 && events.exactness > byAny
 }
 
-// rating is what an Accept header says about one media type. Without a range that matches it is
-// zero.
+// rating is the result of an Accept header for one media type. It is zero if no range matches.
 type rating struct {
 	quality   float64
 	exactness exactness
@@ -100,7 +99,7 @@ func (r rating) compare(s rating) int {
 	return cmp.Or(cmp.Compare(r.quality, s.quality), cmp.Compare(r.exactness, s.exactness))
 }
 
-// exactness orders media ranges: the most exact one that matches decides.
+// exactness orders media ranges. The most exact range that matches a media type decides.
 type exactness int
 
 const (
@@ -133,7 +132,7 @@ func rate(list []choice, mediaType string) rating {
 	return best
 }
 
-// acceptsGzip reports whether the lines of an Accept-Encoding header allow a gzip answer.
+// acceptsGzip reports whether the lines of an Accept-Encoding header allow gzip.
 func acceptsGzip(lines []string) bool {
 	quality := 0.0
 	for _, c := range choices(lines) {

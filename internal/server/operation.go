@@ -15,23 +15,23 @@ import (
 	"roster/internal/requestid"
 )
 
-// An Executor executes the operations of requests. It tells the two kinds of failure apart by Response.Data: nil means
-// that the request was not executed, and the answer has no data key; the JSON text null is data that failed.
+// An Executor executes operations. If Response.Data is nil, the operation was not executed, and the answer has no key
+// data. If it is the JSON text null, the operation was executed and failed.
 type Executor interface {
-	// Prepare returns the operation of a request, or the response that says why it is not executed.
+	// Prepare returns the operation of a request, or a response with the errors of the request.
 	Prepare(r documents.Request) (*documents.Operation, *graphql.Response)
-	// Execute answers a query or a mutation. A mutation with a key, which is not empty, is done once: replayed says that
-	// the response is the one to an earlier request with this key.
+	// Execute answers a query or a mutation. A mutation with a key, which is not "", is executed once. replayed says
+	// that the response is that of an earlier request with this key.
 	Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool)
-	// Subscribe begins a subscription. The function that it returns waits for the next response, which is valid until the
-	// one after it is asked for. A response without data is the last; nil means that there are no more.
+	// Subscribe starts a subscription. next waits for the next response. A response is valid until the next call. A
+	// response without data is the last one. nil says that the subscription has ended.
 	Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response)
 }
 
 // execute answers a query or a mutation.
 func (e endpoint) execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	response, replayed = e.executor.Execute(ctx, o, key)
-	if busy(ctx) { // nothing of it was done
+	if busy(ctx) { // the operation has changed nothing
 		return &graphql.Response{Errors: refuseBusy().errors()}, false
 	}
 	return response, replayed
@@ -42,31 +42,36 @@ func busy(ctx context.Context) bool {
 	return errors.Is(budget.FromContext(ctx).Err(), budget.ErrBusy)
 }
 
-// responses runs an operation and yields each of its responses: one of a query or a mutation, any
-// number of a subscription. One without data is the last. A response is valid until the next is
-// asked for. A panic is logged and yields a response that says INTERNAL.
-func (e endpoint) responses(ctx context.Context, o *documents.Operation) iter.Seq[*graphql.Response] {
-	if o.Definition.Operation != ast.Subscription {
-		return func(yield func(*graphql.Response) bool) {
-			yield(e.guard(ctx, func() *graphql.Response {
-				response, _ := e.execute(ctx, o, "")
-				return response
-			}))
-		}
+// responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription. A
+// response without data is the last one. A response is valid until the next one is asked for. Meanwhile the account of
+// the answer holds copies of its data. A panic is logged, and its response says INTERNAL.
+func (e endpoint) responses(ctx context.Context, o *documents.Operation, copies int64) iter.Seq[*graphql.Response] {
+	next := func() *graphql.Response {
+		response, _ := e.execute(ctx, o, "")
+		return response
 	}
-	return func(yield func(*graphql.Response) bool) {
-		var next func() *graphql.Response
-		response := e.guard(ctx, func() *graphql.Response {
+	lasting := o.Definition.Operation == ast.Subscription
+	if lasting {
+		next = func() *graphql.Response {
 			next = e.executor.Subscribe(ctx, o)
 			return next()
-		})
-		for response != nil && yield(response) && response.Data != nil {
-			response = e.guard(ctx, next)
+		}
+	}
+	account := budget.FromContext(ctx)
+	return func(yield func(*graphql.Response) bool) {
+		for more := true; more; {
+			response := e.guard(ctx, next)
+			if response == nil {
+				return
+			}
+			account.Settle(copies * int64(len(response.Data)))
+			more = yield(response) && lasting && response.Data != nil
+			account.Settle(0)
 		}
 	}
 }
 
-// guard calls f. When that panics it logs the panic and returns a response that says INTERNAL.
+// guard calls f. If f panics, guard logs the panic and returns a response that says INTERNAL.
 func (e endpoint) guard(ctx context.Context, f func() *graphql.Response) (response *graphql.Response) {
 	defer func() {
 		if cause := recover(); cause != nil {

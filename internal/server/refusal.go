@@ -10,20 +10,20 @@ import (
 	"roster/internal/codes"
 )
 
-// messageInternal is all that a client learns of an error that nobody foresaw.
+// messageInternal is the message of an unexpected error. Clients see no more of it.
 const messageInternal = "internal error"
 
 // refusal is an answer of the HTTP layer itself. Its message never repeats what the client sent.
 type refusal struct {
 	status     int
 	allow      string // the Allow header of a 405
-	retry      bool   // whether trying again may help, soon
-	operation  bool   // whether a WebSocket stays open, since its message was one of the protocol
+	retry      bool   // trying again soon may help
+	operation  bool   // a WebSocket stays open: the message has the form of the protocol
 	extensions map[string]any
 	message    string
 }
 
-// ofOperation says that a refusal is one of an operation: its message on a WebSocket had the form of the protocol.
+// ofOperation sets operation.
 func (r *refusal) ofOperation() *refusal {
 	r.operation = true
 	return r
@@ -37,22 +37,22 @@ func refuseFor(status int, code codes.Code, message string) *refusal {
 	return &refusal{status: status, message: message, extensions: map[string]any{"code": code}}
 }
 
-// refuseBusy refuses a request for whose answer there is no memory now.
+// refuseBusy refuses a request because there is no memory for its answer now.
 func refuseBusy() *refusal {
-	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many answers under way as its memory allows: try again")
+	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has no memory for this answer now: try again")
 	r.retry = true
 	return r
 }
 
-// refuseMethod lists in allow the methods that the address has.
+// refuseMethod refuses a method. allow lists the allowed methods.
 func refuseMethod(allow string) *refusal {
 	r := refuse(http.StatusMethodNotAllowed, "this method is not allowed here: use "+allow)
 	r.allow = allow
 	return r
 }
 
-// write answers in mediaType, or in JSON where an event stream was asked for: what is refused has
-// not begun to stream.
+// write sends the refusal in a media type. Instead of an event stream, it sends JSON, because the stream has not
+// started.
 func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	if mediaType == typeEvents {
 		mediaType = typeJSON

@@ -31,9 +31,9 @@ func paramNames() []string {
 	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions, paramDocumentID}
 }
 
-// readPost reads the parameters from a JSON body of at most limit bytes and so many values. Only application/json in
-// UTF-8 is read: it is also what keeps other sites' forms out, for a browser asks before it sends
-// that type across sites.
+// readPost reads the parameters from a JSON body. limit is its maximum size in bytes, values its maximum number of JSON
+// values. The body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them
+// without asking, but never with this type.
 func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (request documents.Request, refused *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
@@ -48,7 +48,7 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 		return request, refused
 	}
 	object, err := strictjson.Parse(body, values)
-	if tooMany(err) {
+	if e, ok := errors.AsType[*strictjson.Error](err); ok && e.TooMany {
 		return request, refuseFor(http.StatusRequestEntityTooLarge, codes.CostLimit, fmt.Sprintf("the body has more than %d values", values))
 	}
 	if err != nil {
@@ -57,21 +57,15 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	return requestOf(object)
 }
 
-// isUTF8 reports whether a charset is UTF-8, of which the Encoding standard has a second name that clients send.
+// isUTF8 reports whether a charset is UTF-8. Some clients send the second name of the Encoding standard, utf8.
 func isUTF8(charset string) bool {
 	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
-}
-
-// tooMany reports whether JSON was not decoded because it has too many values.
-func tooMany(err error) bool {
-	e, ok := errors.AsType[*strictjson.Error](err)
-	return ok && e.TooMany
 }
 
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is too large")
 	if r.ContentLength > limit {
-		if r.Header.Get("Expect") != "" { // the client waits for a word before it sends the body
+		if r.Header.Get("Expect") != "" { // the client sends the body only after 100 Continue
 			return nil, tooLarge
 		}
 		limit = 0
@@ -92,12 +86,12 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	return body, nil
 }
 
-// copiesOfRequest is how often a request is in memory, about: as it came, as JSON that was read, as a document, and as
-// the arguments that were made of it.
+// copiesOfRequest is the approximate number of copies of a request in memory: the body, the decoded JSON, the document,
+// and the arguments.
 const copiesOfRequest = 4
 
-// newRequestReader returns a reader that counts what it reads of a request on the account of its answer. Its error may be
-// budget.ErrBusy.
+// newRequestReader returns a reader of a request. The account in ctx pays for the memory of the request. The error of a
+// read may be budget.ErrBusy.
 func newRequestReader(ctx context.Context, r io.Reader) io.Reader {
 	return &requestReader{ctx, r, budget.FromContext(ctx)}
 }
@@ -116,8 +110,8 @@ func (r *requestReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unwrapped is the writer of net/http itself. Only from that one it learns that a body was too large: then it lets the
-// client read the answer before it cuts the rest of the body off.
+// unwrapped returns the writer of net/http below all wrappers. http.MaxBytesReader needs it: it tells this writer that
+// a body is too large, and then net/http lets the client read the answer before it closes the connection.
 func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -128,8 +122,8 @@ func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// readGet reads the parameters from the URL, where variables and extensions are JSON texts. As the URL standard has it,
-// parameters end at & alone: a ; belongs to its value, which Go takes for a fault.
+// readGet reads the parameters from the URL. variables and extensions are JSON texts. In the URL standard, only &
+// separates parameters, and ; belongs to a value. Go would refuse the ;.
 func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 	values, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
@@ -150,7 +144,7 @@ func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 		case text == "", text == "null":
 			delete(object, name)
 		default:
-			if object[name], err = strictjson.Parse([]byte(text), 0); err != nil { // a URL is short
+			if object[name], err = strictjson.Parse([]byte(text), 0); err != nil { // the headers bound the URL
 				return request, refuseParam(name, "must be one JSON object: "+err.Error())
 			}
 		}
@@ -158,8 +152,8 @@ func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 	return requestOf(object)
 }
 
-// requestOf takes the parameters out of an object. Null is the same as absent; other keys are
-// ignored, unless they differ from a parameter's name only in case: somebody may read them as it.
+// requestOf reads the parameters from an object. A null is the same as no parameter. It ignores other keys. But it
+// refuses a key that differs from a parameter only in case, because a proxy might take it for the parameter.
 func requestOf(object map[string]any) (request documents.Request, refused *refusal) {
 	for _, name := range paramNames() {
 		for key := range object {
@@ -192,7 +186,7 @@ func requestOf(object map[string]any) (request documents.Request, refused *refus
 	return request, refuseParam(paramQuery, "is missing")
 }
 
-// take stores the value of key in target, or reports that it is of another type.
+// take stores the value of a key in target. It reports false if the value has another type.
 func take[T any](object map[string]any, key string, target *T) bool {
 	value := object[key]
 	if value == nil {

@@ -10,27 +10,26 @@ import (
 	"time"
 )
 
-// maxHeaderBytes bounds a request's headers and its URL, which has the whole query of a GET.
+// maxHeaderBytes is the maximum size of the headers and the URL of a request, in bytes. The URL of a GET contains the
+// query.
 const maxHeaderBytes = 64 << 10
 
-// maxConcurrentStreams is how many requests one HTTP/2 connection may have under way, streams included.
+// maxConcurrentStreams is the maximum number of requests on one HTTP/2 connection at the same time, with event streams.
 const maxConcurrentStreams = 100
 
-// Timeouts bound what one connection may keep the server busy with. Zero means no bound.
+// Timeouts are the maximum times of a connection. 0: no limit.
 type Timeouts struct {
 	ReadHeader time.Duration // from the first byte to the end of the headers
 	Read       time.Duration // from the first byte to the end of the body
 	Write      time.Duration // from the end of the headers to the end of the answer
 	Idle       time.Duration // between two requests
-	WriteByte  time.Duration // for an HTTP/2 connection to accept one byte more, for whichever request
-	Shutdown   time.Duration // for the requests under way when the server stops
+	WriteByte  time.Duration // until an HTTP/2 connection accepts another byte of any answer
+	Shutdown   time.Duration // until the requests end when the server stops
 }
 
-// Serve answers requests from listener until ctx ends: HTTP/1, and HTTP/2 without TLS by prior knowledge. Then it
-// accepts no new requests, ends streams, lets the requests under way finish and returns nil. The streams are those of
-// handler. Serve closes the listener.
-// An error says that the listener failed, or that requests had to be cut off because they took
-// longer than t.Shutdown.
+// Serve answers requests from a listener until ctx ends: HTTP/1, and HTTP/2 without TLS by prior knowledge. Then it
+// accepts no new requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes
+// the listener. An error says that the listener failed, or that requests were cut off after t.Shutdown.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -60,7 +59,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, str
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- streams.stop(bound) }()
-	if errors.Join(server.Shutdown(bound), <-stopped) != nil { // both say that their time is over
+	if errors.Join(server.Shutdown(bound), <-stopped) != nil { // both errors say that bound has ended
 		return errors.Join(fmt.Errorf("requests under way were cut off after %s", t.Shutdown), server.Close())
 	}
 	return nil

@@ -39,7 +39,7 @@ func TestServeLetsRequestsFinish(t *testing.T) {
 		<-finish
 		_, _ = io.WriteString(w, "finished")
 		if r.Context().Err() != nil {
-			t.Error("the request was cancelled")
+			t.Error("got a cancelled request, want one that may finish")
 		}
 	}), server.Timeouts{Shutdown: time.Minute})
 	answer := make(chan string, 1)
@@ -48,10 +48,10 @@ func TestServeLetsRequestsFinish(t *testing.T) {
 	stop()
 	close(finish)
 	if err := <-done; err != nil {
-		t.Errorf("Serve: %v", err)
+		t.Errorf("Serve: got %v, want no error", err)
 	}
 	if got := <-answer; !strings.HasSuffix(got, "finished") {
-		t.Errorf("answer %q", got)
+		t.Errorf("got %q, want the finished answer", got)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestServeCutsOffWhatTakesTooLong(t *testing.T) {
 	<-arrived
 	stop()
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "cut off after 1ms") {
-		t.Errorf("Serve: %v", err)
+		t.Errorf("Serve: got %v, want requests that were cut off after 1ms", err)
 	}
 }
 
@@ -82,7 +82,7 @@ func TestServeReportsALostListener(t *testing.T) {
 	}
 	err = server.Serve(t.Context(), listener, http.NotFoundHandler(), server.NewStreams(server.StreamOptions{}), server.Timeouts{}, slog.New(slog.DiscardHandler))
 	if err == nil {
-		t.Error("no error")
+		t.Error("Serve: got no error, want that of the listener")
 	}
 }
 
@@ -92,7 +92,7 @@ func TestSlowBody(t *testing.T) {
 	address, _, _ := serve(t, server.New(testOptions()), server.Timeouts{Read: time.Second, Shutdown: time.Second})
 	got := exchange(t, address, "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 	if !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, "BAD_REQUEST") {
-		t.Errorf("answer %q", got)
+		t.Errorf("got %q, want 408 and BAD_REQUEST", got)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestSlowHeaders(t *testing.T) {
 	for _, begun := range []string{"", "POST /gra", "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: appl"} {
 		got := exchange(t, address, begun) // comes back when the connection is closed
 		if got != "" && !strings.HasPrefix(got, "HTTP/1.1 400 ") {
-			t.Errorf("%q: answer %q", begun, got)
+			t.Errorf("%q: got %q, want nothing or 400", begun, got)
 		}
 	}
 }
@@ -112,7 +112,7 @@ func TestIdleConnection(t *testing.T) {
 	address, _, _ := serve(t, server.New(testOptions()), server.Timeouts{Idle: 50 * time.Millisecond, Shutdown: time.Second})
 	got := exchange(t, address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") // and no next request
 	if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
-		t.Errorf("answer %q", got)
+		t.Errorf("got %q, want 200", got)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestLargeHeaders(t *testing.T) {
 	address, _, _ := serve(t, server.New(testOptions()), server.Timeouts{Shutdown: time.Second})
 	got := exchange(t, address, "GET / HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 100<<10)+"\r\n\r\n")
 	if !strings.HasPrefix(got, "HTTP/1.1 431 ") {
-		t.Errorf("answer %.100q", got)
+		t.Errorf("got %.100q, want 431", got)
 	}
 }
 

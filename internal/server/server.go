@@ -1,8 +1,7 @@
-// Package server is the HTTP side of Roster: it reads GraphQL requests by the GraphQL over HTTP
-// specification (https://graphql.github.io/graphql-over-http/draft/) and by the protocols GraphQL
-// over WebSocket and GraphQL over Server-Sent Events, hands them to an executor and writes its
-// answers. Beside the endpoint it serves the playground, the schema and the two health
-// checks. It knows nothing of users, posts and databases.
+// Package server is the HTTP server. It reads requests, passes them to an executor and writes the answers. It
+// implements GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), GraphQL over WebSocket, and
+// GraphQL over Server-Sent Events. It also serves the playground, the schema and two health checks. It does not depend
+// on users, posts or databases.
 package server
 
 import (
@@ -15,46 +14,44 @@ import (
 	"roster/internal/budget"
 )
 
-// readyTimeout bounds what Options.Ready may take: an orchestrator asks every few seconds.
+// readyTimeout is the maximum time of Options.Ready. Orchestrators ask every few seconds.
 const readyTimeout = 2 * time.Second
 
-// ErrReadOnly says that requests which change something cannot be answered now, and others can.
+// ErrReadOnly says that the server can answer queries now, but no mutations.
 var ErrReadOnly = errors.New("read only")
 
-// Options are the dependencies and bounds of the server. A field is required unless its comment gives its
-// meaning when it is empty.
+// Options are the dependencies and bounds of the server. A field is required unless its comment says what its zero
+// value means.
 type Options struct {
 	Executor Executor
-	// Ready returns nil when requests can be answered, or with reads, when those can that change nothing. An error that
-	// wraps ErrReadOnly says that those can. Errors are not shown; Ready has logged them.
+	// Ready returns nil if the server can answer requests, or with reads, if it can answer queries. An error that wraps
+	// ErrReadOnly says that it can answer queries only. Clients do not see errors. Ready logs them.
 	Ready func(ctx context.Context, reads bool) error
-	// Playground is the page at / and what belongs to it below /playground/; without one, nothing is there.
+	// Playground serves the page at / and its files below /playground/. nil: there is no page.
 	Playground http.Handler
-	// SDL is the text of /schema.graphql; without one, nothing is there.
+	// SDL is the text of /schema.graphql. "": the address does not exist.
 	SDL    string
 	Logger *slog.Logger
-	// Clock gives the time for the durations in the access log.
+	// Clock returns the time. The access log contains durations.
 	Clock func() time.Time
-	// NewRequestID makes the ID of a request that comes without a usable one.
+	// NewRequestID returns an ID for a request without a valid X-Request-Id.
 	NewRequestID func() string
-	// MaxBodyBytes bounds the body of a request; a larger one is answered with 413. It bounds the
-	// messages on a WebSocket, too; a larger one closes the socket with 1009.
+	// MaxBodyBytes is the maximum size of a body, in bytes. A larger body is answered with 413. It is also the maximum
+	// size of a message on a WebSocket. A larger message closes the socket with 1009.
 	MaxBodyBytes int64
-	// MaxValues bounds the values in the JSON of a request, and in a message on a WebSocket, those
-	// inside others included. 0 is no bound but that of the bytes.
+	// MaxValues is the maximum number of JSON values in a body or a message. Nested values count too. 0: no limit.
 	MaxValues int
-	// MaxRequests bounds the requests that are executed at a time, those on WebSockets included and
-	// subscriptions excepted, which have bounds of their own; a further one is answered with 503, or
-	// on a WebSocket with an error, at once. 0 is no bound.
+	// MaxRequests is the maximum number of queries and mutations that are executed at the same time. A further one is
+	// answered with 503 at once, or with an error on a WebSocket. StreamOptions bound subscriptions. 0: no limit.
 	MaxRequests int
-	// Origins are the origins of other sites whose pages may use the endpoint, each in the form that
-	// browsers send, such as https://app.example.com, or AnyOrigin. It may be empty.
+	// Origins are the origins of other sites whose pages may use the endpoint, in the form that browsers send, such as
+	// https://app.example.com, or AnyOrigin. It may be empty.
 	Origins []string
-	// Budget is the memory of all answers; nil is no bound.
+	// Budget bounds the memory of all answers. nil: no limit.
 	Budget *budget.Budget
-	// WriteTimeout is how long a client may take to accept an answer that is not a stream. 0 is no bound.
+	// WriteTimeout is the maximum time that a client may take to accept an answer that is not a stream. 0: no limit.
 	WriteTimeout time.Duration
-	// Streams are the WebSockets and event streams that are open, for Serve to end.
+	// Streams are the open WebSockets and event streams. Serve ends them.
 	Streams *Streams
 }
 
@@ -85,7 +82,7 @@ func New(o Options) http.Handler {
 	return observed(guarded(mux), o)
 }
 
-// readiness answers whether the server can be sent requests; with ?for=reads, those that change nothing.
+// readiness answers whether the server is ready for requests. With ?for=reads: for queries.
 func (o Options) readiness(w http.ResponseWriter, r *http.Request) {
 	purpose := r.URL.Query()
 	reads := purpose.Get("for") == "reads"
@@ -105,7 +102,7 @@ func (o Options) readiness(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reading lets only GET and HEAD requests through.
+// reading refuses all methods except GET and HEAD.
 func reading(handler http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {

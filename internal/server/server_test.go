@@ -328,18 +328,18 @@ func TestGzip(t *testing.T) {
 	handler := server.New(testOptions())
 	plain := request{body: `{"query":"{ length }"}`}.send(t, handler)
 	if plain.Header().Get("Content-Encoding") != "" {
-		t.Fatal("compressed without being asked")
+		t.Fatal("without Accept-Encoding: got a compressed answer, want a plain one")
 	}
 	small := request{body: `{"query":"{ echo }"}`, headers: map[string]string{"Accept-Encoding": "gzip"}}.send(t, handler)
 	if small.Header().Get("Content-Encoding") != "" {
-		t.Error("a small answer was compressed")
+		t.Error("a small answer: got it compressed, want it plain")
 	}
 	packed := request{body: `{"query":"{ length }"}`, headers: map[string]string{"Accept-Encoding": "br, gzip"}}.send(t, handler)
 	if got := packed.Header().Get("Content-Encoding"); got != "gzip" {
 		t.Fatalf("Content-Encoding: %q, want gzip", got)
 	}
 	if packed.Body.Len() >= plain.Body.Len() {
-		t.Error("no smaller than without")
+		t.Errorf("got %d compressed bytes, want less than %d", packed.Body.Len(), plain.Body.Len())
 	}
 	reader, err := gzip.NewReader(packed.Body)
 	if err != nil {
@@ -350,7 +350,7 @@ func TestGzip(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(unpacked, plain.Body.Bytes()) {
-		t.Error("the compressed answer differs")
+		t.Error("got another answer after decompression, want the plain one")
 	}
 }
 
@@ -385,10 +385,10 @@ func TestPanic(t *testing.T) {
 	r.check(t, r.send(t, server.New(o)))
 	var line struct{ Level, Panic, Stack, RequestID string }
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
-		t.Fatalf("not one line: %v in %s", err, log.String())
+		t.Fatalf("got the log %s, %v, want one line", log.String(), err)
 	}
 	if line.Level != "ERROR" || line.Panic != "a secret" || line.RequestID != "made-here" || !strings.Contains(line.Stack, "schema_test.go") {
-		t.Errorf("logged %s", log.String())
+		t.Errorf("got the log %s, want the panic with its stack and the ID of the request", log.String())
 	}
 }
 
@@ -419,7 +419,7 @@ func TestNotReady(t *testing.T) {
 	o := testOptions()
 	o.Ready = func(ctx context.Context, _ bool) error {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 2*time.Second {
-			t.Error("not bounded by two seconds")
+			t.Error("got no deadline within two seconds, want one")
 		}
 		return errors.New("db.example: connection refused")
 	}
@@ -491,13 +491,13 @@ func FuzzRequest(f *testing.F) {
 		} {
 			w := r.send(t, handler)
 			if !json.Valid(w.Body.Bytes()) {
-				t.Fatalf("%q is no JSON", w.Body)
+				t.Fatalf("got %q, want JSON", w.Body)
 			}
 			if w.Code != http.StatusOK && strings.Contains(w.Body.String(), marker) {
-				t.Fatalf("%d echoes: %s", w.Code, w.Body)
+				t.Fatalf("got %d, %s, want nothing that the client sent", w.Code, w.Body)
 			}
 			if w.Code != http.StatusOK && onlyCode(w.Body.Bytes()) != "BAD_REQUEST" {
-				t.Fatalf("%d answers %s", w.Code, w.Body)
+				t.Fatalf("got %d, %s, want BAD_REQUEST", w.Code, w.Body)
 			}
 		}
 	})

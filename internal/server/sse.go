@@ -7,16 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"roster/internal/budget"
 	"roster/internal/documents"
 )
 
-// The Server-Sent Events here follow the distinct connections mode of GraphQL over Server-Sent
-// Events (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md): one request, one
-// operation, one stream.
+// The event streams follow the distinct connections mode of GraphQL over Server-Sent Events
+// (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md): one request has one operation and one stream.
 
-// serveEvents answers a subscription with an event stream that lasts until the subscription is over,
-// the client goes away or the server stops.
+// serveEvents answers a subscription with an event stream. The stream ends with the subscription, when the client
+// disconnects, or when the server stops.
 func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -34,12 +32,10 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 	defer heartbeat.Wait()
 	defer cancel()
 	heartbeat.Go(func() {
-		defer cancel() // a client that takes no heartbeat is gone
+		defer cancel() // the client has disconnected
 		events.beat(ctx, e.streams.options.PingInterval)
 	})
-	account := budget.FromContext(ctx)
-	for response := range e.responses(ctx, operation) {
-		account.Settle(int64(len(response.Data)))
+	for response := range e.responses(ctx, operation, 1) {
 		data, err := parts(response)
 		if err != nil {
 			panic(unencodable(err))
@@ -47,31 +43,30 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 		if events.write(nextEvent(data)...) != nil {
 			return
 		}
-		account.Settle(0) // nothing is held until the next event
 	}
-	if ctx.Err() == nil { // else it was cut off, and the client may ask for the rest
+	if ctx.Err() == nil { // a stream that was cut off has no end, so that the client asks for the rest
 		_ = events.write(completeEvent())
 	}
 }
 
-// eventStream is an event stream that has begun. Its methods may be called at the same time. An
-// error of theirs means that the client is gone.
+// eventStream is an event stream with its head written. Its methods may be called at the same time. Their errors say
+// that the client has disconnected.
 type eventStream struct {
 	mu      sync.Mutex
 	w       http.ResponseWriter
 	control *http.ResponseController
-	timeout time.Duration // for a client to accept an event
-	http2   bool          // where a deadline ends the stream even when nothing is being written
+	timeout time.Duration // the time that a client may take to accept an event
+	http2   bool          // here a write deadline ends the stream even if nothing is being written
 }
 
-// open sends the head of the answer, and a comment, since some browsers and proxies pass on no head
-// without a body.
+// open sends the head of the answer and a comment. Some browsers and proxies forward the head only together with a
+// body.
 func (s *eventStream) open() error {
 	h := s.w.Header()
 	announceEvents(h)
 	h.Set("Content-Type", typeEvents+"; charset=utf-8")
-	if !s.http2 { // On HTTP/2, each stream has its own deadlines, and the others on the connection go on.
-		h.Set("Connection", "close") // The deadlines of the stream are not for what would follow it.
+	if !s.http2 {
+		h.Set("Connection", "close") // the deadlines of the stream must not hold for another request on the connection
 	}
 	s.w.WriteHeader(http.StatusOK)
 	return s.write(comment())
@@ -84,8 +79,7 @@ func (s *eventStream) write(parts ...[]byte) error {
 }
 
 func (s *eventStream) writeLocked(parts [][]byte) error {
-	// A writer that knows no deadline is none that could block.
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout))
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // a writer without deadlines does not block
 	if s.http2 {
 		defer func() { _ = s.control.SetWriteDeadline(time.Time{}) }()
 	}
@@ -97,8 +91,8 @@ func (s *eventStream) writeLocked(parts [][]byte) error {
 	return s.control.Flush()
 }
 
-// beat sends a comment at every interval until ctx ends or the client is gone. It keeps proxies from
-// giving the connection up, and finds out that the client has gone without a word.
+// beat sends a comment at every interval until ctx ends or the client has disconnected. Comments keep proxies from
+// closing the connection, and show whether the client is still there.
 func (s *eventStream) beat(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -108,7 +102,7 @@ func (s *eventStream) beat(ctx context.Context, interval time.Duration) {
 			return
 		case <-ticker.C:
 		}
-		if !s.mu.TryLock() { // an event is being written, which is a sign of life, too
+		if !s.mu.TryLock() { // an event is being written, which serves as well
 			continue
 		}
 		err := s.writeLocked([][]byte{comment()})
@@ -119,19 +113,19 @@ func (s *eventStream) beat(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// announceEvents sets the headers that keep caches and proxies from holding events back: nginx reads
-// X-Accel-Buffering, and no-transform forbids compression, which waits for more.
+// announceEvents sets headers that keep caches and proxies from delaying events. nginx reads X-Accel-Buffering.
+// no-transform forbids compression, which would wait for more data.
 func announceEvents(h http.Header) {
 	h.Set("Cache-Control", "no-store, no-cache, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// nextEvent wraps a response as it comes from parts into an event. A line break between two tokens
-// of its JSON would end the data, and becomes a space.
+// nextEvent returns the event with a response, which comes in parts. A line break between two tokens of the JSON would
+// end the data of the event, so it becomes a space.
 func nextEvent(response [][]byte) [][]byte {
 	event := [][]byte{[]byte("event: next\ndata: ")}
 	for _, part := range response {
-		if bytes.ContainsAny(part, "\r\n") { // else it need not be copied
+		if bytes.ContainsAny(part, "\r\n") { // otherwise no copy is needed
 			part = bytes.ReplaceAll(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), []byte("\r"), []byte(" "))
 		}
 		event = append(event, part)
@@ -139,9 +133,9 @@ func nextEvent(response [][]byte) [][]byte {
 	return append(event, []byte("\n\n"))
 }
 
-// completeEvent is the event at the end of an operation. It has an empty data line, since a browser
-// passes no event on that has none.
+// completeEvent returns the event at the end of an operation. Browsers ignore an event without data, so its data is
+// empty.
 func completeEvent() []byte { return []byte("event: complete\ndata:\n\n") }
 
-// comment is what clients pass over.
+// comment returns a comment. Clients ignore it.
 func comment() []byte { return []byte(":\n\n") }

@@ -115,10 +115,10 @@ func TestAcceptDecidesAboutStreams(t *testing.T) {
 				}
 				got := s.ask(t, test.method, target, content, "Accept", test.accept)
 				if got.status != test.status || got.header.Get("Content-Type") != test.contentType || got.header.Get("Allow") != test.allow {
-					t.Errorf("status %d, headers %v", got.status, got.header)
+					t.Errorf("got status %d, headers %v, want %d, Content-Type %q, Allow %q", got.status, got.header, test.status, test.contentType, test.allow)
 				}
 				if test.status >= http.StatusBadRequest && test.method != http.MethodHead && onlyCode([]byte(got.text)) != "BAD_REQUEST" {
-					t.Errorf("answer %s", got.text)
+					t.Errorf("got %s, want BAD_REQUEST", got.text)
 				}
 			})
 		})
@@ -132,7 +132,7 @@ func TestEventStreamEndsWithItsClient(t *testing.T) {
 			response := s.open(t, http.MethodPost, "/graphql", body("subscription { "+field+" { number } }"), "Accept", typeEvents)
 			synctest.Wait()
 			if active := s.schema.Active(); active != 1 {
-				t.Fatalf("%s: %d subscriptions", field, active)
+				t.Fatalf("%s: got %d subscriptions, want 1", field, active)
 			}
 			if err := response.Body.Close(); err != nil {
 				t.Fatal(err)
@@ -197,7 +197,7 @@ func TestEventStreamsEndWithTheServer(t *testing.T) {
 			t.Errorf("%q: want an end without complete", got.text)
 		}
 		if got := <-waiting; !strings.Contains(got, `"waited"`) {
-			t.Errorf("a query under way got %q", got)
+			t.Errorf("a running query: got %q, want its answer", got)
 		}
 	})
 }
@@ -216,7 +216,7 @@ func TestNoStreamBeginsWhenTheServerStops(t *testing.T) {
 		write(t, conn, content[10:])
 		answer, err := bufio.NewReader(conn).ReadString('\n')
 		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
-			t.Errorf("%q, %v", answer, err)
+			t.Errorf("got %q, %v, want 503", answer, err)
 		}
 	})
 }
@@ -231,17 +231,17 @@ func TestEventStreamsAreBounded(t *testing.T) {
 		const one = "subscription { counter(to: 0) { number } }"
 		got := s.ask(t, http.MethodPost, "/graphql", body(one), "Accept", typeEvents)
 		if got.status != http.StatusServiceUnavailable || onlyCode([]byte(got.text)) != "UNAVAILABLE" {
-			t.Errorf("one more: status %d, %s", got.status, got.text)
+			t.Errorf("one stream more: got status %d, %s, want 503 and UNAVAILABLE", got.status, got.text)
 		}
 		if got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Accept", typeEvents); got.status != http.StatusOK {
-			t.Errorf("a query: status %d", got.status)
+			t.Errorf("a query: got status %d, want 200", got.status)
 		}
 		for _, response := range open {
 			response.Body.Close()
 		}
 		synctest.Wait()
 		if got := s.ask(t, http.MethodPost, "/graphql", body(one), "Accept", typeEvents); got.status != http.StatusOK {
-			t.Errorf("after that: status %d", got.status)
+			t.Errorf("after the end of a stream: got status %d, want 200", got.status)
 		}
 	})
 }

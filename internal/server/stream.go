@@ -10,52 +10,50 @@ import (
 	"roster/internal/codes"
 )
 
-// StreamOptions are the bounds of the answers that last. Every field but Connect is required.
+// StreamOptions are the bounds of WebSockets and event streams. Every field except Connect is required.
 type StreamOptions struct {
-	// MaxStreams is how many WebSockets and event streams may be open at a time.
+	// MaxStreams is the maximum number of open WebSockets and event streams.
 	MaxStreams int
-	// MaxOperations is how many operations may be under way on one WebSocket.
+	// MaxOperations is the maximum number of operations that run on one WebSocket.
 	MaxOperations int
-	// PingInterval is the time between two signs of life that the server gives, and how long the
-	// client of a WebSocket may take to answer one. It is shorter than the time after which proxies
-	// give up idle connections, often a minute.
+	// PingInterval is the time between two pings or comments of the server. The client of a WebSocket must answer a
+	// ping within this time. It should be shorter than the time after which proxies close idle connections, often a
+	// minute.
 	PingInterval time.Duration
-	// InitTimeout is how long a WebSocket may be open without being acknowledged.
+	// InitTimeout is the maximum time until a WebSocket is acknowledged.
 	InitTimeout time.Duration
-	// ReadTimeout is how long the client of a WebSocket may take to send a message, once it has begun. 0 is no bound.
+	// ReadTimeout is the maximum time from the start of a message on a WebSocket to its end. 0: no limit.
 	ReadTimeout time.Duration
-	// WriteTimeout is how long a client may take to accept a message.
+	// WriteTimeout is the maximum time that a client may take to accept a message.
 	WriteTimeout time.Duration
-	// Connect decides about a WebSocket by the payload of its connection_init, nil without one. It
-	// returns the context of the socket's operations, made from the one that it got, and the payload
-	// of the acknowledgement, nil for none. An error closes the socket with 4403 and is not shown.
-	// Without Connect everybody is acknowledged.
+	// Connect decides whether a WebSocket may be used, by the payload of connection_init, which may be nil. It returns
+	// the context of the socket's operations, made from ctx, and the payload of the acknowledgement or nil. An error
+	// closes the socket with 4403. Clients do not see the error. Without Connect, every socket is acknowledged.
 	Connect func(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error)
 }
 
-// Streams are the answers under way that end when the client or the server wants it: WebSockets and
-// the event streams of subscriptions. They are counted, and ended when the server stops.
+// Streams are the open WebSockets, and the event streams of subscriptions. They are counted, and end when the server
+// stops.
 type Streams struct {
 	options StreamOptions
+	group   sync.WaitGroup // the open streams
 
 	mu       sync.Mutex
 	open     map[*stream]struct{}
 	stopping bool
-	idle     chan struct{} // closed when none is open and none will be
 }
 
-// stream is one of the Streams.
 type stream struct {
-	// end ends the stream in good order; when its context ends, at once.
+	// end ends the stream properly, or at once when its context ends.
 	end func(context.Context)
 }
 
-// NewStreams returns Streams of which none is open.
+// NewStreams returns Streams without an open stream.
 func NewStreams(o StreamOptions) *Streams {
-	return &Streams{options: o, open: map[*stream]struct{}{}, idle: make(chan struct{})}
+	return &Streams{options: o, open: map[*stream]struct{}{}}
 }
 
-// enter takes a stream in. Its caller calls leave when the stream is over.
+// enter adds a stream. The caller calls leave when the stream has ended.
 func (s *Streams) enter(end func(context.Context)) (leave func(), refused *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,34 +65,31 @@ func (s *Streams) enter(end func(context.Context)) (leave func(), refused *refus
 	}
 	one := &stream{end: end}
 	s.open[one] = struct{}{}
-	return func() { s.leave(one) }, nil
+	s.group.Add(1)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.open, one)
+		s.group.Done()
+	}, nil
 }
 
-func (s *Streams) leave(one *stream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, one)
-	if s.stopping && len(s.open) == 0 {
-		close(s.idle)
-	}
-}
-
-// stop lets no stream in any more, ends those that are open and waits for that. When ctx ends first
-// it returns an error, and what was still open is cut off. It is called once.
+// stop refuses new streams, ends the open ones and waits until they have ended. If ctx ends first, it returns an error
+// and cuts off the streams that are left. It is called once.
 func (s *Streams) stop(ctx context.Context) error {
-	var ends sync.WaitGroup
 	s.mu.Lock()
 	s.stopping = true
-	if len(s.open) == 0 {
-		close(s.idle)
-	}
 	for one := range s.open {
-		ends.Go(func() { one.end(ctx) })
+		s.group.Go(func() { one.end(ctx) })
 	}
 	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.group.Wait()
+		close(ended)
+	}()
 	select {
-	case <-s.idle:
-		ends.Wait()
+	case <-ended:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("end streams: %w", ctx.Err())

@@ -108,10 +108,10 @@ func (s *site) end(t *testing.T) {
 	s.stop()
 	err := <-s.stopped
 	if took := time.Since(began); err != nil || took > time.Second { // Shutdown looks after half a second at the latest
-		t.Errorf("after %s the server stopped with %v", took, err)
+		t.Errorf("got the end of the server after %s with %v, want it within a second without an error", took, err)
 	}
 	if active := s.schema.Active(); active != 0 {
-		t.Errorf("%d subscriptions are left", active)
+		t.Errorf("got %d subscriptions, want 0", active)
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *site) idle(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
 	if active := s.schema.Active(); active != 0 {
-		t.Errorf("%d subscriptions go on", active)
+		t.Errorf("got %d subscriptions, want 0", active)
 	}
 }
 
@@ -130,7 +130,7 @@ func (s *site) left(t *testing.T) {
 	select {
 	case <-s.answered:
 	case <-time.After(time.Hour):
-		t.Fatal("the answer does not end")
+		t.Fatal("got no end of the answer within an hour, want one")
 	}
 }
 
@@ -293,7 +293,7 @@ func TestGoroutinesAndMemoryReturn(t *testing.T) {
 		runtime.Gosched() // Connections end just after their last answers.
 	}
 	if now := runtime.NumGoroutine(); now > goroutines {
-		t.Errorf("%d goroutines have become %d", goroutines, now)
+		t.Errorf("got %d goroutines, want at most %d", now, goroutines)
 	}
 	c := s.dial(t)
 	c.send(t, `{"type":"connection_init"}`)
@@ -306,7 +306,7 @@ func TestGoroutinesAndMemoryReturn(t *testing.T) {
 		}
 	}
 	if after := heap(); after > before+memory {
-		t.Errorf("%d bytes have become %d", before, after)
+		t.Errorf("got %d bytes, want at most %d", after, before+memory)
 	}
 	s.stop()
 	c.wantClose(t, websocket.StatusGoingAway, "The server is stopping")

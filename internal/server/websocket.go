@@ -10,12 +10,12 @@ import (
 	"github.com/coder/websocket"
 )
 
-// The WebSockets here follow GraphQL over WebSocket, the sub-protocol graphql-transport-ws
-// (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md). The older sub-protocol
-// graphql-ws is not served.
+// The WebSockets follow GraphQL over WebSocket, the sub-protocol graphql-transport-ws
+// (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md). The server does not support the older sub-protocol
+// graphql-ws.
 const subprotocol = "graphql-transport-ws"
 
-// The codes with which a socket is closed. RFC 6455 has those below 4000.
+// The codes that close a socket. RFC 6455 defines those below 4000.
 const (
 	closeGoingAway       = websocket.StatusGoingAway
 	closeInternal        = websocket.StatusInternalError
@@ -29,13 +29,13 @@ const (
 	closeTooManyRequests = websocket.StatusCode(4429)
 )
 
-// fault is why the server closes a socket.
+// fault is the reason of the server to close a socket.
 type fault struct {
 	code   websocket.StatusCode
 	reason string
 }
 
-// wantsSocket reports whether a request is the beginning of a WebSocket's handshake.
+// wantsSocket reports whether a request starts the handshake of a WebSocket.
 func wantsSocket(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
@@ -48,13 +48,12 @@ func wantsSocket(r *http.Request) bool {
 	return false
 }
 
-// serveSocket does the handshake and then all that is asked for on the socket.
+// serveSocket does the handshake and serves the socket until it is closed.
 func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s := &socket{
 		endpoint:     e,
 		begun:        make(chan struct{}),
 		acknowledged: make(chan struct{}),
-		writing:      make(chan struct{}, 1),
 		operations:   map[string]*socketOperation{},
 	}
 	leave, refused := e.streams.enter(s.end)
@@ -66,7 +65,7 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	handshake := &handshake{ResponseWriter: w}
 	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
-		InsecureSkipVerify: true, // origins.guard has looked at the origin.
+		InsecureSkipVerify: true, // origins.guard has checked the origin
 	})
 	if err != nil {
 		close(s.begun)
@@ -79,7 +78,7 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s.serve(ctx)
 }
 
-// handshake takes the library's own refusals, which are plain text, out of an answer.
+// handshake leaves out the refusals of the library, which are plain text.
 type handshake struct {
 	http.ResponseWriter
 	refused int // the status of the refusal, or 0
@@ -100,36 +99,39 @@ func (h *handshake) Write(p []byte) (int, error) {
 	return h.ResponseWriter.Write(p)
 }
 
-// Unwrap lets the library take the connection over.
+// Unwrap gives the library access to the connection.
 func (h *handshake) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
-// socket is one WebSocket. One goroutine reads its messages, one watches over it, and each operation
-// has its own.
+// socket is one WebSocket. One goroutine reads its messages, one watches it, and each operation has its own goroutine.
 type socket struct {
 	endpoint
-	begun chan struct{} // closed after the handshake, when conn and cut are set if it succeeded
+	begun chan struct{} // closed after the handshake. If it succeeded, the next two fields are set
 	conn  *websocket.Conn
-	cut   context.CancelFunc // breaks the connection off
+	cut   context.CancelFunc // breaks the connection
 
-	acknowledged chan struct{} // closed when the client may send operations
-	writing      chan struct{} // holds one element while a message is written
+	// Only the goroutine that reads uses these two. caller is the context of the operations, from connection_init on.
+	initialised bool
+	caller      context.Context //nolint:containedctx // nil until the client may start operations
+
+	acknowledged chan struct{} // closed when the client may start operations
+	writing      sync.Mutex    // held while a message is written
 
 	mu         sync.Mutex
-	operations map[string]*socketOperation // of which the client awaits more, by ID
-	running    int                         // operations that have not ended
-	draining   bool                        // no operation begins any more
-	group      sync.WaitGroup              // of the operations that have not ended
+	operations map[string]*socketOperation // the operations that the client waits for, by ID
+	running    int                         // number of operations that have not ended
+	draining   bool                        // no operation starts any more
+	group      sync.WaitGroup              // the operations that have not ended
 }
 
-// serve answers messages until either side closes the socket, and returns when all that it started
-// has ended. The end of ctx breaks the connection off.
+// serve answers messages until one side closes the socket. It returns when everything that it started has ended. ctx is
+// the context of the connection, as in the other methods, except for end.
 func (s *socket) serve(ctx context.Context) {
 	var watch sync.WaitGroup
 	defer s.group.Wait()
 	defer watch.Wait()
-	defer func() { _ = s.conn.CloseNow() }() // It may be closed already.
+	defer func() { _ = s.conn.CloseNow() }() // it may be closed already
 	defer s.cut()
-	defer s.forget()
+	defer s.drain(true)
 	watch.Go(func() { s.watch(ctx) })
 	if s.conn.Subprotocol() != subprotocol {
 		s.close(fault{closeSubprotocol, "Subprotocol not acceptable"})
@@ -141,8 +143,8 @@ func (s *socket) serve(ctx context.Context) {
 	}
 }
 
-// watch closes a socket that is not acknowledged in time, and breaks one off whose client gives no
-// sign of life, until ctx ends.
+// watch closes a socket that is not acknowledged in time. It breaks the connection when the client does not answer a
+// ping.
 func (s *socket) watch(ctx context.Context) {
 	init := time.NewTimer(s.streams.options.InitTimeout)
 	defer init.Stop()
@@ -175,25 +177,27 @@ func (s *socket) ping(ctx context.Context) error {
 	return s.conn.Ping(ctx)
 }
 
-// close ends all operations, says why and waits a few seconds for the client to close as well.
+// close ends all operations, sends the reason, and waits a few seconds for the client to close the socket as well.
 func (s *socket) close(f fault) {
-	s.forget()
-	_ = s.conn.Close(f.code, f.reason) // The client may be gone already.
+	s.drain(true)
+	_ = s.conn.Close(f.code, f.reason) // the client may have disconnected
 }
 
-// forget ends all operations without a word to the client.
-func (s *socket) forget() {
+// drain lets no operation start any more, and cancels the subscriptions or, with all, all operations. It sends nothing.
+func (s *socket) drain(all bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
 	for id, o := range s.operations {
-		delete(s.operations, id)
-		o.cancel()
+		if all || o.lasting {
+			delete(s.operations, id)
+			o.cancel()
+		}
 	}
 }
 
-// end closes the socket because the server stops. Subscriptions end at once; queries and mutations
-// may finish while ctx lasts.
+// end closes the socket because the server stops. It cancels subscriptions at once. Queries and mutations may go on
+// until ctx ends.
 func (s *socket) end(ctx context.Context) {
 	select {
 	case <-s.begun:
@@ -203,7 +207,7 @@ func (s *socket) end(ctx context.Context) {
 	if s.conn == nil {
 		return
 	}
-	s.drain()
+	s.drain(false)
 	finished := make(chan struct{})
 	go func() {
 		s.group.Wait()
@@ -213,45 +217,19 @@ func (s *socket) end(ctx context.Context) {
 	case <-finished:
 		s.close(fault{closeGoingAway, "The server is stopping"})
 	case <-ctx.Done():
-		s.forget()
+		s.drain(true)
 	}
 	s.cut()
 }
 
-func (s *socket) drain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.draining = true
-	for id, o := range s.operations {
-		if o.lasting {
-			delete(s.operations, id)
-			o.cancel()
-		}
-	}
-}
-
 // reply sends a message that belongs to no operation.
 func (s *socket) reply(ctx context.Context, message []byte) {
-	if s.lock(ctx) {
-		defer s.unlock()
-		s.write(ctx, message)
-	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.write(ctx, message)
 }
 
-// lock waits until no message is being written; false when the connection ended before.
-func (s *socket) lock(ctx context.Context) bool {
-	select {
-	case s.writing <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (s *socket) unlock() { <-s.writing }
-
-// write sends a message and reports whether that went well; if not, it breaks the connection off.
-// The caller has the lock.
+// write sends a message and reports whether it was sent. If not, it breaks the connection. The caller holds writing.
 func (s *socket) write(ctx context.Context, message []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.streams.options.WriteTimeout)
 	defer cancel()

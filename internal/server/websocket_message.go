@@ -28,15 +28,15 @@ const (
 // maxReason is the longest reason of a close frame, in bytes.
 const maxReason = 123
 
-// message is what a client sends.
+// message is a message of a client.
 type message struct {
 	kind    string
-	id      string         // of a subscribe and a complete
-	payload map[string]any // nil without one
+	id      string         // only for subscribe and complete
+	payload map[string]any // may be nil
 }
 
-// parseMessage reads a message by the rules of the sub-protocol, and as strictly as the body of a
-// request, with at most so many values. Its errors never repeat what the client sent.
+// parseMessage reads a message by the rules of the sub-protocol, as strictly as the body of a request. most is the
+// maximum number of JSON values. The errors repeat nothing that the client sent.
 func parseMessage(data []byte, most int) (message, error) {
 	object, err := strictjson.Parse(data, most)
 	if err != nil {
@@ -73,8 +73,8 @@ func parseMessage(data []byte, most int) (message, error) {
 	return m, nil
 }
 
-// replyMessage has the payload of the client's message or of the server's, nil for none. It panics
-// when that cannot be JSON, a mistake in the program.
+// replyMessage returns a message that belongs to no operation. The payload may be nil. It panics if the payload cannot
+// be encoded as JSON, which is a bug.
 func replyMessage(kind string, payload map[string]any) []byte {
 	if payload == nil {
 		return layOut(kind, "")
@@ -82,7 +82,7 @@ func replyMessage(kind string, payload map[string]any) []byte {
 	return layOut(kind, "", encoded(payload))
 }
 
-// nextMessage panics when the response's errors or extensions cannot be JSON.
+// nextMessage returns the message with a response. It panics if errors or extensions cannot be encoded as JSON.
 func nextMessage(id string, response *graphql.Response) []byte {
 	parts, err := parts(response)
 	if err != nil {
@@ -91,15 +91,16 @@ func nextMessage(id string, response *graphql.Response) []byte {
 	return layOut(messageNext, id, parts...)
 }
 
-// errorMessage panics when an error's extensions cannot be JSON.
+// errorMessage returns the message with the errors of an operation. It panics if their extensions cannot be encoded as
+// JSON.
 func errorMessage(id string, errs gqlerror.List) []byte {
 	return layOut(messageError, id, encoded(errs))
 }
 
 func completeMessage(id string) []byte { return layOut(messageComplete, id) }
 
-// layOut writes a message by hand, for the data of a response is finished JSON: into memory of the right size, for it
-// may be large.
+// layOut returns a message. It does not use encoding/json, because the data of a response is JSON already. It allocates
+// the right size at once, because the data may be large.
 func layOut(kind, id string, payload ...[]byte) []byte {
 	head := `{"type":"` + kind + `"`
 	if id != "" {
@@ -127,14 +128,13 @@ func encoded(value any) []byte {
 	return data
 }
 
-// duplicateReason is what a client learns that gives two operations at a time one ID. Of a long ID,
-// it repeats what has a place in a reason.
+// duplicateReason returns the reason for closing a socket with two operations of the same ID. It shortens a long ID.
 func duplicateReason(id string) string {
 	const before, after = "Subscriber for ", " already exists"
 	return before + shortened(id, maxReason-len(before)-len(after)) + after
 }
 
-// shortened is as much of the beginning of a text as fits into size bytes.
+// shortened returns the start of a text, at most size bytes, without a broken character.
 func shortened(text string, size int) string {
 	if len(text) <= size {
 		return text

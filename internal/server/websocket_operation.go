@@ -23,30 +23,17 @@ type socketOperation struct {
 	lasting bool // it is a subscription
 }
 
-// subscribeRequest is the request of a subscribe message, or why it is refused.
-type subscribeRequest struct {
-	request documents.Request
-	refused *refusal
-}
-
-// reader answers the messages of a socket.
-type reader struct {
-	*socket
-	caller                    context.Context //nolint:containedctx // of the operations, as connection_init makes it
-	initialised, acknowledged bool
-}
-
-// read answers messages until the connection ends, or the client breaks a rule, which is the fault.
-// ctx is the connection's.
+// read answers messages until the connection ends or the client breaks a rule of the protocol. Then it returns the
+// fault.
 func (s *socket) read(ctx context.Context) *fault {
-	r := &reader{socket: s, caller: ctx}
 	for {
 		account := s.budget.Open()
 		m, f := s.receive(ctx, account)
+		taken := false
 		if m != nil {
-			f = r.answer(ctx, m, account)
+			taken, f = s.answer(ctx, m, account)
 		}
-		if m == nil || f != nil || m.kind != messageSubscribe {
+		if !taken {
 			account.Close()
 		}
 		if m == nil || f != nil {
@@ -55,12 +42,12 @@ func (s *socket) read(ctx context.Context) *fault {
 	}
 }
 
-// receive waits for the next message and reads it, counted on an account. The message is nil when
-// there is none any more.
+// receive waits for the next message and reads it. The account pays for its memory. The message is nil after the last
+// one.
 func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message, *fault) {
-	reading, cancel := context.WithCancel(budget.WithAnswer(ctx, account))
+	ctx, cancel := context.WithCancel(budget.WithAnswer(ctx, account))
 	defer cancel()
-	kind, content, err := s.conn.Reader(reading)
+	kind, content, err := s.conn.Reader(ctx)
 	if err != nil {
 		return nil, nil
 	}
@@ -68,7 +55,7 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 		late := time.AfterFunc(limit, cancel)
 		defer late.Stop()
 	}
-	data, err := io.ReadAll(newRequestReader(reading, content))
+	data, err := io.ReadAll(newRequestReader(ctx, content))
 	switch {
 	case errors.Is(err, budget.ErrBusy):
 		return nil, &fault{closeTryAgain, "The server has no memory for the message now"}
@@ -84,39 +71,39 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 	return &m, nil
 }
 
-// answer answers a message. An operation takes its account over.
-func (r *reader) answer(ctx context.Context, m *message, account *budget.Answer) *fault {
+// answer answers a message. taken says that an operation closes the account.
+func (s *socket) answer(ctx context.Context, m *message, account *budget.Answer) (taken bool, f *fault) {
 	switch m.kind {
 	case messageInit:
-		if r.initialised {
-			return &fault{closeTooManyRequests, "Too many initialisation requests"}
+		if s.initialised {
+			return false, &fault{closeTooManyRequests, "Too many initialisation requests"}
 		}
-		r.initialised = true
-		caller, payload, err := r.connect(ctx, m.payload)
+		s.initialised = true
+		caller, payload, err := s.connect(ctx, m.payload)
 		if err != nil {
-			return &fault{closeForbidden, "Forbidden"}
+			return false, &fault{closeForbidden, "Forbidden"}
 		}
-		r.caller, r.acknowledged = caller, true
-		close(r.socket.acknowledged)
-		r.reply(ctx, replyMessage(messageAck, payload))
+		s.caller = caller
+		close(s.acknowledged)
+		s.reply(ctx, replyMessage(messageAck, payload))
 	case messagePing:
-		r.reply(ctx, replyMessage(messagePong, m.payload))
+		s.reply(ctx, replyMessage(messagePong, m.payload))
 	case messageSubscribe:
 		request, refused := requestOf(m.payload)
 		if refused != nil && !refused.operation {
-			return &fault{closeInvalid, shortened(refused.message, maxReason)}
+			return false, &fault{closeInvalid, shortened(refused.message, maxReason)}
 		}
-		if !r.acknowledged {
-			return &fault{closeUnauthorized, "Unauthorized"}
+		if s.caller == nil {
+			return false, &fault{closeUnauthorized, "Unauthorized"}
 		}
-		return r.subscribe(ctx, budget.WithAnswer(r.caller, account), m.id, subscribeRequest{request, refused})
+		return s.subscribe(ctx, budget.WithAnswer(s.caller, account), m.id, request, refused)
 	case messageComplete:
-		r.complete(m.id)
+		s.complete(m.id)
 	}
-	return nil
+	return false, nil
 }
 
-// connect asks whether the client may go on.
+// connect decides by the payload of connection_init whether the client may start operations.
 func (s *socket) connect(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error) {
 	if s.streams.options.Connect == nil {
 		return ctx, nil, nil
@@ -124,61 +111,51 @@ func (s *socket) connect(ctx context.Context, payload map[string]any) (context.C
 	return s.streams.options.Connect(ctx, payload)
 }
 
-// subscribe starts an operation of whatever kind. conn is the context of the connection, caller the
-// one that the operation's is made from, with the operation's account.
-func (s *socket) subscribe(conn, caller context.Context, id string, asked subscribeRequest) *fault {
+// subscribe starts an operation of any kind, in a context made from caller. refused is the error of its request, or
+// nil.
+func (s *socket) subscribe(conn, caller context.Context, id string, request documents.Request, refused *refusal) (started bool, f *fault) {
 	s.mu.Lock()
-	doubled := s.operations[id] != nil
-	// One that the client has cancelled may take a moment to end, and must not pile up.
+	duplicate := s.operations[id] != nil
+	// An operation that the client cancelled still runs for a moment. Such operations must not pile up.
 	most := s.streams.options.MaxOperations
 	full := len(s.operations) >= most || s.running >= 2*most
-	starts := !doubled && !full && !s.draining
-	if starts {
-		s.start(conn, caller, id, asked)
+	started = !duplicate && !full && !s.draining
+	if started {
+		ctx, cancel := context.WithCancel(caller)
+		o := &socketOperation{id: id, cancel: cancel}
+		s.operations[id] = o
+		s.running++
+		s.group.Go(func() {
+			defer budget.FromContext(ctx).Close()
+			defer s.finish(o)
+			defer s.recoverOperation(ctx)
+			s.run(conn, ctx, o, request, refused)
+		})
 	}
 	s.mu.Unlock()
-	if !starts {
-		budget.FromContext(caller).Close()
-	}
 	switch {
-	case doubled:
-		return &fault{closeDuplicate, duplicateReason(id)}
+	case duplicate:
+		return false, &fault{closeDuplicate, duplicateReason(id)}
 	case full:
 		s.reply(conn, errorMessage(id, gqlerror.List{{
-			Message:    "too many operations are under way on this socket",
+			Message:    "this socket has too many running operations: complete one first",
 			Extensions: map[string]any{"code": codes.CostLimit},
 		}}))
 	}
-	return nil
+	return started, nil
 }
 
-// start is subscribe's. The caller holds mu.
-func (s *socket) start(conn, caller context.Context, id string, asked subscribeRequest) {
-	ctx, cancel := context.WithCancel(caller)
-	o := &socketOperation{id: id, cancel: cancel}
-	s.operations[id] = o
-	s.running++
-	s.group.Go(func() {
-		defer budget.FromContext(ctx).Close()
-		defer s.finish(o)
-		defer s.recoverOperation(ctx)
-		s.run(conn, ctx, o, asked)
-	})
-}
-
-// finish frees the place of an operation that has ended.
+// finish removes an operation that has ended.
 func (s *socket) finish(o *socketOperation) {
 	o.cancel()
+	s.awaits(o, true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
-	if s.operations[o.id] == o {
-		delete(s.operations, o.id)
-	}
 }
 
-// recoverOperation is deferred. What panics here is the program's own mistake, for guard takes what
-// the executor does; the client sees its socket closed.
+// recoverOperation is deferred. It logs a panic and closes the socket. The panics of the executor do not come here:
+// guard handles them.
 func (s *socket) recoverOperation(ctx context.Context) {
 	if cause := recover(); cause != nil {
 		logPanic(ctx, s.logger, cause)
@@ -186,8 +163,8 @@ func (s *socket) recoverOperation(ctx context.Context) {
 	}
 }
 
-// complete ends an operation because the client wants no more of it. One that has just ended, or
-// never was, is no fault.
+// complete cancels an operation for the client. It ignores an ID without an operation: the operation may just have
+// ended.
 func (s *socket) complete(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,22 +174,22 @@ func (s *socket) complete(id string) {
 	}
 }
 
-// run executes an operation and sends what comes of it.
-func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscribeRequest) {
-	leave, refused := s.requests.enter()
-	if refused == nil && asked.refused != nil {
-		leave()
-		refused = asked.refused
-	}
-	if refused != nil {
-		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
+// run executes an operation in ctx and sends its responses.
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, request documents.Request, refused *refusal) {
+	leave, full := s.requests.enter()
+	if full != nil {
+		s.send(conn, o, errorMessage(o.id, full.errors()), true)
 		return
 	}
 	defer leave()
-	account := budget.FromContext(ctx)
+	if refused != nil {
+		leave()
+		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
+		return
+	}
 	var operation *documents.Operation
 	failed := s.guard(ctx, func() (response *graphql.Response) {
-		operation, response = s.executor.Prepare(asked.request)
+		operation, response = s.executor.Prepare(request)
 		return response
 	})
 	if failed != nil {
@@ -222,7 +199,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscr
 	}
 	if operation.Definition.Operation == ast.Subscription {
 		leave()
-		if account.Last() != nil {
+		if budget.FromContext(ctx).Last() != nil {
 			s.send(conn, o, errorMessage(o.id, refuseBusy().errors()), true)
 			return
 		}
@@ -230,9 +207,8 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscr
 			return
 		}
 	}
-	for response := range s.responses(ctx, operation) {
-		leave()                                       // A slow reader takes nobody's place, but the memory of its answer.
-		account.Settle(2 * int64(len(response.Data))) // as the answer and as a message
+	for response := range s.responses(ctx, operation, 2) { // in memory as a response and as a message
+		leave() // while the client reads slowly, other requests may be executed
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)
 			return
@@ -240,13 +216,12 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, asked subscr
 		if !s.send(conn, o, nextMessage(o.id, response), false) {
 			return
 		}
-		account.Settle(0) // nothing is held until the next event
 	}
 	s.send(conn, o, completeMessage(o.id), true)
 }
 
-// lasts notes that an operation is a subscription; false when the socket is about to be closed, and
-// would wait for its end in vain.
+// lasts notes that an operation is a subscription. It returns false if the socket is about to be closed: then the
+// operation must not start, since nothing would cancel it.
 func (s *socket) lasts(o *socketOperation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,17 +229,16 @@ func (s *socket) lasts(o *socketOperation) bool {
 	return !s.draining
 }
 
-// send sends a message of an operation, unless the client awaits none, and reports whether it could
-// take another. The last one frees the ID before it is sent.
+// send sends a message of an operation if the client still waits for it, and reports whether more messages may follow.
+// The last message frees the ID before it is sent.
 func (s *socket) send(conn context.Context, o *socketOperation, message []byte, last bool) bool {
-	if !s.lock(conn) {
-		return false
-	}
-	defer s.unlock()
-	return s.awaited(o, last) && s.write(conn, message)
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.awaits(o, last) && s.write(conn, message)
 }
 
-func (s *socket) awaited(o *socketOperation, last bool) bool {
+// awaits reports whether the client waits for messages of an operation. last frees its ID.
+func (s *socket) awaits(o *socketOperation, last bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.operations[o.id] != o {

@@ -129,7 +129,7 @@ func (c *socket) want(t *testing.T, messages ...string) {
 func (c *socket) wantClose(t *testing.T, code websocket.StatusCode, reason string) {
 	t.Helper()
 	for message := range c.messages {
-		t.Errorf("got %s", message)
+		t.Errorf("got %s, want no message", message)
 	}
 	got, ok := errors.AsType[websocket.CloseError](c.err)
 	if !ok || got.Code != code || got.Reason != reason {
@@ -272,12 +272,12 @@ func TestSocketFaults(t *testing.T) {
 		`[]`:                                 notOne + "no object at byte 0",
 		`"ping"`:                             notOne + "no object at byte 0",
 		`null`:                               notOne + "no object at byte 0",
-		`{"type":"ping"`:                     notOne + "no comma and no end at byte 14",
+		`{"type":"ping"`:                     notOne + "unexpected EOF at byte 14",
 		`{"type":"ping"}{}`:                  notOne + "something after the object at byte 15",
-		`{"type":"ping","type":"pong"}`:      notOne + "a doubled key at byte 15",
-		"{\"type\":\"ping\",\"x\":\"\xff\"}": notOne + "broken UTF-8 at byte 20",
-		`{"type":"ping","x":"\ud800"}`:       notOne + "a lone surrogate at byte 20",
-		`{"type":"subscribe","id":"1","payload":{"query":"{echo}","variables":{"a":1,"a":2}}}`: notOne + "a doubled key at byte 76",
+		`{"type":"ping","type":"pong"}`:      notOne + "duplicate object member name at byte 15",
+		"{\"type\":\"ping\",\"x\":\"\xff\"}": notOne + "invalid UTF-8 at byte 20",
+		`{"type":"ping","x":"\ud800"}`:       notOne + "invalid surrogate pair in string at byte 20",
+		`{"type":"subscribe","id":"1","payload":{"query":"{echo}","variables":{"a":1,"a":2}}}`: notOne + "duplicate object member name at byte 76",
 		`{}`:                                                         noType,
 		`{"type":null}`:                                              noType,
 		`{"type":""}`:                                                noType,
@@ -324,7 +324,7 @@ func TestSocketFaults(t *testing.T) {
 				late.wantClose(t, 4400, reason)
 				s.idle(t)
 				if len(reason) > 123 {
-					t.Error("no close frame has place for the reason")
+					t.Errorf("got a reason of %d bytes, want at most 123", len(reason))
 				}
 			})
 		})
@@ -371,7 +371,7 @@ func TestSocketSubprotocol(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, s *site) {
 		c, err := s.handshake(t.Context(), nil, "graphql-ws", "graphql-transport-ws")
 		if err != nil || c.conn.Subprotocol() != "graphql-transport-ws" {
-			t.Fatalf("the one of two gives %v, %v", c, err)
+			t.Fatalf("two sub-protocols: got %v, %v, want graphql-transport-ws", c, err)
 		}
 		c.close(t)
 	})
@@ -411,7 +411,7 @@ func TestSocketInitialisation(t *testing.T) {
 				}
 				for message := range c.messages {
 					if test.answers != nil {
-						t.Errorf("got %s", message)
+						t.Errorf("got %s, want no message", message)
 					}
 				}
 				c.wantClose(t, test.code, test.reason)
@@ -528,12 +528,12 @@ func TestSocketReasonHasPlaceForAPartOfALongID(t *testing.T) {
 		id := "x" + strings.Repeat("ä", 100)
 		c.send(t, subscribe(id, "{ waits }"), subscribe(id, "{ waits }"))
 		for range c.messages {
-			t.Error("something came")
+			t.Error("got a message, want none")
 		}
 		got, ok := errors.AsType[websocket.CloseError](c.err)
 		if !ok || got.Code != 4409 || len(got.Reason) > 123 || !utf8.ValidString(got.Reason) ||
 			got.Reason != "Subscriber for x"+strings.Repeat("ä", 46)+" already exists" {
-			t.Errorf("closed by %v", c.err)
+			t.Errorf("got %v, want 4409 with the shortened ID", c.err)
 		}
 	})
 }
@@ -589,7 +589,7 @@ func TestSocketCarriesManyOperations(t *testing.T) {
 func TestSocketOperationsAreBounded(t *testing.T) {
 	t.Parallel()
 	const silent = "subscription { silent { number } }"
-	refused := failed("more", `[{"message":"too many operations are under way on this socket","extensions":{"code":"COST_LIMIT"}}]`)
+	refused := failed("more", `[{"message":"this socket has too many running operations: complete one first","extensions":{"code":"COST_LIMIT"}}]`)
 	inBubble(t, nil, func(t *testing.T, s *site) {
 		c := s.openSocket(t)
 		for i := range maxOperations {
@@ -637,7 +637,7 @@ func TestSlowReadersTakeNobodysTurn(t *testing.T) {
 		c.send(t, subscribe("1", "{ long }"))
 		synctest.Wait()
 		if got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }")); got.status != http.StatusOK {
-			t.Errorf("status %d, %s", got.status, got.text)
+			t.Errorf("got status %d, %s, want 200", got.status, got.text)
 		}
 		c.Close()
 	})
@@ -651,7 +651,7 @@ func TestSocketsAreBounded(t *testing.T) {
 			open = append(open, s.openSocket(t))
 		}
 		if _, err := s.handshake(t.Context(), nil, "graphql-transport-ws"); !errors.Is(err, refusedError{http.StatusServiceUnavailable, typeJSON + "; charset=utf-8"}) {
-			t.Errorf("one more: %v", err)
+			t.Errorf("one socket more: got %v, want 503", err)
 		}
 		open[0].close(t)
 		synctest.Wait()
@@ -682,7 +682,7 @@ func TestSocketHandshakeFaults(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, s *site) {
 				got := s.ask(t, http.MethodGet, "/graphql", "", test.headers...)
 				if got.status != test.status || onlyCode([]byte(got.text)) != test.code || strings.Contains(got.text, "MARKER") {
-					t.Errorf("status %d, %s", got.status, got.text)
+					t.Errorf("got status %d, %s, want %d, %s", got.status, got.text, test.status, test.code)
 				}
 			})
 		})
@@ -721,7 +721,7 @@ func TestSocketOrigins(t *testing.T) {
 			c, err := s.handshake(t.Context(), header, "graphql-transport-ws")
 			switch {
 			case !test.want && !errors.Is(err, refusedError{http.StatusForbidden, typeJSON + "; charset=utf-8"}), test.want && err != nil:
-				t.Errorf("%+v: %v", test, err)
+				t.Errorf("%+v: got %v, want accepted: %t", test, err, test.want)
 			case test.want:
 				c.close(t)
 			}
@@ -880,10 +880,10 @@ func TestSocketsEndWithTheServer(t *testing.T) {
 			began := time.Now()
 			s.stop()
 			if err := <-s.stopped; err == nil || time.Since(began) != shutdownTimeout {
-				t.Errorf("after %s the server stopped with %v", time.Since(began), err)
+				t.Errorf("got the end of the server after %s with %v, want an error after %s", time.Since(began), err, shutdownTimeout)
 			}
 			for message := range c.messages {
-				t.Errorf("got %s", message)
+				t.Errorf("got %s, want no message", message)
 			}
 		})
 	})
@@ -932,7 +932,7 @@ func TestSocketIsLogged(t *testing.T) {
 		c.close(t)
 	})
 	if !strings.Contains(log.String(), "method=GET path=/graphql status=101 bytes=0 duration=1m0s") {
-		t.Errorf("logged %s", log.String())
+		t.Errorf("got the log %s, want a line of the handshake", log.String())
 	}
 }
 
@@ -962,7 +962,7 @@ func FuzzSocketMessage(f *testing.F) {
 		}
 		for m := range c.messages {
 			if !json.Valid([]byte(m)) {
-				t.Fatalf("%q is no JSON", m)
+				t.Fatalf("got %q, want JSON", m)
 			}
 			if m == last {
 				return
@@ -970,7 +970,7 @@ func FuzzSocketMessage(f *testing.F) {
 		}
 		got, ok := errors.AsType[websocket.CloseError](c.err)
 		if !ok || !known[got.Code] || got.Reason == "" || !utf8.ValidString(got.Reason) {
-			t.Fatalf("closed by %v", c.err)
+			t.Fatalf("got %v, want a code of the protocol with a reason", c.err)
 		}
 	})
 }

@@ -4,13 +4,10 @@
 package statement
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
-
-	"roster/internal/typeid"
 )
 
 // An Engine writes the parts of statements that differ between kinds of databases. Each engine has its own file.
@@ -24,10 +21,8 @@ type Engine interface {
 	// Day returns the expression for the day of the time in a column, in UTC, such as 2026-01-31.
 	Day(column string) string
 
-	// in and inTexts write the condition after a column: it holds one of the IDs or texts. The list has at least two
-	// IDs or one text.
-	in(b *sql.Builder, ids []typeid.ID)
-	inTexts(b *sql.Builder, texts []string)
+	// in writes the condition after a column: it holds one of at least two values.
+	in(b *sql.Builder, l list)
 	// contains writes the condition that the text in a column contains another text.
 	contains(b *sql.Builder, column, text string)
 	// comparesRows reports whether (a, b) > (x, y) reads only the matching range of an index.
@@ -38,13 +33,11 @@ type Engine interface {
 	maxParents() int
 
 	// values writes the rows as arguments, as a table to select from.
-	values(v *values, w *Write, columns []Column) error
+	values(v *values, w *Write, columns []Column)
 	// inserted writes the end of an insert, which keeps the order of its rows.
 	inserted(b *sql.Builder)
 	// update writes the UPDATE. The first column of v has the IDs of the rows, the others have the new values.
 	update(b *sql.Builder, w *Write, v *values)
-	// textBytes returns the greatest size of a text in the argument of values, in bytes.
-	textBytes(s string) int
 }
 
 // Of returns the engine with ent's name: dialect.SQLite, dialect.Postgres or dialect.MySQL. MariaDB is dialect.MySQL
@@ -85,15 +78,4 @@ func (standard) update(b *sql.Builder, w *Write, v *values) {
 	w.set(b, v, func() {})
 	b.WriteString(" FROM ").Join(v).WriteString(" WHERE ")
 	b.Ident(rowAlias).WriteByte('.').Ident(w.Table.ID).WriteString(" = " + v.columns[0])
-}
-
-func (standard) textBytes(s string) int { return JSONBytes(s) }
-
-// jsonArray returns a list as a JSON array.
-func jsonArray(list []string) string {
-	b, err := json.Marshal(list)
-	if err != nil {
-		panic(fmt.Sprintf("statement: strings do not marshal: %v", err)) // they always do
-	}
-	return string(b)
 }

@@ -108,10 +108,10 @@ func TestParents(t *testing.T) {
 		shared := &statement.Parents{IDs: ids("tag", tagCount), Column: "tag_id", Join: "tag_posts", Child: "post_id"}
 		down := []statement.Order{{Column: "id", Desc: true}}
 		byName := []statement.Order{{Column: "title_key", Desc: true}, {Column: "id"}}
-		named := func(s *sql.Selector) { s.Where(statement.InTexts(s.C("title_key"), []string{"n1", "n3", "n4"})) }
+		named := func(s *sql.Selector) { s.Where(statement.In(s.C("title_key"), []string{"n1", "n3", "n4"})) }
 		manyNames := slices.Repeat([]string{"n1", "n3", "n4"}, 300)
 		// So long a filter fits into no union, and matches what named does.
-		long := func(s *sql.Selector) { s.Where(statement.InTexts(s.C("title_key"), manyNames)) }
+		long := func(s *sql.Selector) { s.Where(statement.In(s.C("title_key"), manyNames)) }
 		middle := all[len(all)/2].id
 		for _, test := range []struct {
 			name    string
@@ -273,7 +273,7 @@ func TestLists(t *testing.T) {
 		}
 		texts := []string{"n1", "n1", "", `"`, `\`, "n4", "{}", "[]", "é\u2028", "'; --"}
 		for n := range len(texts) + 1 {
-			s := &statement.Select{Table: table(), Count: true, Filter: func(s *sql.Selector) { s.Where(statement.InTexts(s.C("title_key"), texts[:n])) }}
+			s := &statement.Select{Table: table(), Count: true, Filter: func(s *sql.Selector) { s.Where(statement.In(s.C("title_key"), texts[:n])) }}
 			rows := query(t, db, s)
 			var got int
 			for rows.Next() {

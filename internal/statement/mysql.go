@@ -21,7 +21,7 @@ const (
 	maxArguments = 65_535
 )
 
-// Lock implements Engine. MariaDB has no FOR SHARE.
+// Lock uses LOCK IN SHARE MODE: MariaDB has no FOR SHARE.
 func (mysql) Lock(q *sql.Selector, share bool) {
 	if share {
 		q.For(sql.LockShare, sql.WithLockClause("LOCK IN SHARE MODE"))
@@ -36,12 +36,21 @@ func (mysql) LocksParentsLate() bool { return true }
 // Day implements Engine.
 func (mysql) Day(column string) string { return "date_format(" + column + ", '%Y-%m-%d')" }
 
-func (mysql) in(b *sql.Builder, ids []typeid.ID) {
-	padded(b, len(ids), func(i int) any { return ids[i] })
-}
-
-func (mysql) inTexts(b *sql.Builder, texts []string) {
-	padded(b, len(texts), func(i int) any { return texts[i] })
+// in writes a list whose length is a power of two. It repeats the last value as needed, so that lists of similar lengths
+// share a text.
+func (mysql) in(b *sql.Builder, l list) {
+	size := 1
+	for size < l.size {
+		size *= 2
+	}
+	b.WriteString(" IN (")
+	for i := range size {
+		if i > 0 {
+			b.Comma()
+		}
+		b.Arg(l.value(min(i, l.size-1)))
+	}
+	b.WriteString(")")
 }
 
 // comparesRows returns false, because the engine would read an index from its start.
@@ -102,14 +111,7 @@ func (m mysql) overflows(d string, s *Select) bool {
 // too many arguments.
 func (mysql) ranked(b *sql.Builder, s *Select) {
 	q, parent := s.unsorted(b.Dialect(), s.Parents.among)
-	rank := sql.RowNumber().PartitionBy(parent)
-	for _, o := range s.Order {
-		if o.Desc {
-			rank.OrderBy(sql.Desc(s.column(q, o.Column)))
-		} else {
-			rank.OrderBy(s.column(q, o.Column))
-		}
-	}
+	rank := sql.RowNumber().PartitionBy(parent).OrderBy(s.terms(q)...)
 	q.AppendSelectExprAs(rank, rankColumn)
 	b.WriteString("SELECT ")
 	s.outer(b, func() { b.Ident(pageAlias).WriteByte('.').Ident(ParentColumn) })
@@ -122,26 +124,19 @@ func (mysql) ranked(b *sql.Builder, s *Select) {
 const mysqlTime = "2006-01-02 15:04:05.000000"
 
 // values writes the rows as a JSON list of lists. JSON_TABLE needs a type for each column.
-func (mysql) values(v *values, w *Write, columns []Column) error {
-	text, err := w.json(columns, mysqlTime)
-	if err != nil {
-		return err
-	}
-	v.WriteString("JSON_TABLE(").Arg(text).WriteString(", '$[*]' COLUMNS (")
+func (mysql) values(v *values, w *Write, columns []Column) {
+	v.WriteString("JSON_TABLE(")
+	w.json(v, columns, mysqlTime)
+	v.WriteString(", '$[*]' COLUMNS (")
 	for i, c := range columns {
 		if i > 0 {
 			v.Comma()
 		}
 		name := "c" + strconv.Itoa(i)
 		v.WriteString(name + " " + jsonType(c) + " PATH '$[" + strconv.Itoa(i) + "]'")
-		column := valuesAlias + "." + name
-		if c.Kind == ID {
-			column = "UNHEX(" + column + ")"
-		}
-		v.columns = append(v.columns, column)
+		v.columns = append(v.columns, element(c.Kind, valuesAlias+"."+name))
 	}
 	v.WriteString(")) AS " + valuesAlias)
-	return nil
 }
 
 // update updates a join with a fixed order. Otherwise the planner would begin with the table, and lock all its rows.
@@ -168,21 +163,4 @@ func jsonType(c Column) string {
 		text = fmt.Sprintf("VARCHAR(%d)", c.Size)
 	}
 	return text + " CHARACTER SET utf8mb4"
-}
-
-// padded writes a list whose length is a power of two. It repeats the last value as needed, so that lists of similar
-// lengths share a text.
-func padded(b *sql.Builder, n int, value func(int) any) {
-	size := 1
-	for size < n {
-		size *= 2
-	}
-	b.WriteString(" IN (")
-	for i := range size {
-		if i > 0 {
-			b.Comma()
-		}
-		b.Arg(value(min(i, n-1)))
-	}
-	b.WriteString(")")
 }

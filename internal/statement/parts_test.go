@@ -30,11 +30,11 @@ func TestWriteParts(t *testing.T) {
 	for _, d := range []string{dialect.SQLite, dialect.MySQL, dialect.Postgres} {
 		var got []string
 		parts := 0
-		for part := range w.Parts(d, limit) {
+		for part := range w.Parts(limit) {
 			parts++
 			for row := range part.Rows {
 				if n := part.Value(row, "b"); n != len(got) {
-					t.Errorf("%s: row %d is %v", d, len(got), n)
+					t.Errorf("%s: row %d: got %v, want its number", d, len(got), n)
 				}
 				got = append(got, fmt.Sprint(part.Value(row, "a")))
 			}
@@ -44,16 +44,16 @@ func TestWriteParts(t *testing.T) {
 			}
 			for _, arg := range args {
 				if n := len(fmt.Sprintf("%s", arg)); part.Rows > 1 && n > limit {
-					t.Errorf("%s: %d rows have %d bytes", d, part.Rows, n)
+					t.Errorf("%s: %d rows: got %d bytes, want at most the limit", d, part.Rows, n)
 				}
 			}
 		}
 		if !slices.Equal(got, texts) || parts < 3 || parts == len(texts) {
-			t.Errorf("%s: %d parts of %d rows", d, parts, len(got))
+			t.Errorf("%s: got %d parts of %d rows, want several parts with all rows", d, parts, len(got))
 		}
 	}
 	w.Rows = 0
-	for range w.Parts(dialect.SQLite, limit) {
-		t.Error("no rows have a part")
+	for range w.Parts(limit) {
+		t.Error("no rows: got a part, want none")
 	}
 }

@@ -17,7 +17,6 @@ type postgres struct{ standard }
 
 var _ Engine = postgres{}
 
-// Lock implements Engine.
 func (postgres) Lock(q *sql.Selector, share bool) {
 	if share {
 		q.ForShare()
@@ -31,13 +30,10 @@ func (postgres) Day(column string) string {
 	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 }
 
-func (postgres) in(b *sql.Builder, ids []typeid.ID) {
-	b.WriteString(" = ANY(").Arg(array(ids)).WriteString("::uuid[])")
-}
-
-// inTexts sends the texts as a JSON array, because the text form of an SQL array has its own quoting rules.
-func (postgres) inTexts(b *sql.Builder, texts []string) {
-	b.WriteString(" = ANY(ARRAY(SELECT jsonb_array_elements_text(").Arg(jsonArray(texts)).WriteString("::jsonb)))")
+func (postgres) in(b *sql.Builder, l list) {
+	b.WriteString(" = ANY(")
+	l.array(b)
+	b.WriteString(")")
 }
 
 // contains uses LIKE, so that a trigram index can serve it.
@@ -74,8 +70,9 @@ func (postgres) pages(b *sql.Builder, s *Select) {
 	s.sort(q)
 	b.WriteString("SELECT ")
 	s.outer(b, func() { key(b) })
-	b.WriteString(" FROM unnest(").Arg(array(s.Parents.IDs)).WriteString("::uuid[]) AS ")
-	b.Ident(keyAlias).WriteString("(").Ident("id").WriteString(") CROSS JOIN LATERAL ")
+	b.WriteString(" FROM unnest(")
+	listOf(s.Parents.IDs).array(b)
+	b.WriteString(") AS ").Ident(keyAlias).WriteString("(").Ident("id").WriteString(") CROSS JOIN LATERAL ")
 	b.Wrap(func(b *sql.Builder) { b.Join(q) })
 	b.WriteString(" AS ").Ident(pageAlias)
 	s.outerOrder(b, pageAlias)
@@ -91,18 +88,13 @@ func (s *Select) ordered() bool {
 }
 
 // values writes one array for each column.
-func (postgres) values(v *values, w *Write, columns []Column) error {
+func (postgres) values(v *values, w *Write, columns []Column) {
 	v.WriteString("unnest(")
 	for i, c := range columns {
 		if i > 0 {
 			v.Comma()
 		}
-		t := typeOf(c.Kind)
-		array, err := w.array(c, t.element)
-		if err != nil {
-			return err
-		}
-		v.Arg(array).WriteString("::" + t.name + "[]")
+		list{c.Kind, w.Rows, func(row int) any { return w.Value(row, c.Name) }}.array(v.Builder)
 		v.columns = append(v.columns, fmt.Sprintf("%s.c%d", valuesAlias, i))
 	}
 	v.WriteString(") AS " + valuesAlias + " (")
@@ -113,10 +105,7 @@ func (postgres) values(v *values, w *Write, columns []Column) error {
 		v.WriteString("c" + strconv.Itoa(i))
 	}
 	v.WriteByte(')')
-	return nil
 }
-
-func (postgres) textBytes(s string) int { return len(s) }
 
 // pgType is a type with its number in the catalogue. All versions have the same numbers.
 type pgType struct {
@@ -128,32 +117,18 @@ func typeOf(k Kind) pgType {
 	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}[k]
 }
 
-// array returns a list of IDs as the text form of an array.
-func array(ids []typeid.ID) string {
-	var b strings.Builder
-	b.Grow(2 + 37*len(ids))
-	b.WriteByte('{')
-	for i, id := range ids {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(id.UUID().String())
-	}
-	b.WriteByte('}')
-	return b.String()
-}
-
-// array returns the values of a column as the binary form of an array. Neither side must parse it, and it needs no
+// array writes the list as one argument: an array in its binary form. Neither side must parse it, and it needs no
 // quotes. lib/pq sends bytes in binary form because package database sets it to.
-func (w *Write) array(c Column, element uint32) ([]byte, error) {
-	b := make([]byte, 0, 20+w.Rows*24)
-	for _, n := range []uint32{1, 1, element, uint32(w.Rows), 1} { //nolint:gosec // as many as one operation has
+func (l list) array(to *sql.Builder) {
+	t := typeOf(l.kind)
+	b := make([]byte, 0, 20+l.size*24)
+	for _, n := range []uint32{1, 1, t.element, uint32(l.size), 1} { //nolint:gosec // as many as one operation has
 		b = binary.BigEndian.AppendUint32(b, n) // dimensions, may have NULL, type, length, first index
 	}
-	for row := range w.Rows {
+	for i := range l.size {
 		at := len(b)
 		b = append(b, 0, 0, 0, 0)
-		switch value := w.Value(row, c.Name).(type) {
+		switch value := l.value(i).(type) {
 		case nil:
 			binary.BigEndian.PutUint32(b[at:], ^uint32(0))
 			continue
@@ -169,11 +144,11 @@ func (w *Write) array(c Column, element uint32) ([]byte, error) {
 		case int64:
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
 		default:
-			return nil, fmt.Errorf("statement: a %T in the column %s", value, c.Name)
+			to.AddError(fmt.Errorf("statement: no column has a %T", value))
 		}
 		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // no value has 4 GB
 	}
-	return b, nil
+	to.Arg(b).WriteString("::" + t.name + "[]")
 }
 
 // pgEpoch is the start of the year 2000 in microseconds since 1970. PostgreSQL counts times from there.

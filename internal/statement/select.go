@@ -215,16 +215,22 @@ func (s *Select) restrict(q *sql.Selector) {
 
 // sort adds the order and the limit.
 func (s *Select) sort(q *sql.Selector) {
-	for _, o := range s.Order {
-		if o.Desc {
-			q.OrderBy(sql.Desc(s.column(q, o.Column)))
-		} else {
-			q.OrderBy(s.column(q, o.Column))
-		}
-	}
+	q.OrderBy(s.terms(q)...)
 	if s.Limit > 0 {
 		q.Limit(s.Limit)
 	}
+}
+
+// terms returns the terms of ORDER BY.
+func (s *Select) terms(q *sql.Selector) []string {
+	terms := make([]string, len(s.Order))
+	for i, o := range s.Order {
+		terms[i] = s.column(q, o.Column)
+		if o.Desc {
+			terms[i] = sql.Desc(terms[i])
+		}
+	}
+	return terms
 }
 
 // beyond returns the condition that a row comes after (or before) the row with the given values in the order's columns.
@@ -241,28 +247,24 @@ func (s *Select) beyond(q *sql.Selector, values []any, before bool) *sql.Predica
 		}
 		return sql.CompositeGT(columns, values...)
 	}
+	compare := func(i int, less, greater func(string, any) *sql.Predicate) *sql.Predicate {
+		if s.Order[i].Desc != before {
+			greater = less
+		}
+		return greater(s.column(q, s.Order[i].Column), values[i])
+	}
 	var arms []*sql.Predicate
-	for i, o := range s.Order {
+	for i := range s.Order {
 		var arm []*sql.Predicate
-		for j, tie := range s.Order[:i] {
-			arm = append(arm, sql.EQ(s.column(q, tie.Column), values[j]))
+		for j := range i {
+			arm = append(arm, compare(j, sql.EQ, sql.EQ))
 		}
-		if o.Desc != before {
-			arm = append(arm, sql.LT(s.column(q, o.Column), values[i]))
-		} else {
-			arm = append(arm, sql.GT(s.column(q, o.Column), values[i]))
-		}
-		arms = append(arms, sql.And(arm...))
+		arms = append(arms, sql.And(append(arm, compare(i, sql.LT, sql.GT))...))
 	}
 	if len(arms) == 1 {
 		return arms[0]
 	}
-	first := s.column(q, s.Order[0].Column)
-	bound := sql.GTE(first, values[0])
-	if s.Order[0].Desc != before {
-		bound = sql.LTE(first, values[0])
-	}
-	return sql.And(bound, sql.Or(arms...))
+	return sql.And(compare(0, sql.LTE, sql.GTE), sql.Or(arms...))
 }
 
 // With returns the columns, and the columns of the order that are not among them.

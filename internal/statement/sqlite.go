@@ -1,12 +1,9 @@
 package statement
 
 import (
-	"encoding/hex"
 	"fmt"
 
 	"entgo.io/ent/dialect/sql"
-
-	"roster/internal/typeid"
 )
 
 // sqlite is SQLite. Lists and rows are JSON, which json_each turns into a table.
@@ -14,18 +11,24 @@ type sqlite struct{ standard }
 
 var _ Engine = sqlite{}
 
-// Lock implements Engine. It does nothing: SQLite has one writer at a time.
+// Lock does nothing: SQLite has one writer at a time.
 func (sqlite) Lock(*sql.Selector, bool) {}
 
 // Day implements Engine. Times are texts.
 func (sqlite) Day(column string) string { return "substr(" + column + ", 1, 10)" }
 
-func (sqlite) in(b *sql.Builder, ids []typeid.ID) {
-	b.WriteString(" IN (SELECT unhex(value) FROM json_each(").Arg(hexArray(ids)).WriteString("))")
+func (sqlite) in(b *sql.Builder, l list) {
+	b.WriteString(" IN (SELECT " + element(l.kind, "value") + " FROM json_each(")
+	l.json(b)
+	b.WriteString("))")
 }
 
-func (sqlite) inTexts(b *sql.Builder, texts []string) {
-	b.WriteString(" IN (SELECT value FROM json_each(").Arg(jsonArray(texts)).WriteString("))")
+// element returns the expression for an element of JSON. An ID is a text of hexadecimal digits there.
+func element(k Kind, expression string) string {
+	if k == ID {
+		return "unhex(" + expression + ")"
+	}
+	return expression
 }
 
 // pages reads a page of each parent by an index: a subquery reads the IDs of the page. The planner needs this form for
@@ -41,8 +44,9 @@ func (sqlite) pages(b *sql.Builder, s *Select) {
 	s.sort(q)
 	b.WriteString("SELECT ")
 	s.outer(b, func() { key(b) })
-	b.WriteString(" FROM json_each(").Arg(hexArray(s.Parents.IDs)).WriteString(") AS ").Ident(keyAlias)
-	b.WriteString(" CROSS JOIN ").Ident(s.Table.Name).WriteString(" AS ").Ident(pageAlias)
+	b.WriteString(" FROM json_each(")
+	listOf(s.Parents.IDs).json(b)
+	b.WriteString(") AS ").Ident(keyAlias).WriteString(" CROSS JOIN ").Ident(s.Table.Name).WriteString(" AS ").Ident(pageAlias)
 	b.WriteString(" ON ").Ident(pageAlias).WriteByte('.').Ident(s.Table.ID).WriteString(" IN ")
 	b.Wrap(func(b *sql.Builder) { b.Join(q) })
 	s.outerOrder(b, pageAlias)
@@ -52,32 +56,15 @@ func (sqlite) pages(b *sql.Builder, s *Select) {
 const sqliteTime = "2006-01-02 15:04:05.999999999-07:00"
 
 // values writes the rows as a JSON list of lists.
-func (sqlite) values(v *values, w *Write, columns []Column) error {
-	text, err := w.json(columns, sqliteTime)
-	if err != nil {
-		return err
-	}
-	v.WriteString("json_each(").Arg(text).WriteString(") AS " + valuesAlias)
+func (sqlite) values(v *values, w *Write, columns []Column) {
+	v.WriteString("json_each(")
+	w.json(v, columns, sqliteTime)
+	v.WriteString(") AS " + valuesAlias)
 	for i, c := range columns {
-		column := fmt.Sprintf("%s.value ->> %d", valuesAlias, i)
-		if c.Kind == ID {
-			column = "unhex(" + column + ")"
-		}
-		v.columns = append(v.columns, column)
+		v.columns = append(v.columns, element(c.Kind, fmt.Sprintf("%s.value ->> %d", valuesAlias, i)))
 	}
-	return nil
 }
 
 func (sqlite) inserted(b *sql.Builder) {
 	b.WriteString(" ORDER BY ").Ident(valuesAlias).WriteString(".key")
-}
-
-// hexArray returns a list of IDs as a JSON array of hexadecimal texts. unhex turns a text into bytes.
-func hexArray(ids []typeid.ID) string {
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		u := id.UUID()
-		list[i] = hex.EncodeToString(u[:])
-	}
-	return jsonArray(list)
 }

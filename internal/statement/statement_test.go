@@ -111,10 +111,10 @@ func statements() []struct {
 		{"The number of rows of each", statement.Select{Table: t, Count: true, Parents: tagged(2)}},
 		{"The number of those that match of each", statement.Select{Table: t, Filter: titled, Count: true, Parents: tagged(2)}},
 		{"Texts", statement.Select{Table: t, Columns: columns, Filter: func(s *sql.Selector) {
-			s.Where(statement.InTexts(s.C("title_key"), []string{"a", `b"'\`, "é"}))
+			s.Where(statement.In(s.C("title_key"), []string{"a", `b"'\`, "é"}))
 		}}},
 		{"No texts, and not no IDs", statement.Select{Table: t, Columns: columns, Filter: func(s *sql.Selector) {
-			s.Where(sql.Or(statement.InTexts(s.C("title_key"), nil), sql.Not(statement.In(s.C("id"), nil))))
+			s.Where(sql.Or(statement.In[string](s.C("title_key"), nil), sql.Not(statement.In[typeid.ID](s.C("id"), nil))))
 		}}},
 	}
 }
@@ -128,7 +128,7 @@ func TestBuild(t *testing.T) {
 		for _, d := range []string{dialect.SQLite, dialect.Postgres, dialect.MySQL} {
 			query, args, err := s.Build(d)
 			if err != nil {
-				t.Errorf("%s on %s: %v", s.name, d, err)
+				t.Errorf("%s on %s: got %v, want no error", s.name, d, err)
 			}
 			fmt.Fprintf(&b, "--- %s\n%s\n", d, broken(query))
 			for i, arg := range args {
@@ -156,7 +156,7 @@ func golden(t *testing.T, file string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what is built:\n%s", file, got)
+		t.Errorf("got other texts than in %s, want the same:\n%s", file, got)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestFewTexts(t *testing.T) {
 			list := statement.Select{Table: table(), Columns: []string{"id"}, IDs: ids("post", n)}
 			page := statement.Select{Table: table(), Columns: []string{"id"}, Order: byID(), Limit: 3, Parents: &statement.Parents{IDs: ids("user", n), Column: "author_id"}}
 			values := slices.Repeat([]string{"x"}, n)
-			text := statement.Select{Table: table(), Columns: []string{"id"}, Filter: func(s *sql.Selector) { s.Where(statement.InTexts(s.C("title_key"), values)) }}
+			text := statement.Select{Table: table(), Columns: []string{"id"}, Filter: func(s *sql.Selector) { s.Where(statement.In(s.C("title_key"), values)) }}
 			for into, s := range map[*map[string]bool]*statement.Select{&lists: &list, &pages: &page, &texts: &text} {
 				query, args, err := s.Build(d)
 				if err != nil {
@@ -197,12 +197,12 @@ func TestFewTexts(t *testing.T) {
 				}
 				(*into)[query] = true
 				if placeholders := strings.Count(query, "?"); d != dialect.Postgres && placeholders != len(args) {
-					t.Fatalf("%d IDs on %s: %d placeholders, %d arguments", n, d, placeholders, len(args))
+					t.Fatalf("%d IDs on %s: got %d placeholders, want one for each of %d arguments", n, d, placeholders, len(args))
 				}
 			}
 		}
 		if len(lists) > most || len(pages) > most || len(texts) > most {
-			t.Errorf("%s: %d texts of lists of IDs, %d of pages, %d of lists of texts", d, len(lists), len(pages), len(texts))
+			t.Errorf("%s: got %d texts of lists of IDs, %d of pages and %d of lists of texts, want few", d, len(lists), len(pages), len(texts))
 		}
 	}
 }
@@ -230,7 +230,7 @@ func TestParts(t *testing.T) {
 			all = append(all, part.Parents.IDs...)
 		}
 		if !slices.Equal(got, test.want) || !slices.Equal(all, s.Parents.IDs) {
-			t.Errorf("%+v: parts of %v parents", test, got)
+			t.Errorf("%+v: got parts of %v parents, want all parents within the limit", test, got)
 		}
 		for range s.Parts(test.dialect) { // a caller may stop early
 			break
@@ -239,7 +239,7 @@ func TestParts(t *testing.T) {
 	flat := statement.Select{Table: table(), Columns: []string{"id"}}
 	for part := range flat.Parts(dialect.MySQL) {
 		if part != &flat {
-			t.Error("a statement without parents is not its own only part")
+			t.Error("a statement without parents: got other parts, want itself alone")
 		}
 	}
 }
@@ -252,12 +252,12 @@ func TestManyArguments(t *testing.T) {
 			s := statement.Select{
 				Table: table(), Columns: []string{"id"}, Order: byID(), Limit: 5, Parents: &statement.Parents{IDs: ids("user", parents), Column: "author_id"},
 				Filter: func(s *sql.Selector) {
-					s.Where(statement.InTexts(s.C("title_key"), slices.Repeat([]string{"x"}, values)))
+					s.Where(statement.In(s.C("title_key"), slices.Repeat([]string{"x"}, values)))
 				},
 			}
 			query, args, err := s.Build(dialect.MySQL)
 			if err != nil || len(args) > 65_535 || strings.Count(query, "?") != len(args) {
-				t.Errorf("%d parents and %d values: %d arguments, %v", parents, values, len(args), err)
+				t.Errorf("%d parents and %d values: got %d arguments, %v, want at most 65535", parents, values, len(args), err)
 			}
 		}
 	}
@@ -267,12 +267,12 @@ func TestWith(t *testing.T) {
 	t.Parallel()
 	columns := []string{"id", "title_key"}
 	if got := statement.With(columns, byTwo()); !slices.Equal(got, []string{"id", "title_key", "created_at"}) {
-		t.Errorf("got %v", got)
+		t.Errorf("got %v, want the columns and those of the order", got)
 	}
 	if got := statement.With(nil, byID()); !slices.Equal(got, []string{"id"}) || !slices.Equal(columns, []string{"id", "title_key"}) {
-		t.Errorf("got %v, and the columns are %v", got, columns)
+		t.Errorf("got %v and the columns %v, want the columns unchanged", got, columns)
 	}
 	if got := table().Names(); !slices.Equal(got, []string{"id", "title_key", "created_at", "version"}) {
-		t.Errorf("the columns are %v", got)
+		t.Errorf("got the columns %v, want all in their order", got)
 	}
 }

@@ -2,13 +2,11 @@ package statement
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"entgo.io/ent/dialect/sql"
 
@@ -46,8 +44,7 @@ const rowBytes = 40
 
 // Parts divides the rows, in their order, so that the argument of each part has at most limit bytes. A single row that
 // exceeds the limit is a part by itself.
-func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
-	engine := Of(d)
+func (w *Write) Parts(limit int) iter.Seq[*Write] {
 	return func(yield func(*Write) bool) {
 		start, size := 0, 0
 		part := func(end int) *Write {
@@ -60,7 +57,7 @@ func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 			n := len(w.Columns)*rowBytes + rowBytes
 			for _, c := range w.Columns {
 				if text, ok := w.Value(row, c).(string); ok {
-					n += engine.textBytes(text)
+					n += JSONBytes(text)
 				}
 			}
 			if row > start && size+n > limit {
@@ -77,18 +74,14 @@ func (w *Write) Parts(d string, limit int) iter.Seq[*Write] {
 	}
 }
 
-// JSONBytes returns an upper bound for the size of a text in JSON, in bytes and without quotes.
+// JSONBytes returns the size of a text in JSON, in bytes and without quotes.
 func JSONBytes(s string) int {
 	n := len(s)
 	for i := range len(s) {
 		switch c := s[i]; {
-		case c < ' ':
-			n += len(`\u0000`) - 1
-		case c == '"' || c == '\\':
+		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t':
 			n++
-		case c == 0xe2: // the first byte of U+2028 and U+2029, which encoding/json escapes, and of others
-			n += len(`\u0000`) - len("\u2028")
-		case c == '<' || c == '>' || c == '&':
+		case c < ' ':
 			n += len(`\u0000`) - 1
 		}
 	}
@@ -103,10 +96,7 @@ func (w *Write) Insert(d string) (query string, args []any, err error) {
 	if w.Rows == 1 {
 		return sql.Dialect(d).Insert(w.Table.Name).Columns(w.Columns...).Values(w.row(0, w.Columns)...).QueryErr()
 	}
-	v, err := w.values(d, w.Columns)
-	if err != nil {
-		return "", nil, err
-	}
+	v := w.values(d, w.Columns)
 	b := &sql.Builder{}
 	b.SetDialect(d)
 	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteString(") SELECT ")
@@ -128,13 +118,9 @@ func (w *Write) Update(d string) (query string, args []any, err error) {
 		query, args = u.Query()
 		return query, args, u.Err()
 	}
-	v, err := w.values(d, append([]string{id}, w.Columns...))
-	if err != nil {
-		return "", nil, err
-	}
 	b := &sql.Builder{}
 	b.SetDialect(d)
-	Of(d).update(b, w, v)
+	Of(d).update(b, w, w.values(d, append([]string{id}, w.Columns...)))
 	query, args = b.Query()
 	return query, args, b.Err()
 }
@@ -170,20 +156,20 @@ type values struct {
 var _ sql.Querier = (*values)(nil)
 
 // values writes the rows as arguments.
-func (w *Write) values(d string, columns []string) (*values, error) {
+func (w *Write) values(d string, columns []string) *values {
 	v := &values{Builder: &sql.Builder{}, columns: make([]string, 0, len(columns))}
 	v.SetDialect(d)
 	list := make([]Column, len(columns))
 	for i, name := range columns {
 		list[i], _ = w.Table.Column(name)
 	}
-	return v, Of(d).values(v, w, list)
+	Of(d).values(v, w, list)
+	return v
 }
 
-// json returns the rows as a JSON list of lists. times is the layout of times.
-func (w *Write) json(columns []Column, times string) (string, error) {
-	b := make([]byte, 0, w.Rows*len(columns)*24)
-	b = append(b, '[')
+// json writes the rows as one argument, a JSON list of lists. times is the layout of times.
+func (w *Write) json(v *values, columns []Column, times string) {
+	b := append(make([]byte, 0, w.Rows*len(columns)*24), '[')
 	for row := range w.Rows {
 		if row > 0 {
 			b = append(b, ',')
@@ -193,37 +179,63 @@ func (w *Write) json(columns []Column, times string) (string, error) {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			switch value := w.Value(row, c.Name).(type) {
-			case nil:
-				b = append(b, "null"...)
-			case typeid.ID:
-				u := value.UUID()
-				b = append(hex.AppendEncode(append(b, '"'), u[:]), '"')
-			case string:
-				b = appendText(b, value)
-			case time.Time:
-				b = append(value.UTC().AppendFormat(append(b, '"'), times), '"')
-			case int:
-				b = strconv.AppendInt(b, int64(value), 10)
-			case int64:
-				b = strconv.AppendInt(b, value, 10)
-			default:
-				return "", fmt.Errorf("statement: a %T in the column %s", value, c.Name)
-			}
+			b = appendJSON(v.Builder, b, w.Value(row, c.Name), times)
 		}
 		b = append(b, ']')
 	}
-	return string(append(b, ']')), nil
+	v.Arg(string(append(b, ']')))
+}
+
+// json writes the list as one argument, a JSON list.
+func (l list) json(to *sql.Builder) {
+	b := append(make([]byte, 0, l.size*40), '[')
+	for i := range l.size {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendJSON(to, b, l.value(i), "") // a list has no times
+	}
+	to.Arg(string(append(b, ']')))
+}
+
+// appendJSON appends a value as JSON. An ID is a text of hexadecimal digits. times is the layout of times. The statement
+// gets the error of a value that no column has.
+func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byte {
+	switch value := value.(type) {
+	case nil:
+		return append(b, "null"...)
+	case typeid.ID:
+		u := value.UUID()
+		return append(hex.AppendEncode(append(b, '"'), u[:]), '"')
+	case string:
+		return appendText(b, value)
+	case time.Time:
+		return append(value.UTC().AppendFormat(append(b, '"'), times), '"')
+	case int:
+		return strconv.AppendInt(b, int64(value), 10)
+	case int64:
+		return strconv.AppendInt(b, value, 10)
+	}
+	statement.AddError(fmt.Errorf("statement: no column has a %T", value))
+	return b
 }
 
 // appendText appends a text as JSON.
 func appendText(b []byte, s string) []byte {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError }) {
-		return append(append(append(b, '"'), s...), '"')
+	b = append(b, '"')
+	start := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"', c == '\\':
+			b = append(append(b, s[start:i]...), '\\', c)
+		case c == '\n', c == '\r', c == '\t':
+			b = append(append(b, s[start:i]...), '\\', "nrt"[strings.IndexByte("\n\r\t", c)])
+		case c < ' ':
+			b = fmt.Appendf(append(b, s[start:i]...), `\u%04x`, c)
+		default:
+			continue
+		}
+		start = i + 1
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic(fmt.Sprintf("statement: a string does not marshal: %v", err)) // it always does
-	}
-	return append(b, text...)
+	return append(append(b, s[start:]...), '"')
 }

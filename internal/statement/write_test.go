@@ -44,7 +44,7 @@ func TestWrite(t *testing.T) {
 			} {
 				query, args, err := build()
 				if err != nil {
-					t.Errorf("%d rows on %s: %v", rows, d, err)
+					t.Errorf("%d rows on %s: got %v, want no error", rows, d, err)
 				}
 				fmt.Fprintf(&b, "--- %s: %d\n%s\n", d, rows, broken(query))
 				for _, arg := range args {
@@ -64,12 +64,12 @@ func TestFewTextsOfWrites(t *testing.T) {
 		for _, rows := range []int{1, 2, 3, 64, 65, 1000} {
 			query, args, err := writing(rows, "id", "title_key", "created_at", "version").Insert(d)
 			if err != nil || len(args) > 4 {
-				t.Errorf("%d rows on %s: %d arguments, %v", rows, d, len(args), err)
+				t.Errorf("%d rows on %s: got %d arguments, %v, want at most 4", rows, d, len(args), err)
 			}
 			texts[query] = true
 		}
 		if len(texts) != 2 {
-			t.Errorf("%s: %d texts", d, len(texts))
+			t.Errorf("%s: got %d texts, want 2", d, len(texts))
 		}
 	}
 }
@@ -81,10 +81,10 @@ func TestWriteOfNoValue(t *testing.T) {
 		w := writing(2, "id", "title_key")
 		w.Value = func(int, string) any { return 1.5 }
 		if query, _, err := w.Insert(d); err == nil {
-			t.Errorf("%s: %s", d, query)
+			t.Errorf("%s: got %s, want an error", d, query)
 		}
 		if query, _, err := w.Update(d); err == nil {
-			t.Errorf("%s: %s", d, query)
+			t.Errorf("%s: got %s, want an error", d, query)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package stats counts what a database holds: each figure is one set-based statement, written by hand, since no entity
-// is loaded for it. It knows the tables, and neither ent's clients nor GraphQL.
+// Package stats counts users and posts. Each figure is one statement that loads no entities. The package knows the
+// tables, but neither ent's clients nor GraphQL.
 package stats
 
 import (
@@ -17,7 +17,7 @@ import (
 	"roster/internal/statement"
 )
 
-// MaxPeriods is the most periods that SignUps counts.
+// MaxPeriods is the greatest number of periods of SignUps.
 const MaxPeriods = 1000
 
 // A Period is a part of the calendar, in UTC.
@@ -30,7 +30,7 @@ const (
 	Month Period = "MONTH"
 )
 
-// Start is the start of the period in which t lies.
+// Start returns the start of the period that contains t.
 func (p Period) Start(t time.Time) time.Time {
 	t = t.UTC()
 	day := t.Day()
@@ -44,7 +44,7 @@ func (p Period) Start(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), day, 0, 0, 0, 0, time.UTC)
 }
 
-// Add is the start of the n-th period after the one that starts at t, or before it.
+// Add returns the start of the period that is n periods after the one that starts at t. n may be negative.
 func (p Period) Add(t time.Time, n int) time.Time {
 	switch p {
 	case Week:
@@ -56,79 +56,68 @@ func (p Period) Add(t time.Time, n int) time.Time {
 	return t.AddDate(0, 0, n)
 }
 
-// Stats counts in a session: several figures in one snapshot are of one moment.
+// Stats counts rows through a driver. In a session of several statements, all figures are of one snapshot.
 type Stats struct{ driver dialect.Driver }
 
-// New counts what the session reads. The error is a rules.ForbiddenError when the caller in ctx may not know.
+// New returns Stats of a driver. The error is a *rules.ForbiddenError when the caller in ctx may not read them.
 func New(ctx context.Context, d dialect.Driver) (*Stats, error) {
-	if !rules.May(rules.CallerFrom(ctx), rules.Read, "Stats") {
-		return nil, &rules.ForbiddenError{Action: rules.Read, Type: "Stats"}
+	if err := rules.Permit(ctx, rules.Read, "Stats"); err != nil {
+		return nil, err
 	}
 	return &Stats{d}, nil
 }
 
 // UserCount counts all users.
-func (s *Stats) UserCount(ctx context.Context) (int, error) { return s.count(ctx, s.all(user.Table)) }
+func (s *Stats) UserCount(ctx context.Context) (int, error) { return s.count(ctx, user.Table) }
 
 // PostCount counts all posts.
-func (s *Stats) PostCount(ctx context.Context) (int, error) { return s.count(ctx, s.all(post.Table)) }
+func (s *Stats) PostCount(ctx context.Context) (int, error) { return s.count(ctx, post.Table) }
 
 // UsersWithoutPosts counts the users that have no post.
 func (s *Stats) UsersWithoutPosts(ctx context.Context) (int, error) {
-	users, posts := entsql.Table(user.Table).As("u"), entsql.Table(post.Table).As("p")
-	build := entsql.Dialect(s.driver.Dialect())
-	none := build.Select(posts.C(post.FieldID)).From(posts).Where(entsql.ColumnsEQ(posts.C(post.FieldAuthorID), users.C(user.FieldID)))
-	return s.count(ctx, build.Select(entsql.Count("*")).From(users).Where(entsql.NotExists(none)))
+	return s.count(ctx, user.Table+" WHERE NOT EXISTS (SELECT 1 FROM "+post.Table+" WHERE "+post.FieldAuthorID+" = "+user.Table+"."+user.FieldID+")")
 }
 
-func (s *Stats) all(table string) *entsql.Selector {
-	return entsql.Dialect(s.driver.Dialect()).Select(entsql.Count("*")).From(entsql.Table(table))
-}
-
-func (s *Stats) count(ctx context.Context, q *entsql.Selector) (int, error) {
-	query, args := q.Query()
-	n := 0
-	err := database.Each(ctx, s.driver, query, args, func(rows *entsql.Rows) error { return rows.Scan(&n) })
+// count counts the rows of a table, with a condition or without.
+func (s *Stats) count(ctx context.Context, from string) (n int, err error) {
+	err = database.Each(ctx, s.driver, "SELECT COUNT(*) FROM "+from, nil, func(rows *entsql.Rows) error { return rows.Scan(&n) })
 	return n, err
 }
 
-// SignUps is how many users came in one period, or in that part of it that was asked for.
+// SignUps is the number of users that were created in a period, or in the part of a period that is within the range.
 type SignUps struct {
 	From  time.Time // inclusive
 	To    time.Time // exclusive
 	Users int
 }
 
-// SignUps counts the users who were created from one moment, inclusive, to another, exclusive, for each period that
-// overlaps that range, in order, those without users too. The error is rules.Faults of from and to.
+// SignUps counts the users that were created in a range, for each period that overlaps the range, in order. from is
+// inclusive, to is exclusive. The error is rules.Faults for the field to, or the driver's.
 func (s *Stats) SignUps(ctx context.Context, from, to time.Time, by Period) ([]SignUps, error) {
-	periods, faults := divide(from.UTC(), to.UTC(), by)
+	from, to = from.UTC(), to.UTC()
+	periods, faults := divide(from, to, by)
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	days, err := s.days(ctx, from.UTC(), to.UTC())
-	if err != nil {
-		return nil, err
-	}
+	days, err := s.days(ctx, from, to)
 	for i := range periods {
 		p := &periods[i]
 		for day := Day.Start(p.From); day.Before(p.To); day = Day.Add(day, 1) {
 			p.Users += days[day.Format(time.DateOnly)]
 		}
 	}
-	return periods, nil
+	return periods, err
 }
 
-// divide cuts a range where periods start.
+// divide divides a range at the starts of periods.
 func divide(from, to time.Time, by Period) (periods []SignUps, faults rules.Faults) {
 	if !from.Before(to) {
 		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must be after from"}, "to")
-		return nil, faults
 	}
 	for from.Before(to) {
 		if len(periods) == MaxPeriods {
-			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be so that there are at most %d periods", MaxPeriods)}, "to")
-			return nil, faults
+			faults.Add(&rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("must be earlier: the range has more than %d periods", MaxPeriods)}, "to")
+			break
 		}
 		end := by.Add(by.Start(from), 1)
 		if end.After(to) {
@@ -137,11 +126,11 @@ func divide(from, to time.Time, by Period) (periods []SignUps, faults rules.Faul
 		periods = append(periods, SignUps{From: from, To: end})
 		from = end
 	}
-	return periods, nil
+	return periods, faults
 }
 
-// days counts users by the day of their creation, such as 2026-01-31. Weeks and months are whole days, so the engines do no
-// more than this.
+// days counts the users of each day, such as 2026-01-31. Weeks and months are whole days, so the engines need not know
+// them.
 func (s *Stats) days(ctx context.Context, from, to time.Time) (map[string]int, error) {
 	day := statement.Of(s.driver.Dialect()).Day(user.FieldCreatedAt)
 	t := entsql.Table(user.Table)

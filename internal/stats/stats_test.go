@@ -22,7 +22,7 @@ import (
 	"roster/internal/typeid"
 )
 
-// world is what the test puts into a database, from which all figures can be counted one by one.
+// world is the rows of the test. It counts all figures one by one.
 type world struct {
 	created []time.Time
 	posts   []int // of each user
@@ -58,7 +58,7 @@ func (w *world) write(t *testing.T, db *database.DB) {
 	fixture.Write(t, db, records...)
 }
 
-// signUps counts hour by hour, the slow way: a period ends where an hour starts that belongs to another one.
+// signUps counts hour by hour, the slow way. A period ends where an hour of another period starts.
 func (w *world) signUps(from, to time.Time, by stats.Period) []stats.SignUps {
 	name := func(t time.Time) string {
 		switch by {
@@ -129,14 +129,14 @@ func TestStats(t *testing.T) {
 			"users": {s.UserCount, len(w.created)}, "posts": {s.PostCount, posts}, "users without posts": {s.UsersWithoutPosts, without},
 		} {
 			if got, err := test.count(ctx); err != nil || got != test.want {
-				t.Errorf("%s: %d, %v, want %d", name, got, err, test.want)
+				t.Errorf("%s: got %d, %v, want %d", name, got, err, test.want)
 			}
 		}
 		for _, by := range []stats.Period{stats.Day, stats.Week, stats.Month} {
 			for _, r := range ranges {
 				got, err := s.SignUps(ctx, r[0], r[1], by)
 				if want := w.signUps(r[0], r[1], by); err != nil || !slices.Equal(got, want) {
-					t.Errorf("from %v to %v by %s: %v\n got %v\nwant %v", r[0], r[1], by, err, got, want)
+					t.Errorf("from %v to %v by %s: got %v, %v, want %v", r[0], r[1], by, got, err, want)
 				}
 			}
 		}
@@ -153,12 +153,12 @@ func TestSignUpsFaults(t *testing.T) {
 	}
 	start := time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
 	if got, err := s.SignUps(ctx, start, start.AddDate(0, 0, stats.MaxPeriods), stats.Day); err != nil || len(got) != stats.MaxPeriods {
-		t.Errorf("%d periods, %v", len(got), err)
+		t.Errorf("got %d periods, %v, want %d", len(got), err, stats.MaxPeriods)
 	}
 	for _, to := range []time.Time{start, start.Add(-1), start.AddDate(0, 0, stats.MaxPeriods).Add(time.Microsecond), start.AddDate(7000, 0, 0)} {
 		_, err := s.SignUps(ctx, start, to, stats.Day)
 		if faults, ok := errors.AsType[rules.Faults](err); !ok || len(faults) != 1 || faults[0].Code != rules.Invalid || !faults.Has("to") {
-			t.Errorf("to %v: %v", to, err)
+			t.Errorf("to %v: got %v, want a fault of to", to, err)
 		}
 	}
 }
@@ -166,6 +166,6 @@ func TestSignUpsFaults(t *testing.T) {
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	if _, err := stats.New(rules.WithCaller(t.Context(), rules.Caller{Roles: []rules.Role{rules.Member}}), nil); err == nil {
-		t.Error("a member may count")
+		t.Error("a member: got Stats, want a ForbiddenError")
 	}
 }

@@ -38,46 +38,46 @@ func TestParseRefuses(t *testing.T) {
 		"[]":                          "no object at byte 0",
 		`"a"`:                         "no object at byte 0",
 		"\ufeff\ufeff{}":              "no object at byte 3",
-		"\ufeff{]":                    "no key at byte 4",
+		"\ufeff{]":                    "invalid character at start of value at byte 4",
 		" \ufeff{}":                   "no object at byte 1",
 		"{} x":                        "something after the object at byte 3",
 		"{}{}":                        "something after the object at byte 2",
 		"{}\x00":                      "something after the object at byte 2",
-		"{":                           "no key at byte 1",
-		"{a:1}":                       "no key at byte 1",
-		`{"a"1}`:                      "no colon at byte 4",
-		`{"a":}`:                      "no value at byte 5",
-		`{"a":1,}`:                    "no key at byte 7",
-		`{"a":1`:                      "no comma and no end at byte 6",
-		`{"a":[1 2]}`:                 "no comma and no end at byte 8",
-		`{"a":[1,]}`:                  "no value at byte 8",
-		`{"a":tru}`:                   "no value at byte 5",
-		`{"a":nullx}`:                 "no comma and no end at byte 9",
-		`{"a":01}`:                    "no comma and no end at byte 6",
-		`{"a":-}`:                     "a broken number at byte 6",
-		`{"a":+1}`:                    "no value at byte 5",
-		`{"a":.5}`:                    "no value at byte 5",
-		`{"a":1.}`:                    "a broken number at byte 7",
-		`{"a":1e}`:                    "a broken number at byte 7",
-		`{"a":NaN}`:                   "no value at byte 5",
-		`{"a":"`:                      "no end of a string at byte 6",
-		"{\"a\":\"\n\"}":              "no end of a string at byte 6",
-		`{"a":"\x"}`:                  "a broken escape at byte 7",
-		`{"a":"\u12"}`:                "a broken escape at byte 7",
-		`{"a":"\u+123"}`:              "a broken escape at byte 7",
-		`{"a":"\u`:                    "a broken escape at byte 7",
-		`{"a":"\`:                     "a broken escape at byte 7",
-		`{"a":"\ud800"}`:              "a lone surrogate at byte 6",
-		`{"a":"\udc00"}`:              "a lone surrogate at byte 6",
-		`{"a":"\ud800\n"}`:            "a lone surrogate at byte 6",
-		`{"a":"\ud800\ud800"}`:        "a lone surrogate at byte 6",
-		`{"a":"\ude00\ud83d"}`:        "a lone surrogate at byte 6",
-		`{"\ud800":1}`:                "a lone surrogate at byte 2",
-		"{\"a\":\"é\xff\"}":           "broken UTF-8 at byte 8",
-		"{\"a\":\"\xed\xa0\x80\"}":    "broken UTF-8 at byte 6",
-		`{"a":1,"a":2}`:               "a doubled key at byte 7",
-		`{"a":1,"\u0061":2}`:          "a doubled key at byte 7",
-		`{"v":{"a":{"b":1,"b":1}}}`:   "a doubled key at byte 17",
+		"{":                           "unexpected EOF at byte 1",
+		"{a:1}":                       "invalid character at start of value at byte 1",
+		`{"a"1}`:                      "invalid character after object name (expecting ':') at byte 4",
+		`{"a":}`:                      "missing value after object name at byte 5",
+		`{"a":1,}`:                    "invalid character at start of value at byte 6",
+		`{"a":1`:                      "unexpected EOF at byte 6",
+		`{"a":[1 2]}`:                 "invalid character after array element (expecting ',' or ']') at byte 8",
+		`{"a":[1,]}`:                  "invalid character at start of value at byte 7",
+		`{"a":tru}`:                   "invalid character in literal true (expecting 'e') at byte 8",
+		`{"a":nullx}`:                 "invalid character after object value (expecting ',' or '}') at byte 9",
+		`{"a":01}`:                    "invalid character after object value (expecting ',' or '}') at byte 6",
+		`{"a":-}`:                     "invalid character in number (expecting digit) at byte 6",
+		`{"a":+1}`:                    "invalid character at start of value at byte 5",
+		`{"a":.5}`:                    "invalid character at start of value at byte 5",
+		`{"a":1.}`:                    "invalid character in number (expecting digit) at byte 7",
+		`{"a":1e}`:                    "invalid character in number (expecting digit) at byte 7",
+		`{"a":NaN}`:                   "invalid character at start of value at byte 5",
+		`{"a":"`:                      "unexpected EOF at byte 6",
+		"{\"a\":\"\n\"}":              "invalid character in string (expecting non-control character) at byte 6",
+		`{"a":"\x"}`:                  "invalid escape sequence in string at byte 6",
+		`{"a":"\u12"}`:                "invalid escape sequence in string at byte 6",
+		`{"a":"\u+123"}`:              "invalid escape sequence in string at byte 6",
+		`{"a":"\u`:                    "unexpected EOF at byte 6",
+		`{"a":"\`:                     "unexpected EOF at byte 6",
+		`{"a":"\ud800"}`:              "invalid surrogate pair in string at byte 6",
+		`{"a":"\udc00"}`:              "invalid surrogate pair in string at byte 6",
+		`{"a":"\ud800\n"}`:            "invalid surrogate pair in string at byte 6",
+		`{"a":"\ud800\ud800"}`:        "invalid surrogate pair in string at byte 6",
+		`{"a":"\ude00\ud83d"}`:        "invalid surrogate pair in string at byte 6",
+		`{"\ud800":1}`:                "invalid surrogate pair in string at byte 2",
+		"{\"a\":\"é\xff\"}":           "invalid UTF-8 at byte 8",
+		"{\"a\":\"\xed\xa0\x80\"}":    "invalid UTF-8 at byte 6",
+		`{"a":1,"a":2}`:               "duplicate object member name at byte 7",
+		`{"a":1,"\u0061":2}`:          "duplicate object member name at byte 7",
+		`{"v":{"a":{"b":1,"b":1}}}`:   "duplicate object member name at byte 17",
 		nested(maxDepth):              "too deep at byte 405",
 		strings.Repeat("[", 1000_000): "no object at byte 0",
 	} {
@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Parse([]byte(nested(maxDepth-1)), 0); err != nil {
-		t.Errorf("the deepest object that is allowed: %v", err)
+		t.Errorf("the deepest object: got %v, want no error", err)
 	}
 }
 
@@ -110,8 +110,7 @@ func TestHalfSurrogate(t *testing.T) {
 	}
 }
 
-// FuzzParse compares with encoding/json, which takes everything that parseJSON takes, and
-// reads it in the same way.
+// FuzzParse compares with encoding/json: it accepts everything that Parse accepts, and reads the same values.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"query":"{a}","variables":{"a":[1,-2.5e3,true,false,null,"x\n\u00e9\ud83d\ude00"]}}`,
@@ -128,10 +127,21 @@ func FuzzParse(f *testing.F) {
 		decoder.UseNumber()
 		var want map[string]any
 		if err := decoder.Decode(&want); err != nil || !json.Valid(data) || !utf8.Valid(data) {
-			t.Fatalf("%q is taken, but is not valid: %v", data, err)
+			t.Fatalf("%q: got no error, want one: %v", data, err)
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q: got %#v, want %#v", data, got, want)
 		}
 	})
+}
+
+// TestHalfSurrogateAllocates looks through many escapes. A hostile document must not cost memory for each of them.
+func TestHalfSurrogateAllocates(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts those of all goroutines
+	text := strings.Repeat(`\n`, 100_000) + `\ud800`
+	if got := HalfSurrogate(text); got != 200_000 {
+		t.Errorf("got %d, want 200000", got)
+	}
+	if got := testing.AllocsPerRun(5, func() { HalfSurrogate(text) }); got > 0 {
+		t.Errorf("got %v allocations, want 0", got)
+	}
 }

@@ -41,7 +41,7 @@ func changes() *schema.Table {
 			{Name: "version", Type: field.TypeInt},
 			text("fields", FieldsSize),          // names in GraphQL, separated by commas
 			{Name: "at", Type: field.TypeInt64}, // microseconds since 1970, UTC
-			{Name: "actor", Type: field.TypeString, Nullable: true, SchemaType: varchar(ActorSize)},
+			{Name: "actor", Type: field.TypeString, Size: ActorSize, Nullable: true},
 		},
 		index{name: "change_number", column: "number", unique: true})
 }
@@ -64,19 +64,14 @@ func idempotencyKeys() *schema.Table {
 		[]*schema.Column{
 			{Name: "id", Type: field.TypeBytes, SchemaType: hash},      // the hash of caller and key
 			{Name: "request", Type: field.TypeBytes, SchemaType: hash}, // the hash of the request
-			{Name: "data", Type: field.TypeBytes, SchemaType: map[string]string{dialect.MySQL: "mediumblob"}},
-			{Name: "at", Type: field.TypeInt64}, // the time of the claim: microseconds since 1970, UTC
+			{Name: "data", Type: field.TypeBytes, Size: 1<<24 - 1},     // MySQL's MEDIUMBLOB
+			{Name: "at", Type: field.TypeInt64},                        // the time of the claim: microseconds since 1970, UTC
 		},
 		index{name: "idempotencykey_at", column: "at"}) // the oldest are pruned first
 }
 
 func text(name string, size int) *schema.Column {
-	return &schema.Column{Name: name, Type: field.TypeString, SchemaType: varchar(size)}
-}
-
-// varchar returns the column types for a text of at most size characters. Only MySQL needs the size.
-func varchar(size int) map[string]string {
-	return map[string]string{dialect.MySQL: fmt.Sprintf("varchar(%d)", size)}
+	return &schema.Column{Name: name, Type: field.TypeString, Size: int64(size)}
 }
 
 // index is an index of one column.

@@ -29,17 +29,17 @@ func TestImportOldAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		summary, faults, err := w.take(t, ids+"straße@example.com\n", transfer.ImportOptions{OnConflict: directory.Update})
-		if want := (transfer.Counts{Unchanged: 2}); err != nil || summary.Users != want {
-			t.Errorf("%+v, %q, %v", summary, faults, err)
+		if want := (transfer.Counts{directory.Unchanged: 2}); err != nil || summary.Users != want {
+			t.Errorf("the same address: got %v, %q, %v, want %v", summary.Users, faults, err, want)
 		}
 		const renamed = "id,username,email\nuser_01j0000000e008000000000002,sharper,straße@example.com\n"
 		summary, faults, err = w.take(t, renamed, transfer.ImportOptions{OnConflict: directory.Update})
-		if want := (transfer.Counts{Updated: 1}); err != nil || summary.Users != want {
-			t.Errorf("%+v, %q, %v", summary, faults, err)
+		if want := (transfer.Counts{directory.Updated: 1}); err != nil || summary.Users != want {
+			t.Errorf("another name: got %v, %q, %v, want %v", summary.Users, faults, err, want)
 		}
 		const other = "id,username,email\nuser_01j0000000e008000000000002,sharper,STRASSE@example.com\n"
 		if _, faults, err = w.take(t, other, transfer.ImportOptions{OnConflict: directory.Update}); len(faults) != 1 || faults[0] != "2 email is taken" {
-			t.Errorf("%q, %v", faults, err)
+			t.Errorf("another address: got %q, %v, want a fault of email", faults, err)
 		}
 	})
 }

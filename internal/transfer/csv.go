@@ -26,6 +26,7 @@ type csvScanner struct {
 	text []byte // the text of all fields of the record
 	ends []int  // the end of each field in text
 	over bool   // the record exceeds the limit
+	stop bool   // do not read the rest of such a record
 }
 
 // csvState is the place of the scanner in a field.
@@ -64,9 +65,22 @@ func (s *csvScanner) field(i int) []byte {
 func (s *csvScanner) record() (*rules.Fault, error) {
 	s.text, s.ends, s.over = s.text[:0], s.ends[:0], false
 	for state, first := fieldStart, true; ; first = false {
+		if s.stop && s.over {
+			return tooLong(s.limit), nil
+		}
+		if s.stop && state == wrong { // its line can be endless
+			return s.fault(state), nil
+		}
 		c, err := s.in.ReadByte()
 		if errors.Is(err, io.EOF) {
-			return s.last(state, first)
+			switch {
+			case first:
+				return nil, io.EOF
+			case state == quoted:
+				return &rules.Fault{Code: rules.Invalid, Message: "has a quote that is never closed"}, nil
+			}
+			s.endField()
+			return s.fault(state), nil
 		}
 		if err != nil {
 			return nil, err
@@ -125,18 +139,6 @@ func (s *csvScanner) crEnds() bool {
 	return crEnds(after)
 }
 
-// last ends the record at the end of the file.
-func (s *csvScanner) last(state csvState, first bool) (*rules.Fault, error) {
-	if first {
-		return nil, io.EOF
-	}
-	if state == quoted {
-		return &rules.Fault{Code: rules.Invalid, Message: "has a quote that is never closed"}, nil
-	}
-	s.endField()
-	return s.fault(state), nil
-}
-
 func (s *csvScanner) add(c byte) {
 	if s.over = s.over || len(s.text) >= s.limit; !s.over {
 		s.text = append(s.text, c)
@@ -176,20 +178,24 @@ type csvRows struct {
 	values      values
 	user        *Row // the last user; posts on the next lines may belong to it
 	next        *Row // the post on the line of the user
-	extra       []string
+	unknown     *unknownNames
 }
 
 // errNoHeader is the error of a file without a line that names the columns.
 var errNoHeader = errors.New("there is no header: the first line names the columns, such as username,email")
 
 // newCSVRows reads the header. lines is the number of lines before it.
-func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []string) (*csvRows, error) {
-	r := &csvRows{csvScanner: &csvScanner{in: in, limit: limit, line: lines + 1}, spreadsheet: spreadsheet, values: values{}}
+func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []string, unknown *unknownNames) (*csvRows, error) {
+	r := &csvRows{csvScanner: &csvScanner{in: in, limit: limit, line: lines + 1, stop: true}, spreadsheet: spreadsheet, values: values{}, unknown: unknown}
 	if err := r.announced(); err != nil {
 		return nil, err
 	}
-	for {
-		line, fault, err := r.readHeader()
+	for known := r.comma; ; {
+		line := r.line
+		if r.comma = known; known == 0 {
+			r.comma = r.separator()
+		}
+		fault, err := r.record()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, errNoHeader
@@ -203,6 +209,7 @@ func newCSVRows(in *bufio.Reader, spreadsheet bool, limit, lines int, ignore []s
 		if err := r.header(ignore); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
+		r.stop = false
 		return r, nil
 	}
 }
@@ -236,71 +243,18 @@ func (s *csvScanner) announced() error {
 	return err
 }
 
-// readHeader reads a record that may be the header. It detects the separator, unless the separator is known.
-func (s *csvScanner) readHeader() (line int, fault *rules.Fault, err error) {
-	if s.comma != 0 {
-		return s.next()
-	}
-	raw, comma, err := s.raw()
-	if err != nil {
-		return s.line, nil, err
-	}
-	if len(raw) > s.limit {
-		return s.line, tooLong(s.limit), nil
-	}
-	in := s.in
-	s.in, s.comma = bufio.NewReader(bytes.NewReader(raw)), comma
-	line = s.line
-	fault, err = s.record()
-	s.in = in
-	if s.blank() {
-		s.comma = 0
-	}
-	return line, fault, err
-}
-
-// raw reads the bytes of a record, and stops a few bytes above the limit. It returns the most frequent separator in the
-// record. Separators in quotes do not count.
-func (s *csvScanner) raw() (raw []byte, comma byte, err error) {
-	const separators = ",;\t"
-	var counts [len(separators)]int
-	for state := fieldStart; len(raw) <= s.limit+len("\r\r\n"); {
-		c, err := s.in.ReadByte()
-		if errors.Is(err, io.EOF) && len(raw) > 0 {
-			break
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		raw = append(raw, c)
-		i := strings.IndexByte(separators, c)
-		switch {
-		case state == quoted:
-			if c == '"' {
-				state = quoteEnd
-			}
-			continue
-		case c == '"' && (state == fieldStart || state == quoteEnd):
-			state = quoted
-		case i >= 0:
-			counts[i]++
-			state = fieldStart
-		case c != ' ' || state != fieldStart:
-			state = unquoted
-		}
-		if c == '\n' || c == '\r' && s.crEnds() {
-			raw = bytes.TrimRight(raw[:len(raw)-1], "\r")
-			raw = append(raw, '\n') // a lone CR at the end of raw could not be recognized
-			break
+// separator returns the separator of the next record, the possible header: the one that gives the most fields. Separators
+// in quotes give none.
+func (s *csvScanner) separator() byte {
+	ahead, _ := s.in.Peek(s.in.Size()) // the next read returns the error
+	comma, most := byte(','), 1
+	for _, c := range []byte(",;\t") {
+		try := &csvScanner{in: bufio.NewReader(bytes.NewReader(ahead)), comma: c, limit: s.limit}
+		if fault, err := try.record(); fault == nil && err == nil && len(try.ends) > most {
+			comma, most = c, len(try.ends)
 		}
 	}
-	comma = separators[0]
-	for i, n := range counts {
-		if n > counts[strings.IndexByte(separators, comma)] {
-			comma = separators[i]
-		}
-	}
-	return raw, comma, nil
+	return comma
 }
 
 // blank reports whether the record has only white space. Spreadsheets write such records after the last row.
@@ -384,24 +338,17 @@ func (r *csvRows) header(ignore []string) error {
 		case names[i] == "":
 			r.unnamed = append(r.unnamed, i)
 		default:
-			r.note(names[i])
+			r.unknown.add(names[i])
 		}
 	}
 	return nil
-}
-
-// note keeps the name of an unknown column.
-func (r *csvRows) note(name string) {
-	if len(r.extra) < maxExtra {
-		r.extra = append(r.extra, shortened(name))
-	}
 }
 
 // noteUnnamed notes that a column without a name has values.
 func (r *csvRows) noteUnnamed() {
 	for _, i := range r.unnamed {
 		if i < len(r.ends) && len(bytes.TrimSpace(r.field(i))) > 0 {
-			r.note("")
+			r.unknown.add("")
 			r.unnamed = nil
 			return
 		}
@@ -478,7 +425,7 @@ func (r *csvRows) row(line int) *Row {
 	text := func(field string) string { return r.values[field] }
 	same := false
 	if r.user != nil {
-		u, _ := r.user.record.User()
+		u := r.user.record.User()
 		same = u.Username == text(usernameField) && u.Email == text(emailField)
 	}
 	if !same || !hasPost {
@@ -494,5 +441,3 @@ func (r *csvRows) row(line int) *Row {
 	r.next = post
 	return r.user
 }
-
-func (r *csvRows) unknown() []string { return r.extra }

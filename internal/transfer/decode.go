@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/text/transform"
 )
 
 const (
@@ -41,9 +43,9 @@ func decode(r io.Reader) (*bufio.Reader, error) {
 	case strings.HasPrefix(start, "\xff\xfe\x00\x00"), strings.HasPrefix(start, "\x00\x00\xfe\xff"):
 		return nil, errors.New("the file is UTF-32: save it as UTF-8")
 	case strings.HasPrefix(start, "\xff\xfe"):
-		return bufio.NewReaderSize(&utf16Reader{in: in, order: binary.LittleEndian}, readBuffer), nil
+		return bufio.NewReaderSize(transform.NewReader(in, utf16Text{order: binary.LittleEndian}), readBuffer), nil
 	case strings.HasPrefix(start, "\xfe\xff"):
-		return bufio.NewReaderSize(&utf16Reader{in: in, order: binary.BigEndian}, readBuffer), nil
+		return bufio.NewReaderSize(transform.NewReader(in, utf16Text{order: binary.BigEndian}), readBuffer), nil
 	}
 	return in, otherFormat(ahead)
 }
@@ -206,51 +208,43 @@ func damaged(err error) error {
 // notUTF8 stands for an invalid character. The rules then reject the row.
 const notUTF8 = 0xff
 
-// utf16Chunk is the number of bytes of UTF-8 that one step converts.
-const utf16Chunk = 4 << 10
+// utf16Text converts UTF-16 to UTF-8. The decoder of x/text does not serve: it replaces invalid characters by U+FFFD.
+type utf16Text struct {
+	transform.NopResetter
 
-// utf16Reader converts UTF-16 to UTF-8.
-type utf16Reader struct {
-	in    *bufio.Reader
 	order binary.ByteOrder
-	buf   []byte
-	text  []byte // the part of buf that is not read yet
-	err   error
 }
 
-// Read implements io.Reader.
-func (u *utf16Reader) Read(p []byte) (n int, err error) {
-	if len(u.text) == 0 {
-		u.buf = u.buf[:0]
-		for u.err == nil && len(u.buf) < utf16Chunk {
-			u.convert()
+// Transform implements transform.Transformer.
+func (u utf16Text) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	for nSrc < len(src) {
+		rest := src[nSrc:]
+		if len(rest) < 4 && !atEOF { // maybe half a pair
+			return nDst, nSrc, transform.ErrShortSrc
 		}
-		u.text = u.buf
-	}
-	if len(u.text) == 0 {
-		return 0, u.err
-	}
-	n = copy(p, u.text)
-	u.text = u.text[n:]
-	return n, nil
-}
-
-// convert converts one character.
-func (u *utf16Reader) convert() {
-	unit, err := u.in.Peek(2)
-	if len(unit) < 2 {
-		if u.err = err; len(unit) == 1 {
-			u.buf = append(u.buf, notUTF8)
+		if len(dst)-nDst < utf8.UTFMax {
+			return nDst, nSrc, transform.ErrShortDst
 		}
-		return
+		r, size := rune(-1), min(len(rest), 2)
+		if size == 2 {
+			r = rune(u.order.Uint16(rest))
+		}
+		if utf16.IsSurrogate(r) {
+			low := rune(0)
+			if len(rest) >= 4 {
+				low, size = rune(u.order.Uint16(rest[2:])), 4
+			}
+			if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+				r, size = -1, 2
+			}
+		}
+		if r < 0 {
+			dst[nDst] = notUTF8
+			nDst++
+		} else {
+			nDst += utf8.EncodeRune(dst[nDst:], r)
+		}
+		nSrc += size
 	}
-	r, size := rune(u.order.Uint16(unit)), 2
-	if !utf16.IsSurrogate(r) {
-		u.buf = utf8.AppendRune(u.buf, r)
-	} else if pair, _ := u.in.Peek(4); len(pair) == 4 && utf16.DecodeRune(r, rune(u.order.Uint16(pair[2:]))) != utf8.RuneError {
-		u.buf, size = utf8.AppendRune(u.buf, utf16.DecodeRune(r, rune(u.order.Uint16(pair[2:])))), 4
-	} else {
-		u.buf = append(u.buf, notUTF8)
-	}
-	_, u.err = u.in.Discard(size)
+	return nDst, nSrc, nil
 }

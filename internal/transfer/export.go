@@ -27,8 +27,8 @@ const (
 // Export writes all users or all posts of one snapshot, in the order of their IDs, and returns their number. The same
 // data always gives the same bytes. The caller in ctx must be allowed to read them.
 func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io.Writer) (rows int, err error) {
-	if kindOf := map[Kind]string{Users: "User", Posts: "Post"}[kind]; !rules.May(rules.CallerFrom(ctx), rules.Read, kindOf) {
-		return 0, &rules.ForbiddenError{Action: rules.Read, Type: kindOf}
+	if err := rules.Permit(ctx, rules.Read, map[Kind]string{Users: "User", Posts: "Post"}[kind]); err != nil {
+		return 0, err
 	}
 	session := db.Session(database.Snapshot)
 	defer session.Rollback() // the session only reads
@@ -37,14 +37,9 @@ func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io
 		e.table, e.columns, e.long = post.Table, postColumns(), post.FieldBody
 	}
 	var page bytes.Buffer
-	out := newWriter(format, &page, e.columns)
-	out.start()
+	write := newWriter(format, &page, e.columns)
 	for {
-		last, err := e.page(ctx)
-		if err != nil {
-			return rows, err
-		}
-		n, err := e.read(ctx, last, out)
+		n, err := e.page(ctx, write)
 		if err != nil {
 			return rows, err
 		}
@@ -87,55 +82,42 @@ type exporter struct {
 	columns []column
 	long    string // the column whose texts can be long, or empty
 
-	last  typeid.ID // the ID of the last row that was read
-	next  []length  // the known lengths of the next rows
-	ahead int       // the number of rows for the next look
+	last    typeid.ID // the ID of the last row that was read
+	lengths []int     // the known lengths of the long texts of the next rows, in bytes
+	ahead   int       // the number of rows for the next look
 }
 
-// length is the length of a row's long text, in bytes.
-type length struct {
-	id    typeid.ID
-	bytes int
-}
-
-// page returns the last ID of the next page, or the zero ID after the last page.
-func (e *exporter) page(ctx context.Context) (last typeid.ID, err error) {
-	if len(e.next) == 0 {
+// size returns the number of rows of the next page, or 0 after the last page.
+func (e *exporter) size(ctx context.Context) (rows int, err error) {
+	if e.long == "" {
+		return pageRows, nil
+	}
+	if len(e.lengths) == 0 {
 		if err := e.look(ctx); err != nil {
-			return last, err
+			return 0, err
 		}
 	}
 	total := 0
-	for i, row := range e.next {
-		if total += row.bytes; i > 0 && total > pageBytes {
+	for _, length := range e.lengths {
+		if total += length; rows > 0 && total > pageBytes {
 			break
 		}
-		last = row.id
+		rows++
 	}
-	return last, nil
+	e.lengths = e.lengths[rows:]
+	return rows, nil
 }
 
-// look reads the lengths of the next rows.
+// look reads the lengths of the next long texts.
 func (e *exporter) look(ctx context.Context) error {
-	t := entsql.Table(e.table)
-	q := e.after(t).Limit(e.ahead).Select(t.C(idField))
-	if e.long != "" {
-		q.AppendSelectExpr(database.OctetLength(t.C(e.long)))
-	}
-	query, args := q.Query()
 	total := 0
+	query, args := e.next(e.ahead).SelectExpr(database.OctetLength(e.long)).Query()
 	err := database.Each(ctx, e.session, query, args, func(rows *entsql.Rows) error {
-		var row length
-		into := []any{&row.id}
-		if e.long != "" {
-			into = append(into, &row.bytes)
-		}
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		e.next = append(e.next, row)
-		total += row.bytes
-		return nil
+		length := 0
+		err := rows.Scan(&length)
+		e.lengths = append(e.lengths, length)
+		total += length
+		return err
 	})
 	// Some engines read a text to find its length, so look at many rows only if they are short.
 	if e.ahead = min(2*e.ahead, pageRows); total > pageBytes {
@@ -144,27 +126,26 @@ func (e *exporter) look(ctx context.Context) error {
 	return err
 }
 
-// after selects the rows after the last one that was read, in the order of their IDs.
-func (e *exporter) after(t *entsql.SelectTable) *entsql.Selector {
-	q := entsql.Dialect(e.session.Dialect()).Select().From(t).OrderBy(t.C(idField))
+// next selects from the next rows, in the order of their IDs.
+func (e *exporter) next(limit int) *entsql.Selector {
+	q := entsql.Dialect(e.session.Dialect()).Select().From(entsql.Table(e.table)).OrderBy(idField).Limit(limit)
 	if e.last != (typeid.ID{}) {
-		q.Where(entsql.GT(t.C(idField), e.last))
+		q.Where(entsql.GT(idField, e.last))
 	}
 	return q
 }
 
-// read writes the rows of a page. last is the last ID of the page.
-func (e *exporter) read(ctx context.Context, last typeid.ID, out rowWriter) (n int, err error) {
-	if last == (typeid.ID{}) {
-		return 0, nil
+// page writes the rows of the next page, and returns their number.
+func (e *exporter) page(ctx context.Context, write rowWriter) (n int, err error) {
+	limit, err := e.size(ctx)
+	if err != nil || limit == 0 {
+		return 0, err
 	}
-	t := entsql.Table(e.table)
-	q := e.after(t).Where(entsql.LTE(t.C(idField), last))
+	q, values, texts := e.next(limit), e.values(), make([]string, len(e.columns))
 	for _, c := range e.columns {
-		q.AppendSelect(t.C(c.name))
+		q.AppendSelect(c.name)
 	}
 	query, args := q.Query()
-	values, texts := e.values(), make([]string, len(e.columns))
 	err = database.Each(ctx, e.session, query, args, func(rows *entsql.Rows) error {
 		if err := rows.Scan(values...); err != nil {
 			return err
@@ -172,11 +153,10 @@ func (e *exporter) read(ctx context.Context, last typeid.ID, out rowWriter) (n i
 		for i := range values {
 			texts[i] = e.text(e.columns[i].field, values[i])
 		}
-		out.row(texts)
+		write(texts)
 		n++
 		return nil
 	})
-	e.last, e.next = last, e.next[min(n, len(e.next)):]
 	return n, err
 }
 
@@ -185,7 +165,9 @@ func (e *exporter) values() []any {
 	values := make([]any, len(e.columns))
 	for i, c := range e.columns {
 		switch c.field {
-		case idField, authorIDField:
+		case idField:
+			values[i] = &e.last
+		case authorIDField:
 			values[i] = new(typeid.ID)
 		case createdAtField, updatedAtField:
 			values[i] = new(time.Time)

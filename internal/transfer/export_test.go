@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Texts is what a row of a file says, for people: its values by the names of the fields, in their order.
+// Texts returns the values of a row with the names of their fields, in order.
 func (r *Row) Texts() string {
 	var b strings.Builder
 	b.WriteString(string(r.Kind))
@@ -14,19 +14,17 @@ func (r *Row) Texts() string {
 			b.WriteString(" " + field + "=" + text)
 		}
 	}
-	u, isUser := r.record.User()
-	p, isPost := r.record.Post()
+	u, p := r.record.User(), r.record.Post()
 	switch {
-	case isUser:
+	case u != nil:
 		say("id", u.ID.String())
 		say("username", u.Username)
 		say("email", u.Email)
-	case isPost:
+	case p != nil:
 		say("id", p.ID.String())
 		say("author", p.AuthorID.String())
 		if r.author != nil {
-			of, _ := r.author.record.User()
-			say("of", of.Username)
+			say("of", r.author.record.User().Username)
 		}
 		say("title", p.Title)
 		say("body", p.Body)

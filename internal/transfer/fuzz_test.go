@@ -45,7 +45,7 @@ func FuzzCSV(f *testing.F) {
 			}
 			if errors.Is(err, io.EOF) {
 				if i != len(got) {
-					t.Fatalf("%q: %q, want %d records", text, got, i)
+					t.Fatalf("%q: got %q, want %d records", text, got, i)
 				}
 				return
 			}
@@ -53,11 +53,11 @@ func FuzzCSV(f *testing.F) {
 				if spaced && err != nil {
 					return
 				}
-				t.Fatalf("%q: %q, want another record: %q, %v", text, got, want, err)
+				t.Fatalf("%q: got %q, want another record: %q, %v", text, got, want, err)
 			}
 			if err != nil {
 				if got[i] != nil && !spaced {
-					t.Fatalf("%q: record %d is %q, and wrong: %v", text, i, got[i], err)
+					t.Fatalf("%q: record %d: got %q, want the error %v", text, i, got[i], err)
 				}
 				return
 			}
@@ -65,7 +65,7 @@ func FuzzCSV(f *testing.F) {
 				got[i][j] = unixEnds(got[i][j])
 			}
 			if !slices.Equal(got[i], want) {
-				t.Fatalf("%q: record %d is %q, want %q", text, i, got[i], want)
+				t.Fatalf("%q: record %d: got %q, want %q", text, i, got[i], want)
 			}
 		}
 	})
@@ -116,10 +116,10 @@ func FuzzHeader(f *testing.F) {
 			want += " body=" + body
 		}
 		if got := row.Texts(); got != want || len(row.Faults) > 0 {
-			t.Fatalf("%q: %q, %v, want %q", text, got, row.Faults, want)
+			t.Fatalf("%q: got %q, %v, want %q", text, got, row.Faults, want)
 		}
 		if row, err := file.Read(); !errors.Is(err, io.EOF) {
-			t.Fatalf("%q: another row: %v, %v", text, row, err)
+			t.Fatalf("%q: got another row: %v, %v, want the end", text, row, err)
 		}
 	})
 }
@@ -159,10 +159,10 @@ func FuzzSpreadsheet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		cell := transfer.Neutral(text)
 		if strings.IndexAny(strings.TrimLeft(cell, " "), "=+-@＝＋－＠") == 0 || strings.IndexAny(cell, "\t\r\n") == 0 {
-			t.Fatalf("%q is written as %q", text, cell)
+			t.Fatalf("%q: got the cell %q, want one that is not executed", text, cell)
 		}
 		if got := transfer.Plain(cell); got != text {
-			t.Fatalf("%q is written as %q and read as %q", text, cell, got)
+			t.Fatalf("%q: got %q from the cell %q, want the text", text, got, cell)
 		}
 	})
 }
@@ -188,11 +188,11 @@ func FuzzRead(f *testing.F) {
 					break
 				}
 				if row.Line < last || row.Line > strings.Count(text, "\n")+strings.Count(text, "\r")+1 && !strings.HasPrefix(text, "\x1f\x8b") {
-					t.Fatalf("%q: line %d after line %d", text, row.Line, last)
+					t.Fatalf("%q: got line %d after line %d, want rising lines", text, row.Line, last)
 				}
 				last = row.Line
 				if len(row.Faults) == 0 && !strings.Contains(row.Texts(), "=") {
-					t.Fatalf("%q: line %d has neither values nor faults", text, row.Line)
+					t.Fatalf("%q: line %d: got neither values nor faults, want one of them", text, row.Line)
 				}
 			}
 		}

@@ -39,16 +39,19 @@ type ImportOptions struct {
 // A Summary counts rows by outcome.
 type Summary struct{ Users, Posts Counts }
 
-// Counts are numbers of rows.
-type Counts struct{ Created, Updated, Unchanged, Skipped, Rejected int }
+// Counts are the numbers of rows by outcome.
+type Counts [directory.Outcomes]int
 
 // Rows returns the number of all rows.
-func (s Summary) Rows() int { return s.Users.rows() + s.Posts.rows() }
+func (s Summary) Rows() (n int) {
+	for outcome := range s.Users {
+		n += s.Users[outcome] + s.Posts[outcome]
+	}
+	return n
+}
 
 // Rejected returns the number of rejected rows.
-func (s Summary) Rejected() int { return s.Users.Rejected + s.Posts.Rejected }
-
-func (c Counts) rows() int { return c.Created + c.Updated + c.Unchanged + c.Skipped + c.Rejected }
+func (s Summary) Rejected() int { return s.Users[directory.Rejected] + s.Posts[directory.Rejected] }
 
 // ErrRejected is the error of an import that ends with a batch that has a rejected row. The batch is not imported.
 var ErrRejected = errors.New("rows are rejected")
@@ -76,8 +79,13 @@ func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (S
 		case <-ctx.Done():
 			return im.committed, context.Cause(ctx)
 		case c := <-chunks:
-			end, err := im.take(ctx, c)
-			if err != nil || end {
+			switch {
+			case errors.Is(c.err, io.EOF):
+				return im.committed, nil
+			case c.err != nil:
+				return im.committed, fmt.Errorf("read: %w", c.err)
+			}
+			if err := im.write(ctx, c); err != nil {
 				return im.committed, err
 			}
 		}
@@ -150,70 +158,39 @@ func (im *importer) begin() {
 	im.tx = directory.New(im.db.Session(database.Write), directory.Options{Clock: func() time.Time { return im.Now }, IDs: im.IDs})
 }
 
-// take writes a chunk. end reports whether it was the last.
-func (im *importer) take(ctx context.Context, c chunk) (end bool, err error) {
-	if errors.Is(c.err, io.EOF) {
-		return true, nil
-	}
-	if c.err != nil {
-		return true, fmt.Errorf("read: %w", c.err)
-	}
-	rejected := im.counts.Rejected()
-	if err := im.write(ctx, c.rows); err != nil {
-		return true, err
-	}
-	if im.Progress != nil {
-		im.Progress(im.counts)
-	}
-	if !im.Tolerant && im.counts.Rejected() > rejected {
-		return true, ErrRejected
-	}
-	if c.commit {
-		return false, im.commit(ctx)
-	}
-	return false, nil
-}
-
 // write imports the rows of a chunk, counts their outcomes, and reports the faults of rejected rows.
-func (im *importer) write(ctx context.Context, rows []*Row) error {
-	records := make([]*directory.Record, len(rows))
-	for i, r := range rows {
+func (im *importer) write(ctx context.Context, c chunk) error {
+	records := make([]*directory.Record, len(c.rows))
+	for i, r := range c.rows {
 		records[i], r.record.Invalid = r.record, len(r.Faults) > 0
 	}
 	if err := im.tx.Import(ctx, records, im.OnConflict); err != nil {
 		return err
 	}
-	for _, r := range rows {
+	before := im.counts.Rejected()
+	for _, r := range c.rows {
 		counts := &im.counts.Users
 		if r.Kind == Posts {
 			counts = &im.counts.Posts
 		}
-		counts.tally(r.record.Outcome)
-		if r.record.Outcome != directory.Rejected {
-			continue
+		counts[r.record.Outcome]++
+		if r.record.Outcome == directory.Rejected {
+			r.faults(r.record.Faults)
+			if err := im.Reject(r.Faults); err != nil {
+				return err
+			}
 		}
-		r.faults(r.record.Faults)
-		if err := im.Reject(r.Faults); err != nil {
-			return err
-		}
+	}
+	if im.Progress != nil {
+		im.Progress(im.counts)
+	}
+	if !im.Tolerant && im.counts.Rejected() > before {
+		return ErrRejected
+	}
+	if c.commit {
+		return im.commit(ctx)
 	}
 	return nil
-}
-
-// tally counts a row.
-func (c *Counts) tally(o directory.Outcome) {
-	switch o {
-	case directory.Rejected:
-		c.Rejected++
-	case directory.Skipped:
-		c.Skipped++
-	case directory.Unchanged:
-		c.Unchanged++
-	case directory.Updated:
-		c.Updated++
-	case directory.Created:
-		c.Created++
-	}
 }
 
 func (im *importer) commit(ctx context.Context) error {

@@ -197,13 +197,13 @@ func TestImportRowByRow(t *testing.T) {
 		first := <-outcomes
 		for other := range outcomes {
 			if i := slices.IndexFunc(other, func(s string) bool { return !slices.Contains(first, s) }); i >= 0 || len(first) != len(other) {
-				t.Errorf("engines differ: %s", other[max(i, 0)])
+				t.Errorf("got other outcomes on two engines, want the same: %s", other[max(i, 0)])
 			}
 		}
 		all := strings.Join(first, "")
 		for _, seen := range []string{"created", "updated", "[username]", "[email]", "[username email]", "[author]", "is taken", "belongs to no user", "belongs to a user"} {
 			if !strings.Contains(all, seen) {
-				t.Errorf("no import says %q", seen)
+				t.Errorf("got no outcome with %q, want one", seen)
 			}
 		}
 	})
@@ -234,15 +234,15 @@ func TestRoundTrip(t *testing.T) {
 	for _, format := range []transfer.Format{transfer.CSV, transfer.JSONLines} {
 		users, posts := first.export(t, format)
 		if again, _ := first.export(t, format); again != users {
-			t.Error("the same export is other bytes the second time")
+			t.Error("got other bytes from the second export, want the same")
 		}
 		for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL, dbtest.SQLite} {
 			next := newWorld(migrated.Open(t, e))
 			rows := 0
 			for _, text := range []string{users, posts} {
 				summary, faults, err := next.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail})
-				if err != nil || summary.Users.Created+summary.Posts.Created != summary.Rows() {
-					t.Fatalf("%s: %+v, %q, %v", e, summary, faults, err)
+				if err != nil || summary.Users[directory.Created]+summary.Posts[directory.Created] != summary.Rows() {
+					t.Fatalf("%s: got %+v, %q, %v, want all rows created", e, summary, faults, err)
 				}
 				rows += summary.Rows()
 			}
@@ -251,7 +251,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatalf("%s from %s: %s", format, e, difference(nextUsers+nextPosts, users+posts))
 			}
 			if n := len(next.changes(t)); n != rows {
-				t.Errorf("%d changes of %d rows", n, rows)
+				t.Errorf("got %d changes, want %d", n, rows)
 			}
 			users, posts = nextUsers, nextPosts
 		}
@@ -295,27 +295,27 @@ func TestImportAll(t *testing.T) {
 		total := func(want int) {
 			t.Helper()
 			if users, _ := w.export(t, transfer.CSV); strings.Count(users, "@") != want || len(w.changes(t)) != want {
-				t.Errorf("want %d users: %s", want, users)
+				t.Errorf("got %s, want %d users, each with a change", users, want)
 			}
 		}
 		summary, faults, err := w.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail})
 		if !errors.Is(err, transfer.ErrRejected) || summary != (transfer.Summary{}) || !slices.Equal(faults, []string{"6 username is taken"}) {
-			t.Errorf("%+v, %q, %v", summary, faults, err)
+			t.Errorf("got %+v, %q, %v, want only a fault of line 6", summary, faults, err)
 		}
 		total(0)
 		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Skip, DryRun: true, Batch: 2})
-		if want := (transfer.Summary{Users: transfer.Counts{Created: 5, Skipped: 1}}); err != nil || summary != want {
-			t.Errorf("%+v, %v", summary, err)
+		if want := (transfer.Summary{Users: transfer.Counts{directory.Created: 5, directory.Skipped: 1}}); err != nil || summary != want {
+			t.Errorf("got %+v, %v, want %+v", summary, err, want)
 		}
 		total(0)
 		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Fail, Batch: 2})
-		if want := (transfer.Summary{Users: transfer.Counts{Created: 4}}); !errors.Is(err, transfer.ErrRejected) || summary != want {
-			t.Errorf("%+v, %v", summary, err)
+		if want := (transfer.Summary{Users: transfer.Counts{directory.Created: 4}}); !errors.Is(err, transfer.ErrRejected) || summary != want {
+			t.Errorf("got %+v, %v, want %+v", summary, err, want)
 		}
 		total(4)
 		summary, _, err = w.take(t, text, transfer.ImportOptions{OnConflict: directory.Skip, Batch: 2})
-		if want := (transfer.Summary{Users: transfer.Counts{Created: 1, Skipped: 5}}); err != nil || summary != want {
-			t.Errorf("%+v, %v", summary, err)
+		if want := (transfer.Summary{Users: transfer.Counts{directory.Created: 1, directory.Skipped: 5}}); err != nil || summary != want {
+			t.Errorf("got %+v, %v, want %+v", summary, err, want)
 		}
 		total(5)
 		full := errors.New("the disk is full")
@@ -327,7 +327,7 @@ func TestImportAll(t *testing.T) {
 			OnConflict: directory.Fail, Now: w.now, IDs: w.ids, BeforeCommit: func() error { return full },
 		})
 		if !errors.Is(err, full) {
-			t.Errorf("%v", err)
+			t.Errorf("got %v, want %v", err, full)
 		}
 		total(5)
 	})
@@ -342,13 +342,13 @@ func TestForbidden(t *testing.T) {
 	}
 	w := newWorld(db)
 	if _, err := transfer.Import(t.Context(), db, r, transfer.ImportOptions{OnConflict: directory.Fail, Now: w.now, IDs: w.ids}); err == nil {
-		t.Error("nobody may import")
+		t.Error("import without a caller: got no error, want a ForbiddenError")
 	}
 	if _, err := transfer.Export(t.Context(), db, transfer.Users, transfer.CSV, new(bytes.Buffer)); err == nil {
-		t.Error("nobody may export")
+		t.Error("export without a caller: got no error, want a ForbiddenError")
 	}
 	if users, _ := w.export(t, transfer.CSV); strings.Contains(users, "@") {
-		t.Error("and has")
+		t.Errorf("after a forbidden import: got %s, want no users", users)
 	}
 }
 
@@ -374,10 +374,10 @@ func TestImportMeetsWriter(t *testing.T) {
 		}
 		failure := database.AsFailure(<-done)
 		if users, _ := w.export(t, transfer.CSV); strings.Count(users, "@") != 1 || !strings.Contains(users, "first@") {
-			t.Errorf("in the end there are %s; the import failed by %v", users, failure)
+			t.Errorf("got %s and %v, want only the user of the transaction", users, failure)
 		}
 		if failure != nil && failure.Kind != database.Unique {
-			t.Errorf("the import failed by %v", failure)
+			t.Errorf("got the failure %v, want one of a unique key", failure)
 		}
 	})
 }

@@ -3,18 +3,16 @@ package transfer
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"roster/ent/rules"
-	"roster/internal/strictjson"
 )
 
 // maxMembers is the greatest number of members of an object, known and unknown.
@@ -31,15 +29,16 @@ type jsonRows struct {
 	line   int
 	ignore []string // the members to ignore
 	text   []byte
-	author *Row          // the user of the last line
-	posts  *json.Decoder // in the list of the user's posts; nil after the last
-	n      int           // the index of the next post
-	extra  []string
+	author *Row              // the user of the last line
+	posts  *jsontext.Decoder // in the list of the user's posts; nil after the last
+	n      int               // the index of the next post
+
+	unknown *unknownNames
 }
 
 // newJSONRows returns a reader of rows. lines is the number of lines before the first row.
-func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string) *jsonRows {
-	r := &jsonRows{in: in, limit: limit, end: '\n', line: lines, ignore: ignore}
+func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string, unknown *unknownNames) *jsonRows {
+	r := &jsonRows{in: in, limit: limit, end: '\n', line: lines, ignore: ignore, unknown: unknown}
 	ahead, _ := in.Peek(in.Size()) // the next read returns the error
 	if bytes.IndexByte(ahead, '\n') < 0 && bytes.IndexByte(ahead, '\r') >= 0 {
 		r.end = '\r'
@@ -47,13 +46,11 @@ func newJSONRows(in *bufio.Reader, limit, lines int, ignore []string) *jsonRows 
 	return r
 }
 
-func (r *jsonRows) unknown() []string { return r.extra }
-
 // read implements rowReader. It returns the posts of a user one by one: a short line can have very many.
 func (r *jsonRows) read() (*Row, error) {
 	for {
 		if r.posts != nil {
-			for r.posts.More() {
+			for r.posts.PeekKind() != jsontext.KindEndArray {
 				if post := r.post(); post != nil {
 					return post, nil
 				}
@@ -69,10 +66,6 @@ func (r *jsonRows) read() (*Row, error) {
 		case over:
 			return r.reject(tooLong(r.limit)), nil
 		case len(text) == 0, string(text) == "null":
-		case !utf8.Valid(text):
-			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "must be valid UTF-8"}), nil
-		case strictjson.HalfSurrogate(text) >= 0:
-			return r.reject(&rules.Fault{Code: rules.Invalid, Message: "escapes half a surrogate pair, which is no character"}), nil
 		default:
 			return r.object(text), nil
 		}
@@ -116,14 +109,14 @@ func (r *jsonRows) object(text []byte) *Row {
 	}
 	row, posts := r.row(kind, "", nil, members)
 	if posts != nil {
-		r.author, r.posts, r.n = row, json.NewDecoder(bytes.NewReader(posts)), 0
-		_, _ = r.posts.Token() // the opening bracket, which row has checked
+		r.author, r.posts, r.n = row, newDecoder(posts), 0
+		_, _ = r.posts.ReadToken() // the opening bracket, which row has checked
 	}
 	return row
 }
 
 // isPost reports whether an object is a post: it has an author, or it has a title and neither a username nor an email.
-func isPost(members map[string]json.RawMessage) bool {
+func isPost(members map[string]jsontext.Value) bool {
 	has := func(field string) bool { return members[field] != nil }
 	return has(authorIDField) || has(titleField) && !has(usernameField) && !has(emailField)
 }
@@ -132,9 +125,8 @@ func isPost(members map[string]json.RawMessage) bool {
 func (r *jsonRows) post() *Row {
 	path := postsField + "." + strconv.Itoa(r.n)
 	r.n++
-	var text json.RawMessage
-	_ = r.posts.Decode(&text) // cannot fail: the line was parsed before
-	if string(text) == "null" {
+	text, _ := r.posts.ReadValue() // cannot fail: the line was parsed before
+	if text.Kind() == jsontext.KindNull {
 		return nil
 	}
 	members, fault := r.members(path, text)
@@ -145,55 +137,61 @@ func (r *jsonRows) post() *Row {
 	return post
 }
 
+// newDecoder returns a decoder. It allows repeated members, because those of an unknown object do no harm.
+func newDecoder(text []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
+}
+
 // members reads the members of an object. A repeated member is a fault. It leaves out null and ignored members.
-func (r *jsonRows) members(path string, text []byte) (map[string]json.RawMessage, *rules.Fault) {
-	wrong := func(err error) *rules.Fault {
-		message := "must be a JSON object"
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			message += ": it must end on the line on which it starts, as jq -c writes it"
-		case err != nil:
-			message += ": " + err.Error()
-		}
-		return &rules.Fault{Code: rules.Invalid, Message: message}
+func (r *jsonRows) members(path string, text []byte) (map[string]jsontext.Value, *rules.Fault) {
+	d := newDecoder(text)
+	if start, err := d.ReadToken(); err != nil || start.Kind() != jsontext.KindBeginObject {
+		return nil, notObject(err)
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return nil, wrong(err)
-	}
-	members := map[string]json.RawMessage{}
-	for d.More() {
-		key, err := d.Token()
-		name, _ := key.(string)
-		var value json.RawMessage
-		if err == nil {
-			err = d.Decode(&value)
-		}
+	members := map[string]jsontext.Value{}
+	for d.PeekKind() != jsontext.KindEndObject {
+		token, err := d.ReadToken()
 		if err != nil {
-			return nil, wrong(err)
+			return nil, notObject(err)
 		}
-		if _, twice := members[name]; twice {
+		name := token.String()
+		value, err := d.ReadValue()
+		_, twice := members[name]
+		switch {
+		case err != nil:
+			return nil, notObject(err)
+		case twice:
 			return nil, &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("says %q twice", shortened(name))}
-		}
-		if len(members) == maxMembers {
+		case len(members) == maxMembers:
 			return nil, &rules.Fault{Code: rules.Invalid, Message: fmt.Sprintf("has more than %d members", maxMembers)}
 		}
-		members[name] = value
+		members[name] = value.Clone()
 	}
-	if _, err := d.Token(); err != nil {
-		return nil, wrong(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	_, _ = d.ReadToken() // the closing brace
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, &rules.Fault{Code: rules.Invalid, Message: "must be one JSON object: something follows it"}
 	}
-	maps.DeleteFunc(members, func(name string, value json.RawMessage) bool {
-		return string(value) == "null" || len(r.ignore) > 0 && slices.Contains(r.ignore, memberName(path, name))
+	maps.DeleteFunc(members, func(name string, value jsontext.Value) bool {
+		return value.Kind() == jsontext.KindNull || slices.Contains(r.ignore, memberName(path, name))
 	})
 	return members, nil
 }
 
+// notObject returns the fault of a text that is not a JSON object. err is nil for another value.
+func notObject(err error) *rules.Fault {
+	message := "must be a JSON object"
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		message += ": it must end on the line on which it starts, as jq -c writes it"
+	case errors.As(err, &syntax):
+		message += ": " + syntax.Err.Error()
+	}
+	return &rules.Fault{Code: rules.Invalid, Message: message}
+}
+
 // row returns the row of an object, and the list of its posts or nil.
-func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]json.RawMessage) (*Row, json.RawMessage) {
+func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]jsontext.Value) (*Row, jsontext.Value) {
 	fields := []string{idField, usernameField, emailField, createdAtField, updatedAtField, versionField}
 	if kind == Posts {
 		fields = []string{idField, titleField, bodyField, createdAtField, updatedAtField, versionField}
@@ -207,17 +205,17 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 		v[field], wrong[field] = jsonText(field, members[field])
 		delete(members, field)
 	}
-	var posts json.RawMessage
+	var posts jsontext.Value
 	if list, ok := members[postsField]; ok && kind == Users {
-		if list[0] == '[' {
+		if list.Kind() == jsontext.KindBeginArray {
 			posts = list
 		} else {
 			wrong[postsField] = &rules.Fault{Code: rules.Invalid, Message: "must be a list of objects"}
 		}
 		delete(members, postsField)
 	}
-	for name := range members {
-		r.note(path, name)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		r.unknown.add(memberName(path, name))
 	}
 	row := newRow(kind, r.line, path, author, v)
 	for _, field := range append(fields, postsField) {
@@ -231,21 +229,18 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 }
 
 // jsonText returns the text of a member. Only titles and bodies keep blanks around them.
-func jsonText(field string, value json.RawMessage) (string, *rules.Fault) {
-	if len(value) == 0 {
-		return "", nil
-	}
-	if field == versionField {
+func jsonText(field string, value jsontext.Value) (string, *rules.Fault) {
+	if field == versionField || value == nil {
 		return string(value), nil
 	}
-	var text string
-	if err := json.Unmarshal(value, &text); err != nil {
+	text, err := jsontext.AppendUnquote(nil, value)
+	if err != nil {
 		return "", &rules.Fault{Code: rules.Invalid, Message: "must be a text"}
 	}
 	if field != titleField && field != bodyField {
-		text = strings.TrimSpace(text)
+		text = bytes.TrimSpace(text)
 	}
-	return text, nil
+	return string(text), nil
 }
 
 // memberName returns the name of a member for people. For a post of a user, the name of the list precedes it.
@@ -254,13 +249,4 @@ func memberName(path, name string) string {
 		return postsField + "." + name
 	}
 	return name
-}
-
-// note keeps the name of an unknown member.
-func (r *jsonRows) note(path, name string) {
-	name = shortened(memberName(path, name))
-	if len(r.extra) < maxExtra && !slices.Contains(r.extra, name) {
-		r.extra = append(r.extra, name)
-		slices.Sort(r.extra)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,14 +16,22 @@ const (
 )
 
 // A Reader reads the rows of a file.
-type Reader struct{ rows rowReader }
+type Reader struct {
+	rows    rowReader
+	unknown unknownNames
+}
 
 // A rowReader reads rows of one format. An invalid row has faults. The error is io.EOF, or concerns the whole file; no
 // row follows it.
-type rowReader interface {
-	read() (*Row, error)
-	// unknown returns names in the file that are not names of fields.
-	unknown() []string
+type rowReader interface{ read() (*Row, error) }
+
+// unknownNames are the first few names in a file that are not names of fields.
+type unknownNames []string
+
+func (u *unknownNames) add(name string) {
+	if name = shortened(name); len(*u) < maxExtra && !slices.Contains(*u, name) {
+		*u = append(*u, name)
+	}
 }
 
 var (
@@ -47,24 +56,23 @@ func NewReader(r io.Reader, format Format, limit int, ignore ...string) (*Reader
 	}
 	ahead, _ := in.Peek(in.Size()) // the next read returns the error
 	start := bytes.TrimLeft(ahead, " \t"+recordSeparator)
+	file := new(Reader)
 	switch {
 	case format == JSONLines, format == "" && bytes.HasPrefix(start, []byte("{")):
-		return &Reader{newJSONRows(in, limit, lines, ignore)}, nil
+		file.rows = newJSONRows(in, limit, lines, ignore, &file.unknown)
+		return file, nil
 	case format == "" && bytes.HasPrefix(start, []byte("[")):
 		return nil, errors.New("the file is a JSON array: write an object on each line, as jq -c '.[]' does")
 	}
-	rows, err := newCSVRows(in, format == Spreadsheet, limit, lines, ignore)
-	if err != nil {
-		return nil, err
-	}
-	return &Reader{rows}, nil
+	file.rows, err = newCSVRows(in, format == Spreadsheet, limit, lines, ignore, &file.unknown)
+	return file, err
 }
 
 // Read returns the next row. The error is io.EOF after the last row.
 func (r *Reader) Read() (*Row, error) { return r.rows.read() }
 
 // Unknown returns the first few names of columns and members that are not names of fields.
-func (r *Reader) Unknown() []string { return r.rows.unknown() }
+func (r *Reader) Unknown() []string { return r.unknown }
 
 // shortened returns the start of a name from the file, for messages.
 func shortened(name string) string {

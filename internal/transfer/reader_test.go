@@ -40,7 +40,7 @@ func readAll(t *testing.T, file *transfer.Reader) (rows, unknown []string, err e
 		text := fmt.Sprintf("%d %s", row.Line, row.Texts())
 		for _, f := range row.Faults {
 			if f.Line != row.Line {
-				t.Errorf("a fault of line %d in the row of line %d", f.Line, row.Line)
+				t.Errorf("got a fault of line %d, want line %d", f.Line, row.Line)
 			}
 			text += fmt.Sprintf(" %s(%s)", f.Field, f.Code)
 		}
@@ -188,7 +188,7 @@ func TestRead(t *testing.T) {
 	} {
 		rows, unknown, err := read(t, strings.NewReader(test.text), "")
 		if err != nil || !slices.Equal(rows, test.rows) || !slices.Equal(unknown, test.unknown) {
-			t.Errorf("%s: %v, unknown %q\n got %q\nwant %q", name, err, unknown, rows, test.rows)
+			t.Errorf("%s: got %q, %q, %v, want %q, %q", name, rows, unknown, err, test.rows, test.unknown)
 		}
 	}
 }
@@ -236,7 +236,7 @@ func TestReadFails(t *testing.T) {
 	} {
 		_, _, err := read(t, strings.NewReader(test.text), test.format)
 		if err == nil || err.Error() != test.want {
-			t.Errorf("%s: %v, want %s", name, err, test.want)
+			t.Errorf("%s: got %v, want %s", name, err, test.want)
 		}
 	}
 }
@@ -268,13 +268,13 @@ func TestReadLongLine(t *testing.T) { //nolint:paralleltest // as said
 		rows, _, err := read(t, in, "")
 		runtime.ReadMemStats(&after)
 		if want := 2; err != nil || name != "open quote" && len(rows) != want || !strings.HasSuffix(rows[0], "users ("+string(rules.TooLong)+")") && name != "open quote" {
-			t.Errorf("%s: %q, %v", name, rows, err)
+			t.Errorf("%s: got %q, %v, want 2 rows, the first TOO_LONG", name, rows, err)
 		}
 		if name == "open quote" && (len(rows) != 1 || rows[0] != "2 users (INVALID)") {
-			t.Errorf("%s: %q", name, rows)
+			t.Errorf("%s: got %q, want one INVALID row", name, rows)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
-			t.Errorf("%s: %d bytes are allocated", name, used)
+			t.Errorf("%s: got %d bytes allocated, want at most 1 MiB", name, used)
 		}
 	}
 }
@@ -292,12 +292,12 @@ func TestReadManyPosts(t *testing.T) { //nolint:paralleltest // as said
 	for i := range 3 {
 		row, err := rows.Read()
 		if err != nil || row.Line != 1 || (len(row.Faults) == 0) != (i == 0) {
-			t.Fatalf("row %d: %+v, %v", i, row, err)
+			t.Fatalf("row %d: got %+v, %v, want line 1, and faults only of posts", i, row, err)
 		}
 	}
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 20*size {
-		t.Errorf("%d bytes are allocated for three rows of a line of %d", used, len(line))
+		t.Errorf("got %d bytes allocated, want at most %d", used, 20*size)
 	}
 }
 
@@ -315,7 +315,7 @@ func TestReadManyMembers(t *testing.T) {
 	}
 	row, err := rows.Read()
 	if err != nil || len(row.Faults) != 1 || row.Faults[0].Message != "has more than 1000 members" {
-		t.Errorf("%+v, %v", row, err)
+		t.Errorf("got %+v, %v, want a fault of the members", row, err)
 	}
 }
 
@@ -350,15 +350,15 @@ func TestReadHeader(t *testing.T) {
 		"posts in JSON": {`{"authorId":null,"title":"null","body":"null"}` + "\r\r\n\r\n" + `{"username":"Ada","email":"ada@example.com","posts":[null,{"title":null},null,{"title":"x"}]}`, []string{
 			"1 posts title=null body=null authorId(INVALID)", "3 " + ada, "3 posts of=Ada posts.1.title(BLANK)", "3 posts of=Ada title=x",
 		}, nil},
-		"numbers": {"username,email,version\nAda,ada@example.com,2.5\nAda,ada@example.com,1e99\nAda,ada@example.com,1e-1\nAda,ada@example.com,0.0\nAda,ada@example.com,2e9\nAda,ada@example.com,2e10\n", []string{
-			"2 " + ada + " version(INVALID)", "3 " + ada + " version(INVALID)", "4 " + ada + " version(INVALID)", "5 " + ada + " version(INVALID)", "6 " + ada, "7 " + ada + " version(INVALID)",
+		"numbers": {"username,email,version\nAda,ada@example.com,2.5\nAda,ada@example.com,1e99\nAda,ada@example.com,1e-1\nAda,ada@example.com,0.0\nAda,ada@example.com,2e9\nAda,ada@example.com,2e10\nAda,ada@example.com,2.00000000000000000001\n", []string{
+			"2 " + ada + " version(INVALID)", "3 " + ada + " version(INVALID)", "4 " + ada + " version(INVALID)", "5 " + ada + " version(INVALID)", "6 " + ada, "7 " + ada + " version(INVALID)", "8 " + ada + " version(INVALID)",
 		}, nil},
 		"half a pair in UTF-16": {littleEndian("username,email\n") + "\x00\xd8x\x00,\x00a\x00", []string{"2 users username=\xffx email=a username(INVALID) email(INVALID)"}, nil},
 		"half a unit of UTF-16": {littleEndian("username,email\na,a@b.c") + "x", []string{"2 users username=a email=a@b.c\xff email(INVALID)"}, nil},
 	} {
 		rows, unknown, err := read(t, strings.NewReader(test.text), "")
 		if err != nil || !slices.Equal(rows, test.rows) || !slices.Equal(unknown, test.unknown) {
-			t.Errorf("%s: %v, unknown %q\n got %q\nwant %q", name, err, unknown, rows, test.rows)
+			t.Errorf("%s: got %q, %q, %v, want %q, %q", name, rows, unknown, err, test.rows, test.unknown)
 		}
 	}
 }
@@ -387,13 +387,13 @@ func TestIgnore(t *testing.T) {
 		file, err := transfer.NewReader(strings.NewReader(test.text), "", limit, test.ignore...)
 		if err != nil {
 			if test.err == "" || !strings.HasPrefix(err.Error(), test.err) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: got %v, want %q", name, err, test.err)
 			}
 			continue
 		}
 		rows, unknown, err := readAll(t, file)
 		if err != nil || !slices.Equal(rows, test.rows) || !slices.Equal(unknown, test.unknown) {
-			t.Errorf("%s: %v, unknown %q\n got %q\nwant %q", name, err, unknown, rows, test.rows)
+			t.Errorf("%s: got %q, %q, %v, want %q, %q", name, rows, unknown, err, test.rows, test.unknown)
 		}
 	}
 }

@@ -2,7 +2,8 @@ package transfer
 
 import (
 	"fmt"
-	"strconv"
+	"math/big"
+	"regexp"
 	"strings"
 	"time"
 
@@ -125,28 +126,19 @@ func parseHistory(v values) (h directory.History, wrong rules.Faults) {
 	return h, wrong
 }
 
-// wholeNumber returns the integer form of a whole number: 2 for 2.0 and 2e0. Programs that know only floating point
-// write the other forms. It returns other texts unchanged.
+// number matches a number in the forms of programs that know only floating point. Its length is bounded, because a
+// longer one takes long to compute.
+var number = regexp.MustCompile(`^[0-9]{1,99}(\.[0-9]{0,99})?([eE][+-]?[0-9]{1,2})?$`)
+
+// wholeNumber returns the integer form of a whole number: 2 for 2.0 and 2e0. It returns other texts unchanged.
 func wholeNumber(text string) string {
-	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	if len(whole) == len(text) || whole == "" {
+	if !number.MatchString(text) {
 		return text
 	}
-	shift := 0
-	if len(mantissa) < len(text) {
-		n, err := strconv.ParseInt(exponent, 10, 8)
-		if err != nil {
-			return text
-		}
-		shift = int(n)
+	if n, ok := new(big.Rat).SetString(text); ok && n.IsInt() {
+		return n.Num().String()
 	}
-	digits, point := whole+fraction, len(whole)+shift
-	digits += strings.Repeat("0", max(0, point-len(digits)))
-	if point < 1 || strings.Trim(digits, "0123456789") != "" || strings.Trim(digits[point:], "0") != "" {
-		return text
-	}
-	return digits[:point]
+	return text
 }
 
 func parseTime(field string, v values, wrong *rules.Faults) time.Time {

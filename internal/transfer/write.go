@@ -6,93 +6,62 @@ import (
 	"strings"
 )
 
-// A rowWriter writes rows in a format.
-type rowWriter interface {
-	start()
-	row(values []string)
-}
+// A rowWriter writes the values of a row, in the order of the columns.
+type rowWriter func(values []string)
 
-var (
-	_ rowWriter = (*csvWriter)(nil)
-	_ rowWriter = (*jsonWriter)(nil)
-)
-
+// newWriter writes the start of a file, and returns a writer of its rows.
 func newWriter(f Format, w *bytes.Buffer, columns []column) rowWriter {
 	if f == JSONLines {
-		return newJSONWriter(w, columns)
+		return jsonWriter(w, columns)
 	}
-	return &csvWriter{w: w, columns: columns, spreadsheet: f == Spreadsheet}
+	write := csvWriter(w, f == Spreadsheet)
+	if f == Spreadsheet {
+		w.WriteString(mark)
+	}
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].field
+	}
+	write(names)
+	return write
 }
 
 // csvWriter writes RFC 4180, but ends lines with LF.
-type csvWriter struct {
-	w           *bytes.Buffer
-	columns     []column
-	spreadsheet bool
-}
-
-func (c *csvWriter) start() {
-	if c.spreadsheet {
-		c.w.WriteString(mark)
-	}
-	names := make([]string, len(c.columns))
-	for i := range c.columns {
-		names[i] = c.columns[i].field
-	}
-	c.row(names)
-}
-
-func (c *csvWriter) row(values []string) {
-	for i, v := range values {
-		if i > 0 {
-			c.w.WriteByte(',')
-		}
-		if c.spreadsheet {
-			v = neutral(v)
-		}
-		if !strings.ContainsAny(v, ",;\t\"\r\n") {
-			c.w.WriteString(v)
-			continue
-		}
-		c.w.WriteByte('"')
-		for part := range strings.SplitAfterSeq(v, `"`) {
-			c.w.WriteString(part)
-			if strings.HasSuffix(part, `"`) {
-				c.w.WriteByte('"')
+func csvWriter(w *bytes.Buffer, spreadsheet bool) rowWriter {
+	return func(values []string) {
+		for i, v := range values {
+			if i > 0 {
+				w.WriteByte(',')
 			}
+			if spreadsheet {
+				v = neutral(v)
+			}
+			if strings.ContainsAny(v, ",;\t\"\r\n") {
+				v = `"` + strings.ReplaceAll(v, `"`, `""`) + `"`
+			}
+			w.WriteString(v)
 		}
-		c.w.WriteByte('"')
+		w.WriteByte('\n')
 	}
-	c.w.WriteByte('\n')
 }
 
 // jsonWriter writes an object on each line.
-type jsonWriter struct {
-	w       *bytes.Buffer
-	texts   *json.Encoder
-	columns []column
-}
-
-func newJSONWriter(w *bytes.Buffer, columns []column) *jsonWriter {
-	j := &jsonWriter{w: w, texts: json.NewEncoder(w), columns: columns}
-	j.texts.SetEscapeHTML(false)
-	return j
-}
-
-func (*jsonWriter) start() {}
-
-func (j *jsonWriter) row(values []string) {
-	before := `{"`
-	for i, v := range values {
-		field := j.columns[i].field
-		j.w.WriteString(before + field + `":`)
-		before = `,"`
-		if field == versionField {
-			j.w.WriteString(v)
-			continue
+func jsonWriter(w *bytes.Buffer, columns []column) rowWriter {
+	texts := json.NewEncoder(w)
+	texts.SetEscapeHTML(false)
+	return func(values []string) {
+		before := `{"`
+		for i, v := range values {
+			field := columns[i].field
+			w.WriteString(before + field + `":`)
+			before = `,"`
+			if field == versionField {
+				w.WriteString(v)
+				continue
+			}
+			_ = texts.Encode(v) // neither a string nor a buffer can fail
+			w.Truncate(w.Len() - len("\n"))
 		}
-		_ = j.texts.Encode(v) // neither a string nor a buffer can fail
-		j.w.Truncate(j.w.Len() - len("\n"))
+		w.WriteString("}\n")
 	}
-	j.w.WriteString("}\n")
 }

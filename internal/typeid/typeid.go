@@ -7,8 +7,8 @@ import (
 	"bytes"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/binary"
-	"encoding/json"
+	"encoding"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +21,17 @@ const (
 	uuidLen   = 16
 	typeMax   = 16 // a TypeID may have 63; Roster's types are far shorter
 	suffixLen = 26
-	alphabet  = "0123456789abcdefghjkmnpqrstvwxyz"
 )
+
+// A suffix has 130 bits: two zero bits and the UUID. The encoding knows only whole bytes, so it gets 20 bytes, which are
+// 32 digits: four zero bytes and the UUID. The first six digits are zero and left out.
+const (
+	zeroBytes  = 4
+	zeroDigits = "000000"
+)
+
+//nolint:gochecknoglobals // never changed
+var digits = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 // ErrMalformed is the error of a text that is not a TypeID.
 var ErrMalformed = errors.New("not a TypeID")
@@ -71,22 +80,11 @@ func (id ID) Append(b []byte) []byte {
 	if len(kind) == 0 {
 		return b
 	}
-	b = append(append(b, kind...), '_')
-	// 26 characters of 5 bits hold 130 bits. The first two bits are always zero.
-	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:uuidLen])
-	for shift := 125; shift >= 0; shift -= 5 {
-		var v uint64
-		switch {
-		case shift >= 64:
-			v = hi >> (shift - 64)
-		case shift > 59:
-			v = hi<<(64-shift) | lo>>shift
-		default:
-			v = lo >> shift
-		}
-		b = append(b, alphabet[v&31])
-	}
-	return b
+	var all [zeroBytes + uuidLen]byte
+	var text [len(zeroDigits) + suffixLen]byte
+	copy(all[zeroBytes:], id[:uuidLen])
+	digits.Encode(text[:], all[:])
+	return append(append(append(b, kind...), '_'), text[len(zeroDigits):]...)
 }
 
 // Parse reads an ID as clients write it. The only error is ErrMalformed, with the reason.
@@ -104,26 +102,18 @@ func Parse(s string) (ID, error) {
 	if len(suffix) != suffixLen || suffix[0] > '7' {
 		return ID{}, fmt.Errorf("%w: want %d characters after the underscore, the first of them 0 to 7", ErrMalformed, suffixLen)
 	}
-	var hi, lo uint64
-	for i := range suffixLen {
-		v := strings.IndexByte(alphabet, suffix[i])
-		if v < 0 {
-			return ID{}, fmt.Errorf("%w: character %d after the underscore is not lower-case base32", ErrMalformed, i+1)
-		}
-		hi = hi<<5 | lo>>59
-		lo = lo<<5 | uint64(v)
+	var all [zeroBytes + uuidLen]byte
+	if n, err := digits.Decode(all[:], []byte(zeroDigits+suffix)); err != nil || n != len(all) { // it skips line breaks
+		return ID{}, fmt.Errorf("%w: want lower-case base32 after the underscore", ErrMalformed)
 	}
-	var u uuid.UUID
-	binary.BigEndian.PutUint64(u[:8], hi)
-	binary.BigEndian.PutUint64(u[8:], lo)
-	return New(kind, u), nil
+	return New(kind, uuid.UUID(all[zeroBytes:])), nil
 }
 
 var (
-	_ driver.Valuer    = ID{}
-	_ sql.Scanner      = (*ID)(nil)
-	_ json.Marshaler   = ID{}
-	_ json.Unmarshaler = (*ID)(nil)
+	_ driver.Valuer            = ID{}
+	_ sql.Scanner              = (*ID)(nil)
+	_ encoding.TextMarshaler   = ID{}
+	_ encoding.TextUnmarshaler = (*ID)(nil)
 )
 
 // Value returns the 16 bytes of the UUID. Columns of uuid, binary(16) and BLOB accept them.
@@ -142,17 +132,12 @@ func (id *ID) Scan(src any) error {
 	return err
 }
 
-// MarshalJSON writes the ID as a string.
-func (id ID) MarshalJSON() ([]byte, error) { return json.Marshal(id.String()) }
+// MarshalText returns the ID as clients see it.
+func (id ID) MarshalText() ([]byte, error) { return id.Append(nil), nil }
 
-// UnmarshalJSON reads an ID from a JSON string. The error is ErrMalformed, or that of encoding/json.
-func (id *ID) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	parsed, err := Parse(s)
-	*id = parsed
+// UnmarshalText reads an ID as clients write it, like Parse.
+func (id *ID) UnmarshalText(b []byte) (err error) {
+	*id, err = Parse(string(b))
 	return err
 }
 

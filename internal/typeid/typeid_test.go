@@ -27,7 +27,7 @@ func TestParseSpecification(t *testing.T) {
 	for text, want := range valid {
 		id, err := typeid.Parse(text)
 		if err != nil || id.UUID().String() != want || id.String() != text {
-			t.Errorf("Parse(%q) = %s (%s), %v; want %s", text, id.UUID(), id, err, want)
+			t.Errorf("Parse(%q): got %s (%s), %v, want %s", text, id.UUID(), id, err, want)
 		}
 	}
 	invalid := []string{
@@ -41,7 +41,7 @@ func TestParseSpecification(t *testing.T) {
 	}
 	for _, text := range invalid {
 		if id, err := typeid.Parse(text); !errors.Is(err, typeid.ErrMalformed) || id != (typeid.ID{}) {
-			t.Errorf("Parse(%q) = %v, %v; want ErrMalformed", text, id, err)
+			t.Errorf("Parse(%q): got %v, %v, want ErrMalformed", text, id, err)
 		}
 	}
 }
@@ -61,10 +61,10 @@ func TestSourceIsStrictlyIncreasing(t *testing.T) {
 		}
 		id := source.New("user")
 		if id.Compare(last) <= 0 {
-			t.Fatalf("%v after %v", id, last)
+			t.Fatalf("got %v after %v, want a greater ID", id, last)
 		}
 		if id.UUID().Version() != 7 || id.UUID().Variant() != uuid.RFC4122 {
-			t.Fatalf("%v is no UUIDv7", id.UUID())
+			t.Fatalf("got %v, want a UUIDv7", id.UUID())
 		}
 		last = id
 	}
@@ -77,7 +77,7 @@ func TestSourceCarries(t *testing.T) {
 	source := typeid.NewSource(func() time.Time { return time.UnixMilli(1) }, ones)
 	a, b := source.New("user"), source.New("user")
 	if b.Compare(a) <= 0 || b.UUID().Version() != 7 || b.UUID().Variant() != uuid.RFC4122 {
-		t.Fatalf("%v after %v", b.UUID(), a.UUID())
+		t.Fatalf("got %v after %v, want a greater UUIDv7", b.UUID(), a.UUID())
 	}
 }
 
@@ -92,15 +92,15 @@ func TestValueAndScan(t *testing.T) {
 	for _, src := range []any{stored, id.UUID().String(), []byte(id.UUID().String())} {
 		var got typeid.ID
 		if err := got.Scan(src); err != nil || got.As("post") != id {
-			t.Errorf("%T: got %v, %v", src, got, err)
+			t.Errorf("%T: got %v, %v, want the ID", src, got, err)
 		}
 	}
 	var none typeid.ID
 	if err := none.Scan(nil); err != nil || none.As("post") != (typeid.ID{}) {
-		t.Errorf("NULL became %v, %v", none, err)
+		t.Errorf("NULL: got %v, %v, want the zero ID", none, err)
 	}
 	if err := none.Scan("nonsense"); err == nil {
-		t.Error("nonsense was scanned")
+		t.Error("nonsense: got no error, want one")
 	}
 }
 
@@ -109,7 +109,7 @@ func TestGraphQL(t *testing.T) {
 	var id typeid.ID
 	for _, v := range []any{"user_x", 7, nil, "user-1", int64(3)} {
 		if err := id.UnmarshalGQL(v); err != nil || id != (typeid.ID{}) {
-			t.Errorf("%v: %v, %v", v, id, err)
+			t.Errorf("%v: got %v, %v, want the zero ID", v, id, err)
 		}
 	}
 	if err := id.UnmarshalGQL("user_01h455vb4pex5vsknk084sn02q"); err != nil || id.Type() != "user" {
@@ -129,10 +129,10 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := typeid.Parse(s)
 		if (err == nil) != (id.Type() != "") {
-			t.Fatalf("Parse(%q) = %v, %v", s, id, err)
+			t.Fatalf("Parse(%q): got %v, %v, want an ID or an error", s, id, err)
 		}
 		if err == nil && id.String() != s {
-			t.Fatalf("%q became %q", s, id)
+			t.Fatalf("%q: got %q, want the same text", s, id)
 		}
 	})
 }

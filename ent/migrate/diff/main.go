@@ -29,15 +29,15 @@ func main() {
 	}
 }
 
-// differ writes the migrations of one name and version.
+// A differ writes the migrations of all engines, with one name and version.
 type differ struct {
-	folder string // has a folder for each engine
+	folder string // contains a folder for each engine
 	name   string
 	now    time.Time
-	needed map[string]bool // by dialect
+	needed map[string]bool // by dialect: whether the engine needs a migration
 }
 
-// run writes below folder, where make runs.
+// run writes the migrations into the folders below folder.
 func run(ctx context.Context, folder string, args []string, getenv func(string) string, stderr io.Writer) error {
 	if len(args) != 1 || !regexp.MustCompile(`^[a-z0-9_]+$`).MatchString(args[0]) {
 		return errors.New("give one name of lower-case letters, digits and underscores: make migration NAME=add_bio")
@@ -63,8 +63,8 @@ func run(ctx context.Context, folder string, args []string, getenv func(string) 
 	return d.finish(stderr)
 }
 
-// after is the time of the next migration: now, or when this machine's clock is behind that of who wrote the last one,
-// the second after that.
+// after returns the time of the next migration: now, or one second after the last migration if that is later, because
+// clocks of machines differ.
 func after(folder string, now time.Time) (time.Time, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*", "*.sql"))
 	if err != nil {
@@ -74,7 +74,7 @@ func after(folder string, now time.Time) (time.Time, error) {
 		version, _, _ := strings.Cut(filepath.Base(file), "_")
 		last, err := time.Parse("20060102150405", version)
 		if err != nil {
-			return now, fmt.Errorf("%s: no version: %w", file, err)
+			return now, fmt.Errorf("%s: the name must start with a version: %w", file, err)
 		}
 		if next := last.Add(time.Second); now.Before(next) {
 			now = next
@@ -83,10 +83,10 @@ func after(folder string, now time.Time) (time.Time, error) {
 	return now, nil
 }
 
-// nothing is the migration of an engine that needs none, when another one does: versions mean the same on all.
+// nothing is the migration of an engine that needs no change. All engines have the same versions.
 const nothing = "-- +goose Up\n-- nothing to do on this engine\n\n-- +goose Down\n"
 
-// finish completes the version, and says what is there now.
+// finish writes an empty migration for each engine that needs no change, and prints the files.
 func (d *differ) finish(stderr io.Writer) error {
 	if !slices.Contains(slices.Collect(maps.Values(d.needed)), true) {
 		fmt.Fprintln(stderr, "the migrations lead to package tables already")
@@ -101,19 +101,19 @@ func (d *differ) finish(stderr io.Writer) error {
 		if err := os.WriteFile(file, []byte(nothing), 0o644); err != nil { //nolint:gosec // source code
 			return err
 		}
-		fmt.Fprintf(stderr, "wrote %s, in which there is nothing to do\n", file)
+		fmt.Fprintf(stderr, "wrote %s, which does nothing\n", file)
 	}
 	return nil
 }
 
-// planOn plans with a new database of a server.
+// planOn plans the migration in a new database of a server.
 func (d *differ) planOn(ctx context.Context, server string) error {
 	u, err := url.Parse(server)
 	if err != nil || server == "" {
 		return errors.New("is not set to the URL of a server: run make migration")
 	}
 	if strings.Trim(u.Path, "/") == "" {
-		u.Path = "/information_schema" // MySQL lets one connect without a database, Roster does not
+		u.Path = "/information_schema" // package database needs the name of a database
 	}
 	admin, err := open(ctx, u.String())
 	if err != nil {
@@ -123,7 +123,7 @@ func (d *differ) planOn(ctx context.Context, server string) error {
 	scratch := "roster_diff_" + strings.ToLower(rand.Text())
 	create := "CREATE DATABASE " + scratch
 	if admin.Dialect() == dialect.MySQL {
-		create += " CHARACTER SET utf8mb4" // whatever the server's default is
+		create += " CHARACTER SET utf8mb4" // the default of the server may differ
 	}
 	if err := admin.Session(database.Single).Exec(ctx, create, []any{}, nil); err != nil {
 		return err

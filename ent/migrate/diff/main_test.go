@@ -59,11 +59,11 @@ func diff(t *testing.T, dir string) (messages string, written map[string]string)
 		versions[filepath.Base(file)] = true
 		written[filepath.Base(filepath.Dir(file))] = string(content)
 		if !strings.Contains(stderr.String(), "wrote "+file) {
-			t.Errorf("it does not say that it wrote %s: %s", file, &stderr)
+			t.Errorf("output: got no line for %s, want one: %s", file, &stderr)
 		}
 	}
 	if len(files) > 0 && (len(files) != 3 || len(versions) != 1) {
-		t.Errorf("it wrote %q", files)
+		t.Errorf("files: got %q, want one for each engine", files)
 	}
 	return stderr.String(), written
 }
@@ -93,7 +93,7 @@ func TestAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := after(dir, now); err == nil {
-		t.Error("a file without a version is no error")
+		t.Error("a file without a version: got no error, want one")
 	}
 }
 
@@ -101,7 +101,7 @@ func TestNothingToDo(t *testing.T) {
 	t.Parallel()
 	messages, written := diff(t, folders(t))
 	if messages != "the migrations lead to package tables already\n" || len(written) > 0 {
-		t.Errorf("it says %q and writes %v", messages, written)
+		t.Errorf("got the messages %q and the files %v, want no files", messages, written)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestEverythingToDo(t *testing.T) {
 	_, written := diff(t, folders(t, "sqlite3", "postgres", "mysql"))
 	for folder, content := range written {
 		if !strings.HasPrefix(content, "-- +goose Up\n") || !strings.Contains(content, "CREATE TABLE") || !strings.Contains(content, "\n-- +goose Down\n") {
-			t.Errorf("%s has\n%s", folder, content)
+			t.Errorf("%s: got\n%s\nwant the change, or nothing to do", folder, content)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestSomethingToDoOnOneEngine(t *testing.T) {
 	t.Parallel()
 	_, written := diff(t, folders(t, "mysql"))
 	if written["sqlite3"] != nothing || written["postgres"] != nothing || !strings.Contains(written["mysql"], "CREATE TABLE") {
-		t.Errorf("it wrote %q", written)
+		t.Errorf("files of a second run: got %q, want none", written)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestUsage(t *testing.T) {
 	} {
 		err := run(t.Context(), t.TempDir(), args, func(string) string { return "" }, &bytes.Buffer{})
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", args, err)
+			t.Errorf("%q: got %v, want an error", args, err)
 		}
 	}
 }

@@ -39,14 +39,14 @@ func TestRun(t *testing.T) {
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil || !strings.Contains(string(text), `data: {"data":{"counter":{"number":1}}}`) || !strings.Contains(string(text), "event: complete") {
-		t.Errorf("%s, %v", text, err)
+		t.Errorf("got %s, %v, want one event and the end", text, err)
 	}
 	if got := response.Header.Get("Access-Control-Allow-Origin"); got != "http://b.test" {
-		t.Errorf("allowed %q", got)
+		t.Errorf("got the allowed origin %q, want http://b.test", got)
 	}
 	stop()
 	if err := <-stopped; err != nil || stderr.Len() != 0 {
-		t.Errorf("%v, logged %s", err, stderr.String())
+		t.Errorf("got %v, log %s, want neither", err, stderr.String())
 	}
 }
 
@@ -54,10 +54,10 @@ func TestWrongUse(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--listen=nowhere"}, {"--nothing"}} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
-			t.Errorf("%v is taken", args)
+			t.Errorf("%v: got no error, want one", args)
 		}
 	}
 	if err := run(t.Context(), []string{"--help"}, io.Discard, io.Discard); err != nil {
-		t.Errorf("help fails: %v", err)
+		t.Errorf("--help: got %v, want no error", err)
 	}
 }

@@ -1,11 +1,14 @@
 package documents
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-func TestHalfSurrogate(t *testing.T) {
+func TestWholeCharacters(t *testing.T) {
 	t.Parallel()
 	for _, document := range []string{
 		`{ a(s: "\uD83D\uDE00 \ud83d\ude00 \u{1F600} \\uD83D \\\\uDE00 \u00e9") }`,
@@ -14,8 +17,8 @@ func TestHalfSurrogate(t *testing.T) {
 		`{ a(s: "", t: "\"\\", u: "\u0041") }`,
 		`\uD83D`, `"\uD83D`, `"\u`, `"\uD8`, `"""\uD83D`,
 	} {
-		if at := halfSurrogate(document); at >= 0 {
-			t.Errorf("%s has half a pair at %d", document, at)
+		if err := wholeCharacters(document); err != nil {
+			t.Errorf("%s: got %v, want no error", document, err)
 		}
 	}
 	for _, document := range []string{
@@ -23,9 +26,10 @@ func TestHalfSurrogate(t *testing.T) {
 		`{ a(s: "^\uD83D\u0041") }`, `{ a(s: "\\^\uDE00") }`, `{ a(s: "", t: """" """, u: "é\"^\uD83D\uD83D\uDE00") }`,
 		"# \"\"\"\n{ a(s: \"^\\uDFFF\") }",
 	} {
-		want := strings.IndexByte(document, '^')
-		if at := halfSurrogate(strings.Replace(document, "^", "", 1)); at != want {
-			t.Errorf("%s: got %d, want %d", document, at, want)
+		before, after, _ := strings.Cut(document, "^")
+		err, want := wholeCharacters(before+after), []gqlerror.Location{locationAfter(before)}
+		if err == nil || !slices.Equal(err.Locations, want) {
+			t.Errorf("%s: got %v, want an error at %v", document, err, want)
 		}
 	}
 }
