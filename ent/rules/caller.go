@@ -3,59 +3,46 @@ package rules
 import (
 	"context"
 	"slices"
+
+	"roster/internal/typeid"
 )
 
-// A Role gives permissions to a caller. The contract does not name roles.
+// A Role gives permissions to a caller. It is a value of the enum Role of the contract.
 type Role string
 
-// The roles. An Admin may do everything.
+// The roles.
 const (
 	Admin  Role = "ADMIN"
 	Member Role = "MEMBER"
 )
 
-// A Caller is the person or program for which an operation runs. The zero Caller is nobody and may do nothing: code
-// that calls Roster's Go packages must set a caller.
+// A Caller is the person or program for which an operation runs. The zero Caller is nobody.
 type Caller struct {
-	// Subject names the caller. It is empty if the server runs without authentication.
-	Subject string
-	Roles   []Role
+	// Issuer and Subject name the caller: the claims of its token, or for an API key no issuer and the ID of the key. Both
+	// are empty for nobody, and for everyone on a server without authentication.
+	Issuer, Subject string
+	// Name is the name for people: the subject of the token, or the name of the API key.
+	Name  string
+	Roles []Role
+	// User is the ID of the user with the identity of the token. It is zero if there is none. An API key has no user.
+	User typeid.ID
+	// Key is the ID of the API key, or zero.
+	Key typeid.ID
+	// Reader lets a caller without roles read what a MEMBER may read. Anonymous callers have it on a server that allows it.
+	Reader bool
+	// Linked says that the server links callers to users by email address. Then a MEMBER may not change its own address:
+	// it could take the address of somebody who is not linked yet.
+	Linked bool
 }
 
-// Everyone returns the caller of a server without authentication: anyone who reaches the server may do everything.
+// Everyone returns the caller of a server without authentication and of a command of the operator. It may do everything.
 func Everyone() Caller { return Caller{Roles: []Role{Admin}} }
 
-// An Action is an operation on an entity.
-type Action string
+// Nobody reports whether the caller has no credentials.
+func (c Caller) Nobody() bool { return c.Subject == "" && !c.Has(Admin) }
 
-// The actions.
-const (
-	Read   Action = "read"
-	Create Action = "create"
-	Update Action = "update"
-	Delete Action = "delete"
-)
-
-// May reports whether the caller may perform an action on entities of a type, such as "User".
-func May(c Caller, _ Action, _ string) bool {
-	return slices.Contains(c.Roles, Admin)
-}
-
-// ForbiddenError is the error of an action that May refuses.
-type ForbiddenError struct {
-	Action Action
-	Type   string
-}
-
-func (e *ForbiddenError) Error() string { return "may not " + string(e.Action) + " a " + e.Type }
-
-// Permit returns a *ForbiddenError if the caller in ctx may not perform the action on entities of a type.
-func Permit(ctx context.Context, a Action, kind string) error {
-	if May(CallerFrom(ctx), a, kind) {
-		return nil
-	}
-	return &ForbiddenError{Action: a, Type: kind}
-}
+// Has reports whether the caller has a role.
+func (c Caller) Has(r Role) bool { return slices.Contains(c.Roles, r) }
 
 type callerKey struct{}
 

@@ -34,27 +34,6 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestMay(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	for _, test := range []struct {
-		caller rules.Caller
-		may    bool
-	}{
-		{rules.CallerFrom(ctx), false}, // nobody
-		{rules.Caller{Subject: "ada"}, false},
-		{rules.Caller{Subject: "ada", Roles: []rules.Role{rules.Member}}, false},
-		{rules.Caller{Roles: []rules.Role{rules.Member, rules.Admin}}, true},
-		{rules.CallerFrom(rules.WithCaller(ctx, rules.Everyone())), true},
-	} {
-		for _, action := range []rules.Action{rules.Read, rules.Create, rules.Update, rules.Delete} {
-			if got := rules.May(test.caller, action, "User"); got != test.may {
-				t.Errorf("%+v %s: got %t, want the opposite", test.caller, action, got)
-			}
-		}
-	}
-}
-
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"1": 1, "2000000000": rules.MaxVersion} {
