@@ -146,7 +146,7 @@ func serveStreams(ctx context.Context, backend *streamtest.Schema, stdout, stder
 		Origins:      []string{"https://app.example.com"},
 		Streams:      streams,
 	})
-	return server.Serve(ctx, listener, handler, streams, server.Timeouts{
+	return server.Serve(ctx, listener, nil, handler, streams, server.Timeouts{
 		ReadHeader: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Shutdown: 10 * time.Second,
 	}, logger)
 }

@@ -112,7 +112,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	stopChores := startChores(ctx, c.Retention, db, changes, logger)
 	defer stopChores()
-	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
+	if err := server.Serve(ctx, listener, nil, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
 	fmt.Fprintln(e.stdout, "Roster has stopped.") // ignore the error: after SIGHUP, there may be no terminal

@@ -62,7 +62,7 @@ func (a Auth) Enabled(hs256 bool) (bool, error) {
 		{"--auth-require-at-jwt", a.AuthRequireATJWT},
 		{"--auth-link-by-email", a.AuthLinkByEmail},
 	}
-	ofAll := append(ofTokens, setting{"--auth-anonymous", a.AuthAnonymous != "none"})
+	ofAll := slices.Concat(ofTokens, []setting{{"--auth-anonymous", a.AuthAnonymous != "none"}})
 	switch {
 	case len(modes) > 1:
 		return false, fmt.Errorf("%s cannot be set together: set one of them", strings.Join(modes, " and "))
