@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Auth has the settings of authentication. A server without a mode, which is --auth-keys-only, a secret, --auth-jwks-url
@@ -29,8 +30,8 @@ type Auth struct {
 	AuthAnonymous           string   `enum:"none,read" default:"none" placeholder:"WHAT" help:"What callers without a token or an API key may do: none, or read, which is what a MEMBER may read."`
 }
 
-// authModes are the settings that turn authentication on, for error messages.
-const authModes = "--auth-discovery, --auth-jwks-url, ROSTER_AUTH_HS256_SECRET or --auth-keys-only"
+// AuthModes are the settings that turn authentication on, for error messages.
+const AuthModes = "--auth-discovery, --auth-jwks-url, ROSTER_AUTH_HS256_SECRET or --auth-keys-only"
 
 // setting is a setting that may have been made.
 type setting struct {
@@ -68,7 +69,7 @@ func (a Auth) Enabled(hs256 bool) (bool, error) {
 		return false, fmt.Errorf("%s cannot be set together: set one of them", strings.Join(modes, " and "))
 	case len(modes) == 0:
 		if name := firstMade(ofAll); name != "" {
-			return false, fmt.Errorf("%s has no effect without authentication: also set %s", name, authModes)
+			return false, fmt.Errorf("%s has no effect without authentication: also set %s", name, AuthModes)
 		}
 	case a.AuthKeysOnly:
 		if name := firstMade(ofTokens); name != "" {
@@ -104,6 +105,13 @@ func (a Auth) RoleMap() (map[string]string, error) {
 	return roles, nil
 }
 
+// Token has the contents of a token that is made.
+type Token struct {
+	Subject  string        `env:"-" required:"" placeholder:"TEXT" help:"Subject of the token: the name of its bearer."`
+	Roles    []string      `env:"-" enum:"ADMIN,MEMBER" placeholder:"ROLE" help:"Roles of the bearer: ADMIN, MEMBER or both. Without the flag: none."`
+	Lifetime time.Duration `env:"-" default:"1h" placeholder:"DURATION" help:"Time for which the token is valid, in whole seconds."`
+}
+
 // Doors has the settings that decide whose requests the server answers, and over which connections.
 type Doors struct {
 	Mode           string   `enum:"development,production" default:"development" placeholder:"MODE" help:"development or production. production turns off introspection and the playground. It requires authentication."`
@@ -123,11 +131,11 @@ func (d Doors) Check(authentication bool) error {
 	case d.InsecureNoAuth && authentication:
 		return errors.New("--insecure-no-auth is for servers without authentication: leave it out")
 	case d.InsecureNoAuth && d.Production():
-		return errors.New("--insecure-no-auth is refused with --mode=production: instead of it, set " + authModes)
+		return errors.New("--insecure-no-auth is refused with --mode=production: instead of it, set " + AuthModes)
 	case d.Production() && !authentication:
-		return errors.New("--mode=production requires authentication: set " + authModes)
+		return errors.New("--mode=production requires authentication: set " + AuthModes)
 	case len(d.AllowedHosts) > 0 && !authentication:
-		return errors.New("--allowed-hosts has no effect without authentication: also set " + authModes)
+		return errors.New("--allowed-hosts has no effect without authentication: also set " + AuthModes)
 	case (d.TLSCert == "") != (d.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key belong together: set both")
 	}
