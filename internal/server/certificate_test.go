@@ -3,15 +3,10 @@ package server_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -22,30 +17,8 @@ import (
 	"time"
 
 	"roster/internal/server"
+	"roster/internal/server/certtest"
 )
-
-// makeCertificate returns a certificate for 127.0.0.1 and localhost, and its key, in PEM.
-func makeCertificate(t *testing.T, serial int64) (certificate, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Unix(0, 0), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost", "roster.test"},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bytes, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: bytes})
-}
 
 // secured is a server with a certificate in files, and a clock.
 type secured struct {
@@ -147,8 +120,8 @@ func (s *secured) serial(t *testing.T) int64 {
 func TestCertificateChanges(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cert1, key1 := makeCertificate(t, 1)
-	cert2, key2 := makeCertificate(t, 2)
+	cert1, key1 := certtest.New(t, 1)
+	cert2, key2 := certtest.New(t, 2)
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	putFiles(t, map[string][]byte{certFile: cert1, keyFile: key1})
 	s := secure(t, certFile, keyFile)
@@ -210,7 +183,7 @@ func TestCertificateLinks(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		cert, key := makeCertificate(t, serial)
+		cert, key := certtest.New(t, serial)
 		putFiles(t, map[string][]byte{filepath.Join(dir, name, "cert.pem"): cert, filepath.Join(dir, name, "key.pem"): key})
 	}
 	if err := os.Symlink("old", link); err != nil {
@@ -236,7 +209,7 @@ func TestCertificateLinks(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cert, key := makeCertificate(t, 1)
+	cert, key := certtest.New(t, 1)
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	putFiles(t, map[string][]byte{certFile: cert, keyFile: key})
 	s := secure(t, certFile, keyFile)
@@ -297,8 +270,8 @@ func TestTLS(t *testing.T) {
 func TestWrongCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cert, key := makeCertificate(t, 1)
-	_, other := makeCertificate(t, 2)
+	cert, key := certtest.New(t, 1)
+	_, other := certtest.New(t, 2)
 	at := func(name string) string { return filepath.Join(dir, name) }
 	putFiles(t, map[string][]byte{at("cert"): cert, at("key"): key, at("other"): other, at("text"): []byte("text"), at("large"): make([]byte, 2<<20)})
 	for _, test := range []struct{ cert, key, says string }{
