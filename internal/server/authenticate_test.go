@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"roster/internal/auth"
 	"roster/internal/server"
@@ -625,8 +628,8 @@ func TestEndsAtAnyMoment(t *testing.T) {
 		}
 		c := s.dial(t)
 		c.send(t, `{"type":"connection_init","payload":{"Authorization":"Bearer ada"}}`)
-		_ = c.conn.Write(t.Context(), 1, []byte(subscribe("1", "subscription { endless(pause: 1) { number } }"))) // it may be closed
-		for range c.messages {                                                                                    // until the end
+		_ = c.conn.Write(t.Context(), websocket.MessageText, []byte(subscribe("1", "subscription { endless(pause: 1) { number } }"))) // it may be closed
+		for range c.messages {                                                                                                        // until the end
 		}
 		c.wantClose(t, 4403, "your user is suspended: ask an administrator")
 	}
@@ -646,6 +649,36 @@ func TestEndsAtAnyMoment(t *testing.T) {
 	if active := s.schema.Active(); active != 0 {
 		t.Errorf("got %d subscriptions, want none", active)
 	}
+}
+
+// FuzzConnectionInit sends a secret inside of any payload: the socket is acknowledged, or closed with a reason without the
+// secret.
+func FuzzConnectionInit(f *testing.F) {
+	const secret = "SECRET7F3A"
+	f.Add(`{"Authorization":"Bearer `, `"}`)
+	f.Add(`{"Authorization":"Basic `, `"}`)
+	f.Add(`{"headers":{"authorization":"Bearer\u00e4`, `","AUTHORIZATION":null}}`)
+	f.Add(`{"headers":["`, `"]}`)
+	f.Add(`{"`, `":{}}`)
+	f.Add(`"`, `"`)
+	s := startSite(f, newMemory(), many)
+	f.Fuzz(func(t *testing.T, before, after string) {
+		c := s.dial(t)
+		defer close(c.dropped)
+		defer func() { _ = c.conn.CloseNow() }()
+		c.send(t, `{"type":"connection_init","payload":`+before+secret+after+`}`)
+		if message, open := <-c.messages; open {
+			if message != ack {
+				t.Fatalf("got %q, want an acknowledgement", message)
+			}
+			return
+		}
+		got, ok := errors.AsType[websocket.CloseError](c.err)
+		known := got.Code == 4400 || got.Code == 4403 || got.Code == websocket.StatusTryAgainLater || got.Code == websocket.StatusMessageTooBig
+		if !ok || !known || got.Reason == "" || strings.Contains(got.Reason, secret) {
+			t.Fatalf("got %v, want a code of the protocol with a reason without the secret", c.err)
+		}
+	})
 }
 
 // TestTokenInALink shows that a link with a token does not end in the log.

@@ -127,7 +127,7 @@ test("the playground with tokens", async (t) => {
 
   await t.test("without a token, the page says that one is needed and where to put it", async () => {
     await note.waitFor();
-    assert.match((await note.textContent())!, /needs a valid token.*"Headers".*"Authorization": "Bearer TOKEN".*a token is needed/);
+    assert.match((await note.textContent())!, /needs a valid token \(a token is needed\).*"Headers".*"Authorization": "Bearer TOKEN"/);
     assert.equal((await answer()).status(), 401);
     assert.ok(await note.isVisible());
   });

@@ -92,12 +92,12 @@ const endpoint = "./graphql";
 
 const headers = { "Content-Type": "application/json" };
 
-// How a caller who is refused can go on, by the code of the error.
-const advice = {
-  UNAUTHENTICATED: "The server needs a valid token.",
-  FORBIDDEN: "A token of another caller may be allowed to do this.",
+// What the page says about a request that is refused as a whole, by the code of its error.
+const refusals = {
+  UNAUTHENTICATED: (message) => `The server needs a valid token (${message}). Put it into ${headersPane} Then run the operation.`,
+  FORBIDDEN: (message) => `The server refuses this (${message}). If another caller may do it, put the token of that caller into ${headersPane}`,
 };
-const place = 'Put the token into "Headers", the pane below the operation: {"Authorization": "Bearer TOKEN"}. Then run the operation.';
+const headersPane = '"Headers", the pane below the operation: {"Authorization": "Bearer TOKEN"}.';
 
 const root = document.getElementById("graphiql");
 const note = document.getElementById("refused");
@@ -112,9 +112,9 @@ const isIntrospection = (params) => params.operationName === "IntrospectionQuery
 // another fetcher.
 function explain(params, answer) {
   const { message, extensions } = (!answer.data && answer.errors?.[0]) || {};
-  const refused = advice[extensions?.code];
+  const refused = refusals[extensions?.code];
   note.hidden = !refused;
-  note.textContent = refused ? `${refused} ${place} The server says: ${message}.` : "";
+  note.textContent = refused ? refused(message) : "";
   if (isIntrospection(params)) {
     schemaRefused = Boolean(refused);
   } else if (schemaRefused && !refused) {
