@@ -92,14 +92,15 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		t.Fatal(err)
 	}
 	handler := server.New(server.Options{
-		Executor:     executor,
-		Ready:        func(ctx context.Context, _ bool) error { return s2.db.Ping(ctx) },
-		SDL:          graph.SDL(),
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: func() string { return "request-1" },
-		MaxBodyBytes: 8 << 20,
-		Budget:       cmp.Or(s.answers, answersOf(16<<20)),
+		Executor:      executor,
+		Authenticator: asGiven{},
+		Ready:         func(ctx context.Context, _ bool) error { return s2.db.Ping(ctx) },
+		SDL:           graph.SDL(),
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  func() string { return "request-1" },
+		MaxBodyBytes:  8 << 20,
+		Budget:        cmp.Or(s.answers, answersOf(16<<20)),
 		Streams: server.NewStreams(server.StreamOptions{
 			MaxStreams: 10_000, MaxOperations: 100, PingInterval: time.Minute, InitTimeout: time.Minute, WriteTimeout: time.Minute,
 		}),
@@ -120,6 +121,15 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	s2.url, s2.client = web.URL+"/graphql", web.Client()
 	return s2
 }
+
+// asGiven is an Authenticator that leaves the caller as it is.
+type asGiven struct{}
+
+func (asGiven) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {
+	return ctx, nil
+}
+
+func (asGiven) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // overNetwork runs f once for each engine that has a network before it, with a server and the proxy on its way to the
 // database. The server has so many connections; 0 is the usual number.
