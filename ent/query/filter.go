@@ -229,6 +229,34 @@ func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Conditi
 	return all(list)
 }
 
+// NullableTime is Time for a column that may be NULL. NULL does not match, so it matches the negation.
+func (f *FilterBuilder) NullableTime(name, column string, where *DateTimeFilter) Condition {
+	condition := f.Time(name, column, where)
+	if condition == nil {
+		return nil
+	}
+	return all([]Condition{f.Present(column, new(true)), condition})
+}
+
+// Equal returns the condition that a column holds a text, byte for byte.
+func (*FilterBuilder) Equal(column string, want *string) Condition {
+	if want == nil {
+		return nil
+	}
+	return func(s *sql.Selector) *sql.Predicate { return sql.EQ(s.C(column), *want) }
+}
+
+// Present returns the condition that a column has a value or, if want is false, has none.
+func (*FilterBuilder) Present(column string, want *bool) Condition {
+	switch {
+	case want == nil:
+		return nil
+	case *want:
+		return func(s *sql.Selector) *sql.Predicate { return sql.NotNull(s.C(column)) }
+	}
+	return func(s *sql.Selector) *sql.Predicate { return sql.IsNull(s.C(column)) }
+}
+
 // Has returns the condition that an edge leads to a row or, if want is false, to none. Such a row is in table and has
 // the entity's ID in column.
 func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
