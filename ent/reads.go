@@ -76,6 +76,7 @@ var PostTable = &statement.Table{
 
 var postEntity = &query.Entity[Post]{
 	Table:  PostTable,
+	Owner:  post.FieldAuthorID,
 	Scan:   new(Post).scanValues,
 	Assign: (*Post).assignValues,
 	Value:  (*Post).value,
@@ -204,6 +205,7 @@ var UserTable = &statement.Table{
 
 var userEntity = &query.Entity[User]{
 	Table:  UserTable,
+	Owner:  user.FieldID,
 	Scan:   new(User).scanValues,
 	Assign: (*User).assignValues,
 	Value:  (*User).value,

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -56,19 +57,30 @@ type Where[W any] interface {
 
 // A FilterBuilder builds the condition of one argument and collects its faults.
 type FilterBuilder struct {
+	ctx       context.Context //nolint:containedctx // the builder lives as long as one call
+	forbidden error
 	faults      rules.Faults
 	path        []any
 	depth, size int
 }
 
-// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition.
-func newFilter[W Where[W]](where W) (statement.Filter, rules.Faults) {
-	f := &FilterBuilder{path: []any{"where"}}
+// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition. The error
+// is a *rules.ForbiddenError if the filter asks for a field that the caller in ctx may not read.
+func newFilter[W Where[W]](ctx context.Context, where W) (statement.Filter, rules.Faults, error) {
+	f := &FilterBuilder{ctx: ctx, path: []any{"where"}}
 	condition := object(f, where)
-	if condition == nil {
-		return nil, f.faults
+	if condition == nil || f.forbidden != nil {
+		return nil, f.faults, f.forbidden
 	}
-	return func(s *sql.Selector) { s.Where(condition(s)) }, f.faults
+	return func(s *sql.Selector) { s.Where(condition(s)) }, f.faults, nil
+}
+
+// permit refuses the filter if the caller may not read a field of all rows. field is the type and the field in GraphQL,
+// with a dot between them.
+func (f *FilterBuilder) permit(field string) {
+	if f.forbidden == nil {
+		f.forbidden = rules.Permit(f.ctx, rules.Read, field)
+	}
 }
 
 func (f *FilterBuilder) invalid(message string, path ...any) {

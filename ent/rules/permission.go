@@ -112,7 +112,7 @@ func permit(c Caller, a Action, kind string, least Extent) error {
 func PermitRow(ctx context.Context, a Action, kind string, owners []typeid.ID, fields ...string) error {
 	c := CallerFrom(ctx)
 	reach := Reach(c, a, kind)
-	own := reach == Own && !slices.ContainsFunc(owners, func(id typeid.ID) bool { return id != c.User })
+	own := reach == Own && c.User != (typeid.ID{}) && !slices.ContainsFunc(owners, func(id typeid.ID) bool { return id != c.User })
 	if own && a == Update && kind == "User" {
 		own = !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(memberFields(c), f) })
 	}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"entgo.io/ent"
+	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/edge"
 	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
@@ -14,6 +15,9 @@ type User struct{ ent.Schema }
 
 // Mixin of the User.
 func (User) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
+
+// Annotations of the User.
+func (User) Annotations() []schema.Annotation { return []schema.Annotation{Owned{By: "id"}} }
 
 // Fields of the User.
 func (User) Fields() []ent.Field {
