@@ -60,7 +60,9 @@ func classify(err error) (codes.Code, string) {
 	var large *budget.TooLargeError
 	var argument *database.ArgumentError
 	switch {
-	case errors.As(err, &forbidden):
+	case errors.As(err, &forbidden) && forbidden.Nobody:
+		return codes.Unauthenticated, credentials
+	case forbidden != nil:
 		return codes.Forbidden, forbidden.Error()
 	case errors.As(err, &argument):
 		return codes.CostLimit, "a value of the operation " + argument.Error()

@@ -83,11 +83,18 @@ func Reach(c Caller, a Action, kind string) Extent {
 type ForbiddenError struct {
 	Action Action
 	Type   string // the type, or the type and the field with a dot between them
+	Bulk   bool   // the caller may not perform the action on many rows at once
 	// Nobody says that the caller has no credentials: with credentials, it may be allowed.
 	Nobody bool
 }
 
-func (e *ForbiddenError) Error() string { return "may not " + string(e.Action) + " " + e.Type }
+func (e *ForbiddenError) Error() string {
+	bulk := ""
+	if e.Bulk {
+		bulk = " in bulk"
+	}
+	return "the caller may not " + string(e.Action) + " " + e.Type + bulk
+}
 
 // Permit returns a *ForbiddenError unless the caller in ctx may perform the action on all rows of a type.
 func Permit(ctx context.Context, a Action, kind string) error {

@@ -1,0 +1,396 @@
+package graph_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+	gqlrules "github.com/vektah/gqlparser/v2/validator/rules"
+
+	"roster/ent/rules"
+	"roster/graph"
+	"roster/internal/dbtest"
+	"roster/internal/feed"
+	"roster/internal/typeid"
+)
+
+// The columns of the matrix: the callers. A word says what each gets:
+//
+//	ok    the answer, without an error and without null
+//	null  an answer with null and without an error
+//	no    FORBIDDEN for the field, and nothing happens
+//	401   UNAUTHENTICATED for the whole document, without data
+//	403   FORBIDDEN for the whole document, without data
+const (
+	//         nobody   reader   no role  no user  MEMBER   its key  ADMIN    its key
+	anyone  = "ok       ok       ok       ok       ok       ok       ok       ok"
+	readers = "401      ok       403      403      ok       ok       ok       ok"
+	owner   = "401      401      403      403      ok       no       ok       ok"
+	admins  = "401      401      403      403      no       no       ok       ok"
+	follows = "401      401      403      403      403      403      ok       ok"
+)
+
+// Columns of the matrix.
+const (
+	nobody = 0
+	member = 4
+	admin  = 6
+)
+
+// callersOf returns the callers of the columns. self is the ID of their user, and key that of their API key.
+func callersOf(self, key typeid.ID) []rules.Caller {
+	const issuer, subject = "https://id.example", "ada"
+	members, admins := []rules.Role{rules.Member}, []rules.Role{rules.Admin}
+	return []rules.Caller{
+		{},
+		{Reader: true},
+		{Issuer: issuer, Subject: subject, User: self},
+		{Issuer: issuer, Subject: subject, Roles: members},
+		{Issuer: issuer, Subject: subject, Roles: members, User: self},
+		{Subject: key.String(), Roles: members, Key: key},
+		{Issuer: issuer, Subject: subject, Roles: admins, User: self},
+		{Subject: key.String(), Roles: admins, Key: key},
+	}
+}
+
+// A permission is a row of the matrix. SELF is the ID of the caller's user, MINE of a post of this user, OTHER of another
+// user, THEIRS of a post of the other user, and NEW is a new text. The documents have all fields, inputs and orders of the schema.
+type permission struct{ what, who, document string }
+
+func matrix() []permission {
+	const (
+		user   = `id username email createdAt updatedAt version`
+		post   = `id title body createdAt updatedAt version author { id }`
+		page   = `pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount`
+		change = `cursor type nodeId kind version changedFields at actor node { id }`
+		times  = `{gt: "2001-01-01T00:00:00Z", gte: "2001-01-01T00:00:00Z", lt: "2100-01-01T00:00:00Z", lte: "2100-01-01T00:00:00Z"}`
+		texts  = `{eq: "ab", in: ["ab"], startsWith: "ab", contains: "ab"}`
+	)
+	return []permission{
+		{"the type name", anyone, `{ __typename }`},
+		{"introspection", anyone, `{ __schema { queryType { name } } __type(name: "User") { name } }`},
+
+		// Reads.
+		{"the own user", readers, `{ user(by: {id: SELF}) { ` + user + ` posts { nodes { id } } } }`},
+		{"another user", readers, `{ user(by: {id: OTHER}) { ` + user + ` posts { nodes { id } } } }`},
+		{"a post", readers, `{ post(id: THEIRS) { ` + post + ` } }`},
+		{"users", readers, `{ users(where: {id: {in: [SELF, OTHER]}}) { nodes { id } edges { cursor node { id } } ` + page + ` } }`},
+		{"posts", readers, `{ posts(where: {authorId: {eq: OTHER}}) { nodes { id } edges { cursor node { id author { username } } } ` + page + ` } }`},
+		{"filters of users", readers, `{ users(where: {id: {eq: SELF, in: []}, username: ` + texts + `, email: ` + texts + `, createdAt: ` + times + `,
+			updatedAt: ` + times + `, hasPosts: true, and: [], or: [], not: {}}) { totalCount } }`},
+		{"filters of posts", readers, `{ posts(where: {id: {eq: MINE}, title: ` + texts + `, authorId: {eq: SELF}, createdAt: ` + times + `,
+			updatedAt: ` + times + `, and: [], or: [], not: {}}) { totalCount } }`},
+		{"orders of users", readers, `{ users(orderBy: [{field: USERNAME, direction: DESC}, {field: EMAIL}, {field: CREATED_AT}, {field: UPDATED_AT}]) { nodes { id } } }`},
+		{"orders of posts", readers, `{ posts(orderBy: [{field: TITLE, direction: DESC}, {field: CREATED_AT}, {field: UPDATED_AT}]) { nodes { id } } }`},
+		{"the user by its names", readers, `{ a: user(by: {username: "SELF_NAME"}) { id } b: user(by: {email: "SELF_NAME@example.com"}) { id } }`},
+		{"node", readers, `{ user: node(id: OTHER) { id ... on User { email } } post: node(id: THEIRS) { ... on Post { body } } }`},
+		{"nodes", readers, `{ nodes(ids: [SELF, OTHER, MINE, THEIRS]) { id } }`},
+
+		// The feed and the statistics.
+		{"changes", admins, `{ changes(nodeIds: [SELF]) { changes { ` + change + ` } endCursor caughtUp } }`},
+		{"the end of the changes", admins, `{ changesCursor }`},
+		{"new changes", follows, `subscription { changes(after: "CURSOR", nodeIds: [SELF]) { ` + change + ` } }`},
+		{"statistics", admins, `{ stats { userCount postCount usersWithoutPosts
+			signUps(from: "2026-01-01T00:00:00Z", to: "2026-02-01T00:00:00Z") { from to users } } }`},
+
+		// Users.
+		{"create a user", admins, `mutation { createUser(input: {username: "NEW", email: "NEW@example.com", posts: [{title: "T", body: "B"}]}) { user { id } } }`},
+		{"change the own user", owner, `mutation { updateUser(input: {id: SELF, username: "NEW", email: "NEW@example.com", expectedVersion: 1}) { user { username } } }`},
+		{"change another user", admins, `mutation { updateUser(input: {id: OTHER, username: "NEW"}) { user { id } } }`},
+		{"delete the own user", admins, `mutation { deleteUser(input: {id: SELF, dependents: CASCADE, expectedVersion: 1}) { deletedId } }`},
+		{"delete another user", admins, `mutation { deleteUser(input: {id: OTHER, dependents: CASCADE}) { deletedId } }`},
+		{"create many users", admins, `mutation { createUsers(inputs: [{username: "NEW", email: "NEW@example.com"}]) { users { id } } }`},
+		{"change many users", admins, `mutation { updateUsers(inputs: [{id: SELF, username: "NEW"}]) { users { id } } }`},
+		{"delete many users", admins, `mutation { deleteUsers(inputs: [{id: SELF, dependents: CASCADE}]) { deletedIds } }`},
+		{"create or change many users", admins, `mutation { upsertUsers(inputs: [{username: "SELF_NAME", email: "NEW@example.com"}]) { users { id } created updated unchanged } }`},
+
+		// Posts.
+		{"create a post", owner, `mutation { createPost(input: {authorId: SELF, title: "T", body: "B"}) { post { author { email } } } }`},
+		{"create a post of another user", admins, `mutation { createPost(input: {authorId: OTHER, title: "T"}) { post { id } } }`},
+		{"create many posts", admins, `mutation { createPosts(inputs: [{authorId: SELF, title: "T"}]) { posts { id } } }`},
+		{"change an own post", owner, `mutation { updatePost(input: {id: MINE, title: "NEW", body: "NEW", expectedVersion: 1}) { post { title } } }`},
+		{"give an own post to its author", owner, `mutation { updatePost(input: {id: MINE, authorId: SELF}) { post { id } } }`},
+		{"give an own post to another user", admins, `mutation { updatePost(input: {id: MINE, authorId: OTHER}) { post { id } } }`},
+		{"take a post of another user", admins, `mutation { updatePost(input: {id: THEIRS, authorId: SELF}) { post { id } } }`},
+		{"change a post of another user", admins, `mutation { updatePost(input: {id: THEIRS, title: "NEW"}) { post { id } } }`},
+		{"delete an own post", owner, `mutation { deletePost(input: {id: MINE, expectedVersion: 1}) { deletedId author { id } } }`},
+		{"delete a post of another user", admins, `mutation { deletePost(input: {id: THEIRS}) { deletedId author { id } } }`},
+	}
+}
+
+// twoUsers are the users of a cell of the matrix, and what stands for them in the documents.
+type twoUsers struct {
+	self typeid.ID
+	*strings.Replacer
+}
+
+// newUsersOf creates two users, each with a post.
+func (s *tester) newUsersOf(n int) twoUsers {
+	s.Helper()
+	cursor := s.cursor()
+	var made struct {
+		Self, Other struct {
+			User struct {
+				ID    typeid.ID
+				Posts struct{ Nodes []struct{ ID string } }
+			}
+		}
+	}
+	s.must(&made, fmt.Sprintf(`mutation {
+		self: createUser(input: {username: "self%d", email: "self%[1]d@example.com", posts: [{title: "Mine"}]}) { user { id posts { nodes { id } } } }
+		other: createUser(input: {username: "other%[1]d", email: "other%[1]d@example.com", posts: [{title: "Theirs"}]}) { user { id posts { nodes { id } } } }
+	}`, n))
+	quote := func(id any) string { return fmt.Sprintf("%q", fmt.Sprint(id)) }
+	return twoUsers{made.Self.User.ID, strings.NewReplacer(
+		"SELF_NAME", fmt.Sprint("self", n), "SELF", quote(made.Self.User.ID), "OTHER", quote(made.Other.User.ID),
+		"MINE", quote(made.Self.User.Posts.Nodes[0].ID), "THEIRS", quote(made.Other.User.Posts.Nodes[0].ID),
+		"NEW", fmt.Sprint("new", n), "CURSOR", cursor,
+	)}
+}
+
+// headerColumn names the caller of a request: its column and the ID of its user. Without it, the caller is an ADMIN.
+const headerColumn = "Test-Column"
+
+// callerOf returns the caller that a request names in its header.
+func callerOf(h http.Header) rules.Caller {
+	caller := rules.Everyone()
+	caller.Subject = "grace"
+	if text := h.Get(headerColumn); text != "" {
+		column, self := 0, ""
+		if _, err := fmt.Sscan(text, &column, &self); err != nil {
+			panic(err)
+		}
+		var id typeid.ID
+		if err := id.UnmarshalGQL(self); err != nil {
+			panic(err)
+		}
+		caller = callersOf(id, typeid.New("api_key", uuid.UUID{1}))[column]
+	}
+	return caller
+}
+
+// as returns the header of a caller.
+func (f twoUsers) as(column int) []string {
+	return []string{headerColumn, fmt.Sprint(column, " ", f.self)}
+}
+
+// TestMatrix sends each document of the matrix as each caller.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := followAs(t, e, feed.Options{}, "", callerOf)
+		n := 0
+		for _, row := range matrix() {
+			words := strings.Fields(row.who)
+			for column := range callersOf(typeid.ID{}, typeid.ID{}) {
+				n++
+				f := s.newUsersOf(n)
+				before := s.extent(f)
+				text := s.ask(f.Replace(row.document), f.as(column)...)
+				got := outcome(t, text)
+				if got != words[column] {
+					t.Errorf("%s, column %d: got %s, want %s: %s", row.what, column, got, words[column], text)
+				}
+				if after := s.extent(f); got != "ok" && after != before {
+					t.Errorf("%s, column %d: got the state %s, want %s", row.what, column, after, before)
+				}
+			}
+		}
+	})
+}
+
+// TestRulesCostNothing counts the statements of each document of the matrix: a MEMBER causes as many as an ADMIN, and
+// nobody causes none.
+func TestRulesCostNothing(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{caller: callerOf})
+		n := 0
+		count := func(row permission, column int) (statements int) {
+			n++
+			f := s.newUsersOf(n)
+			s.statements.take()
+			s.ask(f.Replace(row.document), f.as(column)...)
+			return len(s.statements.take())
+		}
+		for _, row := range matrix() {
+			if row.who == follows {
+				continue // the feed sends its own
+			}
+			if got := count(row, nobody); row.who != anyone && got != 0 {
+				t.Errorf("%s: got %d statements as nobody, want none", row.what, got)
+			}
+			if strings.Fields(row.who)[member] == "no" {
+				continue // some rows are read before they are refused
+			}
+			if got, want := count(row, member), count(row, admin); got != want {
+				t.Errorf("%s: got %d statements as a MEMBER, want %d", row.what, got, want)
+			}
+		}
+	})
+}
+
+// extent returns how many users and posts there are, and the versions of two of the users and of their posts.
+func (s *tester) extent(f twoUsers) string {
+	s.Helper()
+	return string(s.do(f.Replace(`{
+		stats { userCount postCount }
+		users(where: {id: {in: [SELF, OTHER]}}) { nodes { version posts { nodes { version author { id } } } } }
+	}`)).Data)
+}
+
+// ask sends an operation and returns its response, or the first one of a subscription.
+func (s *tester) ask(document string, headers ...string) string {
+	s.Helper()
+	if !strings.HasPrefix(document, "subscription") {
+		_, text := s.send(http.MethodPost, s.url, s.body(document), headers...)
+		return string(text)
+	}
+	request, err := http.NewRequestWithContext(s.Context(), http.MethodPost, s.url, bytes.NewReader(s.body(document)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for i, headers := 0, append(headers, "Content-Type", "application/json", "Accept", "text/event-stream"); i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
+	for {
+		line, err := lines.ReadString('\n')
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			return data
+		}
+		if err == io.EOF {
+			return line // a refusal without a stream
+		}
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// outcome returns the word of the matrix for a response.
+func outcome(t *testing.T, text string) string {
+	t.Helper()
+	var response struct {
+		Data   any
+		Errors []struct {
+			Path       []any
+			Locations  []any
+			Extensions struct{ Code string }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &response); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	whole := !strings.Contains(text, `"data":`)
+	codes := map[string]bool{}
+	for _, e := range response.Errors {
+		codes[e.Extensions.Code] = true
+		if len(e.Locations) == 0 || !whole && len(e.Path) == 0 {
+			return "an error without a place"
+		}
+	}
+	switch {
+	case len(codes) == 0 && !strings.Contains(text, ":null"):
+		return "ok"
+	case len(codes) == 0:
+		return "null"
+	case len(codes) > 1:
+		return "several codes"
+	case whole && codes["UNAUTHENTICATED"]:
+		return "401"
+	case whole && codes["FORBIDDEN"]:
+		return "403"
+	case codes["FORBIDDEN"]:
+		return "no"
+	}
+	return "another error"
+}
+
+// TestMatrixIsWhole finds the fields, inputs and orders of the schema that the matrix does not have.
+func TestMatrixIsWhole(t *testing.T) {
+	t.Parallel()
+	schema := gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()})
+	seen := map[string]bool{}
+	id := `"user_01kg9p6je5tqmrz92xxm1cr6rb"`
+	f := strings.NewReplacer("SELF_NAME", "a", "SELF", id, "OTHER", id, "MINE", id, "THEIRS", id)
+	for _, row := range matrix() {
+		document, err := gqlparser.LoadQueryWithRules(schema, f.Replace(row.document), gqlrules.NewDefaultRules())
+		if err != nil {
+			t.Fatalf("%s: %v", row.what, err)
+		}
+		if n := len(strings.Fields(row.who)); n != len(callersOf(typeid.ID{}, typeid.ID{})) {
+			t.Errorf("%s: got %d columns, want one for each caller", row.what, n)
+		}
+		addSelected(document.Operations[0].SelectionSet, seen)
+	}
+	for _, name := range coordinates(schema) {
+		if !seen[name] {
+			t.Errorf("got no row with %s in the matrix of graph/matrix_test.go, want one that says who may select it", name)
+		}
+	}
+}
+
+// coordinates returns the names of all fields, inputs and orders of a schema.
+func coordinates(schema *ast.Schema) (names []string) {
+	for _, of := range schema.Types {
+		if of.BuiltIn || strings.HasPrefix(of.Name, "__") {
+			continue
+		}
+		for _, f := range of.Fields {
+			if !strings.HasPrefix(f.Name, "__") {
+				names = append(names, of.Name+"."+f.Name)
+			}
+		}
+		for _, v := range of.EnumValues {
+			if strings.HasSuffix(of.Name, "OrderField") {
+				names = append(names, of.Name+"."+v.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// addSelected adds the names of what a document selects and sends.
+func addSelected(set ast.SelectionSet, seen map[string]bool) {
+	for _, s := range set {
+		switch s := s.(type) {
+		case *ast.InlineFragment:
+			addSelected(s.SelectionSet, seen)
+		case *ast.Field:
+			seen[s.ObjectDefinition.Name+"."+s.Name] = true
+			for _, a := range s.Arguments {
+				addSent(a.Value, seen)
+			}
+			addSelected(s.SelectionSet, seen)
+		}
+	}
+}
+
+// addSent adds the names of the inputs and of the values of enums in an argument.
+func addSent(v *ast.Value, seen map[string]bool) {
+	if v.Kind == ast.EnumValue {
+		seen[v.Definition.Name+"."+v.Raw] = true
+	}
+	for _, c := range v.Children {
+		if v.Kind == ast.ObjectValue {
+			seen[v.Definition.Name+"."+c.Name] = true
+		}
+		addSent(c.Value, seen)
+	}
+}
