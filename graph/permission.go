@@ -90,12 +90,11 @@ func (e *Executor) authorize(ctx context.Context) *graphql.Response {
 		if p.public || err == nil && (code == "" || c.Reader) {
 			continue
 		}
-		at := []gqlerror.Location{{Line: f.Position.Line, Column: f.Position.Column}}
+		ctx := graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: root, Field: f})
 		if code != "" {
-			response.Errors = gqlerror.List{{Message: message, Locations: at, Extensions: map[string]any{"code": code}}}
+			response.Errors = gqlerror.List{{Message: message, Locations: place(ctx), Extensions: map[string]any{"code": code}}}
 			return response
 		}
-		err = &gqlerror.Error{Err: err, Path: ast.Path{ast.PathName(f.Alias)}, Locations: at}
 		response.Errors = append(response.Errors, publicError(ctx, err))
 		forbidden[f.Alias], null = err, null || f.Definition.Type.NonNull
 	}
@@ -109,8 +108,9 @@ func (e *Executor) authorize(ctx context.Context) *graphql.Response {
 		return response
 	}
 	operation.RootResolverMiddleware = func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
-		if err := forbidden[graphql.GetRootFieldContext(ctx).Field.Alias]; err != nil {
-			graphql.AddError(ctx, err)
+		field := graphql.GetRootFieldContext(ctx).Field
+		if err := forbidden[field.Alias]; err != nil {
+			graphql.AddError(graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: root, Field: field}), err)
 			return graphql.Null
 		}
 		return resolveRoot(ctx, next)
