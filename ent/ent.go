@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"roster/ent/apikey"
 	"roster/ent/post"
 	"roster/ent/user"
 	"sync"
@@ -74,8 +75,9 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			post.Table: post.ValidColumn,
-			user.Table: user.ValidColumn,
+			apikey.Table: apikey.ValidColumn,
+			post.Table:   post.ValidColumn,
+			user.Table:   user.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -19,6 +19,7 @@ func main() {
 	gen.Funcs["entities"] = entities
 	gen.Funcs["isEntity"] = isEntity
 	gen.Funcs["size"] = size
+	gen.Funcs["parts"] = parts
 	err := entc.Generate("./schema", &gen.Config{
 		Package: "roster/ent",
 		Target:  ".",
@@ -39,6 +40,18 @@ func entities(g *gen.Graph) []*gen.Type {
 func isEntity(t *gen.Type) bool {
 	_, is := t.Annotations["Entity"]
 	return is
+}
+
+// parts returns the fields of a type that are parts of a value, by the name of the value.
+func parts(t *gen.Type) map[string][]*gen.Field {
+	of := map[string][]*gen.Field{}
+	for _, f := range t.Fields {
+		if part, is := f.Annotations["Part"].(map[string]any); is {
+			name := part["Of"].(string)
+			of[name] = append(of[name], f)
+		}
+	}
+	return of
 }
 
 // size returns the length in MySQL's type of a text, in characters or bytes, or 0 if the type has none. A text of so

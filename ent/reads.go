@@ -5,6 +5,7 @@ package ent
 import (
 	"cmp"
 	"context"
+	"roster/ent/apikey"
 	"roster/ent/post"
 	"roster/ent/query"
 	"roster/ent/rules"
@@ -17,7 +18,7 @@ import (
 type Node interface{ IsNode() }
 
 // NodeTypes is the number of types of Node.
-const NodeTypes = 2
+const NodeTypes = 3
 
 // A NodeGroup loads the nodes with some IDs together.
 type NodeGroup = query.NodeGroup[Node]
@@ -35,10 +36,165 @@ func (c *Client) NodeGroup(ids []typeid.ID) *NodeGroup {
 
 func (c *Client) nodeReaders() []query.NodeReader[Node] {
 	return []query.NodeReader[Node]{
+		query.NewNodeReader[Node](c.ApiKey.Reader()),
 		query.NewNodeReader[Node](c.Post.Reader()),
 		query.NewNodeReader[Node](c.User.Reader()),
 	}
 }
+
+// ApiKeyTable describes the table of ApiKeys.
+var ApiKeyTable = &statement.Table{
+	Type:    apikey.Label,
+	GraphQL: "ApiKey",
+	Name:    apikey.Table,
+	ID:      apikey.FieldID,
+	Columns: []statement.Column{
+		{Name: apikey.FieldID, Kind: statement.ID, Unique: true},
+		{Name: apikey.FieldCreatedAt, Kind: statement.Time},
+		{Name: apikey.FieldUpdatedAt, Kind: statement.Time},
+		{Name: apikey.FieldVersion, Kind: statement.Int},
+		{Name: apikey.FieldName, Kind: statement.Text, Size: 80},
+		{Name: apikey.FieldNameKey, Kind: statement.Text, Folded: true, Size: 960},
+		{Name: apikey.FieldRoles, Kind: statement.Text, Size: 64},
+		{Name: apikey.FieldPrefix, Kind: statement.Text, Size: 16},
+		{Name: apikey.FieldSecretHash, Kind: statement.Text, Unique: true, Size: 64},
+		{Name: apikey.FieldExpiresAt, Kind: statement.Time},
+		{Name: apikey.FieldLastUsedAt, Kind: statement.Time},
+		{Name: apikey.FieldRevokedAt, Kind: statement.Time},
+	},
+	Unique: [][]string{
+		{"secret_hash"},
+	},
+	Fields: map[string][]string{
+		"id":         {apikey.FieldID},
+		"createdAt":  {apikey.FieldCreatedAt},
+		"updatedAt":  {apikey.FieldUpdatedAt},
+		"version":    {apikey.FieldVersion},
+		"name":       {apikey.FieldName},
+		"nameKey":    {apikey.FieldNameKey},
+		"roles":      {apikey.FieldRoles},
+		"prefix":     {apikey.FieldPrefix},
+		"secretHash": {apikey.FieldSecretHash},
+		"expiresAt":  {apikey.FieldExpiresAt},
+		"lastUsedAt": {apikey.FieldLastUsedAt},
+		"revokedAt":  {apikey.FieldRevokedAt},
+	},
+	Orders: map[string]string{
+		"CREATED_AT": apikey.FieldCreatedAt,
+		"UPDATED_AT": apikey.FieldUpdatedAt,
+		"NAME":       apikey.FieldNameKey,
+	},
+}
+
+var apikeyEntity = &query.Entity[ApiKey]{
+	Table:  ApiKeyTable,
+	Scan:   new(ApiKey).scanValues,
+	Assign: (*ApiKey).assignValues,
+	Value:  (*ApiKey).value,
+	Node: func(_m *ApiKey) query.NodeFields {
+		return query.NodeFields{ID: &_m.ID, CreatedAt: &_m.CreatedAt, UpdatedAt: &_m.UpdatedAt, Version: &_m.Version}
+	},
+	Compare: func(a, b *ApiKey) int {
+		return cmp.Or(
+			cmp.Compare(a.SecretHash, b.SecretHash),
+			a.ID.Compare(b.ID),
+		)
+	},
+	ID:       func(_m *ApiKey) typeid.ID { return _m.ID },
+	Siblings: func(_m *ApiKey) *query.Group[*ApiKey] { return _m.siblings },
+}
+
+// IsNode marks the ApiKey as a Node.
+func (*ApiKey) IsNode() {}
+
+// value returns the value of the ApiKey in a column, or nil for NULL.
+func (_m *ApiKey) value(column string) any {
+	switch column {
+	case apikey.FieldCreatedAt:
+		return _m.CreatedAt
+	case apikey.FieldUpdatedAt:
+		return _m.UpdatedAt
+	case apikey.FieldVersion:
+		return _m.Version
+	case apikey.FieldName:
+		return _m.Name
+	case apikey.FieldNameKey:
+		return _m.NameKey
+	case apikey.FieldRoles:
+		return string(_m.Roles)
+	case apikey.FieldPrefix:
+		return _m.Prefix
+	case apikey.FieldSecretHash:
+		return _m.SecretHash
+	case apikey.FieldExpiresAt:
+		if _m.ExpiresAt == nil {
+			return nil
+		}
+		return *_m.ExpiresAt
+	case apikey.FieldLastUsedAt:
+		if _m.LastUsedAt == nil {
+			return nil
+		}
+		return *_m.LastUsedAt
+	case apikey.FieldRevokedAt:
+		if _m.RevokedAt == nil {
+			return nil
+		}
+		return *_m.RevokedAt
+	default:
+		return _m.ID
+	}
+}
+
+// Reader reads ApiKeys.
+func (c *ApiKeyClient) Reader() query.Reader[ApiKey] { return c.config.readApiKeys() }
+
+func (c *config) readApiKeys() query.Reader[ApiKey] {
+	own := *c
+	return query.Reader[ApiKey]{
+		Entity: apikeyEntity, Driver: c.driver, Root: c.root,
+		Attach: func(_m *ApiKey, siblings *query.Group[*ApiKey]) { _m.config, _m.siblings = own, siblings },
+	}
+}
+
+// The types of pages and orders of ApiKeys in the GraphQL schema.
+type (
+	ApiKeyConnection = query.Connection[ApiKey]
+	ApiKeyEdge       = query.Edge[ApiKey]
+	ApiKeyOrder      = query.Order[ApiKey]
+	ApiKeyOrderField = query.OrderField[ApiKey]
+)
+
+// ApiKeyWhere is a filter of ApiKeys. AND joins its fields; a nil field is ignored.
+type ApiKeyWhere struct {
+	ID         *query.IDFilter
+	CreatedAt  *query.DateTimeFilter
+	UpdatedAt  *query.DateTimeFilter
+	Name       *query.TextFilter
+	ExpiresAt  *query.DateTimeFilter
+	LastUsedAt *query.DateTimeFilter
+	RevokedAt  *query.DateTimeFilter
+	Revoked    *bool
+	And, Or    []ApiKeyWhere
+	Not        *ApiKeyWhere
+}
+
+// Conditions implements query.Where.
+func (w ApiKeyWhere) Conditions(f *query.FilterBuilder) []query.Condition {
+	return []query.Condition{
+		f.ID("id", apikey.FieldID, apikey.Label, w.ID),
+		f.Time("createdAt", apikey.FieldCreatedAt, w.CreatedAt),
+		f.Time("updatedAt", apikey.FieldUpdatedAt, w.UpdatedAt),
+		f.Text("name", apikey.FieldNameKey, rules.FoldKeyName, w.Name),
+		f.NullableTime("expiresAt", apikey.FieldExpiresAt, w.ExpiresAt),
+		f.NullableTime("lastUsedAt", apikey.FieldLastUsedAt, w.LastUsedAt),
+		f.NullableTime("revokedAt", apikey.FieldRevokedAt, w.RevokedAt),
+		f.Present("revokedAt", apikey.FieldRevokedAt, w.Revoked),
+	}
+}
+
+// Logic implements query.Where.
+func (w ApiKeyWhere) Logic() (and, or []ApiKeyWhere, not *ApiKeyWhere) { return w.And, w.Or, w.Not }
 
 // PostTable describes the table of Posts.
 var PostTable = &statement.Table{
@@ -56,16 +212,17 @@ var PostTable = &statement.Table{
 		{Name: post.FieldBody, Kind: statement.Text},
 		{Name: post.FieldAuthorID, Kind: statement.ID},
 	},
-	Fields: map[string]string{
-		"id":        post.FieldID,
-		"createdAt": post.FieldCreatedAt,
-		"updatedAt": post.FieldUpdatedAt,
-		"version":   post.FieldVersion,
-		"title":     post.FieldTitle,
-		"titleKey":  post.FieldTitleKey,
-		"body":      post.FieldBody,
-		"authorId":  post.FieldAuthorID,
-		"author":    post.FieldAuthorID,
+	Unique: [][]string{},
+	Fields: map[string][]string{
+		"id":        {post.FieldID},
+		"createdAt": {post.FieldCreatedAt},
+		"updatedAt": {post.FieldUpdatedAt},
+		"version":   {post.FieldVersion},
+		"title":     {post.FieldTitle},
+		"titleKey":  {post.FieldTitleKey},
+		"body":      {post.FieldBody},
+		"authorId":  {post.FieldAuthorID},
+		"author":    {post.FieldAuthorID},
 	},
 	Orders: map[string]string{
 		"CREATED_AT": post.FieldCreatedAt,
@@ -183,17 +340,27 @@ var UserTable = &statement.Table{
 		{Name: user.FieldUsernameKey, Kind: statement.Text, Unique: true, Folded: true, Size: 480},
 		{Name: user.FieldEmail, Kind: statement.Text, Size: 120},
 		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true, Folded: true, Size: 1440},
+		{Name: user.FieldStatus, Kind: statement.Text, Size: 16},
+		{Name: user.FieldIdentityIssuer, Kind: statement.Text, Size: 255},
+		{Name: user.FieldIdentitySubject, Kind: statement.Text, Size: 255},
 	},
-	Fields: map[string]string{
-		"id":          user.FieldID,
-		"createdAt":   user.FieldCreatedAt,
-		"updatedAt":   user.FieldUpdatedAt,
-		"version":     user.FieldVersion,
-		"username":    user.FieldUsername,
-		"usernameKey": user.FieldUsernameKey,
-		"email":       user.FieldEmail,
-		"emailKey":    user.FieldEmailKey,
-		"posts":       "",
+	Unique: [][]string{
+		{"username_key"},
+		{"email_key"},
+		{"identity_subject", "identity_issuer"},
+	},
+	Fields: map[string][]string{
+		"id":          {user.FieldID},
+		"createdAt":   {user.FieldCreatedAt},
+		"updatedAt":   {user.FieldUpdatedAt},
+		"version":     {user.FieldVersion},
+		"username":    {user.FieldUsername},
+		"usernameKey": {user.FieldUsernameKey},
+		"email":       {user.FieldEmail},
+		"emailKey":    {user.FieldEmailKey},
+		"status":      {user.FieldStatus},
+		"identity":    {user.FieldIdentityIssuer, user.FieldIdentitySubject},
+		"posts":       {},
 	},
 	Orders: map[string]string{
 		"CREATED_AT": user.FieldCreatedAt,
@@ -243,6 +410,18 @@ func (_m *User) value(column string) any {
 		return _m.Email
 	case user.FieldEmailKey:
 		return _m.EmailKey
+	case user.FieldStatus:
+		return string(_m.Status)
+	case user.FieldIdentityIssuer:
+		if _m.IdentityIssuer == nil {
+			return nil
+		}
+		return *_m.IdentityIssuer
+	case user.FieldIdentitySubject:
+		if _m.IdentitySubject == nil {
+			return nil
+		}
+		return *_m.IdentitySubject
 	default:
 		return _m.ID
 	}
@@ -269,14 +448,16 @@ type (
 
 // UserWhere is a filter of Users. AND joins its fields; a nil field is ignored.
 type UserWhere struct {
-	ID        *query.IDFilter
-	CreatedAt *query.DateTimeFilter
-	UpdatedAt *query.DateTimeFilter
-	Username  *query.TextFilter
-	Email     *query.TextFilter
-	HasPosts  *bool
-	And, Or   []UserWhere
-	Not       *UserWhere
+	ID          *query.IDFilter
+	CreatedAt   *query.DateTimeFilter
+	UpdatedAt   *query.DateTimeFilter
+	Username    *query.TextFilter
+	Email       *query.TextFilter
+	Status      *rules.Status
+	HasIdentity *bool
+	HasPosts    *bool
+	And, Or     []UserWhere
+	Not         *UserWhere
 }
 
 // Conditions implements query.Where.
@@ -287,7 +468,9 @@ func (w UserWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 		f.Time("updatedAt", user.FieldUpdatedAt, w.UpdatedAt),
 		f.Text("username", user.FieldUsernameKey, rules.FoldUsername, w.Username),
 		f.Text("email", user.FieldEmailKey, rules.FoldEmail, w.Email),
-		f.Has(user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
+		f.Equal("status", user.FieldStatus, (*string)(w.Status)),
+		f.Present("identity", user.FieldIdentitySubject, w.HasIdentity),
+		f.Has("Post", user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
 	}
 }
 

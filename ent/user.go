@@ -5,6 +5,7 @@ package ent
 import (
 	"fmt"
 	"roster/ent/query"
+	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/typeid"
 	"strings"
@@ -33,6 +34,12 @@ type User struct {
 	Email string `json:"email,omitempty"`
 	// EmailKey holds the value of the "email_key" field.
 	EmailKey string `json:"email_key,omitempty"`
+	// Status holds the value of the "status" field.
+	Status rules.Status `json:"status,omitempty"`
+	// IdentityIssuer holds the value of the "identity_issuer" field.
+	IdentityIssuer *string `json:"identity_issuer,omitempty"`
+	// IdentitySubject holds the value of the "identity_subject" field.
+	IdentitySubject *string `json:"identity_subject,omitempty"`
 	// Edges holds the relations/edges for other nodes in the graph.
 	// The values are being populated by the UserQuery when eager-loading is set.
 	Edges        UserEdges `json:"edges"`
@@ -67,7 +74,7 @@ func (*User) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case user.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case user.FieldUsername, user.FieldUsernameKey, user.FieldEmail, user.FieldEmailKey:
+		case user.FieldUsername, user.FieldUsernameKey, user.FieldEmail, user.FieldEmailKey, user.FieldStatus, user.FieldIdentityIssuer, user.FieldIdentitySubject:
 			values[i] = new(sql.NullString)
 		case user.FieldCreatedAt, user.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
@@ -144,6 +151,29 @@ func (_m *User) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.EmailKey = value.String
 			}
+		case user.FieldStatus:
+
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field status", values[i])
+			} else if value.Valid {
+				_m.Status = rules.Status(value.String)
+			}
+		case user.FieldIdentityIssuer:
+
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field identity_issuer", values[i])
+			} else if value.Valid {
+				_m.IdentityIssuer = new(string)
+				*_m.IdentityIssuer = value.String
+			}
+		case user.FieldIdentitySubject:
+
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field identity_subject", values[i])
+			} else if value.Valid {
+				_m.IdentitySubject = new(string)
+				*_m.IdentitySubject = value.String
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -205,6 +235,19 @@ func (_m *User) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("email_key=")
 	builder.WriteString(_m.EmailKey)
+	builder.WriteString(", ")
+	builder.WriteString("status=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Status))
+	builder.WriteString(", ")
+	if v := _m.IdentityIssuer; v != nil {
+		builder.WriteString("identity_issuer=")
+		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
+	if v := _m.IdentitySubject; v != nil {
+		builder.WriteString("identity_subject=")
+		builder.WriteString(*v)
+	}
 	builder.WriteByte(')')
 	return builder.String()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"roster/ent/post"
+	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/typeid"
 	"time"
@@ -61,6 +62,40 @@ func (_c *UserCreate) SetEmail(v string) *UserCreate {
 // SetEmailKey sets the "email_key" field.
 func (_c *UserCreate) SetEmailKey(v string) *UserCreate {
 	_c.mutation.SetEmailKey(v)
+	return _c
+}
+
+// SetStatus sets the "status" field.
+func (_c *UserCreate) SetStatus(v rules.Status) *UserCreate {
+	_c.mutation.SetStatus(v)
+	return _c
+}
+
+// SetIdentityIssuer sets the "identity_issuer" field.
+func (_c *UserCreate) SetIdentityIssuer(v string) *UserCreate {
+	_c.mutation.SetIdentityIssuer(v)
+	return _c
+}
+
+// SetNillableIdentityIssuer sets the "identity_issuer" field if the given value is not nil.
+func (_c *UserCreate) SetNillableIdentityIssuer(v *string) *UserCreate {
+	if v != nil {
+		_c.SetIdentityIssuer(*v)
+	}
+	return _c
+}
+
+// SetIdentitySubject sets the "identity_subject" field.
+func (_c *UserCreate) SetIdentitySubject(v string) *UserCreate {
+	_c.mutation.SetIdentitySubject(v)
+	return _c
+}
+
+// SetNillableIdentitySubject sets the "identity_subject" field if the given value is not nil.
+func (_c *UserCreate) SetNillableIdentitySubject(v *string) *UserCreate {
+	if v != nil {
+		_c.SetIdentitySubject(*v)
+	}
 	return _c
 }
 
@@ -145,6 +180,9 @@ func (_c *UserCreate) check() error {
 	if _, ok := _c.mutation.EmailKey(); !ok {
 		return &ValidationError{Name: "email_key", err: errors.New(`ent: missing required field "User.email_key"`)}
 	}
+	if _, ok := _c.mutation.Status(); !ok {
+		return &ValidationError{Name: "status", err: errors.New(`ent: missing required field "User.status"`)}
+	}
 	return nil
 }
 
@@ -207,6 +245,18 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.EmailKey(); ok {
 		_spec.SetField(user.FieldEmailKey, field.TypeString, value)
 		_node.EmailKey = value
+	}
+	if value, ok := _c.mutation.Status(); ok {
+		_spec.SetField(user.FieldStatus, field.TypeString, value)
+		_node.Status = value
+	}
+	if value, ok := _c.mutation.IdentityIssuer(); ok {
+		_spec.SetField(user.FieldIdentityIssuer, field.TypeString, value)
+		_node.IdentityIssuer = &value
+	}
+	if value, ok := _c.mutation.IdentitySubject(); ok {
+		_spec.SetField(user.FieldIdentitySubject, field.TypeString, value)
+		_node.IdentitySubject = &value
 	}
 	if nodes := _c.mutation.PostsIDs(); len(nodes) > 0 {
 		edge := &sqlgraph.EdgeSpec{

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"roster/ent/post"
 	"roster/ent/predicate"
+	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/typeid"
 	"time"
@@ -121,6 +122,60 @@ func (_u *UserUpdate) SetNillableEmailKey(v *string) *UserUpdate {
 	return _u
 }
 
+// SetStatus sets the "status" field.
+func (_u *UserUpdate) SetStatus(v rules.Status) *UserUpdate {
+	_u.mutation.SetStatus(v)
+	return _u
+}
+
+// SetNillableStatus sets the "status" field if the given value is not nil.
+func (_u *UserUpdate) SetNillableStatus(v *rules.Status) *UserUpdate {
+	if v != nil {
+		_u.SetStatus(*v)
+	}
+	return _u
+}
+
+// SetIdentityIssuer sets the "identity_issuer" field.
+func (_u *UserUpdate) SetIdentityIssuer(v string) *UserUpdate {
+	_u.mutation.SetIdentityIssuer(v)
+	return _u
+}
+
+// SetNillableIdentityIssuer sets the "identity_issuer" field if the given value is not nil.
+func (_u *UserUpdate) SetNillableIdentityIssuer(v *string) *UserUpdate {
+	if v != nil {
+		_u.SetIdentityIssuer(*v)
+	}
+	return _u
+}
+
+// ClearIdentityIssuer clears the value of the "identity_issuer" field.
+func (_u *UserUpdate) ClearIdentityIssuer() *UserUpdate {
+	_u.mutation.ClearIdentityIssuer()
+	return _u
+}
+
+// SetIdentitySubject sets the "identity_subject" field.
+func (_u *UserUpdate) SetIdentitySubject(v string) *UserUpdate {
+	_u.mutation.SetIdentitySubject(v)
+	return _u
+}
+
+// SetNillableIdentitySubject sets the "identity_subject" field if the given value is not nil.
+func (_u *UserUpdate) SetNillableIdentitySubject(v *string) *UserUpdate {
+	if v != nil {
+		_u.SetIdentitySubject(*v)
+	}
+	return _u
+}
+
+// ClearIdentitySubject clears the value of the "identity_subject" field.
+func (_u *UserUpdate) ClearIdentitySubject() *UserUpdate {
+	_u.mutation.ClearIdentitySubject()
+	return _u
+}
+
 // AddPostIDs adds the "posts" edge to the Post entity by IDs.
 func (_u *UserUpdate) AddPostIDs(ids ...typeid.ID) *UserUpdate {
 	_u.mutation.AddPostIDs(ids...)
@@ -231,6 +286,21 @@ func (_u *UserUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.EmailKey(); ok {
 		_spec.SetField(user.FieldEmailKey, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Status(); ok {
+		_spec.SetField(user.FieldStatus, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.IdentityIssuer(); ok {
+		_spec.SetField(user.FieldIdentityIssuer, field.TypeString, value)
+	}
+	if _u.mutation.IdentityIssuerCleared() {
+		_spec.ClearField(user.FieldIdentityIssuer, field.TypeString)
+	}
+	if value, ok := _u.mutation.IdentitySubject(); ok {
+		_spec.SetField(user.FieldIdentitySubject, field.TypeString, value)
+	}
+	if _u.mutation.IdentitySubjectCleared() {
+		_spec.ClearField(user.FieldIdentitySubject, field.TypeString)
 	}
 	if _u.mutation.PostsCleared() {
 		edge := &sqlgraph.EdgeSpec{
@@ -388,6 +458,60 @@ func (_u *UserUpdateOne) SetNillableEmailKey(v *string) *UserUpdateOne {
 	return _u
 }
 
+// SetStatus sets the "status" field.
+func (_u *UserUpdateOne) SetStatus(v rules.Status) *UserUpdateOne {
+	_u.mutation.SetStatus(v)
+	return _u
+}
+
+// SetNillableStatus sets the "status" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableStatus(v *rules.Status) *UserUpdateOne {
+	if v != nil {
+		_u.SetStatus(*v)
+	}
+	return _u
+}
+
+// SetIdentityIssuer sets the "identity_issuer" field.
+func (_u *UserUpdateOne) SetIdentityIssuer(v string) *UserUpdateOne {
+	_u.mutation.SetIdentityIssuer(v)
+	return _u
+}
+
+// SetNillableIdentityIssuer sets the "identity_issuer" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableIdentityIssuer(v *string) *UserUpdateOne {
+	if v != nil {
+		_u.SetIdentityIssuer(*v)
+	}
+	return _u
+}
+
+// ClearIdentityIssuer clears the value of the "identity_issuer" field.
+func (_u *UserUpdateOne) ClearIdentityIssuer() *UserUpdateOne {
+	_u.mutation.ClearIdentityIssuer()
+	return _u
+}
+
+// SetIdentitySubject sets the "identity_subject" field.
+func (_u *UserUpdateOne) SetIdentitySubject(v string) *UserUpdateOne {
+	_u.mutation.SetIdentitySubject(v)
+	return _u
+}
+
+// SetNillableIdentitySubject sets the "identity_subject" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableIdentitySubject(v *string) *UserUpdateOne {
+	if v != nil {
+		_u.SetIdentitySubject(*v)
+	}
+	return _u
+}
+
+// ClearIdentitySubject clears the value of the "identity_subject" field.
+func (_u *UserUpdateOne) ClearIdentitySubject() *UserUpdateOne {
+	_u.mutation.ClearIdentitySubject()
+	return _u
+}
+
 // AddPostIDs adds the "posts" edge to the Post entity by IDs.
 func (_u *UserUpdateOne) AddPostIDs(ids ...typeid.ID) *UserUpdateOne {
 	_u.mutation.AddPostIDs(ids...)
@@ -528,6 +652,21 @@ func (_u *UserUpdateOne) sqlSave(ctx context.Context) (_node *User, err error) {
 	}
 	if value, ok := _u.mutation.EmailKey(); ok {
 		_spec.SetField(user.FieldEmailKey, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.Status(); ok {
+		_spec.SetField(user.FieldStatus, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.IdentityIssuer(); ok {
+		_spec.SetField(user.FieldIdentityIssuer, field.TypeString, value)
+	}
+	if _u.mutation.IdentityIssuerCleared() {
+		_spec.ClearField(user.FieldIdentityIssuer, field.TypeString)
+	}
+	if value, ok := _u.mutation.IdentitySubject(); ok {
+		_spec.SetField(user.FieldIdentitySubject, field.TypeString, value)
+	}
+	if _u.mutation.IdentitySubjectCleared() {
+		_spec.ClearField(user.FieldIdentitySubject, field.TypeString)
 	}
 	if _u.mutation.PostsCleared() {
 		edge := &sqlgraph.EdgeSpec{

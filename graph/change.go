@@ -26,11 +26,11 @@ const (
 )
 
 // Changes implements generated.QueryResolver.
-func (r queryResolver) Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID) (*model.ChangePage, error) {
+func (r queryResolver) Changes(ctx context.Context, after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID, actor *string) (*model.ChangePage, error) {
 	if err := mayFollow(ctx); err != nil {
 		return nil, err
 	}
-	request, err := changesRequest(after, first, types, nodeIDs)
+	request, err := changesRequest(after, first, types, nodeIDs, actor)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func mayFollow(ctx context.Context) error { return rules.Permit(ctx, rules.Read,
 
 // changesRequest checks the arguments of the query or the subscription. Only the query has first. The error is
 // rules.Faults.
-func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID) (feed.Request, error) {
-	r := feed.Request{First: defaultChanges, NodeIDs: nodeIDs}
+func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs []typeid.ID, actor *string) (feed.Request, error) {
+	r := feed.Request{First: defaultChanges, NodeIDs: nodeIDs, Actor: actor}
 	var faults rules.Faults
 	if after != nil {
 		cursor, err := feed.ParseCursor(*after)

@@ -50,13 +50,11 @@ type columnSet struct {
 // add adds what the fields selected on an entity need. A field that the table does not know may need all columns.
 func (s *columnSet) add(selected ast.SelectionSet) {
 	for _, f := range graphql.CollectFields(s.operation, selected, []string{s.table.GraphQL, "Node"}) {
-		column, known := s.table.Fields[f.Name]
+		columns, known := s.table.Fields[f.Name]
 		switch {
-		case f.Name == "__typename" || known && column == "":
 		case known:
-			_, i := s.table.Column(column)
-			s.columns |= 1 << i
-		default:
+			s.columns |= query.ColumnsOf(s.table, columns...)
+		case f.Name != "__typename":
 			s.columns = query.All
 		}
 	}

@@ -27,7 +27,7 @@ func columnsTable() *statement.Table {
 	return &statement.Table{
 		Type: "post", GraphQL: "Post", Name: "posts", ID: "id",
 		Columns: []statement.Column{{Name: "title"}, {Name: "id"}, {Name: "body"}, {Name: "author_id"}},
-		Fields:  map[string]string{"id": "id", "title": "title", "body": "body", "author": "author_id", "tags": ""},
+		Fields:  map[string][]string{"id": {"id"}, "title": {"title"}, "body": {"body"}, "author": {"author_id"}, "tags": nil},
 	}
 }
 

@@ -78,7 +78,7 @@ func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.
 // none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx = e.withOperation(ctx, o)
-	if response = e.authorize(ctx); response == nil {
+	if response = e.authorize(ctx, key); response == nil {
 		response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
 			return answer(ctx, e.executable.Exec(ctx))
 		})

@@ -34,8 +34,16 @@ func fields() map[string]declaration {
 		"Query.changes":       {statements: 3, maxPage: maxChanges}, // the number, the state and the page
 		"Query.changesCursor": one,
 		"Query.stats":         none, // its fields send them
+		"Query.viewer":        none,
+		"Query.apiKeys":       one,
+
+		"Viewer.user": one,
+
+		"ApiKey.roles":                none,
+		"ApiKeyConnection.totalCount": scan,
 
 		"User.posts":                one,
+		"User.identity":             none,
 		"UserConnection.totalCount": scan,
 		"Post.author":               one,
 		"PostConnection.totalCount": scan,
@@ -68,7 +76,11 @@ func conditions() map[string]int64 {
 		"DateTimeFilter.lt":  0,
 		"DateTimeFilter.lte": 0,
 
-		"UserWhere.hasPosts": 0,
+		"UserWhere.status":      0,
+		"UserWhere.hasIdentity": 5_000,
+		"UserWhere.hasPosts":    0,
+
+		"ApiKeyWhere.revoked": 0, // there are few keys
 	}
 }
 

@@ -239,9 +239,15 @@ func entryOf(ctx context.Context, key string) (*idempotency.Entry, error) {
 	if key == "" {
 		return nil, nil
 	}
-	operation := graphql.GetOperationContext(ctx)
+	operation, caller := graphql.GetOperationContext(ctx), rules.CallerFrom(ctx)
+	authority := caller.User.String()
+	if caller.Has(rules.Admin) {
+		authority = string(rules.Admin)
+	}
 	return idempotency.NewEntry(key, idempotency.Request{
-		Caller:    keyOwner(rules.CallerFrom(ctx)),
+		Caller:    keyOwner(caller),
+		Authority: authority,
+		Admin:     caller.Has(rules.Admin),
 		Document:  operation.RawQuery,
 		Operation: operation.Operation.Name,
 		Variables: operation.Variables,

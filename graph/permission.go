@@ -21,6 +21,7 @@ type permission struct {
 	all    bool   // the action must be allowed on all rows of the type
 	bulk   bool   // as all: the field writes many rows
 	public bool   // no permission is needed
+	secret bool   // the answer has a secret, which the server must not store
 }
 
 // permissions declares the permission of each root field. An ADMIN may select every field. Other callers may not select a
@@ -31,6 +32,7 @@ func permissions() map[string]permission {
 	bulk := func(a rules.Action, kind string) permission { return permission{action: a, kind: kind, bulk: true} }
 	all := func(a rules.Action, kind string) permission { return permission{action: a, kind: kind, all: true} }
 	return map[string]permission{
+		"Query.viewer":        {public: true},
 		"Query.node":          some(rules.Read, "User"), // null for other types that the caller may not read
 		"Query.nodes":         some(rules.Read, "User"),
 		"Query.user":          some(rules.Read, "User"),
@@ -40,18 +42,21 @@ func permissions() map[string]permission {
 		"Query.changes":       all(rules.Read, "Change"),
 		"Query.changesCursor": all(rules.Read, "Change"),
 		"Query.stats":         all(rules.Read, "Stats"),
+		"Query.apiKeys":       all(rules.Read, "ApiKey"),
 
-		"Mutation.createUser":  some(rules.Create, "User"),
-		"Mutation.updateUser":  some(rules.Update, "User"),
-		"Mutation.deleteUser":  some(rules.Delete, "User"),
-		"Mutation.createUsers": bulk(rules.Create, "User"),
-		"Mutation.updateUsers": bulk(rules.Update, "User"),
-		"Mutation.deleteUsers": bulk(rules.Delete, "User"),
-		"Mutation.upsertUsers": bulk(rules.Update, "User"), // and create
-		"Mutation.createPost":  some(rules.Create, "Post"),
-		"Mutation.createPosts": bulk(rules.Create, "Post"),
-		"Mutation.updatePost":  some(rules.Update, "Post"),
-		"Mutation.deletePost":  some(rules.Delete, "Post"),
+		"Mutation.createUser":   some(rules.Create, "User"),
+		"Mutation.updateUser":   some(rules.Update, "User"),
+		"Mutation.deleteUser":   some(rules.Delete, "User"),
+		"Mutation.createUsers":  bulk(rules.Create, "User"),
+		"Mutation.updateUsers":  bulk(rules.Update, "User"),
+		"Mutation.deleteUsers":  bulk(rules.Delete, "User"),
+		"Mutation.upsertUsers":  bulk(rules.Update, "User"), // and create
+		"Mutation.createPost":   some(rules.Create, "Post"),
+		"Mutation.createPosts":  bulk(rules.Create, "Post"),
+		"Mutation.updatePost":   some(rules.Update, "Post"),
+		"Mutation.deletePost":   some(rules.Delete, "Post"),
+		"Mutation.createApiKey": {action: rules.Create, kind: "ApiKey", all: true, secret: true},
+		"Mutation.revokeApiKey": all(rules.Update, "ApiKey"),
 
 		"Subscription.changes": all(rules.Read, "Change"),
 	}
@@ -71,29 +76,56 @@ func (p permission) err(c rules.Caller) error {
 
 // authorize checks the permissions of the caller in ctx for the root fields of an operation. It runs before the operation,
 // so a field that is not allowed does not look at its arguments. It returns nil if the operation may run. Otherwise it
-// returns the response: without data if the whole operation is refused, or else with null.
-func (e *Executor) authorize(ctx context.Context) *graphql.Response {
+// returns the response: without data if the whole operation is refused, or else with null. key is the idempotency key.
+func (e *Executor) authorize(ctx context.Context, key string) *graphql.Response {
 	c := rules.CallerFrom(ctx)
-	if c.Has(rules.Admin) {
+	if c.Has(rules.Admin) && key == "" {
 		return nil
 	}
 	operation := graphql.GetOperationContext(ctx)
 	kind := operation.Operation.Operation
 	root := rootOf(e.schema, kind).Name
+	fields := graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{root})
+	if refused := e.permit(ctx, c, kind, root, fields); refused != nil {
+		return refused
+	}
+	for _, f := range fields {
+		if e.permissions[root+"."+f.Name].secret && key != "" {
+			const message = "the answer has a secret, which is never stored: send the request without Idempotency-Key"
+			return refuse(at(ctx, root, f), codes.BadRequest, message)
+		}
+	}
+	return nil
+}
+
+// refuse returns the response of an operation that is not executed. ctx has the field that is the reason.
+func refuse(ctx context.Context, code codes.Code, message string) *graphql.Response {
+	return &graphql.Response{Errors: gqlerror.List{{Message: message, Locations: place(ctx), Extensions: map[string]any{"code": code}}}}
+}
+
+// at returns a context with a root field, for the place of an error.
+func at(ctx context.Context, root string, f graphql.CollectedField) context.Context {
+	return graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: root, Field: f})
+}
+
+// permit is authorize for the permissions of the fields.
+func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operation, root string, fields []graphql.CollectedField) *graphql.Response {
+	if c.Has(rules.Admin) {
+		return nil
+	}
 	forbidden := map[string]error{} // by the name of the field in the response
 	null := kind != ast.Query
 	response := &graphql.Response{}
 	code, message := outside(c)
-	for _, f := range graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{root}) {
+	for _, f := range fields {
 		p := e.permissionOf(root, f.Name)
 		err := p.err(c)
 		if p.public || err == nil && (code == "" || c.Reader) {
 			continue
 		}
-		ctx := graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: root, Field: f})
+		ctx := at(ctx, root, f)
 		if code != "" {
-			response.Errors = gqlerror.List{{Message: message, Locations: place(ctx), Extensions: map[string]any{"code": code}}}
-			return response
+			return refuse(ctx, code, message)
 		}
 		response.Errors = append(response.Errors, publicError(ctx, err))
 		forbidden[f.Alias], null = err, null || f.Definition.Type.NonNull
@@ -107,10 +139,10 @@ func (e *Executor) authorize(ctx context.Context) *graphql.Response {
 		response.Data = json.RawMessage("null")
 		return response
 	}
-	operation.RootResolverMiddleware = func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+	graphql.GetOperationContext(ctx).RootResolverMiddleware = func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 		field := graphql.GetRootFieldContext(ctx).Field
 		if err := forbidden[field.Alias]; err != nil {
-			graphql.AddError(graphql.WithFieldContext(ctx, &graphql.FieldContext{Object: root, Field: field}), err)
+			graphql.AddError(at(ctx, root, field), err)
 			return graphql.Null
 		}
 		return resolveRoot(ctx, next)

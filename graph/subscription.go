@@ -55,11 +55,11 @@ type subscription struct {
 var _ generated.SubscriptionResolver = (*subscription)(nil)
 
 // Changes implements generated.SubscriptionResolver.
-func (s *subscription) Changes(ctx context.Context, after *string, types []model.EntityType, nodeIDs []typeid.ID) (<-chan *model.Change, error) {
+func (s *subscription) Changes(ctx context.Context, after *string, types []model.EntityType, nodeIDs []typeid.ID, actor *string) (<-chan *model.Change, error) {
 	if err := mayFollow(ctx); err != nil {
 		return nil, err
 	}
-	request, err := changesRequest(after, nil, types, nodeIDs)
+	request, err := changesRequest(after, nil, types, nodeIDs, actor)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (s *subscription) Changes(ctx context.Context, after *string, types []model
 // returns nil when ctx is done.
 func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
 	ctx = e.withOperation(ctx, o)
-	if refused := e.authorize(ctx); refused != nil {
+	if refused := e.authorize(ctx, ""); refused != nil {
 		return func() *graphql.Response {
 			e.tidyErrors(ctx, refused)
 			e.addCost(o, refused)

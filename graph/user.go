@@ -15,11 +15,20 @@ import (
 // User implements generated.QueryResolver.
 func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, error) {
 	users, columns := attemptFrom(ctx).ent.User.Reader(), nodeColumns(ctx, ent.UserTable)
-	id, username, email := by.ID.Value(), by.Username.Value(), by.Email.Value()
+	id, username, email, identity := by.ID.Value(), by.Username.Value(), by.Email.Value(), by.Identity.Value()
+	given := 0
+	for _, is := range []bool{id != nil, username != nil, email != nil, identity != nil} {
+		if is {
+			given++
+		}
+	}
 	switch {
-	case id != nil && username == nil && email == nil:
+	case given != 1:
+	case id != nil:
 		return byID(ctx, users, *id, "by", "id")
-	case username != nil && id == nil && email == nil:
+	case identity != nil:
+		return userByIdentity(ctx, *identity)
+	case username != nil:
 		key, f := rules.Username(*username)
 		if f != nil {
 			return nil, fault(f, "by", "username")
@@ -29,7 +38,7 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 			return nil, err
 		}
 		return list[0], err
-	case email != nil && id == nil && username == nil:
+	case email != nil:
 		key, f := rules.Email(*email)
 		if f != nil {
 			return nil, fault(f, "by", "email")
@@ -44,6 +53,28 @@ func (queryResolver) userByEmail(ctx context.Context, email, key string) (*ent.U
 	columns := nodeColumns(ctx, ent.UserTable) | query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey)
 	users, err := attemptFrom(ctx).ent.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, directory.EmailKeys(email, key))
 	return directory.UserByEmail(users, email, key), err
+}
+
+// userByIdentity returns the user with an identity, or nil.
+func userByIdentity(ctx context.Context, identity rules.Identity) (*ent.User, error) {
+	if err := rules.Permit(ctx, rules.Read, "User.identity"); err != nil {
+		return nil, err
+	}
+	var faults rules.Faults
+	faults.Add(rules.IdentityPart(identity.Issuer), "by", "identity", "issuer")
+	faults.Add(rules.IdentityPart(identity.Subject), "by", "identity", "subject")
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return directory.UserByIdentity(ctx, attemptFrom(ctx).ent.User.Reader(), nodeColumns(ctx, ent.UserTable), identity)
+}
+
+// Identity implements generated.UserResolver. A caller who may not see the identity gets null.
+func (userResolver) Identity(ctx context.Context, u *ent.User) (*rules.Identity, error) {
+	if rules.PermitRow(ctx, rules.Read, "User.identity", []typeid.ID{u.ID}) != nil {
+		return nil, nil
+	}
+	return directory.IdentityOf(u), nil
 }
 
 // CreateUser implements generated.MutationResolver.
@@ -61,7 +92,9 @@ func (r mutationResolver) CreateUsers(ctx context.Context, list []model.CreateUs
 func createUsers(ctx context.Context, list []model.CreateUserInput) ([]*ent.User, error) {
 	return attemptFrom(ctx).directory.CreateUsers(ctx, translated(list, func(input model.CreateUserInput) directory.CreateUser {
 		posts := translated(input.Posts.Value(), func(p model.UserPostInput) directory.UserPost { return directory.UserPost(p) })
-		return directory.CreateUser{Username: input.Username, Email: input.Email, Posts: posts}
+		return directory.CreateUser{
+			Username: input.Username, Email: input.Email, Status: input.Status, Identity: input.Identity.Value(), Posts: posts,
+		}
 	}))
 }
 
@@ -79,7 +112,10 @@ func (r mutationResolver) UpdateUsers(ctx context.Context, list []model.UpdateUs
 
 func updateUsers(ctx context.Context, list []model.UpdateUserInput) ([]*ent.User, error) {
 	return attemptFrom(ctx).directory.UpdateUsers(ctx, translated(list, func(input model.UpdateUserInput) directory.UpdateUser {
-		return directory.UpdateUser{Target: target(input.ID, input.ExpectedVersion), Username: optional(input.Username), Email: optional(input.Email)}
+		return directory.UpdateUser{
+			Target: target(input.ID, input.ExpectedVersion), Username: optional(input.Username), Email: optional(input.Email),
+			Status: optional(input.Status), Identity: optional(input.Identity),
+		}
 	}))
 }
 

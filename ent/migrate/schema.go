@@ -8,6 +8,49 @@ import (
 )
 
 var (
+	// APIKeysColumns holds the columns for the "api_keys" table.
+	APIKeysColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID, SchemaType: map[string]string{"mysql": "binary(16)", "sqlite3": "blob"}},
+		{Name: "created_at", Type: field.TypeTime, SchemaType: map[string]string{"mysql": "datetime(6)"}},
+		{Name: "updated_at", Type: field.TypeTime, SchemaType: map[string]string{"mysql": "datetime(6)"}},
+		{Name: "version", Type: field.TypeInt},
+		{Name: "name", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(80)"}},
+		{Name: "name_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(960)"}},
+		{Name: "roles", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(64)"}},
+		{Name: "prefix", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(16)"}},
+		{Name: "secret_hash", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(64)"}},
+		{Name: "expires_at", Type: field.TypeTime, Nullable: true, SchemaType: map[string]string{"mysql": "datetime(6)"}},
+		{Name: "last_used_at", Type: field.TypeTime, Nullable: true, SchemaType: map[string]string{"mysql": "datetime(6)"}},
+		{Name: "revoked_at", Type: field.TypeTime, Nullable: true, SchemaType: map[string]string{"mysql": "datetime(6)"}},
+	}
+	// APIKeysTable holds the schema information for the "api_keys" table.
+	APIKeysTable = &schema.Table{
+		Name:       "api_keys",
+		Columns:    APIKeysColumns,
+		PrimaryKey: []*schema.Column{APIKeysColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "apikey_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[1], APIKeysColumns[0]},
+			},
+			{
+				Name:    "apikey_updated_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[2], APIKeysColumns[0]},
+			},
+			{
+				Name:    "apikey_secret_hash",
+				Unique:  true,
+				Columns: []*schema.Column{APIKeysColumns[8]},
+			},
+			{
+				Name:    "apikey_name_key_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[5], APIKeysColumns[0]},
+			},
+		},
+	}
 	// PostsColumns holds the columns for the "posts" table.
 	PostsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID, SchemaType: map[string]string{"mysql": "binary(16)", "sqlite3": "blob"}},
@@ -80,6 +123,9 @@ var (
 		{Name: "username_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(480)"}},
 		{Name: "email", Type: field.TypeString, SchemaType: map[string]string{"mysql": "varchar(120)"}},
 		{Name: "email_key", Type: field.TypeString, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(1440)"}},
+		{Name: "status", Type: field.TypeString, Default: "ACTIVE", SchemaType: map[string]string{"mysql": "varchar(16)"}},
+		{Name: "identity_issuer", Type: field.TypeString, Nullable: true, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(255)"}},
+		{Name: "identity_subject", Type: field.TypeString, Nullable: true, Collation: "C", SchemaType: map[string]string{"mysql": "varbinary(255)"}},
 	}
 	// UsersTable holds the schema information for the "users" table.
 	UsersTable = &schema.Table{
@@ -107,10 +153,21 @@ var (
 				Unique:  true,
 				Columns: []*schema.Column{UsersColumns[7]},
 			},
+			{
+				Name:    "user_identity_subject_identity_issuer",
+				Unique:  true,
+				Columns: []*schema.Column{UsersColumns[10], UsersColumns[9]},
+			},
+			{
+				Name:    "user_status_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[8], UsersColumns[0]},
+			},
 		},
 	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
+		APIKeysTable,
 		PostsTable,
 		UsersTable,
 	}

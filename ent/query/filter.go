@@ -57,17 +57,19 @@ type Where[W any] interface {
 
 // A FilterBuilder builds the condition of one argument and collects its faults.
 type FilterBuilder struct {
-	ctx       context.Context //nolint:containedctx // the builder lives as long as one call
-	forbidden error
+	kind        string // the type of the rows in GraphQL
+	caller      rules.Caller
+	forbidden   error // the caller may not read a field of the filter
 	faults      rules.Faults
 	path        []any
 	depth, size int
 }
 
-// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition. The error
-// is a *rules.ForbiddenError if the filter asks for a field that the caller in ctx may not read.
-func newFilter[W Where[W]](ctx context.Context, where W) (statement.Filter, rules.Faults, error) {
-	f := &FilterBuilder{ctx: ctx, path: []any{"where"}}
+// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition. kind is the
+// type of the rows in GraphQL. The error is a *rules.ForbiddenError if the caller in ctx may read rows of the type, but not a
+// field of the filter.
+func newFilter[W Where[W]](ctx context.Context, kind string, where W) (statement.Filter, rules.Faults, error) {
+	f := &FilterBuilder{kind: kind, caller: rules.CallerFrom(ctx), path: []any{"where"}}
 	condition := object(f, where)
 	if condition == nil || f.forbidden != nil {
 		return nil, f.faults, f.forbidden
@@ -75,11 +77,18 @@ func newFilter[W Where[W]](ctx context.Context, where W) (statement.Filter, rule
 	return func(s *sql.Selector) { s.Where(condition(s)) }, f.faults, nil
 }
 
-// permit refuses the filter if the caller may not read a field of all rows. field is the type and the field in GraphQL,
-// with a dot between them.
-func (f *FilterBuilder) permit(field string) {
+// permit refuses the filter if the caller may read fewer rows of a field than of the type: the rows that match would tell
+// the others.
+func (f *FilterBuilder) permit(name string) {
+	field := f.kind + "." + name
+	if rules.Reach(f.caller, rules.Read, field) < rules.Reach(f.caller, rules.Read, f.kind) {
+		f.forbid(field)
+	}
+}
+
+func (f *FilterBuilder) forbid(kind string) {
 	if f.forbidden == nil {
-		f.forbidden = rules.Permit(f.ctx, rules.Read, field)
+		f.forbidden = &rules.ForbiddenError{Action: rules.Read, Type: kind, Nobody: f.caller.Nobody()}
 	}
 }
 
@@ -155,6 +164,7 @@ func (f *FilterBuilder) ID(name, column, kind string, where *IDFilter) Condition
 	if where == nil {
 		return nil
 	}
+	f.permit(name)
 	var list []Condition
 	check := func(id typeid.ID, path ...any) {
 		if id.Type() != kind {
@@ -183,6 +193,7 @@ func (f *FilterBuilder) Text(name, column string, fold func(string) string, wher
 	if where == nil {
 		return nil
 	}
+	f.permit(name)
 	var list []Condition
 	// atLeast counts the characters of the folded text: é is one character, composed or decomposed.
 	atLeast := func(characters int, s string, path ...any) string {
@@ -224,6 +235,7 @@ func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Conditi
 	if where == nil {
 		return nil
 	}
+	f.permit(name)
 	var list []Condition
 	add := func(operator string, v *time.Time, compare func(string, any) *sql.Predicate) {
 		if v == nil {
@@ -241,11 +253,44 @@ func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Conditi
 	return all(list)
 }
 
-// Has returns the condition that an edge leads to a row or, if want is false, to none. Such a row is in table and has
-// the entity's ID in column.
-func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
+// NullableTime is Time for a column that may be NULL. NULL does not match, so it matches the negation.
+func (f *FilterBuilder) NullableTime(name, column string, where *DateTimeFilter) Condition {
+	condition := f.Time(name, column, where)
+	if condition == nil {
+		return nil
+	}
+	return all([]Condition{f.Present(name, column, new(true)), condition})
+}
+
+// Equal returns the condition that a column holds a text, byte for byte.
+func (f *FilterBuilder) Equal(name, column string, want *string) Condition {
 	if want == nil {
 		return nil
+	}
+	f.permit(name)
+	return func(s *sql.Selector) *sql.Predicate { return sql.EQ(s.C(column), *want) }
+}
+
+// Present returns the condition that a column has a value or, if want is false, has none.
+func (f *FilterBuilder) Present(name, column string, want *bool) Condition {
+	if want == nil {
+		return nil
+	}
+	f.permit(name)
+	if *want {
+		return func(s *sql.Selector) *sql.Predicate { return sql.NotNull(s.C(column)) }
+	}
+	return func(s *sql.Selector) *sql.Predicate { return sql.IsNull(s.C(column)) }
+}
+
+// Has returns the condition that an edge leads to a row or, if want is false, to none. Such a row is in table and has
+// the entity's ID in column. The caller must be allowed to read all rows of the type kind, to which the edge leads.
+func (f *FilterBuilder) Has(kind, table, column, id string, want *bool) Condition {
+	if want == nil {
+		return nil
+	}
+	if rules.Reach(f.caller, rules.Read, kind) != rules.Everything {
+		f.forbid(kind)
 	}
 	exists := func(s *sql.Selector) *sql.Predicate {
 		t := sql.Table(table).As("e")

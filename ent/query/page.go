@@ -52,7 +52,7 @@ func newPage[T any, W Where[W]](ctx context.Context, connection string, table *s
 	var invalid, faults rules.Faults
 	if where != nil {
 		var err error
-		if filter, invalid, err = newFilter(ctx, *where); err != nil {
+		if filter, invalid, err = newFilter(ctx, table.GraphQL, *where); err != nil {
 			return nil, err
 		}
 	}

@@ -50,6 +50,20 @@ func FoldEmail(s string) string {
 	return fold(s[:at+1] + strings.Join(labels, "."))
 }
 
+// SameAddress reports whether two addresses are equal byte for byte in NFC, except for the case of ASCII letters. It is
+// stricter than the key of Email: two mailboxes may have the same key.
+func SameAddress(a, b string) bool {
+	lower := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if 'A' <= r && r <= 'Z' {
+				return r + 'a' - 'A'
+			}
+			return r
+		}, norm.NFC.String(s))
+	}
+	return lower(a) == lower(b)
+}
+
 // FormerEmailKey returns the key of an address by the rule before the migration fold_addresses: lower case, in NFC.
 // Servers of the previous release write this key until they stop. The next release can delete this function.
 func FormerEmailKey(s string) string {

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -63,4 +65,40 @@ func caseMapped(s string) (string, error) {
 		mapped, err = precis.NewIdentifier(precis.FoldWidth, precis.LowerCase(), precis.Norm(norm.NFC)).String(s)
 	}
 	return mapped, err
+}
+
+// A Status says whether a user may use the server. It is a value of the enum UserStatus of the contract.
+type Status string
+
+// The statuses.
+const (
+	Active    Status = "ACTIVE"
+	Suspended Status = "SUSPENDED"
+)
+
+// IsStatus checks the name of a status.
+func IsStatus(s string) *Fault {
+	if s != string(Active) && s != string(Suspended) {
+		return &Fault{Invalid, "must be ACTIVE or SUSPENDED"}
+	}
+	return nil
+}
+
+// IdentityLimit is the longest issuer and the longest subject, in bytes.
+const IdentityLimit = 255
+
+// An Identity is the name of a user at an identity provider. Identities are compared byte for byte.
+type Identity struct{ Issuer, Subject string }
+
+// IdentityPart checks an issuer or a subject. It accepts every character except NUL, which PostgreSQL cannot store.
+func IdentityPart(s string) *Fault {
+	switch {
+	case s == "":
+		return &Fault{Blank, "must not be blank"}
+	case len(s) > IdentityLimit:
+		return &Fault{TooLong, "must have at most " + strconv.Itoa(IdentityLimit) + " bytes of UTF-8"}
+	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
+		return &Fault{Invalid, "must be valid UTF-8 without NUL"}
+	}
+	return nil
 }

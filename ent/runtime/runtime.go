@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"roster/ent/apikey"
 	"roster/ent/post"
 	"roster/ent/schema"
 	"roster/ent/user"
@@ -12,6 +13,17 @@ import (
 // (default values, validators, hooks and policies) and stitches it
 // to their package variables.
 func init() {
+	apikeyMixin := schema.ApiKey{}.Mixin()
+	apikeyMixinHooks0 := apikeyMixin[0].Hooks()
+	apikey.Hooks[0] = apikeyMixinHooks0[0]
+	apikeyMixinFields0 := apikeyMixin[0].Fields()
+	_ = apikeyMixinFields0
+	apikeyFields := schema.ApiKey{}.Fields()
+	_ = apikeyFields
+	// apikeyDescVersion is the schema descriptor for version field.
+	apikeyDescVersion := apikeyMixinFields0[3].Descriptor()
+	// apikey.VersionValidator is a validator for the "version" field. It is called by the builders before save.
+	apikey.VersionValidator = apikeyDescVersion.Validators[0].(func(int) error)
 	postMixin := schema.Post{}.Mixin()
 	postMixinHooks0 := postMixin[0].Hooks()
 	post.Hooks[0] = postMixinHooks0[0]

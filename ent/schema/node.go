@@ -77,17 +77,23 @@ func varchar(limit int) map[string]string {
 	return map[string]string{dialect.MySQL: fmt.Sprintf("varchar(%d)", limit)}
 }
 
+// varbinary returns the column types for a text of at most limit bytes. Together with byteOrder, every engine compares and
+// sorts the text byte for byte.
+func varbinary(limit int) map[string]string {
+	return map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", limit)}
+}
+
+// byteOrder sets the order of bytes on PostgreSQL. The types of the other engines have it.
+func byteOrder() schema.Annotation { return entsql.Annotation{Collation: "C"} }
+
 // folded returns the column for the key of a text. By the key, texts are compared, sorted and unique, in byte order on
 // every engine. Package directory writes the key together with the text. bytes is the longest key of a valid text. rule
 // names the function of package rules that checks and folds a text. The function with the same name and the prefix Fold
 // folds any text, for filters.
 func folded(name string, bytes int, rule string) ent.Field {
 	return field.String(name+"_key").
-		SchemaType(map[string]string{dialect.MySQL: fmt.Sprintf("varbinary(%d)", bytes)}).
-		Annotations(
-			entsql.Annotation{Collation: "C"}, // for PostgreSQL; the other engines' types compare bytes
-			Folded{Of: name, Rule: rule},
-		)
+		SchemaType(varbinary(bytes)).
+		Annotations(byteOrder(), Folded{Of: name, Rule: rule})
 }
 
 // Folded marks a folded column for the templates: filters and orders use it.
@@ -98,3 +104,27 @@ type Folded struct {
 
 // Name implements schema.Annotation.
 func (Folded) Name() string { return "Folded" }
+
+// Equal marks a column for the templates: a filter compares it with one value.
+type Equal struct {
+	Filter string // the name of the filter in GraphQL
+}
+
+// Name implements schema.Annotation.
+func (Equal) Name() string { return "Equal" }
+
+// Presence marks a column that may be NULL for the templates: a filter asks whether it has a value.
+type Presence struct {
+	Filter string // the name of the filter in GraphQL
+}
+
+// Name implements schema.Annotation.
+func (Presence) Name() string { return "Presence" }
+
+// Part marks a column for the templates: the value of a field in GraphQL has several columns.
+type Part struct {
+	Of string // the field, by its name in GraphQL
+}
+
+// Name implements schema.Annotation.
+func (Part) Name() string { return "Part" }

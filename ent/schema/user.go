@@ -2,6 +2,7 @@ package schema
 
 import (
 	"entgo.io/ent"
+	"entgo.io/ent/dialect/entsql"
 	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/edge"
 	"entgo.io/ent/schema/field"
@@ -26,6 +27,12 @@ func (User) Fields() []ent.Field {
 		folded("username", 6*rules.UsernameLimit, "Username"),
 		field.String("email").SchemaType(varchar(rules.EmailLimit)),
 		folded("email", 12*rules.EmailLimit, "Email"),
+		field.String("status").GoType(rules.Status("")).SchemaType(varchar(16)).
+			Annotations(entsql.Default(string(rules.Active)), Equal{Filter: "status"}), // servers of the previous release do not write it
+		field.String("identity_issuer").SchemaType(varbinary(rules.IdentityLimit)).Optional().Nillable().
+			Annotations(byteOrder(), Part{Of: "identity"}),
+		field.String("identity_subject").SchemaType(varbinary(rules.IdentityLimit)).Optional().Nillable().
+			Annotations(byteOrder(), Part{Of: "identity"}, Presence{Filter: "hasIdentity"}),
 	}
 }
 
@@ -36,10 +43,12 @@ func (User) Edges() []ent.Edge {
 	}
 }
 
-// Indexes of the User: each enforces uniqueness, and serves an order and the filters of its text.
+// Indexes of the User. The first three enforce uniqueness. The first two also serve an order and the filters of a text.
 func (User) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("username_key").Unique(),
 		index.Fields("email_key").Unique(),
+		index.Fields("identity_subject", "identity_issuer").Unique(),
+		index.Fields("status", "id"),
 	}
 }

@@ -27,6 +27,12 @@ const (
 	FieldEmail = "email"
 	// FieldEmailKey holds the string denoting the email_key field in the database.
 	FieldEmailKey = "email_key"
+	// FieldStatus holds the string denoting the status field in the database.
+	FieldStatus = "status"
+	// FieldIdentityIssuer holds the string denoting the identity_issuer field in the database.
+	FieldIdentityIssuer = "identity_issuer"
+	// FieldIdentitySubject holds the string denoting the identity_subject field in the database.
+	FieldIdentitySubject = "identity_subject"
 	// EdgePosts holds the string denoting the posts edge name in mutations.
 	EdgePosts = "posts"
 	// Table holds the table name of the user in the database.
@@ -50,6 +56,9 @@ var Columns = []string{
 	FieldUsernameKey,
 	FieldEmail,
 	FieldEmailKey,
+	FieldStatus,
+	FieldIdentityIssuer,
+	FieldIdentitySubject,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -114,6 +123,21 @@ func ByEmail(opts ...sql.OrderTermOption) OrderOption {
 // ByEmailKey orders the results by the email_key field.
 func ByEmailKey(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldEmailKey, opts...).ToFunc()
+}
+
+// ByStatus orders the results by the status field.
+func ByStatus(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldStatus, opts...).ToFunc()
+}
+
+// ByIdentityIssuer orders the results by the identity_issuer field.
+func ByIdentityIssuer(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldIdentityIssuer, opts...).ToFunc()
+}
+
+// ByIdentitySubject orders the results by the identity_subject field.
+func ByIdentitySubject(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldIdentitySubject, opts...).ToFunc()
 }
 
 // ByPostsCount orders the results by posts count.

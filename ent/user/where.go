@@ -4,6 +4,7 @@ package user
 
 import (
 	"roster/ent/predicate"
+	"roster/ent/rules"
 	"roster/internal/typeid"
 	"time"
 
@@ -89,6 +90,22 @@ func Email(v string) predicate.User {
 // EmailKey applies equality check predicate on the "email_key" field. It's identical to EmailKeyEQ.
 func EmailKey(v string) predicate.User {
 	return predicate.User(sql.FieldEQ(FieldEmailKey, v))
+}
+
+// Status applies equality check predicate on the "status" field. It's identical to StatusEQ.
+func Status(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldEQ(FieldStatus, vc))
+}
+
+// IdentityIssuer applies equality check predicate on the "identity_issuer" field. It's identical to IdentityIssuerEQ.
+func IdentityIssuer(v string) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldIdentityIssuer, v))
+}
+
+// IdentitySubject applies equality check predicate on the "identity_subject" field. It's identical to IdentitySubjectEQ.
+func IdentitySubject(v string) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldIdentitySubject, v))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.
@@ -469,6 +486,240 @@ func EmailKeyEqualFold(v string) predicate.User {
 // EmailKeyContainsFold applies the ContainsFold predicate on the "email_key" field.
 func EmailKeyContainsFold(v string) predicate.User {
 	return predicate.User(sql.FieldContainsFold(FieldEmailKey, v))
+}
+
+// StatusEQ applies the EQ predicate on the "status" field.
+func StatusEQ(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldEQ(FieldStatus, vc))
+}
+
+// StatusNEQ applies the NEQ predicate on the "status" field.
+func StatusNEQ(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldNEQ(FieldStatus, vc))
+}
+
+// StatusIn applies the In predicate on the "status" field.
+func StatusIn(vs ...rules.Status) predicate.User {
+	v := make([]any, len(vs))
+	for i := range v {
+		v[i] = string(vs[i])
+	}
+	return predicate.User(sql.FieldIn(FieldStatus, v...))
+}
+
+// StatusNotIn applies the NotIn predicate on the "status" field.
+func StatusNotIn(vs ...rules.Status) predicate.User {
+	v := make([]any, len(vs))
+	for i := range v {
+		v[i] = string(vs[i])
+	}
+	return predicate.User(sql.FieldNotIn(FieldStatus, v...))
+}
+
+// StatusGT applies the GT predicate on the "status" field.
+func StatusGT(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldGT(FieldStatus, vc))
+}
+
+// StatusGTE applies the GTE predicate on the "status" field.
+func StatusGTE(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldGTE(FieldStatus, vc))
+}
+
+// StatusLT applies the LT predicate on the "status" field.
+func StatusLT(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldLT(FieldStatus, vc))
+}
+
+// StatusLTE applies the LTE predicate on the "status" field.
+func StatusLTE(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldLTE(FieldStatus, vc))
+}
+
+// StatusContains applies the Contains predicate on the "status" field.
+func StatusContains(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldContains(FieldStatus, vc))
+}
+
+// StatusHasPrefix applies the HasPrefix predicate on the "status" field.
+func StatusHasPrefix(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldHasPrefix(FieldStatus, vc))
+}
+
+// StatusHasSuffix applies the HasSuffix predicate on the "status" field.
+func StatusHasSuffix(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldHasSuffix(FieldStatus, vc))
+}
+
+// StatusEqualFold applies the EqualFold predicate on the "status" field.
+func StatusEqualFold(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldEqualFold(FieldStatus, vc))
+}
+
+// StatusContainsFold applies the ContainsFold predicate on the "status" field.
+func StatusContainsFold(v rules.Status) predicate.User {
+	vc := string(v)
+	return predicate.User(sql.FieldContainsFold(FieldStatus, vc))
+}
+
+// IdentityIssuerEQ applies the EQ predicate on the "identity_issuer" field.
+func IdentityIssuerEQ(v string) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerNEQ applies the NEQ predicate on the "identity_issuer" field.
+func IdentityIssuerNEQ(v string) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerIn applies the In predicate on the "identity_issuer" field.
+func IdentityIssuerIn(vs ...string) predicate.User {
+	return predicate.User(sql.FieldIn(FieldIdentityIssuer, vs...))
+}
+
+// IdentityIssuerNotIn applies the NotIn predicate on the "identity_issuer" field.
+func IdentityIssuerNotIn(vs ...string) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldIdentityIssuer, vs...))
+}
+
+// IdentityIssuerGT applies the GT predicate on the "identity_issuer" field.
+func IdentityIssuerGT(v string) predicate.User {
+	return predicate.User(sql.FieldGT(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerGTE applies the GTE predicate on the "identity_issuer" field.
+func IdentityIssuerGTE(v string) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerLT applies the LT predicate on the "identity_issuer" field.
+func IdentityIssuerLT(v string) predicate.User {
+	return predicate.User(sql.FieldLT(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerLTE applies the LTE predicate on the "identity_issuer" field.
+func IdentityIssuerLTE(v string) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerContains applies the Contains predicate on the "identity_issuer" field.
+func IdentityIssuerContains(v string) predicate.User {
+	return predicate.User(sql.FieldContains(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerHasPrefix applies the HasPrefix predicate on the "identity_issuer" field.
+func IdentityIssuerHasPrefix(v string) predicate.User {
+	return predicate.User(sql.FieldHasPrefix(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerHasSuffix applies the HasSuffix predicate on the "identity_issuer" field.
+func IdentityIssuerHasSuffix(v string) predicate.User {
+	return predicate.User(sql.FieldHasSuffix(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerIsNil applies the IsNil predicate on the "identity_issuer" field.
+func IdentityIssuerIsNil() predicate.User {
+	return predicate.User(sql.FieldIsNull(FieldIdentityIssuer))
+}
+
+// IdentityIssuerNotNil applies the NotNil predicate on the "identity_issuer" field.
+func IdentityIssuerNotNil() predicate.User {
+	return predicate.User(sql.FieldNotNull(FieldIdentityIssuer))
+}
+
+// IdentityIssuerEqualFold applies the EqualFold predicate on the "identity_issuer" field.
+func IdentityIssuerEqualFold(v string) predicate.User {
+	return predicate.User(sql.FieldEqualFold(FieldIdentityIssuer, v))
+}
+
+// IdentityIssuerContainsFold applies the ContainsFold predicate on the "identity_issuer" field.
+func IdentityIssuerContainsFold(v string) predicate.User {
+	return predicate.User(sql.FieldContainsFold(FieldIdentityIssuer, v))
+}
+
+// IdentitySubjectEQ applies the EQ predicate on the "identity_subject" field.
+func IdentitySubjectEQ(v string) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectNEQ applies the NEQ predicate on the "identity_subject" field.
+func IdentitySubjectNEQ(v string) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectIn applies the In predicate on the "identity_subject" field.
+func IdentitySubjectIn(vs ...string) predicate.User {
+	return predicate.User(sql.FieldIn(FieldIdentitySubject, vs...))
+}
+
+// IdentitySubjectNotIn applies the NotIn predicate on the "identity_subject" field.
+func IdentitySubjectNotIn(vs ...string) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldIdentitySubject, vs...))
+}
+
+// IdentitySubjectGT applies the GT predicate on the "identity_subject" field.
+func IdentitySubjectGT(v string) predicate.User {
+	return predicate.User(sql.FieldGT(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectGTE applies the GTE predicate on the "identity_subject" field.
+func IdentitySubjectGTE(v string) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectLT applies the LT predicate on the "identity_subject" field.
+func IdentitySubjectLT(v string) predicate.User {
+	return predicate.User(sql.FieldLT(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectLTE applies the LTE predicate on the "identity_subject" field.
+func IdentitySubjectLTE(v string) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectContains applies the Contains predicate on the "identity_subject" field.
+func IdentitySubjectContains(v string) predicate.User {
+	return predicate.User(sql.FieldContains(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectHasPrefix applies the HasPrefix predicate on the "identity_subject" field.
+func IdentitySubjectHasPrefix(v string) predicate.User {
+	return predicate.User(sql.FieldHasPrefix(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectHasSuffix applies the HasSuffix predicate on the "identity_subject" field.
+func IdentitySubjectHasSuffix(v string) predicate.User {
+	return predicate.User(sql.FieldHasSuffix(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectIsNil applies the IsNil predicate on the "identity_subject" field.
+func IdentitySubjectIsNil() predicate.User {
+	return predicate.User(sql.FieldIsNull(FieldIdentitySubject))
+}
+
+// IdentitySubjectNotNil applies the NotNil predicate on the "identity_subject" field.
+func IdentitySubjectNotNil() predicate.User {
+	return predicate.User(sql.FieldNotNull(FieldIdentitySubject))
+}
+
+// IdentitySubjectEqualFold applies the EqualFold predicate on the "identity_subject" field.
+func IdentitySubjectEqualFold(v string) predicate.User {
+	return predicate.User(sql.FieldEqualFold(FieldIdentitySubject, v))
+}
+
+// IdentitySubjectContainsFold applies the ContainsFold predicate on the "identity_subject" field.
+func IdentitySubjectContainsFold(v string) predicate.User {
+	return predicate.User(sql.FieldContainsFold(FieldIdentitySubject, v))
 }
 
 // HasPosts applies the HasEdge predicate on the "posts" edge.

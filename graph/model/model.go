@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"roster/ent"
+	"roster/ent/rules"
 	"roster/internal/typeid"
 	"strconv"
 	"time"
@@ -31,7 +32,8 @@ type Change struct {
 	ChangedFields []string `json:"changedFields"`
 	// The time of the change.
 	At time.Time `json:"at"`
-	// The subject who made the change. Null when the server runs without authentication.
+	// The subject of the token, or the ID of the API key, that made the change. Null for a command of the operator, and on a server
+	// without authentication.
 	Actor *string `json:"actor,omitempty"`
 	// The entity as it is now. Null when it is deleted.
 	Node ent.Node `json:"node,omitempty"`
@@ -47,6 +49,24 @@ type ChangePage struct {
 	EndCursor string `json:"endCursor"`
 	// True when the feed has no change after this page.
 	CaughtUp bool `json:"caughtUp"`
+}
+
+// A new API key.
+type CreateAPIKeyInput struct {
+	// The name, in the form of ApiKey.name.
+	Name string `json:"name"`
+	// The permissions, at least one, each once.
+	Roles []rules.Role `json:"roles"`
+	// The time from which the key is refused, in the future. Absent or null: never.
+	ExpiresAt graphql.Omittable[*time.Time] `json:"expiresAt,omitempty"`
+}
+
+// The result of createApiKey.
+type CreateAPIKeyPayload struct {
+	// The new key.
+	APIKey *ent.ApiKey `json:"apiKey"`
+	// The secret of the key: send it as a Bearer token. The server does not keep it.
+	Secret string `json:"secret"`
 }
 
 // A new post.
@@ -77,6 +97,10 @@ type CreateUserInput struct {
 	Username string `json:"username"`
 	// The address, in the form of User.email, not taken.
 	Email string `json:"email"`
+	// Whether the user may use the server.
+	Status rules.Status `json:"status"`
+	// The user's name at the identity provider, not taken. Absent or null: none.
+	Identity graphql.Omittable[*rules.Identity] `json:"identity,omitempty"`
 	// The user's first posts, at most 1000, created in this order.
 	Posts graphql.Omittable[[]UserPostInput] `json:"posts,omitempty"`
 }
@@ -134,6 +158,20 @@ type DeleteUsersPayload struct {
 	DeletedIds []typeid.ID `json:"deletedIds"`
 }
 
+// An API key to revoke.
+type RevokeAPIKeyInput struct {
+	// The ID of the key.
+	ID typeid.ID `json:"id"`
+	// The version that the client read. Any other is STALE_VERSION. Absent or null: not checked.
+	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
+}
+
+// The result of revokeApiKey.
+type RevokeAPIKeyPayload struct {
+	// The key after the change.
+	APIKey *ent.ApiKey `json:"apiKey"`
+}
+
 // Events as they happen, over a WebSocket or as server-sent events.
 type Subscription struct {
 }
@@ -166,6 +204,10 @@ type UpdateUserInput struct {
 	Username graphql.Omittable[*string] `json:"username,omitempty"`
 	// The new address. Absent: unchanged. The user's current address is not checked.
 	Email graphql.Omittable[*string] `json:"email,omitempty"`
+	// The new status. Absent: unchanged. For ADMIN.
+	Status graphql.Omittable[*rules.Status] `json:"status,omitempty"`
+	// The new name at the identity provider, not taken. Absent: unchanged. Null: removed. For ADMIN.
+	Identity graphql.Omittable[*rules.Identity] `json:"identity,omitempty"`
 	// The version that the client read. Any other is STALE_VERSION. Absent or null: not checked.
 	ExpectedVersion graphql.Omittable[*int] `json:"expectedVersion,omitempty"`
 }
@@ -210,6 +252,8 @@ type UserBy struct {
 	Username graphql.Omittable[*string] `json:"username,omitempty"`
 	// The user with this address, in any case. The domain may be in Unicode or in ASCII (xn--).
 	Email graphql.Omittable[*string] `json:"email,omitempty"`
+	// The user with this identity. For ADMIN.
+	Identity graphql.Omittable[*rules.Identity] `json:"identity,omitempty"`
 }
 
 // A post to create with its user.
@@ -218,6 +262,16 @@ type UserPostInput struct {
 	Title string `json:"title"`
 	// The text. At most 4 MiB of UTF-8; may be empty.
 	Body string `json:"body"`
+}
+
+// The caller of this request.
+type Viewer struct {
+	// The subject of the caller's token, or the name of its API key.
+	Subject string `json:"subject"`
+	// The caller's roles.
+	Roles []rules.Role `json:"roles"`
+	// The user with the identity of the caller's token. Null if there is none, and for an API key.
+	User *ent.User `json:"user,omitempty"`
 }
 
 // The kind of a change.
@@ -347,16 +401,19 @@ const (
 	EntityTypeUser EntityType = "USER"
 	// A Post.
 	EntityTypePost EntityType = "POST"
+	// An ApiKey.
+	EntityTypeAPIKey EntityType = "API_KEY"
 )
 
 var AllEntityType = []EntityType{
 	EntityTypeUser,
 	EntityTypePost,
+	EntityTypeAPIKey,
 }
 
 func (e EntityType) IsValid() bool {
 	switch e {
-	case EntityTypeUser, EntityTypePost:
+	case EntityTypeUser, EntityTypePost, EntityTypeAPIKey:
 		return true
 	}
 	return false

@@ -25,6 +25,22 @@ func setBody(p *ent.Post, text string) *rules.Fault {
 	return rules.Body(text)
 }
 
+// setIdentity gives a user an identity; nil removes it.
+func setIdentity(u *ent.User, identity *rules.Identity) {
+	u.IdentityIssuer, u.IdentitySubject = nil, nil
+	if identity != nil {
+		u.IdentityIssuer, u.IdentitySubject = &identity.Issuer, &identity.Subject
+	}
+}
+
+// IdentityOf returns the identity of a user, or nil.
+func IdentityOf(u *ent.User) *rules.Identity {
+	if u.IdentityIssuer == nil || u.IdentitySubject == nil {
+		return nil
+	}
+	return &rules.Identity{Issuer: *u.IdentityIssuer, Subject: *u.IdentitySubject}
+}
+
 func set(text, key *string, value string, rule func(string) (string, *rules.Fault)) *rules.Fault {
 	*text = value
 	computed, fault := rule(value)
@@ -34,7 +50,7 @@ func set(text, key *string, value string, rule func(string) (string, *rules.Faul
 	return fault
 }
 
-// setUser gives a user the texts of another user, with their keys. If the user already has the email, its key stays: the
+// setUser gives a user the values of another user, with their keys. If the user already has the email, its key stays: the
 // key may be older than the rule.
 func setUser(to, from *ent.User) {
 	to.Username, to.UsernameKey = from.Username, from.UsernameKey

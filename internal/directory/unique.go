@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"roster/ent"
 	"roster/ent/query"
@@ -24,7 +25,7 @@ const (
 // uniqueKey is a unique column of users.
 type uniqueKey struct {
 	field, column string
-	of            func(*ent.User) string                 // reads the key
+	of            func(*ent.User) string                 // reads the key; "" for none
 	rule          func(*ent.User) (string, *rules.Fault) // computes the key
 	former        func(*ent.User) string                 // computes the key of the previous release, which may still run
 }
@@ -42,6 +43,20 @@ func emailKey() uniqueKey {
 		"email", user.FieldEmailKey, func(u *ent.User) string { return u.EmailKey },
 		func(u *ent.User) (string, *rules.Fault) { return rules.Email(u.Email) },
 		func(u *ent.User) string { return rules.FormerEmailKey(u.Email) },
+	}
+}
+
+// identityKey is the key of two columns. Its text is the subject, which alone nearly always finds one user, and the issuer.
+func identityKey() uniqueKey {
+	of := func(u *ent.User) string {
+		if i := IdentityOf(u); i != nil {
+			return i.Subject + "\x00" + i.Issuer // neither has NUL
+		}
+		return ""
+	}
+	return uniqueKey{
+		"identity", user.FieldIdentitySubject, of,
+		func(u *ent.User) (string, *rules.Fault) { return of(u), nil }, of,
 	}
 }
 
@@ -77,12 +92,23 @@ func UserByEmail(users []*ent.User, email, key string) (owner *ent.User) {
 	return owner
 }
 
-// owners returns the owners of values, by value.
-func (k uniqueKey) owners(ctx context.Context, tx *Transaction, values []string) (map[string]typeid.ID, error) {
-	users, err := tx.usersBy(ctx, k.column, values, query.ColumnsOf(ent.UserTable, k.column))
+// owners returns the owners of keys, by key.
+func (k uniqueKey) owners(ctx context.Context, tx *Transaction, keys []string) (map[string]typeid.ID, error) {
+	texts, wanted := make([]string, len(keys)), make(map[string]bool, len(keys))
+	for i, key := range keys {
+		wanted[key] = true
+		texts[i], _, _ = strings.Cut(key, "\x00") // the text in the column
+	}
+	columns := query.ColumnsOf(ent.UserTable, k.column)
+	if k.column == user.FieldIdentitySubject {
+		columns |= query.ColumnsOf(ent.UserTable, user.FieldIdentityIssuer)
+	}
+	users, err := tx.usersBy(ctx, k.column, texts, columns)
 	owners := make(map[string]typeid.ID, len(users))
 	for _, u := range users {
-		owners[k.of(u)] = u.ID
+		if wanted[k.of(u)] { // another issuer may have the same subject
+			owners[k.of(u)] = u.ID
+		}
 	}
 	return owners, err
 }
@@ -163,7 +189,7 @@ func (c *claims) refuse(owners map[string]typeid.ID) {
 
 // uniqueUsers adds a fault for each value of next that another user keeps.
 func (in *inputs) uniqueUsers(ctx context.Context, tx *Transaction, users, next []*ent.User) error {
-	all := []*claims{usernameKey().claims(in, users, next), emailKey().claims(in, users, next)}
+	all := []*claims{usernameKey().claims(in, users, next), emailKey().claims(in, users, next), identityKey().claims(in, users, next)}
 	for _, c := range all {
 		var open []*ent.User
 		for _, i := range c.open {

@@ -22,6 +22,7 @@ type unit struct {
 
 	writers []writer // in the order of writes; deletes run in the reverse order
 	done    []feed.Change
+	lost    []rules.Identity // of users that get another identity or are deleted
 	now     func() time.Time // the same time for all rows
 	copy    bool             // insert by COPY on PostgreSQL: for thousands of rows
 	refused error            // the first row that the caller may not write: flush returns it, and writes nothing
@@ -45,6 +46,8 @@ type rows[E any] struct {
 	updated []update[E]
 	deleted []typeid.ID
 	by      string // the column of the IDs in deleted
+	// released is called with each row before it is updated to next or, with nil, deleted. It may be nil.
+	released func(e, next *E)
 }
 
 // update is a row that changes.
@@ -95,6 +98,9 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 		return fault
 	}
 	r.check(ctx, rules.Update, fields, e, &next)
+	if r.released != nil {
+		r.released(e, &next)
+	}
 	if !r.pending[e] {
 		r.updated, r.pending[e] = append(r.updated, update[E]{row: e, was: *e}), true
 	}
@@ -109,6 +115,9 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 // each of those rows.
 func (r *rows[E]) remove(ctx context.Context, e *E, column string, value typeid.ID) {
 	r.check(ctx, rules.Delete, nil, e)
+	if r.released != nil {
+		r.released(e, nil)
+	}
 	r.by, r.deleted = column, append(r.deleted, value)
 	r.unit.record(ctx, feed.Deleted, r.Entity.Node(e))
 }
@@ -153,7 +162,7 @@ func (u *unit) record(ctx context.Context, kind feed.Kind, n query.NodeFields, f
 // difference returns the fields in which two rows differ.
 func (r *rows[E]) difference(a, b *E) (fields []string) {
 	for _, field := range r.fields {
-		if column := r.Entity.Fields[field]; r.Entity.Value(a, column) != r.Entity.Value(b, column) {
+		if slices.ContainsFunc(r.Entity.Fields[field], func(c string) bool { return r.Entity.Value(a, c) != r.Entity.Value(b, c) }) {
 			fields = append(fields, field)
 		}
 	}
@@ -174,6 +183,9 @@ func (u *unit) flush(ctx context.Context) error {
 		if err := s.erase(ctx); err != nil {
 			return err
 		}
+	}
+	if err := u.retire(ctx); err != nil {
+		return err
 	}
 	u.changes, u.changed = append(u.changes, u.done...), u.changed || len(u.done) > 0
 	return nil
@@ -204,36 +216,30 @@ func (r *rows[E]) write(ctx context.Context) error {
 
 // columnsOf returns the columns of a field. A text is always written with its key.
 func (r *rows[E]) columnsOf(field string) []string {
-	column := r.Entity.Fields[field]
-	if key := column + "_key"; slices.Contains(r.Entity.Names(), key) {
-		return []string{column, key}
+	columns := r.Entity.Fields[field]
+	if key := columns[0] + "_key"; slices.Contains(r.Entity.Names(), key) {
+		return []string{columns[0], key}
 	}
-	return []string{column}
+	return columns
 }
 
 // vacate writes placeholders into rows whose unique values other updated rows take over. Engines check the constraint
 // for each row by itself, in any order. vacate returns the columns that the update must write: the given ones and those
 // of the placeholders.
 func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error) {
-	type claim struct{ column, value any }
-	var unique []string
-	taken := map[claim]bool{}
-	for _, c := range r.Entity.Columns {
-		if !c.Unique || c.Kind != statement.Text {
-			continue
-		}
-		unique = append(unique, c.Name)
+	taken := map[string]bool{}
+	for _, index := range r.Entity.Unique {
 		for i := range r.updated {
-			if value := r.Entity.Value(r.updated[i].row, c.Name); value != r.Entity.Value(&r.updated[i].was, c.Name) {
-				taken[claim{c.Name, value}] = true
+			if key := r.key(index, r.updated[i].row); key != r.key(index, &r.updated[i].was) {
+				taken[key] = true
 			}
 		}
 	}
 	var vacating []update[E]
 	for _, u := range r.updated {
-		if slices.ContainsFunc(unique, func(c string) bool {
-			had := r.Entity.Value(&u.was, c)
-			return had != r.Entity.Value(u.row, c) && taken[claim{c, had}]
+		if slices.ContainsFunc(r.Entity.Unique, func(index []string) bool {
+			had := r.key(index, &u.was)
+			return had != "" && had != r.key(index, u.row) && taken[had]
 		}) {
 			vacating = append(vacating, u)
 		}
@@ -241,12 +247,27 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 	if vacating == nil {
 		return columns, nil
 	}
+	unique := slices.Concat(r.Entity.Unique...)
 	return append(columns, unique...), r.update(ctx, unique, vacating, func(e *E, column string) any {
 		if slices.Contains(unique, column) {
-			return " " + r.Entity.Node(e).ID.UUID().String() // the rules refuse it, so no row has it
+			return " " + r.Entity.Node(e).ID.UUID().String() // no other row has it
 		}
 		return r.Entity.Value(e, column)
 	})
+}
+
+// key returns a text that is equal for rows with equal values in a unique index. It is empty if a value is NULL: then the
+// row has no value in the index.
+func (r *rows[E]) key(index []string, e *E) string {
+	key := ""
+	for _, column := range index {
+		value, is := r.Entity.Value(e, column).(string)
+		if !is {
+			return ""
+		}
+		key += column + "\x00" + value + "\x00" // no text has NUL
+	}
+	return key
 }
 
 func (r *rows[E]) erase(ctx context.Context) error {

@@ -22,20 +22,24 @@ const (
 	maxCascades  = 20_000 // deleted with all users
 )
 
-// CreateUser is the input for a new user with posts.
+// CreateUser is the input for a new user with posts. A nil Identity is none.
 type CreateUser struct {
 	Username, Email string
+	Status          rules.Status
+	Identity        *rules.Identity
 	Posts           []UserPost
 }
 
 // UserPost is the input for a post that is created together with its user.
 type UserPost struct{ Title, Body string }
 
-// UpdateUser is the input for new values of a user.
+// UpdateUser is the input for new values of a user. An Identity that is set to nil removes the identity.
 type UpdateUser struct {
 	Target
 
 	Username, Email Optional[string]
+	Status          Optional[rules.Status]
+	Identity        Optional[rules.Identity]
 }
 
 // UpsertUser is the input for a user to create, or to update if a user with its key exists.
@@ -49,21 +53,33 @@ type DeleteUser struct {
 }
 
 func (u UpdateUser) fields() []string {
-	return given(map[string]bool{"username": u.Username.Set, "email": u.Email.Set})
+	return given(map[string]bool{"username": u.Username.Set, "email": u.Email.Set, "status": u.Status.Set, "identity": u.Identity.Set})
 }
 
-func (u *unit) users() *rows[ent.User] { return add(u, u.client.User.Reader(), "username", "email") }
+func (u *unit) users() *rows[ent.User] {
+	r := add(u, u.client.User.Reader(), "username", "email", "status", "identity")
+	r.released = func(e, next *ent.User) {
+		had := IdentityOf(e)
+		if had == nil || next != nil && IdentityOf(next) != nil && *IdentityOf(next) == *had {
+			return
+		}
+		u.lost = append(u.lost, *had)
+	}
+	return r
+}
 
 // CreateUsers creates users and their posts.
 func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*ent.User, error) {
 	if err := permitAll(ctx, ent.UserTable, rules.Create); err != nil {
 		return nil, err
 	}
-	in := tx.inputs(len(list), "username", "email", "posts")
+	in := tx.inputs(len(list), "username", "email", "identity", "posts")
 	users, posts := make([]*ent.User, len(list)), make([][]*ent.Post, len(list))
 	total := 0
 	for i, input := range list {
 		users[i] = in.all[i].newUser(input.Username, input.Email)
+		users[i].Status = input.Status
+		in.all[i].newIdentity(users[i], input.Identity)
 		posts[i] = in.all[i].posts(input.Posts, &total)
 	}
 	if err := in.uniqueUsers(ctx, tx, make([]*ent.User, len(list)), users); err != nil {
@@ -87,7 +103,7 @@ func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*e
 
 // newUser returns a user with the texts of an input.
 func (in *input) newUser(username, email string) *ent.User {
-	u := new(ent.User)
+	u := &ent.User{Status: rules.Active}
 	in.Add(setUsername(u, username), "username")
 	in.Add(setEmail(u, email), "email")
 	return u
@@ -102,6 +118,15 @@ func (in *input) newTexts(u *ent.User, username, email *string) {
 	if email != nil && *email != u.Email {
 		in.Add(setEmail(u, *email), "email")
 	}
+}
+
+// newIdentity gives a user another identity, or none.
+func (in *input) newIdentity(u *ent.User, identity *rules.Identity) {
+	if identity != nil {
+		in.Add(rules.IdentityPart(identity.Issuer), "identity", "issuer")
+		in.Add(rules.IdentityPart(identity.Subject), "identity", "subject")
+	}
+	setIdentity(u, identity)
 }
 
 // posts returns the posts to create with a user. It adds their number to total, the number for all users so far.
@@ -127,7 +152,7 @@ func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 
 // UpdateUsers updates users.
 func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*ent.User, error) {
-	in, rows := tx.inputs(len(list), "id", "username", "email", "expectedVersion"), tx.begin().users()
+	in, rows := tx.inputs(len(list), "id", "username", "email", "status", "identity", "expectedVersion"), tx.begin().users()
 	users, err := lock(ctx, in, rows, rules.Update, list)
 	if err != nil {
 		return nil, err
@@ -136,6 +161,12 @@ func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*e
 	for i := range list {
 		one := &in.all[i]
 		one.newTexts(next[i], value(one, list[i].Username, "username"), value(one, list[i].Email, "email"))
+		if status := value(one, list[i].Status, "status"); status != nil {
+			next[i].Status = *status
+		}
+		if list[i].Identity.Set {
+			one.newIdentity(next[i], list[i].Identity.Value)
+		}
 	}
 	if err := in.uniqueUsers(ctx, tx, users, next); err != nil {
 		return nil, err

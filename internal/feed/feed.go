@@ -100,6 +100,8 @@ type Request struct {
 	Types []string
 	// NodeIDs are the IDs of entities; nil selects all.
 	NodeIDs []typeid.ID
+	// Actor is the actor of the changes; nil selects all.
+	Actor *string
 }
 
 // A Page is a part of the feed.
@@ -154,6 +156,11 @@ func (r Request) statement(d string, from, to int64) (query string, args []any) 
 	}
 	if r.NodeIDs != nil {
 		q.Where(statement.In("node_id", r.NodeIDs))
+	}
+	if r.Actor != nil { // the length too, because MySQL and MariaDB ignore spaces at the end
+		q.Where(entsql.And(entsql.EQ("actor", *r.Actor), entsql.P(func(b *entsql.Builder) {
+			b.Join(database.OctetLength("actor")).WriteString(" = ").Arg(len(*r.Actor))
+		})))
 	}
 	return q.Query()
 }

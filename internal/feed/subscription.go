@@ -83,7 +83,7 @@ func (s *Subscription[N]) Next(ctx context.Context) (*Event[N], error) {
 // passes reports whether a change passes the filter of the request.
 func (r *Request) passes(c *Change) bool {
 	return (r.Types == nil || slices.Contains(r.Types, c.NodeID.Type())) &&
-		(r.NodeIDs == nil || slices.Contains(r.NodeIDs, c.NodeID))
+		(r.NodeIDs == nil || slices.Contains(r.NodeIDs, c.NodeID)) && (r.Actor == nil || *r.Actor == c.Actor && c.Actor != "")
 }
 
 // advance takes the next segment of the tail, or waits for one. Until the subscriber has caught up with the tail,

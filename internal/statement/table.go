@@ -9,9 +9,10 @@ type Table struct {
 	Name    string
 	ID      string // the column of the ID
 	Columns []Column
-	// Fields maps the name of each GraphQL field to the column that it needs. The column is empty for an edge that
-	// needs only the ID.
-	Fields map[string]string
+	// Unique has the columns of each unique index of texts.
+	Unique [][]string
+	// Fields maps the name of each GraphQL field to the columns that it needs besides the ID.
+	Fields map[string][]string
 	// Orders maps the values of the GraphQL enum for orders to their columns.
 	Orders map[string]string
 }

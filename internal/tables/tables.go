@@ -24,7 +24,7 @@ const (
 
 // All returns all tables. The whole program shares them: copy a table before you change it.
 func All() []*schema.Table {
-	return slices.Concat([]*schema.Table{changes(), feed(), idempotencyKeys()}, migrate.Tables)
+	return slices.Concat([]*schema.Table{changes(), feed(), idempotencyKeys(), formerIdentities()}, migrate.Tables)
 }
 
 // changes has a row for each change of an entity. Package feed writes it in the transaction that makes the change.
@@ -66,8 +66,15 @@ func idempotencyKeys() *schema.Table {
 			{Name: "request", Type: field.TypeBytes, SchemaType: hash}, // the hash of the request
 			{Name: "data", Type: field.TypeBytes, Size: 1<<24 - 1},     // MySQL's MEDIUMBLOB
 			{Name: "at", Type: field.TypeInt64},                        // the time of the claim: microseconds since 1970, UTC
+			// The rights of the caller: ADMIN, or the ID of its user. Servers of the previous release do not write it.
+			{Name: "authority", Type: field.TypeString, Size: LabelSize, Nullable: true},
 		},
 		index{name: "idempotencykey_at", column: "at"}) // the oldest are pruned first
+}
+
+// formerIdentities has hashes of the identities that users had and lost. Package directory writes it.
+func formerIdentities() *schema.Table {
+	return table("former_identities", []*schema.Column{text("id", 2*sha256.Size)})
 }
 
 func text(name string, size int) *schema.Column {

@@ -1,0 +1,111 @@
+package directory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+
+	"entgo.io/ent/dialect/sql"
+
+	"roster/ent"
+	"roster/ent/query"
+	"roster/ent/rules"
+	"roster/ent/user"
+	"roster/internal/database"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// Link gives a user an identity: a person with a token of this identity is this user from now on. email is the address in
+// the token, which the identity provider has verified. Link does nothing and returns nil unless the user still has this
+// address and has no identity, and no user has had this identity before. The rules let everyone link.
+func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, identity rules.Identity) (*ent.User, error) {
+	// The caller has no user yet, so the rules would let it change none.
+	caller := rules.CallerFrom(ctx)
+	caller.Roles = []rules.Role{rules.Admin}
+	ctx = rules.WithCaller(ctx, caller)
+	rows := tx.begin().users()
+	locked, err := rows.Lock(ctx, id)
+	u := locked[id]
+	if err != nil || u == nil || IdentityOf(u) != nil || !rules.SameAddress(u.Email, email) {
+		return nil, err
+	}
+	if former, err := tx.hadIdentity(ctx, identity); former || err != nil {
+		return nil, err
+	}
+	next := *u
+	setIdentity(&next, &identity)
+	if _, fault := rows.change(ctx, u, next); fault != nil {
+		return nil, nil
+	}
+	return u, rows.unit.flush(ctx)
+}
+
+// UserByIdentity returns the user with an identity, or nil. The user has the given columns and the identity.
+func UserByIdentity(ctx context.Context, users query.Reader[ent.User], columns query.Columns, i rules.Identity) (*ent.User, error) {
+	columns |= query.ColumnsOf(ent.UserTable, user.FieldIdentityIssuer, user.FieldIdentitySubject)
+	list, err := users.AnyBy(ctx, columns, user.FieldIdentitySubject, []string{i.Subject})
+	for _, u := range list {
+		if *IdentityOf(u) == i { // another issuer may have the same subject
+			return u, err
+		}
+	}
+	return nil, err
+}
+
+// formerIdentities is the table of identities that users had and lost. Such an identity is not linked by email again: the
+// address may belong to another person by then, or an ADMIN has removed the identity. The table has only hashes.
+const formerIdentities = "former_identities"
+
+// hadIdentity reports whether a user had the identity and lost it.
+func (tx *Transaction) hadIdentity(ctx context.Context, identity rules.Identity) (bool, error) {
+	known, err := tx.retired(ctx, []string{hashOf(identity)})
+	return len(known) > 0, err
+}
+
+// retired returns the hashes that are in the table.
+func (tx *Transaction) retired(ctx context.Context, hashes []string) (known []string, err error) {
+	query, args := sql.Dialect(tx.session.Dialect()).Select("id").From(sql.Table(formerIdentities)).Where(statement.In("id", hashes)).Query()
+	err = database.Each(ctx, tx.session, query, args, func(rows *sql.Rows) error {
+		var hash string
+		err := rows.Scan(&hash)
+		known = append(known, hash)
+		return err
+	})
+	return known, err
+}
+
+// hashOf returns the hash of an identity, in hexadecimal digits.
+func hashOf(i rules.Identity) string {
+	text := binary.BigEndian.AppendUint64(nil, uint64(len(i.Issuer)))
+	hash := sha256.Sum256(append(append(text, i.Issuer...), i.Subject...))
+	return hex.EncodeToString(hash[:])
+}
+
+// retire writes the identities that the users of a unit lose.
+func (u *unit) retire(ctx context.Context) error {
+	if len(u.lost) == 0 {
+		return nil
+	}
+	hashes := make([]string, len(u.lost))
+	for i, identity := range u.lost {
+		hashes[i] = hashOf(identity)
+	}
+	slices.Sort(hashes)
+	hashes = slices.Compact(hashes)
+	known, err := u.retired(ctx, hashes)
+	if err != nil {
+		return err
+	}
+	hashes = slices.DeleteFunc(hashes, func(h string) bool { return slices.Contains(known, h) })
+	return database.WriteRows(ctx, u.session, (*statement.Write).Insert, &statement.Write{
+		Table:   &statement.Table{Name: formerIdentities, Columns: []statement.Column{{Name: "id", Kind: statement.Text, Size: hashSize}}},
+		Columns: []string{"id"}, Rows: len(hashes),
+		Value: func(row int, _ string) any { return hashes[row] },
+	})
+}
+
+// hashSize is the length of a hash, in hexadecimal digits.
+const hashSize = 2 * sha256.Size
