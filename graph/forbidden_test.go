@@ -2,12 +2,14 @@ package graph_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"roster/graph"
+	"roster/internal/database"
 	"roster/internal/dbtest"
 )
 
@@ -152,6 +154,72 @@ func TestForbiddenKey(t *testing.T) {
 			if got := outcome + " " + replayed; got != want {
 				t.Errorf("request %d: got %s, want %s", i, got, want)
 			}
+		}
+	})
+}
+
+// TestKeyAuthority repeats mutations under an idempotency key with other permissions of the same subject: the answer is for
+// the permissions that it was stored for, and for an ADMIN.
+func TestKeyAuthority(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{caller: callerOf})
+		f, other := s.newUsersOf(1), s.newUsersOf(2)
+		document := f.Replace(`mutation { createPost(input: {authorId: SELF, title: "T"}) { post { author { identity { subject } } } } }`)
+		send := func(key string, caller []string) string {
+			h, text := s.send(http.MethodPost, s.url, s.body(document), append(caller, "Idempotency-Key", key)...)
+			return strings.TrimSpace(outcome(t, strings.Replace(string(text), `"errors":[{`, `"errors":[{"path":[1],"locations":[1],`, 1)) + " " + h.Header.Get("Idempotency-Replayed"))
+		}
+		for i, step := range []struct {
+			key    string
+			caller []string
+			want   string
+		}{
+			{"a", f.as(asAdmin), "ok"},
+			{"a", f.as(asAdmin), "ok true"},
+			{"a", f.as(asMember), "no"},
+			{"b", f.as(asMember), "ok"},
+			{"b", f.as(asMember), "ok true"},
+			{"b", other.as(asMember), "no"},
+			{"b", f.as(asNoRole), "403"},
+			{"b", f.as(asAdmin), "ok true"},
+		} {
+			if got := send(step.key, step.caller); got != step.want {
+				t.Errorf("step %d: got %s, want %s", i, got, step.want)
+			}
+		}
+		// A server of the previous release claims keys without an authority.
+		session := s.db.Session(database.Write)
+		err := session.Exec(s.Context(), "UPDATE idempotency_keys SET authority = NULL", []any{}, nil)
+		if err := errors.Join(err, session.Commit()); err != nil {
+			t.Fatal(err)
+		}
+		if got := send("a", f.as(asMember)); got != "ok true" {
+			t.Errorf("without an authority: got %s, want ok true", got)
+		}
+	})
+}
+
+// TestSecretKey creates an API key under an idempotency key: nothing happens, because the answer must not be stored.
+func TestSecretKey(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serve(t, e, settings{caller: callerOf})
+		f := s.newUsersOf(1)
+		before := s.extent(f)
+		document := `mutation { revokeApiKey(input: {id: KEY}) { apiKey { id } } ...f } fragment f on Mutation { createApiKey(input: {name: "k", roles: [ADMIN]}) { secret } }`
+		for column, want := range map[int]string{asAdmin: "400 BAD_REQUEST", asMember: "200 FORBIDDEN FORBIDDEN"} {
+			h, text := s.send(http.MethodPost, s.url, s.body(f.Replace(document)), append(f.as(column), "Idempotency-Key", "k")...)
+			var a answer
+			if err := json.Unmarshal(text, &a); err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(h.StatusCode, " ", a.codes()); got != want {
+				t.Errorf("column %d: got %s, want %s: %s", column, got, want, text)
+			}
+		}
+		if after := s.extent(f); after != before {
+			t.Errorf("got the state %s, want %s", after, before)
 		}
 	})
 }
