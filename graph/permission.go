@@ -186,6 +186,7 @@ func rootOf(schema *ast.Schema, kind ast.Operation) *ast.Definition {
 		return schema.Mutation
 	case ast.Subscription:
 		return schema.Subscription
+	case ast.Query:
 	}
 	return schema.Query
 }

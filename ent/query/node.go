@@ -43,7 +43,7 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 			own := *entity
 			r.Together([]*T{&own})
 			return func(ctx context.Context) (none N, err error) {
-				if rules.PermitRow(ctx, rules.Read, r.Entity.GraphQL, []typeid.ID{r.Entity.OwnerOf(&own)}) != nil {
+				if !r.Entity.readable(ctx, &own) {
 					return none, nil
 				}
 				return node(&own), nil

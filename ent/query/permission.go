@@ -23,6 +23,11 @@ func (e *Entity[T]) reach(ctx context.Context) rules.Extent {
 	return rules.Reach(rules.CallerFrom(ctx), rules.Read, e.GraphQL)
 }
 
+// readable reports whether the caller in ctx may read an entity.
+func (e *Entity[T]) readable(ctx context.Context, n *T) bool {
+	return rules.PermitRow(ctx, rules.Read, e.GraphQL, []typeid.ID{e.OwnerOf(n)}) == nil
+}
+
 // restrict restricts a statement to the rows that the caller in ctx may read. Without such rows, the error is a
 // *rules.ForbiddenError.
 func (e *Entity[T]) restrict(ctx context.Context, s *statement.Select) error {
