@@ -47,6 +47,11 @@ type Options struct {
 	// Origins are the origins of other sites whose pages may use the endpoint, in the form that browsers send, such as
 	// https://app.example.com, or AnyOrigin. It may be empty.
 	Origins []string
+	// LocalOnly refuses requests that name another host than this machine, and requests from proxies. A server without
+	// authentication sets it. Hosts must be empty then.
+	LocalOnly bool
+	// Hosts are the hosts that requests may name, in lower case and without a port. Empty: all.
+	Hosts []string
 	// Budget bounds the memory of all answers. nil: no limit.
 	Budget *budget.Budget
 	// WriteTimeout is the maximum time that a client may take to accept an answer that is not a stream. 0: no limit.
@@ -79,7 +84,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)
 	})
-	return observed(guarded(mux), o)
+	return observed(guarded(newHosts(o.LocalOnly, o.Hosts).guard(mux)), o)
 }
 
 // readiness answers whether the server is ready for requests. With ?for=reads: for queries.

@@ -84,7 +84,7 @@ func startSite(t testing.TB, n network, configure func(*server.Options, *server.
 	s.stopped = stopped
 	handler := server.New(options)
 	go func() {
-		stopped <- server.Serve(ctx, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stopped <- server.Serve(ctx, n, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
 				select {
 				case s.answered <- struct{}{}:

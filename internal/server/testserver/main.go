@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Origins:      strings.FieldsFunc(*origins, func(r rune) bool { return r == ',' }),
 		Streams:      streams,
 	})
-	return server.Serve(ctx, listener, handler, streams, server.Timeouts{
+	return server.Serve(ctx, listener, nil, handler, streams, server.Timeouts{
 		ReadHeader: initTimeout,
 		Write:      writeTimeout + time.Minute,
 		Shutdown:   shutdownTimeout,
