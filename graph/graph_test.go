@@ -58,6 +58,8 @@ type settings struct {
 	database func(*database.Options)
 	graph    func(*graph.Options)
 	answers  *budget.Budget // nil is one as a server has it
+	executor func(*graph.Executor)
+	caller   func(http.Header) rules.Caller // nil: everyone, with the subject of the header Test-Caller
 }
 
 // serve starts a server for the length of the test. A test that expects an error in the log clears it.
@@ -91,6 +93,9 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.executor != nil {
+		s.executor(executor)
+	}
 	handler := server.New(server.Options{
 		Executor:      executor,
 		Authenticator: asGiven{},
@@ -110,6 +115,9 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		defer s2.running.Add(-1)
 		caller := rules.Everyone()
 		caller.Subject = r.Header.Get("Test-Caller")
+		if s.caller != nil {
+			caller = s.caller(r.Header)
+		}
 		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), caller)))
 	}))
 	t.Cleanup(func() {
