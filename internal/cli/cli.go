@@ -37,6 +37,7 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
+	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -86,7 +87,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	helped := false
 	parser, err := kong.New(&commands{},
 		kong.Name("roster"),
-		kong.Description("A GraphQL server for users and their posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
+		kong.Description("A GraphQL server for users and posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
 		kong.ValueFormatter(describe),

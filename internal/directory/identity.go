@@ -47,8 +47,8 @@ func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, ide
 // before Link locks it. email is the address in the token.
 func (tx *Transaction) Linkable(ctx context.Context, email string, identity rules.Identity) (*ent.User, error) {
 	key, fault := rules.Email(email)
-	if fault != nil { // no user has such an address
-		return nil, nil
+	if fault != nil {
+		return nil, nil //nolint:nilerr // no user has such an address
 	}
 	columns := query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey, user.FieldIdentityIssuer, user.FieldIdentitySubject)
 	users, err := tx.client.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, EmailKeys(email, key))
