@@ -100,6 +100,14 @@ func New(o Options) *Access {
 // the callers of open streams, and writes last uses. Until Run runs, Authenticate waits. End ctx after the last request.
 func (a *Access) Run(ctx context.Context) {
 	var running sync.WaitGroup
+	defer running.Wait()
+	a.startLookups(ctx, &running)
+	running.Go(func() { a.writeUses(ctx) })
+	running.Go(func() { a.watch(ctx) })
+}
+
+// startLookups starts the goroutines that Authenticate waits for.
+func (a *Access) startLookups(ctx context.Context, running *sync.WaitGroup) {
 	running.Go(func() { a.Verifier.Run(ctx) })
 	for range readers {
 		running.Go(func() { a.owners.run(ctx) })
@@ -108,9 +116,6 @@ func (a *Access) Run(ctx context.Context) {
 	for range linkers {
 		running.Go(func() { a.links.run(ctx) })
 	}
-	running.Go(func() { a.writeUses(ctx) })
-	running.Go(func() { a.watch(ctx) })
-	running.Wait()
 }
 
 // Authenticate returns a context with the caller, made from ctx. authorization has the values of the header

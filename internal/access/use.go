@@ -60,13 +60,18 @@ func (a *Access) writeUses(ctx context.Context) {
 	for {
 		select {
 		case <-a.uses.wake:
-			for id, at := range a.uses.take(a.Clock()) {
-				if err := a.writeUse(ctx, id, at); err != nil {
-					a.Logger.DebugContext(ctx, "the last use of an API key cannot be written", "key", id, "error", err)
-				}
-			}
+			a.writeWaiting(ctx)
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// writeWaiting writes the waiting uses. No request depends on them.
+func (a *Access) writeWaiting(ctx context.Context) {
+	for id, at := range a.uses.take(a.Clock()) {
+		if err := a.writeUse(ctx, id, at); err != nil {
+			a.Logger.DebugContext(ctx, "the last use of an API key cannot be written", "key", id, "error", err)
 		}
 	}
 }
