@@ -217,7 +217,10 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	byIdentity := slices.DeleteFunc(bySubject, func(u *ent.User) bool { return !identities[*IdentityOf(u)] })
+	byIdentity := slices.DeleteFunc(bySubject, func(u *ent.User) bool {
+		i := IdentityOf(u)
+		return i == nil || !identities[*i] // another issuer may have the same subject
+	})
 	found := map[typeid.ID]*ent.User{}
 	for _, u := range slices.Concat(byUsername, byEmail, byIdentity, byID) {
 		found[u.ID] = u
