@@ -245,7 +245,7 @@ func (r *jsonRows) note(path string, members map[string]jsontext.Value) {
 // identity gives a user the identity of an object, or removes it for null.
 func (r *jsonRows) identity(row *Row, value jsontext.Value) {
 	if value.Kind() == jsontext.KindNull {
-		row.record.SetIdentity(nil)
+		row.faults(row.record.SetIdentity(nil))
 		return
 	}
 	members, fault := r.members(identityField, value)
