@@ -189,6 +189,11 @@ func countLevels(t *tester, data []byte) map[string]int {
 				count(path+"."+name, v)
 			}
 		case []any:
+			if len(v) > 0 {
+				if _, scalar := v[0].(string); scalar {
+					return
+				}
+			}
 			levels[path+"[]"] += 0
 			for _, v := range v {
 				count(path+"[]", v)

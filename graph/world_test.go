@@ -673,6 +673,7 @@ func (w *world) remove(t *tester) {
 		for _, k := range slices.Backward(w.kinds) {
 			exec(sql.Dialect(t.db.Dialect()).Delete(k.table.Name).Query())
 		}
+		exec(sql.Dialect(t.db.Dialect()).Delete("former_identities").Query())
 	})
 }
 

@@ -138,16 +138,17 @@ func serveStreams(ctx context.Context, backend *streamtest.Schema, stdout, stder
 		MaxStreams: 100, MaxOperations: 10, PingInterval: time.Second, InitTimeout: 2 * time.Second, WriteTimeout: 5 * time.Second,
 	})
 	handler := server.New(server.Options{
-		Executor:     backend.Executor(),
-		Ready:        func(context.Context, bool) error { return nil },
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: func() string { return "made-here" },
-		MaxBodyBytes: 1 << 20,
-		MaxValues:    21_000,
-		MaxRequests:  100,
-		Origins:      []string{"https://app.example.com"},
-		Streams:      streams,
+		Executor:      backend.Executor(),
+		Authenticator: streamtest.NewAuthenticator(),
+		Ready:         func(context.Context, bool) error { return nil },
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  func() string { return "made-here" },
+		MaxBodyBytes:  1 << 20,
+		MaxValues:     21_000,
+		MaxRequests:   100,
+		Origins:       []string{"https://app.example.com"},
+		Streams:       streams,
 	})
 	return server.Serve(ctx, listener, nil, handler, streams, server.Timeouts{
 		ReadHeader: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Shutdown: 10 * time.Second,

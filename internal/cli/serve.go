@@ -255,26 +255,27 @@ func newHandler(
 	verifier *auth.Verifier, logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{
-		Executor:     executor,
-		Ready:        readiness(db),
-		Playground:   page,
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: rand.Text,
-		MaxBodyBytes: c.MaxBodyBytes,
-		MaxValues:    maxValues(c.MaxInputValues),
-		MaxRequests:  c.MaxRequests,
-		Origins:      c.CORSOrigins,
-		LocalOnly:    verifier == nil && !c.InsecureNoAuth,
-		Hosts:        c.AllowedHosts,
-		Budget:       answers,
-		WriteTimeout: writeTimeout,
-		Streams:      streams,
+		Executor:      executor,
+		Authenticator: everyone{},
+		Ready:         readiness(db),
+		Playground:    page,
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  rand.Text,
+		MaxBodyBytes:  c.MaxBodyBytes,
+		MaxValues:     maxValues(c.MaxInputValues),
+		MaxRequests:   c.MaxRequests,
+		Origins:       c.CORSOrigins,
+		LocalOnly:     verifier == nil && !c.InsecureNoAuth,
+		Hosts:         c.AllowedHosts,
+		Budget:        answers,
+		WriteTimeout:  writeTimeout,
+		Streams:       streams,
 	}
 	if c.showSchema() {
 		o.SDL = graph.SDL()
 	}
-	return asEveryone(server.New(o))
+	return server.New(o)
 }
 
 // readiness returns a check whether a database is ready for operations or, with reads, for queries.
@@ -301,12 +302,18 @@ func maxValues(ofVariables int) int {
 	return ofVariables + around
 }
 
-// asEveryone gives each request the caller Everyone: this server runs without authentication.
-func asEveryone(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), rules.Everyone())))
-	})
+// everyone is the Authenticator of a server without authentication.
+type everyone struct{}
+
+var _ server.Authenticator = everyone{}
+
+// Authenticate implements server.Authenticator.
+func (everyone) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {
+	return rules.WithCaller(ctx, rules.Everyone()), nil
 }
+
+// Watch implements server.Authenticator.
+func (everyone) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser
 // cannot open "all addresses"; then it is localhost. The port is the actual one.

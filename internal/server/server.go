@@ -24,6 +24,8 @@ var ErrReadOnly = errors.New("read only")
 // value means.
 type Options struct {
 	Executor Executor
+	// Authenticator finds the callers of requests to /graphql.
+	Authenticator Authenticator
 	// Ready returns nil if the server can answer requests, or with reads, if it can answer queries. An error that wraps
 	// ErrReadOnly says that it can answer queries only. Clients do not see errors. Ready logs them.
 	Ready func(ctx context.Context, reads bool) error
@@ -64,7 +66,7 @@ type Options struct {
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
-		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
+		executor: o.Executor, authenticator: o.Authenticator, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
 		requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
 		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
 	}))

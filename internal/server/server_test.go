@@ -20,6 +20,7 @@ import (
 
 	"roster/internal/requestid"
 	"roster/internal/server"
+	"roster/internal/server/streamtest"
 )
 
 const (
@@ -29,15 +30,16 @@ const (
 
 func testOptions() server.Options {
 	return server.Options{
-		Executor:     newTestExecutor(),
-		Playground:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) }),
-		Ready:        func(context.Context, bool) error { return nil },
-		SDL:          testSDL,
-		Logger:       slog.New(slog.DiscardHandler),
-		Clock:        func() time.Time { return time.Unix(1, 0) },
-		NewRequestID: func() string { return "made-here" },
-		MaxBodyBytes: 1000,
-		Streams:      server.NewStreams(server.StreamOptions{MaxStreams: 1}),
+		Executor:      newTestExecutor(),
+		Authenticator: streamtest.NewAuthenticator(),
+		Playground:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) }),
+		Ready:         func(context.Context, bool) error { return nil },
+		SDL:           testSDL,
+		Logger:        slog.New(slog.DiscardHandler),
+		Clock:         func() time.Time { return time.Unix(1, 0) },
+		NewRequestID:  func() string { return "made-here" },
+		MaxBodyBytes:  1000,
+		Streams:       server.NewStreams(server.StreamOptions{MaxStreams: 1}),
 	}
 }
 
@@ -127,7 +129,7 @@ func TestAnswers(t *testing.T) {
 			body: ask, answer: `{"data":{"echo":"hi"}}`,
 			answers: map[string]string{
 				"Content-Type": typeJSON + "; charset=utf-8", "Content-Length": "22",
-				"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store",
+				"Vary": "Accept, Accept-Encoding, Authorization", "Cache-Control": "no-store",
 			},
 		},
 		"POST with a charset": {
