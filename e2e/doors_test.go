@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,13 +116,58 @@ func TestShutDoors(t *testing.T) {
 	}
 }
 
-// TestTokenOfEnvironment has the secret where the program finds it: in a variable of its environment.
-func TestTokenOfEnvironment(t *testing.T) {
+// TestProduction has a server in production with a secret in its environment, and tokens that the program mints with the
+// same environment.
+func TestProduction(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), build(t), "token", "mint", "--subject=ada")
-	cmd.Env = append(os.Environ(), "ROSTER_AUTH_HS256_SECRET="+strings.Repeat("s", 32), "ROSTER_AUTH_ISSUER=https://idp.test/", "ROSTER_AUTH_AUDIENCE=roster")
-	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Count(string(out), ".") != 2 || strings.Count(string(out), "\n") != 1 {
-		t.Errorf("got %s, %v, want a token", out, err)
+	binary, file := build(t), filepath.Join(t.TempDir(), "roster.db")
+	environment := append(os.Environ(), "ROSTER_AUTH_HS256_SECRET="+strings.Repeat("s", 32), "ROSTER_AUTH_ISSUER=https://idp.test/",
+		"ROSTER_AUTH_AUDIENCE=roster", "ROSTER_ALLOWED_HOSTS=127.0.0.1,roster.example.com", "ROSTER_MODE=production")
+	mint := exec.CommandContext(t.Context(), binary, "token", "mint", "--subject=ada", "--roles=ADMIN")
+	mint.Env = environment
+	token, err := mint.Output()
+	if err != nil || strings.Count(string(token), ".") != 2 || strings.Count(string(token), "\n") != 1 {
+		t.Fatalf("got %s, %v, want a token", token, err)
 	}
+	p := startIn(t, environment, binary, "sqlite:"+file, "SQLite ("+file+")")
+	bearer := "Bearer " + strings.TrimSpace(string(token))
+	for _, test := range []struct {
+		name, path string
+		headers    []string
+		status     int
+		says       string
+	}{
+		{"a token", "/graphql?query={viewer{subject,roles}}", []string{"Authorization", bearer}, 200, `"data":{"viewer":{"subject":"ada","roles":["ADMIN"]}}`},
+		{"a token by a proxy", "/graphql?query={users{totalCount}}", []string{"Authorization", bearer, "X-Forwarded-For", "192.0.2.1"}, 200, `"totalCount":0`},
+		{"an allowed host", "/graphql?query={users{totalCount}}", []string{"Authorization", bearer, "Host", "roster.example.com"}, 200, `"totalCount":0`},
+		{"another host", "/graphql?query={users{totalCount}}", []string{"Authorization", bearer, "Host", "evil.example"}, 403, "ROSTER_ALLOWED_HOSTS"},
+		{"localhost", "/healthz", []string{"Host", "localhost"}, 403, "ROSTER_ALLOWED_HOSTS"},
+		{"no token", "/graphql?query={users{totalCount}}", nil, 401, "UNAUTHENTICATED"},
+		{"a wrong token", "/graphql?query={viewer{subject}}", []string{"Authorization", bearer + "x"}, 401, "UNAUTHENTICATED"},
+		{"introspection", "/graphql?query={__schema{queryType{name}}}", []string{"Authorization", bearer}, 200, "Introspection is switched off"},
+		{"the playground", "/", nil, 404, "nothing is at this address"},
+		{"the schema", "/schema.graphql", nil, 404, "nothing is at this address"},
+		{"health", "/healthz", nil, 200, "ok"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+test.path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pair := range slices.Chunk(test.headers, 2) {
+			if pair[0] == "Host" {
+				r.Host = pair[1]
+			}
+			r.Header.Set(pair[0], pair[1])
+		}
+		response, err := (&http.Client{Timeout: time.Minute}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != test.status || !strings.Contains(string(body), test.says) {
+			t.Errorf("%s: got %s, %s, %v, want %d with %s", test.name, response.Status, body, err, test.status, test.says)
+		}
+	}
+	p.stop(t, syscall.SIGTERM)
 }

@@ -165,7 +165,7 @@ func TestTokenMintErrors(t *testing.T) {
 		code   int
 		says   string
 	}{
-		{"", true, 2, "--subject is missing; see roster token mint --help"},
+		{"", true, 2, "missing flags: --subject=TEXT; see roster token mint --help"},
 		{"--subject= --auth-issuer=https://idp.test/ --auth-audience=roster", true, 2, "--subject must have 1 to 255 bytes"},
 		{"--subject=" + strings.Repeat("a", 256) + " --auth-issuer=https://idp.test/ --auth-audience=roster", true, 2, "--subject must have 1 to 255 bytes"},
 		{with, false, 2, "--auth-issuer has no effect without authentication"},

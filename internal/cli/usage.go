@@ -32,7 +32,6 @@ func plain(text string) string {
 	for _, rule := range []struct{ kong, users string }{
 		{`^expected "(<\w+>)"$`, `the argument $1 is missing`},
 		{`^expected (?:one of )?(".*")$`, `the command is missing: one of $1`},
-		{`^missing flags: (--[\w-]+)=.*$`, `$1 is missing`},
 		{`expected \w+ value but got ".*?" \(.*?\)`, `needs a value`},
 		{`missing value, expecting ".*"$`, `needs a value`},
 		{`must be one of (.*) but got (".*")$`, `must be one of $1, not $2`},
