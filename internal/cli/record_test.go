@@ -87,7 +87,7 @@ func TestRecord(t *testing.T) {
 		{name: "an export to a full disk", args: []string{"export", "users", "-o", "/dev/full"}, code: 1, want: "msg=exported file=/dev/full result=failed kind=users rows=5"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := cli.Run(t.Context(), append(step.args, url), strings.NewReader(step.stdin), &stdout, &stderr, "1.2.3")
+		code := cli.Run(t.Context(), append(step.args, url), noEnvironment, strings.NewReader(step.stdin), &stdout, &stderr, "1.2.3")
 		lines, after := logged(stderr.String())
 		message, rest, _ := strings.Cut(step.want, " ")
 		if want := message + by + " " + rest; code != step.code || len(lines) != 1 || lines[0] != want || after > 1 {
