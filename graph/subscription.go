@@ -78,18 +78,6 @@ func (s *subscription) Changes(ctx context.Context, after *string, types []model
 // is valid until the next call. A response without data is the last one. next returns nil when ctx is done.
 func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response, failure *graphql.Response) {
 	ctx = e.withOperation(ctx, o)
-	if refused := e.authorize(ctx, ""); refused != nil {
-		return func() *graphql.Response {
-			e.tidyErrors(ctx, refused)
-			e.addCost(o, refused)
-			return refused
-		}
-	}
-	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
-	resolver := *e.resolver
-	resolver.subscription = s
-	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
-	responses := executable(e.schema, &resolver).Exec(beginning)
 	finish := func(response *graphql.Response) *graphql.Response {
 		if response != nil {
 			e.tidyErrors(ctx, response)
@@ -97,6 +85,14 @@ func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next 
 		}
 		return response
 	}
+	if refused := e.authorize(ctx, ""); refused != nil {
+		return nil, finish(refused)
+	}
+	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
+	resolver := *e.resolver
+	resolver.subscription = s
+	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
+	responses := executable(e.schema, &resolver).Exec(beginning)
 	if errs := graphql.GetErrors(beginning); len(errs) > 0 {
 		return nil, finish(&graphql.Response{Errors: errs})
 	}
