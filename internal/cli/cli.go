@@ -38,6 +38,7 @@ type commands struct {
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
 	Token   tokenCommand   `cmd:"" help:"Make tokens."`
+	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -91,7 +92,7 @@ func Run(
 	helped := false
 	parser, err := kong.New(&commands{},
 		kong.Name("roster"),
-		kong.Description("A GraphQL server for users and their posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
+		kong.Description("A GraphQL server for users and posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
 		kong.ValueFormatter(describe),

@@ -53,6 +53,10 @@ func TestHelp(t *testing.T) {
 		{[]string{"stats", "--help"}, "help-stats.txt"},
 		{[]string{"changes", "--help"}, "help-changes.txt"},
 		{[]string{"token", "mint", "--help"}, "help-token-mint.txt"},
+		{[]string{"keys", "--help"}, "help-keys.txt"},
+		{[]string{"keys", "create", "--help"}, "help-keys-create.txt"},
+		{[]string{"keys", "list", "--help"}, "help-keys-list.txt"},
+		{[]string{"keys", "revoke", "--help"}, "help-keys-revoke.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -98,6 +102,9 @@ func TestHelpOfCommands(t *testing.T) {
 		"stats":          "Flags, Used most, Database, Logging",
 		"changes reset":  "Flags, Used most, Database, Logging",
 		"token mint":     "Flags, Used most, Authentication",
+		"keys create":    "Flags, Used most, Database, Logging",
+		"keys list":      "Flags, Used most, Database, Logging",
+		"keys revoke":    "Arguments, Flags, Used most, Database, Logging",
 		"schema":         "Flags",
 		"version":        "Flags",
 	} {
@@ -197,6 +204,17 @@ func TestWrongUse(t *testing.T) {
 		"serve --cors-origins":                  `--cors-origins needs a value; see roster serve --help`,
 		"serve --introspection=maybe":           `--introspection must be true or false, not "maybe"; see roster serve --help`,
 		"changes":                               `the command is missing: reset; see roster changes --help`,
+		"keys":                                  `the command is missing: create, list or revoke; see roster keys --help`,
+		"keys create":                           `missing flags: --name=TEXT, --role=ROLE,...; see roster keys create --help`,
+		"keys create --name=a":                  `missing flags: --role=ROLE,...; see roster keys create --help`,
+		"keys create --name=a --role=BOSS":      `--role must be ADMIN or MEMBER, not "BOSS"; see roster keys create --help`,
+		"keys create --expires-in=0s":           `--expires-in must be longer than 0s, not 0s; see roster keys create --help`,
+		"keys create --expires-in=30d":          `--expires-in must be a number with its unit, such as 500ms, 5s or 2m, not "30d"; see roster keys create --help`,
+		"keys create --name=a --role=MEMBER --expires-in=1h --expires-at=2999-01-01": `--expires-in and --expires-at can't be used together; see roster keys create --help`,
+		"keys list --format=xml": `--format must be table or jsonl, not "xml"; see roster keys list --help`,
+		"keys revoke":            `the argument <id> is missing; see roster keys revoke --help`,
+		"keys revoke ci":         `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "ci"; see roster keys revoke --help`,
+		"keys revoke user_01jvsz5r0xe3k8m1p4s6t9w2yb": `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "user_01jvsz5r0xe3k8m1p4s6t9w2yb"; see roster keys revoke --help`,
 	} {
 		code, stdout, stderr := run(t, strings.Fields(line)...)
 		if code != 2 || stdout != "" || stderr != "roster: "+want+"\n" {

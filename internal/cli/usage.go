@@ -41,7 +41,7 @@ func plain(text string) string {
 		{`expected a valid 64 bit uint but got (".*?")`, `must be a whole number of at most 64 bits without a sign, not $1`},
 		{` \(from envar (\w+)=".*"\)$`, ` (from the environment variable $1)`},
 		{`^(--[\w-]+): (must|needs)`, `$1 $2`},
-		{`^[a-z ]+: (--[\w-]+ )`, `$1`},
+		{`^[a-z ]+: (--[\w-]+ |<\w+> )`, `$1`},
 	} {
 		text = regexp.MustCompile(rule.kong).ReplaceAllString(text, rule.users)
 	}

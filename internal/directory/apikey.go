@@ -4,8 +4,13 @@ import (
 	"context"
 	"time"
 
+	"entgo.io/ent/dialect/sql"
+
 	"roster/ent"
+	"roster/ent/apikey"
 	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/typeid"
 )
 
 // CreateAPIKey is the input for a new API key.
@@ -61,4 +66,15 @@ func (tx *Transaction) RevokeAPIKeys(ctx context.Context, list []Target) ([]*ent
 	}
 	_, _, err = save(ctx, in, rows, keys, next, "id")
 	return keys, err
+}
+
+// UseAPIKey writes the time of the last use of an API key, unless the database has one that is less than interval older.
+// The last use is no change: version, updatedAt and the feed stay as they are.
+func UseAPIKey(ctx context.Context, session *database.Session, id typeid.ID, at time.Time, interval time.Duration) error {
+	at = at.UTC().Truncate(time.Microsecond)
+	last := apikey.FieldLastUsedAt
+	query, args := sql.Dialect(session.Dialect()).Update(apikey.Table).Set(last, at).
+		Where(sql.And(sql.EQ(apikey.FieldID, id), sql.Or(sql.IsNull(last), sql.LTE(last, at.Add(-interval))))).Query()
+	_, err := database.Affected(ctx, session, query, args...)
+	return err
 }

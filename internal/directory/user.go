@@ -122,11 +122,17 @@ func (in *input) newTexts(u *ent.User, username, email *string) {
 
 // newIdentity gives a user another identity, or none.
 func (in *input) newIdentity(u *ent.User, identity *rules.Identity) {
-	if identity != nil {
-		in.Add(rules.IdentityPart(identity.Issuer), "identity", "issuer")
-		in.Add(rules.IdentityPart(identity.Subject), "identity", "subject")
-	}
+	in.Faults = append(in.Faults, checkIdentity(identity)...)
 	setIdentity(u, identity)
+}
+
+// checkIdentity returns the faults of an identity; nil has none.
+func checkIdentity(identity *rules.Identity) (faults rules.Faults) {
+	if identity != nil {
+		faults.Add(rules.IdentityPart(identity.Issuer), "identity", "issuer")
+		faults.Add(rules.IdentityPart(identity.Subject), "identity", "subject")
+	}
+	return faults
 }
 
 // posts returns the posts to create with a user. It adds their number to total, the number for all users so far.
