@@ -75,8 +75,8 @@ func TestForeignPosts(t *testing.T) {
 			`mutation { createPost(input: {authorId: ` + noUser + `, title: ""}) { post { id } } }`:                     "no",
 			`mutation { createPost(input: {authorId: MINE, title: ""}) { post { id } } }`:                               "no",
 			`mutation { a: deletePost(input: {id: MINE}) { deletedId } deletePost(input: {id: THEIRS}) { deletedId } }`: "no",
-			`mutation { updatePost(input: {id: MINE, title: ""}) { post { id } } }`:                                     "another error",
-			`mutation { updatePost(input: {id: ` + missing + `, title: "T"}) { post { id } } }`:                         "another error",
+			`mutation { updatePost(input: {id: MINE, title: ""}) { post { id } } }`:                                     "BLANK",
+			`mutation { updatePost(input: {id: ` + missing + `, title: "T"}) { post { id } } }`:                         "NOT_FOUND",
 			`mutation { updatePost(input: {id: MINE, authorId: SELF, expectedVersion: 1}) { post { id } } }`:            "ok",
 		} {
 			before := s.extent(f)
