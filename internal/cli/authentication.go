@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"roster/ent/rules"
-	"roster/graph"
 	"roster/internal/access"
 	"roster/internal/auth"
 	"roster/internal/config"
@@ -122,10 +121,9 @@ func readSecret(path string) ([]byte, error) {
 // misuse returns the error of settings that cannot be right. Its exit code is that of a wrong command line.
 func misuse(err error) error { return &exitError{err, exitUsage} }
 
-// authenticator returns the Authenticator of a verifier or, for nil, that of a server without authentication. stop ends its
-// work. Call it after the last request.
-func (c *serveCommand) authenticator(
-	ctx context.Context, verifier *auth.Verifier, db *database.DB, ids *typeid.Source, changes *graph.Feed, logger *slog.Logger,
+// authenticate returns the Authenticator of a server, and starts its work. stop ends the work, after the last request.
+func (c *serveCommand) authenticate(
+	ctx context.Context, verifier *auth.Verifier, db *database.DB, ids *typeid.Source, committed func(), logger *slog.Logger,
 ) (a server.Authenticator, stop func()) {
 	if verifier == nil {
 		return everyone{}, func() {}
@@ -136,11 +134,10 @@ func (c *serveCommand) authenticator(
 		Anonymous:   c.AuthAnonymous == "read",
 		LinkByEmail: c.AuthLinkByEmail,
 		IDs:         ids,
-		Clock:       time.Now,
 		Logger:      logger,
-		Committed:   changes.Wake,
+		Committed:   committed,
 	})
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // requests end later than ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { callers.Run(ctx) })
 	return callers, func() {
@@ -151,8 +148,6 @@ func (c *serveCommand) authenticator(
 
 // everyone is the Authenticator of a server without authentication.
 type everyone struct{}
-
-var _ server.Authenticator = everyone{}
 
 // Authenticate implements server.Authenticator.
 func (everyone) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {

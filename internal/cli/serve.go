@@ -111,9 +111,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	authenticator, stopAccess := c.authenticator(ctx, verifier, db, ids, changes, logger)
-	defer stopAccess()
-	handler := newHandler(c, db, executor, authenticator, page, streams, answers, logger)
+	authenticator, stopAuthenticator := c.authenticate(ctx, verifier, db, ids, changes.Wake, logger)
+	defer stopAuthenticator()
+	handler := newHandler(c, db, executor, authenticator, page, streams, answers, verifier != nil, logger)
 	listener, err := server.Listen(ctx, c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
@@ -250,7 +250,7 @@ func (c *serveCommand) showSchema() bool { return c.Introspection && !c.Producti
 // newHandler wires the HTTP server on top of an executor.
 func newHandler(
 	c *serveCommand, db *database.DB, executor server.Executor, authenticator server.Authenticator, page http.Handler,
-	streams *server.Streams, answers *budget.Budget, logger *slog.Logger,
+	streams *server.Streams, answers *budget.Budget, authentication bool, logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{
 		Executor:      executor,
@@ -264,7 +264,7 @@ func newHandler(
 		MaxValues:     maxValues(c.MaxInputValues),
 		MaxRequests:   c.MaxRequests,
 		Origins:       c.CORSOrigins,
-		LocalOnly:     authenticator == everyone{} && !c.InsecureNoAuth,
+		LocalOnly:     !authentication && !c.InsecureNoAuth,
 		Hosts:         c.AllowedHosts,
 		Budget:        answers,
 		WriteTimeout:  writeTimeout,
