@@ -51,12 +51,12 @@ type tester struct {
 	clock      *clock
 	ids        *typeid.Source
 	signer     *provider.Key
-	statements atomic.Int64 // that mention users or API keys
+	statements *atomic.Int64 // that mention users or API keys
 }
 
 func newTester(tb testing.TB, e dbtest.Engine) *tester {
 	tb.Helper()
-	s := &tester{TB: tb, url: dbtest.Empty(tb, e), clock: newClock(), signer: provider.NewKey(tb, "HS256", "")}
+	s := &tester{TB: tb, url: dbtest.Empty(tb, e), clock: newClock(), statements: new(atomic.Int64), signer: provider.NewKey(tb, "HS256", "")}
 	s.ids = typeid.NewSource(time.Now, rand.Reader)
 	s.db = s.open()
 	return s
@@ -68,16 +68,25 @@ func each(t *testing.T, f func(s *tester)) {
 }
 
 // open opens the database, as another server would.
-func (s *tester) open() *database.DB {
+func (s *tester) open(change ...func(*database.Options)) *database.DB {
 	s.Helper()
-	return migrated.Open(s, engineOf(s.url), func(o *database.Options) {
+	return migrated.Open(s, engineOf(s.url), append([]func(*database.Options){func(o *database.Options) {
 		o.URL = s.url
 		o.Observe = func(query string) {
 			if strings.Contains(query, "users") || strings.Contains(query, "api_keys") {
 				s.statements.Add(1)
 			}
 		}
-	})
+	}}, change...)...)
+}
+
+// hold begins a transaction that writes.
+func (s *tester) hold() *database.Session {
+	s.Helper()
+	session := s.db.Session(database.Write)
+	_, err := database.Affected(s.Context(), session, "UPDATE users SET version = version")
+	s.must(err)
+	return session
 }
 
 func engineOf(url string) dbtest.Engine {
