@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,9 +252,7 @@ func (s *tester) mail(subject, email string) string {
 
 func (s *tester) tokenWith(claims map[string]any) string {
 	all := map[string]any{"iss": issuer, "aud": provider.Audience, "exp": s.clock.time().Add(time.Hour).Unix()}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	return s.signer.Token(all)
 }
 
@@ -311,8 +310,8 @@ func (s *tester) changes() []feed.Change {
 	return page.Changes
 }
 
-// ended returns a channel that gets the reason for which a stream ends.
-func (s *tester) watch(a *access.Access, ctx context.Context) (reasons chan error, stop func()) {
+// watch returns a channel that gets the reason for which a stream ends.
+func (s *tester) watch(ctx context.Context, a *access.Access) (reasons chan error, stop func()) {
 	reasons = make(chan error, 10)
 	return reasons, a.Watch(ctx, func(reason error) { reasons <- reason })
 }

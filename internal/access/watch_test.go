@@ -37,7 +37,7 @@ func TestSuspension(t *testing.T) {
 		opened := func() { // each server has a stream for each caller
 			for text, want := range refusals {
 				for _, a := range servers {
-					reasons, _ := s.watch(a, s.context(a, text))
+					reasons, _ := s.watch(s.context(a, text), a)
 					streams = append(streams, stream{want, reasons})
 				}
 			}
@@ -109,8 +109,8 @@ func TestWatch(t *testing.T) {
 			u := s.user(username, username+"@example.com", username)
 			k, secret := s.key(time.Hour, rules.Admin)
 			text := test.text(u, s.token(username, "MEMBER"), secret)
-			reasons, _ := s.watch(a, s.context(a, text))
-			stopped, stop := s.watch(a, s.context(a, text))
+			reasons, _ := s.watch(s.context(a, text), a)
+			stopped, stop := s.watch(s.context(a, text), a)
 			stop()
 			if a.Check(s.Context()); reason(reasons) != nil {
 				s.Errorf("%s: got an end at once, want none", name)
@@ -135,7 +135,7 @@ func TestWatchLateUser(t *testing.T) {
 	t.Parallel()
 	each(t, func(s *tester) {
 		a := s.access()
-		reasons, _ := s.watch(a, s.context(a, s.token("ada", "ADMIN")))
+		reasons, _ := s.watch(s.context(a, s.token("ada", "ADMIN")), a)
 		s.suspend(s.user("ada", "ada@example.com", "ada"))
 		a.Check(s.Context())
 		s.wantSuspended("a stream", reason(reasons))
@@ -149,7 +149,7 @@ func TestWatchNobody(t *testing.T) {
 	a := s.access()
 	ctx, err := a.Authenticate(t.Context())
 	s.must(err)
-	reasons, stop := s.watch(a, ctx)
+	reasons, stop := s.watch(ctx, a)
 	s.clock.advance(1000 * time.Hour)
 	if got := s.count(func() { a.Check(t.Context()) }); got != 0 || reason(reasons) != nil {
 		t.Errorf("got %d statements, want none, and no end", got)
@@ -166,7 +166,7 @@ func TestWatchMany(t *testing.T) {
 		_, secret := s.key(0, rules.Admin)
 		for range 50 {
 			for _, text := range []string{s.token("ada"), s.token("nobody"), secret} {
-				s.watch(a, s.context(a, text))
+				s.watch(s.context(a, text), a)
 			}
 		}
 		if got := s.count(func() { a.Check(s.Context()) }); got != 2 {
@@ -192,7 +192,7 @@ func TestRun(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { a.Run(ctx) })
 		k, secret := s.key(0, rules.Admin)
-		reasons, _ := s.watch(a, s.context(a, secret))
+		reasons, _ := s.watch(s.context(a, secret), a)
 		<-written
 		s.revoke(k)
 		s.wantInvalid("a stream", <-reasons, revokedKey)
