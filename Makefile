@@ -21,6 +21,8 @@ ARGS ?=
 
 # Only the race detector needs a C compiler.
 export CGO_ENABLED := 0
+# The Go release of go.mod, also where the go command would use the installed one. It has fixes that older releases lack.
+export GOTOOLCHAIN := $(shell awk '$$1 == "toolchain" { print $$2 }' go.mod)
 # VERSION is the version. go build adds none: it fails where git does not trust the owner of the clone.
 export GOFLAGS += -buildvcs=false
 
@@ -28,7 +30,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench bench-import soak property follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-import soak property follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +62,9 @@ lint: ## run the linters of .golangci.yml
 
 format: ## format all hand-written code as "make lint" wants it
 	$(LINT) fmt ./...
+
+vulncheck: ## fail on a known vulnerability that docs/dependencies.md does not explain
+	go run ./internal/vulncheck
 
 test: ## run all tests on all databases; starts the servers it needs
 	$(WITH_SERVERS) go test ./...

@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -194,7 +195,22 @@ func (g *givenValues) history(r givenRow) givenRow {
 }
 
 func (g *givenValues) user() givenRow {
-	return g.history(givenRow{"id": g.id("user"), "username": g.username(), "email": g.email()})
+	r := givenRow{"id": g.id("user"), "username": g.username(), "email": g.email()}
+	if g.IntN(2) == 0 {
+		r["status"] = pick(g.Rand, "", "ACTIVE", "SUSPENDED", "SUSPENDED", "active", "x")
+	}
+	if g.IntN(2) == 0 {
+		r["identityIssuer"], r["identitySubject"] = g.part(), g.part()
+	}
+	return g.history(r)
+}
+
+// part is an issuer or a subject.
+func (g *givenValues) part() string {
+	if g.IntN(4) > 0 {
+		return pick(g.Rand, g.text(40, marks), "i", "I", "i ", " i", "https://id.example.com/", fmt.Sprint(g.IntN(1000)), "null", "\\N", strings.Repeat("é", 127)+"x")
+	}
+	return pick(g.Rand, "", "", "x\x00", strings.Repeat("é", 128), strings.Repeat("\x01", rules.IdentityLimit), strings.Repeat("x", rules.IdentityLimit+1), g.text(rules.IdentityLimit, marks))
 }
 
 func (g *givenValues) post() givenRow {
@@ -207,7 +223,7 @@ func (g *givenValues) post() givenRow {
 
 // file writes rows as CSV or JSON lines, compressed or not.
 func (g *givenValues) file(rows []givenRow) []byte {
-	fields := []string{"id", "username", "email", "createdAt", "updatedAt", "version"}
+	fields := []string{"id", "username", "email", "status", "identityIssuer", "identitySubject", "createdAt", "updatedAt", "version"}
 	if _, ok := rows[0]["authorId"]; ok {
 		fields = []string{"id", "authorId", "title", "body", "createdAt", "updatedAt", "version"}
 	}
@@ -232,6 +248,11 @@ func (g *givenValues) file(rows []givenRow) []byte {
 					members[f] = nil
 				}
 			}
+			if r["identityIssuer"]+r["identitySubject"] != "" {
+				members["identity"] = map[string]any{"issuer": members["identityIssuer"], "subject": members["identitySubject"]}
+			}
+			delete(members, "identityIssuer")
+			delete(members, "identitySubject")
 			line, err := json.Marshal(members)
 			if err != nil { // a version that is no JSON
 				line = []byte("{}")
@@ -386,12 +407,15 @@ func (g *givenValues) create(s *tester) {
 // thing is a user or a post as clients read it.
 type thing struct {
 	ID, Username, Email, Title, Body string
+
+	Status   string
+	Identity struct{ Issuer, Subject string }
 	CreatedAt, UpdatedAt             time.Time
 	Version                          int
 }
 
 const (
-	userFields = "id username email createdAt updatedAt version"
+	userFields = "id username email status identity { issuer subject } createdAt updatedAt version"
 	postFields = "id title body createdAt updatedAt version"
 )
 
@@ -420,6 +444,9 @@ func (*givenValues) read(s *tester, rows ...[]givenRow) {
 			continue
 		}
 		same := n.Username == r["username"] && n.Email == r["email"] && n.Title == r["title"] && n.Body == r["body"]
+		if n.Username != "" {
+			same = same && n.Status == cmp.Or(r["status"], "ACTIVE") && n.Identity.Issuer == r["identityIssuer"] && n.Identity.Subject == r["identitySubject"]
+		}
 		if at, f := rules.StoredTime(r["createdAt"]); r["createdAt"] != "" {
 			same = same && f == nil && at.Equal(n.CreatedAt)
 		}
@@ -433,7 +460,7 @@ func (*givenValues) read(s *tester, rows ...[]givenRow) {
 			continue
 		}
 		if !slices.ContainsFunc(slices.Concat(rows...), func(o givenRow) bool {
-			return o["id"] == n.ID && o["username"] == n.Username && o["title"] == n.Title && o["body"] == n.Body
+			return o["id"] == n.ID && o["username"] == n.Username && o["title"] == n.Title && o["body"] == n.Body && o["identitySubject"] == n.Identity.Subject
 		}) {
 			s.Errorf("%s: %s became %s", s.engine, short(r), short(n))
 		}
@@ -452,9 +479,11 @@ func (g *givenValues) update(s *tester) {
 		valid := g.IntN(2) == 0
 		switch {
 		case kind == "User" && valid:
-			input["username"] = fmt.Sprintf("renamed%d", g.Uint64())
+			input["username"], input["status"] = fmt.Sprintf("renamed%d", g.Uint64()), pick(g.Rand, "ACTIVE", "SUSPENDED")
+			input["identity"] = pick(g.Rand, nil, any(map[string]any{"issuer": "i", "subject": fmt.Sprint(g.Uint64())}))
 		case kind == "User":
 			input["username"], input["email"] = g.username(), g.email()
+			input["identity"] = map[string]any{"issuer": g.part(), "subject": g.part()}
 		case valid:
 			input["title"], input["body"] = fmt.Sprintf("t%d", g.Uint64()), "body"
 		default:
@@ -478,7 +507,7 @@ func (g *givenValues) update(s *tester) {
 		}
 		n := data.Update.Node
 		changed := 0
-		if n.Username != was.Username || n.Email != was.Email || n.Title != was.Title || n.Body != was.Body {
+		if n.Username != was.Username || n.Email != was.Email || n.Status != was.Status || n.Identity != was.Identity || n.Title != was.Title || n.Body != was.Body {
 			changed = 1
 		}
 		if n.Version != was.Version+changed || n.UpdatedAt.Before(was.UpdatedAt) || !n.CreatedAt.Equal(was.CreatedAt) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -68,25 +69,32 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 		}
 		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
 	}
-	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking)
+	logger := c.Logger(e.stderr)
+	db, err := e.openDatabase(ctx, c.Database, logger, checking)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := to(func(w io.Writer) error { return c.write(ctx, db, w) }); err != nil {
+	rows := 0
+	err = to(func(w io.Writer) (err error) {
+		rows, err = c.write(ctx, db, w)
+		return err
+	})
+	record(ctx, logger, "exported", cmp.Or(c.Output, "-"), err, "kind", c.What, "rows", rows)
+	if err != nil {
 		return failed(ctx, fmt.Sprintf("export %s of %v", c.What, db), err)
 	}
 	return nil
 }
 
-func (c *exportCommand) write(ctx context.Context, db *database.DB, w io.Writer) error {
+// write writes the rows, and returns their number.
+func (c *exportCommand) write(ctx context.Context, db *database.DB, w io.Writer) (rows int, err error) {
 	ctx = rules.WithCaller(ctx, rules.Everyone())
 	format, zipped := c.form()
 	if !zipped {
-		_, err := transfer.Export(ctx, db, c.What, format, w)
-		return err
+		return transfer.Export(ctx, db, c.What, format, w)
 	}
 	z := gzip.NewWriter(w) // its header has no time: the same rows give the same bytes
-	_, err := transfer.Export(ctx, db, c.What, format, z)
-	return errors.Join(err, z.Close())
+	rows, err = transfer.Export(ctx, db, c.What, format, z)
+	return rows, errors.Join(err, z.Close())
 }

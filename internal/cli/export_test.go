@@ -24,3 +24,6 @@ func MemoryLimit(inContainer, process, machine memlimit.Provider) int64 {
 
 // AnswerMemory is what a server has for answers.
 func AnswerMemory(configured, limit int64) int64 { return answerMemory(configured, limit) }
+
+// Operator is the name of an operating-system user.
+func Operator(number int) string { return operator(number) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -69,7 +70,7 @@ func (c *importCommand) Run(ctx context.Context, e *environment) (err error) {
 		return failed(ctx, "import "+c.File, err)
 	}
 	defer func() { err = errors.Join(err, rejects.Close()) }()
-	return c.run(ctx, e, db, in, size, rejects)
+	return c.run(ctx, e, logger, db, in, size, rejects)
 }
 
 // open opens the file. An unknown size is 0.
@@ -94,7 +95,7 @@ func (c *importCommand) open(ctx context.Context, stdin io.Reader) (in io.ReadCl
 	return f, size, nil
 }
 
-func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB, in io.Reader, size int64, rejects *rejects) error {
+func (c *importCommand) run(ctx context.Context, e *environment, logger *slog.Logger, db *database.DB, in io.Reader, size int64, rejects *rejects) error {
 	counted := &countingReader{Reader: in}
 	progress := newProgress(e.stderr, size, time.Now)
 	started := time.Now()
@@ -123,6 +124,7 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 		})
 	}
 	progress.clear()
+	c.record(ctx, logger, summary, err)
 	if err != nil {
 		return c.failed(ctx, err, summary)
 	}
@@ -137,6 +139,13 @@ func (c *importCommand) run(ctx context.Context, e *environment, db *database.DB
 		return &exitError{fmt.Errorf("import %s: %s rejected: %s has the reasons", c.File, are(n, "row"), reasons), exitRejected}
 	}
 	return nil
+}
+
+// record logs the end of an import, with the numbers of the rows that are committed.
+func (c *importCommand) record(ctx context.Context, logger *slog.Logger, s transfer.Summary, err error) {
+	record(ctx, logger, "imported", c.File, err, "dry_run", c.DryRun, "rows", s.Rows(),
+		"users_created", s.Users[directory.Created], "users_updated", s.Users[directory.Updated],
+		"posts_created", s.Posts[directory.Created], "posts_updated", s.Posts[directory.Updated], "rejected", s.Rejected())
 }
 
 // failed returns the error of an import. It says which rows are committed.

@@ -149,7 +149,7 @@ func TestOutputPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	export := func(path string) []string { return []string{"export", "users", url, "-o", path} }
+	export := func(path string) []string { return []string{"export", "users", url, "--log-level=error", "-o", path} }
 	rejecting := func(path string) []string {
 		return []string{"import", input, url, "--dry-run", "--log-level=error", "--errors", path}
 	}

@@ -21,7 +21,7 @@ func TestExport(t *testing.T) {
 		{"export posts --format=jsonl", "export-posts.jsonl"},
 	} {
 		for range 2 {
-			code, stdout, stderr := run(t, append(strings.Fields(test.line), url)...)
+			code, stdout, stderr := run(t, append(strings.Fields(test.line), url, "--log-level=warn")...)
 			if want := golden(t, test.golden); code != 0 || stderr != "" || stdout != want {
 				t.Errorf("%s: got code %d, stderr %q, stdout\n%s\nwant\n%s", test.line, code, stderr, stdout, want)
 			}
@@ -52,7 +52,7 @@ func TestExportToFile(t *testing.T) {
 		{"f.csv.GZ", "", "export-users.csv"},
 		{"g.NdJson.Gz", "", "export-users.jsonl"},
 	} {
-		code, stdout, stderr := run(t, append([]string{"export", "users", url, "-o", filepath.Join(dir, test.name)}, strings.Fields(test.flag)...)...)
+		code, stdout, stderr := run(t, append([]string{"export", "users", url, "--log-level=warn", "-o", filepath.Join(dir, test.name)}, strings.Fields(test.flag)...)...)
 		if code != 0 || stdout != "" || stderr != "" {
 			t.Fatalf("%s: got code %d, stdout %q, stderr %q, want code 0 and nothing", test.name, code, stdout, stderr)
 		}
@@ -95,7 +95,7 @@ func TestExportFails(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"export", "users", seeded(t, "--users=1"), "-o", filepath.Join(dir, "missing", "users.csv")},
-		{"export", "users", seeded(t, "--users=1"), "-o", "/dev/full"},
+		{"export", "users", seeded(t, "--users=1"), "--log-level=warn", "-o", "/dev/full"},
 	} {
 		code, stdout, stderr := run(t, args...)
 		if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "roster: export users") || strings.Count(stderr, "\n") != 1 {

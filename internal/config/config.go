@@ -103,7 +103,7 @@ type Export struct {
 // Import has the settings of a file that is read, and of its rows.
 type Import struct {
 	Format     string `group:"Used most:" env:"-" enum:"auto,csv,jsonl" default:"auto" placeholder:"FORMAT" help:"Format: csv, jsonl (a JSON object on each line) or auto. auto looks at the content."`
-	OnConflict string `group:"Used most:" env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What to do with a row whose ID, username or email exists already. fail rejects the row, skip leaves it out, update changes what exists."`
+	OnConflict string `group:"Used most:" env:"-" enum:"fail,skip,update" default:"fail" placeholder:"WHAT" help:"What to do with a row whose ID, username, email or identity exists already. fail rejects the row, skip leaves it out, update changes what exists."`
 	DryRun     bool   `group:"Used most:" env:"-" help:"Do everything, then take it back. The summary says what an import would do."`
 	Batch      int    `group:"Used most:" env:"-" default:"0" min:"0" placeholder:"NUMBER" help:"Commit after this number of rows. 0: once, at the end."`
 	Errors     string `group:"Used most:" env:"-" placeholder:"FILE" help:"Write the rejected rows to this CSV file (line, field, code, reason), and import the others. With -, the standard output gets them, and the standard error output the summary. Without the flag, nothing is imported when a row is rejected."`

@@ -27,6 +27,9 @@ func (u *unit) apiKeys() *rows[ent.ApiKey] { return add(u, u.client.ApiKey.Reade
 
 // CreateAPIKeys creates API keys.
 func (tx *Transaction) CreateAPIKeys(ctx context.Context, list []CreateAPIKey) ([]*ent.ApiKey, error) {
+	if err := permitAll(ctx, ent.ApiKeyTable, rules.Create); err != nil {
+		return nil, err
+	}
 	in, rows := tx.inputs(len(list), "name", "roles", "expiresAt"), tx.begin().apiKeys()
 	keys := make([]*ent.ApiKey, len(list))
 	for i, input := range list {
@@ -51,7 +54,7 @@ func (tx *Transaction) CreateAPIKeys(ctx context.Context, list []CreateAPIKey) (
 // RevokeAPIKeys revokes API keys, and returns them. A key that is revoked already stays as it is.
 func (tx *Transaction) RevokeAPIKeys(ctx context.Context, list []Target) ([]*ent.ApiKey, error) {
 	in, rows := tx.inputs(len(list), "id", "expectedVersion"), tx.begin().apiKeys()
-	keys, err := lock(ctx, in, rows, list)
+	keys, err := lock(ctx, in, rows, rules.Update, list)
 	if err != nil {
 		return nil, err
 	}

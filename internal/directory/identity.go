@@ -67,7 +67,7 @@ func UserByIdentity(ctx context.Context, users query.Reader[ent.User], columns q
 	columns |= query.ColumnsOf(ent.UserTable, user.FieldIdentityIssuer, user.FieldIdentitySubject)
 	list, err := users.AnyBy(ctx, columns, user.FieldIdentitySubject, []string{i.Subject})
 	for _, u := range list {
-		if *IdentityOf(u) == i { // another issuer may have the same subject
+		if had := IdentityOf(u); had != nil && *had == i { // another issuer may have the same subject
 			return u, err
 		}
 	}

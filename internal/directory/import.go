@@ -16,7 +16,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// OnConflict says how to treat a record whose ID, username or email the database or an earlier record already has.
+// OnConflict says how to treat a record whose ID, username, email or identity the database or an earlier record already
+// has.
 type OnConflict string
 
 // The ways to treat a conflict.
@@ -69,15 +70,31 @@ type Record struct {
 	user   *ent.User // either user or post is set
 	post   *ent.Post
 	became *ent.User // the user that was created or already existed: the author of the record's posts
+
+	hasStatus, hasIdentity bool // an update changes only what the record has
 }
 
 // UserRecord returns a record of a user, and its faults. A user without an ID gets one when it is created.
 func UserRecord(id typeid.ID, username, email string, h History) (*Record, rules.Faults) {
-	u := &ent.User{ID: id, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, Version: h.Version}
+	u := &ent.User{ID: id, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, Version: h.Version, Status: rules.Active}
 	var faults rules.Faults
 	faults.Add(setUsername(u, username), "username")
 	faults.Add(setEmail(u, email), "email")
 	return &Record{user: u}, append(faults, h.check()...)
+}
+
+// SetStatus sets the status of a user. Without a status, a new user is active, and an update does not change the status.
+func (r *Record) SetStatus(status string) *rules.Fault {
+	r.user.Status, r.hasStatus = rules.Status(status), true
+	return rules.IsStatus(status)
+}
+
+// SetIdentity sets the identity of a user; nil removes it. Without SetIdentity, a new user has none, and an update does not
+// change the identity. The paths of faults begin with identity.
+func (r *Record) SetIdentity(identity *rules.Identity) (faults rules.Faults) {
+	setIdentity(r.user, identity)
+	r.hasIdentity = true
+	return checkIdentity(identity)
 }
 
 // PostRecord returns a record of a post, and its faults. A post without an ID gets one when it is created. The author
@@ -96,7 +113,7 @@ func (r *Record) User() *ent.User { return r.user }
 // Post returns the record's post, or nil for another record. Do not change it.
 func (r *Record) Post() *ent.Post { return r.post }
 
-// recordBytes is the size of a record's IDs, times and version in the arguments of statements, in bytes.
+// recordBytes is the size of a record's IDs, times, version and status in the arguments of statements, in bytes.
 const recordBytes = 256
 
 // Size returns the greatest size of the record in the arguments of statements, in bytes. It exceeds the size in memory,
@@ -105,6 +122,9 @@ func (r *Record) Size() int {
 	n := recordBytes
 	if u := r.user; u != nil {
 		n += statement.JSONBytes(u.Username) + statement.JSONBytes(u.UsernameKey) + statement.JSONBytes(u.Email) + statement.JSONBytes(u.EmailKey)
+		if i := IdentityOf(u); i != nil {
+			n += statement.JSONBytes(i.Issuer) + statement.JSONBytes(i.Subject)
+		}
 	}
 	if p := r.post; p != nil {
 		n += statement.JSONBytes(p.Title) + statement.JSONBytes(p.TitleKey) + statement.JSONBytes(p.Body)
@@ -121,10 +141,8 @@ func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConfli
 	w.copy = true
 	im := &importing{unit: w, users: w.users(), posts: w.posts(), onConflict: o}
 	for _, table := range []*statement.Table{im.users.Entity.Table, im.posts.Entity.Table} {
-		for _, action := range []rules.Action{rules.Create, rules.Update} {
-			if err := may(ctx, action, table); err != nil {
-				return err
-			}
+		if err := permitAll(ctx, table, rules.Create, rules.Update); err != nil {
+			return err
 		}
 	}
 	if err := im.find(ctx, records); err != nil {
@@ -150,23 +168,40 @@ type importing struct {
 	byID       map[typeid.ID]*ent.User
 	byUsername map[string]*ent.User // by the key
 	byEmail    map[string]*ent.User
+	byIdentity map[rules.Identity]*ent.User
 	postsByID  map[typeid.ID]*ent.Post
 }
 
 func (im *importing) know(users ...*ent.User) {
 	for _, u := range users {
 		im.byID[u.ID], im.byUsername[u.UsernameKey], im.byEmail[u.EmailKey] = u, u, u
+		if i := IdentityOf(u); i != nil {
+			im.byIdentity[*i] = u
+		}
 	}
 }
 
-// find reads the users that records name by ID, username, email or as an author, and the posts that records name by ID.
+// forget undoes know for the unique values of a user.
+func (im *importing) forget(u *ent.User) {
+	delete(im.byUsername, u.UsernameKey)
+	delete(im.byEmail, u.EmailKey)
+	if i := IdentityOf(u); i != nil {
+		delete(im.byIdentity, *i)
+	}
+}
+
+// find reads the users that records name by a unique value or as an author, and the posts that records name by ID.
 // If records may update them, find locks them, in the order of their IDs.
 func (im *importing) find(ctx context.Context, records []*Record) error {
 	ids := map[typeid.ID]bool{}
-	var usernames, emails []string
+	var usernames, emails, subjects []string
+	identities := map[rules.Identity]bool{}
 	for _, r := range records {
 		if u := r.user; u != nil && !r.Invalid {
 			usernames, emails, ids[u.ID] = append(usernames, u.UsernameKey), append(emails, u.EmailKey), true
+			if i := IdentityOf(u); i != nil {
+				subjects, identities[*i] = append(subjects, i.Subject), true
+			}
 		}
 		if p := r.post; p != nil { // an invalid post too: a missing author is another fault
 			ids[p.AuthorID] = true
@@ -175,12 +210,17 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 	delete(ids, typeid.ID{})
 	byUsername, err1 := im.usersBy(ctx, user.FieldUsernameKey, usernames, query.All)
 	byEmail, err2 := im.usersBy(ctx, user.FieldEmailKey, emails, query.All)
-	byID, err3 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	bySubject, err3 := im.usersBy(ctx, user.FieldIdentitySubject, subjects, query.All)
+	byID, err4 := im.usersByID(ctx, slices.Collect(maps.Keys(ids)))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
+	byIdentity := slices.DeleteFunc(bySubject, func(u *ent.User) bool {
+		i := IdentityOf(u)
+		return i == nil || !identities[*i] // another issuer may have the same subject
+	})
 	found := map[typeid.ID]*ent.User{}
-	for _, u := range slices.Concat(byUsername, byEmail, byID) {
+	for _, u := range slices.Concat(byUsername, byEmail, byIdentity, byID) {
 		found[u.ID] = u
 	}
 	if im.onConflict == Update && len(found) > 0 {
@@ -190,6 +230,7 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 		}
 	}
 	im.byID, im.byUsername, im.byEmail = map[typeid.ID]*ent.User{}, map[string]*ent.User{}, map[string]*ent.User{}
+	im.byIdentity = map[rules.Identity]*ent.User{}
 	im.know(slices.Collect(maps.Values(found))...)
 	return im.findPosts(ctx, records)
 }
@@ -245,8 +286,12 @@ func (im *importing) decide(ctx context.Context, r *Record) {
 func (im *importing) decideUser(ctx context.Context, r *Record) {
 	u := r.user
 	byID, byUsername, byEmail := im.byID[u.ID], im.byUsername[u.UsernameKey], im.byEmail[u.EmailKey]
+	var byIdentity *ent.User
+	if i := IdentityOf(u); i != nil {
+		byIdentity = im.byIdentity[*i]
+	}
 	switch {
-	case byID == nil && byUsername == nil && byEmail == nil:
+	case byID == nil && byUsername == nil && byEmail == nil && byIdentity == nil:
 		r.Outcome, r.became = Created, u
 		im.users.create(ctx, u)
 		im.know(u)
@@ -274,18 +319,25 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 	if byEmail != nil && byEmail != there {
 		r.Faults.Add(taken(), "email")
 	}
+	if byIdentity != nil && byIdentity != there {
+		r.Faults.Add(taken(), "identity")
+	}
 	if len(r.Faults) > 0 {
 		return
 	}
-	next := *there
+	was, next := *there, *there
 	setUser(&next, u)
-	usernameKey, emailKey := there.UsernameKey, there.EmailKey
+	if r.hasStatus {
+		next.Status = u.Status
+	}
+	if r.hasIdentity {
+		setIdentity(&next, IdentityOf(u))
+	}
 	changed, fault := im.users.change(ctx, there, next)
 	r.Faults.Add(fault, "id")
 	if r.Outcome, r.became = Unchanged, there; changed {
 		r.Outcome = Updated
-		delete(im.byUsername, usernameKey)
-		delete(im.byEmail, emailKey)
+		im.forget(&was)
 		im.know(there)
 	}
 }

@@ -292,7 +292,7 @@ func ignored(names, ignore []string) map[string]bool {
 // header finds the field of each column. The names may be spelled like created_at or "Created At".
 func (r *csvRows) header(ignore []string) error {
 	fields := map[string]string{}
-	for _, f := range []string{idField, usernameField, emailField, authorIDField, titleField, bodyField, createdAtField, updatedAtField, versionField} {
+	for _, f := range []string{idField, usernameField, emailField, statusField, issuerColumn, subjectColumn, authorIDField, titleField, bodyField, createdAtField, updatedAtField, versionField} {
 		fields[strings.ToLower(f)] = f
 	}
 	names := make([]string, len(r.ends))
@@ -314,7 +314,7 @@ func (r *csvRows) header(ignore []string) error {
 	var required, unused []string
 	switch {
 	case has(authorIDField):
-		r.kind, required, unused = Posts, []string{titleField}, []string{usernameField, emailField}
+		r.kind, required, unused = Posts, []string{titleField}, []string{usernameField, emailField, statusField, issuerColumn, subjectColumn}
 	case has(titleField):
 		r.kind, required, r.posts = Users, []string{usernameField, emailField}, true
 	default:
@@ -325,6 +325,9 @@ func (r *csvRows) header(ignore []string) error {
 			return fmt.Errorf("there is no column %s: the columns are %s; users need username and email, posts authorId and title",
 				field, listed(names[:min(len(names), maxExtra)]))
 		}
+	}
+	if r.kind == Users && has(issuerColumn) != has(subjectColumn) {
+		return fmt.Errorf("there is only one of the columns %s and %s: add the other, or leave this one out with --ignore", issuerColumn, subjectColumn)
 	}
 	for i, field := range r.columns {
 		if slices.Contains(required, field) || field == authorIDField {
@@ -396,11 +399,11 @@ func (r *csvRows) read() (*Row, error) {
 	}
 }
 
-// value returns the value of a field. Only titles and bodies keep blanks around them. For IDs, times and versions, the
-// NULL and \N of databases are no value.
+// value returns the value of a field. Only titles, bodies and identities keep blanks around them. For IDs, statuses, times
+// and versions, the NULL and \N of databases are no value.
 func (r *csvRows) value(field string, text []byte) string {
 	switch field {
-	case titleField, bodyField:
+	case titleField, bodyField, issuerColumn, subjectColumn:
 	case usernameField, emailField:
 		text = bytes.TrimSpace(text)
 	default:

@@ -58,6 +58,9 @@ func userColumns() []column {
 		{idField, user.FieldID},
 		{usernameField, user.FieldUsername},
 		{emailField, user.FieldEmail},
+		{statusField, user.FieldStatus},
+		{issuerColumn, user.FieldIdentityIssuer},
+		{subjectColumn, user.FieldIdentitySubject},
 		{createdAtField, user.FieldCreatedAt},
 		{updatedAtField, user.FieldUpdatedAt},
 		{versionField, user.FieldVersion},
@@ -173,6 +176,8 @@ func (e *exporter) values() []any {
 			values[i] = new(time.Time)
 		case versionField:
 			values[i] = new(int)
+		case issuerColumn, subjectColumn:
+			values[i] = new(entsql.NullString)
 		default:
 			values[i] = new(string)
 		}
@@ -195,6 +200,8 @@ func (e *exporter) text(field string, value any) string {
 		return strconv.Itoa(*v)
 	case *string:
 		return *v
+	case *entsql.NullString:
+		return v.String // empty for NULL: no issuer and no subject is empty
 	}
 	panic(fmt.Sprintf("transfer: no column is a %T", value))
 }

@@ -3,6 +3,9 @@ package transfer
 import (
 	"bufio"
 	"strings"
+
+	"roster/ent/rules"
+	"roster/internal/directory"
 )
 
 // Texts returns the values of a row with the names of their fields, in order.
@@ -20,6 +23,12 @@ func (r *Row) Texts() string {
 		say("id", u.ID.String())
 		say("username", u.Username)
 		say("email", u.Email)
+		if u.Status != rules.Active {
+			say("status", string(u.Status))
+		}
+		if i := directory.IdentityOf(u); i != nil {
+			say("identity", i.Issuer+"|"+i.Subject)
+		}
 	case p != nil:
 		say("id", p.ID.String())
 		say("author", p.AuthorID.String())

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"entgo.io/ent/dialect/sql"
 
 	"roster/ent/rules"
 	"roster/internal/database"
@@ -99,6 +102,23 @@ func (w *world) changes(t *testing.T) (all []string) {
 	}
 }
 
+// former is the hashes of the identities that users had and lost.
+func (w *world) former(t *testing.T) (all []string) {
+	t.Helper()
+	session := w.db.Session(database.Single)
+	defer session.Rollback()
+	err := database.Each(everyone(t), session, "SELECT id FROM former_identities ORDER BY id", nil, func(rows *sql.Rows) error {
+		var hash string
+		err := rows.Scan(&hash)
+		all = append(all, hash)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // file makes rows of few names, addresses and IDs, so that each kind of conflict comes up: with what is there, and with
 // rows before.
 type file struct {
@@ -124,6 +144,11 @@ func (f *file) name() string {
 
 func (f *file) address() string {
 	return f.pick("a", "A", "b", "c", "d", "e", "é", "É") + f.pick("@example.com", "@example.com", "@EXAMPLE.com", "@example.org", "")
+}
+
+// identity is one of a few, none, or wrong.
+func (f *file) identity() string {
+	return f.pick("null", "null", `{"issuer": "i", "subject": "s"}`, `{"issuer": "i", "subject": "S"}`, `{"issuer": "j", "subject": "s"}`, `{"issuer": "i", "subject": "s "}`, `{"issuer": "j", "subject": "S"}`, `{}`)
 }
 
 func (f *file) post(nested bool) string {
@@ -154,6 +179,12 @@ func (f *file) text(rows int) string {
 		if f.random.IntN(3) == 0 {
 			fmt.Fprintf(&b, `, "createdAt": "2024-01-0%dT00:00:00Z", "version": %d`, 1+f.random.IntN(9), 1+f.random.IntN(3))
 		}
+		if f.random.IntN(3) == 0 {
+			fmt.Fprintf(&b, `, "status": %q`, f.pick("ACTIVE", "ACTIVE", "ACTIVE", "SUSPENDED", "SUSPENDED", "SUSPENDED", "active"))
+		}
+		if f.random.IntN(3) == 0 {
+			b.WriteString(`, "identity": ` + f.identity())
+		}
 		if n := f.random.IntN(3); n > 0 {
 			posts := make([]string, n)
 			for i := range posts {
@@ -176,7 +207,7 @@ func TestImportRowByRow(t *testing.T) {
 		dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 			random := mathrand.New(mathrand.NewPCG(3, 4))
 			var log []string
-			for range 5 {
+			for range 8 {
 				f := newFile(random)
 				whole, single := newWorld(migrated.Open(t, e)), newWorld(migrated.Open(t, e))
 				for _, mode := range []directory.OnConflict{directory.Fail, directory.Skip, directory.Update, directory.Update, directory.Fail} {
@@ -201,7 +232,7 @@ func TestImportRowByRow(t *testing.T) {
 			}
 		}
 		all := strings.Join(first, "")
-		for _, seen := range []string{"created", "updated", "[username]", "[email]", "[username email]", "[author]", "is taken", "belongs to no user", "belongs to a user"} {
+		for _, seen := range []string{"created", "updated", "[username]", "[email]", " status]", " identity]", " status identity]", "SUSPENDED", "identity is taken", "former", "[username email]", "[author]", "is taken", "belongs to no user", "belongs to a user"} {
 			if !strings.Contains(all, seen) {
 				t.Errorf("got no outcome with %q, want one", seen)
 			}
@@ -218,7 +249,11 @@ func outcome(t *testing.T, w *world, text string, o transfer.ImportOptions, batc
 		t.Fatalf("%v of\n%s", err, text)
 	}
 	users, posts := w.export(t, transfer.CSV)
-	return fmt.Sprintf("%+v\n%s\n%s\n%s\n%s\n", summary, strings.Join(faults, "\n"), users, posts, strings.Join(w.changes(t), "\n"))
+	text = fmt.Sprintf("%+v\n%s\n%s\n%s\n%s\n", summary, strings.Join(faults, "\n"), users, posts, strings.Join(w.changes(t), "\n"))
+	for _, hash := range w.former(t) {
+		text += "former " + hash + "\n"
+	}
+	return text
 }
 
 // TestRoundTrip exports a database of more rows than are read or written at once, imports it on the next engine, and
@@ -267,7 +302,7 @@ func difference(a, b string) string {
 	return fmt.Sprintf("%.200q, not %.200q", a[i:], b[i:])
 }
 
-// awkward adds posts whose texts are hard on formats.
+// awkward adds users and posts whose texts are hard on formats.
 func awkward(t *testing.T, w *world) {
 	t.Helper()
 	id, history := w.ids.New("user"), directory.History{CreatedAt: w.now, UpdatedAt: w.now.Add(time.Microsecond), Version: rules.MaxVersion}
@@ -276,6 +311,18 @@ func awkward(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	records := []*directory.Record{u}
+	for i, part := range []string{" ", "=1", "'=1", "null", "\\N", "\r\n", "a\rb", `"x","`, "<&>", "\ufeff", "\u2028", "ÿ😀", "\x01", strings.Repeat("é", 127)} {
+		for j, identity := range []rules.Identity{{Issuer: part, Subject: "s"}, {Issuer: "i", Subject: part}} {
+			u := fixture.User(t, w.ids.New("user"), fmt.Sprintf("account%d.%d", i, j), fixture.At(w.now))
+			if err := u.SetIdentity(&identity).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if f := u.SetStatus("SUSPENDED"); f != nil {
+				t.Fatal(f)
+			}
+			records = append(records, u)
+		}
+	}
 	for _, text := range []string{
 		"", " ", "\r", "\n", "\r\n", "a\r\nb\rc\nd\r", `"`, `""`, `","`, ",;\t|", "\\N", "\\.", "\\n\\t", "NULL", "null", "=1+1", "\ufeff", "\u2028\u2029\u0085",
 		"\x01\x7f", "<b>&amp;</b>", "😀\u200d", "{}", strings.Repeat("x\n", 5000), "\v\f\b",
@@ -284,6 +331,116 @@ func awkward(t *testing.T, w *world) {
 		records = append(records, fixture.Post(t, w.ids.New("post"), id, title, text, fixture.At(w.now)))
 	}
 	fixture.Write(t, w.db, records...)
+}
+
+// TestImportAccounts imports status and identity: what a file does not have stays as it is.
+func TestImportAccounts(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		w := newWorld(migrated.Open(t, e))
+		for _, step := range []struct {
+			name, text string
+			want       []string // users, without IDs, times and versions
+			faults     []string
+			former     int
+			mode       directory.OnConflict
+		}{
+			{
+				name: "new users",
+				text: "username,email,status,identityIssuer,identitySubject\nada,ada@example.com,SUSPENDED,i,a\nbob,bob@example.com,,,\ncleo,cleo@example.com,ACTIVE,j,a\n",
+				want: []string{"ada SUSPENDED i a", "bob ACTIVE  ", "cleo ACTIVE j a"},
+			},
+			{
+				name: "without the columns", text: "username,email\nada,a@example.com\ndora,dora@example.com\n",
+				want: []string{"ada SUSPENDED i a", "bob ACTIVE  ", "cleo ACTIVE j a", "dora ACTIVE  "},
+			},
+			{
+				name: "with empty cells", text: "username,email,status,identityIssuer,identitySubject\nADA,ada@example.com,,,\n",
+				want: []string{"ADA SUSPENDED i a", "bob ACTIVE  ", "cleo ACTIVE j a", "dora ACTIVE  "},
+			},
+			{
+				name: "JSON without the members", text: `{"username":"ada","email":"ada@example.com","status":null}`,
+				want: []string{"ada SUSPENDED i a", "bob ACTIVE  ", "cleo ACTIVE j a", "dora ACTIVE  "},
+			},
+			{
+				name: "identities of others", text: "username,email,identityIssuer,identitySubject\nbob,bob@example.com,i,a\nbob,bob@example.com,I,a\neve,eve@example.com,j,a\neva,eva@example.com,I,a\n",
+				want:   []string{"ada SUSPENDED i a", "bob ACTIVE I a", "cleo ACTIVE j a", "dora ACTIVE  "},
+				faults: []string{"2 identity is taken", "4 identity is taken", "5 identity is taken"},
+			},
+			{
+				name: "an identity that moves, one that is exchanged, and a removed one",
+				text: `{"username":"ada","email":"ada@example.com","identity":null}` + "\n" + `{"username":"bob","email":"bob@example.com","identity":{"issuer":"i","subject":"a"},"status":"SUSPENDED"}` + "\n" +
+					`{"username":"cleo","email":"cleo@example.com","identity":{"issuer":"I","subject":"a"}}` + "\n" + `{"username":"dora","email":"dora@example.com","identity":{"issuer":"j","subject":"a"}}`,
+				want:   []string{"ada SUSPENDED  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a"},
+				former: 3,
+			},
+			{
+				name: "one user that changes several times",
+				text: `{"username":"ada","email":"ada@example.com","status":"ACTIVE","identity":{"issuer":"k","subject":"1"}}` + "\n" + `{"username":"ada","email":"ada@example.com","identity":{"issuer":"k","subject":"2"}}` + "\n" +
+					`{"username":"ada","email":"ada@example.com","identity":{"issuer":"k","subject":"1"}}` + "\n" + `{"username":"ada","email":"ada@example.com","identity":null}` + "\n" +
+					`{"username":"eva","email":"eva@example.com","identity":{"issuer":"k","subject":"1"}}` + "\n" + `{"username":"eva","email":"eva@example.com","identity":{"issuer":"k","subject":"2"}}`,
+				want:   []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2"},
+				former: 5,
+			},
+			{
+				name: "conflicts", mode: directory.Fail, text: "username,email,identityIssuer,identitySubject\nfay,fay@example.com,j,a\nada,x@example.com,i,a\nfay,fay@example.com,j,A\n",
+				want:   []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2", "fay ACTIVE j A"},
+				faults: []string{"2 identity is taken", "3 username is taken", "3 identity is taken"}, former: 5,
+			},
+			{
+				name: "conflicts that are skipped", mode: directory.Skip, text: "username,email,identityIssuer,identitySubject\ngus,gus@example.com,j,a\n",
+				want: []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2", "fay ACTIVE j A"}, former: 5,
+			},
+		} {
+			_, faults, err := w.take(t, step.text, transfer.ImportOptions{OnConflict: cmp.Or(step.mode, directory.Update), Tolerant: true})
+			users, _ := w.export(t, transfer.CSV)
+			var got []string
+			for line := range strings.Lines(users) {
+				if cells := strings.Split(line, ","); cells[0] != "id" {
+					got = append(got, strings.Join([]string{cells[1], cells[3], cells[4], cells[5]}, " "))
+				}
+			}
+			if err != nil || !slices.Equal(got, step.want) || !slices.Equal(faults, step.faults) || len(w.former(t)) != step.former {
+				t.Errorf("%s: got %q, faults %q, %d former identities, %v, want %q, %q, %d", step.name, got, faults, len(w.former(t)), err, step.want, step.faults, step.former)
+			}
+		}
+	})
+}
+
+// TestImportStatements counts statements: those that look up identities do not depend on the number of rows, and a file
+// without identities has none.
+func TestImportStatements(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		sent := 0
+		w := newWorld(migrated.Open(t, e, func(o *database.Options) { o.Observe = func(string) { sent++ } }))
+		count := func(rows int, row func(i int) string) int {
+			before, text := sent, ""
+			for i := range rows {
+				text += row(i) + "\n"
+			}
+			if _, faults, err := w.take(t, text, transfer.ImportOptions{OnConflict: directory.Update}); err != nil {
+				t.Fatal(faults, err)
+			}
+			return sent - before
+		}
+		plain := func(i int) string { return fmt.Sprintf(`{"username":"u%d","email":"u%d@example.com"}`, i, i) }
+		with := func(subject int) func(i int) string {
+			return func(i int) string {
+				return fmt.Sprintf(`{"username":"u%d","email":"u%d@example.com","identity":{"issuer":"i","subject":"%d"}}`, i, i, subject+i)
+			}
+		}
+		count(1000, plain)
+		unchanged := count(1000, plain)
+		count(1000, with(10_000))
+		if got := count(1000, with(10_000)); got != unchanged+1 {
+			t.Errorf("with identities: got %d statements, want one more than the %d without", got, unchanged)
+		}
+		two, many := count(2, with(20_000)), count(500, with(30_000)) // all have an identity, and lose it
+		if many != two {
+			t.Errorf("other identities: got %d statements for 500 users, want %d as for two", many, two)
+		}
+	})
 }
 
 // TestImportAll takes nothing when a row is rejected, or only the batches before it; and nothing in a dry run.

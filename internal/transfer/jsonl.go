@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -142,7 +143,8 @@ func newDecoder(text []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
 }
 
-// members reads the members of an object. A repeated member is a fault. It leaves out null and ignored members.
+// members reads the members of an object. A repeated member is a fault. It leaves out ignored members, and null ones: only
+// the identity of a user can be null.
 func (r *jsonRows) members(path string, text []byte) (map[string]jsontext.Value, *rules.Fault) {
 	d := newDecoder(text)
 	if start, err := d.ReadToken(); err != nil || start.Kind() != jsontext.KindBeginObject {
@@ -172,7 +174,7 @@ func (r *jsonRows) members(path string, text []byte) (map[string]jsontext.Value,
 		return nil, &rules.Fault{Code: rules.Invalid, Message: "must be one JSON object: something follows it"}
 	}
 	maps.DeleteFunc(members, func(name string, value jsontext.Value) bool {
-		return value.Kind() == jsontext.KindNull || slices.Contains(r.ignore, memberName(path, name))
+		return value.Kind() == jsontext.KindNull && (path != "" || name != identityField) || slices.Contains(r.ignore, memberName(path, name))
 	})
 	return members, nil
 }
@@ -192,7 +194,7 @@ func notObject(err error) *rules.Fault {
 
 // row returns the row of an object, and the list of its posts or nil.
 func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]jsontext.Value) (*Row, jsontext.Value) {
-	fields := []string{idField, usernameField, emailField, createdAtField, updatedAtField, versionField}
+	fields := []string{idField, usernameField, emailField, statusField, createdAtField, updatedAtField, versionField}
 	if kind == Posts {
 		fields = []string{idField, titleField, bodyField, createdAtField, updatedAtField, versionField}
 		if author == nil {
@@ -214,9 +216,11 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 		}
 		delete(members, postsField)
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		r.unknown.add(memberName(path, name))
+	identity, ok := members[identityField]
+	if ok && (kind == Users || identity.Kind() == jsontext.KindNull) {
+		delete(members, identityField)
 	}
+	r.note(path, members)
 	row := newRow(kind, r.line, path, author, v)
 	for _, field := range append(fields, postsField) {
 		if f := wrong[field]; f != nil {
@@ -225,10 +229,43 @@ func (r *jsonRows) row(kind Kind, path string, author *Row, members map[string]j
 			row.fault(field, f)
 		}
 	}
+	if ok && kind == Users {
+		r.identity(row, identity)
+	}
 	return row, posts
 }
 
-// jsonText returns the text of a member. Only titles and bodies keep blanks around them.
+// note notes members that are not fields.
+func (r *jsonRows) note(path string, members map[string]jsontext.Value) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		r.unknown.add(memberName(path, name))
+	}
+}
+
+// identity gives a user the identity of an object, or removes it for null.
+func (r *jsonRows) identity(row *Row, value jsontext.Value) {
+	if value.Kind() == jsontext.KindNull {
+		row.faults(row.record.SetIdentity(nil))
+		return
+	}
+	members, fault := r.members(identityField, value)
+	if fault != nil {
+		row.fault(identityField, fault)
+		return
+	}
+	var texts [2]string
+	for i, name := range []string{issuerMember, subjectMember} {
+		if texts[i], fault = jsonText(identityField, members[name]); fault != nil {
+			row.fault(identityField+"."+name, fault)
+			texts[i] = "?" // in place of the text, so that it has no other fault
+		}
+		delete(members, name)
+	}
+	r.note(identityField, members)
+	row.faults(row.record.SetIdentity(&rules.Identity{Issuer: texts[0], Subject: texts[1]}))
+}
+
+// jsonText returns the text of a member. Only titles, bodies and identities keep blanks around them.
 func jsonText(field string, value jsontext.Value) (string, *rules.Fault) {
 	if field == versionField || value == nil {
 		return string(value), nil
@@ -237,16 +274,18 @@ func jsonText(field string, value jsontext.Value) (string, *rules.Fault) {
 	if err != nil {
 		return "", &rules.Fault{Code: rules.Invalid, Message: "must be a text"}
 	}
-	if field != titleField && field != bodyField {
+	if field != titleField && field != bodyField && field != identityField {
 		text = bytes.TrimSpace(text)
 	}
 	return string(text), nil
 }
 
-// memberName returns the name of a member for people. For a post of a user, the name of the list precedes it.
+// memberName returns the name of a member for people. For a post of a user and for an identity, the name of the list or the
+// object precedes it.
 func memberName(path, name string) string {
 	if path != "" {
-		return postsField + "." + name
+		object, _, _ := strings.Cut(path, ".") // without the index of a post
+		return object + "." + name
 	}
 	return name
 }

@@ -79,6 +79,8 @@ func TestReadUsers(t *testing.T) {
 		"JSON, mark and CRLF": "\ufeff{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\r\n {\"id\":null,\"email\":\"grace@example.com\",\"username\":\"grac\\u0065\"}\r\n\r\n",
 		"JSON, CR alone":      "{\"username\":\"Ada\",\"email\":\"ada@example.com\"}\r{\"email\":\"grace@example.com\",\"username\":\"grace\"}\r",
 		"JSON, sequence":      "\x1e{\"username\":\" Ada \",\"email\":\"ada@example.com\",\"version\":2.0}\n\x1e{\"email\":\"grace@example.com\",\"username\":\"grace\",\"version\":150e-1}\n",
+		"no account":          "status,username,email,identity_issuer,Identity Subject\nnull,Ada,ada@example.com,,\nACTIVE ,grace,grace@example.com\n",
+		"JSON, no account":    "{\"username\":\"Ada\",\"email\":\"ada@example.com\",\"status\":null,\"identity\":null}\n{\"email\":\"grace@example.com\",\"username\":\"grace\",\"status\":\"\"}\n",
 		"JSON, nulls":         "{\"username\":\"Ada\",\"email\":\"ada@example.com\",\"id\":null,\"version\":null,\"authorId\":null,\"posts\":null,\"x\":null}\n{\"email\":\"grace@example.com\",\"username\":\"grace\",\"posts\":[null]}\nnull\n",
 	} {
 		want := []string{"2 " + ada, "3 " + grace}
@@ -167,6 +169,43 @@ func TestRead(t *testing.T) {
 				"5 users username=a email=a@b.c createdAt(INVALID) updatedAt(INVALID) version(INVALID)",
 			},
 		},
+		"accounts": {
+			text: "username,email,status,identityIssuer,identitySubject\nada,a@b.c,SUSPENDED,https://id.example/, 1 \n" +
+				"ada,a@b.c,active,null,\nada,a@b.c,ACTIVE,,\\N\n\"ada\",a@b.c,\\N,\"i\n\",'=\nada,a@b.c,," + strings.Repeat("é", 128) + ",\xff\n",
+			rows: []string{
+				"2 users username=ada email=a@b.c status=SUSPENDED identity=https://id.example/| 1 ",
+				"3 users username=ada email=a@b.c status=active identity=null| status(INVALID) identity.subject(BLANK)",
+				`4 users username=ada email=a@b.c identity=|\N identity.issuer(BLANK)`,
+				"5 users username=ada email=a@b.c identity=i\n|'=",
+				"7 users username=ada email=a@b.c identity=" + strings.Repeat("é", 128) + "|\xff identity.issuer(TOO_LONG) identity.subject(INVALID)",
+			},
+		},
+		"accounts with posts": {
+			text: "username,email,title,status,identityIssuer,identitySubject\nada,a@b.c,x,SUSPENDED,i,s\nada,a@b.c,y,,,\n",
+			rows: []string{"2 users username=ada email=a@b.c status=SUSPENDED identity=i|s", "2 posts of=ada title=x", "3 posts of=ada title=y"},
+		},
+		"posts with a status": {
+			text:    "authorId,title,Status,identityIssuer\n" + user + ",x,published,i\n",
+			rows:    []string{"2 posts author=" + user + " title=x"},
+			unknown: []string{"Status", "identityIssuer"},
+		},
+		"JSON of accounts": {
+			text: `{"username": "ada", "email": "a@b.c", "status": " SUSPENDED ", "identity": {"subject": " \u0041", "x": 1, "issuer": "i"}}` + "\n" +
+				`{"username": "ada", "email": "a@b.c", "status": 1, "identity": "x"}` + "\n" +
+				`{"username": "ada", "email": "a@b.c", "status": "", "identity": {"issuer": 1, "subject": null}}` + "\n" +
+				`{"username": "ada", "email": "a@b.c", "identity": {"issuer": "i", "issuer": "i", "subject": "s"}}` + "\n" +
+				`{"username": "ada", "email": "a@b.c", "identity": {}, "posts": [{"title": "x", "identity": {}}]}` + "\n" +
+				`{"authorId": "` + user + `", "title": "x", "identity": null, "status": "x"}` + "\n",
+			rows: []string{
+				"1 users username=ada email=a@b.c status=SUSPENDED identity=i| A",
+				"2 users username=ada email=a@b.c status(INVALID) identity(INVALID)",
+				"3 users username=ada email=a@b.c identity=?| identity.issuer(INVALID) identity.subject(BLANK)",
+				"4 users username=ada email=a@b.c identity(INVALID)",
+				"5 users username=ada email=a@b.c identity=| identity.issuer(BLANK) identity.subject(BLANK)", "5 posts of=ada title=x",
+				"6 posts author=" + user + " title=x",
+			},
+			unknown: []string{"identity.x", "posts.identity", "status"},
+		},
 		"JSON of all kinds": {
 			text: `{"username": "ada", "email": "ada@example.com", "phone": 1, "version": 2, "posts": [{"title": "Engines", "body": null, "x": 1}, {"title": ""}, 7]}` + "\n" +
 				`{"id": "` + post + `", "authorId": "` + user + `", "title": "\ud83d\ude00", "body": "\\ud800"}` + "\n",
@@ -226,6 +265,7 @@ func TestReadFails(t *testing.T) {
 		"odd names":       {"\x1b[2J" + strings.Repeat("é", 100) + ",a\n", "", "line 1: there is no column username: the columns are \"\\x1b[2J" + strings.Repeat("é", 30) + "\", \"a\"; users need username and email, posts authorId and title"},
 		"no title":        {"authorId,username,email\n", "", "line 1: there is no column title: the columns are \"authorId\", \"username\", \"email\"; users need username and email, posts authorId and title"},
 		"no names":        {"\n1,2\n", "", "line 2: there is no column username: the columns are \"1\", \"2\"; users need username and email, posts authorId and title"},
+		"no subject":      {"username,email,Identity-Issuer\n", "", "line 1: there is only one of the columns identityIssuer and identitySubject: add the other, or leave this one out with --ignore"},
 		"a column twice":  {"username,email,E_Mail\n", "", "line 1: two columns are email: rename one, or leave one out with --ignore"},
 		"a wrong header":  {"user\"name,email\n", "", `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},
 		"JSON for CSV":    {`{"username":"ada"}`, transfer.CSV, `line 1: the header has a quote in the wrong place: a field with quotes in it is written "like ""this"""`},

@@ -81,6 +81,12 @@ func newRow(kind Kind, line int, path string, author *Row, v values) *Row {
 	switch {
 	case kind == Users:
 		r.record, faults = directory.UserRecord(id, v[usernameField], v[emailField], h)
+		if v[statusField] != "" {
+			faults.Add(r.record.SetStatus(v[statusField]), statusField)
+		}
+		if v[issuerColumn]+v[subjectColumn] != "" {
+			faults = append(faults, r.record.SetIdentity(&rules.Identity{Issuer: v[issuerColumn], Subject: v[subjectColumn]})...)
+		}
 	case author == nil:
 		r.record, faults = directory.PostRecord(id, r.parseID(authorIDField, user.Label, v), nil, v[titleField], v[bodyField], h)
 	default:
@@ -94,11 +100,11 @@ func newRow(kind Kind, line int, path string, author *Row, v values) *Row {
 // faults adds faults whose paths are the names of fields.
 func (r *Row) faults(list rules.Faults) {
 	for i := range list {
-		field := ""
-		if len(list[i].Path) > 0 {
-			field = fmt.Sprint(list[i].Path[0])
+		names := make([]string, len(list[i].Path))
+		for j, name := range list[i].Path {
+			names[j] = fmt.Sprint(name)
 		}
-		r.fault(field, &list[i].Fault)
+		r.fault(strings.Join(names, "."), &list[i].Fault)
 	}
 }
 

@@ -23,16 +23,24 @@ const (
 	Spreadsheet Format = "spreadsheet"
 )
 
-// The names of fields, as in the contract: the columns of CSV and the members of a JSON object.
+// The names of fields, as in the contract: the columns of CSV and the members of a JSON object. A column has no members, so
+// an identity is two columns.
 const (
 	idField        = "id"
 	authorIDField  = "authorId"
 	usernameField  = "username"
 	emailField     = "email"
+	statusField    = "status"
+	identityField  = "identity" // an object in JSON, and two columns in CSV
 	titleField     = "title"
 	bodyField      = "body"
 	createdAtField = "createdAt"
 	updatedAtField = "updatedAt"
 	versionField   = "version"
 	postsField     = "posts" // the list of a user's posts in JSON
+
+	issuerMember  = "issuer" // of the identity
+	subjectMember = "subject"
+	issuerColumn  = "identityIssuer"
+	subjectColumn = "identitySubject"
 )

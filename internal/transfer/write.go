@@ -49,18 +49,31 @@ func csvWriter(w *bytes.Buffer, spreadsheet bool) rowWriter {
 func jsonWriter(w *bytes.Buffer, columns []column) rowWriter {
 	texts := json.NewEncoder(w)
 	texts.SetEscapeHTML(false)
+	text := func(v string) {
+		_ = texts.Encode(v) // neither a string nor a buffer can fail
+		w.Truncate(w.Len() - len("\n"))
+	}
 	return func(values []string) {
 		before := `{"`
 		for i, v := range values {
-			field := columns[i].field
-			w.WriteString(before + field + `":`)
-			before = `,"`
-			if field == versionField {
-				w.WriteString(v)
-				continue
+			switch field := columns[i].field; field {
+			case issuerColumn:
+				if v == "" { // null would remove the identity that a user got after the export
+					continue
+				}
+				w.WriteString(before + identityField + `":{"` + issuerMember + `":`)
+				text(v)
+				w.WriteString(`,"` + subjectMember + `":`)
+				text(values[i+1])
+				w.WriteString("}")
+			case subjectColumn: // with the issuer
+			case versionField:
+				w.WriteString(before + field + `":` + v)
+			default:
+				w.WriteString(before + field + `":`)
+				text(v)
 			}
-			_ = texts.Encode(v) // neither a string nor a buffer can fail
-			w.Truncate(w.Len() - len("\n"))
+			before = `,"`
 		}
 		w.WriteString("}\n")
 	}
