@@ -21,8 +21,6 @@ ARGS ?=
 
 # Only the race detector needs a C compiler.
 export CGO_ENABLED := 0
-# The Go release of go.mod, also where the go command would use the installed one. It has fixes that older releases lack.
-export GOTOOLCHAIN := $(shell awk '$$1 == "toolchain" { print $$2 }' go.mod)
 # VERSION is the version. go build adds none: it fails where git does not trust the owner of the clone.
 export GOFLAGS += -buildvcs=false
 

@@ -2,8 +2,6 @@ module roster
 
 go 1.26.0
 
-toolchain go1.27.3
-
 // Some of npm's packages have Go in them.
 ignore ./clients
 
