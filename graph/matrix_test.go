@@ -20,6 +20,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/graph"
+	"roster/internal/auth"
 	"roster/internal/dbtest"
 	"roster/internal/feed"
 	"roster/internal/server"
@@ -217,7 +218,7 @@ func (columns) Authenticate(ctx context.Context, authorization ...string) (conte
 			return nil, err
 		}
 		if column == asSuspended {
-			return nil, server.ErrSuspended
+			return nil, auth.ErrSuspended
 		}
 		caller = callersOf(id, typeid.New("api_key", uuid.UUID{1}))[column]
 	}

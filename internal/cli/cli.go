@@ -94,7 +94,7 @@ func Run(
 		kong.Name("roster"),
 		kong.Description("A GraphQL server for users and posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: helpWidth}),
 		kong.ValueFormatter(describe),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), mapper(readDuration)),
 		kong.TypeMapper(reflect.TypeFor[time.Time](), mapper(readTime)),
