@@ -28,7 +28,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format test test-entity test-clients race fuzz fuzz-http bench bench-import soak property follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-import soak property follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ lint: ## run the linters of .golangci.yml
 
 format: ## format all hand-written code as "make lint" wants it
 	$(LINT) fmt ./...
+
+vulncheck: ## fail on a known vulnerability that docs/dependencies.md does not explain
+	go run ./internal/vulncheck
 
 test: ## run all tests on all databases; starts the servers it needs
 	$(WITH_SERVERS) go test ./...

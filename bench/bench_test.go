@@ -22,6 +22,9 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s: got reports for %d engines, want 3", w, n)
 		}
 	}
+	if n := strings.Count(stdout.String(), "\nwith to without "); n != 3 {
+		t.Errorf("W1 with a token: got reports for %d engines, want 3", n)
+	}
 	requests, err := abuse.Requests()
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +60,7 @@ func TestWrongUse(t *testing.T) {
 		"-n=0":             "-n and -c must be 1 or more",
 		"-users=1500":      "-users must be a multiple of 1000",
 		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
-		"-workloads=W1,W7": `-workloads must be some of W1,W2,W3,W4,W5,W6,changes,abuse, not "W7"`,
+		"-workloads=W1,W7": `-workloads must be some of W1,W2,W3,W4,W5,W6,token,changes,abuse, not "W7"`,
 		"W1":               `unexpected argument "W1"`,
 	} {
 		var stderr strings.Builder

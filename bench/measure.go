@@ -83,6 +83,12 @@ func measureEngine(
 			return err
 		}
 	}
+	if slices.Contains(s.workloads, tokenWorkload) {
+		i := slices.IndexFunc(all, func(w workload) bool { return w.name == "W1" })
+		if err := b.reportToken(ctx, all[i], dir, stdout, stderr); err != nil {
+			return err
+		}
+	}
 	if slices.Contains(s.workloads, changesWorkload) {
 		i := slices.IndexFunc(all, func(w workload) bool { return w.name == "W4" })
 		if err := b.reportChanges(ctx, all[i], stdout); err != nil {
@@ -95,7 +101,7 @@ func measureEngine(
 	return nil
 }
 
-// A bench has the programs on one store: Roster, then the floor, if there is one.
+// A bench has the programs on one store: Roster, then the floor, if there is one, then Roster with authentication.
 type bench struct {
 	settings
 

@@ -18,8 +18,8 @@ import (
 	"roster/internal/typeid"
 )
 
-// A request is a POST of the body, or a GET without a body.
-type request struct{ path, body string }
+// A request is a POST of the body, or a GET without a body. The token may be empty.
+type request struct{ path, body, token string }
 
 func (r request) http(ctx context.Context, address string) (*http.Request, error) {
 	method := http.MethodPost
@@ -27,10 +27,14 @@ func (r request) http(ctx context.Context, address string) (*http.Request, error
 		method = http.MethodGet
 	}
 	out, err := http.NewRequestWithContext(ctx, method, "http://"+address+r.path, strings.NewReader(r.body))
-	if err == nil {
-		out.Header.Set("Content-Type", "application/json")
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	out.Header.Set("Content-Type", "application/json")
+	if r.token != "" {
+		out.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	return out, nil
 }
 
 // A workload is one kind of request, in two languages.
@@ -80,7 +84,7 @@ func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
 				return graphQL("mutation($input: CreateUserInput!) { createUser(input: $input) { user "+fields+" } }",
 					map[string]any{"input": newUser(key)})
 			},
-			floor: func(key string) request { return request{"/users", encode(newUser(key))} },
+			floor: func(key string) request { return request{path: "/users", body: encode(newUser(key))} },
 		},
 		{
 			name: "W5", title: "create 1,000 users", part: 100, objects: manyUsers, writes: manyUsers,
@@ -89,7 +93,7 @@ func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
 				return graphQL("mutation($inputs: [CreateUserInput!]!) { createUsers(inputs: $inputs) { users "+fields+" } }",
 					map[string]any{"inputs": newUsers(key)})
 			},
-			floor: func(key string) request { return request{"/users/many", encode(newUsers(key))} },
+			floor: func(key string) request { return request{path: "/users/many", body: encode(newUsers(key))} },
 		},
 		{
 			name: "W6", title: "100 users after nine tenths", part: 4, objects: 100,
@@ -124,7 +128,7 @@ func newUsers(key string) []map[string]string {
 }
 
 func graphQL(document string, variables any) request {
-	return request{"/graphql", encode(map[string]any{"query": document, "variables": variables})}
+	return request{path: "/graphql", body: encode(map[string]any{"query": document, "variables": variables})}
 }
 
 func encode(v any) string {

@@ -142,8 +142,8 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 		lines += line
 	}
 	want := regexp.MustCompile("^Roster 1.2.3 is running on " + regexp.QuoteMeta(name) + "\\.\n" +
-		"  playground  (http://127.0.0.1:\\d+)/\n" +
-		"  endpoint    (http://127.0.0.1:\\d+)/graphql\n$")
+		"  playground  (https?://127.0.0.1:\\d+)/\n" +
+		"  endpoint    (https?://127.0.0.1:\\d+)/graphql\n$")
 	addresses := want.FindStringSubmatch(lines)
 	if addresses == nil || addresses[1] != addresses[2] {
 		t.Fatalf("got the output %q, want %v", lines, want)

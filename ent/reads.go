@@ -189,7 +189,7 @@ func (w ApiKeyWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 		f.NullableTime("expiresAt", apikey.FieldExpiresAt, w.ExpiresAt),
 		f.NullableTime("lastUsedAt", apikey.FieldLastUsedAt, w.LastUsedAt),
 		f.NullableTime("revokedAt", apikey.FieldRevokedAt, w.RevokedAt),
-		f.Present(apikey.FieldRevokedAt, w.Revoked),
+		f.Present("revokedAt", apikey.FieldRevokedAt, w.Revoked),
 	}
 }
 
@@ -233,6 +233,7 @@ var PostTable = &statement.Table{
 
 var postEntity = &query.Entity[Post]{
 	Table:  PostTable,
+	Owner:  post.FieldAuthorID,
 	Scan:   new(Post).scanValues,
 	Assign: (*Post).assignValues,
 	Value:  (*Post).value,
@@ -371,6 +372,7 @@ var UserTable = &statement.Table{
 
 var userEntity = &query.Entity[User]{
 	Table:  UserTable,
+	Owner:  user.FieldID,
 	Scan:   new(User).scanValues,
 	Assign: (*User).assignValues,
 	Value:  (*User).value,
@@ -466,9 +468,9 @@ func (w UserWhere) Conditions(f *query.FilterBuilder) []query.Condition {
 		f.Time("updatedAt", user.FieldUpdatedAt, w.UpdatedAt),
 		f.Text("username", user.FieldUsernameKey, rules.FoldUsername, w.Username),
 		f.Text("email", user.FieldEmailKey, rules.FoldEmail, w.Email),
-		f.Equal(user.FieldStatus, (*string)(w.Status)),
-		f.Present(user.FieldIdentitySubject, w.HasIdentity),
-		f.Has(user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
+		f.Equal("status", user.FieldStatus, (*string)(w.Status)),
+		f.Present("identity", user.FieldIdentitySubject, w.HasIdentity),
+		f.Has("Post", user.PostsTable, user.PostsColumn, user.FieldID, w.HasPosts),
 	}
 }
 

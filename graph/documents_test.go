@@ -206,9 +206,19 @@ func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget i
 			}
 		case byValue:
 			by := pick(a.Random, a.schema.Types[f.Arguments.ForName("by").Type.Name()].Fields...)
-			if by.Name == "id" {
+			switch object := root.kind.objects[by.Name]; {
+			case by.Name == "id":
 				args["by"] = map[string]any{"id": a.id(root.kind)}
-			} else {
+			case object != nil:
+				parts, found := map[string]any{}, pick(a.Random, root.kind.rows...)
+				for _, part := range object.Fields {
+					parts[part.Name] = found.values[snake(by.Name)+"_"+snake(part.Name)]
+					if parts[part.Name] == nil || a.Chance(8) {
+						parts[part.Name] = texts(root.kind, snake(part.Name)).random(a.Random)
+					}
+				}
+				args["by"] = map[string]any{by.Name: parts}
+			default:
 				// What is there, in another case; or what is not, but could be.
 				v := texts(root.kind, snake(by.Name)).random(a.Random)
 				if found := pick(a.Random, root.kind.rows...); a.Chance(2) {
@@ -327,7 +337,11 @@ func (a *author) where(k *kind, depth int) map[string]any {
 		case "Boolean":
 			where[f.Name] = a.Chance(2)
 		default:
-			where[f.Name] = a.operators(k, f)
+			if to := a.schema.Types[f.Type.Name()]; to.Kind == ast.Enum {
+				where[f.Name] = graphtest.Enum(pick(a.Random, to.EnumValues...).Name)
+			} else {
+				where[f.Name] = a.operators(k, f)
+			}
 		}
 		if a.Chance(12) {
 			where[f.Name] = nil
@@ -372,7 +386,11 @@ func (a *author) operators(k *kind, f *ast.FieldDefinition) map[string]any {
 func (a *author) sample(k *kind, f *ast.FieldDefinition) any {
 	r := pick(a.Random, k.rows...)
 	column := snake(f.Name)
-	switch v := r.value(column).(type) {
+	value := r.value(column)
+	if value == nil && f.Type.Name() == "DateTimeFilter" {
+		value = r.values["created_at"]
+	}
+	switch v := value.(type) {
 	case typeid.ID:
 		if p := r.parent[column]; p != nil {
 			return a.id(p.kind)

@@ -60,7 +60,9 @@ func classify(err error) (codes.Code, string) {
 	var large *budget.TooLargeError
 	var argument *database.ArgumentError
 	switch {
-	case errors.As(err, &forbidden):
+	case errors.As(err, &forbidden) && forbidden.Nobody:
+		return codes.Unauthenticated, credentials
+	case forbidden != nil:
 		return codes.Forbidden, forbidden.Error()
 	case errors.As(err, &argument):
 		return codes.CostLimit, "a value of the operation " + argument.Error()
@@ -88,6 +90,8 @@ func classify(err error) (codes.Code, string) {
 		return codes.CostLimit, tooLarge(large)
 	case errors.Is(err, budget.ErrBusy):
 		return codes.Unavailable, "the server has no memory for this answer now: try again"
+	case errors.Is(err, idempotency.ErrAuthority):
+		return codes.Forbidden, "this Idempotency-Key was sent before with other permissions: take a new one"
 	case errors.Is(err, idempotency.ErrReused):
 		return codes.IdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
 	case errors.Is(err, idempotency.ErrTooLarge):

@@ -22,11 +22,12 @@ import (
 // and coerce again what package documents has done.
 type Executor struct {
 	Options
-	library    *documents.Library
-	schema     *ast.Schema
-	resolver   *resolver
-	executable graphql.ExecutableSchema // for queries and mutations; each subscription has its own
-	declared   map[string]declaration   // fields()
+	library     *documents.Library
+	schema      *ast.Schema
+	resolver    *resolver
+	executable  graphql.ExecutableSchema // for queries and mutations; each subscription has its own
+	declared    map[string]declaration   // fields()
+	permissions map[string]permission    // permissions()
 }
 
 // NewExecutor returns an executor. The error names a trusted document that is not valid.
@@ -54,7 +55,7 @@ func NewExecutor(o Options) (*Executor, error) {
 	r := new(resolver)
 	return &Executor{
 		Options: o, library: library, schema: schema, resolver: r, executable: executable(schema, r),
-		declared: fields(),
+		declared: fields(), permissions: permissions(),
 	}, nil
 }
 
@@ -72,14 +73,16 @@ func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.
 	return nil, response
 }
 
-// Execute executes a query or a mutation. The transaction has ended when Execute returns. A mutation with an idempotency
+// Execute executes a query or a mutation, if the caller in ctx may select its fields. The transaction has ended when Execute returns. A mutation with an idempotency
 // key runs once: replayed reports that the response is the answer to an earlier request with the key. An empty key is
 // none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx = e.withOperation(ctx, o)
-	response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
-		return answer(ctx, e.executable.Exec(ctx))
-	})
+	if response = e.authorize(ctx, key); response == nil {
+		response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
+			return answer(ctx, e.executable.Exec(ctx))
+		})
+	}
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)
 	return response, replayed

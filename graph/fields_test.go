@@ -98,7 +98,7 @@ func TestPrices(t *testing.T) {
 		for _, f := range of.Fields {
 			got, want := p.Fields[limits.Field{Type: of.Name, Name: f.Name}], counts[f.Name]
 			if of.Kind == ast.InputObject {
-				got, want = p.Conditions[f.Name], map[string]int64{"contains": 5_000}[f.Name]
+				got, want = p.Conditions[f.Name], map[string]int64{"contains": 5_000, "hasIdentity": 5_000}[f.Name]
 			}
 			if got != want {
 				t.Errorf("%s.%s: got a surcharge of %d, want %d", of.Name, f.Name, got, want)

@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/ent"
+	"roster/ent/rules"
 	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/dbtest"
@@ -39,8 +40,15 @@ type follower struct {
 // follow starts a server. url is of the database; empty for one of its own.
 func follow(t *testing.T, e dbtest.Engine, o feed.Options, url string) *follower {
 	t.Helper()
+	return followAs(t, e, o, url, nil)
+}
+
+// followAs is follow with the callers that requests have.
+func followAs(t *testing.T, e dbtest.Engine, o feed.Options, url string, caller func(http.Header) rules.Caller) *follower {
+	t.Helper()
 	s := &follower{}
 	s.tester = serve(t, e, settings{
+		caller:  caller,
 		answers: o.Budget,
 		database: func(d *database.Options) {
 			if url != "" {

@@ -58,6 +58,8 @@ type settings struct {
 	database func(*database.Options)
 	graph    func(*graph.Options)
 	answers  *budget.Budget // nil is one as a server has it
+	executor func(*graph.Executor)
+	caller   func(http.Header) rules.Caller // nil: everyone, with the subject of the header Test-Caller
 }
 
 // serve starts a server for the length of the test. A test that expects an error in the log clears it.
@@ -91,15 +93,19 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.executor != nil {
+		s.executor(executor)
+	}
 	handler := server.New(server.Options{
-		Executor:     executor,
-		Ready:        func(ctx context.Context, _ bool) error { return s2.db.Ping(ctx) },
-		SDL:          graph.SDL(),
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: func() string { return "request-1" },
-		MaxBodyBytes: 8 << 20,
-		Budget:       cmp.Or(s.answers, answersOf(16<<20)),
+		Executor:      executor,
+		Authenticator: asGiven{},
+		Ready:         func(ctx context.Context, _ bool) error { return s2.db.Ping(ctx) },
+		SDL:           graph.SDL(),
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  func() string { return "request-1" },
+		MaxBodyBytes:  8 << 20,
+		Budget:        cmp.Or(s.answers, answersOf(16<<20)),
 		Streams: server.NewStreams(server.StreamOptions{
 			MaxStreams: 10_000, MaxOperations: 100, PingInterval: time.Minute, InitTimeout: time.Minute, WriteTimeout: time.Minute,
 		}),
@@ -109,6 +115,9 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		defer s2.running.Add(-1)
 		caller := rules.Everyone()
 		caller.Subject = r.Header.Get("Test-Caller")
+		if s.caller != nil {
+			caller = s.caller(r.Header)
+		}
 		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), caller)))
 	}))
 	t.Cleanup(func() {
@@ -120,6 +129,15 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	s2.url, s2.client = web.URL+"/graphql", web.Client()
 	return s2
 }
+
+// asGiven is an Authenticator that leaves the caller as it is.
+type asGiven struct{}
+
+func (asGiven) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {
+	return ctx, nil
+}
+
+func (asGiven) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // overNetwork runs f once for each engine that has a network before it, with a server and the proxy on its way to the
 // database. The server has so many connections; 0 is the usual number.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -225,14 +226,28 @@ func statements(declared map[string]declaration, o *ast.OperationDefinition) int
 	return sum.add(o.SelectionSet)
 }
 
+// keyOwner returns a text that is equal for the requests of one caller. It is empty for a caller without a name.
+func keyOwner(c rules.Caller) string {
+	if c.Subject == "" {
+		return ""
+	}
+	return fmt.Sprintf("%q %q", c.Issuer, c.Subject) // quoted, so that different callers have different texts
+}
+
 // entryOf returns the entry for the answer of the operation under a key. It is nil if the key is empty.
 func entryOf(ctx context.Context, key string) (*idempotency.Entry, error) {
 	if key == "" {
 		return nil, nil
 	}
-	operation := graphql.GetOperationContext(ctx)
+	operation, caller := graphql.GetOperationContext(ctx), rules.CallerFrom(ctx)
+	authority := caller.User.String()
+	if caller.Has(rules.Admin) {
+		authority = string(rules.Admin)
+	}
 	return idempotency.NewEntry(key, idempotency.Request{
-		Caller:    rules.CallerFrom(ctx).Subject,
+		Caller:    keyOwner(caller),
+		Authority: authority,
+		Admin:     caller.Has(rules.Admin),
 		Document:  operation.RawQuery,
 		Operation: operation.Operation.Name,
 		Variables: operation.Variables,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +155,9 @@ func (r *reader) root(f *selected) {
 				if name == "id" {
 					return row.id.String() == v
 				}
+				if parts, is := v.(map[string]any); is {
+					return !slices.ContainsFunc(slices.Collect(maps.Keys(parts)), func(part string) bool { return row.values[snake(name)+"_"+snake(part)] != parts[part] })
+				}
 				return row.values[snake(name)+"_key"] == texts(row.kind, snake(name)).fold(v.(string)) //nolint:errcheck,forcetypeassert // as above
 			})
 			if i < 0 {
@@ -179,7 +183,7 @@ func (r *reader) entity(n *row, sets []ast.SelectionSet) {
 		case f.Name == "id":
 			r.json(n.id.String())
 		case e == nil:
-			r.json(n.values[snake(f.Name)])
+			r.value(n, f)
 		case e.many:
 			r.connection(f, e.to, e.rows(n), n.Name+"."+f.Name)
 		case len(e.rows(n)) == 0:
@@ -188,6 +192,31 @@ func (r *reader) entity(n *row, sets []ast.SelectionSet) {
 			r.entity(e.rows(n)[0], f.sets)
 		}
 	})
+}
+
+// value writes a field that is no edge.
+func (r *reader) value(n *row, f *selected) {
+	object := n.objects[f.Name]
+	switch value, _ := n.values[snake(f.Name)].(string); {
+	case object == nil && f.Definition.Type.Elem != nil:
+		r.json(strings.Split(value, ","))
+	case object == nil:
+		r.json(n.values[snake(f.Name)])
+	case n.values[snake(f.Name)+"_"+snake(object.Fields[0].Name)] == nil:
+		r.json(nil)
+	default:
+		r.object(object, f.sets, func(part *selected) { r.json(n.values[snake(f.Name)+"_"+snake(part.Name)]) })
+	}
+}
+
+// present reports whether a row has a value in a column, or in one of the columns of an object.
+func (n *row) present(name string) bool {
+	for column, v := range n.values {
+		if v != nil && (column == name || strings.HasPrefix(column, name+"_")) {
+			return true
+		}
+	}
+	return false
 }
 
 // connection writes the page of the rows that the arguments of a field ask for.
@@ -315,11 +344,20 @@ func (r *reader) matches(n *row, where any) bool {
 			ok = slices.ContainsFunc(values(v), func(v any) bool { return r.matches(n, v) })
 		case name == "not":
 			ok = !r.matches(n, v)
-		case has:
+		case has && n.edge(strings.ToLower(edge[:1])+edge[1:]) != nil:
 			e := n.edge(strings.ToLower(edge[:1]) + edge[1:])
 			ok = (len(e.rows(n)) > 0) == v
+		case has:
+			ok = n.present(snake(strings.ToLower(edge[:1])+edge[1:])) == v
 		default:
-			ok = r.passes(n, name, v.(map[string]any)) //nolint:errcheck,forcetypeassert // the document is valid
+			switch v := v.(type) {
+			case bool: // revoked asks for revokedAt
+				ok = n.present(snake(name)+"_at") == v
+			case map[string]any:
+				ok = r.passes(n, name, v)
+			default: // the name of an enum
+				ok = n.values[snake(name)] == fmt.Sprint(v)
+			}
 		}
 		if !ok {
 			return false
@@ -355,6 +393,9 @@ func (r *reader) passes(n *row, name string, operators map[string]any) bool {
 	for operator, v := range operators {
 		if v == nil {
 			continue
+		}
+		if value == nil {
+			return false
 		}
 		var ok bool
 		switch operator {

@@ -73,28 +73,30 @@ func (s *subscription) Changes(ctx context.Context, after *string, types []model
 	return s.changes, nil
 }
 
-// Subscribe starts a subscription. It has no transaction and no time limit: each event is an operation of its own. next
-// waits for the next response. A response is valid until the next call. A response without data is the last one. next
-// returns nil when ctx is done.
-func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
+// Subscribe starts a subscription, or returns a response with the errors that keep it from starting. A subscription has
+// no transaction and no time limit: each event is an operation of its own. next waits for the next response. A response
+// is valid until the next call. A response without data is the last one. next returns nil when ctx is done.
+func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response, failure *graphql.Response) {
 	ctx = e.withOperation(ctx, o)
-	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
-	resolver := *e.resolver
-	resolver.subscription = s
-	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
-	responses := executable(e.schema, &resolver).Exec(beginning)
-	errs := graphql.GetErrors(beginning)
-	return func() *graphql.Response {
-		response := &graphql.Response{Errors: errs}
-		if len(errs) == 0 {
-			response = s.event(ctx, responses)
-		}
+	finish := func(response *graphql.Response) *graphql.Response {
 		if response != nil {
 			e.tidyErrors(ctx, response)
 			e.addCost(o, response)
 		}
 		return response
 	}
+	if refused := e.authorize(ctx, ""); refused != nil {
+		return nil, finish(refused)
+	}
+	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
+	resolver := *e.resolver
+	resolver.subscription = s
+	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
+	responses := executable(e.schema, &resolver).Exec(beginning)
+	if errs := graphql.GetErrors(beginning); len(errs) > 0 {
+		return nil, finish(&graphql.Response{Errors: errs})
+	}
+	return func() *graphql.Response { return finish(s.event(ctx, responses)) }, nil
 }
 
 // event waits for the next change and returns its response, or nil when ctx is done. A response without data is the last.

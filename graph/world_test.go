@@ -35,6 +35,7 @@ type world struct {
 	byID   map[string]*row
 	random *rand.Rand
 	ids    *typeid.Source
+	whole  bool // no column is NULL
 }
 
 // kind is an entity.
@@ -43,8 +44,10 @@ type kind struct {
 	label string // its type in IDs
 	table *schema.Table
 	edges []*edge
-	rows  []*row // in the order of their IDs
-	taken map[string]bool
+	// objects are the fields whose value is an object: each field of it has a column, as identity_issuer of identity.
+	objects map[string]*ast.Definition
+	rows    []*row // in the order of their IDs
+	taken   map[string]bool
 }
 
 // edge is a field of an entity that leads to other ones.
@@ -100,7 +103,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.schema.Types)) {
 		if def := w.schema.Types[name]; def.Kind == ast.Object && slices.Contains(def.Interfaces, "Node") {
-			w.kinds = append(w.kinds, &kind{Definition: def, label: snake(name), taken: map[string]bool{}})
+			w.kinds = append(w.kinds, &kind{Definition: def, label: snake(name), taken: map[string]bool{}, objects: map[string]*ast.Definition{}})
 		}
 	}
 	w.findRoots(t)
@@ -133,7 +136,8 @@ func (w *world) findRoots(t *testing.T) {
 	for _, f := range w.schema.Query.Fields {
 		r := &root{FieldDefinition: f, kind: w.kind(f.Type.Name())}
 		switch {
-		case strings.HasPrefix(f.Name, "__"), f.Type.Name() == "ChangePage": // TestEveryEdgeOfChanges follows that one
+		case strings.HasPrefix(f.Name, "__"), f.Type.Name() == "Viewer", // the entity of the caller
+			f.Type.Name() == "ChangePage": // TestEveryEdgeOfChanges follows that one
 			continue
 		case w.connected(f) != nil:
 			r.kind, r.by = w.connected(f), byPage
@@ -200,8 +204,13 @@ func (w *world) findEdges(t *testing.T, k *kind, tables map[*schema.Table]*kind)
 			to, many = w.connected(f), true
 		}
 		if to == nil {
-			if w.schema.Types[f.Type.Name()].IsCompositeType() {
-				t.Fatalf("%s.%s is neither a column nor an edge: teach world what it is", k.Name, f.Name)
+			if object := w.schema.Types[f.Type.Name()]; object.IsCompositeType() {
+				for _, part := range object.Fields {
+					if !slices.ContainsFunc(k.table.Columns, func(c *schema.Column) bool { return c.Name == snake(f.Name)+"_"+snake(part.Name) }) {
+						t.Fatalf("%s.%s is neither a column nor columns nor an edge: teach world what it is", k.Name, f.Name)
+					}
+				}
+				k.objects[f.Name] = object
 			}
 			continue
 		}
@@ -384,18 +393,31 @@ func (w *world) add(t *testing.T, k *kind, parent func(column string, of *kind, 
 // set gives a column of a row a random value, and with it the folded column.
 func (w *world) set(t *testing.T, r *row, c *schema.Column) {
 	t.Helper()
-	if c.Nullable && w.random.IntN(4) == 0 {
+	null := c.Nullable && !w.whole && w.random.IntN(4) == 0
+	for name := range r.objects {
+		part := snake(name) + "_"
+		for column, v := range r.values {
+			if strings.HasPrefix(c.Name, part) && strings.HasPrefix(column, part) { // all parts of an object, or none
+				null = v == nil
+			}
+		}
+	}
+	if null {
 		r.values[c.Name] = nil
 		return
 	}
 	switch c.Type {
 	case field.TypeString:
+		if names := w.enum(r.kind, c.Name); names != nil {
+			r.values[c.Name] = pick(w.random, names...)
+			return
+		}
 		rule := texts(r.kind, c.Name)
 		for {
 			s := rule.random(w.random)
 			folded := slices.IndexFunc(r.table.Columns, func(other *schema.Column) bool { return folds(r.kind, other) == c.Name })
 			r.values[c.Name] = s
-			if folded < 0 {
+			if folded < 0 && !r.inUnique(c) {
 				return
 			}
 			key, fault := rule.key(s)
@@ -403,11 +425,13 @@ func (w *world) set(t *testing.T, r *row, c *schema.Column) {
 				t.Fatalf("%q is kept as %q, but compared with %q: %v", s, key, rule.fold(s), fault)
 			}
 			taken := c.Name + "\x00" + key
-			if r.unique(r.table.Columns[folded]) && r.taken[taken] {
+			if (folded < 0 || r.unique(r.table.Columns[folded])) && r.taken[taken] {
 				continue
 			}
 			r.taken[taken] = true
-			r.values[r.table.Columns[folded].Name] = key
+			if folded >= 0 {
+				r.values[r.table.Columns[folded].Name] = key
+			}
 			return
 		}
 	case field.TypeTime:
@@ -441,9 +465,27 @@ func (k *kind) unique(c *schema.Column) bool {
 	})
 }
 
+// inUnique reports whether a unique index has the column, alone or with others.
+func (k *kind) inUnique(c *schema.Column) bool {
+	return slices.ContainsFunc(k.table.Indexes, func(i *schema.Index) bool { return i.Unique && slices.Contains(i.Columns, c) })
+}
+
+// enum returns the names of the enum whose values a column holds, or nil.
+func (w *world) enum(k *kind, column string) (names []string) {
+	for _, f := range k.Fields {
+		if def := w.schema.Types[f.Type.Name()]; snake(f.Name) == column && def.Kind == ast.Enum {
+			for _, v := range def.EnumValues {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	return names
+}
+
 // fillFew gives every kind so many rows; the first is the parent of all.
 func (w *world) fillFew(t *testing.T, n int) {
 	t.Helper()
+	w.whole = true
 	for _, k := range w.kinds {
 		for i := range n {
 			w.add(t, k, func(column string, of *kind, required bool) *row {
@@ -495,6 +537,7 @@ const full = 100
 // others has some.
 func (w *world) fillMany(t *testing.T) {
 	t.Helper()
+	w.whole = true
 	for _, k := range w.kinds {
 		n := full
 		if slices.ContainsFunc(k.table.Columns, func(c *schema.Column) bool { return w.refers(k, c) && !k.unique(c) }) {
@@ -630,6 +673,7 @@ func (w *world) remove(t *tester) {
 		for _, k := range slices.Backward(w.kinds) {
 			exec(sql.Dialect(t.db.Dialect()).Delete(k.table.Name).Query())
 		}
+		exec(sql.Dialect(t.db.Dialect()).Delete("former_identities").Query())
 	})
 }
 

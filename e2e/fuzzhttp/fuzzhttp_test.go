@@ -92,7 +92,7 @@ func fill(t *testing.T, url string) (ids []string) {
 	command := func(args ...string) string {
 		var stdout, stderr bytes.Buffer
 		args = append(args, "--log-level=error", "--database-url="+url)
-		if code := cli.Run(t.Context(), args, strings.NewReader(""), &stdout, &stderr, "1.2.3"); code != 0 {
+		if code := cli.Run(t.Context(), args, noEnvironment, strings.NewReader(""), &stdout, &stderr, "1.2.3"); code != 0 {
 			t.Fatalf("%v: got exit code %d, %s, want 0", args, code, &stderr)
 		}
 		return stdout.String()
@@ -110,12 +110,15 @@ func fill(t *testing.T, url string) (ids []string) {
 	return ids
 }
 
+// noEnvironment is an environment without secrets.
+func noEnvironment(string) string { return "" }
+
 // serveProgram runs "roster serve" until ctx ends.
 func serveProgram(ctx context.Context, url string, stdout, stderr io.Writer) error {
 	code := cli.Run(ctx, []string{
 		"serve", "--listen=127.0.0.1:0", "--database-url=" + url, "--document-cache-bytes=4194304",
 		"--ping-interval=1s", "--cors-origins=https://app.example.com",
-	}, strings.NewReader(""), stdout, stderr, "1.2.3")
+	}, noEnvironment, strings.NewReader(""), stdout, stderr, "1.2.3")
 	if code != 0 {
 		return fmt.Errorf("exit code %d", code)
 	}
@@ -135,18 +138,19 @@ func serveStreams(ctx context.Context, backend *streamtest.Schema, stdout, stder
 		MaxStreams: 100, MaxOperations: 10, PingInterval: time.Second, InitTimeout: 2 * time.Second, WriteTimeout: 5 * time.Second,
 	})
 	handler := server.New(server.Options{
-		Executor:     backend.Executor(),
-		Ready:        func(context.Context, bool) error { return nil },
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: func() string { return "made-here" },
-		MaxBodyBytes: 1 << 20,
-		MaxValues:    21_000,
-		MaxRequests:  100,
-		Origins:      []string{"https://app.example.com"},
-		Streams:      streams,
+		Executor:      backend.Executor(),
+		Authenticator: streamtest.NewAuthenticator(),
+		Ready:         func(context.Context, bool) error { return nil },
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  func() string { return "made-here" },
+		MaxBodyBytes:  1 << 20,
+		MaxValues:     21_000,
+		MaxRequests:   100,
+		Origins:       []string{"https://app.example.com"},
+		Streams:       streams,
 	})
-	return server.Serve(ctx, listener, handler, streams, server.Timeouts{
+	return server.Serve(ctx, listener, nil, handler, streams, server.Timeouts{
 		ReadHeader: 10 * time.Second, Read: 30 * time.Second, Write: time.Minute, Shutdown: 10 * time.Second,
 	}, logger)
 }

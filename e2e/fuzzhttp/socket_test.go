@@ -32,7 +32,7 @@ const someFrames = 20
 
 // closeCodes are those with which the server may close a socket: by RFC 6455 and by the sub-protocol.
 func closeCodes() []int {
-	return []int{1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 4400, 4401, 4403, 4406, 4408, 4409, 4429}
+	return []int{1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 1013, 4400, 4401, 4403, 4406, 4408, 4409, 4429}
 }
 
 // converse opens a WebSocket, sends random messages and frames, checks what comes back, and goes. It returns what it sent.
@@ -43,7 +43,8 @@ func (f *fuzz) converse(conn net.Conn, r *requester) (sent []byte, err error) {
 	head := "GET /graphql HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: " + r.mostly("13", "8", "x") + "\r\nSec-WebSocket-Key: " + r.mostly("dGhlIHNhbXBsZSBub25jZQ==", "", "x") + "\r\n" +
 		"Sec-WebSocket-Protocol: " + r.mostly("graphql-transport-ws", "graphql-ws", "graphql-ws, graphql-transport-ws", "") + "\r\n" +
-		"Origin: " + r.mostly("http://localhost", "https://app.example.com", "https://evil.example.com") + "\r\n\r\n"
+		"Origin: " + r.mostly("http://localhost", "https://app.example.com", "https://evil.example.com") + "\r\n" +
+		r.mostly("", "Authorization: Bearer ada\r\n", "Authorization: Basic eA==\r\n", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n") + "\r\n"
 	c.send([]byte(head))
 	in := bufio.NewReader(conn)
 	response, err := http.ReadResponse(in, nil) //nolint:bodyclose // Its end is that of the connection.
@@ -123,7 +124,8 @@ func (c *conversation) send(data []byte) {
 func (c *conversation) plan() {
 	r := c.requester
 	if !r.Chance(8) {
-		c.message(`{"type":"connection_init"` + r.mostly("", `,"payload":{"token":"x"}`, `,"payload":7`) + `}`)
+		c.message(`{"type":"connection_init"` + r.mostly("", `,"payload":{"Authorization":"Bearer ada"}`, `,"payload":{"headers":{"authorization":"Bearer bob"}}`,
+			`,"payload":{"Authorization":"Basic eA=="}`, `,"payload":{"authorization":7}`, `,"payload":7`) + `}`)
 	}
 	for range 1 + r.Random.IntN(12) {
 		switch r.Random.IntN(24) {

@@ -14,7 +14,6 @@ import (
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 
-	"roster/ent/rules"
 	"roster/internal/budget"
 	"roster/internal/statement"
 	"roster/internal/typeid"
@@ -23,6 +22,8 @@ import (
 // An Entity describes how the rows of a table become values of T. Entities are generated and never change.
 type Entity[T any] struct {
 	*statement.Table
+	// Owner is the column with the ID of the user who owns the row. It is empty if rows have no owner.
+	Owner string
 	// Scan returns destinations for the values of columns. Assign gives an entity the scanned values.
 	Scan   func(columns []string) ([]any, error)
 	Assign func(n *T, columns []string, values []any) error
@@ -45,8 +46,8 @@ type NodeFields struct {
 	Version              *int
 }
 
-// A Reader reads entities through a driver. Each of its methods returns a *rules.ForbiddenError when the caller in ctx
-// may not read them. Other errors are the driver's.
+// A Reader reads entities through a driver. Each of its methods finds only the rows that the caller in ctx may read. It
+// returns a *rules.ForbiddenError if the caller may read no rows of the type. Other errors are the driver's.
 type Reader[T any] struct {
 	Entity *Entity[T]
 	Driver dialect.Driver
@@ -145,7 +146,7 @@ func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error)
 // read runs a statement and calls each for every row. parent is the ID of the row's parent if the statement has
 // parents. The rows become siblings.
 func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *T)) error {
-	if err := rules.Permit(ctx, rules.Read, r.Entity.GraphQL); err != nil {
+	if err := r.Entity.restrict(ctx, s); err != nil {
 		return err
 	}
 	// One set of destinations serves all rows, because Assign copies the values.
@@ -184,7 +185,7 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 // counts runs a statement that counts rows. The keys are the IDs of the parents without their types, or only the zero
 // ID if the statement has no parents.
 func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.ID]int, error) {
-	if err := rules.Permit(ctx, rules.Read, r.Entity.GraphQL); err != nil {
+	if err := r.Entity.restrict(ctx, s); err != nil {
 		return nil, err
 	}
 	counts := make(map[typeid.ID]int)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -56,19 +57,39 @@ type Where[W any] interface {
 
 // A FilterBuilder builds the condition of one argument and collects its faults.
 type FilterBuilder struct {
+	kind        string // the type of the rows in GraphQL
+	caller      rules.Caller
+	forbidden   error // the caller may not read a field of the filter
 	faults      rules.Faults
 	path        []any
 	depth, size int
 }
 
-// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition.
-func newFilter[W Where[W]](where W) (statement.Filter, rules.Faults) {
-	f := &FilterBuilder{path: []any{"where"}}
+// newFilter returns the filter of the argument where and its faults. The filter is nil if it has no condition. kind is the
+// type of the rows in GraphQL. The error is a *rules.ForbiddenError if the caller in ctx may read rows of the type, but not a
+// field of the filter.
+func newFilter[W Where[W]](ctx context.Context, kind string, where W) (statement.Filter, rules.Faults, error) {
+	f := &FilterBuilder{kind: kind, caller: rules.CallerFrom(ctx), path: []any{"where"}}
 	condition := object(f, where)
-	if condition == nil {
-		return nil, f.faults
+	if condition == nil || f.forbidden != nil {
+		return nil, f.faults, f.forbidden
 	}
-	return func(s *sql.Selector) { s.Where(condition(s)) }, f.faults
+	return func(s *sql.Selector) { s.Where(condition(s)) }, f.faults, nil
+}
+
+// permit refuses the filter if the caller may read fewer rows of a field than of the type: the rows that match would tell
+// the others.
+func (f *FilterBuilder) permit(name string) {
+	field := f.kind + "." + name
+	if rules.Reach(f.caller, rules.Read, field) < rules.Reach(f.caller, rules.Read, f.kind) {
+		f.forbid(field)
+	}
+}
+
+func (f *FilterBuilder) forbid(kind string) {
+	if f.forbidden == nil {
+		f.forbidden = &rules.ForbiddenError{Action: rules.Read, Type: kind, Nobody: f.caller.Nobody()}
+	}
 }
 
 func (f *FilterBuilder) invalid(message string, path ...any) {
@@ -143,6 +164,7 @@ func (f *FilterBuilder) ID(name, column, kind string, where *IDFilter) Condition
 	if where == nil {
 		return nil
 	}
+	f.permit(name)
 	var list []Condition
 	check := func(id typeid.ID, path ...any) {
 		if id.Type() != kind {
@@ -171,6 +193,7 @@ func (f *FilterBuilder) Text(name, column string, fold func(string) string, wher
 	if where == nil {
 		return nil
 	}
+	f.permit(name)
 	var list []Condition
 	// atLeast counts the characters of the folded text: é is one character, composed or decomposed.
 	atLeast := func(characters int, s string, path ...any) string {
@@ -212,6 +235,7 @@ func (f *FilterBuilder) Time(name, column string, where *DateTimeFilter) Conditi
 	if where == nil {
 		return nil
 	}
+	f.permit(name)
 	var list []Condition
 	add := func(operator string, v *time.Time, compare func(string, any) *sql.Predicate) {
 		if v == nil {
@@ -235,33 +259,38 @@ func (f *FilterBuilder) NullableTime(name, column string, where *DateTimeFilter)
 	if condition == nil {
 		return nil
 	}
-	return all([]Condition{f.Present(column, new(true)), condition})
+	return all([]Condition{f.Present(name, column, new(true)), condition})
 }
 
 // Equal returns the condition that a column holds a text, byte for byte.
-func (*FilterBuilder) Equal(column string, want *string) Condition {
+func (f *FilterBuilder) Equal(name, column string, want *string) Condition {
 	if want == nil {
 		return nil
 	}
+	f.permit(name)
 	return func(s *sql.Selector) *sql.Predicate { return sql.EQ(s.C(column), *want) }
 }
 
 // Present returns the condition that a column has a value or, if want is false, has none.
-func (*FilterBuilder) Present(column string, want *bool) Condition {
-	switch {
-	case want == nil:
+func (f *FilterBuilder) Present(name, column string, want *bool) Condition {
+	if want == nil {
 		return nil
-	case *want:
+	}
+	f.permit(name)
+	if *want {
 		return func(s *sql.Selector) *sql.Predicate { return sql.NotNull(s.C(column)) }
 	}
 	return func(s *sql.Selector) *sql.Predicate { return sql.IsNull(s.C(column)) }
 }
 
 // Has returns the condition that an edge leads to a row or, if want is false, to none. Such a row is in table and has
-// the entity's ID in column.
-func (*FilterBuilder) Has(table, column, id string, want *bool) Condition {
+// the entity's ID in column. The caller must be allowed to read all rows of the type kind, to which the edge leads.
+func (f *FilterBuilder) Has(kind, table, column, id string, want *bool) Condition {
 	if want == nil {
 		return nil
+	}
+	if rules.Reach(f.caller, rules.Read, kind) != rules.Everything {
+		f.forbid(kind)
 	}
 	exists := func(s *sql.Selector) *sql.Predicate {
 		t := sql.Table(table).As("e")

@@ -10,7 +10,7 @@ import (
 // ReadPage returns a page of all entities that match. connection is the name of the field. The error is rules.Faults
 // for invalid arguments.
 func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection string, columns Columns, args Args, where *W, orderBy []Order[T]) (*Connection[T], error) {
-	page, err := newPage(connection, r.Entity.Table, args, where, orderBy)
+	page, err := newPage(ctx, connection, r.Entity.Table, args, where, orderBy)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, 
 	columns Columns, args Args, where *W, orderBy []Order[E],
 ) (*Connection[E], error) {
 	reader := to()
-	page, err := newPage(from.GraphQL+"."+edge, reader.Entity.Table, args, where, orderBy)
+	page, err := newPage(ctx, from.GraphQL+"."+edge, reader.Entity.Table, args, where, orderBy)
 	if err != nil {
 		return nil, err
 	}

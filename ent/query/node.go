@@ -25,6 +25,9 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 	return NodeReader[N]{
 		table: r.Entity.Table,
 		byIDs: func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error) {
+			if r.Entity.reach(ctx) == rules.Nothing { // as for IDs that no entity has
+				return nil, nil
+			}
 			entities, err := r.ByIDs(ctx, columns, ids...)
 			nodes := make(map[typeid.ID]N, len(entities))
 			for id, n := range entities {
@@ -39,15 +42,18 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 			}
 			own := *entity
 			r.Together([]*T{&own})
-			return func(ctx context.Context) (N, error) {
-				return node(&own), rules.Permit(ctx, rules.Read, r.Entity.GraphQL)
+			return func(ctx context.Context) (none N, err error) {
+				if !r.Entity.readable(ctx, &own) {
+					return none, nil
+				}
+				return node(&own), nil
 			}
 		},
 	}
 }
 
-// ReadNodes returns the entities with the IDs, in the order of the IDs, and nil for an ID that no entity has. It runs
-// one statement for each type. columns returns the columns of a table to read. The error is rules.Faults for IDs of an
+// ReadNodes returns the entities with the IDs, in the order of the IDs, and nil for an ID that no entity has
+// and for an entity that the caller in ctx may not read. It runs one statement for each type. columns returns the columns of a table to read. The error is rules.Faults for IDs of an
 // unknown type.
 func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func(*statement.Table) Columns, ids []typeid.ID) ([]N, error) {
 	var faults rules.Faults
@@ -95,7 +101,8 @@ func NewNodeGroup[N any](readers []NodeReader[N], ids []typeid.ID) *NodeGroup[N]
 }
 
 // Adopt gives the group a copy of an entity that another client has read with all its columns. A nil entity means that
-// no entity has the ID. Load returns the copy without a statement. The readers of the group load its edges.
+// no entity has the ID. Load returns the copy without a statement, or nil if the caller may not read it. The
+// readers of the group load its edges.
 func (g *NodeGroup[N]) Adopt(id typeid.ID, n N) {
 	g.adopted[id] = func(context.Context) (none N, err error) { return none, nil }
 	for _, r := range g.readers {

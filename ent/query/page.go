@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -44,10 +45,17 @@ type PageInfo struct {
 
 // newPage checks the arguments of a connection over a table. connection is a name such as "User.posts". A nil where is
 // no filter. The ID breaks the last tie of the order. The error is rules.Faults with the codes INVALID and
-// CURSOR_INVALID.
-func newPage[T any, W Where[W]](connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
+// CURSOR_INVALID, or a *rules.ForbiddenError, which comes before any fault.
+func newPage[T any, W Where[W]](ctx context.Context, connection string, table *statement.Table, args Args, where *W, orderBy []Order[T]) (*Page, error) {
 	order := make([]statement.Order, 0, len(orderBy)+1)
-	var faults rules.Faults
+	var filter statement.Filter
+	var invalid, faults rules.Faults
+	if where != nil {
+		var err error
+		if filter, invalid, err = newFilter(ctx, table.GraphQL, *where); err != nil {
+			return nil, err
+		}
+	}
 	for i, o := range orderBy {
 		column, ok := table.Orders[string(o.Field)]
 		if !ok {
@@ -60,14 +68,10 @@ func newPage[T any, W Where[W]](connection string, table *statement.Table, args 
 		return nil, err
 	}
 	page, faults := unfilteredPage(connection, table, args, order...)
-	if where != nil {
-		filter, invalid := newFilter(*where)
-		page.filter, faults = filter, append(faults, invalid...)
-	}
-	if err := faults.Err(); err != nil {
+	if err := append(faults, invalid...).Err(); err != nil {
 		return nil, err
 	}
-	page.filterKey = filterKey(where)
+	page.filter, page.filterKey = filter, filterKey(where)
 	return page, nil
 }
 

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"roster/internal/typeid"
 )
@@ -37,9 +38,10 @@ type permission struct {
 	user   Extent // a user without a role
 }
 
-// permissions is the table of what callers other than an ADMIN may do. What is not in the table, only an ADMIN may do.
-func permissions() [7]permission {
-	return [...]permission{
+// permissionOf returns a line of the table of what callers other than an ADMIN may do. What is not in the table, only an
+// ADMIN may do. A field without a line may be read like its type.
+func permissionOf(a Action, kind string) (permission, bool) {
+	for _, p := range [...]permission{
 		{"User", Read, Everything, Everything, Own},
 		{"User", Update, Nothing, Own, Nothing}, // the fields of memberFields
 		{"User.identity", Read, Nothing, Own, Own},
@@ -47,7 +49,15 @@ func permissions() [7]permission {
 		{"Post", Create, Nothing, Own, Nothing},
 		{"Post", Update, Nothing, Own, Nothing},
 		{"Post", Delete, Nothing, Own, Nothing},
+	} {
+		if p.kind == kind && p.action == a {
+			return p, true
+		}
 	}
+	if of, _, isField := strings.Cut(kind, "."); isField && a == Read {
+		return permissionOf(a, of)
+	}
+	return permission{}, false
 }
 
 // memberFields are the fields of its own user that a MEMBER may change.
@@ -64,17 +74,16 @@ func Reach(c Caller, a Action, kind string) Extent {
 	if c.Has(Admin) {
 		return Everything
 	}
+	p, ok := permissionOf(a, kind)
 	user := c.User != (typeid.ID{})
-	for _, p := range permissions() {
-		switch {
-		case p.kind != kind || p.action != a:
-		case c.Has(Member) && user:
-			return p.member
-		case c.Has(Member) && c.Key != (typeid.ID{}), c.Reader:
-			return p.reader
-		case user:
-			return p.user
-		}
+	switch {
+	case !ok:
+	case c.Has(Member) && user:
+		return p.member
+	case c.Has(Member) && c.Key != (typeid.ID{}), c.Reader:
+		return p.reader
+	case user:
+		return p.user
 	}
 	return Nothing
 }
@@ -83,11 +92,18 @@ func Reach(c Caller, a Action, kind string) Extent {
 type ForbiddenError struct {
 	Action Action
 	Type   string // the type, or the type and the field with a dot between them
+	Bulk   bool   // the caller may not perform the action on many rows at once
 	// Nobody says that the caller has no credentials: with credentials, it may be allowed.
 	Nobody bool
 }
 
-func (e *ForbiddenError) Error() string { return "may not " + string(e.Action) + " " + e.Type }
+func (e *ForbiddenError) Error() string {
+	bulk := ""
+	if e.Bulk {
+		bulk = " in bulk"
+	}
+	return "the caller may not " + string(e.Action) + " " + e.Type + bulk
+}
 
 // Permit returns a *ForbiddenError unless the caller in ctx may perform the action on all rows of a type.
 func Permit(ctx context.Context, a Action, kind string) error {
@@ -112,7 +128,7 @@ func permit(c Caller, a Action, kind string, least Extent) error {
 func PermitRow(ctx context.Context, a Action, kind string, owners []typeid.ID, fields ...string) error {
 	c := CallerFrom(ctx)
 	reach := Reach(c, a, kind)
-	own := reach == Own && !slices.ContainsFunc(owners, func(id typeid.ID) bool { return id != c.User })
+	own := reach == Own && c.User != (typeid.ID{}) && !slices.ContainsFunc(owners, func(id typeid.ID) bool { return id != c.User })
 	if own && a == Update && kind == "User" {
 		own = !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(memberFields(c), f) })
 	}

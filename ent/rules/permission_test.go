@@ -15,7 +15,7 @@ func TestReach(t *testing.T) {
 	t.Parallel()
 	id, key := typeid.New("user", uuid.Must(uuid.NewV7())), typeid.New("api_key", uuid.Must(uuid.NewV7()))
 	member, admin := []rules.Role{rules.Member}, []rules.Role{rules.Member, rules.Admin}
-	reader := map[string]rules.Extent{"read User": rules.Everything, "read Post": rules.Everything}
+	reader := map[string]rules.Extent{"read User": rules.Everything, "read User.email": rules.Everything, "read Post": rules.Everything}
 	for name, test := range map[string]struct {
 		caller rules.Caller
 		want   map[string]rules.Extent // Nothing for others
@@ -27,18 +27,18 @@ func TestReach(t *testing.T) {
 		"MEMBER without a user":    {caller: rules.Caller{Subject: "ada", Roles: member}},
 		"key of a MEMBER":          {caller: rules.Caller{Subject: "api_key_1", Key: key, Roles: member}, want: reader},
 		"key without a role":       {caller: rules.Caller{Subject: "api_key_1", Key: key}},
-		"user without a role":      {caller: rules.Caller{Subject: "ada", User: id}, want: map[string]rules.Extent{"read User": rules.Own, "read Post": rules.Own, "read User.identity": rules.Own}},
+		"user without a role":      {caller: rules.Caller{Subject: "ada", User: id}, want: map[string]rules.Extent{"read User": rules.Own, "read Post": rules.Own, "read User.email": rules.Own, "read User.identity": rules.Own}},
 		"ADMIN without a user":     {caller: rules.Caller{Subject: "ada", Roles: admin}, all: rules.Everything},
 		"ADMIN with a user":        {caller: rules.Caller{Subject: "ada", Roles: admin[1:], User: id}, all: rules.Everything},
 		"key of an ADMIN":          {caller: rules.Caller{Subject: "api_key_1", Key: key, Roles: admin}, all: rules.Everything},
 		"everyone, without tokens": {caller: rules.Everyone(), all: rules.Everything},
 		"MEMBER": {caller: rules.Caller{Subject: "ada", Roles: member, User: id}, want: map[string]rules.Extent{
-			"read User": rules.Everything, "update User": rules.Own, "read User.identity": rules.Own,
+			"read User": rules.Everything, "update User": rules.Own, "read User.email": rules.Everything, "read User.identity": rules.Own,
 			"read Post": rules.Everything, "create Post": rules.Own, "update Post": rules.Own, "delete Post": rules.Own,
 		}},
 	} {
 		for _, action := range []rules.Action{rules.Read, rules.Create, rules.Update, rules.Delete} {
-			for _, kind := range []string{"User", "User.identity", "Post", "ApiKey", "Change", "Stats", "Later"} {
+			for _, kind := range []string{"User", "User.email", "User.identity", "Post", "ApiKey", "Change", "Stats", "Later"} {
 				want := max(test.want[string(action)+" "+kind], test.all)
 				if got := rules.Reach(test.caller, action, kind); got != want {
 					t.Errorf("%s: %s %s: got %d, want %d", name, action, kind, got, want)

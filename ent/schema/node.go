@@ -29,6 +29,12 @@ type Entity struct{}
 // Name implements schema.Annotation.
 func (Entity) Name() string { return "Entity" }
 
+// Owned names the owner of each row of an entity: a MEMBER may do more with its own rows. Without it, rows have no owner.
+type Owned struct{ By string } // the field with the ID of the user
+
+// Name implements schema.Annotation.
+func (Owned) Name() string { return "Owned" }
+
 // Fields of every entity.
 func (Node) Fields() []ent.Field {
 	return []ent.Field{

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"entgo.io/ent"
+	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/edge"
 	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
@@ -15,6 +16,9 @@ type Post struct{ ent.Schema }
 
 // Mixin of the Post.
 func (Post) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
+
+// Annotations of the Post.
+func (Post) Annotations() []schema.Annotation { return []schema.Annotation{Owned{By: "author_id"}} }
 
 // Fields of the Post.
 func (Post) Fields() []ent.Field {

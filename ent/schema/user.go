@@ -3,6 +3,7 @@ package schema
 import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/entsql"
+	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/edge"
 	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
@@ -15,6 +16,9 @@ type User struct{ ent.Schema }
 
 // Mixin of the User.
 func (User) Mixin() []ent.Mixin { return []ent.Mixin{Node{}} }
+
+// Annotations of the User.
+func (User) Annotations() []schema.Annotation { return []schema.Annotation{Owned{By: "id"}} }
 
 // Fields of the User.
 func (User) Fields() []ent.Field {

@@ -14,6 +14,8 @@ var (
 	ErrAmbiguous = errors.New("several Authorization headers")
 	// ErrUnavailable says that credentials cannot be verified now, because the provider's keys are not known.
 	ErrUnavailable = errors.New("the keys of the identity provider are not available")
+	// ErrSuspended says that the credentials are valid, but their user is suspended.
+	ErrSuspended = errors.New("the user is suspended")
 )
 
 // An InvalidError refuses credentials.

@@ -37,12 +37,15 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
+	Token   tokenCommand   `cmd:"" help:"Make tokens."`
+	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
 // environment has the streams of the process, and the version. Commands get it beside their flags.
 type environment struct {
+	getenv         func(name string) string // for secrets alone: the flags have the other settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
@@ -78,15 +81,18 @@ func checkBounds(flag *kong.Flag) error {
 
 // Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2:
 // the command line is wrong. No command line at all is --help. Some commands have more codes. Errors go to stderr, in
-// one line. serve ends with success when ctx ends. version is the version of this build.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, version string) int {
+// one line. serve ends with success when ctx ends. getenv returns a variable of the environment that has a secret. version
+// is the version of this build.
+func Run(
+	ctx context.Context, args []string, getenv func(name string) string, stdin io.Reader, stdout, stderr io.Writer, version string,
+) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	helped := false
 	parser, err := kong.New(&commands{},
 		kong.Name("roster"),
-		kong.Description("A GraphQL server for users and their posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
+		kong.Description("A GraphQL server for users and posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: helpWidth}),
 		kong.ValueFormatter(describe),
@@ -107,11 +113,14 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return fail(stderr, exitUsage, usageError(err))
 	}
-	if err := command.Run(&environment{stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
+	if err := command.Run(&environment{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
 		if errors.Is(err, errSilent) {
 			return exitFailure
 		}
 		if coded, ok := errors.AsType[*exitError](err); ok {
+			if coded.code == exitUsage {
+				err = seeHelp(err, command)
+			}
 			return fail(stderr, coded.code, err)
 		}
 		return fail(stderr, exitFailure, err)

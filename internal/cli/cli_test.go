@@ -21,9 +21,12 @@ import (
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	code = cli.Run(t.Context(), args, strings.NewReader(""), &out, &err, "1.2.3")
+	code = cli.Run(t.Context(), args, noEnvironment, strings.NewReader(""), &out, &err, "1.2.3")
 	return code, out.String(), err.String()
 }
+
+// noEnvironment is an environment without secrets.
+func noEnvironment(string) string { return "" }
 
 func golden(t *testing.T, name string) string {
 	t.Helper()
@@ -49,6 +52,11 @@ func TestHelp(t *testing.T) {
 		{[]string{"export", "--help"}, "help-export.txt"},
 		{[]string{"stats", "--help"}, "help-stats.txt"},
 		{[]string{"changes", "--help"}, "help-changes.txt"},
+		{[]string{"token", "mint", "--help"}, "help-token-mint.txt"},
+		{[]string{"keys", "--help"}, "help-keys.txt"},
+		{[]string{"keys", "create", "--help"}, "help-keys-create.txt"},
+		{[]string{"keys", "list", "--help"}, "help-keys-list.txt"},
+		{[]string{"keys", "revoke", "--help"}, "help-keys-revoke.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -82,7 +90,7 @@ func TestHelpOfCommands(t *testing.T) {
 	section := regexp.MustCompile(`(?m)^([A-Z][^\n]*):\n((?: .*\n|\n )+)`)
 	flag := regexp.MustCompile(`(?m)^ +(-\w|--[\w\[\]-]+)`)
 	for command, groups := range map[string]string{
-		"serve": "Flags, Used most, Listening and requests, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
+		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
 			"Database, Logging",
 		"migrate up":     "Flags, Used most, Database, Logging",
 		"migrate down":   "Flags, Used most, Database, Logging",
@@ -93,6 +101,10 @@ func TestHelpOfCommands(t *testing.T) {
 		"export":         "Arguments, Flags, Used most, Database, Logging",
 		"stats":          "Flags, Used most, Database, Logging",
 		"changes reset":  "Flags, Used most, Database, Logging",
+		"token mint":     "Flags, Used most, Authentication",
+		"keys create":    "Flags, Used most, Database, Logging",
+		"keys list":      "Flags, Used most, Database, Logging",
+		"keys revoke":    "Arguments, Flags, Used most, Database, Logging",
 		"schema":         "Flags",
 		"version":        "Flags",
 	} {
@@ -192,6 +204,17 @@ func TestWrongUse(t *testing.T) {
 		"serve --cors-origins":                  `--cors-origins needs a value; see roster serve --help`,
 		"serve --introspection=maybe":           `--introspection must be true or false, not "maybe"; see roster serve --help`,
 		"changes":                               `the command is missing: reset; see roster changes --help`,
+		"keys":                                  `the command is missing: create, list or revoke; see roster keys --help`,
+		"keys create":                           `missing flags: --name=TEXT, --role=ROLE,...; see roster keys create --help`,
+		"keys create --name=a":                  `missing flags: --role=ROLE,...; see roster keys create --help`,
+		"keys create --name=a --role=BOSS":      `--role must be ADMIN or MEMBER, not "BOSS"; see roster keys create --help`,
+		"keys create --expires-in=0s":           `--expires-in must be longer than 0s, not 0s; see roster keys create --help`,
+		"keys create --expires-in=30d":          `--expires-in must be a number with its unit, such as 500ms, 5s or 2m, not "30d"; see roster keys create --help`,
+		"keys create --name=a --role=MEMBER --expires-in=1h --expires-at=2999-01-01": `--expires-in and --expires-at can't be used together; see roster keys create --help`,
+		"keys list --format=xml": `--format must be table or jsonl, not "xml"; see roster keys list --help`,
+		"keys revoke":            `the argument <id> is missing; see roster keys revoke --help`,
+		"keys revoke ci":         `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "ci"; see roster keys revoke --help`,
+		"keys revoke user_01jvsz5r0xe3k8m1p4s6t9w2yb": `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "user_01jvsz5r0xe3k8m1p4s6t9w2yb"; see roster keys revoke --help`,
 	} {
 		code, stdout, stderr := run(t, strings.Fields(line)...)
 		if code != 2 || stdout != "" || stderr != "roster: "+want+"\n" {
@@ -259,7 +282,7 @@ func TestListenOn(t *testing.T) {
 		"192.0.2.1:0":         "this machine does not have the address", // of RFC 5737, which no machine has
 		"no such host:0":      "there is no host of this name, or it cannot be looked up",
 	} {
-		code, stdout, stderr := run(t, "serve", "--log-level=error", "--listen="+address,
+		code, stdout, stderr := run(t, "serve", "--log-level=error", "--insecure-no-auth", "--listen="+address,
 			"--database-url=sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
 		if want := "roster: cannot listen on " + address + ": " + reason + ": choose another address with --listen\n"; code != 1 || stdout != "" || stderr != want {
 			t.Errorf("got code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
@@ -288,7 +311,7 @@ func TestStartErrors(t *testing.T) {
 	words := regexp.MustCompile(`strconv|ParseAddr|parse "|time: |dial |tcp |: bind|connect: |syscall|no such file or directory|open /|stat /|lookup |EOF|0x|s3cret|\(\*`)
 	for _, test := range []struct{ line, says string }{
 		{"serve --listen=" + taken.Addr().String(), "another program listens there"},
-		{"serve --listen=192.0.2.1:0", "this machine does not have the address"},
+		{"serve --insecure-no-auth --listen=192.0.2.1:0", "this machine does not have the address"},
 		{"serve --listen=nowhere.invalid:0", "no host of this name"},
 		{"serve --listen=127.0.0.1:0 --trusted-documents=" + dir, "is a directory"},
 		{"serve --listen=127.0.0.1:0 --trusted-documents=" + at("missing"), "no such file: correct the path"},
@@ -409,7 +432,7 @@ func TestServe(t *testing.T) {
 	stdout := &onWrite{first: stop}
 	code := cli.Run(ctx, []string{
 		"serve", "--listen=localhost:0", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
-	}, strings.NewReader(""), stdout, &stderr, "1.2.3")
+	}, noEnvironment, strings.NewReader(""), stdout, &stderr, "1.2.3")
 	want := regexp.MustCompile(`^Roster 1\.2\.3 is running on SQLite \(.*roster\.db\)\.
   playground  http://localhost:[1-9]\d*/
   endpoint    http://localhost:[1-9]\d*/graphql
@@ -428,7 +451,7 @@ func TestServeUntilHangUp(t *testing.T) {
 	var stderr bytes.Buffer
 	code := cli.Run(ctx, []string{
 		"serve", "--listen=localhost:0", "--log-level=error", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
-	}, strings.NewReader(""), &hungUp{first: stop}, &stderr, "1.2.3")
+	}, noEnvironment, strings.NewReader(""), &hungUp{first: stop}, &stderr, "1.2.3")
 	if code != 0 || stderr.Len() > 0 {
 		t.Errorf("got code %d, stderr %q, want code 0 and nothing", code, &stderr)
 	}

@@ -17,7 +17,7 @@ import (
 func feedIn(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
-	code = cli.Run(t.Context(), append(args, "--log-level=error"), strings.NewReader(stdin), &out, &err, "1.2.3")
+	code = cli.Run(t.Context(), append(args, "--log-level=error"), noEnvironment, strings.NewReader(stdin), &out, &err, "1.2.3")
 	took := regexp.MustCompile(` in \d+\.\d s\n`)
 	return code, took.ReplaceAllString(out.String(), " in 0.1 s\n"), took.ReplaceAllString(err.String(), " in 0.1 s\n")
 }
@@ -172,7 +172,7 @@ func TestImportInterrupted(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		done := make(chan int)
 		go func() {
-			done <- cli.Run(ctx, []string{"import", url, "--log-level=error"}, in, &stdout, &stderr, "1.2.3")
+			done <- cli.Run(ctx, []string{"import", url, "--log-level=error"}, noEnvironment, in, &stdout, &stderr, "1.2.3")
 		}()
 		if _, err := io.WriteString(input, sent+"x"); err != nil {
 			t.Fatal(err)

@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/graph"
+	"roster/internal/auth"
 	"roster/internal/budget"
 	"roster/internal/config"
 	"roster/internal/database"
@@ -44,6 +47,8 @@ const (
 
 type serveCommand struct {
 	config.HTTP      `group:"Listening and requests:"`
+	config.Auth      `group:"Authentication:"`
+	config.Doors     `group:"Access and TLS:"`
 	config.Streams   `group:"WebSockets and event streams:"`
 	config.GraphQL   `group:"GraphQL:"`
 	limits.Limits    `group:"Limits of a request:"`
@@ -57,6 +62,24 @@ type serveCommand struct {
 func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	memory := tuneMemory()
 	logger := c.Logger(e.stderr)
+	verifier, err := e.newVerifier(c.Auth, logger)
+	if err != nil {
+		return err
+	}
+	if err := c.checkDoors(ctx, verifier != nil); err != nil {
+		return err
+	}
+	security, err := c.security(logger)
+	if err != nil {
+		return err
+	}
+	if verifier != nil {
+		return errNotYet // here, access.New makes the server.Authenticator of the verifier
+	}
+	if c.InsecureNoAuth {
+		logger.Warn("THERE IS NO AUTHENTICATION: everyone whose request comes to this server may read, change and delete everything",
+			"listen", c.Listen, "because", "ROSTER_INSECURE_NO_AUTH")
+	}
 	if err := e.clash(filesOf(c.DatabaseURL)); err != nil {
 		return err
 	}
@@ -74,7 +97,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	_ = db.Ready(ctx) // a database that takes no changes is served for reading; Ready logs the reason
-	page, err := playground.Handler()
+	page, err := c.page()
 	if err != nil {
 		return err
 	}
@@ -92,14 +115,12 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	handler := newHandler(c, db, executor, page, streams, answers, logger)
+	handler := newHandler(c, db, executor, page, streams, answers, verifier, logger)
 	listener, err := server.Listen(ctx, c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
-	address := browsable(c.Listen, listener.Addr())
-	if _, err := fmt.Fprintf(e.stdout, "Roster %s is running on %s.\n  playground  %s/\n  endpoint    %s/graphql\n",
-		e.version, db, address, address); err != nil {
+	if err := c.announce(e, db, listener.Addr()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	timeouts := server.Timeouts{
@@ -112,11 +133,71 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	stopChores := startChores(ctx, c.Retention, db, changes, logger)
 	defer stopChores()
-	if err := server.Serve(ctx, listener, handler, streams, timeouts, logger); err != nil {
+	if err := server.Serve(ctx, listener, security, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
 	fmt.Fprintln(e.stdout, "Roster has stopped.") // ignore the error: after SIGHUP, there may be no terminal
 	return nil
+}
+
+// checkDoors checks the settings of access against authentication, before anything is opened.
+func (c *serveCommand) checkDoors(ctx context.Context, authentication bool) error {
+	if err := c.Check(authentication); err != nil {
+		return misuse(err)
+	}
+	if authentication || c.InsecureNoAuth {
+		return nil
+	}
+	switch loopback, err := server.IsLoopback(ctx, c.Listen); {
+	case err != nil:
+		return fmt.Errorf("%w: choose another address with --listen", err)
+	case !loopback:
+		return misuse(fmt.Errorf("--listen=%s can be reached from other machines, and there is no authentication: "+
+			"listen on 127.0.0.1, or set %s. ROSTER_INSECURE_NO_AUTH=true lets everyone do everything", c.Listen, config.AuthModes))
+	}
+	return nil
+}
+
+// security returns the configuration of TLS, or nil without TLS.
+func (c *serveCommand) security(logger *slog.Logger) (*tls.Config, error) {
+	if c.TLSCert == "" {
+		return nil, nil
+	}
+	certificate, err := server.NewCertificate(c.TLSCert, c.TLSKey, time.Now, logger)
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		err = fmt.Errorf("%s: %w", file.Path, unreadable(err))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert and --tls-key: %w", err)
+	}
+	return certificate.Config(), nil
+}
+
+// page returns the playground, or nil in production.
+func (c *serveCommand) page() (http.Handler, error) {
+	if c.Production() {
+		return nil, nil
+	}
+	return playground.Handler()
+}
+
+// announce prints the addresses of a server that listens on actual.
+func (c *serveCommand) announce(e *environment, db *database.DB, actual net.Addr) error {
+	scheme := "http"
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	address := browsable(scheme, c.Listen, actual)
+	text := fmt.Sprintf("Roster %s is running on %s.\n", e.version, db)
+	if !c.Production() {
+		text += fmt.Sprintf("  playground  %s/\n", address)
+	}
+	text += fmt.Sprintf("  endpoint    %s/graphql\n", address)
+	if c.InsecureNoAuth {
+		text += "  WARNING     There is no authentication: everyone may do everything.\n"
+	}
+	_, err := fmt.Fprint(e.stdout, text)
+	return err
 }
 
 // trusted reads the file of trusted documents. Without a file, it returns nil.
@@ -154,7 +235,7 @@ func newExecutor(
 		Committed:          changes.Wake,
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
-		Introspection:      c.Introspection,
+		Introspection:      c.showSchema(),
 		Limits:             c.Limits,
 		DocumentCacheBytes: c.DocumentCacheBytes,
 		TrustedDocuments:   trusted,
@@ -165,30 +246,36 @@ func newExecutor(
 	return executor, nil
 }
 
+// showSchema reports whether clients see the schema.
+func (c *serveCommand) showSchema() bool { return c.Introspection && !c.Production() }
+
 // newHandler wires the HTTP server on top of an executor.
 func newHandler(
 	c *serveCommand, db *database.DB, executor server.Executor, page http.Handler, streams *server.Streams, answers *budget.Budget,
-	logger *slog.Logger,
+	verifier *auth.Verifier, logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{
-		Executor:     executor,
-		Ready:        readiness(db),
-		Playground:   page,
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: rand.Text,
-		MaxBodyBytes: c.MaxBodyBytes,
-		MaxValues:    maxValues(c.MaxInputValues),
-		MaxRequests:  c.MaxRequests,
-		Origins:      c.CORSOrigins,
-		Budget:       answers,
-		WriteTimeout: writeTimeout,
-		Streams:      streams,
+		Executor:      executor,
+		Authenticator: everyone{},
+		Ready:         readiness(db),
+		Playground:    page,
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  rand.Text,
+		MaxBodyBytes:  c.MaxBodyBytes,
+		MaxValues:     maxValues(c.MaxInputValues),
+		MaxRequests:   c.MaxRequests,
+		Origins:       c.CORSOrigins,
+		LocalOnly:     verifier == nil && !c.InsecureNoAuth,
+		Hosts:         c.AllowedHosts,
+		Budget:        answers,
+		WriteTimeout:  writeTimeout,
+		Streams:       streams,
 	}
-	if c.Introspection {
+	if c.showSchema() {
 		o.SDL = graph.SDL()
 	}
-	return asEveryone(server.New(o))
+	return server.New(o)
 }
 
 // readiness returns a check whether a database is ready for operations or, with reads, for queries.
@@ -215,20 +302,26 @@ func maxValues(ofVariables int) int {
 	return ofVariables + around
 }
 
-// asEveryone gives each request the caller Everyone: this server runs without authentication.
-func asEveryone(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), rules.Everyone())))
-	})
+// everyone is the Authenticator of a server without authentication.
+type everyone struct{}
+
+var _ server.Authenticator = everyone{}
+
+// Authenticate implements server.Authenticator.
+func (everyone) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {
+	return rules.WithCaller(ctx, rules.Everyone()), nil
 }
+
+// Watch implements server.Authenticator.
+func (everyone) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser
 // cannot open "all addresses"; then it is localhost. The port is the actual one.
-func browsable(configured string, actual net.Addr) string {
+func browsable(scheme, configured string, actual net.Addr) string {
 	host, _, _ := net.SplitHostPort(configured)
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
 	_, port, _ := net.SplitHostPort(actual.String())
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + "://" + net.JoinHostPort(host, port)
 }

@@ -11,11 +11,20 @@ import (
 
 // usageError is the error of a command line that kong refuses: in the words of users, with the help to read.
 func usageError(err error) error {
-	help := "roster"
-	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
-		help += " " + parse.Context.Selected().Path()
+	var command *kong.Context
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok {
+		command = parse.Context
 	}
-	return fmt.Errorf("%s; see %s --help", plain(err.Error()), help)
+	return seeHelp(errors.New(plain(err.Error())), command)
+}
+
+// seeHelp adds to an error the help to read: that of a command or, for nil, of the program.
+func seeHelp(err error, command *kong.Context) error {
+	help := "roster"
+	if command != nil && command.Selected() != nil {
+		help += " " + command.Selected().Path()
+	}
+	return fmt.Errorf("%w; see %s --help", err, help)
 }
 
 // plain replaces the words of kong that speak of tokens and Go types.
@@ -23,6 +32,7 @@ func plain(text string) string {
 	for _, rule := range []struct{ kong, users string }{
 		{`^expected "(<\w+>)"$`, `the argument $1 is missing`},
 		{`^expected (?:one of )?(".*")$`, `the command is missing: one of $1`},
+		{`^missing flags: (--[\w-]+)=.*$`, `$1 is missing`},
 		{`expected \w+ value but got ".*?" \(.*?\)`, `needs a value`},
 		{`missing value, expecting ".*"$`, `needs a value`},
 		{`must be one of (.*) but got (".*")$`, `must be one of $1, not $2`},
@@ -31,7 +41,7 @@ func plain(text string) string {
 		{`expected a valid 64 bit uint but got (".*?")`, `must be a whole number of at most 64 bits without a sign, not $1`},
 		{` \(from envar (\w+)=".*"\)$`, ` (from the environment variable $1)`},
 		{`^(--[\w-]+): (must|needs)`, `$1 $2`},
-		{`^[a-z ]+: (--[\w-]+ )`, `$1`},
+		{`^[a-z ]+: (--[\w-]+ |<\w+> )`, `$1`},
 	} {
 		text = regexp.MustCompile(rule.kong).ReplaceAllString(text, rule.users)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql/schema"
 	"golang.org/x/sync/singleflight"
 
 	"roster/ent/migrate/migrations"
@@ -103,8 +104,9 @@ type DB struct {
 	options     Options
 	write, read *pool
 	health      *health
-	migrations  fs.FS               // a folder for each dialect
-	looks       *singleflight.Group // shares concurrent calls of CheckTables
+	migrations  fs.FS                                   // a folder for each dialect
+	tables      func(d string) ([]*schema.Table, error) // that the migrations make
+	looks       *singleflight.Group                     // shares concurrent calls of CheckTables
 	// observeMigrations gets the statements of migrations. It is for tests; Options.Observe does not get them.
 	observeMigrations func(query string)
 }
@@ -140,7 +142,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
-	db := &DB{engine: e, options: o, health: newHealth(), migrations: migrations.Files, looks: &singleflight.Group{}}
+	db := &DB{engine: e, options: o, health: newHealth(), migrations: migrations.Files, tables: allTables, looks: &singleflight.Group{}}
 	if e.dialect() == dialect.SQLite {
 		db.write = newPool(write, o, 1)
 		db.read = newPool(read, o, o.MaxConnections)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql/schema"
 	"github.com/pressly/goose/v3"
 )
 
@@ -18,6 +19,13 @@ func (db *DB) WithMigrations(files fs.FS) *DB {
 	other := *db
 	other.migrations = files
 	return &other
+}
+
+// Released returns the same database with the migrations of an earlier release, which knows no later tables.
+func (db *DB) Released(files fs.FS) *DB {
+	other := db.WithMigrations(files)
+	other.tables = func(string) ([]*schema.Table, error) { return nil, nil }
+	return other
 }
 
 // ObservingMigrations returns the same database. f gets each statement of its migrations before the server does.

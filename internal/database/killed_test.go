@@ -512,7 +512,7 @@ func TestMigrateKilledOfEarlierRelease(t *testing.T) {
 				var seen atomic.Int64
 				changes := changing(e)
 				lose := func(request []byte) bool { return changes(request) && seen.Add(1) == int64(n) }
-				through := open(t, options(behind))
+				through := open(t, options(behind)).Released(folding(t)) // the releases without a record knew no later migration
 				proxy.LoseAnswers(lose)
 				_ = through.MigrateAsReleased(t.Context(), true)
 				proxy.LoseAnswers(nil)
@@ -527,6 +527,9 @@ func TestMigrateKilledOfEarlierRelease(t *testing.T) {
 					t.Errorf("rows of feed, up, after statement %d: got %q, want 1", n, got)
 				}
 
+				if _, err := db.MigrateDown(t.Context(), beforeAuthentication); err != nil {
+					t.Errorf("down to the earlier release, after statement %d: got %v, want no error", n, err)
+				}
 				proxy.LoseAnswers(lose)
 				_ = through.MigrateAsReleased(t.Context(), false)
 				proxy.LoseAnswers(nil)

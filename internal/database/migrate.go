@@ -87,7 +87,7 @@ func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migratio
 	if err != nil {
 		return done, err
 	}
-	if err := checkTables(ctx, m.engine.dialect(), m.pool); err != nil {
+	if err := m.check(ctx); err != nil {
 		return done, err
 	}
 	if folds && version >= foldAddresses {
@@ -157,7 +157,7 @@ func (db *DB) CheckVersion(ctx context.Context) error {
 		if pending {
 			return errors.New("the schema is older than this program's: run roster migrate up")
 		}
-		return checkTables(ctx, db.Dialect(), m.pool)
+		return m.check(ctx)
 	})
 }
 
@@ -167,6 +167,8 @@ type migrator struct {
 	engine engine
 	// pool has one connection.
 	pool *sql.DB
+	// check checks the tables after the last migration.
+	check func(ctx context.Context) error
 	// names of the migrations, by version.
 	names map[int64]string
 	// unfinished is the interrupted migration and its direction. Version 0: none.
@@ -222,6 +224,7 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 			}
 		}()
 		m := &migrator{engine: db.engine, pool: pool, names: map[int64]string{}}
+		m.check = func(ctx context.Context) error { return db.checkTables(ctx, pool) }
 		if m.unfinished, err = db.engine.unfinished(ctx, pool); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (db *DB) CheckTables(ctx context.Context) error {
 		// The first caller may leave before the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.options.ConnectTimeout)
 		defer cancel()
-		return nil, checkTables(ctx, db.Dialect(), db.read.db)
+		return nil, db.checkTables(ctx, db.read.db)
 	})
 	select {
 	case result := <-look:
@@ -39,12 +39,12 @@ func (db *DB) CheckTables(ctx context.Context) error {
 	}
 }
 
-func checkTables(ctx context.Context, d string, db atlas.ExecQuerier) error {
-	wanted, err := allTables(d)
+func (db *DB) checkTables(ctx context.Context, conn atlas.ExecQuerier) error {
+	wanted, err := db.tables(db.Dialect())
 	if err != nil {
 		return err
 	}
-	lacks, err := missing(ctx, d, db, wanted)
+	lacks, err := missing(ctx, db.Dialect(), conn, wanted)
 	if err != nil {
 		return fmt.Errorf("look at the tables: %w", err)
 	}

@@ -27,7 +27,7 @@ func TestCheckTables(t *testing.T) {
 		{"the index user_email_key of users", "DROP INDEX user_email_key"},
 		{"the index user_email_key of users", "DROP INDEX user_email_key; CREATE INDEX user_email_key ON users (email_key)"},
 		{"the index post_author_id_id of posts", "DROP INDEX post_author_id_id; CREATE INDEX post_author_id_id ON posts (id, author_id)"},
-		{"the primary key of idempotency_keys", "DROP TABLE idempotency_keys; CREATE TABLE idempotency_keys (id int, request int, data int, at int); CREATE INDEX i ON idempotency_keys (at)"},
+		{"the primary key of idempotency_keys", "DROP TABLE idempotency_keys; CREATE TABLE idempotency_keys (id int, request int, data int, at int, authority int); CREATE INDEX i ON idempotency_keys (at)"},
 		{ok, "CREATE TABLE later (id int); ALTER TABLE users ADD COLUMN later int; CREATE INDEX user_later ON users (later)"},
 		{ok, "CREATE INDEX later ON users (version, id)"},
 	}

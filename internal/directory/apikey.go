@@ -4,8 +4,13 @@ import (
 	"context"
 	"time"
 
+	"entgo.io/ent/dialect/sql"
+
 	"roster/ent"
+	"roster/ent/apikey"
 	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/typeid"
 )
 
 // CreateAPIKey is the input for a new API key.
@@ -22,6 +27,9 @@ func (u *unit) apiKeys() *rows[ent.ApiKey] { return add(u, u.client.ApiKey.Reade
 
 // CreateAPIKeys creates API keys.
 func (tx *Transaction) CreateAPIKeys(ctx context.Context, list []CreateAPIKey) ([]*ent.ApiKey, error) {
+	if err := permitAll(ctx, ent.ApiKeyTable, rules.Create); err != nil {
+		return nil, err
+	}
 	in, rows := tx.inputs(len(list), "name", "roles", "expiresAt"), tx.begin().apiKeys()
 	keys := make([]*ent.ApiKey, len(list))
 	for i, input := range list {
@@ -46,7 +54,7 @@ func (tx *Transaction) CreateAPIKeys(ctx context.Context, list []CreateAPIKey) (
 // RevokeAPIKeys revokes API keys, and returns them. A key that is revoked already stays as it is.
 func (tx *Transaction) RevokeAPIKeys(ctx context.Context, list []Target) ([]*ent.ApiKey, error) {
 	in, rows := tx.inputs(len(list), "id", "expectedVersion"), tx.begin().apiKeys()
-	keys, err := lock(ctx, in, rows, list)
+	keys, err := lock(ctx, in, rows, rules.Update, list)
 	if err != nil {
 		return nil, err
 	}
@@ -58,4 +66,15 @@ func (tx *Transaction) RevokeAPIKeys(ctx context.Context, list []Target) ([]*ent
 	}
 	_, _, err = save(ctx, in, rows, keys, next, "id")
 	return keys, err
+}
+
+// UseAPIKey writes the time of the last use of an API key, unless the database has one that is less than interval older.
+// The last use is no change: version, updatedAt and the feed stay as they are.
+func UseAPIKey(ctx context.Context, session *database.Session, id typeid.ID, at time.Time, interval time.Duration) error {
+	at = at.UTC().Truncate(time.Microsecond)
+	last := apikey.FieldLastUsedAt
+	query, args := sql.Dialect(session.Dialect()).Update(apikey.Table).Set(last, at).
+		Where(sql.And(sql.EQ(apikey.FieldID, id), sql.Or(sql.IsNull(last), sql.LTE(last, at.Add(-interval))))).Query()
+	_, err := database.Affected(ctx, session, query, args...)
+	return err
 }

@@ -382,6 +382,88 @@ func TestLast(t *testing.T) {
 	})
 }
 
+// TestForbiddenRows writes as a MEMBER: its own rows, and those of others, whatever else is wrong.
+func TestForbiddenRows(t *testing.T) {
+	t.Parallel()
+	each(t, func(s *tester) {
+		s.do(func(ctx context.Context, tx *directory.Transaction) error {
+			_, err := tx.CreateUsers(ctx, newUsers("ada", "bob"))
+			return err
+		})
+		users, posts := s.rows()
+		mine, theirs := posts[0], posts[0]
+		for _, p := range posts {
+			if p.AuthorID == users[0].ID {
+				mine = p
+			} else {
+				theirs = p
+			}
+		}
+		self, other := users[0].ID, users[1].ID
+		missing, stale := typeid.New(user.Label, uuid.UUID{1}), 7
+		member := rules.WithCaller(s.Context(), rules.Caller{Subject: "ada", Roles: []rules.Role{rules.Member}, User: self})
+		updateUsers := func(list ...directory.UpdateUser) func(tx *directory.Transaction) error {
+			return func(tx *directory.Transaction) error { return second(tx.UpdateUsers(member, list)) }
+		}
+		updatePosts := func(list ...directory.UpdatePost) func(tx *directory.Transaction) error {
+			return func(tx *directory.Transaction) error { return second(tx.UpdatePosts(member, list)) }
+		}
+		targetOf := func(id typeid.ID) directory.Target { return directory.Target{ID: id} }
+		for what, test := range map[string]struct {
+			do   func(tx *directory.Transaction) error
+			want bool // that it is permitted
+		}{
+			"its own name":     {updateUsers(directory.UpdateUser{Target: targetOf(self), Username: to("free"), Email: to("free@example.com")}), true},
+			"its own status":   {updateUsers(directory.UpdateUser{Target: targetOf(self), Status: to(rules.Active)}), false},
+			"its own identity": {updateUsers(directory.UpdateUser{Target: targetOf(self), Identity: directory.Optional[rules.Identity]{Set: true}}), false},
+			"another user too": {updateUsers(directory.UpdateUser{Target: targetOf(self), Username: to("")}, directory.UpdateUser{Target: targetOf(other)}), false},
+			"another user":     {updateUsers(directory.UpdateUser{Target: directory.Target{ID: other, ExpectedVersion: &stale}, Username: to("ada")}), false},
+			"no user":          {updateUsers(directory.UpdateUser{Target: targetOf(missing), Username: to("ada")}), false},
+			"its own post":     {updatePosts(directory.UpdatePost{Target: targetOf(mine.ID), Title: to("T"), AuthorID: to(self)}), true},
+			"a gift":           {updatePosts(directory.UpdatePost{Target: targetOf(mine.ID), Title: to(""), AuthorID: to(other)}), false},
+			"another post":     {updatePosts(directory.UpdatePost{Target: directory.Target{ID: theirs.ID, ExpectedVersion: &stale}, Title: to("")}), false},
+			"a theft":          {updatePosts(directory.UpdatePost{Target: targetOf(theirs.ID), AuthorID: to(self)}), false},
+			"a new post": {func(tx *directory.Transaction) error {
+				return second(tx.CreatePosts(member, []directory.CreatePost{{AuthorID: self, Title: "T"}}, true))
+			}, true},
+			"a new post of another": {func(tx *directory.Transaction) error {
+				return second(tx.CreatePosts(member, []directory.CreatePost{{AuthorID: self, Title: "T"}, {AuthorID: other}}, true))
+			}, false},
+			"the end of its post": {func(tx *directory.Transaction) error {
+				return second(tx.DeletePosts(member, []directory.Target{targetOf(mine.ID)}))
+			}, true},
+			"the end of a post": {func(tx *directory.Transaction) error {
+				return second(tx.DeletePosts(member, []directory.Target{targetOf(theirs.ID)}))
+			}, false},
+			"the end of its user": {func(tx *directory.Transaction) error {
+				return second(tx.DeleteUsers(member, []directory.DeleteUser{{Target: targetOf(self)}}))
+			}, false},
+			"new and changed ones": {func(tx *directory.Transaction) error {
+				return upsert(tx.UpsertUsers(member, []directory.UpsertUser{{Username: "ada"}}, directory.ByUsername))
+			}, false},
+			"a key": {func(tx *directory.Transaction) error {
+				return second(tx.CreateAPIKeys(member, []directory.CreateAPIKey{{}}))
+			}, false},
+			"the end of a key": {func(tx *directory.Transaction) error {
+				return second(tx.RevokeAPIKeys(member, []directory.Target{targetOf(self)}))
+			}, false},
+			"an import": {func(tx *directory.Transaction) error { return tx.Import(member, nil, directory.Fail) }, false},
+		} {
+			tx := s.begin()
+			err := test.do(tx)
+			if _, forbidden := errors.AsType[*rules.ForbiddenError](err); forbidden == test.want || test.want && err != nil {
+				t.Errorf("%s: got %v, want it permitted: %t", what, err, test.want)
+			}
+			if tx.Changed() != test.want {
+				t.Errorf("%s: got changes: %t, want %t", what, tx.Changed(), test.want)
+			}
+			tx.Rollback()
+		}
+	})
+}
+
+func upsert(_ []*ent.User, _, _ int, err error) error { return err }
+
 // TestForbidden does everything as nobody: nothing is written.
 func TestForbidden(t *testing.T) {
 	t.Parallel()

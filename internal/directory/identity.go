@@ -43,6 +43,25 @@ func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, ide
 	return u, rows.unit.flush(ctx)
 }
 
+// Linkable returns the user that Link gives an identity, or nil. It only reads. Another transaction can change the user
+// before Link locks it. email is the address in the token.
+func (tx *Transaction) Linkable(ctx context.Context, email string, identity rules.Identity) (*ent.User, error) {
+	key, fault := rules.Email(email)
+	if fault != nil {
+		return nil, nil //nolint:nilerr // no user has such an address
+	}
+	columns := query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey, user.FieldIdentityIssuer, user.FieldIdentitySubject)
+	users, err := tx.client.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, EmailKeys(email, key))
+	u := UserByEmail(users, email, key)
+	if err != nil || u == nil || IdentityOf(u) != nil || !rules.SameAddress(u.Email, email) {
+		return nil, err
+	}
+	if former, err := tx.hadIdentity(ctx, identity); former || err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
 // UserByIdentity returns the user with an identity, or nil. The user has the given columns and the identity.
 func UserByIdentity(ctx context.Context, users query.Reader[ent.User], columns query.Columns, i rules.Identity) (*ent.User, error) {
 	columns |= query.ColumnsOf(ent.UserTable, user.FieldIdentityIssuer, user.FieldIdentitySubject)

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"roster/ent/rules"
@@ -106,10 +107,31 @@ type Target struct {
 
 func (t Target) target() Target { return t }
 
+func (Target) fields() []string { return nil }
+
+// A targeted input changes an entity.
+type targeted interface {
+	target() Target
+	fields() []string // the fields to change, by their names in the feed
+}
+
+// given returns the names of the fields that an input has.
+func given(fields map[string]bool) []string {
+	maps.DeleteFunc(fields, func(_ string, set bool) bool { return !set })
+	return slices.Sorted(maps.Keys(fields))
+}
+
 // lock locks the entities that the inputs name, and checks the expected versions. It returns nil for an input with a
-// malformed or unknown ID, which gets a fault.
-func lock[E any, In interface{ target() Target }](ctx context.Context, in *inputs, r *rows[E], list []In) ([]*E, error) {
+// malformed or unknown ID, which gets a fault. If the caller in ctx may not perform the action on one of the entities, the
+// error is a *rules.ForbiddenError. It comes before all faults, so that no fault tells about an entity of others.
+func lock[E any, In targeted](ctx context.Context, in *inputs, r *rows[E], action rules.Action, list []In) ([]*E, error) {
 	kind, entities := r.Entity.Type, make([]*E, len(list))
+	restricted := rules.Permit(ctx, action, r.Entity.GraphQL) != nil
+	for i := 0; restricted && i < len(list); i++ {
+		if err := r.permitID(ctx, action, list[i].fields(), list[i].target().ID); err != nil {
+			return nil, err
+		}
+	}
 	ids := make([]typeid.ID, len(list)) // zero for an ID of no type
 	var valid []typeid.ID
 	for i := range list {
@@ -132,6 +154,11 @@ func lock[E any, In interface{ target() Target }](ctx context.Context, in *input
 				in.all[i].Add(notFound(kind), "id")
 			}
 			continue
+		}
+		if restricted {
+			if err := r.permit(ctx, action, list[i].fields(), entities[i]); err != nil {
+				return nil, err
+			}
 		}
 		version, expected := *r.Entity.Node(entities[i]).Version, list[i].target().ExpectedVersion
 		if expected != nil && *expected != version {

@@ -5,6 +5,7 @@ import (
 
 	"roster/ent"
 	"roster/ent/post"
+	"roster/ent/rules"
 	"roster/ent/user"
 	"roster/internal/typeid"
 )
@@ -23,6 +24,10 @@ type UpdatePost struct {
 	AuthorID    Optional[typeid.ID]
 }
 
+func (p UpdatePost) fields() []string {
+	return given(map[string]bool{"title": p.Title.Set, "body": p.Body.Set, "author": p.AuthorID.Set})
+}
+
 func (u *unit) posts() *rows[ent.Post] {
 	return add(u, u.client.Post.Reader(), "title", "body", "author")
 }
@@ -33,6 +38,9 @@ func (tx *Transaction) CreatePosts(ctx context.Context, list []CreatePost, hold 
 	in, rows := tx.inputs(len(list), "authorId", "title", "body"), tx.begin().posts()
 	posts, authors := make([]*ent.Post, len(list)), make([]*typeid.ID, len(list))
 	for i, input := range list {
+		if err := rows.permit(ctx, rules.Create, nil, &ent.Post{AuthorID: input.AuthorID}); err != nil {
+			return nil, err
+		}
 		posts[i], authors[i] = &ent.Post{AuthorID: input.AuthorID}, &input.AuthorID
 		in.all[i].Add(setTitle(posts[i], input.Title), "title")
 		in.all[i].Add(setBody(posts[i], input.Body), "body")
@@ -80,7 +88,14 @@ func (in *inputs) authors(ctx context.Context, tx *Transaction, authors []*typei
 // UpdatePosts updates posts.
 func (tx *Transaction) UpdatePosts(ctx context.Context, list []UpdatePost) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "id", "title", "body", "authorId", "expectedVersion"), tx.begin().posts()
-	posts, err := lock(ctx, in, rows, list)
+	for _, input := range list {
+		if author := input.AuthorID.Value; author != nil {
+			if err := rows.permit(ctx, rules.Update, input.fields(), &ent.Post{AuthorID: *author}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	posts, err := lock(ctx, in, rows, rules.Update, list)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +128,7 @@ func (in *input) newPost(p *ent.Post, missing bool, input UpdatePost) (author *t
 // DeletePosts deletes posts, and returns them as they were before.
 func (tx *Transaction) DeletePosts(ctx context.Context, list []Target) ([]*ent.Post, error) {
 	in, rows := tx.inputs(len(list), "id", "expectedVersion"), tx.begin().posts()
-	posts, err := lock(ctx, in, rows, list)
+	posts, err := lock(ctx, in, rows, rules.Delete, list)
 	if err != nil {
 		return nil, err
 	}

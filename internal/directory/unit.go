@@ -25,6 +25,7 @@ type unit struct {
 	lost    []rules.Identity // of users that get another identity or are deleted
 	now     func() time.Time // the same time for all rows
 	copy    bool             // insert by COPY on PostgreSQL: for thousands of rows
+	refused error            // the first row that the caller may not write: flush returns it, and writes nothing
 }
 
 // writer is the rows of one entity in a unit.
@@ -33,8 +34,8 @@ type writer interface {
 	erase(ctx context.Context) error
 }
 
-// rows are the rows of one entity in a unit. Only create, revise and remove add rows. Each of them records the change,
-// so no row is written without a change.
+// rows are the rows of one entity in a unit. Only create, revise and remove add rows. Each of them asks the rules and
+// records the change, so no row is written without permission or without a change.
 type rows[E any] struct {
 	query.Reader[E]
 
@@ -74,6 +75,7 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	*n.CreatedAt = cmp.Or(*n.CreatedAt, *n.UpdatedAt, now)
 	*n.UpdatedAt = cmp.Or(*n.UpdatedAt, *n.CreatedAt)
 	*n.Version = max(*n.Version, 1)
+	r.check(ctx, rules.Create, nil, e)
 	r.created, r.pending[e] = append(r.created, e), true
 	r.unit.record(ctx, feed.Created, n)
 }
@@ -95,6 +97,7 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 	if fault := rules.Updatable(*n.Version); fault != nil {
 		return fault
 	}
+	r.check(ctx, rules.Update, fields, e, &next)
 	if r.released != nil {
 		r.released(e, &next)
 	}
@@ -111,11 +114,43 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 // remove schedules a delete of the rows with the value in the column, and records the delete of this row. Call it for
 // each of those rows.
 func (r *rows[E]) remove(ctx context.Context, e *E, column string, value typeid.ID) {
+	r.check(ctx, rules.Delete, nil, e)
 	if r.released != nil {
 		r.released(e, nil)
 	}
 	r.by, r.deleted = column, append(r.deleted, value)
 	r.unit.record(ctx, feed.Deleted, r.Entity.Node(e))
+}
+
+// check makes the unit write nothing if permit returns an error.
+func (r *rows[E]) check(ctx context.Context, action rules.Action, fields []string, versions ...*E) {
+	if r.unit.refused == nil {
+		r.unit.refused = r.permit(ctx, action, fields, versions...)
+	}
+}
+
+// permit returns a *rules.ForbiddenError if the caller in ctx may not perform the action on a row. versions are the row
+// before and after. fields are the fields that an update changes, by their names in the feed.
+func (r *rows[E]) permit(ctx context.Context, action rules.Action, fields []string, versions ...*E) error {
+	if rules.Permit(ctx, action, r.Entity.GraphQL) == nil {
+		return nil
+	}
+	owners := make([]typeid.ID, len(versions))
+	for i, e := range versions {
+		owners[i] = r.Entity.OwnerOf(e)
+	}
+	return rules.PermitRow(ctx, action, r.Entity.GraphQL, owners, fields...)
+}
+
+// permitID is permit for a row that is not read yet. If the ID does not tell the owner, it only asks whether the caller
+// may perform the action on any row.
+func (r *rows[E]) permitID(ctx context.Context, action rules.Action, fields []string, id typeid.ID) error {
+	if r.Entity.Owner != r.Entity.Table.ID {
+		return rules.PermitSome(ctx, action, r.Entity.GraphQL)
+	}
+	e := new(E)
+	*r.Entity.Node(e).ID = id
+	return r.permit(ctx, action, fields, e)
 }
 
 func (u *unit) record(ctx context.Context, kind feed.Kind, n query.NodeFields, fields ...string) {
@@ -136,6 +171,9 @@ func (r *rows[E]) difference(a, b *E) (fields []string) {
 
 // flush writes all rows of the unit, and adds the changes to the transaction.
 func (u *unit) flush(ctx context.Context) error {
+	if u.refused != nil {
+		return u.refused
+	}
 	for _, s := range u.writers {
 		if err := s.write(ctx); err != nil {
 			return err
@@ -156,9 +194,6 @@ func (u *unit) flush(ctx context.Context) error {
 // write updates rows, then inserts rows: a value that an update releases is free for a new row.
 func (r *rows[E]) write(ctx context.Context) error {
 	if len(r.updated) > 0 {
-		if err := may(ctx, rules.Update, r.Entity.Table); err != nil {
-			return err
-		}
 		columns, err := r.vacate(ctx, []string{"version", "updated_at"})
 		if err != nil {
 			return err
@@ -175,9 +210,6 @@ func (r *rows[E]) write(ctx context.Context) error {
 	}
 	if len(r.created) == 0 {
 		return nil
-	}
-	if err := may(ctx, rules.Create, r.Entity.Table); err != nil {
-		return err
 	}
 	return r.insert(ctx)
 }
@@ -242,13 +274,15 @@ func (r *rows[E]) erase(ctx context.Context) error {
 	if len(r.deleted) == 0 {
 		return nil
 	}
-	if err := may(ctx, rules.Delete, r.Entity.Table); err != nil {
-		return err
-	}
 	return r.unit.exec(ctx, sql.Dialect(r.unit.session.Dialect()).Delete(r.Entity.Name).Where(statement.In(r.by, query.Distinct(r.deleted))))
 }
 
-// may returns a *rules.ForbiddenError when the caller lacks permission for an action on a table.
-func may(ctx context.Context, action rules.Action, table *statement.Table) error {
-	return rules.Permit(ctx, action, table.GraphQL)
+// permitAll returns a *rules.ForbiddenError unless the caller in ctx may perform the actions on all rows of a table.
+func permitAll(ctx context.Context, table *statement.Table, actions ...rules.Action) error {
+	for _, action := range actions {
+		if err := rules.Permit(ctx, action, table.GraphQL); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -52,6 +52,10 @@ type DeleteUser struct {
 	Cascade bool
 }
 
+func (u UpdateUser) fields() []string {
+	return given(map[string]bool{"username": u.Username.Set, "email": u.Email.Set, "status": u.Status.Set, "identity": u.Identity.Set})
+}
+
 func (u *unit) users() *rows[ent.User] {
 	r := add(u, u.client.User.Reader(), "username", "email", "status", "identity")
 	r.released = func(e, next *ent.User) {
@@ -66,6 +70,9 @@ func (u *unit) users() *rows[ent.User] {
 
 // CreateUsers creates users and their posts.
 func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*ent.User, error) {
+	if err := permitAll(ctx, ent.UserTable, rules.Create); err != nil {
+		return nil, err
+	}
 	in := tx.inputs(len(list), "username", "email", "identity", "posts")
 	users, posts := make([]*ent.User, len(list)), make([][]*ent.Post, len(list))
 	total := 0
@@ -152,7 +159,7 @@ func (in *input) posts(list []UserPost, total *int) []*ent.Post {
 // UpdateUsers updates users.
 func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*ent.User, error) {
 	in, rows := tx.inputs(len(list), "id", "username", "email", "status", "identity", "expectedVersion"), tx.begin().users()
-	users, err := lock(ctx, in, rows, list)
+	users, err := lock(ctx, in, rows, rules.Update, list)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +184,9 @@ func (tx *Transaction) UpdateUsers(ctx context.Context, list []UpdateUser) ([]*e
 // UpsertUsers updates the users that have the key of an input, and creates the others. It returns all of them with
 // their new values, and how many it created and updated.
 func (tx *Transaction) UpsertUsers(ctx context.Context, list []UpsertUser, by UserKey) (users []*ent.User, created, updated int, err error) {
+	if err := permitAll(ctx, ent.UserTable, rules.Create, rules.Update); err != nil {
+		return nil, 0, 0, err
+	}
 	in, rows, key := tx.inputs(len(list), "username", "email"), tx.begin().users(), by.unique()
 	next := make([]*ent.User, len(list))
 	for i, input := range list {
@@ -237,7 +247,7 @@ func (in *inputs) lockUsersBy(ctx context.Context, tx *Transaction, key uniqueKe
 func (tx *Transaction) DeleteUsers(ctx context.Context, list []DeleteUser) ([]*ent.User, error) {
 	in, w := tx.inputs(len(list), "id", "expectedVersion"), tx.begin()
 	userRows, postRows := w.users(), w.posts()
-	users, err := lock(ctx, in, userRows, list)
+	users, err := lock(ctx, in, userRows, rules.Delete, list)
 	if err != nil {
 		return nil, err
 	}

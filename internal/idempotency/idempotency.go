@@ -29,13 +29,22 @@ var ErrTooLarge = errors.New("the data is larger than what is kept for an idempo
 // text of the document or its hash, and with the variables in any order.
 type Request struct {
 	Caller    string // each caller has its own keys
+	Authority string // names the permissions of the caller; it may differ between equal requests
+	Admin     bool   // the caller may get the answers of every authority
 	Document  string
 	Operation string // the name of the operation; may be empty
 	Variables map[string]any
 }
 
-// An Entry is the row of a key. It has only hashes: of caller and key, and of the request. Both may be confidential.
-type Entry struct{ id, request [sha256.Size]byte }
+// ErrAuthority is the error of a key whose answer was stored for other permissions of the caller.
+var ErrAuthority = errors.New("the answer of the idempotency key was stored for other permissions")
+
+// An Entry is the row of a key. It has hashes of caller and key, and of the request, because they may be confidential.
+type Entry struct {
+	id, request [sha256.Size]byte
+	authority   string
+	admin       bool
+}
 
 // NewEntry returns the entry of a request under a key. The error says that the variables are not JSON.
 func NewEntry(key string, r Request) (*Entry, error) {
@@ -44,6 +53,7 @@ func NewEntry(key string, r Request) (*Entry, error) {
 		return nil, fmt.Errorf("idempotency: the variables: %w", err)
 	}
 	return &Entry{
+		authority: r.Authority, admin: r.Admin,
 		id:      hash([]byte(r.Caller), []byte(key)),
 		request: hash([]byte(r.Document), []byte(r.Operation), variables),
 	}, nil

@@ -19,34 +19,38 @@ type statements struct{ claim, prune string }
 // statementsOf returns the statements of an engine. A claim waits for a transaction that has claimed the same key. If
 // that one commits, the claim does nothing.
 func statementsOf(engine string) statements {
-	const insert, values = " INTO " + table + " (id, request, data, at) VALUES ", " ON CONFLICT DO NOTHING"
+	const insert, values = " INTO " + table + " (id, request, data, at, authority) VALUES ", " ON CONFLICT DO NOTHING"
 	const oldest = "DELETE FROM " + table + " WHERE id IN (SELECT id FROM " + table + " WHERE at < "
 	switch engine {
 	case dialect.Postgres:
-		return statements{"INSERT" + insert + "($1, $2, '', $3)" + values, oldest + "$1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"}
+		return statements{"INSERT" + insert + "($1, $2, '', $3, $4)" + values, oldest + "$1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)"}
 	case dialect.MySQL: // IGNORE ignores other errors too, but none can happen: all values fit
-		return statements{"INSERT IGNORE" + insert + "(?, ?, '', ?)", "DELETE FROM " + table + " WHERE at < ? ORDER BY at LIMIT ?"}
+		return statements{"INSERT IGNORE" + insert + "(?, ?, '', ?, ?)", "DELETE FROM " + table + " WHERE at < ? ORDER BY at LIMIT ?"}
 	default: // SQLite
-		return statements{"INSERT" + insert + "(?, ?, x'', ?)" + values, oldest + "? ORDER BY at LIMIT ?)"}
+		return statements{"INSERT" + insert + "(?, ?, x'', ?, ?)" + values, oldest + "? ORDER BY at LIMIT ?)"}
 	}
 }
 
 // Claim claims the key for the transaction. It must be the first statement of the transaction. If the request is new, it
 // returns nil: execute the mutation, then call Store. If the request was executed before, it returns the data of its
-// answer: write nothing. The error is ErrReused if the key has another request, or the session's.
+// answer: write nothing. The error is ErrAuthority if the answer was stored for other permissions, ErrReused if the key has another
+// request, or the session's.
 func (e *Entry) Claim(ctx context.Context, session dialect.Driver, now time.Time) (data []byte, err error) {
 	for {
-		claimed, err := database.Affected(ctx, session, statementsOf(session.Dialect()).claim, e.id[:], e.request[:], now.UnixMicro())
+		claimed, err := database.Affected(ctx, session, statementsOf(session.Dialect()).claim, e.id[:], e.request[:], now.UnixMicro(), e.authority)
 		if err != nil || claimed == 1 {
 			return nil, err
 		}
 		var request []byte
-		query, args := entsql.Dialect(session.Dialect()).Select("request", "data").From(entsql.Table(table)).Where(entsql.EQ("id", e.id[:])).Query()
-		err = database.Each(ctx, session, query, args, func(rows *entsql.Rows) error { return rows.Scan(&request, &data) })
+		var authority entsql.NullString // servers of the previous release do not write it
+		query, args := entsql.Dialect(session.Dialect()).Select("request", "data", "authority").From(entsql.Table(table)).Where(entsql.EQ("id", e.id[:])).Query()
+		err = database.Each(ctx, session, query, args, func(rows *entsql.Rows) error { return rows.Scan(&request, &data, &authority) })
 		switch {
 		case err != nil:
 			return nil, err
 		case request == nil: // pruned since the claim
+		case authority.Valid && authority.String != e.authority && !e.admin:
+			return nil, ErrAuthority
 		case !bytes.Equal(request, e.request[:]):
 			return nil, ErrReused
 		default:

@@ -3,18 +3,90 @@ package server
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"roster/internal/auth"
+	"roster/internal/codes"
+	"roster/internal/requestid"
 )
+
+// authenticateTimeout is the maximum time to find the caller of a request. Verification may wait for the keys of the
+// identity provider, and then for the database.
+const authenticateTimeout = 10 * time.Second
 
 // ErrSuspended says that the user of a caller is suspended.
 var ErrSuspended = errors.New("the user is suspended")
 
-// An Authenticator finds the caller of a request, and knows when it may no longer use the server.
+// An Authenticator finds the caller of a request, and knows when it may no longer use the server. All methods may be
+// called concurrently.
 type Authenticator interface {
-	// Authenticate returns a context with the caller. authorization has the values of the header Authorization. Without a
-	// value, the caller is nobody, or everyone on a server without authentication. The error is one of package auth, ErrSuspended,
-	// or another error if the caller cannot be found now.
+	// Authenticate returns a context with the caller, made from ctx. authorization has the values of the header
+	// Authorization. Without a value, the caller is nobody, or everyone on a server without authentication. The error is
+	// an *auth.InvalidError, auth.ErrAmbiguous for several values, or ErrSuspended. Any other error says that the caller
+	// cannot be found now: auth.ErrUnavailable, an error of the database, or that of ctx.
 	Authenticate(ctx context.Context, authorization ...string) (context.Context, error)
-	// Watch calls end once, with an error as from Authenticate, when the caller in ctx may no longer use the server: its
-	// token expired, its API key was revoked, or its user was suspended. stop ends the watch.
+	// Watch calls end at most once, with an error as from Authenticate, when the caller in ctx may no longer use the
+	// server: its token expired, its API key was revoked, or its user was suspended. Watch may call end before it
+	// returns, and while stop runs. end does not block. stop ends the watch and is called once.
 	Watch(ctx context.Context, end func(reason error)) (stop func())
+}
+
+// authenticate returns a context with the caller of a request, made from ctx. The caller of authenticate calls cancel
+// after the request.
+func (e endpoint) authenticate(ctx context.Context, authorization []string) (caller context.Context, cancel context.CancelFunc, refused *refusal) {
+	bounded, cancel := context.WithCancel(ctx)
+	late := time.AfterFunc(authenticateTimeout, cancel) // unlike a deadline, it ends with the authentication
+	caller, err := e.authenticator.Authenticate(bounded, authorization...)
+	if !late.Stop() && err == nil {
+		err = bounded.Err()
+	}
+	if err != nil {
+		cancel()
+		return nil, nil, e.refuseCaller(ctx, err)
+	}
+	return caller, cancel, nil
+}
+
+// refuseCaller returns the answer for an error of the Authenticator.
+func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
+	id := requestid.FromContext(ctx)
+	if invalid, ok := errors.AsType[*auth.InvalidError](err); ok {
+		e.logger.DebugContext(ctx, "refused credentials", "description", invalid.Description, "detail", invalid.Detail, "requestId", id)
+		r := refuseFor(http.StatusUnauthorized, codes.Unauthenticated, invalid.Description)
+		r.challenge = challenge + ` error="invalid_token", error_description="` + quotable(invalid.Description) + `"`
+		return r
+	}
+	switch {
+	case errors.Is(err, auth.ErrAmbiguous):
+		return refuse(http.StatusBadRequest, "the header Authorization is doubled")
+	case errors.Is(err, ErrSuspended):
+		return refuseFor(http.StatusForbidden, codes.Forbidden, "your user is suspended: ask an administrator")
+	}
+	if ctx.Err() == nil { // otherwise the client has disconnected
+		e.logger.WarnContext(ctx, "the caller of a request cannot be found", "error", err, "requestId", id)
+	}
+	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server cannot check credentials now: try again")
+	r.retry = true
+	return r
+}
+
+// headerAuthorization has the credentials of a request.
+const headerAuthorization = "Authorization"
+
+// challenge is the header WWW-Authenticate of a request without credentials (RFC 6750, section 3).
+const challenge = "Bearer"
+
+// quotable replaces the characters that error_description may not have (RFC 6750, section 3).
+func quotable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r == '\\' || r < ' ' || r > '~':
+			return '?'
+		}
+		return r
+	}, text)
 }

@@ -28,25 +28,25 @@ func TestCORS(t *testing.T) {
 		allowed string // Access-Control-Allow-Origin
 		vary    []string
 	}{
-		"off, from elsewhere": {none, elsewhere, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "", []string{"Accept, Accept-Encoding"}},
+		"off, from elsewhere": {none, elsewhere, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "", []string{"Accept, Accept-Encoding, Authorization"}},
 		"off, a preflight": {none, app, request{
 			method: http.MethodOptions, headers: map[string]string{"Access-Control-Request-Method": "POST"},
 			status: http.StatusMethodNotAllowed, code: "BAD_REQUEST",
-		}, "", []string{"Accept, Accept-Encoding"}},
-		"from the app": {one, app, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, app, []string{"Origin", "Accept, Accept-Encoding"}},
+		}, "", []string{"Accept, Accept-Encoding, Authorization"}},
+		"from the app": {one, app, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, app, []string{"Origin", "Accept, Accept-Encoding, Authorization"}},
 		"from elsewhere": {
 			one, elsewhere,
 			request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`},
 			"",
-			[]string{"Origin", "Accept, Accept-Encoding"},
+			[]string{"Origin", "Accept, Accept-Encoding, Authorization"},
 		},
-		"from nowhere":             {one, "", request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "", []string{"Origin", "Accept, Accept-Encoding"}},
-		"from anywhere":            {all, elsewhere, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "*", []string{"Accept, Accept-Encoding"}},
-		"from a page without one":  {all, "null", request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "*", []string{"Accept, Accept-Encoding"}},
-		"a refusal from the app":   {one, app, request{body: `{`, status: http.StatusBadRequest, code: "BAD_REQUEST"}, app, []string{"Origin", "Accept, Accept-Encoding"}},
-		"a panic from the app":     {one, app, request{body: `{"query":"{ panics }"}`, status: http.StatusInternalServerError, code: "INTERNAL"}, app, []string{"Origin", "Accept, Accept-Encoding"}},
-		"a form from the app":      {one, app, request{headers: map[string]string{"Content-Type": "text/plain"}, body: `{"query":"{ echo }"}`, status: http.StatusUnsupportedMediaType, code: "BAD_REQUEST"}, app, []string{"Origin", "Accept, Accept-Encoding"}},
-		"OPTIONS without a reason": {one, app, request{method: http.MethodOptions, status: http.StatusMethodNotAllowed, code: "BAD_REQUEST"}, app, []string{"Origin", "Accept, Accept-Encoding"}},
+		"from nowhere":             {one, "", request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "", []string{"Origin", "Accept, Accept-Encoding, Authorization"}},
+		"from anywhere":            {all, elsewhere, request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "*", []string{"Accept, Accept-Encoding, Authorization"}},
+		"from a page without one":  {all, "null", request{body: `{"query":"{ echo }"}`, answer: `{"data":{"echo":null}}`}, "*", []string{"Accept, Accept-Encoding, Authorization"}},
+		"a refusal from the app":   {one, app, request{body: `{`, status: http.StatusBadRequest, code: "BAD_REQUEST"}, app, []string{"Origin", "Accept, Accept-Encoding, Authorization"}},
+		"a panic from the app":     {one, app, request{body: `{"query":"{ panics }"}`, status: http.StatusInternalServerError, code: "INTERNAL"}, app, []string{"Origin", "Accept, Accept-Encoding, Authorization"}},
+		"a form from the app":      {one, app, request{headers: map[string]string{"Content-Type": "text/plain"}, body: `{"query":"{ echo }"}`, status: http.StatusUnsupportedMediaType, code: "BAD_REQUEST"}, app, []string{"Origin", "Accept, Accept-Encoding, Authorization"}},
+		"OPTIONS without a reason": {one, app, request{method: http.MethodOptions, status: http.StatusMethodNotAllowed, code: "BAD_REQUEST"}, app, []string{"Origin", "Accept, Accept-Encoding, Authorization"}},
 		"a preflight from the app": {one, app, request{
 			method: http.MethodOptions, headers: map[string]string{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,authorization"},
 			status: http.StatusNoContent, answers: map[string]string{

@@ -16,15 +16,16 @@ import (
 
 // endpoint answers /graphql.
 type endpoint struct {
-	executor     Executor
-	logger       *slog.Logger
-	maxBodyBytes int64
-	maxValues    int
-	requests     gate
-	streams      *Streams
-	budget       *budget.Budget
-	compressors  compressors
-	writeTimeout time.Duration
+	executor      Executor
+	authenticator Authenticator
+	logger        *slog.Logger
+	maxBodyBytes  int64
+	maxValues     int
+	requests      gate
+	streams       *Streams
+	budget        *budget.Budget
+	compressors   compressors
+	writeTimeout  time.Duration
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,15 +33,22 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveSocket(w, r)
 		return
 	}
-	w.Header().Add("Vary", "Accept, Accept-Encoding")
+	w.Header().Add("Vary", "Accept, Accept-Encoding, Authorization")
 	mediaType := negotiate(r.Header.Values("Accept"))
 	if mediaType == "" {
 		refuse(http.StatusNotAcceptable, "nothing of what is accepted can be given: accept "+typeResponse+" or "+typeJSON).write(w, typeJSON)
 		return
 	}
+	// The caller is found before the body is read, and outside the gate, because this may take some time.
+	ctx, cancel, refused := e.authenticate(r.Context(), r.Header.Values(headerAuthorization))
+	if refused != nil {
+		refused.write(w, mediaType)
+		return
+	}
+	defer cancel()
 	account := e.budget.Open()
 	defer account.Close()
-	if refused := e.serve(budget.WithAnswer(r.Context(), account), w, r, mediaType); refused != nil {
+	if refused := e.serve(budget.WithAnswer(ctx, account), w, r, mediaType); refused != nil {
 		refused.write(w, mediaType)
 	}
 }
@@ -68,8 +76,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 			if account.Last() != nil {
 				return refuseBusy()
 			}
-			e.serveEvents(ctx, w, r, operation)
-			return nil
+			return e.serveEvents(ctx, w, r, operation)
 		}
 		key, refused := keyOf(kind, r.Header)
 		if refused != nil {
@@ -86,6 +93,9 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	leave() // while the client reads slowly, other requests may be executed
 	account.Settle(int64(len(response.Data)))
+	if refused := refusalOf(response); refused != nil {
+		return refused
+	}
 	status := http.StatusOK
 	if response.Data == nil {
 		status = requestErrorStatus(response, mediaType)

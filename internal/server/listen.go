@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -15,6 +17,25 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err == nil {
 		return listener, nil
 	}
+	return nil, unusable(address, err)
+}
+
+// IsLoopback reports whether HOST:PORT can be reached only from this machine. The error says that the host cannot be looked
+// up, in words for the operator.
+func IsLoopback(ctx context.Context, address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return false, err
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return false, unusable(address, err)
+	}
+	return !slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() }), nil
+}
+
+// unusable returns the error of an address that cannot be listened on.
+func unusable(address string, err error) error {
 	_, port, _ := net.SplitHostPort(address)
 	reason := "the address cannot be used"
 	number, isSystem := errors.AsType[syscall.Errno](err)
@@ -31,5 +52,5 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	case isSystem:
 		reason = number.Error()
 	}
-	return nil, fmt.Errorf("cannot listen on %s: %s", address, reason)
+	return fmt.Errorf("cannot listen on %s: %s", address, reason)
 }

@@ -87,9 +87,16 @@ func guarded(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
 			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Frame-Options", "DENY") // for browsers without frame-ancestors
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin") // CORS allows more, to the origins that may use the endpoint
 		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil && hostOf(r) != "localhost" { // other programs of a developer use localhost without TLS
+			h.Set("Strict-Transport-Security", "max-age=31536000") // a year
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -23,9 +23,10 @@ type Executor interface {
 	// Execute answers a query or a mutation. A mutation with a key, which is not "", is executed once. replayed says
 	// that the response is that of an earlier request with this key.
 	Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool)
-	// Subscribe starts a subscription. next waits for the next response. A response is valid until the next call. A
-	// response without data is the last one. nil says that the subscription has ended.
-	Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response)
+	// Subscribe starts a subscription, or returns a response with the errors that keep it from starting. next waits for
+	// the next response. A response is valid until the next call. A response without data is the last one. nil says that
+	// the subscription has ended.
+	Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response, failure *graphql.Response)
 }
 
 // execute answers a query or a mutation.
@@ -42,21 +43,36 @@ func busy(ctx context.Context) bool {
 	return errors.Is(budget.FromContext(ctx).Err(), budget.ErrBusy)
 }
 
-// responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription. A
-// response without data is the last one. A response is valid until the next one is asked for. Meanwhile the account of
-// the answer holds copies of its data. A panic is logged, and its response says INTERNAL.
+// responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription.
+// inTurn says more about them.
 func (e endpoint) responses(ctx context.Context, o *documents.Operation, copies int64) iter.Seq[*graphql.Response] {
-	next := func() *graphql.Response {
+	if o.Definition.Operation == ast.Subscription {
+		next, _ := e.subscribe(ctx, o)
+		return e.inTurn(ctx, next, true, copies)
+	}
+	return e.inTurn(ctx, func() *graphql.Response {
 		response, _ := e.execute(ctx, o, "")
 		return response
+	}, false, copies)
+}
+
+// subscribe starts a subscription. failure is a response with the errors that keep it from starting, or nil. It is also
+// the first response that next returns.
+func (e endpoint) subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response, failure *graphql.Response) {
+	failure = e.guard(ctx, func() (failure *graphql.Response) {
+		next, failure = e.executor.Subscribe(ctx, o)
+		return failure
+	})
+	if failure != nil {
+		next = func() *graphql.Response { return failure }
 	}
-	lasting := o.Definition.Operation == ast.Subscription
-	if lasting {
-		next = func() *graphql.Response {
-			next = e.executor.Subscribe(ctx, o)
-			return next()
-		}
-	}
+	return next, failure
+}
+
+// inTurn yields one response from next or, if the operation is lasting, many. A response without data is the last one. A
+// response is valid until the next one is asked for. Meanwhile the account of the answer holds copies of its data. A
+// panic is logged, and its response says INTERNAL.
+func (e endpoint) inTurn(ctx context.Context, next func() *graphql.Response, lasting bool, copies int64) iter.Seq[*graphql.Response] {
 	account := budget.FromContext(ctx)
 	return func(yield func(*graphql.Response) bool) {
 		for more := true; more; {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 
@@ -17,10 +18,12 @@ const messageInternal = "internal error"
 type refusal struct {
 	status     int
 	allow      string // the Allow header of a 405
+	challenge  string // the WWW-Authenticate header of a 401. "": that of a request without credentials
 	retry      bool   // trying again soon may help
 	operation  bool   // a WebSocket stays open: the message has the form of the protocol
 	extensions map[string]any
 	message    string
+	response   *graphql.Response // of the executor, instead of message and extensions. It may be nil
 }
 
 // ofOperation sets operation.
@@ -44,6 +47,21 @@ func refuseBusy() *refusal {
 	return r
 }
 
+// refusalOf returns the refusal of a request as a whole because of its caller, from the response of the executor. It
+// returns nil for other responses.
+func refusalOf(response *graphql.Response) *refusal {
+	if response.Data != nil || len(response.Errors) == 0 {
+		return nil
+	}
+	switch response.Errors[0].Extensions["code"] {
+	case codes.Unauthenticated:
+		return &refusal{status: http.StatusUnauthorized, response: response}
+	case codes.Forbidden:
+		return &refusal{status: http.StatusForbidden, response: response}
+	}
+	return nil
+}
+
 // refuseMethod refuses a method. allow lists the allowed methods.
 func refuseMethod(allow string) *refusal {
 	r := refuse(http.StatusMethodNotAllowed, "this method is not allowed here: use "+allow)
@@ -60,12 +78,20 @@ func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	if r.allow != "" {
 		w.Header().Set("Allow", r.allow)
 	}
+	if r.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", cmp.Or(r.challenge, challenge))
+	}
 	if r.retry {
 		w.Header().Set("Retry-After", "1")
 	}
-	answer{status: r.status, mediaType: mediaType, response: &graphql.Response{Errors: r.errors()}}.write(w)
+	response := r.response
+	if response == nil {
+		response = &graphql.Response{Errors: r.errors()}
+	}
+	answer{status: r.status, mediaType: mediaType, response: response}.write(w)
 }
 
+// errors returns the errors of a refusal without a response.
 func (r *refusal) errors() gqlerror.List {
 	return gqlerror.List{{Message: r.message, Extensions: r.extensions}}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,16 +28,21 @@ type Timeouts struct {
 	Shutdown   time.Duration // until the requests end when the server stops
 }
 
-// Serve answers requests from a listener until ctx ends: HTTP/1, and HTTP/2 without TLS by prior knowledge. Then it
-// accepts no new requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes
+// Serve answers requests from a listener until ctx ends, with HTTP/1 and HTTP/2. Without TLS, which is nil, a client must
+// know beforehand that it can use HTTP/2. Then Serve accepts no new requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes
 // the listener. An error says that the listener failed, or that requests were cut off after t.Shutdown.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger) error {
+func Serve(
+	ctx context.Context, listener net.Listener, security *tls.Config, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger,
+) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(security != nil)
+	protocols.SetUnencryptedHTTP2(security == nil)
 	server := &http.Server{
-		Handler:   handler,
-		Protocols: &protocols,
+		Handler:                      handler,
+		DisableGeneralOptionsHandler: true, // the handler answers OPTIONS *, with its headers
+		Protocols:                    &protocols,
+		TLSConfig:                    security,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxConcurrentStreams,
 			WriteByteTimeout:     t.WriteByte,
@@ -49,7 +55,13 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, str
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() {
+		if security == nil {
+			failed <- server.Serve(listener)
+			return
+		}
+		failed <- server.ServeTLS(listener, "", "") // the files are those of security
+	}()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve HTTP: %w", err)

@@ -26,7 +26,7 @@ func serve(t *testing.T, handler http.Handler, timeouts server.Timeouts) (string
 	t.Cleanup(stop)
 	done := make(chan error, 1)
 	go func() {
-		done <- server.Serve(ctx, listener, handler, server.NewStreams(server.StreamOptions{}), timeouts, slog.New(slog.DiscardHandler))
+		done <- server.Serve(ctx, listener, nil, handler, server.NewStreams(server.StreamOptions{}), timeouts, slog.New(slog.DiscardHandler))
 	}()
 	return listener.Addr().String(), stop, done
 }
@@ -80,7 +80,7 @@ func TestServeReportsALostListener(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err = server.Serve(t.Context(), listener, http.NotFoundHandler(), server.NewStreams(server.StreamOptions{}), server.Timeouts{}, slog.New(slog.DiscardHandler))
+	err = server.Serve(t.Context(), listener, nil, http.NotFoundHandler(), server.NewStreams(server.StreamOptions{}), server.Timeouts{}, slog.New(slog.DiscardHandler))
 	if err == nil {
 		t.Error("Serve: got no error, want that of the listener")
 	}

@@ -24,6 +24,8 @@ var ErrReadOnly = errors.New("read only")
 // value means.
 type Options struct {
 	Executor Executor
+	// Authenticator finds the callers of requests to /graphql.
+	Authenticator Authenticator
 	// Ready returns nil if the server can answer requests, or with reads, if it can answer queries. An error that wraps
 	// ErrReadOnly says that it can answer queries only. Clients do not see errors. Ready logs them.
 	Ready func(ctx context.Context, reads bool) error
@@ -47,6 +49,11 @@ type Options struct {
 	// Origins are the origins of other sites whose pages may use the endpoint, in the form that browsers send, such as
 	// https://app.example.com, or AnyOrigin. It may be empty.
 	Origins []string
+	// LocalOnly refuses requests that name another host than this machine, and requests from proxies. A server without
+	// authentication sets it. Hosts must be empty then.
+	LocalOnly bool
+	// Hosts are the hosts that requests may name, in lower case and without a port. Empty: all.
+	Hosts []string
 	// Budget bounds the memory of all answers. nil: no limit.
 	Budget *budget.Budget
 	// WriteTimeout is the maximum time that a client may take to accept an answer that is not a stream. 0: no limit.
@@ -59,7 +66,7 @@ type Options struct {
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
-		executor: o.Executor, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
+		executor: o.Executor, authenticator: o.Authenticator, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
 		requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
 		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
 	}))
@@ -79,7 +86,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)
 	})
-	return observed(guarded(mux), o)
+	return observed(guarded(newHosts(o.LocalOnly, o.Hosts).guard(mux)), o)
 }
 
 // readiness answers whether the server is ready for requests. With ?for=reads: for queries.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 
 	"roster/internal/requestid"
 	"roster/internal/server"
+	"roster/internal/server/streamtest"
 )
 
 const (
@@ -28,15 +30,16 @@ const (
 
 func testOptions() server.Options {
 	return server.Options{
-		Executor:     newTestExecutor(),
-		Playground:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) }),
-		Ready:        func(context.Context, bool) error { return nil },
-		SDL:          testSDL,
-		Logger:       slog.New(slog.DiscardHandler),
-		Clock:        func() time.Time { return time.Unix(1, 0) },
-		NewRequestID: func() string { return "made-here" },
-		MaxBodyBytes: 1000,
-		Streams:      server.NewStreams(server.StreamOptions{MaxStreams: 1}),
+		Executor:      newTestExecutor(),
+		Authenticator: streamtest.NewAuthenticator(),
+		Playground:    http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) }),
+		Ready:         func(context.Context, bool) error { return nil },
+		SDL:           testSDL,
+		Logger:        slog.New(slog.DiscardHandler),
+		Clock:         func() time.Time { return time.Unix(1, 0) },
+		NewRequestID:  func() string { return "made-here" },
+		MaxBodyBytes:  1000,
+		Streams:       server.NewStreams(server.StreamOptions{MaxStreams: 1}),
 	}
 }
 
@@ -126,7 +129,7 @@ func TestAnswers(t *testing.T) {
 			body: ask, answer: `{"data":{"echo":"hi"}}`,
 			answers: map[string]string{
 				"Content-Type": typeJSON + "; charset=utf-8", "Content-Length": "22",
-				"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store",
+				"Vary": "Accept, Accept-Encoding, Authorization", "Cache-Control": "no-store",
 			},
 		},
 		"POST with a charset": {
@@ -468,6 +471,54 @@ func TestPlayground(t *testing.T) {
 			"X-Content-Type-Options": "nosniff",
 			"Referrer-Policy":        "no-referrer",
 		}}.check(t, w)
+	}
+}
+
+// TestSecurityHeaders has answers of every kind. They all have the headers.
+func TestSecurityHeaders(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.LocalOnly = true
+	o.Origins = []string{"https://app.test"}
+	handler := server.New(o)
+	for name, r := range map[string]request{
+		"an answer":          {body: `{"query":"{ echo }"}`},
+		"a refusal":          {body: `{`},
+		"a panic":            {body: `{"query":"{ panics }"}`},
+		"the playground":     {method: http.MethodGet, target: "/"},
+		"the schema":         {method: http.MethodGet, target: "/schema.graphql"},
+		"health":             {method: http.MethodGet, target: "/healthz"},
+		"readiness":          {method: http.MethodGet, target: "/readyz"},
+		"nothing":            {method: http.MethodGet, target: "/nothing"},
+		"another method":     {method: http.MethodDelete, target: "/healthz"},
+		"a redirect":         {method: http.MethodGet, target: "//graphql"},
+		"a preflight":        {method: http.MethodOptions, headers: map[string]string{"Origin": "https://app.test", "Access-Control-Request-Method": "POST"}},
+		"another host":       {target: "http://evil.example/graphql"},
+		"another origin":     {method: http.MethodGet, headers: map[string]string{"Origin": "https://evil.example"}},
+		"a request by proxy": {headers: map[string]string{"X-Forwarded-For": "192.0.2.1"}},
+	} {
+		if !strings.HasPrefix(r.target, "http:") {
+			r.target = "http://localhost" + cmp.Or(r.target, "/graphql")
+		}
+		got := r.send(t, handler).Header()
+		for header, want := range map[string]string{
+			"Content-Security-Policy":      "default-src 'none'; ",
+			"X-Frame-Options":              "DENY",
+			"X-Content-Type-Options":       "nosniff",
+			"Referrer-Policy":              "no-referrer",
+			"Permissions-Policy":           "camera=(), ",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+			"Cache-Control":                "no-",
+			"X-Request-Id":                 "made-here",
+		} {
+			if !strings.HasPrefix(got.Get(header), want) {
+				t.Errorf("%s: got %s %q, want %q", name, header, got.Get(header), want)
+			}
+		}
+		if got := got.Get("Strict-Transport-Security"); got != "" {
+			t.Errorf("%s: got Strict-Transport-Security %q, want none without TLS", name, got)
+		}
 	}
 }
 

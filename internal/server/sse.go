@@ -3,9 +3,12 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/99designs/gqlgen/graphql"
 
 	"roster/internal/documents"
 )
@@ -13,40 +16,62 @@ import (
 // The event streams follow the distinct connections mode of GraphQL over Server-Sent Events
 // (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md): one request has one operation and one stream.
 
-// serveEvents answers a subscription with an event stream. The stream ends with the subscription, when the client
-// disconnects, or when the server stops.
-func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	leave, refused := e.streams.enter(func(context.Context) { cancel() })
+// serveEvents answers a subscription with an event stream, unless it refuses the request. The stream ends with the
+// subscription, when the client disconnects, when the caller may no longer use the server, or when the server stops.
+func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) *refusal {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	leave, refused := e.streams.enter(func(context.Context) { cancel(nil) })
 	if refused != nil {
-		refused.write(w, typeEvents)
-		return
+		return refused
 	}
 	defer leave()
+	defer e.authenticator.Watch(ctx, func(reason error) { cancel(&expulsion{reason}) })()
+	next, failure := e.subscribe(ctx, operation)
+	if failure != nil {
+		if refused := refusalOf(failure); refused != nil {
+			return refused
+		}
+	}
 	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout, http2: r.ProtoMajor > 1}
 	if events.open() != nil {
-		return
+		return nil
 	}
 	var heartbeat sync.WaitGroup
 	defer heartbeat.Wait()
-	defer cancel()
+	defer cancel(nil)
 	heartbeat.Go(func() {
-		defer cancel() // the client has disconnected
+		defer cancel(nil) // the client has disconnected
 		events.beat(ctx, e.streams.options.PingInterval)
 	})
-	for response := range e.responses(ctx, operation, 1) {
-		data, err := parts(response)
-		if err != nil {
-			panic(unencodable(err))
+	failed := false
+	for response := range e.inTurn(ctx, next, true, 1) {
+		if ctx.Err() != nil {
+			break
 		}
-		if events.write(nextEvent(data)...) != nil {
-			return
+		failed = response.Data == nil
+		if events.send(response) != nil {
+			return nil
 		}
 	}
-	if ctx.Err() == nil { // a stream that was cut off has no end, so that the client asks for the rest
-		_ = events.write(completeEvent())
+	expelled, ok := errors.AsType[*expulsion](context.Cause(ctx))
+	switch {
+	case ok && !failed: // otherwise the client has got an error already
+		if events.send(&graphql.Response{Errors: e.refuseCaller(context.WithoutCancel(ctx), expelled.reason).errors()}) != nil {
+			return nil
+		}
+	case !ok && ctx.Err() != nil: // a stream that was cut off has no end, so that the client asks for the rest
+		return nil
 	}
+	_ = events.write(completeEvent())
+	return nil
+}
+
+// expulsion is the cause of the end of a context: the caller may no longer use the server.
+type expulsion struct{ reason error }
+
+func (e *expulsion) Error() string {
+	return "the caller may no longer use the server: " + e.reason.Error()
 }
 
 // eventStream is an event stream with its head written. Its methods may be called at the same time. Their errors say
@@ -70,6 +95,15 @@ func (s *eventStream) open() error {
 	}
 	s.w.WriteHeader(http.StatusOK)
 	return s.write(comment())
+}
+
+// send sends a response.
+func (s *eventStream) send(response *graphql.Response) error {
+	data, err := parts(response)
+	if err != nil {
+		panic(unencodable(err))
+	}
+	return s.write(nextEvent(data)...)
 }
 
 func (s *eventStream) write(parts ...[]byte) error {

@@ -10,7 +10,8 @@ import (
 	"roster/internal/codes"
 )
 
-// StreamOptions are the bounds of WebSockets and event streams. Every field except Connect is required.
+// StreamOptions are the bounds of WebSockets and event streams. Every field is required unless its comment
+// says what its zero value means.
 type StreamOptions struct {
 	// MaxStreams is the maximum number of open WebSockets and event streams.
 	MaxStreams int
@@ -20,16 +21,12 @@ type StreamOptions struct {
 	// ping within this time. It should be shorter than the time after which proxies close idle connections, often a
 	// minute.
 	PingInterval time.Duration
-	// InitTimeout is the maximum time until a WebSocket is acknowledged.
+	// InitTimeout is the maximum time until connection_init comes on a WebSocket.
 	InitTimeout time.Duration
 	// ReadTimeout is the maximum time from the start of a message on a WebSocket to its end. 0: no limit.
 	ReadTimeout time.Duration
 	// WriteTimeout is the maximum time that a client may take to accept a message.
 	WriteTimeout time.Duration
-	// Connect decides whether a WebSocket may be used, by the payload of connection_init, which may be nil. It returns
-	// the context of the socket's operations, made from ctx, and the payload of the acknowledgement or nil. An error
-	// closes the socket with 4403. Clients do not see the error. Without Connect, every socket is acknowledged.
-	Connect func(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error)
 }
 
 // Streams are the open WebSockets, and the event streams of subscriptions. They are counted, and end when the server

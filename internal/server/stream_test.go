@@ -34,6 +34,7 @@ const (
 // site is a server with the schema of streamtest, on a network in memory.
 type site struct {
 	schema  *streamtest.Schema
+	callers *streamtest.Authenticator
 	dialer  func(ctx context.Context, network, address string) (net.Conn, error)
 	client  *http.Client
 	stop    context.CancelFunc
@@ -62,9 +63,10 @@ type network interface {
 
 func startSite(t testing.TB, n network, configure func(*server.Options, *server.StreamOptions)) *site {
 	t.Helper()
-	s := &site{schema: streamtest.New(), dialer: n.dial, answered: make(chan struct{}, 10_000)}
+	s := &site{schema: streamtest.New(), callers: streamtest.NewAuthenticator(), dialer: n.dial, answered: make(chan struct{}, 10_000)}
 	options := testOptions()
 	options.Executor = s.schema.Executor()
+	options.Authenticator = s.callers
 	options.MaxBodyBytes = maxBodyBytes
 	streaming := server.StreamOptions{
 		MaxStreams:    maxStreams,
@@ -84,7 +86,7 @@ func startSite(t testing.TB, n network, configure func(*server.Options, *server.
 	s.stopped = stopped
 	handler := server.New(options)
 	go func() {
-		stopped <- server.Serve(ctx, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stopped <- server.Serve(ctx, n, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
 				select {
 				case s.answered <- struct{}{}:
@@ -112,6 +114,9 @@ func (s *site) end(t *testing.T) {
 	}
 	if active := s.schema.Active(); active != 0 {
 		t.Errorf("got %d subscriptions, want 0", active)
+	}
+	if watched := s.callers.Watched(); watched != 0 {
+		t.Errorf("got %d watches of callers, want 0", watched)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"roster/internal/auth"
 )
 
 // The WebSockets follow GraphQL over WebSocket, the sub-protocol graphql-transport-ws
@@ -48,13 +50,19 @@ func wantsSocket(r *http.Request) bool {
 	return false
 }
 
-// serveSocket does the handshake and serves the socket until it is closed.
+// serveSocket does the handshake and serves the socket until it is closed. The handshake needs no credentials, because
+// pages in browsers cannot set its headers: connection_init brings them.
 func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s := &socket{
-		endpoint:     e,
-		begun:        make(chan struct{}),
-		acknowledged: make(chan struct{}),
-		operations:   map[string]*socketOperation{},
+		endpoint:      e,
+		authorization: r.Header.Values(headerAuthorization),
+		begun:         make(chan struct{}),
+		initiated:     make(chan struct{}),
+		operations:    map[string]*socketOperation{},
+	}
+	if len(s.authorization) > 1 {
+		e.refuseCaller(r.Context(), auth.ErrAmbiguous).write(w, typeJSON)
+		return
 	}
 	leave, refused := e.streams.enter(s.end)
 	if refused != nil {
@@ -105,33 +113,39 @@ func (h *handshake) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 // socket is one WebSocket. One goroutine reads its messages, one watches it, and each operation has its own goroutine.
 type socket struct {
 	endpoint
+	authorization []string // the header of the handshake
+
 	begun chan struct{} // closed after the handshake. If it succeeded, the next two fields are set
 	conn  *websocket.Conn
 	cut   context.CancelFunc // breaks the connection
 
 	// Only the goroutine that reads uses these two. caller is the context of the operations, from connection_init on.
-	initialised bool
-	caller      context.Context //nolint:containedctx // nil until the client may start operations
+	caller context.Context //nolint:containedctx // nil until the client may start operations
+	leave  func()          // ends the watch of the caller. It may be nil
 
-	acknowledged chan struct{} // closed when the client may start operations
-	writing      sync.Mutex    // held while a message is written
+	initiated chan struct{} // closed when connection_init has come
+	writing   sync.Mutex    // held while a message is written
 
 	mu         sync.Mutex
 	operations map[string]*socketOperation // the operations that the client waits for, by ID
 	running    int                         // number of operations that have not ended
 	draining   bool                        // no operation starts any more
 	group      sync.WaitGroup              // the operations that have not ended
+	ended      bool                        // the connection has ended, or is about to
+	expelling  sync.WaitGroup              // closes the socket because of its caller
 }
 
 // serve answers messages until one side closes the socket. It returns when everything that it started has ended. ctx is
 // the context of the connection, as in the other methods, except for end.
 func (s *socket) serve(ctx context.Context) {
 	var watch sync.WaitGroup
+	defer s.expelling.Wait()
 	defer s.group.Wait()
 	defer watch.Wait()
 	defer func() { _ = s.conn.CloseNow() }() // it may be closed already
 	defer s.cut()
 	defer s.drain(true)
+	defer s.endWatch()
 	watch.Go(func() { s.watch(ctx) })
 	if s.conn.Subprotocol() != subprotocol {
 		s.close(fault{closeSubprotocol, "Subprotocol not acceptable"})
@@ -143,21 +157,21 @@ func (s *socket) serve(ctx context.Context) {
 	}
 }
 
-// watch closes a socket that is not acknowledged in time. It breaks the connection when the client does not answer a
+// watch closes a socket on which connection_init does not come in time. It breaks the connection when the client does not answer a
 // ping.
 func (s *socket) watch(ctx context.Context) {
 	init := time.NewTimer(s.streams.options.InitTimeout)
 	defer init.Stop()
 	ping := time.NewTicker(s.streams.options.PingInterval)
 	defer ping.Stop()
-	acknowledged := s.acknowledged
+	initiated := s.initiated
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-acknowledged:
+		case <-initiated:
 			init.Stop()
-			acknowledged = nil
+			initiated = nil
 		case <-init.C:
 			s.close(fault{closeInitTimeout, "Connection initialisation timeout"})
 			s.cut()
@@ -181,6 +195,57 @@ func (s *socket) ping(ctx context.Context) error {
 func (s *socket) close(f fault) {
 	s.drain(true)
 	_ = s.conn.Close(f.code, f.reason) // the client may have disconnected
+}
+
+// admit finds the caller of the socket by the payload of connection_init, and watches it. If the caller may not use the
+// server, admit returns the fault.
+func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
+	authorization, f := credentials(payload)
+	if f != nil {
+		return f
+	}
+	if authorization == nil {
+		authorization = s.authorization
+	}
+	caller, _, refused := s.authenticate(ctx, authorization) // the end of ctx, which is that of the connection, cancels it
+	if refused != nil {
+		return faultOf(refused)
+	}
+	s.caller = caller
+	s.leave = s.authenticator.Watch(caller, func(reason error) { s.expel(ctx, reason) })
+	return nil
+}
+
+// expel closes the socket because its caller may no longer use the server. It does not wait.
+func (s *socket) expel(ctx context.Context, reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.expelling.Go(func() {
+		s.close(*faultOf(s.refuseCaller(ctx, reason)))
+		s.cut()
+	})
+}
+
+// endWatch ends the watch of the caller. After endWatch, expel does nothing.
+func (s *socket) endWatch() {
+	if s.leave != nil {
+		s.leave()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+}
+
+// faultOf returns the fault of a socket whose caller is refused.
+func faultOf(r *refusal) *fault {
+	code := closeForbidden
+	if r.retry {
+		code = closeTryAgain
+	}
+	return &fault{code, shortened(r.message, maxReason)}
 }
 
 // drain lets no operation start any more, and cancels the subscriptions or, with all, all operations. It sends nothing.

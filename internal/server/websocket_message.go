@@ -73,6 +73,38 @@ func parseMessage(data []byte, most int) (message, error) {
 	return m, nil
 }
 
+// credentials returns the value of Authorization in the payload of connection_init or, if there is none, in its object
+// headers. Without both, it returns nil. The names of headers have any case.
+func credentials(payload map[string]any) ([]string, *fault) {
+	authorization, f := credentialsIn(payload)
+	if authorization != nil || f != nil || payload["headers"] == nil {
+		return authorization, f
+	}
+	headers, ok := payload["headers"].(map[string]any)
+	if !ok {
+		return nil, &fault{closeForbidden, "headers in connection_init must be an object"}
+	}
+	return credentialsIn(headers)
+}
+
+func credentialsIn(object map[string]any) ([]string, *fault) {
+	var authorization []string
+	for key, value := range object {
+		if !strings.EqualFold(key, headerAuthorization) {
+			continue
+		}
+		text, ok := value.(string)
+		switch {
+		case !ok:
+			return nil, &fault{closeForbidden, "Authorization in connection_init must be a string"}
+		case authorization != nil:
+			return nil, &fault{closeForbidden, "Authorization in connection_init is doubled"}
+		}
+		authorization = []string{text}
+	}
+	return authorization, nil
+}
+
 // replyMessage returns a message that belongs to no operation. The payload may be nil. It panics if the payload cannot
 // be encoded as JSON, which is a bug.
 func replyMessage(kind string, payload map[string]any) []byte {

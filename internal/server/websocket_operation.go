@@ -75,17 +75,14 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 func (s *socket) answer(ctx context.Context, m *message, account *budget.Answer) (taken bool, f *fault) {
 	switch m.kind {
 	case messageInit:
-		if s.initialised {
+		if s.caller != nil {
 			return false, &fault{closeTooManyRequests, "Too many initialisation requests"}
 		}
-		s.initialised = true
-		caller, payload, err := s.connect(ctx, m.payload)
-		if err != nil {
-			return false, &fault{closeForbidden, "Forbidden"}
+		close(s.initiated)
+		if f := s.admit(ctx, m.payload); f != nil {
+			return false, f
 		}
-		s.caller = caller
-		close(s.acknowledged)
-		s.reply(ctx, replyMessage(messageAck, payload))
+		s.reply(ctx, replyMessage(messageAck, nil))
 	case messagePing:
 		s.reply(ctx, replyMessage(messagePong, m.payload))
 	case messageSubscribe:
@@ -101,14 +98,6 @@ func (s *socket) answer(ctx context.Context, m *message, account *budget.Answer)
 		s.complete(m.id)
 	}
 	return false, nil
-}
-
-// connect decides by the payload of connection_init whether the client may start operations.
-func (s *socket) connect(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error) {
-	if s.streams.options.Connect == nil {
-		return ctx, nil, nil
-	}
-	return s.streams.options.Connect(ctx, payload)
 }
 
 // subscribe starts an operation of any kind, in a context made from caller. refused is the error of its request, or

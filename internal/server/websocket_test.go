@@ -22,7 +22,6 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/internal/documents"
-	"roster/internal/requestid"
 	"roster/internal/server"
 )
 
@@ -386,7 +385,7 @@ func TestSocketInitialisation(t *testing.T) {
 		code     websocket.StatusCode
 		reason   string
 	}{
-		"a payload":             {[]string{`{"type":"connection_init","payload":{"token":"x"}}`}, []string{ack}, 0, ""},
+		"a payload":             {[]string{`{"type":"connection_init","payload":{"unknown":"x"}}`}, []string{ack}, 0, ""},
 		"a null payload":        {[]string{`{"type":"connection_init","payload":null}`}, []string{ack}, 0, ""},
 		"pings before":          {[]string{`{"type":"ping"}`, `{"type":"pong"}`, initialise}, []string{pong, ack}, 0, ""},
 		"a complete before":     {[]string{complete("1"), initialise}, []string{ack}, 0, ""},
@@ -432,55 +431,6 @@ func TestSocketInitialisationTimeout(t *testing.T) {
 		if took := time.Since(began); took != initTimeout {
 			t.Errorf("after %s, want %s", took, initTimeout)
 		}
-	})
-}
-
-// connectAs makes of a client's name the ID of its requests, which shows in errors.
-func connectAs(ctx context.Context, payload map[string]any) (context.Context, map[string]any, error) {
-	name, known := payload["name"].(string)
-	switch {
-	case !known:
-		return nil, nil, errors.New("a secret")
-	case name == "slow":
-		<-ctx.Done()
-		return nil, nil, ctx.Err()
-	}
-	return requestid.WithContext(ctx, name), map[string]any{"welcome": name}, nil
-}
-
-func TestSocketConnect(t *testing.T) {
-	t.Parallel()
-	connecting := func(_ *server.Options, o *server.StreamOptions) { o.Connect = connectAs }
-	t.Run("accepted", func(t *testing.T) {
-		t.Parallel()
-		inBubble(t, connecting, func(t *testing.T, s *site) {
-			c := s.dial(t)
-			c.send(t, `{"type":"connection_init","payload":{"name":"ada"}}`)
-			c.want(t, `{"type":"connection_ack","payload":{"welcome":"ada"}}`)
-			c.send(t, subscribe("1", "{ panics }"))
-			c.want(t, failed("1", `[{"message":"internal error","extensions":{"code":"INTERNAL","requestId":"ada"}}]`))
-			c.close(t)
-		})
-	})
-	t.Run("refused", func(t *testing.T) {
-		t.Parallel()
-		inBubble(t, connecting, func(t *testing.T, s *site) {
-			c := s.dial(t)
-			c.send(t, `{"type":"connection_init"}`)
-			c.wantClose(t, 4403, "Forbidden")
-		})
-	})
-	t.Run("too slow", func(t *testing.T) {
-		t.Parallel()
-		inBubble(t, connecting, func(t *testing.T, s *site) {
-			began := time.Now()
-			c := s.dial(t)
-			c.send(t, `{"type":"connection_init","payload":{"name":"slow"}}`)
-			c.wantClose(t, 4408, "Connection initialisation timeout")
-			if took := time.Since(began); took != initTimeout {
-				t.Errorf("after %s, want %s", took, initTimeout)
-			}
-		})
 	})
 }
 

@@ -33,14 +33,29 @@ async function open(t: TestContext, url: string) {
   return { page, requests, faults };
 }
 
-/** Starts a proxy that has all of a server below a prefix, until the end of the test. */
-async function startProxy(t: TestContext, server: Server, prefix: string): Promise<string> {
+/**
+ * Starts a proxy that has all of a server below a prefix, until the end of the test. refuse returns the error with which
+ * the proxy answers a request to the endpoint, by its Authorization header.
+ */
+async function startProxy(
+  t: TestContext,
+  server: Server,
+  prefix: string,
+  refuse?: (authorization: string | undefined) => { status: number; code: string; message: string } | undefined,
+): Promise<string> {
   const proxy = createServer((incoming, outgoing) => {
     if (!incoming.url?.startsWith(prefix)) {
       outgoing.writeHead(404).end();
       return;
     }
     const { method, headers } = incoming;
+    const refused = incoming.url === `${prefix}graphql` ? refuse?.(headers.authorization) : undefined;
+    if (refused) {
+      incoming.resume();
+      outgoing.writeHead(refused.status, { "Content-Type": "application/json; charset=utf-8", "WWW-Authenticate": "Bearer" });
+      outgoing.end(JSON.stringify({ errors: [{ message: refused.message, extensions: { code: refused.code } }] }));
+      return;
+    }
     const forward = httpRequest(server.at(incoming.url.slice(prefix.length - 1)), { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(outgoing);
@@ -77,6 +92,80 @@ test("the playground below a prefix of a proxy", async (t) => {
   assert.ok(requests.length > 5, String(requests));
   assert.deepEqual(requests.filter((asked) => !asked.startsWith(url) && !asked.startsWith("data:") && !asked.startsWith("blob:")), []);
   assert.deepEqual(faults, []);
+});
+
+test("the playground with tokens", async (t) => {
+  const server = await startRoster(t);
+  const url = await startProxy(t, server, "/", (authorization) => {
+    switch (authorization) {
+      case "Bearer good":
+        return undefined;
+      case "Bearer weak":
+        return { status: 403, code: "FORBIDDEN", message: "may not read User" };
+      default:
+        return { status: 401, code: "UNAUTHENTICATED", message: "a token is needed" };
+    }
+  });
+  const { page, faults } = await open(t, url);
+  const note = page.getByRole("alert");
+  const run = page.locator(".graphiql-execute-button");
+  /** Replaces the headers of the tab. */
+  const setHeaders = async (text: string) => {
+    await page.getByRole("button", { name: "Headers", exact: true }).click();
+    await page.locator('[aria-label="Headers"] .graphiql-editor:not(.hidden) .CodeMirror').click();
+    await page.keyboard.press("ControlOrMeta+A");
+    await page.keyboard.insertText(text);
+    await page.waitForFunction((text) => localStorage.getItem("graphiql:headers") === text, text);
+  };
+  const answer = async () => {
+    const answered = page.waitForResponse(
+      (response) => response.url() === `${url}graphql` && !response.request().postData()?.includes("IntrospectionQuery"),
+    );
+    await run.click();
+    return answered;
+  };
+
+  await t.test("without a token, the page says that one is needed and where to put it", async () => {
+    await note.waitFor();
+    assert.match((await note.textContent())!, /needs a valid token \(a token is needed\).*"Headers".*"Authorization": "Bearer TOKEN"/);
+    assert.equal((await answer()).status(), 401);
+    assert.ok(await note.isVisible());
+  });
+
+  await t.test("a token that is not enough", async () => {
+    await setHeaders('{"Authorization": "Bearer weak"}');
+    assert.equal((await answer()).status(), 403);
+    await note.getByText("may not read User").waitFor();
+  });
+
+  await t.test("a good token, with which the page reads the schema", async () => {
+    await setHeaders('{"Authorization": "Bearer good"}');
+    const schema = page.waitForResponse((response) => Boolean(response.request().postData()?.includes("IntrospectionQuery")));
+    assert.equal((await answer()).status(), 200);
+    assert.equal((await schema).status(), 200);
+    await note.waitFor({ state: "hidden" });
+  });
+
+  await t.test("the token is there after a reload, for event streams too", async () => {
+    const schema = page.waitForResponse((response) => Boolean(response.request().postData()?.includes("IntrospectionQuery")));
+    await page.reload();
+    assert.equal((await schema).request().headers()["authorization"], "Bearer good");
+    assert.equal((await schema).status(), 200);
+    assert.equal((await answer()).status(), 200);
+    await page.locator(".graphiql-query-editor .CodeMirror").click();
+    await page.keyboard.press("ControlOrMeta+A");
+    await page.keyboard.insertText("subscription { changes { at } }");
+    await page.waitForFunction(() => localStorage.getItem("graphiql:query") === "subscription { changes { at } }");
+    const streamed = await answer();
+    assert.equal(streamed.status(), 200);
+    assert.match(streamed.headers()["content-type"]!, /^text\/event-stream/);
+    assert.equal(streamed.request().headers()["authorization"], "Bearer good");
+    await run.click(); // which stops it
+    assert.ok(!(await note.isVisible()));
+  });
+
+  // The browser logs each status of an error.
+  assert.deepEqual(faults.filter((fault) => !/status of 40[13]/.test(fault)), []);
 });
 
 test("the playground in a browser", async (t) => {

@@ -65,12 +65,12 @@ func get(ctx context.Context, p playground.Package, missing map[string]playgroun
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	// The arguments come from files.json, which is part of the program.
-	pack := exec.CommandContext(ctx, "npm", "pack", "--silent", "--pack-destination", dir, p.Name+"@"+p.Version) //nolint:gosec // G204
+	// The names come from files.json, which is part of the program.
+	pack := exec.CommandContext(ctx, "npm", "pack", "--silent", "--pack-destination", dir, p.Name+"@"+p.Version) //nolint:gosec // G204: as said
 	if out, err := pack.CombinedOutput(); err != nil {
 		return fmt.Errorf("npm pack: %w: %s", err, bytes.TrimSpace(out))
 	}
-	archive, err := os.ReadFile(filepath.Join(dir, p.Name+"-"+p.Version+".tgz")) //nolint:gosec // G304
+	archive, err := os.ReadFile(filepath.Join(dir, p.Name+"-"+p.Version+".tgz")) //nolint:gosec // G304: npm wrote it there
 	if err != nil {
 		return err
 	}

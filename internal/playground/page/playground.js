@@ -92,6 +92,47 @@ const endpoint = "./graphql";
 
 const headers = { "Content-Type": "application/json" };
 
+// What the page says about a request that is refused as a whole, by the code of its error.
+const refusals = {
+  UNAUTHENTICATED: (message) => `The server needs a valid token (${message}). Put it into ${headersPane} Then run the operation.`,
+  FORBIDDEN: (message) => `The server refuses this (${message}). If another caller may do it, put the token of that caller into ${headersPane}`,
+};
+const headersPane = '"Headers", the pane below the operation: {"Authorization": "Bearer TOKEN"}.';
+
+const root = document.getElementById("graphiql");
+const note = document.getElementById("refused");
+const page = window.GraphiQL && window.React && window.ReactDOM && ReactDOM.createRoot(root);
+let schemaRefused = false;
+
+// isIntrospection tells whether GraphiQL reads the schema.
+const isIntrospection = (params) => params.operationName === "IntrospectionQuery";
+
+// explain shows above GraphiQL why the server refuses a request as a whole, until it answers another request. GraphiQL
+// reads the schema only when it starts and when its fetcher changes. So after the first answer to a good token, it gets
+// another fetcher.
+function explain(params, answer) {
+  const { message, extensions } = (!answer.data && answer.errors?.[0]) || {};
+  const refused = refusals[extensions?.code];
+  note.hidden = !refused;
+  note.textContent = refused ? refused(message) : "";
+  if (isIntrospection(params)) {
+    schemaRefused = Boolean(refused);
+  } else if (schemaRefused && !refused) {
+    schemaRefused = false;
+    render();
+  }
+  return answer;
+}
+
+// storedHeaders returns the headers that GraphiQL has stored. GraphiQL reads the schema before it shows them.
+function storedHeaders() {
+  try {
+    return JSON.parse(localStorage.getItem("graphiql:headers"));
+  } catch {
+    return undefined; // it was not valid JSON
+  }
+}
+
 // request sends one operation and returns its answer.
 async function request(params, extra) {
   const response = await fetch(endpoint, {
@@ -99,7 +140,7 @@ async function request(params, extra) {
     headers: { ...headers, ...extra, Accept: "application/graphql-response+json, application/json;q=0.9" },
     body: JSON.stringify(params),
   });
-  return response.json();
+  return explain(params, await response.json());
 }
 
 // events subscribes by server-sent events and yields each answer.
@@ -113,7 +154,7 @@ async function* events(params, extra) {
       signal: abort.signal,
     });
     if (!(response.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
-      yield await response.json();
+      yield explain(params, await response.json());
       return;
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -128,7 +169,7 @@ async function* events(params, extra) {
         const name = lines.find((line) => line.startsWith("event:"))?.slice(6).trim();
         const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n");
         if (name === "complete") return;
-        if (name === "next") yield JSON.parse(data);
+        if (name === "next") yield explain(params, JSON.parse(data));
       }
     }
   } finally {
@@ -145,13 +186,19 @@ function isSubscription(params, options) {
   return operation?.operation === "subscription";
 }
 
-const fetcher = (params, options) =>
-  isSubscription(params, options) ? events(params, options?.headers) : request(params, options?.headers);
+// render shows GraphiQL with a new fetcher. GraphiQL keeps the headers in the storage of the browser.
+function render() {
+  const fetcher = (params, options) => {
+    const extra = options?.headers ?? (isIntrospection(params) ? storedHeaders() : undefined);
+    return isSubscription(params, options) ? events(params, extra) : request(params, extra);
+  };
+  page.render(React.createElement(GraphiQL, {
+    fetcher, defaultTabs: tabs, defaultEditorToolsVisibility: "variables", shouldPersistHeaders: true,
+  }));
+}
 
-const root = document.getElementById("graphiql");
-if (window.GraphiQL && window.React && window.ReactDOM) {
-  ReactDOM.createRoot(root).render(
-    React.createElement(GraphiQL, { fetcher, defaultTabs: tabs, defaultEditorToolsVisibility: "variables" }));
+if (page) {
+  render();
 } else {
   root.textContent = `GraphiQL could not be loaded. The endpoint is ${new URL(endpoint, document.baseURI)}; any GraphQL client works with it.`;
 }

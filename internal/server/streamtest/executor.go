@@ -7,6 +7,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/server"
 )
@@ -40,19 +41,41 @@ func (e *Executor) operation(ctx context.Context, r documents.Request) (*graphql
 
 // Execute implements server.Executor. Keys do nothing.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, _ string) (response *graphql.Response, replayed bool) {
-	response = e.Subscribe(ctx, o)()
+	next, refused := e.Subscribe(ctx, o)
+	if refused != nil {
+		return refused, false
+	}
+	response = next()
 	if response == nil { // gqlgen's answer to a context that has ended
-		response = &graphql.Response{Data: []byte("null"), Errors: gqlerror.List{failure("TIMEOUT", "the operation was cancelled")}}
+		response = &graphql.Response{Data: []byte("null"), Errors: gqlerror.List{failure(codes.Timeout, "the operation was cancelled")}}
 	}
 	return response, false
 }
 
 // Subscribe implements server.Executor.
-func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response) {
-	operation, failure := e.operation(ctx, o.Request)
-	if failure != nil {
-		return func() *graphql.Response { return failure }
+func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next func() *graphql.Response, refused *graphql.Response) {
+	operation, refused := e.operation(ctx, o.Request)
+	if refused == nil {
+		refused = refuse(ctx, operation)
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	handler, ctx := e.gqlgen.DispatchOperation(ctx, operation)
-	return func() *graphql.Response { return handler(ctx) }
+	return func() *graphql.Response { return handler(ctx) }, nil
+}
+
+// refuse refuses an operation with the field private as a whole, unless the caller is ada.
+func refuse(ctx context.Context, operation *graphql.OperationContext) *graphql.Response {
+	name := CallerFrom(ctx)
+	for _, field := range graphql.CollectFields(operation, operation.Operation.SelectionSet, nil) {
+		if field.Name != "private" || name == "ada" {
+			continue
+		}
+		if name == "" {
+			return &graphql.Response{Errors: gqlerror.List{failure(codes.Unauthenticated, "a token is needed")}}
+		}
+		return &graphql.Response{Errors: gqlerror.List{failure(codes.Forbidden, "only ada may do this")}}
+	}
+	return nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"roster/internal/codes"
 )
 
 //go:embed schema.graphqls
@@ -88,13 +90,20 @@ func (s *Schema) answer(ctx context.Context, field graphql.CollectedField) (any,
 		return "waited", nil
 	case "active":
 		return s.Active(), nil
+	case "caller":
+		if name := CallerFrom(ctx); name != "" {
+			return name, nil
+		}
+		return nil, nil
+	case "private":
+		return "secret", nil
 	case "fails":
-		return nil, failure("NOT_FOUND", "there is nothing")
+		return nil, failure(codes.NotFound, "there is nothing")
 	}
 	panic("a query panics")
 }
 
-func failure(code, message string) *gqlerror.Error {
+func failure(code codes.Code, message string) *gqlerror.Error {
 	return &gqlerror.Error{Message: message, Extensions: map[string]any{"code": code}}
 }
 
@@ -112,7 +121,7 @@ func (s *Schema) subscribe(ctx context.Context, operation *graphql.OperationCont
 	field := fields[0]
 	arguments := field.ArgumentMap(operation.Variables)
 	if field.Name == "refused" {
-		graphql.AddError(ctx, failure("FORBIDDEN", "nobody may listen"))
+		graphql.AddError(ctx, failure(codes.Forbidden, "nobody may listen"))
 		return nil
 	}
 	events := s.source(ctx, func(send func(event) bool) {
@@ -180,14 +189,14 @@ func produce(ctx context.Context, name string, arguments map[string]any, send fu
 				return
 			}
 		}
-	case "silent":
+	case "silent", "private":
 		<-ctx.Done()
 	case "stumbles":
 		_ = send(event{number: 1}) &&
-			send(event{failed: failure("NOT_FOUND", "the second is missing")}) &&
+			send(event{failed: failure(codes.NotFound, "the second is missing")}) &&
 			send(event{number: 3})
 	case "breaks":
-		_ = send(event{number: 1}) && send(event{broken: failure("CURSOR_EXPIRED", "begin anew")})
+		_ = send(event{number: 1}) && send(event{broken: failure(codes.CursorExpired, "begin anew")})
 	case "panics":
 		_ = send(event{number: 1}) && send(event{panics: true})
 	}

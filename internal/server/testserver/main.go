@@ -77,17 +77,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		WriteTimeout:  writeTimeout,
 	})
 	handler := server.New(server.Options{
-		Executor:     streamtest.New().Executor(),
-		Ready:        func(context.Context, bool) error { return nil },
-		SDL:          streamtest.SDL(),
-		Logger:       logger,
-		Clock:        time.Now,
-		NewRequestID: rand.Text,
-		MaxBodyBytes: maxBodyBytes,
-		Origins:      strings.FieldsFunc(*origins, func(r rune) bool { return r == ',' }),
-		Streams:      streams,
+		Executor:      streamtest.New().Executor(),
+		Authenticator: streamtest.NewAuthenticator(),
+		Ready:         func(context.Context, bool) error { return nil },
+		SDL:           streamtest.SDL(),
+		Logger:        logger,
+		Clock:         time.Now,
+		NewRequestID:  rand.Text,
+		MaxBodyBytes:  maxBodyBytes,
+		Origins:       strings.FieldsFunc(*origins, func(r rune) bool { return r == ',' }),
+		Streams:       streams,
 	})
-	return server.Serve(ctx, listener, handler, streams, server.Timeouts{
+	return server.Serve(ctx, listener, nil, handler, streams, server.Timeouts{
 		ReadHeader: initTimeout,
 		Write:      writeTimeout + time.Minute,
 		Shutdown:   shutdownTimeout,

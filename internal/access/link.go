@@ -1,0 +1,105 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"roster/ent"
+	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/directory"
+)
+
+// maxAttempts is the maximum number of attempts to link a user, and attemptPause the time before the second one. Each
+// further pause is twice as long.
+const (
+	maxAttempts  = 4
+	attemptPause = 10 * time.Millisecond
+)
+
+// A link is an identity without a user, and the verified address of its bearer.
+type link struct {
+	identity rules.Identity
+	email    string
+}
+
+// linkOwners gives each identity the user with its address, and returns the users.
+func (a *Access) linkOwners(ctx context.Context, links []link) (map[link]owner, error) {
+	owners := make(map[link]owner, len(links))
+	for _, l := range links {
+		u, err := a.linkOwner(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		owners[l] = u
+	}
+	return owners, nil
+}
+
+// linkOwner makes attempts until the identity has a user, or no user can have it. An attempt fails when another server
+// links the same identity or changes the same user. Then the next attempt finds the result.
+func (a *Access) linkOwner(ctx context.Context, l link) (u owner, err error) {
+	// The subject is the actor of the change.
+	ctx = rules.WithCaller(ctx, rules.Caller{
+		Issuer: l.identity.Issuer, Subject: l.identity.Subject, Name: l.identity.Subject, Roles: []rules.Role{rules.Admin},
+	})
+	for attempt := range maxAttempts {
+		if attempt > 0 && !pause(ctx, attemptPause<<(attempt-1)) {
+			return owner{}, ctx.Err()
+		}
+		var done bool
+		if u, done, err = a.tryLink(ctx, l); done || err != nil && !passing(err) {
+			return u, err
+		}
+	}
+	return u, err
+}
+
+// passing reports whether another attempt may not have the error.
+func passing(err error) bool {
+	f := database.AsFailure(err)
+	if f == nil {
+		return false
+	}
+	switch f.Kind {
+	case database.Retry, database.Unique, database.Lost, database.Unknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// tryLink makes one attempt. done says that u is the result.
+func (a *Access) tryLink(ctx context.Context, l link) (u owner, done bool, err error) {
+	owners, err := a.readOwners(ctx, []rules.Identity{l.identity})
+	if u = owners[l.identity]; err != nil || u != (owner{}) {
+		return u, err == nil, err
+	}
+	// Most callers without a user have no address to link by: look before a transaction locks anything.
+	session := a.Database.Session(database.Snapshot)
+	candidate, err := directory.New(session, directory.Options{}).Linkable(ctx, l.email, l.identity)
+	session.Rollback()
+	if err != nil || candidate == nil {
+		return owner{}, err == nil, err
+	}
+	linked, err := a.commitLink(ctx, candidate, l)
+	if err != nil || linked == nil {
+		return owner{}, false, err
+	}
+	return ownerOf(linked), true, nil
+}
+
+// commitLink links a user in a transaction of its own. It returns nil if the user has changed meanwhile.
+func (a *Access) commitLink(ctx context.Context, candidate *ent.User, l link) (*ent.User, error) {
+	tx := directory.New(a.Database.Session(database.Write), directory.Options{Clock: a.Clock, IDs: a.IDs})
+	defer tx.Rollback()
+	linked, err := tx.Link(ctx, candidate.ID, l.email, l.identity)
+	if err != nil || linked == nil {
+		return nil, err
+	}
+	if err := tx.Commit(ctx, nil); err != nil {
+		return nil, err
+	}
+	a.Committed()
+	return linked, nil
+}

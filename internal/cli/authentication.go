@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"roster/ent/rules"
+	"roster/internal/auth"
+	"roster/internal/config"
+)
+
+// maxSecretBytes is the maximum size of a file with a secret.
+const maxSecretBytes = 4 << 10
+
+// newVerifier returns the verifier of the settings, or nil without authentication. logger gets what a running verifier
+// reports.
+func (e *environment) newVerifier(a config.Auth, logger *slog.Logger) (*auth.Verifier, error) {
+	secrets, err := e.secrets(a)
+	if err != nil {
+		return nil, err
+	}
+	enabled, err := a.Enabled(len(secrets) > 0)
+	if err != nil {
+		return nil, misuse(err)
+	}
+	if !enabled {
+		return nil, nil
+	}
+	names, err := a.RoleMap()
+	if err != nil {
+		return nil, misuse(err)
+	}
+	roles := make(map[string]rules.Role, len(names))
+	for name, role := range names {
+		roles[name] = rules.Role(role)
+	}
+	var defaultRole rules.Role
+	if a.AuthDefaultRole != "none" {
+		defaultRole = rules.Role(a.AuthDefaultRole)
+	}
+	verifier, err := auth.New(auth.Options{
+		APIKeysOnly:        a.AuthKeysOnly,
+		Secrets:            secrets,
+		KeysURL:            a.AuthJWKSURL,
+		Discovery:          a.AuthDiscovery,
+		Issuer:             a.AuthIssuer,
+		Audience:           a.AuthAudience,
+		SubjectClaim:       a.AuthSubjectClaim,
+		RolesClaim:         a.AuthRolesClaim,
+		RoleMap:            roles,
+		DefaultRole:        defaultRole,
+		RequireAccessToken: a.AuthRequireATJWT,
+		Clock:              time.Now,
+		Logger:             logger,
+	})
+	if err != nil {
+		return nil, misuse(err)
+	}
+	return verifier, nil
+}
+
+// secrets returns the secrets of HS256: none, one, or two.
+func (e *environment) secrets(a config.Auth) ([][]byte, error) {
+	const first, next = "ROSTER_AUTH_HS256_SECRET", "ROSTER_AUTH_HS256_SECRET_NEXT"
+	var secrets [][]byte
+	for _, s := range []struct{ variable, flag, file string }{
+		{first, "--auth-hs256-secret-file", a.AuthHS256SecretFile},
+		{next, "--auth-hs256-secret-next-file", a.AuthHS256SecretNextFile},
+	} {
+		text := e.getenv(s.variable)
+		if text == "" && s.file == "" {
+			continue
+		}
+		if text != "" && s.file != "" {
+			return nil, misuse(fmt.Errorf("%s and %s have the same secret: leave one of them out", s.variable, s.flag))
+		}
+		if s.variable == next && len(secrets) == 0 {
+			return nil, misuse(fmt.Errorf("%s is the second secret: also set %s, the first one", next, first))
+		}
+		secret := []byte(text)
+		if s.file != "" {
+			var err error
+			if secret, err = readSecret(s.file); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", s.flag, s.file, err)
+			}
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+// readSecret returns all bytes of a file.
+func readSecret(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, errDirectory
+	}
+	secret, err := io.ReadAll(io.LimitReader(file, maxSecretBytes+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if len(secret) > maxSecretBytes {
+		return nil, fmt.Errorf("the secret has more than %d bytes: use a shorter one", maxSecretBytes)
+	}
+	return secret, nil
+}
+
+// misuse returns the error of settings that cannot be right. Its exit code is that of a wrong command line.
+func misuse(err error) error { return &exitError{err, exitUsage} }
+
+// errNotYet is the error of a server with authentication.
+// TODO(access): goes when serve calls access.New.
+var errNotYet = errors.New("authentication cannot be served yet")

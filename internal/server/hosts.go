@@ -1,0 +1,78 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"roster/internal/codes"
+)
+
+// localHosts are the names of this machine in the header Host.
+var localHosts = []string{"localhost", "127.0.0.1", "[::1]"} //nolint:gochecknoglobals // a constant list
+
+// forwardingHeaders are the headers by which proxies tell about the client.
+var forwardingHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} //nolint:gochecknoglobals // a constant list
+
+// hosts are the hosts that requests may name.
+type hosts struct {
+	local  bool // the hosts are those of this machine, and proxies are refused
+	listed map[string]bool
+}
+
+func newHosts(local bool, list []string) hosts {
+	if local {
+		list = localHosts
+	}
+	h := hosts{local: local, listed: make(map[string]bool, len(list))}
+	for _, host := range list {
+		h.listed[host] = true
+	}
+	return h
+}
+
+// guard refuses requests for other hosts. A page of any site can make its own name resolve to this machine (DNS
+// rebinding). For a browser, the server then has the same origin as the page, but the header Host still has the name of
+// the site. Behind a proxy, a request for this machine can come from anywhere.
+func (h hosts) guard(next http.Handler) http.Handler {
+	if len(h.listed) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case h.local && forwarded(r):
+			refuseFor(http.StatusForbidden, codes.Forbidden, "this server has no authentication, so it refuses requests from "+
+				"proxies: configure authentication, or allow everything to everyone with ROSTER_INSECURE_NO_AUTH=true").write(w, typeJSON)
+		case h.listed[hostOf(r)]:
+			next.ServeHTTP(w, r)
+		case h.local:
+			refuseFor(http.StatusForbidden, codes.Forbidden, "this server has no authentication, so it answers only requests for "+
+				"localhost, 127.0.0.1 and [::1]: configure authentication, or allow everything to everyone with "+
+				"ROSTER_INSECURE_NO_AUTH=true").write(w, typeJSON)
+		default:
+			refuseFor(http.StatusForbidden, codes.Forbidden, "this server does not answer requests for this host: add the host to "+
+				"ROSTER_ALLOWED_HOSTS").write(w, typeJSON)
+		}
+	})
+}
+
+// forwarded reports whether a proxy passed on the request.
+func forwarded(r *http.Request) bool {
+	for _, name := range forwardingHeaders {
+		if len(r.Header[name]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// hostOf returns the host of a request in lower case and without its port, or "" if it has no usual form. The host is
+// that of the URL in the first line, of :authority in HTTP/2, or of the header Host, in this order. A dot at its end
+// remains, because it makes another name.
+func hostOf(r *http.Request) string {
+	u, err := url.Parse("//" + r.Host)
+	if err != nil || u.Host != r.Host {
+		return ""
+	}
+	return strings.ToLower(strings.TrimSuffix(r.Host, ":"+u.Port()))
+}
