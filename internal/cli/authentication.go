@@ -1,16 +1,21 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"roster/ent/rules"
+	"roster/internal/access"
 	"roster/internal/auth"
 	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/server"
+	"roster/internal/typeid"
 )
 
 // maxSecretBytes is the maximum size of a file with a secret.
@@ -116,6 +121,38 @@ func readSecret(path string) ([]byte, error) {
 // misuse returns the error of settings that cannot be right. Its exit code is that of a wrong command line.
 func misuse(err error) error { return &exitError{err, exitUsage} }
 
-// errNotYet is the error of a server with authentication.
-// TODO(access): goes when serve calls access.New.
-var errNotYet = errors.New("authentication cannot be served yet")
+// authenticate returns the Authenticator of a server, and starts its work. stop ends the work, after the last request.
+func (c *serveCommand) authenticate(
+	ctx context.Context, verifier *auth.Verifier, db *database.DB, ids *typeid.Source, committed func(), logger *slog.Logger,
+) (a server.Authenticator, stop func()) {
+	if verifier == nil {
+		return everyone{}, func() {}
+	}
+	callers := access.New(access.Options{
+		Verifier:    verifier,
+		Database:    db,
+		Anonymous:   c.AuthAnonymous == "read",
+		LinkByEmail: c.AuthLinkByEmail,
+		IDs:         ids,
+		Logger:      logger,
+		Committed:   committed,
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { callers.Run(ctx) })
+	return callers, func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// everyone is the Authenticator of a server without authentication.
+type everyone struct{}
+
+// Authenticate implements server.Authenticator.
+func (everyone) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {
+	return rules.WithCaller(ctx, rules.Everyone()), nil
+}
+
+// Watch implements server.Authenticator.
+func (everyone) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }

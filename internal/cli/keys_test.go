@@ -149,7 +149,7 @@ func TestLostSecret(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	args := []string{"keys", "create", "--database-url=" + dbtest.Empty(t, dbtest.SQLite), "--log-level=error", "--name=a", "--role=ADMIN"}
-	code := cli.Run(t.Context(), args, strings.NewReader(""), full{}, &stderr, "1.2.3")
+	code := cli.Run(t.Context(), args, noEnvironment, strings.NewReader(""), full{}, &stderr, "1.2.3")
 	want := regexp.MustCompile(`^roster: api_key_\w{26} exists now, but its secret cannot be written: revoke it with roster keys revoke: no space\n$`)
 	if code != 1 || !want.MatchString(stderr.String()) {
 		t.Errorf("got code %d, stderr %q, want code 1 and %v", code, &stderr, want)

@@ -87,7 +87,7 @@ func TestRecord(t *testing.T) {
 		{name: "an export to a full disk", args: []string{"export", "users", "-o", "/dev/full"}, code: 1, want: "msg=exported file=/dev/full result=failed kind=users rows=5"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := cli.Run(t.Context(), append(step.args, url), strings.NewReader(step.stdin), &stdout, &stderr, "1.2.3")
+		code := cli.Run(t.Context(), append(step.args, url), noEnvironment, strings.NewReader(step.stdin), &stdout, &stderr, "1.2.3")
 		lines, after := logged(stderr.String())
 		message, rest, _ := strings.Cut(step.want, " ")
 		if want := message + by + " " + rest; code != step.code || len(lines) != 1 || lines[0] != want || after > 1 {
@@ -99,7 +99,7 @@ func TestRecord(t *testing.T) {
 			if step.args[0] == "import" {
 				again = append(again, "--on-conflict=skip")
 			}
-			if code := cli.Run(t.Context(), again, strings.NewReader(step.stdin), &stdout, &stderr, "1.2.3"); code != 0 || stderr.Len() > 0 {
+			if code := cli.Run(t.Context(), again, noEnvironment, strings.NewReader(step.stdin), &stdout, &stderr, "1.2.3"); code != 0 || stderr.Len() > 0 {
 				t.Errorf("%s with --log-level=warn: got code %d, stderr %q, want code 0 and nothing", step.name, code, &stderr)
 			}
 		}
@@ -125,7 +125,7 @@ func TestRecordInterrupted(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	done := make(chan int)
 	go func() {
-		done <- cli.Run(ctx, []string{"import", url, "--batch=1000", "--on-conflict=skip"}, in, &stdout, &stderr, "1.2.3")
+		done <- cli.Run(ctx, []string{"import", url, "--batch=1000", "--on-conflict=skip"}, noEnvironment, in, &stdout, &stderr, "1.2.3")
 	}()
 	if _, err := io.WriteString(input, "username,email\n"+strings.Repeat("ada,ada@example.com\n", 50_000)); err != nil { // more than the import reads ahead
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestRecordInterrupted(t *testing.T) {
 
 	ctx, interrupt = context.WithCancel(t.Context())
 	stderr.Reset()
-	code = cli.Run(ctx, []string{"export", "users", url}, strings.NewReader(""), &hungUp{first: interrupt}, &stderr, "1.2.3")
+	code = cli.Run(ctx, []string{"export", "users", url}, noEnvironment, strings.NewReader(""), &hungUp{first: interrupt}, &stderr, "1.2.3")
 	lines, _ = logged(stderr.String())
 	want = "msg=exported" + by + " file=- result=interrupted kind=users rows=1"
 	if code != 130 || len(lines) != 1 || lines[0] != want {

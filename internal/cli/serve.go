@@ -13,9 +13,7 @@ import (
 	"os"
 	"time"
 
-	"roster/ent/rules"
 	"roster/graph"
-	"roster/internal/auth"
 	"roster/internal/budget"
 	"roster/internal/config"
 	"roster/internal/database"
@@ -73,9 +71,6 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	if verifier != nil {
-		return errNotYet // here, access.New makes the server.Authenticator of the verifier
-	}
 	if c.InsecureNoAuth {
 		logger.Warn("THERE IS NO AUTHENTICATION: everyone whose request comes to this server may read, change and delete everything",
 			"listen", c.Listen, "because", "ROSTER_INSECURE_NO_AUTH")
@@ -111,11 +106,14 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		WriteTimeout:  messageTimeout,
 	})
 	changes := feed.New(feed.Options{Database: db, Budget: answers, Logger: logger}, graph.LoadNodes(db))
-	executor, err := newExecutor(c, db, changes, trusted, logger)
+	ids := typeid.NewSource(time.Now, rand.Reader)
+	executor, err := newExecutor(c, db, ids, changes, trusted, logger)
 	if err != nil {
 		return err
 	}
-	handler := newHandler(c, db, executor, page, streams, answers, verifier, logger)
+	authenticator, stopAuthenticator := c.authenticate(ctx, verifier, db, ids, changes.Wake, logger)
+	defer stopAuthenticator()
+	handler := newHandler(c, db, executor, authenticator, page, streams, answers, verifier != nil, logger)
 	listener, err := server.Listen(ctx, c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
@@ -225,12 +223,12 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires the executor of operations.
 func newExecutor(
-	c *serveCommand, db *database.DB, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
+	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
 ) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
 		Clock:              time.Now,
-		IDs:                typeid.NewSource(time.Now, rand.Reader),
+		IDs:                ids,
 		Feed:               changes,
 		Committed:          changes.Wake,
 		Logger:             logger,
@@ -251,12 +249,12 @@ func (c *serveCommand) showSchema() bool { return c.Introspection && !c.Producti
 
 // newHandler wires the HTTP server on top of an executor.
 func newHandler(
-	c *serveCommand, db *database.DB, executor server.Executor, page http.Handler, streams *server.Streams, answers *budget.Budget,
-	verifier *auth.Verifier, logger *slog.Logger,
+	c *serveCommand, db *database.DB, executor server.Executor, authenticator server.Authenticator, page http.Handler,
+	streams *server.Streams, answers *budget.Budget, authentication bool, logger *slog.Logger,
 ) http.Handler {
 	o := server.Options{
 		Executor:      executor,
-		Authenticator: everyone{},
+		Authenticator: authenticator,
 		Ready:         readiness(db),
 		Playground:    page,
 		Logger:        logger,
@@ -266,7 +264,7 @@ func newHandler(
 		MaxValues:     maxValues(c.MaxInputValues),
 		MaxRequests:   c.MaxRequests,
 		Origins:       c.CORSOrigins,
-		LocalOnly:     verifier == nil && !c.InsecureNoAuth,
+		LocalOnly:     !authentication && !c.InsecureNoAuth,
 		Hosts:         c.AllowedHosts,
 		Budget:        answers,
 		WriteTimeout:  writeTimeout,
@@ -301,19 +299,6 @@ func maxValues(ofVariables int) int {
 	}
 	return ofVariables + around
 }
-
-// everyone is the Authenticator of a server without authentication.
-type everyone struct{}
-
-var _ server.Authenticator = everyone{}
-
-// Authenticate implements server.Authenticator.
-func (everyone) Authenticate(ctx context.Context, _ ...string) (context.Context, error) {
-	return rules.WithCaller(ctx, rules.Everyone()), nil
-}
-
-// Watch implements server.Authenticator.
-func (everyone) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // browsable returns the URL of a server that listens on actual, for people. It has the host of configured. A browser
 // cannot open "all addresses"; then it is localhost. The port is the actual one.

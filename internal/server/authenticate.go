@@ -16,15 +16,12 @@ import (
 // identity provider, and then for the database.
 const authenticateTimeout = 10 * time.Second
 
-// ErrSuspended says that the user of a caller is suspended.
-var ErrSuspended = errors.New("the user is suspended")
-
 // An Authenticator finds the caller of a request, and knows when it may no longer use the server. All methods may be
 // called concurrently.
 type Authenticator interface {
 	// Authenticate returns a context with the caller, made from ctx. authorization has the values of the header
 	// Authorization. Without a value, the caller is nobody, or everyone on a server without authentication. The error is
-	// an *auth.InvalidError, auth.ErrAmbiguous for several values, or ErrSuspended. Any other error says that the caller
+	// an *auth.InvalidError, auth.ErrAmbiguous for several values, or auth.ErrSuspended. Any other error says that the caller
 	// cannot be found now: auth.ErrUnavailable, an error of the database, or that of ctx.
 	Authenticate(ctx context.Context, authorization ...string) (context.Context, error)
 	// Watch calls end at most once, with an error as from Authenticate, when the caller in ctx may no longer use the
@@ -61,7 +58,7 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 	switch {
 	case errors.Is(err, auth.ErrAmbiguous):
 		return refuse(http.StatusBadRequest, "the header Authorization is doubled")
-	case errors.Is(err, ErrSuspended):
+	case errors.Is(err, auth.ErrSuspended):
 		return refuseFor(http.StatusForbidden, codes.Forbidden, "your user is suspended: ask an administrator")
 	}
 	if ctx.Err() == nil { // otherwise the client has disconnected

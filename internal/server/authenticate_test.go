@@ -435,7 +435,7 @@ func ends() []struct {
 	}{
 		{&auth.InvalidError{Description: "the token has expired"}, "UNAUTHENTICATED", "the token has expired", "the token has expired"},
 		{
-			fmt.Errorf("watch: %w", server.ErrSuspended), "FORBIDDEN",
+			fmt.Errorf("watch: %w", auth.ErrSuspended), "FORBIDDEN",
 			"your user is suspended: ask an administrator", "your user is suspended: ask an administrator",
 		},
 		{
@@ -487,7 +487,7 @@ type sudden struct{ server.Authenticator }
 
 func (a sudden) Watch(ctx context.Context, end func(error)) (stop func()) {
 	stop = a.Authenticator.Watch(ctx, end)
-	end(server.ErrSuspended)
+	end(auth.ErrSuspended)
 	return stop
 }
 
@@ -518,8 +518,8 @@ func TestSocketEndsTwice(t *testing.T) {
 		synctest.Wait()
 		s.stop()
 		synctest.Wait()
-		s.callers.End("ada", server.ErrSuspended)
-		s.callers.End("ada", server.ErrSuspended)
+		s.callers.End("ada", auth.ErrSuspended)
+		s.callers.End("ada", auth.ErrSuspended)
 		c.wantClose(t, 4403, "your user is suspended: ask an administrator")
 	})
 }
@@ -533,7 +533,7 @@ func TestSocketThatReadsNothingEnds(t *testing.T) {
 		c.send(t, subscribe("1", "subscription { endless { number } }"))
 		synctest.Wait()
 		began := time.Now()
-		s.callers.End("", server.ErrSuspended)
+		s.callers.End("", auth.ErrSuspended)
 		s.idle(t)
 		s.left(t)
 		if took, most := time.Since(began), 5*time.Second; took != most { // which the library gives a message to be sent
@@ -595,7 +595,7 @@ func TestEventStreamIsWatchedToItsEnd(t *testing.T) {
 		for _, query := range []string{"counter", "breaks", "private", "panics"} {
 			s.ask(t, http.MethodPost, "/graphql", body("subscription { "+query+" { number } }"), "Accept", typeEvents, "Authorization", "Bearer bob")
 			synctest.Wait()
-			if ended := s.callers.End("bob", server.ErrSuspended); ended != 0 {
+			if ended := s.callers.End("bob", auth.ErrSuspended); ended != 0 {
 				t.Errorf("%s: got %d watches, want 0", query, ended)
 			}
 		}
@@ -616,7 +616,7 @@ func TestEndsAtAnyMoment(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(time.Millisecond):
-				s.callers.End("ada", server.ErrSuspended)
+				s.callers.End("ada", auth.ErrSuspended)
 			}
 		}
 	}()

@@ -74,15 +74,17 @@ func TestCompare(t *testing.T) {
 | --- | --- | --- |
 | GO-2026-0002 | example.com/b | The program does not call the function. |
 | GO-2026-0003 | example.com/c | |
+| GO-2026-0005 | stdlib: net/http | A newer Go release fixes it. |
 
 GO-2026-0004 in a sentence is no explanation.
 `
 	ids := explained([]byte(table))
-	if want := []string{"GO-2026-0002"}; !slices.Equal(ids, want) {
+	if want := map[string]bool{"GO-2026-0002": false, "GO-2026-0005": true}; !maps.Equal(ids, want) {
 		t.Fatalf("explained: got %v, want %v", ids, want)
 	}
 	for finding, want := range map[string]string{
 		"GO-2026-0002":              "",
+		"GO-2026-0002 GO-2026-0005": "",
 		"GO-2026-0002 GO-2026-0003": "GO-2026-0003 is new",
 		"GO-2026-0002 GO-2026-0004": "GO-2026-0004 is new",
 		"":                          "GO-2026-0002 is gone",

@@ -58,7 +58,7 @@ func (*Authenticator) Authenticate(ctx context.Context, authorization ...string)
 	case Odd:
 		return nil, &auth.InvalidError{Description: "the \"scope\" is\r\nX: a\\é"}
 	case Suspended:
-		return nil, server.ErrSuspended
+		return nil, auth.ErrSuspended
 	case Unavailable:
 		return nil, auth.ErrUnavailable
 	case Broken:
