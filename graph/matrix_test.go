@@ -23,7 +23,6 @@ import (
 	"roster/internal/auth"
 	"roster/internal/dbtest"
 	"roster/internal/feed"
-	"roster/internal/server"
 	"roster/internal/typeid"
 )
 
