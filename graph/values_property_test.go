@@ -407,9 +407,8 @@ func (g *givenValues) create(s *tester) {
 // thing is a user or a post as clients read it.
 type thing struct {
 	ID, Username, Email, Title, Body string
-
-	Status   string
-	Identity struct{ Issuer, Subject string }
+	Status                           string
+	Identity                         struct{ Issuer, Subject string }
 	CreatedAt, UpdatedAt             time.Time
 	Version                          int
 }

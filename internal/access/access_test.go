@@ -158,7 +158,7 @@ func TestDatabaseAway(t *testing.T) {
 		_, secret := s.key(0, rules.Admin)
 		token := s.token("ada", "ADMIN")
 		ctx := s.context(a, token)
-		reasons, _ := s.watch(a, ctx)
+		reasons, _ := s.watch(ctx, a)
 		s.clock.advance(access.Keep)
 		s.must(s.db.Close())
 		for name, text := range map[string]string{"token": token, "key": secret} {

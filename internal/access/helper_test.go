@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,12 +52,12 @@ type tester struct {
 	clock      *clock
 	ids        *typeid.Source
 	signer     *provider.Key
-	statements atomic.Int64 // that mention users or API keys
+	statements *atomic.Int64 // that mention users or API keys
 }
 
 func newTester(tb testing.TB, e dbtest.Engine) *tester {
 	tb.Helper()
-	s := &tester{TB: tb, url: dbtest.Empty(tb, e), clock: newClock(), signer: provider.NewKey(tb, "HS256", "")}
+	s := &tester{TB: tb, url: dbtest.Empty(tb, e), clock: newClock(), statements: new(atomic.Int64), signer: provider.NewKey(tb, "HS256", "")}
 	s.ids = typeid.NewSource(time.Now, rand.Reader)
 	s.db = s.open()
 	return s
@@ -68,16 +69,25 @@ func each(t *testing.T, f func(s *tester)) {
 }
 
 // open opens the database, as another server would.
-func (s *tester) open() *database.DB {
+func (s *tester) open(change ...func(*database.Options)) *database.DB {
 	s.Helper()
-	return migrated.Open(s, engineOf(s.url), func(o *database.Options) {
+	return migrated.Open(s, engineOf(s.url), append([]func(*database.Options){func(o *database.Options) {
 		o.URL = s.url
 		o.Observe = func(query string) {
 			if strings.Contains(query, "users") || strings.Contains(query, "api_keys") {
 				s.statements.Add(1)
 			}
 		}
-	})
+	}}, change...)...)
+}
+
+// hold begins a transaction that writes.
+func (s *tester) hold() *database.Session {
+	s.Helper()
+	session := s.db.Session(database.Write)
+	_, err := database.Affected(s.Context(), session, "UPDATE users SET version = version")
+	s.must(err)
+	return session
 }
 
 func engineOf(url string) dbtest.Engine {
@@ -242,9 +252,7 @@ func (s *tester) mail(subject, email string) string {
 
 func (s *tester) tokenWith(claims map[string]any) string {
 	all := map[string]any{"iss": issuer, "aud": provider.Audience, "exp": s.clock.time().Add(time.Hour).Unix()}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	return s.signer.Token(all)
 }
 
@@ -302,8 +310,8 @@ func (s *tester) changes() []feed.Change {
 	return page.Changes
 }
 
-// ended returns a channel that gets the reason for which a stream ends.
-func (s *tester) watch(a *access.Access, ctx context.Context) (reasons chan error, stop func()) {
+// watch returns a channel that gets the reason for which a stream ends.
+func (s *tester) watch(ctx context.Context, a *access.Access) (reasons chan error, stop func()) {
 	reasons = make(chan error, 10)
 	return reasons, a.Watch(ctx, func(reason error) { reasons <- reason })
 }

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"roster/ent"
+	"roster/ent/query"
 	"roster/ent/rules"
+	"roster/ent/user"
 	"roster/internal/database"
 	"roster/internal/directory"
 )
@@ -71,22 +73,33 @@ func passing(err error) bool {
 
 // tryLink makes one attempt. done says that u is the result.
 func (a *Access) tryLink(ctx context.Context, l link) (u owner, done bool, err error) {
-	owners, err := a.readOwners(ctx, []rules.Identity{l.identity})
-	if u = owners[l.identity]; err != nil || u != (owner{}) {
-		return u, err == nil, err
-	}
-	// Most callers without a user have no address to link by: look before a transaction locks anything.
-	session := a.Database.Session(database.Snapshot)
-	candidate, err := directory.New(session, directory.Options{}).Linkable(ctx, l.email, l.identity)
-	session.Rollback()
+	u, candidate, err := a.findCandidate(ctx, l)
 	if err != nil || candidate == nil {
-		return owner{}, err == nil, err
+		return u, err == nil, err
 	}
 	linked, err := a.commitLink(ctx, candidate, l)
 	if err != nil || linked == nil {
 		return owner{}, false, err
 	}
 	return ownerOf(linked), true, nil
+}
+
+// findCandidate returns the owner of an identity if it has one by now, or else the user that it can be linked to, or nil.
+// It only reads, since most callers without a user have no address to link by. It reads one snapshot: otherwise the
+// identity could get its owner between two statements, and the candidate would seem to be taken by somebody else.
+func (a *Access) findCandidate(ctx context.Context, l link) (u owner, candidate *ent.User, err error) {
+	session := a.Database.Session(database.Snapshot)
+	defer session.Rollback()
+	tx := directory.New(session, directory.Options{})
+	is, err := directory.UserByIdentity(ctx, tx.Client().User.Reader(), query.ColumnsOf(ent.UserTable, user.FieldStatus), l.identity)
+	if err != nil {
+		return owner{}, nil, err
+	}
+	if is != nil {
+		return ownerOf(is), nil, nil
+	}
+	candidate, err = tx.Linkable(ctx, l.email, l.identity)
+	return owner{}, candidate, err
 }
 
 // commitLink links a user in a transaction of its own. It returns nil if the user has changed meanwhile.

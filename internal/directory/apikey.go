@@ -37,7 +37,7 @@ func (tx *Transaction) CreateAPIKeys(ctx context.Context, list []CreateAPIKey) (
 		in.all[i].Add(set(&keys[i].Name, &keys[i].NameKey, input.Name, rules.KeyName), "name")
 		in.all[i].Add(rules.Roles(input.Roles), "roles")
 		if input.ExpiresAt != nil {
-			keys[i].ExpiresAt = new(input.ExpiresAt.UTC())
+			keys[i].ExpiresAt = new(input.ExpiresAt.UTC().Truncate(time.Microsecond))
 			in.all[i].Add(rules.FutureTime(*input.ExpiresAt, rows.unit.now()), "expiresAt")
 		}
 	}

@@ -29,6 +29,11 @@ type inputs struct {
 // input has the faults of one input. Their paths begin with a field.
 type input struct{ rules.Faults }
 
+// wrong reports whether a field, or a part of it, has a fault.
+func (in *input) wrong(field string) bool {
+	return slices.ContainsFunc(in.Faults, func(f rules.FieldFault) bool { return f.Path[0] == field })
+}
+
 func (tx *Transaction) inputs(n int, fields ...string) *inputs {
 	return &inputs{fields: fields, careful: tx.options.Careful, all: make([]input, n)}
 }

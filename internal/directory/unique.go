@@ -155,7 +155,7 @@ func (k uniqueKey) claims(in *inputs, users, next []*ent.User) *claims {
 	}
 	for i, u := range next {
 		wants := k.of(u)
-		if _, again := c.open[wants]; wants == "" || !c.changes(i) || in.all[i].Has(k.field) {
+		if _, again := c.open[wants]; wants == "" || !c.changes(i) || in.all[i].wrong(k.field) {
 			continue
 		} else if again || kept[wants] {
 			in.all[i].Add(taken(), k.field)
