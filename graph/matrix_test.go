@@ -20,9 +20,9 @@ import (
 
 	"roster/ent/rules"
 	"roster/graph"
+	"roster/internal/auth"
 	"roster/internal/dbtest"
 	"roster/internal/feed"
-	"roster/internal/server"
 	"roster/internal/typeid"
 )
 
@@ -217,7 +217,7 @@ func (columns) Authenticate(ctx context.Context, authorization ...string) (conte
 			return nil, err
 		}
 		if column == asSuspended {
-			return nil, server.ErrSuspended
+			return nil, auth.ErrSuspended
 		}
 		caller = callersOf(id, typeid.New("api_key", uuid.UUID{1}))[column]
 	}
