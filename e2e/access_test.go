@@ -205,7 +205,7 @@ func (a *accessible) becomes(server int, credentials string, status int) {
 // end.
 func (a *accessible) listen(server int, credentials string, ends chan<- string) {
 	a.Helper()
-	response := a.send(server, credentials, "subscription { changes { kind } }", "text/event-stream")
+	response := a.send(server, credentials, "subscription { changes { kind } }", "text/event-stream") //nolint:bodyclose // the goroutine does
 	if response.StatusCode != http.StatusOK {
 		a.Fatalf("got %s, want an event stream", response.Status)
 	}
