@@ -38,7 +38,7 @@ func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, ide
 	next := *u
 	setIdentity(&next, &identity)
 	if _, fault := rows.change(ctx, u, next); fault != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // the user has the last version, and cannot change any more
 	}
 	return u, rows.unit.flush(ctx)
 }
