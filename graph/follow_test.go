@@ -19,11 +19,11 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/ent"
-	"roster/ent/rules"
 	"roster/graph"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/feed"
+	"roster/internal/server"
 	"roster/internal/typeid"
 )
 
@@ -44,11 +44,11 @@ func follow(t *testing.T, e dbtest.Engine, o feed.Options, url string) *follower
 }
 
 // followAs is follow with the callers that requests have.
-func followAs(t *testing.T, e dbtest.Engine, o feed.Options, url string, caller func(http.Header) rules.Caller) *follower {
+func followAs(t *testing.T, e dbtest.Engine, o feed.Options, url string, callers server.Authenticator) *follower {
 	t.Helper()
 	s := &follower{}
 	s.tester = serve(t, e, settings{
-		caller:  caller,
+		callers: callers,
 		answers: o.Budget,
 		database: func(d *database.Options) {
 			if url != "" {

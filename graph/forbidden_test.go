@@ -19,7 +19,7 @@ func TestForeignUsers(t *testing.T) {
 	t.Parallel()
 	const missing = "user_01kg9p6je5tqmrz92xxm1cr6rb"
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf})
+		s := serve(t, e, settings{callers: columns{}})
 		f := s.newUsersOf(1)
 		other := strings.Trim(f.Replace("OTHER"), `"`)
 		const document = `mutation ($input: UpdateUserInput!) { updateUser(input: $input) { user { id } } }`
@@ -60,7 +60,7 @@ func same(t *testing.T, a, b string) bool {
 func TestForeignPosts(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf})
+		s := serve(t, e, settings{callers: columns{}})
 		f := s.newUsersOf(1)
 		const missing, noUser = `"post_01kg9p6je5tqmrz92xxm1cr6rb"`, `"user_01kg9p6je5tqmrz92xxm1cr6rb"`
 		for document, want := range map[string]string{
@@ -75,13 +75,13 @@ func TestForeignPosts(t *testing.T) {
 			`mutation { createPost(input: {authorId: ` + noUser + `, title: ""}) { post { id } } }`:                     "no",
 			`mutation { createPost(input: {authorId: MINE, title: ""}) { post { id } } }`:                               "no",
 			`mutation { a: deletePost(input: {id: MINE}) { deletedId } deletePost(input: {id: THEIRS}) { deletedId } }`: "no",
-			`mutation { updatePost(input: {id: MINE, title: ""}) { post { id } } }`:                                     "another error",
-			`mutation { updatePost(input: {id: ` + missing + `, title: "T"}) { post { id } } }`:                         "another error",
+			`mutation { updatePost(input: {id: MINE, title: ""}) { post { id } } }`:                                     "BLANK",
+			`mutation { updatePost(input: {id: ` + missing + `, title: "T"}) { post { id } } }`:                         "NOT_FOUND",
 			`mutation { updatePost(input: {id: MINE, authorId: SELF, expectedVersion: 1}) { post { id } } }`:            "ok",
 		} {
 			before := s.extent(f)
-			text := s.ask(f.Replace(document), f.as(asMember)...)
-			if got := outcome(t, text); got != want {
+			h, text := s.ask(f.Replace(document), f.as(asMember)...)
+			if got := outcome(t, h, text); got != want {
 				t.Errorf("%s: got %s, want %s: %s", document, got, want, text)
 			}
 			if after := s.extent(f); after != before {
@@ -95,7 +95,7 @@ func TestForeignPosts(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf, executor: func(e *graph.Executor) { e.Undeclare("Query.post") }})
+		s := serve(t, e, settings{callers: columns{}, executor: func(e *graph.Executor) { e.Undeclare("Query.post") }})
 		f := s.newUsersOf(1)
 		credentials := `{"message":"` + `this needs credentials: send the header Authorization with Bearer and a token or an API key`
 		for _, test := range []struct {
@@ -131,7 +131,7 @@ func TestRefusals(t *testing.T) {
 			},
 			{"the same as an ADMIN", asAdmin, `{ post(id: MINE) { title } }`, `{"data":{"post":{"title":"Mine"}}}`},
 		} {
-			if got := s.ask(f.Replace(test.document), f.as(test.column)...); !same(t, got, test.want) {
+			if _, got := s.ask(f.Replace(test.document), f.as(test.column)...); !same(t, got, test.want) {
 				t.Errorf("%s: got %s, want %s", test.what, got, test.want)
 			}
 		}
@@ -142,12 +142,12 @@ func TestRefusals(t *testing.T) {
 func TestForbiddenKey(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf})
+		s := serve(t, e, settings{callers: columns{}})
 		f := s.newUsersOf(1)
 		document := f.Replace(`mutation { createUser(input: {username: "NEW", email: "NEW@example.com"}) { user { username } } }`)
 		send := func(column int) (string, string) {
 			h, text := s.send(http.MethodPost, s.url, s.body(document), append(f.as(column), "Idempotency-Key", "k")...)
-			return outcome(t, string(text)), h.Header.Get("Idempotency-Replayed")
+			return outcome(t, h, string(text)), h.Header.Get("Idempotency-Replayed")
 		}
 		for i, want := range []string{"no ", "403 ", "ok ", "ok true"} {
 			outcome, replayed := send([]int{asMember, asNoUser, asAdmin, asAdmin}[i])
@@ -163,12 +163,12 @@ func TestForbiddenKey(t *testing.T) {
 func TestKeyAuthority(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf})
+		s := serve(t, e, settings{callers: columns{}})
 		f, other := s.newUsersOf(1), s.newUsersOf(2)
 		document := f.Replace(`mutation { createPost(input: {authorId: SELF, title: "T"}) { post { author { identity { subject } } } } }`)
 		send := func(key string, caller []string) string {
 			h, text := s.send(http.MethodPost, s.url, s.body(document), append(caller, "Idempotency-Key", key)...)
-			return strings.TrimSpace(outcome(t, strings.Replace(string(text), `"errors":[{`, `"errors":[{"path":[1],"locations":[1],`, 1)) + " " + h.Header.Get("Idempotency-Replayed"))
+			return strings.TrimSpace(outcome(t, h, strings.Replace(string(text), `"errors":[{`, `"errors":[{"path":[1],"locations":[1],`, 1)) + " " + h.Header.Get("Idempotency-Replayed"))
 		}
 		for i, step := range []struct {
 			key    string
@@ -204,7 +204,7 @@ func TestKeyAuthority(t *testing.T) {
 func TestSecretKey(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf})
+		s := serve(t, e, settings{callers: columns{}})
 		f := s.newUsersOf(1)
 		before := s.extent(f)
 		document := `mutation { revokeApiKey(input: {id: KEY}) { apiKey { id } } ...f } fragment f on Mutation { createApiKey(input: {name: "k", roles: [ADMIN]}) { secret } }`

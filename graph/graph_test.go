@@ -59,7 +59,7 @@ type settings struct {
 	graph    func(*graph.Options)
 	answers  *budget.Budget // nil is one as a server has it
 	executor func(*graph.Executor)
-	caller   func(http.Header) rules.Caller // nil: everyone, with the subject of the header Test-Caller
+	callers  server.Authenticator // nil: everyone, with the subject of the header Test-Caller
 }
 
 // serve starts a server for the length of the test. A test that expects an error in the log clears it.
@@ -98,7 +98,7 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	}
 	handler := server.New(server.Options{
 		Executor:      executor,
-		Authenticator: asGiven{},
+		Authenticator: cmp.Or[server.Authenticator](s.callers, asGiven{}),
 		Ready:         func(ctx context.Context, _ bool) error { return s2.db.Ping(ctx) },
 		SDL:           graph.SDL(),
 		Logger:        logger,
@@ -115,9 +115,6 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		defer s2.running.Add(-1)
 		caller := rules.Everyone()
 		caller.Subject = r.Header.Get("Test-Caller")
-		if s.caller != nil {
-			caller = s.caller(r.Header)
-		}
 		handler.ServeHTTP(w, r.WithContext(rules.WithCaller(r.Context(), caller)))
 	}))
 	t.Cleanup(func() {

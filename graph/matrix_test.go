@@ -3,6 +3,7 @@ package graph_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"roster/graph"
 	"roster/internal/dbtest"
 	"roster/internal/feed"
+	"roster/internal/server"
 	"roster/internal/typeid"
 )
 
@@ -31,26 +33,28 @@ import (
 //	no    FORBIDDEN for the field, or UNAUTHENTICATED if the caller is nobody, and nothing happens
 //	401   UNAUTHENTICATED for the whole document, without data
 //	403   FORBIDDEN for the whole document, without data
+//	else  the code of an error
 const (
-	//         nobody   reader   no role  no user  MEMBER   its key  ADMIN    its key
-	anyone  = "ok       ok       ok       ok       ok       ok       ok       ok"
-	readers = "401      ok       403      403      ok       ok       ok       ok"
-	owner   = "401      401      403      403      ok       no       ok       ok"
-	admins  = "401      401      403      403      no       no       ok       ok"
-	self    = "401      null     403      403      ok       null     ok       ok"
-	others  = "401      null     403      403      null     null     ok       ok"
-	search  = "401      no       403      403      no       no       ok       ok"
-	follows = "401      401      403      403      403      403      ok       ok"
+	//         nobody   reader   no role  no user  MEMBER   its key  ADMIN    its key  suspended
+	anyone  = "ok       ok       ok       ok       ok       ok       ok       ok       403"
+	readers = "401      ok       403      403      ok       ok       ok       ok       403"
+	owner   = "401      401      403      403      ok       no       ok       ok       403"
+	admins  = "401      401      403      403      no       no       ok       ok       403"
+	self    = "401      null     403      403      ok       null     ok       ok       403"
+	others  = "401      null     403      403      null     null     ok       ok       403"
+	search  = "401      no       403      403      no       no       ok       ok       403"
+	follows = "401      401      403      403      403      403      ok       ok       403"
 )
 
 // Columns of the matrix.
 const (
-	asNobody = 0
-	asReader = 1
-	asNoRole = 2
-	asNoUser = 3
-	asMember = 4
-	asAdmin  = 6
+	asNobody    = 0
+	asReader    = 1
+	asNoRole    = 2
+	asNoUser    = 3
+	asMember    = 4
+	asAdmin     = 6
+	asSuspended = 8
 )
 
 // callersOf returns the callers of the columns. self is the ID of their user, and key that of their API key.
@@ -84,8 +88,8 @@ func matrix() []permission {
 	)
 	return []permission{
 		{"the type name", anyone, `{ __typename }`},
-		{"the viewer", "null null ok ok ok ok ok ok", `{ viewer { subject roles } }`},
-		{"the user of the viewer", "null null ok null ok null ok null", `{ viewer { user { email identity { subject } posts { nodes { author { id } } } } } }`},
+		{"the viewer", "null null ok ok ok ok ok ok 403", `{ viewer { subject roles } }`},
+		{"the user of the viewer", "null null ok null ok null ok null 403", `{ viewer { user { email identity { subject } posts { nodes { author { id } } } } } }`},
 		{"introspection", anyone, `{ __schema { queryType { name } } __type(name: "User") { name } }`},
 
 		// Reads.
@@ -108,7 +112,7 @@ func matrix() []permission {
 		{"the identity of another user", others, `{ users(where: {id: {eq: OTHER}}) { nodes { identity { subject } } } }`},
 		{"the identity of another author", others, `{ post(id: THEIRS) { author { identity { subject } } } }`},
 		{"the user with an identity", search, `{ user(by: {identity: {issuer: "https://id.example", subject: "SELF_NAME"}}) { id } }`},
-		{"the user with no possible identity", "401 no 403 403 no no null null", `{ user(by: {identity: {issuer: "https://id.example", subject: "no one"}}) { id } }`},
+		{"the user with no possible identity", "401 no 403 403 no no null null 403", `{ user(by: {identity: {issuer: "https://id.example", subject: "no one"}}) { id } }`},
 		{"users with an identity", search, `{ users(where: {hasIdentity: true}) { totalCount } }`},
 		{"users with an identity, in part of a filter", search, `{ users(where: {or: [{not: {hasIdentity: false}}]}, first: 1) { nodes { id } } }`},
 
@@ -116,7 +120,7 @@ func matrix() []permission {
 		{"an API key", others, `{ node(id: KEY) { id ... on ApiKey { name } } }`},
 		{"an API key among nodes", others, `{ nodes(ids: [KEY]) { id } }`},
 		{"API keys", admins, `{ apiKeys(where: {id: {eq: KEY}}) { nodes { id name roles prefix createdAt updatedAt version expiresAt } edges { cursor node { id } } ` + page + ` } }`},
-		{"the times of API keys", "401 401 403 403 no no null null", `{ apiKeys(where: {id: {eq: KEY}}) { nodes { lastUsedAt revokedAt } } }`},
+		{"the times of API keys", "401 401 403 403 no no null null 403", `{ apiKeys(where: {id: {eq: KEY}}) { nodes { lastUsedAt revokedAt } } }`},
 		{"filters of API keys", admins, `{ apiKeys(where: {id: {eq: KEY}, name: ` + texts + `, createdAt: ` + times + `, updatedAt: ` + times + `, expiresAt: ` + times + `,
 			revoked: true, and: [], or: [], not: {}}) { totalCount } }`},
 		{"orders of API keys", admins, `{ apiKeys(orderBy: [{field: NAME, direction: DESC}, {field: CREATED_AT}, {field: UPDATED_AT}]) { nodes { id } } }`},
@@ -196,46 +200,51 @@ func (s *tester) newUsersOf(n int) twoUsers {
 	)}
 }
 
-// headerColumn names the caller of a request: its column and the ID of its user. Without it, the caller is an ADMIN.
-const headerColumn = "Test-Column"
+// columns is an Authenticator of the callers of the matrix. Credentials are a column and the ID of the caller's user.
+// Without credentials, the caller is an ADMIN.
+type columns struct{}
 
-// callerOf returns the caller that a request names in its header.
-func callerOf(h http.Header) rules.Caller {
+func (columns) Authenticate(ctx context.Context, authorization ...string) (context.Context, error) {
 	caller := rules.Everyone()
 	caller.Subject = "grace"
-	if text := h.Get(headerColumn); text != "" {
+	if len(authorization) > 0 {
 		column, self := 0, ""
-		if _, err := fmt.Sscan(text, &column, &self); err != nil {
-			panic(err)
+		if _, err := fmt.Sscan(authorization[0], &column, &self); err != nil {
+			return nil, err
 		}
 		var id typeid.ID
 		if err := id.UnmarshalGQL(self); err != nil {
-			panic(err)
+			return nil, err
+		}
+		if column == asSuspended {
+			return nil, server.ErrSuspended
 		}
 		caller = callersOf(id, typeid.New("api_key", uuid.UUID{1}))[column]
 	}
-	return caller
+	return rules.WithCaller(ctx, caller), nil
 }
+
+func (columns) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // as returns the header of a caller.
 func (f twoUsers) as(column int) []string {
-	return []string{headerColumn, fmt.Sprint(column, " ", f.self)}
+	return []string{"Authorization", fmt.Sprint(column, " ", f.self)}
 }
 
 // TestMatrix sends each document of the matrix as each caller.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := followAs(t, e, feed.Options{}, "", callerOf)
+		s := followAs(t, e, feed.Options{}, "", columns{})
 		n := 0
 		for _, row := range matrix() {
 			words := strings.Fields(row.who)
-			for column := range callersOf(typeid.ID{}, typeid.ID{}) {
+			for column := range asSuspended + 1 {
 				n++
 				f := s.newUsersOf(n)
 				before := s.extent(f)
-				text := s.ask(f.Replace(row.document), f.as(column)...)
-				got := outcome(t, text)
+				h, text := s.ask(f.Replace(row.document), f.as(column)...)
+				got := outcome(t, h, text)
 				if got != words[column] {
 					t.Errorf("%s, column %d: got %s, want %s: %s", row.what, column, got, words[column], text)
 				}
@@ -252,7 +261,7 @@ func TestMatrix(t *testing.T) {
 func TestRulesCostNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		s := serve(t, e, settings{caller: callerOf})
+		s := serve(t, e, settings{callers: columns{}})
 		n := 0
 		count := func(row permission, column int) (statements int) {
 			n++
@@ -289,11 +298,11 @@ func (s *tester) extent(f twoUsers) string {
 }
 
 // ask sends an operation and returns its response, or the first one of a subscription.
-func (s *tester) ask(document string, headers ...string) string {
+func (s *tester) ask(document string, headers ...string) (head, string) {
 	s.Helper()
 	if !strings.HasPrefix(document, "subscription") {
-		_, text := s.send(http.MethodPost, s.url, s.body(document), headers...)
-		return string(text)
+		h, text := s.send(http.MethodPost, s.url, s.body(document), headers...)
+		return h, string(text)
 	}
 	request, err := http.NewRequestWithContext(s.Context(), http.MethodPost, s.url, bytes.NewReader(s.body(document)))
 	if err != nil {
@@ -311,10 +320,10 @@ func (s *tester) ask(document string, headers ...string) string {
 	for {
 		line, err := lines.ReadString('\n')
 		if data, ok := strings.CutPrefix(line, "data: "); ok {
-			return data
+			return head{response.StatusCode, response.Header}, data
 		}
 		if err == io.EOF {
-			return line // a refusal without a stream
+			return head{response.StatusCode, response.Header}, line // a refusal without a stream
 		}
 		if err != nil {
 			s.Fatal(err)
@@ -323,7 +332,7 @@ func (s *tester) ask(document string, headers ...string) string {
 }
 
 // outcome returns the word of the matrix for a response.
-func outcome(t *testing.T, text string) string {
+func outcome(t *testing.T, h head, text string) string {
 	t.Helper()
 	var response struct {
 		Data   any
@@ -340,11 +349,16 @@ func outcome(t *testing.T, text string) string {
 	codes := map[string]bool{}
 	for _, e := range response.Errors {
 		codes[e.Extensions.Code] = true
-		if len(e.Locations) == 0 || !whole && len(e.Path) == 0 {
+		if !whole && (len(e.Path) == 0 || len(e.Locations) == 0) {
 			return "an error without a place"
 		}
 	}
+	challenge := h.Header.Get("WWW-Authenticate")
 	switch {
+	case whole && codes["UNAUTHENTICATED"] && (h.StatusCode != http.StatusUnauthorized || challenge != "Bearer"),
+		whole && codes["FORBIDDEN"] && (h.StatusCode != http.StatusForbidden || challenge != ""),
+		!whole && h.StatusCode != http.StatusOK:
+		return fmt.Sprintf("the status %d with the challenge %q", h.StatusCode, challenge)
 	case len(codes) == 0 && !hasNull(response.Data):
 		return "ok"
 	case len(codes) == 0:
@@ -358,7 +372,7 @@ func outcome(t *testing.T, text string) string {
 	case codes["FORBIDDEN"], codes["UNAUTHENTICATED"]:
 		return "no"
 	}
-	return "another error"
+	return slices.Collect(maps.Keys(codes))[0]
 }
 
 // hasNull reports whether a value of JSON has null.
@@ -386,7 +400,7 @@ func TestMatrixIsWhole(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", row.what, err)
 		}
-		if n := len(strings.Fields(row.who)); n != len(callersOf(typeid.ID{}, typeid.ID{})) {
+		if n := len(strings.Fields(row.who)); n != asSuspended+1 {
 			t.Errorf("%s: got %d columns, want one for each caller", row.what, n)
 		}
 		addSelected(document.Operations[0].SelectionSet, seen)

@@ -71,10 +71,10 @@ func userByIdentity(ctx context.Context, identity rules.Identity) (*ent.User, er
 
 // Identity implements generated.UserResolver. A caller who may not see the identity gets null.
 func (userResolver) Identity(ctx context.Context, u *ent.User) (*rules.Identity, error) {
-	if rules.PermitRow(ctx, rules.Read, "User.identity", []typeid.ID{u.ID}) != nil {
-		return nil, nil
+	if rules.PermitRow(ctx, rules.Read, "User.identity", []typeid.ID{u.ID}) == nil {
+		return directory.IdentityOf(u), nil
 	}
-	return directory.IdentityOf(u), nil
+	return nil, nil
 }
 
 // CreateUser implements generated.MutationResolver.

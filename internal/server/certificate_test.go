@@ -92,6 +92,7 @@ func secure(t *testing.T, certFile, keyFile string) *secured {
 	done := make(chan error, 1)
 	o := testOptions()
 	o.LocalOnly = true
+	o.Streams = server.NewStreams(server.StreamOptions{MaxStreams: 1, PingInterval: time.Minute, InitTimeout: time.Minute})
 	go func() {
 		done <- server.Serve(ctx, listener, certificate.Config(), server.New(o), o.Streams, server.Timeouts{Shutdown: time.Minute}, slog.New(slog.DiscardHandler))
 	}()
@@ -261,6 +262,18 @@ func TestTLS(t *testing.T) {
 				t.Errorf("%s, %s: got Strict-Transport-Security %q, want %q", name, host, got, hsts)
 			}
 		}
+	}
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots}}
+	conn, err := dialer.DialContext(t.Context(), "tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	head := make([]byte, len("HTTP/1.1 101"))
+	if _, readErr := io.ReadFull(conn, head); err != nil || readErr != nil || string(head) != "HTTP/1.1 101" {
+		t.Errorf("a WebSocket: got %q, %v, %v, want 101", head, err, readErr)
 	}
 	if got := exchange(t, s.address, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.0 400 ") {
 		t.Errorf("without TLS: got %q, want 400", got)

@@ -8,12 +8,6 @@ import (
 	"roster/internal/codes"
 )
 
-// localHosts are the names of this machine in the header Host.
-var localHosts = []string{"localhost", "127.0.0.1", "[::1]"} //nolint:gochecknoglobals // a constant list
-
-// forwardingHeaders are the headers by which proxies tell about the client.
-var forwardingHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} //nolint:gochecknoglobals // a constant list
-
 // hosts are the hosts that requests may name.
 type hosts struct {
 	local  bool // the hosts are those of this machine, and proxies are refused
@@ -22,7 +16,7 @@ type hosts struct {
 
 func newHosts(local bool, list []string) hosts {
 	if local {
-		list = localHosts
+		list = []string{"localhost", "127.0.0.1", "[::1]"}
 	}
 	h := hosts{local: local, listed: make(map[string]bool, len(list))}
 	for _, host := range list {
@@ -56,9 +50,9 @@ func (h hosts) guard(next http.Handler) http.Handler {
 	})
 }
 
-// forwarded reports whether a proxy passed on the request.
+// forwarded reports whether a proxy passed on the request: it has a header that tells about the client of the proxy.
 func forwarded(r *http.Request) bool {
-	for _, name := range forwardingHeaders {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
 		if len(r.Header[name]) > 0 {
 			return true
 		}

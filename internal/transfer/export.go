@@ -27,8 +27,8 @@ const (
 // Export writes all users or all posts of one snapshot, in the order of their IDs, and returns their number. The same
 // data always gives the same bytes. The caller in ctx must be allowed to read them.
 func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io.Writer) (rows int, err error) {
-	for _, what := range map[Kind][]string{Users: {"User", "User.identity"}, Posts: {"Post"}}[kind] {
-		if err := rules.Permit(ctx, rules.Read, what); err != nil {
+	for _, of := range map[Kind][]string{Users: {"User", "User.identity"}, Posts: {"Post"}}[kind] {
+		if err := rules.Permit(ctx, rules.Read, of); err != nil {
 			return 0, err
 		}
 	}
