@@ -130,7 +130,7 @@ func TestKeyFaults(t *testing.T) {
 		{[]string{"--name=a", "--role=ADMIN", "--expires-in=2000000h"}, ""}, // 228 years
 	} {
 		code, stdout, stderr := run(t, append([]string{"keys", "create", url, "--log-level=error"}, test.flags...)...)
-		if test.want != "" && (code != 2 || stdout != "" || stderr != "roster: "+test.want+"\n") || test.want == "" && code != 0 {
+		if test.want != "" && (code != 2 || stdout != "" || stderr != "roster: "+test.want+"; see roster keys create --help\n") || test.want == "" && code != 0 {
 			t.Errorf("%q: got code %d, stdout %q, stderr %q, want %q", test.flags, code, stdout, stderr, test.want)
 		}
 	}
