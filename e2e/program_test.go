@@ -121,15 +121,15 @@ func (t *transcript) String() string {
 // start runs the server on a free port with a database, which it is to print as name, and waits until it serves.
 func start(t *testing.T, binary, database, name string, flags ...string) *process {
 	t.Helper()
-	return startIn(t, os.Environ(), binary, database, name, flags...)
+	return startIn(t, nil, binary, database, name, flags...)
 }
 
-// startIn is start in an environment.
-func startIn(t *testing.T, environment []string, binary, database, name string, flags ...string) *process {
+// startIn is start with more variables in the environment.
+func startIn(t *testing.T, variables []string, binary, database, name string, flags ...string) *process {
 	t.Helper()
 	args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append(slices.Clone(environment), "DATABASE_URL="+database)
+	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database), variables...)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

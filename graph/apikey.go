@@ -17,6 +17,8 @@ import (
 type apiKeyResolver struct{}
 
 // ApiKey implements generated.ResolverRoot.
+//
+//nolint:revive // the name of the type in GraphQL
 func (*resolver) ApiKey() generated.ApiKeyResolver { return apiKeyResolver{} }
 
 // Roles implements generated.ApiKeyResolver.

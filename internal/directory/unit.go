@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -259,15 +260,15 @@ func (r *rows[E]) vacate(ctx context.Context, columns []string) ([]string, error
 // key returns a text that is equal for rows with equal values in a unique index. It is empty if a value is NULL: then the
 // row has no value in the index.
 func (r *rows[E]) key(index []string, e *E) string {
-	key := ""
+	var key []string
 	for _, column := range index {
 		value, is := r.Entity.Value(e, column).(string)
 		if !is {
 			return ""
 		}
-		key += column + "\x00" + value + "\x00" // no text has NUL
+		key = append(key, column, value)
 	}
-	return key
+	return strings.Join(key, "\x00") // no text has NUL
 }
 
 func (r *rows[E]) erase(ctx context.Context) error {
