@@ -29,7 +29,7 @@ const (
 	watchInterval = 300 * time.Millisecond
 	// useInterval is the minimum time between two writes of the last use of an API key, over all servers.
 	useInterval = time.Minute
-	// timeout is the maximum time of a lookup, a link or a write in the database. A request waits no longer than it wants.
+	// timeout is the maximum time of a lookup, a link or a write in the database.
 	timeout = 5 * time.Second
 	// maxBatch is the maximum number of identities or keys of one statement.
 	maxBatch = 1_000

@@ -135,12 +135,14 @@ func TestFlood(t *testing.T) {
 		var all sync.WaitGroup
 		for range flood {
 			secret := s.secret().Secret()
-			all.Go(func() { s.wantInvalid("unknown", s.authenticate(a, secret), unknownKey) })
+			for range 2 { // they share a lookup
+				all.Go(func() { s.wantInvalid("unknown", s.authenticate(a, secret), unknownKey) })
+			}
 			s.wantInvalid("malformed", s.authenticate(a, secret[:len(secret)-1]+"~"), malformedKey)
 		}
 		ticker := time.NewTicker(time.Millisecond)
 		defer ticker.Stop()
-		for a.Waiting() < flood {
+		for a.Waiting() < flood { // Run has not begun
 			<-ticker.C
 		}
 		got := s.count(func() { s.run(a); all.Wait() })
