@@ -16,6 +16,10 @@ import (
 // identity provider, and then for the database.
 const authenticateTimeout = 10 * time.Second
 
+// bodyPatience is the time that a body may take to arrive without another look at its caller. A client could otherwise send
+// the headers, and the end of the body long after its user was suspended.
+const bodyPatience = 300 * time.Millisecond
+
 // An Authenticator finds the caller of a request, and knows when it may no longer use the server. All methods may be
 // called concurrently.
 type Authenticator interface {

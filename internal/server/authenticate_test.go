@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -239,6 +240,46 @@ func TestCallerComesBeforeTheBody(t *testing.T) {
 			t.Errorf("got %q, %v after %s, want 401 at once", line, err, time.Since(began))
 		}
 	})
+}
+
+// leaving is an Authenticator whose callers are suspended when they are gone.
+type leaving struct {
+	server.Authenticator
+	gone atomic.Bool
+}
+
+func (l *leaving) Authenticate(ctx context.Context, authorization ...string) (context.Context, error) {
+	if l.gone.Load() {
+		return nil, auth.ErrSuspended
+	}
+	return l.Authenticator.Authenticate(ctx, authorization...)
+}
+
+// TestCallerOfASlowBody suspends a caller while the body of its request arrives: the request is refused.
+func TestCallerOfASlowBody(t *testing.T) {
+	t.Parallel()
+	for gone, want := range map[bool]string{false: "HTTP/1.1 200 OK\r\n", true: "HTTP/1.1 403 Forbidden\r\n"} {
+		callers := &leaving{Authenticator: streamtest.NewAuthenticator()}
+		var seconds atomic.Int64
+		configure := func(o *server.Options, _ *server.StreamOptions) {
+			o.Authenticator, o.Clock = callers, func() time.Time { return time.Unix(seconds.Load(), 0) }
+		}
+		inBubble(t, configure, func(t *testing.T, s *site) {
+			conn := s.connect(t)
+			defer conn.Close()
+			text := body("{ caller }")
+			write(t, conn, fmt.Sprintf("POST /graphql HTTP/1.1\r\nHost: roster.test\r\nContent-Type: application/json\r\n"+
+				"Authorization: Bearer ada\r\nContent-Length: %d\r\n\r\n%s", len(text), text[:5]))
+			synctest.Wait()
+			callers.gone.Store(gone)
+			seconds.Add(1)
+			write(t, conn, text[5:])
+			line, err := bufio.NewReader(conn).ReadString('\n')
+			if err != nil || line != want {
+				t.Errorf("got %q, %v, want %q", line, err, want)
+			}
+		})
+	}
 }
 
 // TestAuthenticationTakesNoTurn lets one request wait for its authentication, where only one may be executed.

@@ -18,6 +18,7 @@ import (
 type endpoint struct {
 	executor      Executor
 	authenticator Authenticator
+	clock         func() time.Time
 	logger        *slog.Logger
 	maxBodyBytes  int64
 	maxValues     int
@@ -56,9 +57,16 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve answers a request in a media type, unless it refuses the request.
 func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, mediaType string) *refusal {
 	account := budget.FromContext(ctx)
-	request, refused := e.read(ctx, w, r)
+	request, slow, refused := e.read(ctx, w, r)
 	if refused != nil {
 		return refused
+	}
+	if slow { // the caller may have lost its permissions meanwhile
+		var cancel context.CancelFunc
+		if ctx, cancel, refused = e.authenticate(ctx, r.Header.Values(headerAuthorization)); refused != nil {
+			return refused
+		}
+		defer cancel()
 	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
@@ -124,14 +132,18 @@ func fits(kind ast.Operation, r *http.Request) *refusal {
 	return nil
 }
 
-func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request documents.Request, refused *refusal) {
+// read reads a request. slow says that its body did not arrive at once.
+func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request documents.Request, slow bool, refused *refusal) {
 	switch r.Method {
 	case http.MethodPost:
-		return readPost(ctx, w, r, e.maxBodyBytes, e.maxValues)
+		began := e.clock()
+		request, refused = readPost(ctx, w, r, e.maxBodyBytes, e.maxValues)
+		return request, e.clock().Sub(began) >= bodyPatience, refused
 	case http.MethodGet, http.MethodHead:
-		return readGet(r)
+		request, refused = readGet(r)
+		return request, false, refused
 	}
-	return request, refuseMethod("GET, HEAD, POST")
+	return request, false, refuseMethod("GET, HEAD, POST")
 }
 
 // requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the

@@ -34,7 +34,7 @@ type Options struct {
 	// SDL is the text of /schema.graphql. "": the address does not exist.
 	SDL    string
 	Logger *slog.Logger
-	// Clock returns the time. The access log contains durations.
+	// Clock returns the time. The access log contains durations, and the caller of a slow request is found again.
 	Clock func() time.Time
 	// NewRequestID returns an ID for a request without a valid X-Request-Id.
 	NewRequestID func() string
@@ -66,8 +66,8 @@ type Options struct {
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
-		executor: o.Executor, authenticator: o.Authenticator, logger: o.Logger, maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues,
-		requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
+		executor: o.Executor, authenticator: o.Authenticator, clock: o.Clock, logger: o.Logger,
+		maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues, requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
 		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
 	}))
 	if o.SDL != "" {
