@@ -96,7 +96,17 @@ func member(ctx context.Context, verifier *auth.Verifier, address string) (strin
 		return "", err
 	}
 	//nolint:contextcheck // as above
-	return verifier.Mint(subject, []rules.Role{rules.Member}, 2*runLimit, rand.Reader)
+	token, err := verifier.Mint(subject, []rules.Role{rules.Member}, 2*runLimit, rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	one.request = func(int) (request, string) {
+		r := graphQL("{ viewer { user { id username } } }", nil)
+		r.token = token
+		return r, subject
+	}
+	_, err = one.drive(ctx, address) // a server without authentication would have no viewer
+	return token, err
 }
 
 // tokenLine prints the medians of some measurements.

@@ -35,7 +35,7 @@ func walk(t *testing.T) []step {
 		key, _ := strings.CutPrefix(header, "-H 'Idempotency-Key: ")
 		steps = append(steps, step{key: strings.TrimSuffix(key, "' "), body: body, answer: answer})
 	}
-	if all := strings.Count(string(text), "curl -s"); len(steps) == 0 || len(steps) != all {
+	if all := strings.Count(string(text), "curl -s http://127.0.0.1"); len(steps) == 0 || len(steps) != all {
 		t.Fatalf("got %d steps, want %d: one for each curl command", len(steps), all)
 	}
 	return steps

@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -98,6 +99,45 @@ func TestWriteAndRead(t *testing.T) {
 			got[i].Cursor = feed.Cursor{}
 			if fmt.Sprint(got[i]) != fmt.Sprint(want[i]) || !got[i].At.Equal(want[i].At) {
 				s.Fatalf("change %d: got %+v, want %+v", i, got[i], want[i])
+			}
+		}
+	})
+}
+
+// TestActor reads and follows the changes of one actor. Actors are compared byte for byte.
+func TestActor(t *testing.T) {
+	t.Parallel()
+	each(t, func(s *tester) {
+		actors := []string{"", "ada", "Ada", "ada ", " ada", "ada\t", "\u00e4da", "a\u0308da", "ADA", "a%", "a_a"}
+		f := feed.New(feed.Options{Database: s.db}, func(context.Context, []typeid.ID) (map[typeid.ID]any, error) { return nil, nil })
+		ctx, cancel := context.WithCancel(s.Context())
+		var running sync.WaitGroup
+		running.Go(func() { f.Run(ctx) })
+		s.Cleanup(func() { cancel(); running.Wait() })
+		var changes []feed.Change
+		var followers []*feed.Subscription[any]
+		for i, actor := range actors {
+			follower, err := f.Subscribe(ctx, feed.Request{Actor: &actors[i]}, false)
+			s.must(err)
+			followers = append(followers, follower)
+			changes = append(changes, feed.Change{NodeID: thing(byte(i + 1)), Kind: feed.Created, Version: 1, At: time.Unix(1, 0), Actor: actor})
+		}
+		s.must(s.write(changes...).Commit())
+		s.must(feed.Number(ctx, s.db))
+		for i, actor := range actors {
+			page, err := feed.Read(ctx, s.db.Session(database.Single), feed.Request{First: 100, Actor: &actors[i]})
+			s.must(err)
+			if actor == "" { // nobody is no actor
+				if len(page.Changes) > 0 {
+					s.Errorf("got %d changes by nobody, want none", len(page.Changes))
+				}
+				continue
+			}
+			if len(page.Changes) != 1 || page.Changes[0].Actor != actor {
+				s.Errorf("%q: got %+v, want its change", actor, page.Changes)
+			}
+			if e, err := followers[i].Next(ctx); err != nil || e.Actor != actor || e.NodeID != thing(byte(i+1)) {
+				s.Errorf("a follower of %q: got %+v, %v, want its change", actor, e, err)
 			}
 		}
 	})
