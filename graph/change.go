@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -146,6 +147,9 @@ func changesRequest(after *string, first *int, types []model.EntityType, nodeIDs
 		if !entityType(id).IsValid() {
 			faults.Add(rules.MalformedID(""), "nodeIds", i)
 		}
+	}
+	if actor != nil && (strings.IndexByte(*actor, 0) >= 0 || !utf8.ValidString(*actor)) { // which PostgreSQL refuses
+		faults.Add(&rules.Fault{Code: rules.Invalid, Message: "must be text without NUL"}, "actor")
 	}
 	return r, faults.Err()
 }

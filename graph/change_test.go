@@ -183,6 +183,8 @@ func TestCursorsOfChanges(t *testing.T) {
 		s.fails("CURSOR_INVALID", query, "after", page.Users.PageInfo.EndCursor)
 		s.fails("CURSOR_INVALID", "query ($after: String) { users(after: $after) { nodes { id } } }", "after", end)
 
+		s.fails("INVALID", "query ($actor: String) { changes(actor: $actor) { caughtUp } }", "actor", "a\x00")
+
 		other.create("ada", "One", "Two", "Three", "Four")
 		other.fails("CURSOR_EXPIRED", query, "after", end)
 		_, beyond := other.changes("", 1000)

@@ -348,6 +348,7 @@ func TestSubscriptionFaults(t *testing.T) {
 		s.subscribe(followed, "after", "nonsense").ends("CURSOR_INVALID")
 		s.subscribe(followed, "after", other.cursor()).ends("CURSOR_EXPIRED")
 		s.subscribe(`subscription { changes(nodeIds: ["thing_00000000000000000000000000"]) { cursor } }`).ends("INVALID")
+		s.subscribe(`subscription { changes(actor: "a\u0000") { cursor } }`).ends("INVALID")
 		text, _ := s.subscribe(followed, "after", other.cursor()).next()
 		want := `{"errors":[{"message":"after is of another database, or older than the changes that are kept: take a new copy of the data, with changesCursor",` +
 			`"path":["changes"],"locations":[{"line":1,"column":33}],"extensions":{"code":"CURSOR_EXPIRED","field":["after"]}}]}`
