@@ -39,8 +39,6 @@ const (
 	readers = 4
 	linkers = 2
 	pace    = 10 * time.Millisecond
-	// maxEmailBytes is the length of the longest address, in bytes of UTF-8. No user has a longer one.
-	maxEmailBytes = 4 * rules.EmailLimit
 )
 
 // Options configure an Access.
@@ -144,7 +142,7 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 	}
 	identity := rules.Identity{Issuer: claims.Issuer, Subject: claims.Subject}
 	u, err := a.owners.get(ctx, identity)
-	if err == nil && u.id == (typeid.ID{}) && a.LinkByEmail && claims.Email != "" && len(claims.Email) <= maxEmailBytes {
+	if err == nil && u.id == (typeid.ID{}) && a.LinkByEmail && claims.Email != "" {
 		u, err = a.links.get(ctx, link{identity, claims.Email})
 	}
 	if err != nil {

@@ -34,7 +34,9 @@ func (a *Access) readOwners(ctx context.Context, identities []rules.Identity) (m
 	err := a.reading(ctx, func(ctx context.Context, client *ent.Client) error {
 		users, err := client.User.Reader().AnyBy(ctx, columns, user.FieldIdentitySubject, subjects)
 		for _, u := range users {
-			owners[*directory.IdentityOf(u)] = ownerOf(u) // those of other issuers too; nobody asks for them
+			if i := directory.IdentityOf(u); i != nil { // those of other issuers too; nobody asks for them
+				owners[*i] = ownerOf(u)
+			}
 		}
 		return err
 	})
