@@ -22,7 +22,9 @@ func TestAuditor(t *testing.T) {
 	}
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		s := serve(t, e, settings{})
-		var made struct{ User struct{ User struct{ ID string } } }
+		var made struct {
+			User struct{ User struct{ ID string } }
+		}
 		s.must(&made, `mutation {
 			user: createUser(input: {username: "ada", email: "ada@example.com", identity: {issuer: "https://id.example", subject: "ada"}}) { user { id } }
 			key: createApiKey(input: {name: "nightly", roles: [ADMIN]}) { apiKey { id } }

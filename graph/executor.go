@@ -73,9 +73,9 @@ func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.
 	return nil, response
 }
 
-// Execute executes a query or a mutation, if the caller in ctx may select its fields. The transaction has ended when Execute returns. A mutation with an idempotency
-// key runs once: replayed reports that the response is the answer to an earlier request with the key. An empty key is
-// none.
+// Execute executes a query or a mutation, if the caller in ctx may select its fields. The transaction has ended when
+// Execute returns. A mutation with an idempotency key runs once: replayed reports that the response is the answer to an
+// earlier request with the key. An empty key is none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx = e.withOperation(ctx, o)
 	if response = e.authorize(ctx, key); response == nil {

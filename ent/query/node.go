@@ -52,9 +52,9 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 	}
 }
 
-// ReadNodes returns the entities with the IDs, in the order of the IDs, and nil for an ID that no entity has
-// and for an entity that the caller in ctx may not read. It runs one statement for each type. columns returns the columns of a table to read. The error is rules.Faults for IDs of an
-// unknown type.
+// ReadNodes returns the entities with the IDs, in the order of the IDs. It returns nil for an ID that no entity has, and
+// for an entity that the caller in ctx may not read. It runs one statement for each type. columns returns the columns of
+// a table to read. The error is rules.Faults for IDs of an unknown type.
 func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func(*statement.Table) Columns, ids []typeid.ID) ([]N, error) {
 	var faults rules.Faults
 	for i, id := range ids {

@@ -447,7 +447,8 @@ func TestMigrateRebuildsTable(t *testing.T) {
 	rebuild := func(rows string) string {
 		return `-- +goose Up
 CREATE TABLE new_users (id blob NOT NULL PRIMARY KEY, created_at datetime NOT NULL, updated_at datetime NOT NULL, version integer NOT NULL,
-	username text NOT NULL, username_key text NOT NULL, email text NOT NULL, email_key text NOT NULL, later text);
+	username text NOT NULL, username_key text NOT NULL, email text NOT NULL, email_key text NOT NULL,
+	status text NOT NULL DEFAULT 'ACTIVE', identity_issuer text, identity_subject text, later text);
 INSERT INTO new_users SELECT *, NULL FROM users` + rows + `;
 DROP TABLE users;
 ALTER TABLE new_users RENAME TO users;
@@ -455,6 +456,8 @@ CREATE INDEX user_created_at_id ON users (created_at, id);
 CREATE INDEX user_updated_at_id ON users (updated_at, id);
 CREATE UNIQUE INDEX user_username_key ON users (username_key);
 CREATE UNIQUE INDEX user_email_key ON users (email_key);
+CREATE UNIQUE INDEX user_identity_subject_identity_issuer ON users (identity_subject, identity_issuer);
+CREATE INDEX user_status_id ON users (status, id);
 
 -- +goose Down
 ALTER TABLE users DROP COLUMN later;

@@ -142,20 +142,20 @@ func described(lines []string) []string {
 }
 
 func expectedColumns(e dbtest.Engine) (lines []string) {
-	type kinds struct{ id, time, version, username, usernameKey, email, emailKey, title, titleKey, body string }
+	type kinds struct{ id, time, version, username, usernameKey, email, emailKey, status, identity, title, titleKey, body string }
 	k := map[dbtest.Engine]kinds{
 		dbtest.SQLite: {
 			id: "BLOB", time: "datetime", version: "INTEGER", username: "TEXT", usernameKey: "TEXT",
-			email: "TEXT", emailKey: "TEXT", title: "TEXT", titleKey: "TEXT", body: "TEXT",
+			email: "TEXT", emailKey: "TEXT", status: "TEXT", identity: "TEXT", title: "TEXT", titleKey: "TEXT", body: "TEXT",
 		},
 		dbtest.PostgreSQL: {
 			id: "uuid", time: "timestamptz", version: "int8", username: "varchar", usernameKey: "varchar C",
-			email: "varchar", emailKey: "varchar C", title: "varchar", titleKey: "varchar C", body: "text",
+			email: "varchar", emailKey: "varchar C", status: "varchar", identity: "varchar C", title: "varchar", titleKey: "varchar C", body: "text",
 		},
 		dbtest.MySQL: {
 			id: "binary(16)", time: "datetime(6)", version: "bigint", username: "varchar(80) utf8mb4_bin", usernameKey: "varbinary(480)",
 			email: "varchar(120) utf8mb4_bin", emailKey: "varbinary(1440)", title: "varchar(200) utf8mb4_bin", titleKey: "varbinary(2400)",
-			body: "longtext utf8mb4_bin",
+			body: "longtext utf8mb4_bin", status: "varchar(16) utf8mb4_bin", identity: "varbinary(255)",
 		},
 	}[e]
 	table := func(name string, columns ...string) {
@@ -165,7 +165,8 @@ func expectedColumns(e dbtest.Engine) (lines []string) {
 		}
 	}
 	table("posts", "title "+k.title, "title_key "+k.titleKey, "body "+k.body, "author_id "+k.id)
-	table("users", "username "+k.username, "username_key "+k.usernameKey, "email "+k.email, "email_key "+k.emailKey)
+	table("users", "username "+k.username, "username_key "+k.usernameKey, "email "+k.email, "email_key "+k.emailKey,
+		"status "+k.status, "identity_issuer "+k.identity+" NULL", "identity_subject "+k.identity+" NULL")
 	return lines
 }
 
@@ -191,18 +192,18 @@ func indexes(t *testing.T, e dbtest.Engine, db *database.DB) []string {
 	return lines
 }
 
-// expectedIndexes returns one index for each order, and one for each unique text. They are the same on all engines.
+// expectedIndexes returns one index for each order, for each unique text and for the status. They are the same on all engines.
 func expectedIndexes() (lines []string) {
 	table := func(name, entity string, lists ...string) {
 		for _, list := range lists {
 			kind := "plain"
-			if list == "username_key" || list == "email_key" {
+			if list == "username_key" || list == "email_key" || list == "identity_subject,identity_issuer" {
 				kind = "unique"
 			}
 			lines = append(lines, fmt.Sprintf("%s %s_%s %s %s", name, entity, strings.ReplaceAll(list, ",", "_"), kind, list))
 		}
 	}
-	table("users", "user", "created_at,id", "updated_at,id", "username_key", "email_key")
+	table("users", "user", "created_at,id", "updated_at,id", "username_key", "email_key", "identity_subject,identity_issuer", "status,id")
 	table("posts", "post", "created_at,id", "updated_at,id", "title_key,id",
 		"author_id,id", "author_id,created_at,id", "author_id,updated_at,id", "author_id,title_key,id")
 	slices.Sort(lines)

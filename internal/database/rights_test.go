@@ -72,7 +72,7 @@ func TestMigrateOwner(t *testing.T) {
 	if _, err := admin.MigrateUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admin.MigrateDown(t.Context(), -1); err != nil {
+	if _, err := admin.MigrateDown(t.Context(), beforeFold); err != nil { // the migration before changes a table
 		t.Fatal(err)
 	}
 	user, as := role(t, dbtest.PostgreSQL, admin, u)
