@@ -28,9 +28,10 @@ type Timeouts struct {
 	Shutdown   time.Duration // until the requests end when the server stops
 }
 
-// Serve answers requests from a listener until ctx ends, with HTTP/1 and HTTP/2. Without TLS, which is nil, a client must
-// know beforehand that it can use HTTP/2. Then Serve accepts no new requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes
-// the listener. An error says that the listener failed, or that requests were cut off after t.Shutdown.
+// Serve answers requests from a listener until ctx ends, with HTTP/1 and HTTP/2. security is the configuration of TLS. If
+// it is nil, there is no TLS, and a client must know beforehand that it can use HTTP/2. When ctx ends, Serve accepts no new
+// requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes the listener. An
+// error says that the listener failed, or that requests were cut off after t.Shutdown.
 func Serve(
 	ctx context.Context, listener net.Listener, security *tls.Config, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger,
 ) error {

@@ -157,8 +157,8 @@ func (s *socket) serve(ctx context.Context) {
 	}
 }
 
-// watch closes a socket on which connection_init does not come in time. It breaks the connection when the client does not answer a
-// ping.
+// watch closes a socket on which connection_init does not come in time. It breaks the connection when the client does not
+// answer a ping.
 func (s *socket) watch(ctx context.Context) {
 	init := time.NewTimer(s.streams.options.InitTimeout)
 	defer init.Stop()
