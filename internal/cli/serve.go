@@ -37,9 +37,10 @@ const (
 // answerWait is the time that a request waits for memory for its answer.
 const answerWait = time.Second
 
-// The times that a client has to begin on a WebSocket, and to accept a message on a WebSocket or an event stream.
+// The times that a client has to begin on a WebSocket, to send credentials on it, and to accept a message on a WebSocket or an event stream.
 const (
 	initTimeout    = 5 * time.Second
+	guestTimeout   = time.Minute
 	messageTimeout = 10 * time.Second
 )
 
@@ -102,6 +103,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		MaxOperations: c.MaxOperationsPerSocket,
 		PingInterval:  c.PingInterval,
 		InitTimeout:   initTimeout,
+		GuestTimeout:  guestTimeout,
 		ReadTimeout:   readTimeout,
 		WriteTimeout:  messageTimeout,
 	})

@@ -21,7 +21,7 @@ import (
 func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) *refusal {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	leave, refused := e.streams.enter(func(context.Context) { cancel(nil) })
+	leave, _, refused := e.streams.enter(func(context.Context) { cancel(nil) }, false)
 	if refused != nil {
 		return refused
 	}

@@ -23,6 +23,8 @@ type StreamOptions struct {
 	PingInterval time.Duration
 	// InitTimeout is the maximum time until connection_init comes on a WebSocket.
 	InitTimeout time.Duration
+	// GuestTimeout is the maximum time until a WebSocket has a caller with credentials. 0: no limit.
+	GuestTimeout time.Duration
 	// ReadTimeout is the maximum time from the start of a message on a WebSocket to its end. 0: no limit.
 	ReadTimeout time.Duration
 	// WriteTimeout is the maximum time that a client may take to accept a message.
@@ -37,38 +39,57 @@ type Streams struct {
 
 	mu       sync.Mutex
 	open     map[*stream]struct{}
+	guests   int // the number of open streams that are guests
 	stopping bool
 }
 
 type stream struct {
 	// end ends the stream properly, or at once when its context ends.
 	end func(context.Context)
+	// guest says that the stream has no caller with credentials yet. Streams has its lock.
+	guest bool
 }
+
+// guestShare is the part of the streams that guests may take. Guests cost nothing to open, and must not keep out others.
+const guestShare = 4
 
 // NewStreams returns Streams without an open stream.
 func NewStreams(o StreamOptions) *Streams {
 	return &Streams{options: o, open: map[*stream]struct{}{}}
 }
 
-// enter adds a stream. The caller calls leave when the stream has ended.
-func (s *Streams) enter(end func(context.Context)) (leave func(), refused *refusal) {
+// enter adds a stream. The caller calls leave when the stream has ended. A guest is a stream whose caller is not known.
+// If it has a caller with credentials later, welcome makes it a stream like the others.
+func (s *Streams) enter(end func(context.Context), guest bool) (leave, welcome func(), refused *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server is stopping")
+		return nil, nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server is stopping")
 	}
-	if len(s.open) >= s.options.MaxStreams {
-		return nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many streams as it keeps: try again later")
+	if len(s.open) >= s.options.MaxStreams || guest && s.guests >= max(1, s.options.MaxStreams/guestShare) {
+		return nil, nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many streams as it keeps: try again later")
 	}
-	one := &stream{end: end}
+	one := &stream{end: end, guest: guest}
 	s.open[one] = struct{}{}
+	if guest {
+		s.guests++
+	}
 	s.group.Add(1)
+	welcome = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if one.guest {
+			one.guest = false
+			s.guests--
+		}
+	}
 	return func() {
+		welcome()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.open, one)
 		s.group.Done()
-	}, nil
+	}, welcome, nil
 }
 
 // stop refuses new streams, ends the open ones and waits until they have ended. If ctx ends first, it returns an error

@@ -321,7 +321,7 @@ func TestGoroutinesAndMemoryReturn(t *testing.T) {
 }
 
 // many lets a crowd in.
-func many(_ *server.Options, o *server.StreamOptions) { o.MaxStreams = 2 * clients }
+func many(_ *server.Options, o *server.StreamOptions) { o.MaxStreams = 8 * clients } // a quarter for guests
 
 // crowd opens so many sockets with a subscription on each, and as many event streams. The function
 // that it returns drops them all.

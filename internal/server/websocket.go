@@ -9,6 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"roster/ent/rules"
 	"roster/internal/auth"
 )
 
@@ -58,18 +59,20 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 		authorization: r.Header.Values(headerAuthorization),
 		begun:         make(chan struct{}),
 		initiated:     make(chan struct{}),
+		known:         make(chan struct{}),
 		operations:    map[string]*socketOperation{},
 	}
 	if len(s.authorization) > 1 {
 		e.refuseCaller(r.Context(), auth.ErrAmbiguous).write(w, typeJSON)
 		return
 	}
-	leave, refused := e.streams.enter(s.end)
+	leave, welcome, refused := e.streams.enter(s.end, true)
 	if refused != nil {
 		refused.write(w, typeJSON)
 		return
 	}
 	defer leave()
+	s.welcome = welcome
 	handshake := &handshake{ResponseWriter: w}
 	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
@@ -124,6 +127,8 @@ type socket struct {
 	leave  func()          // ends the watch of the caller. It may be nil
 
 	initiated chan struct{} // closed when connection_init has come
+	known     chan struct{} // closed when connection_init has brought a caller that is not nobody
+	welcome   func()        // ends that the socket is a guest of Streams
 	writing   sync.Mutex    // held while a message is written
 
 	mu         sync.Mutex
@@ -157,14 +162,18 @@ func (s *socket) serve(ctx context.Context) {
 	}
 }
 
-// watch closes a socket on which connection_init does not come in time. It breaks the connection when the client does not
+// watch closes a socket on which connection_init or credentials do not come in time. It breaks the connection when the client does not
 // answer a ping.
 func (s *socket) watch(ctx context.Context) {
 	init := time.NewTimer(s.streams.options.InitTimeout)
 	defer init.Stop()
 	ping := time.NewTicker(s.streams.options.PingInterval)
 	defer ping.Stop()
-	initiated := s.initiated
+	var guest <-chan time.Time
+	if limit := s.streams.options.GuestTimeout; limit > 0 {
+		guest = time.After(limit)
+	}
+	initiated, known := s.initiated, s.known
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,6 +181,12 @@ func (s *socket) watch(ctx context.Context) {
 		case <-initiated:
 			init.Stop()
 			initiated = nil
+		case <-known:
+			known, guest = nil, nil
+		case <-guest:
+			s.close(fault{closeForbidden, "send credentials in connection_init: a socket without them is closed after a while"})
+			s.cut()
+			return
 		case <-init.C:
 			s.close(fault{closeInitTimeout, "Connection initialisation timeout"})
 			s.cut()
@@ -212,6 +227,10 @@ func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
 		return faultOf(refused)
 	}
 	s.caller = caller
+	if !rules.CallerFrom(caller).Nobody() {
+		s.welcome()
+		close(s.known)
+	}
 	s.leave = s.authenticator.Watch(caller, func(reason error) { s.expel(ctx, reason) })
 	return nil
 }

@@ -317,6 +317,7 @@ func TestSocketFaults(t *testing.T) {
 				early := s.dial(t)
 				early.send(t, message)
 				early.wantClose(t, 4400, reason)
+				synctest.Wait() // it was the only guest
 				late := s.openSocket(t)
 				late.send(t, subscribe("other", "subscription { silent { number } }"))
 				late.send(t, message)
