@@ -9,6 +9,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"roster/ent/rules"
 	"roster/internal/budget"
 	"roster/internal/codes"
 	"roster/internal/documents"
@@ -137,13 +138,26 @@ func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	switch r.Method {
 	case http.MethodPost:
 		began := e.clock()
-		request, refused = readPost(ctx, w, r, e.maxBodyBytes, e.maxValues)
+		request, refused = readPost(ctx, w, r, e.bodyLimit(ctx), e.maxValues)
 		return request, e.clock().Sub(began) >= bodyPatience, refused
 	case http.MethodGet, http.MethodHead:
 		request, refused = readGet(r)
 		return request, false, refused
 	}
 	return request, false, refuseMethod("GET, HEAD, POST")
+}
+
+// guestBodyBytes is the maximum size of a body of nobody, in bytes. What nobody may ask for is much smaller.
+const guestBodyBytes = 64 << 10
+
+// bodyLimit returns the limit of a body or message of the caller in ctx. The bodies of callers without credentials must not
+// fill the memory for those of the others.
+func (e endpoint) bodyLimit(ctx context.Context) bodyLimit {
+	if c := rules.CallerFrom(ctx); c.Nobody() && !c.Reader && e.maxBodyBytes > guestBodyBytes {
+		const message = "a body of this size needs credentials: send the header Authorization with Bearer and a token or an API key"
+		return bodyLimit{guestBodyBytes, refuseFor(http.StatusUnauthorized, codes.Unauthenticated, message)}
+	}
+	return bodyLimit{e.maxBodyBytes, refuse(http.StatusRequestEntityTooLarge, "the body is too large")}
 }
 
 // requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the

@@ -1,11 +1,17 @@
 package server_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"roster/internal/server"
 	"roster/internal/server/streamtest"
@@ -71,5 +77,99 @@ func TestGuestsEnd(t *testing.T) {
 		known.send(t, subscribe("1", "{ caller }"))
 		known.want(t, next("1", `{"data":{"caller":"ada"}}`), complete("1"))
 		known.close(t)
+	})
+}
+
+// guestBodyBytes is the maximum size of a body of nobody.
+const guestBodyBytes = 64 << 10
+
+// sized returns a request of a size in bytes.
+func sized(before string, size int, after string) string {
+	return before + strings.Repeat(" ", size-len(before)-len(after)) + after
+}
+
+// TestBodiesOfNobody has bodies around the limit for callers without credentials.
+func TestBodiesOfNobody(t *testing.T) {
+	t.Parallel()
+	large := func(o *server.Options, s *server.StreamOptions) {
+		closed(o, s)
+		o.MaxBodyBytes = 1 << 20
+	}
+	refusal := refused{http.StatusUnauthorized, "UNAUTHENTICATED", "Bearer", ""}
+	inBubble(t, large, func(t *testing.T, s *site) {
+		const before, after = `{"query":"{ caller }"`, "}"
+		fits, over := sized(before, guestBodyBytes, after), sized(before, guestBodyBytes+1, after)
+		if got := s.ask(t, http.MethodPost, "/graphql", fits); got.text != `{"data":{"caller":null}}` {
+			t.Errorf("a body that fits: got status %d, %s, want an answer", got.status, got.text)
+		}
+		refusal.check(t, "a larger body", s.ask(t, http.MethodPost, "/graphql", over))
+		refusal.check(t, "a larger body of unknown length", s.chunked(t, over))
+		if got := s.ask(t, http.MethodPost, "/graphql", over, "Authorization", "Bearer ada"); got.text != `{"data":{"caller":"ada"}}` {
+			t.Errorf("a larger body of ada: got status %d, %s, want an answer", got.status, got.text)
+		}
+		// The server refuses the body when it begins.
+		conn := s.connect(t)
+		defer conn.Close()
+		write(t, conn, fmt.Sprintf("POST /graphql HTTP/1.1\r\nHost: roster.test\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", len(over)))
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 401 Unauthorized\r\n" {
+			t.Errorf("a body that begins: got %q, %v, want 401", line, err)
+		}
+	})
+	inBubble(t, func(o *server.Options, s *server.StreamOptions) {
+		large(o, s)
+		callers := streamtest.NewAuthenticator()
+		callers.Closed, callers.Reader = true, true
+		o.Authenticator = callers
+	}, func(t *testing.T, s *site) {
+		if got := s.ask(t, http.MethodPost, "/graphql", sized(`{"query":"{ caller }"`, guestBodyBytes+1, "}")); got.status != http.StatusOK {
+			t.Errorf("a larger body of a reader: got status %d, want 200", got.status)
+		}
+	})
+}
+
+// chunked answers a request whose header does not have the length of the body.
+func (s *site) chunked(t *testing.T, body string) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://roster.test/graphql", struct{ io.Reader }{strings.NewReader(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", typeJSON)
+	response, err := s.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return read(t, response)
+}
+
+// TestMessagesOfNobody has messages around the limit for sockets without credentials.
+func TestMessagesOfNobody(t *testing.T) {
+	t.Parallel()
+	large := func(o *server.Options, s *server.StreamOptions) {
+		closed(o, s)
+		o.MaxBodyBytes = 1 << 20
+	}
+	inBubble(t, large, func(t *testing.T, s *site) {
+		fits, over := sized(`{"type":"ping"`, guestBodyBytes, "}"), sized(`{"type":"ping"`, guestBodyBytes+1, "}")
+		known := s.socketOf(t, "ada")
+		known.send(t, over)
+		known.want(t, `{"type":"pong"}`)
+		known.close(t)
+		for name, open := range map[string]func() *socket{
+			"before connection_init": func() *socket { return s.dial(t) },
+			"nobody":                 func() *socket { return s.openSocket(t) },
+		} {
+			c := open()
+			c.send(t, fits)
+			c.want(t, `{"type":"pong"}`)
+			c.send(t, over)
+			for message := range c.messages {
+				t.Errorf("%s: got %s, want no answer to a larger message", name, message)
+			}
+			if got := websocket.CloseStatus(c.err); got != websocket.StatusMessageTooBig {
+				t.Errorf("%s: got %v, want the code 1009", name, c.err)
+			}
+		}
 	})
 }

@@ -31,10 +31,15 @@ func paramNames() []string {
 	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions, paramDocumentID}
 }
 
-// readPost reads the parameters from a JSON body. limit is its maximum size in bytes, values its maximum number of JSON
-// values. The body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them
+// bodyLimit bounds the size of a body.
+type bodyLimit struct {
+	bytes int64
+	over  *refusal // of a larger body
+}
+
+// readPost reads the parameters from a JSON body. limit bounds its size, values is its maximum number of JSON values. The body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them
 // without asking, but never with this type.
-func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64, values int) (request documents.Request, refused *refusal) {
+func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit, values int) (request documents.Request, refused *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || mediaType != typeJSON || given && !isUTF8(charset) {
@@ -62,20 +67,19 @@ func isUTF8(charset string) bool {
 	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
-func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *refusal) {
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, "the body is too large")
-	if r.ContentLength > limit {
+func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit) ([]byte, *refusal) {
+	if r.ContentLength > limit.bytes {
 		if r.Header.Get("Expect") != "" { // the client sends the body only after 100 Continue
-			return nil, tooLarge
+			return nil, limit.over
 		}
-		limit = 0
+		limit.bytes = 0
 	}
-	body, err := io.ReadAll(newRequestReader(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit)))
+	body, err := io.ReadAll(newRequestReader(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit.bytes)))
 	if errors.Is(err, budget.ErrBusy) {
 		return nil, refuseBusy()
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge
+		return nil, limit.over
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, refuse(http.StatusRequestTimeout, "the body did not arrive in time")

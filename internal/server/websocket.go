@@ -156,7 +156,7 @@ func (s *socket) serve(ctx context.Context) {
 		s.close(fault{closeSubprotocol, "Subprotocol not acceptable"})
 		return
 	}
-	s.conn.SetReadLimit(s.maxBodyBytes)
+	s.conn.SetReadLimit(min(s.maxBodyBytes, guestBodyBytes)) // admit raises it
 	if f := s.read(ctx); f != nil {
 		s.close(*f)
 	}
@@ -227,6 +227,7 @@ func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
 		return faultOf(refused)
 	}
 	s.caller = caller
+	s.conn.SetReadLimit(s.bodyLimit(caller).bytes)
 	if !rules.CallerFrom(caller).Nobody() {
 		s.welcome()
 		close(s.known)
