@@ -43,7 +43,7 @@ func ask(ctx context.Context, executor *graph.Executor, w workload, i int) error
 	if err := json.Unmarshal([]byte(w.roster(key).body), &body); err != nil {
 		return err
 	}
-	operation, response := executor.Prepare(documents.Request{Text: body.Query, Variables: body.Variables})
+	operation, response := executor.Prepare(ctx, documents.Request{Text: body.Query, Variables: body.Variables})
 	if response == nil {
 		response, _ = executor.Execute(ctx, operation, "")
 	}

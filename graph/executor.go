@@ -9,8 +9,10 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/ent/query"
+	"roster/ent/rules"
 	"roster/graph/generated"
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/limits"
 )
@@ -60,9 +62,13 @@ func NewExecutor(o Options) (*Executor, error) {
 }
 
 // Prepare returns the operation of a request. If it cannot be executed, Prepare returns the response instead, which has at
-// most ten errors and no data.
-func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.Response) {
+// most ten errors and no data. If the schema is secret for the caller in ctx, the response is the same for a request that
+// is wrong and for one that the caller may not make.
+func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response) {
 	o, errs := e.library.Operation(r)
+	if e.secretFor(rules.CallerFrom(ctx)) && (len(errs) > 0 || e.authorize(e.withOperation(ctx, o), "") != nil) {
+		return nil, refuse(ctx, codes.Unauthenticated, credentials)
+	}
 	if len(errs) == 0 {
 		return o, nil
 	}
@@ -72,6 +78,10 @@ func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.
 	}
 	return nil, response
 }
+
+// secretFor reports whether a caller may learn nothing of the schema. Otherwise nobody could find it with a list of words:
+// the errors of documents say which fields exist.
+func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && c.Nobody() && !c.Reader }
 
 // Execute executes a query or a mutation, if the caller in ctx may select its fields. The transaction has ended when
 // Execute returns. A mutation with an idempotency key runs once: replayed reports that the response is the answer to an

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -162,5 +163,56 @@ func TestPersistedQueriesOfOldClients(t *testing.T) {
 	response, text := s.send(http.MethodPost, s.url, []byte(`{"documentId": "x"}`), "Accept", "application/json")
 	if want := `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}`; response.StatusCode != http.StatusOK || string(text) != want {
 		t.Errorf("got %d %s, want status 200 and PERSISTED_QUERY_NOT_FOUND", response.StatusCode, text)
+	}
+}
+
+// TestSchemaIsSecretForNobody sends right and wrong documents without credentials to a server without introspection: the
+// answers are the same, so that a list of words does not find the schema.
+func TestSchemaIsSecretForNobody(t *testing.T) {
+	t.Parallel()
+	const sent = `{"errors":[{"message":"this needs credentials: send the header Authorization with Bearer and a token or an API key",` +
+		`"extensions":{"code":"UNAUTHENTICATED"}}]}`
+	secret := serve(t, dbtest.SQLite, settings{callers: columns{}, graph: func(o *graph.Options) { o.Introspection, o.Limits.MaxDepth = false, 6 }})
+	shown := serve(t, dbtest.SQLite, settings{callers: columns{}})
+	f := secret.newUsersOf(1)
+	for _, test := range []struct{ body, code string }{
+		{`{"query":"{ users { nodes { id } } }"}`, ""},
+		{`{"query":"{ users { nodes { id } } }","extensions":{"cost":true}}`, ""},
+		{`{"query":"mutation { deleteUser(input: {id: \"1\"}) { deletedId } }"}`, ""},
+		{`{"query":"{ usrs { nodes { id } } }"}`, "GRAPHQL_VALIDATION_FAILED"},
+		{`{"query":"{ users { nodes { nme } } }","extensions":{"cost":true}}`, "GRAPHQL_VALIDATION_FAILED"},
+		{`{"query":"{ viewer { nme } }"}`, "GRAPHQL_VALIDATION_FAILED"},
+		{`{"query":"{ __schema { queryType { name } } }"}`, "GRAPHQL_VALIDATION_FAILED"},
+		{`{"query":"query ($id: ID!) { node(id: $id) { id } }"}`, "GRAPHQL_VALIDATION_FAILED"},
+		{`{"query":"{"}`, "GRAPHQL_PARSE_FAILED"},
+		{`{"query":"{ users { nodes { posts { nodes { author { posts { nodes { id } } } } } } } }"}`, "COST_LIMIT"},
+		{`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"` + strings.Repeat("0", 64) + `"}}}`, "PERSISTED_QUERY_NOT_FOUND"},
+	} {
+		h, text := secret.send(http.MethodPost, secret.url, []byte(test.body), f.as(asNobody)...)
+		if got := strings.TrimSpace(string(text)); got != sent || h.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s as nobody: got status %d, %s, want 401 and %s", test.body, h.StatusCode, got, sent)
+		}
+		if test.code == "" {
+			continue
+		}
+		_, text = secret.send(http.MethodPost, secret.url, []byte(test.body), f.as(asReader)...)
+		if !strings.Contains(string(text), test.code) {
+			t.Errorf("%s as a reader: got %s, want %s", test.body, text, test.code)
+		}
+		_, text = shown.send(http.MethodPost, shown.url, []byte(test.body), f.as(asNobody)...)
+		if test.code != "COST_LIMIT" && !strings.Contains(test.body, "__schema") && !strings.Contains(string(text), test.code) {
+			t.Errorf("%s as nobody with introspection: got %s, want %s", test.body, text, test.code)
+		}
+	}
+	// Mutations are not allowed in a GET. This must not show that they exist.
+	for _, document := range []string{`mutation { deleteUser(input: {id: "1"}) { deletedId } }`, `mutation { deleteUsr { x } }`} {
+		h, text := secret.send(http.MethodGet, secret.url+"?query="+url.QueryEscape(document), nil, f.as(asNobody)...)
+		if got := strings.TrimSpace(string(text)); got != sent || h.StatusCode != http.StatusUnauthorized {
+			t.Errorf("GET of %s: got status %d, %s, want 401 and %s", document, h.StatusCode, got, sent)
+		}
+	}
+	_, text := secret.ask(`{ __typename viewer { subject } }`, f.as(asNobody)...)
+	if want := `{"data":{"__typename":"Query","viewer":null}}`; strings.TrimSpace(text) != want {
+		t.Errorf("viewer: got %s, want %s", text, want)
 	}
 }

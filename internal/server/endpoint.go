@@ -74,7 +74,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return refused
 	}
 	defer leave()
-	operation, response := e.executor.Prepare(request)
+	operation, response := e.executor.Prepare(ctx, request)
 	if response == nil {
 		kind := operation.Definition.Operation
 		if refused := fits(kind, r); refused != nil {

@@ -18,8 +18,8 @@ import (
 // An Executor executes operations. If Response.Data is nil, the operation was not executed, and the answer has no key
 // data. If it is the JSON text null, the operation was executed and failed.
 type Executor interface {
-	// Prepare returns the operation of a request, or a response with the errors of the request.
-	Prepare(r documents.Request) (*documents.Operation, *graphql.Response)
+	// Prepare returns the operation of a request of the caller in ctx, or a response with the errors of the request.
+	Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response)
 	// Execute answers a query or a mutation. A mutation with a key, which is not "", is executed once. replayed says
 	// that the response is that of an earlier request with this key.
 	Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool)

@@ -178,7 +178,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request docu
 	}
 	var operation *documents.Operation
 	failed := s.guard(ctx, func() (response *graphql.Response) {
-		operation, response = s.executor.Prepare(request)
+		operation, response = s.executor.Prepare(ctx, request)
 		return response
 	})
 	if failed != nil {

@@ -21,8 +21,8 @@ var _ server.Executor = (*Executor)(nil)
 func NewExecutor(schema graphql.ExecutableSchema) *Executor { return &Executor{executor.New(schema)} }
 
 // Prepare implements server.Executor.
-func (e *Executor) Prepare(r documents.Request) (*documents.Operation, *graphql.Response) {
-	operation, response := e.operation(context.Background(), r)
+func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response) {
+	operation, response := e.operation(ctx, r)
 	if response != nil {
 		return nil, response
 	}
