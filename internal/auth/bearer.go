@@ -25,6 +25,8 @@ type InvalidError struct {
 	Description string
 	// Detail is for the log: the start of the wrong value, or its length, quoted.
 	Detail string
+	// NoToken says that there is no token that could be wrong: the header has another scheme, or nothing after Bearer.
+	NoToken bool
 }
 
 func (e *InvalidError) Error() string { return e.Description + ": " + e.Detail }
@@ -51,7 +53,11 @@ func Bearer(values ...string) (string, error) {
 	scheme, token, _ := strings.Cut(values[0], " ")
 	token = strings.Trim(token, " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", refuse("the Authorization header must be Bearer and a token", len(values[0])) // it may be a secret
+		return "", &InvalidError{
+			Description: "the Authorization header must be Bearer and a token",
+			Detail:      fmt.Sprintf("%d bytes", len(values[0])), // it may be a secret
+			NoToken:     true,
+		}
 	}
 	return token, nil
 }

@@ -56,6 +56,9 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 	if invalid, ok := errors.AsType[*auth.InvalidError](err); ok {
 		e.logger.DebugContext(ctx, "refused credentials", "description", invalid.Description, "detail", invalid.Detail, "requestId", id)
 		r := refuseFor(http.StatusUnauthorized, codes.Unauthenticated, invalid.Description)
+		if invalid.NoToken { // RFC 6750, section 3.1: then no error
+			return r
+		}
 		r.challenge = challenge + ` error="invalid_token", error_description="` + quotable(invalid.Description) + `"`
 		return r
 	}
