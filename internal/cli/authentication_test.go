@@ -68,6 +68,8 @@ func TestAuthenticationSettings(t *testing.T) {
 		{"--tls-cert=" + at("missing") + " --tls-key=" + at("secret"), "", 1, "--tls-cert and --tls-key: " + at("missing") + ": there is no such file"},
 		{"--tls-cert=" + at("secret") + " --tls-key=" + at("secret"), "", 1, "--tls-cert and --tls-key: " + at("secret") + " and "},
 		{"--tls-cert=" + dir + " --tls-key=" + at("secret"), "", 1, "cannot be read: is a directory"},
+		{"--cors-origins=*", "", 2, "--cors-origins=* lets every page of the web change everything, because there is no authentication: list origins, or set"},
+		{"--cors-origins=*", "", 2, "ROSTER_INSECURE_NO_AUTH=true lets everyone do everything"},
 		{"--listen=0.0.0.0:0", "", 2, "--listen=0.0.0.0:0 can be reached from other machines, and there is no authentication: listen on 127.0.0.1, or set"},
 		{"--listen=:0", "", 2, "ROSTER_INSECURE_NO_AUTH=true lets everyone do everything"},
 		{"--listen=[::]:0", "", 2, "can be reached from other machines"},
@@ -99,7 +101,7 @@ func TestInsecureNoAuth(t *testing.T) {
 	var stderr bytes.Buffer
 	stdout := &onWrite{first: stop}
 	code := cli.Run(ctx, []string{
-		"serve", "--listen=:0", "--insecure-no-auth", "--log-level=warn", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
+		"serve", "--listen=:0", "--insecure-no-auth", "--cors-origins=*", "--log-level=warn", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
 	}, noEnvironment, strings.NewReader(""), stdout, &stderr, "1.2.3")
 	if code != 0 || !strings.Contains(stdout.String(), "WARNING     There is no authentication") ||
 		!strings.Contains(stderr.String(), "level=WARN") || !strings.Contains(stderr.String(), "ROSTER_INSECURE_NO_AUTH") {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"roster/graph"
@@ -147,6 +148,10 @@ func (c *serveCommand) checkDoors(ctx context.Context, authentication bool) erro
 	}
 	if authentication || c.InsecureNoAuth {
 		return nil
+	}
+	if slices.Contains(c.CORSOrigins, server.AnyOrigin) {
+		return misuse(errors.New("--cors-origins=* lets every page of the web change everything, because there is no authentication: " +
+			"list origins, or set " + config.AuthModes + ". ROSTER_INSECURE_NO_AUTH=true lets everyone do everything"))
 	}
 	switch loopback, err := server.IsLoopback(ctx, c.Listen); {
 	case err != nil:

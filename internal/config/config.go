@@ -36,7 +36,7 @@ type HTTP struct {
 	MaxRequests     int           `group:"Used most:" default:"1000" min:"0" placeholder:"NUMBER" help:"Maximum number of requests that are executed at the same time. Further ones are answered with 503 at once. 0: no limit."`
 	RequestTimeout  time.Duration `group:"Used most:" default:"30s" placeholder:"DURATION" help:"Maximum time of an operation. After it, the operation fails with TIMEOUT."`
 	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time that a stopping server waits for its requests. After it, they are cut off."`
-	CORSOrigins     []string      `group:"Used most:" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com. * allows all. Without the flag: none."`
+	CORSOrigins     []string      `group:"Used most:" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com. * allows all, with authentication. Without the flag: none."`
 }
 
 // Validate checks the form of the address and of the origins. The error names the flag and says what to do.
