@@ -117,7 +117,11 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	authenticator, stopAuthenticator := c.authenticate(ctx, verifier, db, ids, changes.Wake, logger)
 	defer stopAuthenticator()
 	handler := newHandler(c, db, executor, authenticator, page, streams, answers, verifier != nil, logger)
-	listener, err := server.Listen(ctx, c.Listen)
+	listen := server.Listen
+	if c.localOnly(verifier != nil) {
+		listen = server.ListenLocal
+	}
+	listener, err := listen(ctx, c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
@@ -146,7 +150,7 @@ func (c *serveCommand) checkDoors(ctx context.Context, authentication bool) erro
 	if err := c.Check(authentication); err != nil {
 		return misuse(err)
 	}
-	if authentication || c.InsecureNoAuth {
+	if !c.localOnly(authentication) {
 		return nil
 	}
 	if slices.Contains(c.CORSOrigins, server.AnyOrigin) {
@@ -162,6 +166,9 @@ func (c *serveCommand) checkDoors(ctx context.Context, authentication bool) erro
 	}
 	return nil
 }
+
+// localOnly reports whether only this machine may reach the server: everyone may do everything.
+func (c *serveCommand) localOnly(authentication bool) bool { return !authentication && !c.InsecureNoAuth }
 
 // security returns the configuration of TLS, or nil without TLS.
 func (c *serveCommand) security(logger *slog.Logger) (*tls.Config, error) {
@@ -271,7 +278,7 @@ func newHandler(
 		MaxValues:     maxValues(c.MaxInputValues),
 		MaxRequests:   c.MaxRequests,
 		Origins:       c.CORSOrigins,
-		LocalOnly:     !authentication && !c.InsecureNoAuth,
+		LocalOnly:     c.localOnly(authentication),
 		Hosts:         c.AllowedHosts,
 		Budget:        answers,
 		WriteTimeout:  writeTimeout,

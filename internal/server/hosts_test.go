@@ -179,3 +179,17 @@ func TestIsLoopback(t *testing.T) {
 		t.Errorf("a host that cannot be looked up: got %v, %v, want an error", got, err)
 	}
 }
+
+// TestListenLocal has addresses that IsLoopback did not see: a name can have another address later.
+func TestListenLocal(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{"127.0.0.1:0": true, "localhost:0": true, ":0": false, "0.0.0.0:0": false} {
+		listener, err := server.ListenLocal(t.Context(), address)
+		if (err == nil) != want {
+			t.Errorf("%s: got %v, want success %v", address, err, want)
+		}
+		if err == nil {
+			_ = listener.Close()
+		}
+	}
+}

@@ -20,6 +20,20 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return nil, unusable(address, err)
 }
 
+// ListenLocal is Listen for an address that can be reached only from this machine. IsLoopback reports this before, but
+// the name of a host can have another address when the listener looks it up again.
+func ListenLocal(ctx context.Context, address string) (net.Listener, error) {
+	listener, err := Listen(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if actual, ok := listener.Addr().(*net.TCPAddr); !ok || !actual.IP.IsLoopback() {
+		err := fmt.Errorf("cannot listen on %s: %s can be reached from other machines", address, listener.Addr())
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
+}
+
 // IsLoopback reports whether HOST:PORT can be reached only from this machine. The error says that the host cannot be looked
 // up, in words for the operator.
 func IsLoopback(ctx context.Context, address string) (bool, error) {
