@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -102,7 +105,7 @@ func (c *Certificate) read() (pem, key []byte, state string, err error) {
 }
 
 func readPEM(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -112,4 +115,37 @@ func readPEM(path string) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d bytes", path, maxCertificateBytes)
 	}
 	return data, err
+}
+
+// openRegular opens a regular file, or a link to one. A pipe could block a handshake for good. If one takes the place of the
+// file between the two looks at it, O_NONBLOCK keeps its opening from blocking.
+func openRegular(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if err := regular(path, info); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = regular(path, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// regular returns an *fs.PathError if info is not that of a regular file.
+func regular(path string, info fs.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return &fs.PathError{Op: "open", Path: path, Err: syscall.EISDIR}
+	case !info.Mode().IsRegular():
+		return &fs.PathError{Op: "open", Path: path, Err: errors.New("it is not a regular file")}
+	}
+	return nil
 }

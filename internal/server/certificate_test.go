@@ -171,6 +171,14 @@ func TestCertificateChanges(t *testing.T) {
 	}
 	want("no file", 1, kept)
 	s.log.Reset()
+	if err := os.Mkdir(certFile, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	want("a directory", 1, kept, "is a directory")
+	s.log.Reset()
+	if err := os.Remove(certFile); err != nil {
+		t.Fatal(err)
+	}
 	putFiles(t, map[string][]byte{certFile: cert2, keyFile: key2})
 	want("files again", 2, changed)
 }
