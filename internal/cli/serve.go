@@ -168,7 +168,9 @@ func (c *serveCommand) checkDoors(ctx context.Context, authentication bool) erro
 }
 
 // localOnly reports whether only this machine may reach the server: everyone may do everything.
-func (c *serveCommand) localOnly(authentication bool) bool { return !authentication && !c.InsecureNoAuth }
+func (c *serveCommand) localOnly(authentication bool) bool {
+	return !authentication && !c.InsecureNoAuth
+}
 
 // security returns the configuration of TLS, or nil without TLS.
 func (c *serveCommand) security(logger *slog.Logger) (*tls.Config, error) {

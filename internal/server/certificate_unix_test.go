@@ -34,7 +34,7 @@ func TestCertificatePipe(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 {
-			s.pass(time.Second)
+			s.pass(2 * time.Second)
 			if got := s.serial(t); got != 1 {
 				t.Errorf("%s: got certificate %d, want 1", name, got)
 			}
