@@ -69,6 +69,7 @@ func TestGuestsEnd(t *testing.T) {
 	inBubble(t, closed, func(t *testing.T, s *site) {
 		began := time.Now()
 		nobody, known := s.openSocket(t), s.socketOf(t, "ada")
+		defer time.AfterFunc(time.Hour, func() { _ = nobody.conn.CloseNow() }).Stop()
 		nobody.wantClose(t, 4403, "send credentials in connection_init: a socket without them is closed after a while")
 		if took := time.Since(began); took != guestTimeout {
 			t.Errorf("got the end after %s, want %s", took, guestTimeout)
