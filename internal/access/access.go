@@ -152,7 +152,7 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 		return nil, auth.ErrSuspended
 	}
 	caller := rules.Caller{
-		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Subject, Roles: claims.Roles, User: u.id, Linked: a.LinkByEmail,
+		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Subject, Roles: claims.Roles, User: u.id, LinksByEmail: a.LinkByEmail,
 	}
 	return withProof(rules.WithCaller(ctx, caller), &proof{identity: identity, user: u.id, expires: claims.Expires}), nil
 }
