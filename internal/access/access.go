@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"roster/ent/apikey"
 	"roster/ent/rules"
 	"roster/internal/auth"
 	"roster/internal/database"
@@ -139,6 +140,9 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 	claims, err := a.Verifier.Verify(ctx, text)
 	if err != nil {
 		return nil, err
+	}
+	if id, err := typeid.Parse(claims.Subject); err == nil && id.Type() == apikey.Label {
+		return nil, &auth.InvalidError{Description: "the subject of the token is the ID of an API key", Detail: claims.Subject}
 	}
 	identity := rules.Identity{Issuer: claims.Issuer, Subject: claims.Subject}
 	u, err := a.owners.get(ctx, identity)

@@ -83,6 +83,8 @@ func TestRefusals(t *testing.T) {
 			"Bearer " + secret[:30]:         malformedKey,
 			"Bearer " + secret[:37] + "~":   malformedKey,
 			"Bearer " + s.secret().Secret(): unknownKey,
+			// It would look like a key in the change feed.
+			"Bearer " + s.token("api_key_01jvsz5r0xe3k8m1p4s6t9w2yb", "ADMIN"): "the subject of the token is the ID of an API key",
 		} {
 			_, err := a.Authenticate(s.Context(), header)
 			s.wantInvalid(header, err, want)
