@@ -92,6 +92,7 @@ func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key stri
 		response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
 			return answer(ctx, e.executable.Exec(ctx))
 		})
+		refuseWhole(response)
 	}
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)

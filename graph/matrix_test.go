@@ -42,7 +42,7 @@ const (
 	admins  = "401      401      403      403      no       no       ok       ok       403"
 	self    = "401      null     403      403      ok       null     ok       ok       403"
 	others  = "401      null     403      403      null     null     ok       ok       403"
-	search  = "401      no       403      403      no       no       ok       ok       403"
+	search  = "401      401      403      403      no       no       ok       ok       403"
 	follows = "401      401      403      403      403      403      ok       ok       403"
 )
 
@@ -112,7 +112,7 @@ func matrix() []permission {
 		{"the identity of another user", others, `{ users(where: {id: {eq: OTHER}}) { nodes { identity { subject } } } }`},
 		{"the identity of another author", others, `{ post(id: THEIRS) { author { identity { subject } } } }`},
 		{"the user with an identity", search, `{ user(by: {identity: {issuer: "https://id.example", subject: "SELF_NAME"}}) { id } }`},
-		{"the user with no possible identity", "401 no 403 403 no no null null 403", `{ user(by: {identity: {issuer: "https://id.example", subject: "no one"}}) { id } }`},
+		{"the user with no possible identity", "401 401 403 403 no no null null 403", `{ user(by: {identity: {issuer: "https://id.example", subject: "no one"}}) { id } }`},
 		{"users with an identity", search, `{ users(where: {hasIdentity: true}) { totalCount } }`},
 		{"users with an identity, in part of a filter", search, `{ users(where: {or: [{not: {hasIdentity: false}}]}, first: 1) { nodes { id } } }`},
 

@@ -171,7 +171,11 @@ func (a *attempt) commit(ctx context.Context, response *graphql.Response) error 
 
 // failed returns the response of an operation that failed as a whole.
 func failed(ctx context.Context, err error) *graphql.Response {
-	return &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
+	response := &graphql.Response{Data: json.RawMessage("null"), Errors: gqlerror.List{publicError(ctx, err)}}
+	if errors.Is(err, idempotency.ErrAuthority) { // the operation is not executed
+		response.Data = nil
+	}
+	return response
 }
 
 // pause waits before the next attempt, twice as long each time. It reports false when the operation's time is over.

@@ -150,6 +150,17 @@ func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operatio
 	return nil
 }
 
+// refuseWhole refuses a whole operation of an anonymous caller, if an argument of a field asks for more than it may read.
+func refuseWhole(response *graphql.Response) {
+	for _, err := range response.Errors {
+		if err.Extensions["code"] == codes.Unauthenticated {
+			err.Path = nil
+			response.Data, response.Errors = nil, gqlerror.List{err}
+			return
+		}
+	}
+}
+
 // permissionOf returns the permission of a root field. Nobody but an ADMIN has that of a field that is not declared.
 func (e *Executor) permissionOf(root, field string) permission {
 	if strings.HasPrefix(field, "__") {

@@ -28,14 +28,15 @@ func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
 	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]ent.Node, error) {
 		session := db.Session(database.Snapshot)
 		defer session.Rollback()
-		list, err := ent.NewClient(ent.Driver(session)).Nodes(rules.WithCaller(ctx, rules.Everyone()), query.Everything, ids)
-		if err != nil {
-			return nil, err
-		}
-		nodes := make(map[typeid.ID]ent.Node, len(ids))
-		for i, n := range list {
+		ctx = rules.WithCaller(ctx, rules.Everyone())
+		group, nodes := ent.NewClient(ent.Driver(session)).NodeGroup(ids), make(map[typeid.ID]ent.Node, len(ids))
+		for _, id := range ids {
+			n, err := group.Load(ctx, query.Everything, id)
+			if err != nil {
+				return nil, err
+			}
 			if n != nil {
-				nodes[ids[i]] = n
+				nodes[id] = n
 			}
 		}
 		return nodes, session.Commit()

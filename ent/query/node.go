@@ -65,6 +65,19 @@ func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
+	found, err := findNodes(ctx, readers, columns, ids)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]N, len(ids))
+	for i, id := range ids {
+		nodes[i] = found[id]
+	}
+	return nodes, nil
+}
+
+// findNodes returns the entities with the IDs that exist, by ID. It ignores IDs of unknown types.
+func findNodes[N any](ctx context.Context, readers []NodeReader[N], columns func(*statement.Table) Columns, ids []typeid.ID) (map[typeid.ID]N, error) {
 	found := make(map[typeid.ID]N, len(ids))
 	for _, r := range readers {
 		of := slices.DeleteFunc(slices.Clone(ids), func(id typeid.ID) bool { return id.Type() != r.table.Type })
@@ -77,14 +90,11 @@ func ReadNodes[N any](ctx context.Context, readers []NodeReader[N], columns func
 		}
 		maps.Copy(found, nodes)
 	}
-	nodes := make([]N, len(ids))
-	for i, id := range ids {
-		nodes[i] = found[id]
-	}
-	return nodes, nil
+	return found, nil
 }
 
-// A NodeGroup loads the entities with some IDs, of any types, together.
+// A NodeGroup loads the entities with some IDs, of any types, together. A server of the next release may have written a
+// change of a type that this release does not know: such an entity is nil.
 type NodeGroup[N any] struct {
 	readers []NodeReader[N]
 	ids     Group[typeid.ID]
@@ -122,11 +132,6 @@ func (g *NodeGroup[N]) Load(ctx context.Context, columns func(*statement.Table) 
 		sets[i] = columns(r.table)
 	}
 	return Load(ctx, &g.ids, id, Key{Args: fmt.Sprint(sets)}, func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]N, error) {
-		nodes, err := ReadNodes(ctx, g.readers, columns, ids)
-		found := make(map[typeid.ID]N, len(ids))
-		for i, n := range nodes {
-			found[ids[i]] = n
-		}
-		return found, err
+		return findNodes(ctx, g.readers, columns, ids)
 	})
 }

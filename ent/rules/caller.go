@@ -30,9 +30,9 @@ type Caller struct {
 	Key typeid.ID
 	// Reader lets a caller without roles read what a MEMBER may read. Anonymous callers have it on a server that allows it.
 	Reader bool
-	// Linked says that the server links callers to users by email address. Then a MEMBER may not change its own address:
+	// LinksByEmail says that the server links callers to users by email address. Then a MEMBER may not change its own address:
 	// it could take the address of somebody who is not linked yet.
-	Linked bool
+	LinksByEmail bool
 }
 
 // Everyone returns the caller of a server without authentication and of a command of the operator. It may do everything.

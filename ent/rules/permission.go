@@ -62,7 +62,7 @@ func permissionOf(a Action, kind string) (permission, bool) {
 
 // memberFields are the fields of its own user that a MEMBER may change.
 func memberFields(c Caller) []string {
-	if c.Linked {
+	if c.LinksByEmail {
 		return []string{"username"}
 	}
 	return []string{"username", "email"}

@@ -67,7 +67,7 @@ func TestPermitRow(t *testing.T) {
 	own, other := typeid.New("user", uuid.Must(uuid.NewV7())), typeid.New("user", uuid.Must(uuid.NewV7()))
 	member := rules.Caller{Subject: "ada", Roles: []rules.Role{rules.Member}, User: own}
 	linked := member
-	linked.Linked = true
+	linked.LinksByEmail = true
 	stranger := rules.Caller{Subject: "eve", Roles: []rules.Role{rules.Member}}
 	for name, test := range map[string]struct {
 		caller rules.Caller

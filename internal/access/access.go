@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"roster/ent/apikey"
 	"roster/ent/rules"
 	"roster/internal/auth"
 	"roster/internal/database"
@@ -140,6 +141,9 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 	if err != nil {
 		return nil, err
 	}
+	if id, err := typeid.Parse(claims.Subject); err == nil && id.Type() == apikey.Label {
+		return nil, &auth.InvalidError{Description: "the subject of the token is the ID of an API key", Detail: claims.Subject}
+	}
 	identity := rules.Identity{Issuer: claims.Issuer, Subject: claims.Subject}
 	u, err := a.owners.get(ctx, identity)
 	if err == nil && u.id == (typeid.ID{}) && a.LinkByEmail && claims.Email != "" {
@@ -152,7 +156,7 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 		return nil, auth.ErrSuspended
 	}
 	caller := rules.Caller{
-		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Subject, Roles: claims.Roles, User: u.id, Linked: a.LinkByEmail,
+		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Subject, Roles: claims.Roles, User: u.id, LinksByEmail: a.LinkByEmail,
 	}
 	return withProof(rules.WithCaller(ctx, caller), &proof{identity: identity, user: u.id, expires: claims.Expires}), nil
 }

@@ -47,7 +47,7 @@ func TestCallers(t *testing.T) {
 			want rules.Caller
 		}{
 			{"ADMIN with a user", a, s.token("Ada", "ADMIN"), rules.Caller{Issuer: issuer, Subject: "Ada", Name: "Ada", Roles: both[:1], User: ada.ID}},
-			{"MEMBER where users are linked", linked, s.token("Ada", "MEMBER"), rules.Caller{Issuer: issuer, Subject: "Ada", Name: "Ada", Roles: both[1:], User: ada.ID, Linked: true}},
+			{"MEMBER where users are linked", linked, s.token("Ada", "MEMBER"), rules.Caller{Issuer: issuer, Subject: "Ada", Name: "Ada", Roles: both[1:], User: ada.ID, LinksByEmail: true}},
 			{"a user without a role", a, s.token("Ada"), rules.Caller{Issuer: issuer, Subject: "Ada", Name: "Ada", User: ada.ID}},
 			{"a subject in another case", a, s.token("ada", "MEMBER"), rules.Caller{Issuer: issuer, Subject: "ada", Name: "ada", Roles: both[1:]}},
 			{"a subject with a space at its end", a, s.token("Ada ", "MEMBER"), rules.Caller{Issuer: issuer, Subject: "Ada ", Name: "Ada ", Roles: both[1:]}},
@@ -83,6 +83,8 @@ func TestRefusals(t *testing.T) {
 			"Bearer " + secret[:30]:         malformedKey,
 			"Bearer " + secret[:37] + "~":   malformedKey,
 			"Bearer " + s.secret().Secret(): unknownKey,
+			// It would look like a key in the change feed.
+			"Bearer " + s.token("api_key_01jvsz5r0xe3k8m1p4s6t9w2yb", "ADMIN"): "the subject of the token is the ID of an API key",
 		} {
 			_, err := a.Authenticate(s.Context(), header)
 			s.wantInvalid(header, err, want)

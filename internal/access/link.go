@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"roster/ent"
@@ -107,6 +108,9 @@ func (a *Access) commitLink(ctx context.Context, candidate *ent.User, l link) (*
 	tx := directory.New(a.Database.Session(database.Write), directory.Options{Clock: a.Clock, IDs: a.IDs})
 	defer tx.Rollback()
 	linked, err := tx.Link(ctx, candidate.ID, l.email, l.identity)
+	if errors.Is(err, directory.ErrFormer) { // the next attempt finds no candidate
+		return nil, nil
+	}
 	if err != nil || linked == nil {
 		return nil, err
 	}

@@ -61,6 +61,13 @@ func TestLastUse(t *testing.T) {
 		s.clock.advance(time.Microsecond)
 		use(one)
 		want("after a minute", second.Add(access.UseInterval))
+
+		// An open stream is a use.
+		defer one.Watch(s.context(one, secret), func(reason error) { s.Errorf("got the end %v of a stream, want none", reason) })()
+		s.clock.advance(access.UseInterval)
+		one.Check(s.Context())
+		one.WriteUses(s.Context())
+		want("by an open stream", second.Add(2*access.UseInterval))
 		if got := s.changes(); !reflect.DeepEqual(got, changes) {
 			s.Errorf("got the changes %v, want %v", got, changes)
 		}

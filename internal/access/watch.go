@@ -130,7 +130,13 @@ func (a *Access) check(ctx context.Context) {
 		}
 	}
 	recheck(ctx, a, identities, a.readOwners, func(w *watched, u owner) error { return w.lost(u) })
-	recheck(ctx, a, keys, a.readKeys, func(_ *watched, k *apiKey) error { return k.refusal(now) })
+	recheck(ctx, a, keys, a.readKeys, func(_ *watched, k *apiKey) error {
+		err := k.refusal(now)
+		if err == nil { // an open stream is a use
+			a.use(k)
+		}
+		return err
+	})
 }
 
 // recheck reads the values of keys, and ends the watched callers that judge returns an error for.

@@ -353,6 +353,7 @@ func TestPointers(t *testing.T) {
 	v := start(t, auth.Options{Secrets: [][]byte{secret.Secret()}, Clock: noon, SubjectClaim: "/user/id"})
 	wantSubject(t, v, secret.Token(with(valid(), "user", map[string]any{"id": "u1"})), "u1")
 	wantInvalid(t, v, secret.Token(valid()), badSubject)
+	wantInvalid(t, v, secret.Token(with(valid(), "user", map[string]any{"id": "u1"}, "sub", absent)), badSubject)
 }
 
 func TestEmail(t *testing.T) {

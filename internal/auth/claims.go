@@ -98,6 +98,9 @@ func (v *Verifier) check(payload []byte) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
+	if sub, _ := claims["sub"].(string); sub == "" {
+		return Claims{}, refuse("the token has no valid subject", claims["sub"])
+	}
 	subject, _ := v.subject.find(claims).(string)
 	if !isStorable(subject, MaxIdentityBytes) {
 		return Claims{}, refuse("the token has no valid subject", v.subject.find(claims))

@@ -43,6 +43,9 @@ func (v *Verifier) Mint(subject string, roles []rules.Role, lifetime time.Durati
 	if err := errors.Join(v.subject.set(claims, subject), v.roles.set(claims, names)); err != nil {
 		return "", err
 	}
+	if claims["sub"] == nil { // the subject is in another claim, but each token has a sub
+		claims["sub"] = subject
+	}
 	options := (&jose.SignerOptions{}).WithType("at+jwt")
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: v.Secrets[0]}, options)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestMint(t *testing.T) {
 		"claims": {
 			auth.Options{SubjectClaim: "/user/id", RolesClaim: "/user/a~1b/roles"},
 			[]rules.Role{rules.Member},
-			map[string]any{"user": map[string]any{"id": "alice", "a/b": map[string]any{"roles": []any{"MEMBER"}}}},
+			map[string]any{"sub": "alice", "user": map[string]any{"id": "alice", "a/b": map[string]any{"roles": []any{"MEMBER"}}}},
 		},
 		"map": {
 			auth.Options{RoleMap: map[string]rules.Role{"z": rules.Admin, "boss": rules.Admin, "staff": rules.Member}, RequireAccessToken: true},

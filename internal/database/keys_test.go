@@ -361,3 +361,16 @@ func TestFoldAddressesBesideWriters(t *testing.T) {
 		sameKeys(t, db, newKeys(list))
 	})
 }
+
+// TestUsersOfEarlierReleases creates users as a server of the release before authentication does, on the schema of today.
+func TestUsersOfEarlierReleases(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e)))
+		up(t, db, len(status(t, db, 0)))
+		createBefore(t, db, accounts()[:2])
+		if got := texts(t, db, "SELECT status FROM users WHERE identity_issuer IS NULL AND identity_subject IS NULL"); !slices.Equal(got, []string{"ACTIVE", "ACTIVE"}) {
+			t.Errorf("got the statuses %q, want two ACTIVE users without an identity", got)
+		}
+	})
+}

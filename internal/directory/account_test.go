@@ -103,10 +103,10 @@ func TestAccounts(t *testing.T) {
 			{"another identity", directory.UpdateUser{Target: ofUser(users[1]), Identity: to(rules.Identity{Issuer: "j", Subject: "b"}), Status: to(rules.Active)}, []string{"ada SUSPENDED 2", `bob ACTIVE 2 "j" "b"`}, []string{"status", "identity"}, 1},
 			{"the same identity", directory.UpdateUser{Target: ofUser(users[1]), Identity: to(rules.Identity{Issuer: "j", Subject: "b"})}, []string{"ada SUSPENDED 2", `bob ACTIVE 2 "j" "b"`}, nil, 1},
 			{"a new name", directory.UpdateUser{Target: ofUser(users[1]), Username: to("Bob")}, []string{"ada SUSPENDED 2", `Bob ACTIVE 3 "j" "b"`}, []string{"username"}, 1},
-			{"no identity", directory.UpdateUser{Target: ofUser(users[1]), Identity: none[rules.Identity]()}, []string{"ada SUSPENDED 2", "Bob ACTIVE 4"}, []string{"identity"}, 2},
-			{"no identity again", directory.UpdateUser{Target: ofUser(users[1]), Identity: none[rules.Identity]()}, []string{"ada SUSPENDED 2", "Bob ACTIVE 4"}, nil, 2},
-			{"the first identity", directory.UpdateUser{Target: ofUser(users[0]), Identity: to(rules.Identity{Issuer: "i", Subject: "b"})}, []string{`ada SUSPENDED 3 "i" "b"`, "Bob ACTIVE 4"}, []string{"identity"}, 2},
-			{"no identity, which was lost before", directory.UpdateUser{Target: ofUser(users[0]), Identity: none[rules.Identity]()}, []string{"ada SUSPENDED 4", "Bob ACTIVE 4"}, []string{"identity"}, 2},
+			{"no identity", directory.UpdateUser{Target: ofUser(users[1]), Identity: none[rules.Identity]()}, []string{"ada SUSPENDED 2", "Bob ACTIVE 4"}, []string{"identity"}, 3},
+			{"no identity again", directory.UpdateUser{Target: ofUser(users[1]), Identity: none[rules.Identity]()}, []string{"ada SUSPENDED 2", "Bob ACTIVE 4"}, nil, 3},
+			{"the first identity", directory.UpdateUser{Target: ofUser(users[0]), Identity: to(rules.Identity{Issuer: "i", Subject: "b"})}, []string{`ada SUSPENDED 3 "i" "b"`, "Bob ACTIVE 4"}, []string{"identity"}, 3},
+			{"no identity, which was lost before", directory.UpdateUser{Target: ofUser(users[0]), Identity: none[rules.Identity]()}, []string{"ada SUSPENDED 4", "Bob ACTIVE 4"}, []string{"identity"}, 4},
 		} {
 			s.do(func(ctx context.Context, tx *directory.Transaction) error {
 				_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{step.update})
@@ -119,7 +119,7 @@ func TestAccounts(t *testing.T) {
 				fields = changes[0].Fields
 			}
 			if s.wants(step.what+": changed fields", fields, step.fields); s.former() != step.former {
-				t.Errorf("%s: got %d former identities, want %d", step.what, s.former(), step.former)
+				t.Errorf("%s: got %d hashes of identities and users, want %d", step.what, s.former(), step.former)
 			}
 		}
 		s.createAccounts(account("cleo", rules.Active, &rules.Identity{Issuer: "i", Subject: "c"}))
@@ -128,8 +128,8 @@ func TestAccounts(t *testing.T) {
 			_, err := tx.DeleteUsers(ctx, []directory.DeleteUser{{Target: ofUser(list[2])}})
 			return err
 		})
-		if got := s.former(); got != 3 {
-			t.Errorf("after a delete: got %d former identities, want 3", got)
+		if got := s.former(); got != 5 {
+			t.Errorf("after a delete: got %d hashes of identities and users, want 5", got)
 		}
 	})
 }
@@ -298,13 +298,40 @@ func TestIdentitiesMove(t *testing.T) {
 			}
 			s.wants(step.what, s.accounts(), step.want)
 		}
-		if got := s.former(); got != 2 {
-			t.Errorf("got %d former identities, want 2", got)
+		if got := s.former(); got != 3 {
+			t.Errorf("got %d hashes of identities and users, want 3", got)
 		}
 		s.wants("one keeps what another takes", faultsOf(s.attempt(false, func(ctx context.Context, tx *directory.Transaction) error {
 			_, err := tx.UpdateUsers(ctx, []directory.UpdateUser{{Target: ofUser(users[0]), Identity: to(b)}, {Target: ofUser(users[2]), Username: to("x")}})
 			return err
 		})), []string{"[0 identity]TAKEN"})
+	})
+}
+
+// TestLinkOfADeletedUser links an identity while another transaction deletes the user that has it. Whichever comes first,
+// the identity has no user in the end.
+func TestLinkOfADeletedUser(t *testing.T) {
+	t.Parallel()
+	each(t, func(s *tester) {
+		identity := rules.Identity{Issuer: "i", Subject: "a"}
+		users := s.createAccounts(account("ada", rules.Active, &identity), account("bob", rules.Active, nil))
+		deleting := s.begin()
+		_, err := deleting.DeleteUsers(s.everyone(), []directory.DeleteUser{{Target: ofUser(users[0])}})
+		s.must(err)
+		linked := make(chan error)
+		go func() {
+			tx := s.begin()
+			u, err := tx.Link(rules.WithCaller(s.Context(), rules.Caller{Issuer: "i", Subject: "a"}), users[1].ID, "bob@example.com", identity)
+			tx.Rollback()
+			if err == nil && u != nil {
+				err = fmt.Errorf("linked %v", u.ID)
+			}
+			linked <- err
+		}()
+		s.must(deleting.Commit(s.everyone(), nil))
+		if err := <-linked; err != nil && !errors.Is(err, directory.ErrFormer) {
+			s.Errorf("got %v, want no link", err)
+		}
 	})
 }
 
@@ -328,7 +355,8 @@ func TestLink(t *testing.T) {
 			links    bool
 		}{
 			{"another address", users[0].ID, "bob@example.com", rules.Identity{Issuer: "i", Subject: "a"}, false},
-			{"a former identity", users[1].ID, "bob@example.com", former, false},
+			{"a former identity", users[0].ID, "ada@example.com", former, false},
+			{"a user that had an identity", users[1].ID, "bob@example.com", rules.Identity{Issuer: "i", Subject: "new"}, false},
 			{"a user with an identity", users[2].ID, "cleo@example.com", rules.Identity{Issuer: "i", Subject: "a"}, false},
 			{"no such user", s.ids.New(user.Label), "ada@example.com", rules.Identity{Issuer: "i", Subject: "a"}, false},
 			{"the address", users[0].ID, "ADA@example.com", rules.Identity{Issuer: "i", Subject: "a"}, true},

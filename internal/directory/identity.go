@@ -1,10 +1,12 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"slices"
 
 	"entgo.io/ent/dialect/sql"
@@ -20,7 +22,8 @@ import (
 
 // Link gives a user an identity: a person with a token of this identity is this user from now on. email is the address in
 // the token, which the identity provider has verified. Link does nothing and returns nil unless the user still has this
-// address and has no identity, and no user has had this identity before. The rules let everyone link.
+// address and never had an identity, and no user ever had this identity. The error is ErrFormer if another transaction
+// made that false meanwhile. The rules let everyone link.
 func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, identity rules.Identity) (*ent.User, error) {
 	// The caller has no user yet, so the rules would let it change none.
 	caller := rules.CallerFrom(ctx)
@@ -32,7 +35,7 @@ func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, ide
 	if err != nil || u == nil || IdentityOf(u) != nil || !rules.SameAddress(u.Email, email) {
 		return nil, err
 	}
-	if former, err := tx.hadIdentity(ctx, identity); former || err != nil {
+	if former, err := tx.wasLinked(ctx, identity, id); former || err != nil {
 		return nil, err
 	}
 	next := *u
@@ -40,8 +43,18 @@ func (tx *Transaction) Link(ctx context.Context, id typeid.ID, email string, ide
 	if _, fault := rows.change(ctx, u, next); fault != nil {
 		return nil, nil //nolint:nilerr // the user has the last version, and cannot change any more
 	}
-	return u, rows.unit.flush(ctx)
+	if err := rows.unit.flush(ctx); err != nil {
+		return nil, err
+	}
+	// Again: the write may have waited for a transaction in which another user lost the identity.
+	if former, err := tx.wasLinked(ctx, identity, id); former || err != nil {
+		return nil, cmp.Or(err, ErrFormer)
+	}
+	return u, nil
 }
+
+// ErrFormer is the error of a link of an identity that a user has just lost.
+var ErrFormer = errors.New("a user had this identity and lost it")
 
 // Linkable returns the user that Link gives an identity, or nil. It only reads. Another transaction can change the user
 // before Link locks it. email is the address in the token.
@@ -56,7 +69,7 @@ func (tx *Transaction) Linkable(ctx context.Context, email string, identity rule
 	if err != nil || u == nil || IdentityOf(u) != nil || !rules.SameAddress(u.Email, email) {
 		return nil, err
 	}
-	if former, err := tx.hadIdentity(ctx, identity); former || err != nil {
+	if former, err := tx.wasLinked(ctx, identity, u.ID); former || err != nil {
 		return nil, err
 	}
 	return u, nil
@@ -74,13 +87,14 @@ func UserByIdentity(ctx context.Context, users query.Reader[ent.User], columns q
 	return nil, err
 }
 
-// formerIdentities is the table of identities that users had and lost. Such an identity is not linked by email again: the
-// address may belong to another person by then, or an ADMIN has removed the identity. The table has only hashes.
+// formerIdentities is the table of identities that users had and lost, and of users that had and lost one. They are not
+// linked by email again: the address may belong to another person by then, or an ADMIN has removed the identity. The
+// table has only hashes.
 const formerIdentities = "former_identities"
 
-// hadIdentity reports whether a user had the identity and lost it.
-func (tx *Transaction) hadIdentity(ctx context.Context, identity rules.Identity) (bool, error) {
-	known, err := tx.retired(ctx, []string{hashOf(identity)})
+// wasLinked reports whether a user had the identity and lost it, or the user had and lost an identity.
+func (tx *Transaction) wasLinked(ctx context.Context, i rules.Identity, u typeid.ID) (bool, error) {
+	known, err := tx.retired(ctx, []string{hashOf(i.Issuer, i.Subject), hashOf(u.String())})
 	return len(known) > 0, err
 }
 
@@ -96,24 +110,39 @@ func (tx *Transaction) retired(ctx context.Context, hashes []string) (known []st
 	return known, err
 }
 
-// hashOf returns the hash of an identity, in hexadecimal digits.
-func hashOf(i rules.Identity) string {
-	text := binary.BigEndian.AppendUint64(nil, uint64(len(i.Issuer)))
-	hash := sha256.Sum256(append(append(text, i.Issuer...), i.Subject...))
+// hashOf returns the hash of texts, in hexadecimal digits. It includes their lengths, so that different lists have
+// different hashes.
+func hashOf(texts ...string) string {
+	var all []byte
+	for _, text := range texts {
+		all = append(binary.BigEndian.AppendUint64(all, uint64(len(text))), text...)
+	}
+	hash := sha256.Sum256(all)
 	return hex.EncodeToString(hash[:])
 }
 
-// retire writes the identities that the users of a unit lose.
+// release notes what is not linked again when a user is updated to next or, with nil, deleted.
+func (u *unit) release(e, next *ent.User) {
+	had, has := IdentityOf(e), (*rules.Identity)(nil)
+	if next != nil {
+		has = IdentityOf(next)
+	}
+	if had == nil || has != nil && *has == *had {
+		return
+	}
+	u.lost = append(u.lost, hashOf(had.Issuer, had.Subject))
+	if next != nil && has == nil {
+		u.lost = append(u.lost, hashOf(e.ID.String()))
+	}
+}
+
+// retire writes what release has noted.
 func (u *unit) retire(ctx context.Context) error {
 	if len(u.lost) == 0 {
 		return nil
 	}
-	hashes := make([]string, len(u.lost))
-	for i, identity := range u.lost {
-		hashes[i] = hashOf(identity)
-	}
-	slices.Sort(hashes)
-	hashes = slices.Compact(hashes)
+	slices.Sort(u.lost)
+	hashes := slices.Compact(u.lost)
 	known, err := u.retired(ctx, hashes)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type unit struct {
 
 	writers []writer // in the order of writes; deletes run in the reverse order
 	done    []feed.Change
-	lost    []rules.Identity // of users that get another identity or are deleted
+	lost    []string         // hashes of what is not linked again
 	now     func() time.Time // the same time for all rows
 	copy    bool             // insert by COPY on PostgreSQL: for thousands of rows
 	refused error            // the first row that the caller may not write: flush returns it, and writes nothing

@@ -58,13 +58,7 @@ func (u UpdateUser) fields() []string {
 
 func (u *unit) users() *rows[ent.User] {
 	r := add(u, u.client.User.Reader(), "username", "email", "status", "identity")
-	r.released = func(e, next *ent.User) {
-		had := IdentityOf(e)
-		if had == nil || next != nil && IdentityOf(next) != nil && *IdentityOf(next) == *had {
-			return
-		}
-		u.lost = append(u.lost, *had)
-	}
+	r.released = u.release
 	return r
 }
 

@@ -72,7 +72,8 @@ func idempotencyKeys() *schema.Table {
 		index{name: "idempotencykey_at", column: "at"}) // the oldest are pruned first
 }
 
-// formerIdentities has hashes of the identities that users had and lost. Package directory writes it.
+// formerIdentities has hashes of the identities that users had and lost, and of users that had and lost one. Package
+// directory writes it.
 func formerIdentities() *schema.Table {
 	return table("former_identities", []*schema.Column{text("id", 2*sha256.Size)})
 }

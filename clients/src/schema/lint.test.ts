@@ -19,7 +19,8 @@ const config: Linter.Config = {
       "error",
       {
         exceptions: {
-          types: ["PageInfo", "Change", "ChangePage", "Stats", "SignUps"],
+          // The caller and an identity are no objects of their own.
+          types: ["PageInfo", "Change", "ChangePage", "Stats", "SignUps", "Viewer", "Identity"],
           suffixes: ["Connection", "Edge", "Payload"],
         },
       },
