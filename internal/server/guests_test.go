@@ -79,6 +79,19 @@ func TestGuestsEnd(t *testing.T) {
 		known.want(t, next("1", `{"data":{"caller":"ada"}}`), complete("1"))
 		known.close(t)
 	})
+	readers := func(o *server.Options, s *server.StreamOptions) {
+		callers := streamtest.NewAuthenticator()
+		callers.Closed, callers.Reader = true, true
+		o.Authenticator = callers
+		s.GuestTimeout = guestTimeout
+	}
+	inBubble(t, readers, func(t *testing.T, s *site) {
+		reader := s.openSocket(t)
+		<-time.After(2 * guestTimeout) // of the bubble
+		reader.send(t, subscribe("1", "{ echo }"))
+		reader.want(t, next("1", `{"data":{"echo":null}}`), complete("1"))
+		reader.close(t)
+	})
 }
 
 // guestBodyBytes is the maximum size of a body of nobody.

@@ -37,8 +37,9 @@ type bodyLimit struct {
 	over  *refusal // of a larger body
 }
 
-// readPost reads the parameters from a JSON body. limit bounds its size, values is its maximum number of JSON values. The body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them
-// without asking, but never with this type.
+// readPost reads the parameters from a JSON body. limit bounds its size, values is its maximum number of JSON values. The
+// body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them without asking,
+// but never with this type.
 func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit, values int) (request documents.Request, refused *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]

@@ -228,8 +228,11 @@ func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
 	}
 	s.caller = caller
 	s.conn.SetReadLimit(s.bodyLimit(caller).bytes)
-	if !rules.CallerFrom(caller).Nobody() {
+	c := rules.CallerFrom(caller)
+	if !c.Nobody() {
 		s.welcome()
+	}
+	if !c.Nobody() || c.Reader { // an anonymous reader may stay
 		close(s.known)
 	}
 	s.leave = s.authenticator.Watch(caller, func(reason error) { s.expel(ctx, reason) })
