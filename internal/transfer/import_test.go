@@ -102,7 +102,7 @@ func (w *world) changes(t *testing.T) (all []string) {
 	}
 }
 
-// former is the hashes of the identities that users had and lost.
+// former returns the hashes of the identities that users had and lost, and of the users that had and lost one.
 func (w *world) former(t *testing.T) (all []string) {
 	t.Helper()
 	session := w.db.Session(database.Single)
@@ -372,7 +372,7 @@ func TestImportAccounts(t *testing.T) {
 				text: `{"username":"ada","email":"ada@example.com","identity":null}` + "\n" + `{"username":"bob","email":"bob@example.com","identity":{"issuer":"i","subject":"a"},"status":"SUSPENDED"}` + "\n" +
 					`{"username":"cleo","email":"cleo@example.com","identity":{"issuer":"I","subject":"a"}}` + "\n" + `{"username":"dora","email":"dora@example.com","identity":{"issuer":"j","subject":"a"}}`,
 				want:   []string{"ada SUSPENDED  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a"},
-				former: 3,
+				former: 4,
 			},
 			{
 				name: "one user that changes several times",
@@ -380,16 +380,16 @@ func TestImportAccounts(t *testing.T) {
 					`{"username":"ada","email":"ada@example.com","identity":{"issuer":"k","subject":"1"}}` + "\n" + `{"username":"ada","email":"ada@example.com","identity":null}` + "\n" +
 					`{"username":"eva","email":"eva@example.com","identity":{"issuer":"k","subject":"1"}}` + "\n" + `{"username":"eva","email":"eva@example.com","identity":{"issuer":"k","subject":"2"}}`,
 				want:   []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2"},
-				former: 5,
+				former: 6,
 			},
 			{
 				name: "conflicts", mode: directory.Fail, text: "username,email,identityIssuer,identitySubject\nfay,fay@example.com,j,a\nada,x@example.com,i,a\nfay,fay@example.com,j,A\n",
 				want:   []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2", "fay ACTIVE j A"},
-				faults: []string{"2 identity is taken", "3 username is taken", "3 identity is taken"}, former: 5,
+				faults: []string{"2 identity is taken", "3 username is taken", "3 identity is taken"}, former: 6,
 			},
 			{
 				name: "conflicts that are skipped", mode: directory.Skip, text: "username,email,identityIssuer,identitySubject\ngus,gus@example.com,j,a\n",
-				want: []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2", "fay ACTIVE j A"}, former: 5,
+				want: []string{"ada ACTIVE  ", "bob SUSPENDED i a", "cleo ACTIVE I a", "dora ACTIVE j a", "eva ACTIVE k 2", "fay ACTIVE j A"}, former: 6,
 			},
 		} {
 			_, faults, err := w.take(t, step.text, transfer.ImportOptions{OnConflict: cmp.Or(step.mode, directory.Update), Tolerant: true})
@@ -401,7 +401,7 @@ func TestImportAccounts(t *testing.T) {
 				}
 			}
 			if err != nil || !slices.Equal(got, step.want) || !slices.Equal(faults, step.faults) || len(w.former(t)) != step.former {
-				t.Errorf("%s: got %q, faults %q, %d former identities, %v, want %q, %q, %d", step.name, got, faults, len(w.former(t)), err, step.want, step.faults, step.former)
+				t.Errorf("%s: got %q, faults %q, %d hashes of identities and users, %v, want %q, %q, %d", step.name, got, faults, len(w.former(t)), err, step.want, step.faults, step.former)
 			}
 		}
 	})
