@@ -177,10 +177,10 @@ func TestKeyAuthority(t *testing.T) {
 		}{
 			{"a", f.as(asAdmin), "ok"},
 			{"a", f.as(asAdmin), "ok true"},
-			{"a", f.as(asMember), "no"},
+			{"a", f.as(asMember), "403"},
 			{"b", f.as(asMember), "ok"},
 			{"b", f.as(asMember), "ok true"},
-			{"b", other.as(asMember), "no"},
+			{"b", other.as(asMember), "403"},
 			{"b", f.as(asNoRole), "403"},
 			{"b", f.as(asAdmin), "ok true"},
 		} {

@@ -133,7 +133,7 @@ func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, exec
 		response.Errors = gqlerror.List{publicError(ctx, err)}
 		failure = database.AsFailure(err)
 	}
-	if mode == database.Write && len(response.Errors) > 0 {
+	if mode == database.Write && len(response.Errors) > 0 && response.Data != nil { // without data, it is not executed
 		response.Data = json.RawMessage("null")
 	}
 	return response, failure

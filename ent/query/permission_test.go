@@ -166,6 +166,23 @@ func TestReach(t *testing.T) {
 	})
 }
 
+// TestUnknownTypes loads nodes together with one of a type that only the next release knows: that one is nil.
+func TestUnknownTypes(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := migrated.Open(t, e)
+		known, unknown := typeid.New(user.Label, uuid.UUID{1}), typeid.New("later", uuid.UUID{2})
+		fixture.Write(t, db, fixture.User(t, known, "a", fixture.At(time.Date(2026, 1, 31, 9, 30, 0, 0, time.UTC))))
+		ctx, columns := rules.WithCaller(t.Context(), rules.Everyone()), func(*statement.Table) query.Columns { return query.All }
+		group := ent.NewClient(ent.Driver(db.Session(database.Single))).NodeGroup([]typeid.ID{known, unknown})
+		for id, want := range map[typeid.ID]bool{known: true, unknown: false} {
+			if n, err := group.Load(ctx, columns, id); err != nil || (n != nil) != want {
+				t.Errorf("%v: got %v, %v, want a node: %t", id, n, err, want)
+			}
+		}
+	})
+}
+
 // TestNodeReach reads nodes as callers who may not read all of them: these are nil, as if they did not exist, and a type
 // that the caller may not read costs no statement.
 func TestNodeReach(t *testing.T) {
