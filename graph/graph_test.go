@@ -134,6 +134,10 @@ func (asGiven) Authenticate(ctx context.Context, _ ...string) (context.Context, 
 	return ctx, nil
 }
 
+// Known implements server.Authenticator.
+func (asGiven) Known(...string) bool { return true }
+
+// Watch implements server.Authenticator.
 func (asGiven) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // overNetwork runs f once for each engine that has a network before it, with a server and the proxy on its way to the

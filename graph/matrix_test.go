@@ -224,6 +224,8 @@ func (columns) Authenticate(ctx context.Context, authorization ...string) (conte
 	return rules.WithCaller(ctx, caller), nil
 }
 
+func (columns) Known(...string) bool { return true }
+
 func (columns) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }
 
 // as returns the header of a caller.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"roster/ent/apikey"
 	"roster/ent/rules"
 	"roster/internal/auth"
@@ -40,6 +42,8 @@ const (
 	readers = 4
 	linkers = 2
 	pace    = 10 * time.Millisecond
+	// maxStrangers is the maximum number of API keys in a second that are looked up for clients that have sent many wrong ones.
+	maxStrangers = 20
 )
 
 // Options configure an Access.
@@ -69,6 +73,8 @@ type Access struct {
 	keys    *cache[hash, *apiKey]
 	uses    uses
 	watches watches
+	// strangers bounds the lookups of API keys that this server has not seen, for clients that have sent many wrong ones.
+	strangers *rate.Limiter
 }
 
 // hash is the SHA-256 hash of an API key.
@@ -88,7 +94,7 @@ func New(o Options) *Access {
 	if o.Committed == nil {
 		o.Committed = func() {}
 	}
-	a := &Access{Options: o, uses: newUses(), watches: newWatches()}
+	a := &Access{Options: o, uses: newUses(), watches: newWatches(), strangers: rate.NewLimiter(maxStrangers, maxStrangers)}
 	a.owners = newCache(o.Clock, maxBatch, a.readOwners)
 	a.keys = newCache(o.Clock, maxBatch, a.readKeys)
 	a.links = newCache(o.Clock, 1, a.linkOwners)
@@ -133,6 +139,26 @@ func (a *Access) Authenticate(ctx context.Context, authorization ...string) (con
 	default:
 		return a.withToken(ctx, text)
 	}
+}
+
+// Known reports whether Authenticate is likely to accept the values without the work of verifying a new token: they are a
+// token that was verified before, or an API key. It is asked before a client is refused that has sent many wrong ones.
+func (a *Access) Known(authorization ...string) bool {
+	text, err := auth.Bearer(authorization...)
+	if err != nil {
+		return false
+	}
+	if !strings.HasPrefix(text, auth.APIKeyPrefix) {
+		return a.Verifier.Known(text)
+	}
+	secret, err := auth.ParseAPIKey(text)
+	if err != nil {
+		return false
+	}
+	if k, _ := a.keys.last(secret.Hash()); k != nil {
+		return true
+	}
+	return a.strangers.AllowN(a.Clock(), 1) // the key may be in the database
 }
 
 // withToken returns a context with the bearer of a token.

@@ -59,6 +59,22 @@ func (c *cache[K, V]) get(ctx context.Context, key K) (value V, err error) {
 	}
 }
 
+// last returns the value that the last lookup of a key has found, however old it is. ok says that there is one in memory.
+func (c *cache[K, V]) last(key K) (value V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.entries.Peek(key)
+	if !ok {
+		return value, false
+	}
+	select {
+	case <-e.done:
+		return e.value, e.err == nil
+	default:
+		return value, false
+	}
+}
+
 // entry returns the entry of a key: a recent one, or a new one that waits for a read.
 func (c *cache[K, V]) entry(key K) (*entry[K, V], error) {
 	c.mu.Lock()

@@ -12,6 +12,7 @@ const (
 	WatchInterval = watchInterval
 	UseInterval   = useInterval
 	MaxBatch      = maxBatch
+	MaxStrangers  = maxStrangers
 )
 
 // StartLookups is the part of Run that Authenticate waits for.

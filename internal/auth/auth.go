@@ -182,10 +182,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 		return Claims{}, refuse("the token is too long", len(token))
 	}
 	hash := sha256.Sum256([]byte(token))
-	if t, ok := v.verified.Get(hash); ok && v.Clock().Before(t.claims.Expires) {
-		if keys, _ := v.keys.current(); keys == t.keys {
-			return t.claims, nil
-		}
+	if claims, ok := v.remembered(hash); ok {
+		return claims, nil
 	}
 	t, err := v.parse(token)
 	if err != nil {
@@ -201,4 +199,20 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	}
 	v.verified.Add(hash, verifiedToken{keys, claims})
 	return claims, nil
+}
+
+// Known reports whether Verify accepts a token without verifying its signature again.
+func (v *Verifier) Known(token string) bool {
+	_, known := v.remembered(sha256.Sum256([]byte(token)))
+	return known
+}
+
+// remembered returns the claims of a token that was verified before.
+func (v *Verifier) remembered(hash [sha256.Size]byte) (Claims, bool) {
+	t, ok := v.verified.Get(hash)
+	if !ok || !v.Clock().Before(t.claims.Expires) {
+		return Claims{}, false
+	}
+	keys, _ := v.keys.current()
+	return t.claims, keys == t.keys
 }

@@ -154,5 +154,8 @@ func (everyone) Authenticate(ctx context.Context, _ ...string) (context.Context,
 	return rules.WithCaller(ctx, rules.Everyone()), nil
 }
 
+// Known implements server.Authenticator.
+func (everyone) Known(...string) bool { return true }
+
 // Watch implements server.Authenticator.
 func (everyone) Watch(context.Context, func(reason error)) (stop func()) { return func() {} }

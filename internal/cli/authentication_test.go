@@ -74,6 +74,13 @@ func TestAuthenticationSettings(t *testing.T) {
 		{"--listen=:0", "", 2, "ROSTER_INSECURE_NO_AUTH=true lets everyone do everything"},
 		{"--listen=[::]:0", "", 2, "can be reached from other machines"},
 		{"--listen=192.0.2.1:0", "", 2, "can be reached from other machines"},
+		{"--trusted-proxies=10.0.0.0/8", "", 2, "--trusted-proxies has no effect without authentication, because the server refuses requests from proxies"},
+		{"--auth-keys-only --trusted-proxies=10.0.0.1/8", "", 2, `--trusted-proxies has "10.0.0.1/8", whose network is 10.0.0.0/8`},
+		{"--auth-keys-only --trusted-proxies=10.0.0.1,0.0.0.0/0", "", 2, `--trusted-proxies must not have "0.0.0.0/0"`},
+		{"--insecure-no-auth --trusted-proxies=proxy.test", "", 2, `--trusted-proxies must have addresses and networks such as 192.0.2.1 or 10.0.0.0/8, not "proxy.test"`},
+		{"--rate-limit=-1", "", 2, "--rate-limit must be from 0 to 1000000000, not -1"},
+		{"--rate-limit=1000000001", "", 2, "--rate-limit must be from 0 to 1000000000, not 1000000001"},
+		{"--rate-limit=many", "", 2, "--rate-limit"},
 	} {
 		var stdout, stderr bytes.Buffer
 		args := []string{"serve", "--database-url=sqlite:" + at("roster.db")}

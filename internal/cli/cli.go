@@ -69,7 +69,11 @@ func checkBounds(flag *kong.Flag) error {
 	if err != nil {
 		return nil //nolint:nilerr // a flag without bounds
 	}
-	value := flag.Target.Int()
+	target := reflect.Indirect(flag.Target)
+	if !target.IsValid() { // the flag is not given, and has no default
+		return nil
+	}
+	value := target.Int()
 	switch most, err := strconv.ParseInt(flag.Tag.Get("max"), 10, 64); {
 	case err == nil && (value < least || value > most):
 		return fmt.Errorf("--%s must be from %d to %d, not %d", flag.Name, least, most, value)

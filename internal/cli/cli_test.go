@@ -90,7 +90,7 @@ func TestHelpOfCommands(t *testing.T) {
 	section := regexp.MustCompile(`(?m)^([A-Z][^\n]*):\n((?: .*\n|\n )+)`)
 	flag := regexp.MustCompile(`(?m)^ +(-\w|--[\w\[\]-]+)`)
 	for command, groups := range map[string]string{
-		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
+		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
 			"Database, Logging",
 		"migrate up":     "Flags, Used most, Database, Logging",
 		"migrate down":   "Flags, Used most, Database, Logging",

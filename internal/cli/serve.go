@@ -22,6 +22,7 @@ import (
 	"roster/internal/feed"
 	"roster/internal/limits"
 	"roster/internal/playground"
+	"roster/internal/ratelimit"
 	"roster/internal/server"
 	"roster/internal/typeid"
 )
@@ -49,6 +50,7 @@ type serveCommand struct {
 	config.HTTP      `group:"Listening and requests:"`
 	config.Auth      `group:"Authentication:"`
 	config.Doors     `group:"Access and TLS:"`
+	config.Clients   `group:"Clients:"`
 	config.Streams   `group:"WebSockets and event streams:"`
 	config.GraphQL   `group:"GraphQL:"`
 	limits.Limits    `group:"Limits of a request:"`
@@ -68,6 +70,14 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	if err := c.checkDoors(ctx, verifier != nil); err != nil {
 		return err
+	}
+	proxies, err := c.Proxies(c.localOnly(verifier != nil))
+	if err != nil {
+		return misuse(err)
+	}
+	points := c.PointsPerMinute(verifier != nil)
+	if points > 0 && (c.MaxCost == 0 || points < int64(c.MaxCost)) { // no caller will ever have more points
+		c.MaxCost = int(points)
 	}
 	security, err := c.security(logger)
 	if err != nil {
@@ -116,7 +126,17 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	authenticator, stopAuthenticator := c.authenticate(ctx, verifier, db, ids, changes.Wake, logger)
 	defer stopAuthenticator()
-	handler := newHandler(c, db, executor, authenticator, page, streams, answers, verifier != nil, logger)
+	handler := newHandler(c, db, server.Options{
+		Executor:      executor,
+		Authenticator: authenticator,
+		Playground:    page,
+		Streams:       streams,
+		Budget:        answers,
+		LocalOnly:     c.localOnly(verifier != nil),
+		Proxies:       proxies,
+		Limiter:       ratelimit.New(points, time.Now),
+		Logger:        logger,
+	})
 	listen := server.Listen
 	if c.localOnly(verifier != nil) {
 		listen = server.ListenLocal
@@ -263,29 +283,17 @@ func newExecutor(
 // showSchema reports whether clients see the schema.
 func (c *serveCommand) showSchema() bool { return c.Introspection && !c.Production() }
 
-// newHandler wires the HTTP server on top of an executor.
-func newHandler(
-	c *serveCommand, db *database.DB, executor server.Executor, authenticator server.Authenticator, page http.Handler,
-	streams *server.Streams, answers *budget.Budget, authentication bool, logger *slog.Logger,
-) http.Handler {
-	o := server.Options{
-		Executor:      executor,
-		Authenticator: authenticator,
-		Ready:         readiness(db),
-		Playground:    page,
-		Logger:        logger,
-		Clock:         time.Now,
-		NewRequestID:  rand.Text,
-		MaxBodyBytes:  c.MaxBodyBytes,
-		MaxValues:     maxValues(c.MaxInputValues),
-		MaxRequests:   c.MaxRequests,
-		Origins:       c.CORSOrigins,
-		LocalOnly:     c.localOnly(authentication),
-		Hosts:         c.AllowedHosts,
-		Budget:        answers,
-		WriteTimeout:  writeTimeout,
-		Streams:       streams,
-	}
+// newHandler returns the HTTP server. o has what was made for it, and newHandler adds the settings.
+func newHandler(c *serveCommand, db *database.DB, o server.Options) http.Handler {
+	o.Ready = readiness(db)
+	o.Clock = time.Now
+	o.NewRequestID = rand.Text
+	o.MaxBodyBytes = c.MaxBodyBytes
+	o.MaxValues = maxValues(c.MaxInputValues)
+	o.MaxRequests = c.MaxRequests
+	o.Origins = c.CORSOrigins
+	o.Hosts = c.AllowedHosts
+	o.WriteTimeout = writeTimeout
 	if c.showSchema() {
 		o.SDL = graph.SDL()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -28,15 +29,24 @@ type Authenticator interface {
 	// an *auth.InvalidError, auth.ErrAmbiguous for several values, or auth.ErrSuspended. Any other error says that the caller
 	// cannot be found now: auth.ErrUnavailable, an error of the database, or that of ctx.
 	Authenticate(ctx context.Context, authorization ...string) (context.Context, error)
+	// Known reports whether Authenticate is likely to accept the values without the work of verifying a new token. It is
+	// asked before a client is refused that has sent many wrong ones.
+	Known(authorization ...string) bool
 	// Watch calls end at most once, with an error as from Authenticate, when the caller in ctx may no longer use the
 	// server: its token expired, its API key was revoked, or its user was suspended. Watch may call end before it
 	// returns, and while stop runs. end does not block. stop ends the watch and is called once.
 	Watch(ctx context.Context, end func(reason error)) (stop func())
 }
 
-// authenticate returns a context with the caller of a request, made from ctx. The caller of authenticate calls cancel
-// after the request.
-func (e endpoint) authenticate(ctx context.Context, authorization []string) (caller context.Context, cancel context.CancelFunc, refused *refusal) {
+// authenticate returns a context with the caller of a request, made from ctx. The address of the client pays for wrong
+// credentials. The caller of authenticate calls cancel after the request.
+func (e endpoint) authenticate(
+	ctx context.Context, client netip.Addr, authorization []string,
+) (caller context.Context, cancel context.CancelFunc, refused *refusal) {
+	address := e.limiter.Address(client)
+	if wait := address.Wait(1); wait > 0 && len(authorization) > 0 && !e.authenticator.Known(authorization...) {
+		return nil, nil, refuseRate(wait)
+	}
 	bounded, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(authenticateTimeout, cancel) // unlike a deadline, it ends with the authentication
 	caller, err := e.authenticator.Authenticate(bounded, authorization...)
@@ -45,6 +55,9 @@ func (e endpoint) authenticate(ctx context.Context, authorization []string) (cal
 	}
 	if err != nil {
 		cancel()
+		if _, wrong := errors.AsType[*auth.InvalidError](err); wrong {
+			address.Penalize()
+		}
 		return nil, nil, e.refuseCaller(ctx, err)
 	}
 	return caller, cancel, nil
@@ -72,7 +85,7 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 		e.logger.WarnContext(ctx, "the caller of a request cannot be found", "error", err, "requestId", id)
 	}
 	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server cannot check credentials now: try again")
-	r.retry = true
+	r.retryAfter = 1
 	return r
 }
 

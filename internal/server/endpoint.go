@@ -12,13 +12,15 @@ import (
 	"roster/ent/rules"
 	"roster/internal/budget"
 	"roster/internal/codes"
-	"roster/internal/documents"
+	"roster/internal/ratelimit"
 )
 
 // endpoint answers /graphql.
 type endpoint struct {
 	executor      Executor
 	authenticator Authenticator
+	clients       clients
+	limiter       *ratelimit.Limiter
 	clock         func() time.Time
 	logger        *slog.Logger
 	maxBodyBytes  int64
@@ -42,29 +44,36 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// The caller is found before the body is read, and outside the gate, because this may take some time.
-	ctx, cancel, refused := e.authenticate(r.Context(), r.Header.Values(headerAuthorization))
+	client := e.clients.address(r.Context(), r)
+	ctx, cancel, refused := e.authenticate(r.Context(), client, r.Header.Values(headerAuthorization))
 	if refused != nil {
 		refused.write(w, mediaType)
 		return
 	}
 	defer cancel()
+	from := visitor{client, e.budgetOf(ctx, client)}
+	if refused := refuseRate(from.points.Wait(0)); refused != nil { // in debt; otherwise the price of the request decides
+		refused.write(w, mediaType)
+		return
+	}
 	account := e.budget.Open()
 	defer account.Close()
-	if refused := e.serve(budget.WithAnswer(ctx, account), w, r, mediaType); refused != nil {
+	if refused := e.serve(budget.WithAnswer(ctx, account), w, r, from, mediaType); refused != nil {
 		refused.write(w, mediaType)
 	}
 }
 
 // serve answers a request in a media type, unless it refuses the request.
-func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, mediaType string) *refusal {
+func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from visitor, mediaType string) *refusal {
 	account := budget.FromContext(ctx)
 	request, slow, refused := e.read(ctx, w, r)
 	if refused != nil {
+		from.points.Charge(priceOfRefused(request.size))
 		return refused
 	}
 	if slow { // the caller may have lost its permissions meanwhile
 		var cancel context.CancelFunc
-		if ctx, cancel, refused = e.authenticate(ctx, r.Header.Values(headerAuthorization)); refused != nil {
+		if ctx, cancel, refused = e.authenticate(ctx, from.client, r.Header.Values(headerAuthorization)); refused != nil {
 			return refused
 		}
 		defer cancel()
@@ -74,8 +83,14 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return refused
 	}
 	defer leave()
-	operation, response := e.executor.Prepare(ctx, request)
-	if response == nil {
+	operation, response := e.executor.Prepare(ctx, request.Request)
+	if response != nil {
+		from.points.Charge(priceOfRefused(request.size))
+	} else {
+		price := priceOf(operation.Cost, request.size)
+		if refused := refuseRate(from.points.Take(price)); refused != nil {
+			return refused
+		}
 		kind := operation.Definition.Operation
 		if refused := fits(kind, r); refused != nil {
 			return refused
@@ -85,7 +100,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 			if account.Last() != nil {
 				return refuseBusy()
 			}
-			return e.serveEvents(ctx, w, r, operation)
+			return e.serveEvents(ctx, w, r, operation, toll{from.points, price})
 		}
 		key, refused := keyOf(kind, r.Header)
 		if refused != nil {
@@ -134,7 +149,7 @@ func fits(kind ast.Operation, r *http.Request) *refusal {
 }
 
 // read reads a request. slow says that its body did not arrive at once.
-func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request documents.Request, slow bool, refused *refusal) {
+func (e endpoint) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request received, slow bool, refused *refusal) {
 	switch r.Method {
 	case http.MethodPost:
 		began := e.clock()

@@ -11,7 +11,7 @@ import (
 )
 
 // observed sets the ID of each request in its context and in the answer. It logs each answer, and answers a panic.
-func observed(next http.Handler, o Options) http.Handler {
+func observed(next http.Handler, clients clients, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := o.Clock()
 		id := r.Header.Get("X-Request-Id")
@@ -22,7 +22,10 @@ func observed(next http.Handler, o Options) http.Handler {
 		ctx := requestid.WithContext(r.Context(), id)
 		recorder := &recorder{ResponseWriter: w}
 		defer func() {
-			o.Logger.DebugContext(ctx, "answered",
+			if !o.Logger.Enabled(ctx, slog.LevelDebug) {
+				return
+			}
+			o.Logger.DebugContext(ctx, "answered", "client", clients.address(ctx, r),
 				"method", r.Method, "path", r.URL.Path, "status", recorder.status, "bytes", recorder.bytes,
 				"duration", o.Clock().Sub(start), "requestId", id)
 		}()

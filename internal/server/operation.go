@@ -45,15 +45,15 @@ func busy(ctx context.Context) bool {
 
 // responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription.
 // inTurn says more about them.
-func (e endpoint) responses(ctx context.Context, o *documents.Operation, copies int64) iter.Seq[*graphql.Response] {
+func (e endpoint) responses(ctx context.Context, o *documents.Operation, events toll, copies int64) iter.Seq[*graphql.Response] {
 	if o.Definition.Operation == ast.Subscription {
 		next, _ := e.subscribe(ctx, o)
-		return e.inTurn(ctx, next, true, copies)
+		return e.inTurn(ctx, next, true, events, copies)
 	}
 	return e.inTurn(ctx, func() *graphql.Response {
 		response, _ := e.execute(ctx, o, "")
 		return response
-	}, false, copies)
+	}, false, toll{}, copies)
 }
 
 // subscribe starts a subscription. failure is a response with the errors that keep it from starting, or nil. It is also
@@ -70,15 +70,23 @@ func (e endpoint) subscribe(ctx context.Context, o *documents.Operation) (next f
 }
 
 // inTurn yields one response from next or, if the operation is lasting, many. A response without data is the last one. A
-// response is valid until the next one is asked for. Meanwhile the account of the answer holds copies of its data. A
-// panic is logged, and its response says INTERNAL.
-func (e endpoint) inTurn(ctx context.Context, next func() *graphql.Response, lasting bool, copies int64) iter.Seq[*graphql.Response] {
+// response is valid until the next one is asked for. Meanwhile the account of the answer holds copies of its data. Each
+// response of a subscription pays the toll of events. Without points, the last response says RATE_LIMITED instead. A panic is
+// logged, and its response says INTERNAL.
+func (e endpoint) inTurn(
+	ctx context.Context, next func() *graphql.Response, lasting bool, events toll, copies int64,
+) iter.Seq[*graphql.Response] {
 	account := budget.FromContext(ctx)
 	return func(yield func(*graphql.Response) bool) {
 		for more := true; more; {
 			response := e.guard(ctx, next)
 			if response == nil {
 				return
+			}
+			if lasting && response.Data != nil {
+				if refused := events.pay(); refused != nil {
+					response = &graphql.Response{Errors: refused.errors()}
+				}
 			}
 			account.Settle(copies * int64(len(response.Data)))
 			more = yield(response) && lasting && response.Data != nil

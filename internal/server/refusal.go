@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -19,7 +20,7 @@ type refusal struct {
 	status     int
 	allow      string // the Allow header of a 405
 	challenge  string // the WWW-Authenticate header of a 401. "": that of a request without credentials
-	retry      bool   // trying again soon may help
+	retryAfter int    // the seconds after which trying again may help. 0: it does not help
 	operation  bool   // a WebSocket stays open: the message has the form of the protocol
 	extensions map[string]any
 	message    string
@@ -43,7 +44,7 @@ func refuseFor(status int, code codes.Code, message string) *refusal {
 // refuseBusy refuses a request because there is no memory for its answer now.
 func refuseBusy() *refusal {
 	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has no memory for this answer now: try again")
-	r.retry = true
+	r.retryAfter = 1
 	return r
 }
 
@@ -81,8 +82,8 @@ func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	if r.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", cmp.Or(r.challenge, challenge))
 	}
-	if r.retry {
-		w.Header().Set("Retry-After", "1")
+	if r.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
 	}
 	response := r.response
 	if response == nil {

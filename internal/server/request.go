@@ -31,6 +31,12 @@ func paramNames() []string {
 	return []string{paramQuery, paramOperationName, paramVariables, paramExtensions, paramDocumentID}
 }
 
+// received is a request that a client has sent.
+type received struct {
+	documents.Request
+	size int // of its body, its message or its query string, in bytes
+}
+
 // bodyLimit bounds the size of a body.
 type bodyLimit struct {
 	bytes int64
@@ -40,7 +46,7 @@ type bodyLimit struct {
 // readPost reads the parameters from a JSON body. limit bounds its size, values is its maximum number of JSON values. The
 // body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them without asking,
 // but never with this type.
-func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit, values int) (request documents.Request, refused *refusal) {
+func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit, values int) (request received, refused *refusal) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
 	if err != nil || mediaType != typeJSON || given && !isUTF8(charset) {
@@ -50,6 +56,7 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 		return request, refuse(http.StatusUnsupportedMediaType, "the body must not be compressed")
 	}
 	body, refused := readBody(ctx, w, r, limit)
+	request.size = len(body)
 	if refused != nil {
 		return request, refused
 	}
@@ -60,7 +67,8 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	if err != nil {
 		return request, refuse(http.StatusBadRequest, "the body must be one JSON object: "+err.Error())
 	}
-	return requestOf(object)
+	request.Request, refused = requestOf(object)
+	return request, refused
 }
 
 // isUTF8 reports whether a charset is UTF-8. Some clients send the second name of the Encoding standard, utf8.
@@ -68,6 +76,7 @@ func isUTF8(charset string) bool {
 	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
+// readBody reads a body. With a refusal, it returns the part that has arrived.
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit) ([]byte, *refusal) {
 	if r.ContentLength > limit.bytes {
 		if r.Header.Get("Expect") != "" { // the client sends the body only after 100 Continue
@@ -77,16 +86,16 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	}
 	body, err := io.ReadAll(newRequestReader(ctx, http.MaxBytesReader(unwrapped(w), r.Body, limit.bytes)))
 	if errors.Is(err, budget.ErrBusy) {
-		return nil, refuseBusy()
+		return body, refuseBusy()
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, limit.over
+		return body, limit.over
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, refuse(http.StatusRequestTimeout, "the body did not arrive in time")
+		return body, refuse(http.StatusRequestTimeout, "the body did not arrive in time")
 	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "the body did not arrive as a whole")
+		return body, refuse(http.StatusBadRequest, "the body did not arrive as a whole")
 	}
 	return body, nil
 }
@@ -129,7 +138,8 @@ func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 
 // readGet reads the parameters from the URL. variables and extensions are JSON texts. In the URL standard, only &
 // separates parameters, and ; belongs to a value. Go would refuse the ;.
-func readGet(r *http.Request) (request documents.Request, refused *refusal) {
+func readGet(r *http.Request) (request received, refused *refusal) {
+	request.size = len(r.URL.RawQuery)
 	values, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if err != nil {
 		return request, refuse(http.StatusBadRequest, "the query string of the URL is broken")
@@ -154,7 +164,8 @@ func readGet(r *http.Request) (request documents.Request, refused *refusal) {
 			}
 		}
 	}
-	return requestOf(object)
+	request.Request, refused = requestOf(object)
+	return request, refused
 }
 
 // requestOf reads the parameters from an object. A null is the same as no parameter. It ignores other keys. But it

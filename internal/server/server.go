@@ -9,9 +9,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"roster/internal/budget"
+	"roster/internal/ratelimit"
 )
 
 // readyTimeout is the maximum time of Options.Ready. Orchestrators ask every few seconds.
@@ -54,6 +56,10 @@ type Options struct {
 	LocalOnly bool
 	// Hosts are the hosts that requests may name, in lower case and without a port. Empty: all.
 	Hosts []string
+	// Proxies are the networks of the proxies whose X-Forwarded-For counts. Empty: a client is the peer of its connection.
+	Proxies []netip.Prefix
+	// Limiter bounds the points that each caller, and each address of anonymous callers, may ask for. nil: no limit.
+	Limiter *ratelimit.Limiter
 	// Budget bounds the memory of all answers. nil: no limit.
 	Budget *budget.Budget
 	// WriteTimeout is the maximum time that a client may take to accept an answer that is not a stream. 0: no limit.
@@ -64,8 +70,10 @@ type Options struct {
 
 // New returns the handler of the whole server.
 func New(o Options) http.Handler {
+	clients := newClients(o.Proxies, o.Logger)
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
+		clients: clients, limiter: o.Limiter,
 		executor: o.Executor, authenticator: o.Authenticator, clock: o.Clock, logger: o.Logger,
 		maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues, requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
 		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
@@ -86,7 +94,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)
 	})
-	return observed(guarded(newHosts(o.LocalOnly, o.Hosts).guard(mux)), o)
+	return observed(guarded(newHosts(o.LocalOnly, o.Hosts).guard(mux)), clients, o)
 }
 
 // readiness answers whether the server is ready for requests. With ?for=reads: for queries.

@@ -411,7 +411,7 @@ func TestAccessLog(t *testing.T) {
 	now := time.Unix(1, 0)
 	o.Clock = func() time.Time { now = now.Add(time.Millisecond); return now }
 	request{method: http.MethodGet, target: get("query", "{echo}")}.send(t, server.New(o))
-	const want = "level=DEBUG msg=answered method=GET path=/graphql status=200 bytes=22 duration=1ms requestId=made-here\n"
+	const want = "level=DEBUG msg=answered client=192.0.2.1 method=GET path=/graphql status=200 bytes=22 duration=1ms requestId=made-here\n"
 	if got := log.String(); got != want {
 		t.Errorf("got  %swant %s", got, want)
 	}

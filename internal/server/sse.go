@@ -17,8 +17,11 @@ import (
 // (https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md): one request has one operation and one stream.
 
 // serveEvents answers a subscription with an event stream, unless it refuses the request. The stream ends with the
-// subscription, when the client disconnects, when the caller may no longer use the server, or when the server stops.
-func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation) *refusal {
+// subscription, when the client disconnects, when the caller has no points for an event or may no longer use the server, or
+// when the server stops.
+func (e endpoint) serveEvents(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, operation *documents.Operation, each toll,
+) *refusal {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	leave, _, refused := e.streams.enter(func(context.Context) { cancel(nil) }, false)
@@ -45,7 +48,7 @@ func (e endpoint) serveEvents(ctx context.Context, w http.ResponseWriter, r *htt
 		events.beat(ctx, e.streams.options.PingInterval)
 	})
 	failed := false
-	for response := range e.inTurn(ctx, next, true, 1) {
+	for response := range e.inTurn(ctx, next, true, each, 1) {
 		if ctx.Err() != nil {
 			break
 		}

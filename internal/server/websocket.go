@@ -56,6 +56,7 @@ func wantsSocket(r *http.Request) bool {
 func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s := &socket{
 		endpoint:      e,
+		from:          visitor{client: e.clients.address(r.Context(), r)},
 		authorization: r.Header.Values(headerAuthorization),
 		begun:         make(chan struct{}),
 		initiated:     make(chan struct{}),
@@ -117,6 +118,7 @@ func (h *handshake) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 type socket struct {
 	endpoint
 	authorization []string // the header of the handshake
+	from          visitor  // without points until connection_init
 
 	begun chan struct{} // closed after the handshake. If it succeeded, the next two fields are set
 	conn  *websocket.Conn
@@ -222,8 +224,12 @@ func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
 	if authorization == nil {
 		authorization = s.authorization
 	}
-	caller, _, refused := s.authenticate(ctx, authorization) // the end of ctx, which is that of the connection, cancels it
+	caller, _, refused := s.authenticate(ctx, s.from.client, authorization) // the end of ctx, which is that of the connection, cancels it
 	if refused != nil {
+		return faultOf(refused)
+	}
+	s.from.points = s.budgetOf(caller, s.from.client)
+	if refused := refuseRate(s.from.points.Take(openPoints)); refused != nil {
 		return faultOf(refused)
 	}
 	s.caller = caller
@@ -265,7 +271,7 @@ func (s *socket) endWatch() {
 // faultOf returns the fault of a socket whose caller is refused.
 func faultOf(r *refusal) *fault {
 	code := closeForbidden
-	if r.retry {
+	if r.retryAfter > 0 {
 		code = closeTryAgain
 	}
 	return &fault{code, shortened(r.message, maxReason)}

@@ -33,6 +33,7 @@ type message struct {
 	kind    string
 	id      string         // only for subscribe and complete
 	payload map[string]any // may be nil
+	size    int            // in bytes
 }
 
 // parseMessage reads a message by the rules of the sub-protocol, as strictly as the body of a request. most is the
@@ -49,7 +50,7 @@ func parseMessage(data []byte, most int) (message, error) {
 			}
 		}
 	}
-	var m message
+	m := message{size: len(data)}
 	if !take(object, "type", &m.kind) || m.kind == "" {
 		return message{}, errors.New("a message must have a type, a string")
 	}

@@ -93,7 +93,7 @@ func (s *socket) answer(ctx context.Context, m *message, account *budget.Answer)
 		if s.caller == nil {
 			return false, &fault{closeUnauthorized, "Unauthorized"}
 		}
-		return s.subscribe(ctx, budget.WithAnswer(s.caller, account), m.id, request, refused)
+		return s.subscribe(ctx, budget.WithAnswer(s.caller, account), m.id, received{request, m.size}, refused)
 	case messageComplete:
 		s.complete(m.id)
 	}
@@ -102,7 +102,7 @@ func (s *socket) answer(ctx context.Context, m *message, account *budget.Answer)
 
 // subscribe starts an operation of any kind, in a context made from caller. refused is the error of its request, or
 // nil.
-func (s *socket) subscribe(conn, caller context.Context, id string, request documents.Request, refused *refusal) (started bool, f *fault) {
+func (s *socket) subscribe(conn, caller context.Context, id string, request received, refused *refusal) (started bool, f *fault) {
 	s.mu.Lock()
 	duplicate := s.operations[id] != nil
 	// An operation that the client cancelled still runs for a moment. Such operations must not pile up.
@@ -164,13 +164,18 @@ func (s *socket) complete(id string) {
 }
 
 // run executes an operation in ctx and sends its responses.
-func (s *socket) run(conn, ctx context.Context, o *socketOperation, request documents.Request, refused *refusal) {
+func (s *socket) run(conn, ctx context.Context, o *socketOperation, request received, refused *refusal) {
 	leave, full := s.requests.enter()
 	if full != nil {
 		s.send(conn, o, errorMessage(o.id, full.errors()), true)
 		return
 	}
 	defer leave()
+	if refused == nil {
+		refused = refuseRate(s.from.points.Wait(0))
+	} else {
+		s.from.points.Charge(priceOfRefused(request.size))
+	}
 	if refused != nil {
 		leave()
 		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
@@ -178,12 +183,19 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request docu
 	}
 	var operation *documents.Operation
 	failed := s.guard(ctx, func() (response *graphql.Response) {
-		operation, response = s.executor.Prepare(ctx, request)
+		operation, response = s.executor.Prepare(ctx, request.Request)
 		return response
 	})
 	if failed != nil {
 		leave()
+		s.from.points.Charge(priceOfRefused(request.size))
 		s.send(conn, o, errorMessage(o.id, failed.Errors), true)
+		return
+	}
+	price := priceOf(operation.Cost, request.size)
+	if refused := refuseRate(s.from.points.Take(price)); refused != nil {
+		leave()
+		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
 		return
 	}
 	if operation.Definition.Operation == ast.Subscription {
@@ -196,7 +208,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request docu
 			return
 		}
 	}
-	for response := range s.responses(ctx, operation, 2) { // in memory as a response and as a message
+	for response := range s.responses(ctx, operation, toll{s.from.points, price}, 2) { // in memory as a response and as a message
 		leave() // while the client reads slowly, other requests may be executed
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)

@@ -20,6 +20,7 @@ type Authenticator struct {
 
 	mu      sync.Mutex
 	watches map[*watch]struct{}
+	seen    map[string]bool // the tokens that were accepted
 }
 
 // The tokens that are no names. Hanging waits for the end of the request.
@@ -48,7 +49,9 @@ func CallerFrom(ctx context.Context) string {
 }
 
 // NewAuthenticator returns an Authenticator that watches nobody.
-func NewAuthenticator() *Authenticator { return &Authenticator{watches: map[*watch]struct{}{}} }
+func NewAuthenticator() *Authenticator {
+	return &Authenticator{watches: map[*watch]struct{}{}, seen: map[string]bool{}}
+}
 
 // Authenticate implements server.Authenticator.
 func (a *Authenticator) Authenticate(ctx context.Context, authorization ...string) (context.Context, error) {
@@ -77,8 +80,19 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization ...strin
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
+	a.mu.Lock()
+	a.seen[token] = true
+	a.mu.Unlock()
 	ctx = rules.WithCaller(ctx, rules.Caller{Subject: token})
 	return context.WithValue(ctx, callerKey{}, token), nil
+}
+
+// Known implements server.Authenticator. The first token of each name is new.
+func (a *Authenticator) Known(authorization ...string) bool {
+	token, err := auth.Bearer(authorization...)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return err == nil && a.seen[token]
 }
 
 // Watch implements server.Authenticator.
