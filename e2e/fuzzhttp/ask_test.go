@@ -119,7 +119,14 @@ func (f *fuzz) answer(conn net.Conn, q *httpRequest, broken bool, r *requester) 
 		return fmt.Errorf("%s: %w", response.Status, err)
 	}
 	executed := bytes.HasPrefix(text, []byte(`{"data":`)) || bytes.Contains(text, []byte(`,"data":`))
+	if executed {
+		f.callers.pays(r.caller, text)
+	}
+	wait, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+	limited := bytes.Contains(text, []byte(`"code":"RATE_LIMITED"`))
 	switch {
+	case (response.StatusCode == http.StatusTooManyRequests) != limited, limited && (wait < 1 || wait > 3600):
+		return fmt.Errorf("got %s with Retry-After %q, want what goes with %.1000q", response.Status, response.Header.Get("Retry-After"), text)
 	case executed && response.StatusCode != http.StatusOK,
 		!executed && response.StatusCode == http.StatusOK && mediaType == "application/graphql-response+json":
 		return fmt.Errorf("got %s, want the status that goes with %.1000q", response.Status, text)
@@ -155,6 +162,9 @@ func (f *fuzz) events(body io.Reader, q *httpRequest, r *requester) error {
 		case line == "" && event == "next":
 			if err := f.verify([]byte(data)); err != nil {
 				return fmt.Errorf("event %d: %w", n, err)
+			}
+			if strings.Contains(data, `"data":`) {
+				f.callers.pays(r.caller, []byte(data))
 			}
 			event, n = "", n+1
 		case line == "" && event == "complete":
@@ -205,6 +215,7 @@ func (r *requester) request() *httpRequest {
 		q.chunked = r.Chance(5)
 	}
 	q.headers = append(q.headers, [2]string{"Host", "localhost"})
+	q.headers = append(q.headers, r.credentials()...)
 	if !r.Chance(30) && len(q.body) > 0 {
 		q.headers = append(q.headers, [2]string{"Content-Type", r.contentType()})
 	}
@@ -218,6 +229,14 @@ func (r *requester) request() *httpRequest {
 		q.headers = append(q.headers, r.oddHeader())
 	}
 	return q
+}
+
+// credentials returns headers that say who asks, if the server wants to know.
+func (r *requester) credentials() (headers [][2]string) {
+	if r.callers != nil {
+		headers, r.caller = r.callers.credentials(r)
+	}
+	return headers
 }
 
 func (r *requester) contentType() string {

@@ -56,7 +56,7 @@ const (
 // TestFuzzHTTP sends random requests over HTTP, WebSockets and event streams, from right ones to noise, to the whole
 // program on each engine, and to the transports on the schema of streamtest, whose subscriptions go in every way. Every
 // answer keeps to the contract, none says INTERNAL, a well-meant client is answered meanwhile, and when all clients are
-// gone nothing of them is left.
+// gone nothing of them is left. On a server with a rate limit, no caller gets more than its share.
 //
 // Each exchange follows from -seed and its number alone, but for what the others do to the data at the same time:
 // -seed=S -exchange=N has one again.
@@ -70,10 +70,18 @@ func TestFuzzHTTP(t *testing.T) {
 			url := dbtest.Empty(t, e)
 			f := &fuzz{T: t, schema: gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()}), seeds: seeds, ids: fill(t, url)}
 			f.against(func(ctx context.Context, stdout, stderr io.Writer) error {
-				return serveProgram(ctx, url, stdout, stderr)
+				return serveProgram(ctx, url, noEnvironment, stdout, stderr)
 			})
 		})
 	}
+	t.Run("limits", func(t *testing.T) {
+		url, c := dbtest.Empty(t, dbtest.SQLite), newCallers(t)
+		f := &fuzz{T: t, schema: gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()}), seeds: seeds, ids: fill(t, url), callers: c}
+		f.against(func(ctx context.Context, stdout, stderr io.Writer) error {
+			return c.serve(ctx, url, stdout, stderr)
+		})
+		c.check(t, f.seen["429 Too Many Requests"])
+	})
 	t.Run("streams", func(t *testing.T) {
 		f := &fuzz{T: t, schema: gqlparser.MustLoadSchema(&ast.Source{Input: streamtest.SDL()}), streams: true}
 		backend := streamtest.New()
@@ -114,11 +122,13 @@ func fill(t *testing.T, url string) (ids []string) {
 func noEnvironment(string) string { return "" }
 
 // serveProgram runs "roster serve" until ctx ends.
-func serveProgram(ctx context.Context, url string, stdout, stderr io.Writer) error {
-	code := cli.Run(ctx, []string{
+func serveProgram(
+	ctx context.Context, url string, getenv func(string) string, stdout, stderr io.Writer, flags ...string,
+) error {
+	code := cli.Run(ctx, append([]string{
 		"serve", "--listen=127.0.0.1:0", "--database-url=" + url, "--document-cache-bytes=4194304",
 		"--ping-interval=1s", "--cors-origins=https://app.example.com",
-	}, noEnvironment, strings.NewReader(""), stdout, stderr, "1.2.3")
+	}, flags...), getenv, strings.NewReader(""), stdout, stderr, "1.2.3")
 	if code != 0 {
 		return fmt.Errorf("exit code %d", code)
 	}
@@ -162,6 +172,7 @@ type fuzz struct {
 	seeds   []seedRequest
 	ids     []string // of the rows
 	streams bool     // the server has the schema of streamtest
+	callers *callers // of a server with a rate limit; nil for the others
 
 	address string
 	codes   map[string]bool // of the contract
@@ -226,7 +237,7 @@ func (f *fuzz) exchanges() {
 		f.exchange(*exchange)
 		return
 	}
-	targets := len(dbtest.Engines()) + 1
+	targets := len(dbtest.Engines()) + 2
 	end := time.Now().Add(*fuzzHTTP / time.Duration(targets))
 	var next atomic.Uint64
 	var busy sync.WaitGroup
@@ -269,6 +280,9 @@ func (f *fuzz) serves(done <-chan struct{}) {
 			return
 		}
 		request.Header.Set("Content-Type", "application/json")
+		if f.callers != nil {
+			request.Header.Set("Authorization", "Bearer "+f.callers.wellMeant)
+		}
 		response, err := client.Do(request)
 		if err != nil {
 			f.Errorf("a well-meant request: got %v, want %s", err, want)

@@ -24,12 +24,14 @@ type requester struct {
 	seeds   []seedRequest
 	ids     []string // of the rows
 	streams bool
-	tame    bool   // values are such that the server executes the operation, mostly
-	field   string // whose arguments are written
+	tame    bool     // values are such that the server executes the operation, mostly
+	field   string   // whose arguments are written
+	callers *callers // may be nil
+	caller  int      // whose token is sent, or -1
 }
 
 func newRequester(f *fuzz, random *rand.Rand) *requester {
-	return &requester{Operation: graphtest.NewOperation(random, f.schema), seeds: f.seeds, ids: f.ids, streams: f.streams}
+	return &requester{Operation: graphtest.NewOperation(random, f.schema), seeds: f.seeds, ids: f.ids, streams: f.streams, callers: f.callers, caller: -1}
 }
 
 // member is a key of a JSON object, and the text of its value.
@@ -64,6 +66,9 @@ func (r *requester) members() []member {
 	}
 	if r.Chance(6) {
 		list = r.extend(list, document)
+	}
+	if r.callers != nil && !slices.ContainsFunc(list, func(m member) bool { return m.key == "extensions" }) {
+		list = append(list, member{"extensions", `{"cost":true}`})
 	}
 	if r.Chance(25) {
 		list = r.disarrange(list)

@@ -44,7 +44,11 @@ func (f *fuzz) converse(conn net.Conn, r *requester) (sent []byte, err error) {
 		"Sec-WebSocket-Version: " + r.mostly("13", "8", "x") + "\r\nSec-WebSocket-Key: " + r.mostly("dGhlIHNhbXBsZSBub25jZQ==", "", "x") + "\r\n" +
 		"Sec-WebSocket-Protocol: " + r.mostly("graphql-transport-ws", "graphql-ws", "graphql-ws, graphql-transport-ws", "") + "\r\n" +
 		"Origin: " + r.mostly("http://localhost", "https://app.example.com", "https://evil.example.com") + "\r\n" +
-		r.mostly("", "Authorization: Bearer ada\r\n", "Authorization: Basic eA==\r\n", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n") + "\r\n"
+		r.mostly("", "Authorization: Bearer ada\r\n", "Authorization: Basic eA==\r\n", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n")
+	for _, header := range r.credentials() {
+		head += header[0] + ": " + header[1] + "\r\n"
+	}
+	head += "\r\n"
 	c.send([]byte(head))
 	in := bufio.NewReader(conn)
 	response, err := http.ReadResponse(in, nil) //nolint:bodyclose // Its end is that of the connection.
@@ -311,6 +315,7 @@ func (c *conversation) hear(text []byte) error {
 		return fmt.Errorf("nobody waits for %.1000q", text)
 	}
 	if m.Type == "next" {
+		c.callers.pays(c.requester.caller, m.Payload)
 		return c.verify(m.Payload)
 	}
 	if c.ended[m.ID]++; maps.Equal(c.ended, c.subscribed) {
