@@ -65,8 +65,10 @@ func NewExecutor(o Options) (*Executor, error) {
 // most ten errors and no data. If the schema is secret for the caller in ctx, the response is the same for a request that
 // is wrong and for one that the caller may not make.
 func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response) {
+	caller := rules.CallerFrom(ctx)
+	r.Unkept = stranger(caller) // the documents of strangers must not push out those of others
 	o, errs := e.library.Operation(r)
-	if e.secretFor(rules.CallerFrom(ctx)) && (len(errs) > 0 || e.authorize(e.withOperation(ctx, o), "") != nil) {
+	if e.secretFor(caller) && (len(errs) > 0 || e.authorize(e.withOperation(ctx, o), "") != nil) {
 		return nil, refuse(ctx, codes.Unauthenticated, credentials)
 	}
 	if len(errs) == 0 {
@@ -81,7 +83,10 @@ func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents
 
 // secretFor reports whether a caller may learn nothing of the schema. Otherwise nobody could find it with a list of words:
 // the errors of documents say which fields exist.
-func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && c.Nobody() && !c.Reader }
+func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && stranger(c) }
+
+// stranger reports whether a caller has no credentials, and may read nothing without them.
+func stranger(c rules.Caller) bool { return c.Nobody() && !c.Reader }
 
 // Execute executes a query or a mutation, if the caller in ctx may select its fields. The transaction has ended when
 // Execute returns. A mutation with an idempotency key runs once: replayed reports that the response is the answer to an

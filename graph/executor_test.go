@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -214,5 +215,28 @@ func TestSchemaIsSecretForNobody(t *testing.T) {
 	_, text := secret.ask(`{ __typename viewer { subject } }`, f.as(asNobody)...)
 	if want := `{"data":{"__typename":"Query","viewer":null}}`; strings.TrimSpace(text) != want {
 		t.Errorf("viewer: got %s, want %s", text, want)
+	}
+}
+
+// TestDocumentsOfStrangers tests that callers without credentials and without permissions do not fill the cache of documents:
+// otherwise they could push out the documents of all others.
+func TestDocumentsOfStrangers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, dbtest.SQLite, settings{callers: columns{}})
+	f := s.newUsersOf(1)
+	for column, kept := range map[int]bool{asNobody: false, asReader: true, asAdmin: true} {
+		document := fmt.Sprintf("query Of%d { __typename }", column)
+		hash := sha256.Sum256([]byte(document))
+		byHash := fmt.Sprintf(`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"%x"}}}`, hash)
+		want := `{"data":{"__typename":"Query"}}`
+		if _, text := s.ask(document, f.as(column)...); strings.TrimSpace(text) != want {
+			t.Fatalf("column %d: got %s, want %s", column, text, want)
+		}
+		if !kept {
+			want = `{"errors":[{"message":"PersistedQueryNotFound","extensions":{"code":"PERSISTED_QUERY_NOT_FOUND"}}]}`
+		}
+		if _, text := s.send(http.MethodPost, s.url, []byte(byHash), f.as(column)...); strings.TrimSpace(string(text)) != want {
+			t.Errorf("column %d: got %s, want %s", column, text, want)
+		}
 	}
 }

@@ -31,6 +31,13 @@ func TestCacheIsBoundedInBytes(t *testing.T) {
 			t.Errorf("document %d: got %v, want the code %q", i, errs, want)
 		}
 	}
+	unkept := "query Unkept { users { totalCount } }"
+	if _, _, errs := l.Find(documents.Request{Text: unkept, Unkept: true}); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if _, _, errs := l.Find(documents.Request{Extensions: byHash(hashOf(unkept))}); code(errs) != notFound {
+		t.Errorf("an unkept document: got %v, want %s", errs, notFound)
+	}
 	// One that would take the place of most is not kept.
 	large := text(100) + strings.Repeat(" ", budget/4)
 	if _, _, errs := l.Find(documents.Request{Text: large}); len(errs) > 0 {

@@ -95,6 +95,8 @@ type Request struct {
 	OperationName string
 	Variables     map[string]any // not coerced
 	Extensions    map[string]any
+	// Unkept keeps a document that is new out of the cache.
+	Unkept bool
 }
 
 // An Operation can be executed: its document is valid and within the limits, and its variables are coerced.
@@ -145,7 +147,9 @@ func (l *Library) Find(r Request) (*Document, int64, gqlerror.List) {
 		if d, errs = l.prepare(r.Text, affordable); len(errs) > 0 {
 			return nil, cost, errs
 		}
-		l.cache.add(d)
+		if !r.Unkept {
+			l.cache.add(d)
+		}
 	}
 	if errs := d.nulls(d.Parsed.Operations.ForName(r.OperationName), r.Variables); len(errs) > 0 {
 		return nil, cost, errs
