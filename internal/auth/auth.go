@@ -192,14 +192,12 @@ func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
 // Verify verifies a token and returns its claims. If the token's key is unknown, it may wait for the provider's keys.
 // The error is an *InvalidError, a *ForbiddenError, ErrUnavailable if the provider's keys are not known, or that of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
-	var hash [sha256.Size]byte
-	if len(token) <= MaxTokenBytes { // the checks refuse others, unread
-		hash = sha256.Sum256([]byte(token))
-		if t, ok := v.verified.Get(hash); ok && v.Clock().Before(t.claims.Expires) {
-			if keys, _ := v.keys.current(); keys == t.keys {
-				return t.claims, nil
-			}
-		}
+	if len(token) > MaxTokenBytes {
+		return Claims{}, tooLong(token)
+	}
+	hash := sha256.Sum256([]byte(token))
+	if claims, ok := v.remembered(hash); ok {
+		return claims, nil
 	}
 	i := inspection{Verifier: v, text: token}
 	for _, c := range v.checks {
@@ -209,4 +207,14 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	}
 	v.verified.Add(hash, verifiedToken{i.keys, i.verified})
 	return i.verified, nil
+}
+
+// remembered returns the claims of a token that was verified before.
+func (v *Verifier) remembered(hash [sha256.Size]byte) (Claims, bool) {
+	t, ok := v.verified.Get(hash)
+	if !ok || !v.Clock().Before(t.claims.Expires) {
+		return Claims{}, false
+	}
+	keys, _ := v.keys.current()
+	return t.claims, keys == t.keys
 }

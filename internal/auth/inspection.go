@@ -103,7 +103,7 @@ func (i *inspection) checkMode(context.Context) error {
 // checkForm checks the compact form of a signed token (RFC 7515, section 7.1).
 func (i *inspection) checkForm(context.Context) error {
 	if len(i.text) > MaxTokenBytes {
-		return refuse("the token is too long", len(i.text))
+		return tooLong(i.text)
 	}
 	if strings.ContainsAny(i.text, "\r\n") { // which the decoder would skip
 		return refuse("the token is malformed", "a line break")
@@ -122,6 +122,9 @@ func (i *inspection) checkForm(context.Context) error {
 	i.parts = parts
 	return nil
 }
+
+// tooLong refuses a token that no check reads.
+func tooLong(token string) error { return refuse("the token is too long", len(token)) }
 
 // signedParts is the number of parts of a signed token: header, claims and signature.
 const signedParts = 3

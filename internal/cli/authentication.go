@@ -75,7 +75,7 @@ func (e *environment) newVerifier(a config.Auth, logger *slog.Logger) (*auth.Ver
 
 // logPreset says what to configure at the provider of a preset, and warns of an issuer that is not one of this provider.
 func logPreset(ctx context.Context, verifier *auth.Verifier, logger *slog.Logger) {
-	if verifier == nil || verifier.Preset == "" {
+	if verifier.Preset == "" {
 		return
 	}
 	logger.InfoContext(ctx, "the preset needs these settings of the identity provider",
@@ -146,6 +146,7 @@ func (c *serveCommand) authenticate(
 	if verifier == nil {
 		return everyone{}, func() {}
 	}
+	logPreset(ctx, verifier, logger)
 	callers := access.New(access.Options{
 		Verifier:    verifier,
 		Database:    db,

@@ -69,7 +69,6 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := c.checkDoors(ctx, verifier != nil); err != nil {
 		return err
 	}
-	logPreset(ctx, verifier, logger)
 	security, err := c.security(logger)
 	if err != nil {
 		return err
