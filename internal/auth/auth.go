@@ -205,8 +205,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 			return Claims{}, err
 		}
 	}
-	v.verified.Add(hash, verifiedToken{i.keys, i.verified})
-	return i.verified, nil
+	v.verified.Add(hash, verifiedToken{i.signers, i.bearer})
+	return i.bearer, nil
 }
 
 // remembered returns the claims of a token that was verified before.

@@ -29,7 +29,7 @@ func (i *inspection) checkIssuer(context.Context) error {
 	if i.claims["iss"] != i.Issuer {
 		return refuse("the token is from another issuer", i.claims["iss"])
 	}
-	i.verified.Issuer = i.Issuer
+	i.bearer.Issuer = i.Issuer
 	return nil
 }
 
@@ -54,7 +54,7 @@ func (i *inspection) checkExpiry(context.Context) error {
 	if !ok {
 		return refuse("the token's exp must be a time", i.claims["exp"])
 	}
-	if i.verified.Expires = expires.Add(Leeway); !i.Clock().Before(i.verified.Expires) {
+	if i.bearer.Expires = expires.Add(Leeway); !i.Clock().Before(i.bearer.Expires) {
 		return refuse("the token has expired", i.claims["exp"])
 	}
 	return nil
@@ -85,7 +85,7 @@ func (i *inspection) checkSubject(context.Context) error {
 	if !isStorable(subject, MaxIdentityBytes) {
 		return refuse("the token has no valid subject", value)
 	}
-	i.verified.Subject = subject
+	i.bearer.Subject = subject
 	return nil
 }
 
@@ -105,7 +105,7 @@ func (i *inspection) checkRoles(context.Context) error {
 	if len(roles) == 0 && i.DefaultRole != "" {
 		roles = []rules.Role{i.DefaultRole}
 	}
-	i.verified.Roles = roles
+	i.bearer.Roles = roles
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (i *inspection) checkOverage(context.Context) error {
 func (i *inspection) checkEmail(context.Context) error {
 	email, _ := i.claims["email"].(string)
 	if i.claims["email_verified"] == true && i.VerifiesEmail() && isStorable(email, maxEmailBytes) {
-		i.verified.Email = email
+		i.bearer.Email = email
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func (i *inspection) cureAlgorithm(err error) string {
 // algorithms lists the algorithms of the configured keys.
 func (i *inspection) algorithms() string {
 	var names []string
-	for _, algorithm := range i.Verifier.keys.algorithms {
+	for _, algorithm := range i.keys.algorithms {
 		names = append(names, string(algorithm))
 	}
 	return strings.Join(names, ", ")
@@ -92,13 +92,13 @@ func (i *inspection) cureSignature(err error) string {
 	case err == nil:
 		return ""
 	case !errors.As(err, &invalid) && i.KeysURL != "":
-		return "The server must reach the key set at " + setting("--auth-jwks-url") + ", which is " + quote(i.KeysURL) + "."
+		return "The server must reach the key set at " + setting("--auth-jwks-url") + ", which is " + quote(safeAddress(i.KeysURL)) + "."
 	case !errors.As(err, &invalid):
 		return "The server must reach the provider. Its address comes from " + setting("--auth-issuer") + ", which is " + quote(i.Issuer) + "."
 	case len(i.Secrets) > 0:
 		return "ROSTER_AUTH_HS256_SECRET must be the secret that signed the token, byte for byte: a line break at its end counts."
 	case i.KeysURL != "":
-		return "The key set at " + setting("--auth-jwks-url") + ", " + quote(i.KeysURL) + ", must be that of the issuer of the token."
+		return "The key set at " + setting("--auth-jwks-url") + ", " + quote(safeAddress(i.KeysURL)) + ", must be that of the issuer of the token."
 	}
 	return setting("--auth-issuer") + ", " + quote(i.Issuer) + ", must be the issuer of the token. Copy all of the token."
 }
@@ -180,7 +180,7 @@ func (i *inspection) cureSubject(err error) string {
 }
 
 func (i *inspection) cureRoles(err error) string {
-	if err == nil && len(i.verified.Roles) > 0 {
+	if err == nil && len(i.bearer.Roles) > 0 {
 		return ""
 	}
 	where := setting("--auth-roles-claim") + " is " + quote(i.RolesClaim) + "."

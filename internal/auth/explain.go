@@ -65,7 +65,7 @@ func (v *Verifier) Explain(ctx context.Context, token string) Explanation {
 		}
 	}
 	if e.Err == nil {
-		e.Claims = i.verified
+		e.Claims = i.bearer
 	}
 	return e
 }
@@ -100,7 +100,7 @@ func (i *inspection) showMode() string {
 	case len(i.Secrets) > 0:
 		return "tokens of HS256, signed with a secret"
 	case i.KeysURL != "":
-		return "tokens signed with a key of " + quote(i.KeysURL)
+		return "tokens signed with a key of " + quote(safeAddress(i.KeysURL))
 	}
 	return "tokens signed with a key that discovery finds"
 }
@@ -131,7 +131,7 @@ func (i *inspection) showStart() string {
 }
 
 func (i *inspection) showSubject() string {
-	return quote(i.verified.Subject) + " at " + printable(i.SubjectClaim)
+	return quote(i.bearer.Subject) + " at " + printable(i.SubjectClaim)
 }
 
 func (i *inspection) showRoles() string {
@@ -145,8 +145,8 @@ func (i *inspection) showRoles() string {
 
 func (i *inspection) showEmail() string {
 	switch {
-	case i.verified.Email != "":
-		return quote(i.verified.Email) + ", verified"
+	case i.bearer.Email != "":
+		return quote(i.bearer.Email) + ", verified"
 	case !i.VerifiesEmail():
 		return "none: tokens of " + i.preset.name + " do not say whether an address is verified"
 	case i.claims["email"] == nil:

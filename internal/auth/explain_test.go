@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -121,7 +122,7 @@ func TestExplainPresets(t *testing.T) {
 		"entra, overage":     {"entra", "overage", []any{"hasgroups", true}, "emit no groups claim"},
 		"entra, email":       {"entra", "", []any{"email_verified", true}, "tokens of entra do not say"},
 		"zitadel, audience":  {"zitadel", "audience", []any{"aud", "x"}, "the ID of the project"},
-		"zitadel, no roles":  {"zitadel", "", []any{"urn:zitadel:iam:org:project:roles", absent}, "assert roles on authentication"},
+		"zitadel, no roles":  {"zitadel", "", []any{"urn:zitadel:iam:org:project:roles", absent}, "Assert Roles on Authentication"},
 		"zitadel, ID token":  {"zitadel", "preset", []any{"jti", absent, "at_hash", "x"}, "looks like an ID token"},
 		"auth0, audience":    {"auth0", "audience", []any{"aud", "client"}, "the parameter audience"},
 		"auth0, no roles":    {"auth0", "", []any{"permissions", []any{}}, "Add Permissions in the Access Token"},
@@ -168,6 +169,15 @@ func TestExplainModes(t *testing.T) {
 	dead := provider.New(t)
 	dead.Become(provider.Die)
 	token := dead.Token("alice")
+	secretive := strings.Replace(dead.KeysURL, "http://", "http://ada:s3cret@", 1) + "?key=s3cret"
+	for _, behaviour := range []func(http.ResponseWriter, *http.Request){provider.Die, http.NotFound, provider.Say("s")} {
+		dead.Become(behaviour)
+		x := start(t, auth.Options{KeysURL: secretive, Issuer: dead.Issuer}).Explain(t.Context(), token)
+		if text := fmt.Sprintf("%+v", x); !errors.Is(x.Err, auth.ErrUnavailable) || strings.Contains(text, "s3cret") {
+			t.Errorf("got %s, want ErrUnavailable without secrets", text)
+		}
+	}
+	dead.Become(provider.Die)
 	for _, o := range []auth.Options{{KeysURL: dead.KeysURL, Issuer: dead.Issuer}, {Discovery: true, Issuer: dead.Issuer}} {
 		x := start(t, o).Explain(t.Context(), token)
 		if !errors.Is(x.Err, auth.ErrUnavailable) || !strings.Contains(fmt.Sprintf("%+v", x), "must reach the") {

@@ -20,10 +20,10 @@ type inspection struct {
 	header    map[string]any          // nil: it cannot be read, or has an unsupported parameter
 	algorithm jose.SignatureAlgorithm // empty: the signature cannot be verified
 	keyID     string                  // empty if the header has none
-	keys      *keySet
-	payload   []byte         // nil: the signature is not valid
-	claims    map[string]any // nil: they cannot be read
-	verified  Claims
+	signers   *keySet                 // the keys of which one verified the signature
+	payload   []byte                  // nil: the signature is not valid
+	claims    map[string]any          // nil: they cannot be read
+	bearer    Claims                  // what the checks of the claims have found
 }
 
 // A check is one step of a verification. Verify runs all checks until the first error, and Explain runs all that can run.
@@ -147,7 +147,7 @@ func (i *inspection) checkHeader(context.Context) error {
 // checkAlgorithm accepts the algorithms of the configured keys.
 func (i *inspection) checkAlgorithm(context.Context) error {
 	name, _ := i.header["alg"].(string)
-	if algorithm := jose.SignatureAlgorithm(name); slices.Contains(i.Verifier.keys.algorithms, algorithm) {
+	if algorithm := jose.SignatureAlgorithm(name); slices.Contains(i.keys.algorithms, algorithm) {
 		i.algorithm = algorithm
 		return nil
 	}
@@ -186,10 +186,10 @@ func (i *inspection) checkType(context.Context) error {
 
 // checkSignature verifies the signature. It may wait for the provider's keys.
 func (i *inspection) checkSignature(ctx context.Context) error {
-	jws, err := jose.ParseSignedCompact(i.text, i.Verifier.keys.algorithms)
+	jws, err := jose.ParseSignedCompact(i.text, i.keys.algorithms)
 	if err != nil {
 		return refuse("the token is malformed", err)
 	}
-	i.payload, i.keys, err = i.Verifier.keys.verify(ctx, token{jws, i.algorithm, i.keyID})
+	i.payload, i.signers, err = i.keys.verify(ctx, token{jws, i.algorithm, i.keyID})
 	return err
 }

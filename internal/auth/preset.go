@@ -177,12 +177,13 @@ func zitadel() preset {
 		issuerForm: "https://HOST, without a path and a slash",
 		isIssuer:   func(u *url.URL) bool { return u.Path == "" },
 		setup: "set the access token type of each application and service account to JWT; create the project roles ADMIN and MEMBER; " +
-			"turn on: assert roles on authentication. The audience is the ID of the project",
+			"turn on Assert Roles on Authentication. The audience is the ID of the project. If clients of other projects may call " +
+			"Roster, set --auth-roles-claim to the claim of this project",
 		shapeCure: "Zitadel writes jti and nbf into access tokens, and not into ID tokens. Send the access token.",
 		audienceCure: "aud has the ID of the project if the client is of this project, or asks for the scope " +
 			"urn:zitadel:iam:org:project:id:PROJECT:aud.",
-		rolesCure: "In Zitadel, turn on “assert roles on authentication” in the project, and “user roles inside access token” " +
-			"of the application; or let the client ask for the scope urn:zitadel:iam:org:projects:roles, " +
+		rolesCure: "In Zitadel, turn on Assert Roles on Authentication in the project, and Add user roles to the access token " +
+			"in the application; or let the client ask for the scope urn:zitadel:iam:org:projects:roles, " +
 			"whose claim is /urn:zitadel:iam:org:project:PROJECT:roles.",
 		opaqueCure: "In Zitadel, set the access token type of the application or service account to JWT. Personal access tokens stay opaque.",
 	}

@@ -169,3 +169,22 @@ func TestTokenExplainProvider(t *testing.T) {
 		t.Errorf("a dead provider: got code %d, stderr %q, stdout\n%s\nwant 503", code, stderr, stdout)
 	}
 }
+
+// FuzzBareToken tests that what surrounds a token does not matter.
+func FuzzBareToken(f *testing.F) {
+	f.Add("a.b.c")
+	f.Add("Bearer a.b.c\r\n")
+	f.Add("authorization:bEARER  a")
+	f.Add("Bearer")
+	f.Fuzz(func(t *testing.T, input string) {
+		token := cli.BareToken(input)
+		if !strings.Contains(input, token) || strings.TrimSpace(token) != token {
+			t.Fatalf("%q: got %q, want a part without white space around it", input, token)
+		}
+		for _, before := range []string{"", "Bearer ", "Authorization: Bearer ", "AUTHORIZATION:bearer\t", "\n"} {
+			if got := cli.BareToken(before + token + "\n"); len(strings.Fields(token)) == 1 && !strings.EqualFold(token, "Bearer") && !strings.HasPrefix(strings.ToLower(token), "authorization:") && got != token {
+				t.Fatalf("%q after %q: got %q, want the same", token, before, got)
+			}
+		}
+	})
+}
