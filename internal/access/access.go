@@ -124,9 +124,9 @@ func (a *Access) startLookups(ctx context.Context, running *sync.WaitGroup) {
 }
 
 // Authenticate returns a context with the caller, made from ctx. authorization has the values of the header
-// Authorization. Without a value, the caller is nobody. The error is an *auth.InvalidError, auth.ErrAmbiguous for several
-// values, or auth.ErrSuspended. Any other error says that the caller cannot be found now: auth.ErrUnavailable, an error
-// of the database, or that of ctx.
+// Authorization. Without a value, the caller is nobody. The error is an *auth.InvalidError, an *auth.ForbiddenError,
+// auth.ErrAmbiguous for several values, or auth.ErrSuspended. Any other error says that the caller cannot be found now:
+// auth.ErrUnavailable, an error of the database, or that of ctx.
 func (a *Access) Authenticate(ctx context.Context, authorization ...string) (context.Context, error) {
 	text, err := auth.Bearer(authorization...)
 	switch {
@@ -167,8 +167,8 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 	if err != nil {
 		return nil, err
 	}
-	if id, err := typeid.Parse(claims.Subject); err == nil && id.Type() == apikey.Label {
-		return nil, &auth.InvalidError{Description: "the subject of the token is the ID of an API key", Detail: claims.Subject}
+	if err := CheckSubject(claims.Subject); err != nil {
+		return nil, err
 	}
 	identity := rules.Identity{Issuer: claims.Issuer, Subject: claims.Subject}
 	u, err := a.owners.get(ctx, identity)
@@ -185,6 +185,15 @@ func (a *Access) withToken(ctx context.Context, text string) (context.Context, e
 		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Subject, Roles: claims.Roles, User: u.id, LinksByEmail: a.LinkByEmail,
 	}
 	return withProof(rules.WithCaller(ctx, caller), &proof{identity: identity, user: u.id, expires: claims.Expires}), nil
+}
+
+// CheckSubject refuses the subject of a token that is the ID of an API key, because the actor of a change is one or the
+// other. The error is an *auth.InvalidError.
+func CheckSubject(subject string) error {
+	if id, err := typeid.Parse(subject); err == nil && id.Type() == apikey.Label {
+		return &auth.InvalidError{Description: "the subject of the token is the ID of an API key", Detail: subject}
+	}
+	return nil
 }
 
 // withKey returns a context with the program that has an API key.

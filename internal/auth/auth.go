@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -18,11 +19,13 @@ import (
 // MaxIdentityBytes is the greatest length of an issuer, and of a subject, in bytes.
 const MaxIdentityBytes = 255
 
+// MaxTokenBytes is the greatest length of a token, in bytes.
+const MaxTokenBytes = 16 << 10
+
+// Leeway is the difference that the clocks of the provider and the server may have.
+const Leeway = 30 * time.Second
+
 const (
-	// maxTokenBytes is the greatest length of a token.
-	maxTokenBytes = 16 << 10
-	// leeway is the difference that the clocks of the provider and the server may have.
-	leeway = 30 * time.Second
 	// minSecretBytes is the length of a hash of HS256 (RFC 7518, section 3.2).
 	minSecretBytes = 32
 	// maxVerified is the number of verified tokens in memory. One takes about a kilobyte.
@@ -41,10 +44,13 @@ type Options struct {
 	// Discovery finds the address of the key set by OpenID Connect Discovery from Issuer.
 	Discovery bool
 
+	// Preset is one of PresetNames. Then only access tokens of this provider are accepted. Empty: those of any provider.
+	Preset string
 	// Issuer and Audience are the required claims iss and aud. Issuer has at most 255 bytes.
 	Issuer, Audience string
-	// SubjectClaim and RolesClaim are JSON Pointers (RFC 6901) into the claims. The defaults are /sub and /roles.
-	// Roles are a text, which is one role, or a list of texts. A token with roles of another form is refused.
+	// SubjectClaim and RolesClaim are JSON Pointers (RFC 6901) into the claims. The defaults are those of the preset; without
+	// one, /sub and /roles. Roles are a text, which is one role, or a list of texts. With the preset zitadel, they can also be
+	// an object with a member for each role. A token with roles of another form is refused.
 	SubjectClaim, RolesClaim string
 	// RoleMap maps the provider's names of roles to Roster's. Other names do not count. Without a map, ADMIN and MEMBER
 	// count.
@@ -77,6 +83,8 @@ type Claims struct {
 // concurrently.
 type Verifier struct {
 	Options
+	preset         preset
+	checks         []check
 	subject, roles pointer
 	keys           *keyring
 	verified       *lru.Cache[[sha256.Size]byte, verifiedToken]
@@ -90,7 +98,11 @@ type verifiedToken struct {
 
 // New returns a Verifier. The error names the wrong setting by its flag.
 func New(o Options) (*Verifier, error) {
-	if err := o.validate(); err != nil {
+	p, err := findPreset(o.Preset)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.validate(p); err != nil {
 		return nil, err
 	}
 	if len(o.RoleMap) == 0 {
@@ -102,14 +114,15 @@ func New(o Options) (*Verifier, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &Verifier{Options: o}
-	var err error
-	if v.subject, err = parsePointer(o.SubjectClaim, "/sub"); err != nil {
+	o.SubjectClaim, o.RolesClaim = cmp.Or(o.SubjectClaim, p.subject), cmp.Or(o.RolesClaim, p.roles)
+	v := &Verifier{Options: o, preset: p}
+	if v.subject, err = parsePointer(o.SubjectClaim, p.subject); err != nil {
 		return nil, fmt.Errorf("--auth-subject-claim %w", err)
 	}
-	if v.roles, err = parsePointer(o.RolesClaim, "/roles"); err != nil {
+	if v.roles, err = parsePointer(o.RolesClaim, p.roles); err != nil {
 		return nil, fmt.Errorf("--auth-roles-claim %w", err)
 	}
+	v.checks = v.checkList()
 	if v.keys, err = o.keyring(); err != nil {
 		return nil, err
 	}
@@ -129,7 +142,7 @@ func (o Options) keyring() (*keyring, error) {
 	return newKeyring(s, o.Clock, o.Logger), nil
 }
 
-func (o Options) validate() error {
+func (o Options) validate(p preset) error {
 	modes := 0
 	for _, set := range []bool{o.APIKeysOnly, len(o.Secrets) > 0, o.KeysURL != "", o.Discovery} {
 		if set {
@@ -159,7 +172,11 @@ func (o Options) validate() error {
 	case len(o.Secrets) > 2:
 		return fmt.Errorf("at most two secrets can be set, not %d", len(o.Secrets))
 	case o.Issuer == "" || len(o.Issuer) > MaxIdentityBytes:
-		return fmt.Errorf("--auth-issuer must be the issuer of the tokens, of 1 to %d bytes", MaxIdentityBytes)
+		form := ""
+		if p.issuerForm != "" {
+			form = ", such as " + p.issuerForm
+		}
+		return fmt.Errorf("--auth-issuer must be the issuer of the tokens, of 1 to %d bytes%s", MaxIdentityBytes, form)
 	case o.Audience == "":
 		return errors.New("--auth-audience must be the audience of the tokens")
 	}
@@ -173,38 +190,23 @@ func isRole(r rules.Role) bool { return r == rules.Admin || r == rules.Member }
 func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
 
 // Verify verifies a token and returns its claims. If the token's key is unknown, it may wait for the provider's keys.
-// The error is an *InvalidError, ErrUnavailable if the provider's keys are not known, or that of ctx.
+// The error is an *InvalidError, a *ForbiddenError, ErrUnavailable if the provider's keys are not known, or that of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
-	if v.APIKeysOnly {
-		return Claims{}, refuse("the server accepts API keys only", "a token")
-	}
-	if len(token) > maxTokenBytes {
-		return Claims{}, refuse("the token is too long", len(token))
+	if len(token) > MaxTokenBytes {
+		return Claims{}, tooLong(token)
 	}
 	hash := sha256.Sum256([]byte(token))
 	if claims, ok := v.remembered(hash); ok {
 		return claims, nil
 	}
-	t, err := v.parse(token)
-	if err != nil {
-		return Claims{}, err
+	i := inspection{Verifier: v, text: token}
+	for _, c := range v.checks {
+		if err := c.run(&i, ctx); err != nil {
+			return Claims{}, err
+		}
 	}
-	payload, keys, err := v.keys.verify(ctx, t)
-	if err != nil {
-		return Claims{}, err
-	}
-	claims, err := v.check(payload)
-	if err != nil {
-		return Claims{}, err
-	}
-	v.verified.Add(hash, verifiedToken{keys, claims})
-	return claims, nil
-}
-
-// Known reports whether Verify accepts a token without verifying its signature again.
-func (v *Verifier) Known(token string) bool {
-	_, known := v.remembered(sha256.Sum256([]byte(token)))
-	return known
+	v.verified.Add(hash, verifiedToken{i.signers, i.bearer})
+	return i.bearer, nil
 }
 
 // remembered returns the claims of a token that was verified before.
@@ -215,4 +217,10 @@ func (v *Verifier) remembered(hash [sha256.Size]byte) (Claims, bool) {
 	}
 	keys, _ := v.keys.current()
 	return t.claims, keys == t.keys
+}
+
+// Known reports whether Verify accepts a token without verifying its signature again.
+func (v *Verifier) Known(token string) bool {
+	_, known := v.remembered(sha256.Sum256([]byte(token)))
+	return known
 }

@@ -195,7 +195,7 @@ func TestForm(t *testing.T) {
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
 	for name, c := range map[string]struct{ token, want string }{
-		"empty":           {"", badHeader},
+		"empty":           {"", badToken},
 		"one part":        {header, badToken},
 		"two parts":       {header + "." + payload, badToken},
 		"four parts":      {token + ".", badToken},

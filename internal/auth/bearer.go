@@ -31,6 +31,16 @@ type InvalidError struct {
 
 func (e *InvalidError) Error() string { return e.Description + ": " + e.Detail }
 
+// A ForbiddenError refuses a bearer whose credentials are valid.
+type ForbiddenError struct {
+	// Description says why, for the bearer. It repeats nothing from the credentials.
+	Description string
+	// Reason says why, and what to change, for the log of the operator.
+	Reason string
+}
+
+func (e *ForbiddenError) Error() string { return e.Description + ": " + e.Reason }
+
 // refuse returns an InvalidError. It quotes the start of the value that is wrong: a line of the log stays short. The
 // value must not have a secret.
 func refuse(description string, value any) error {

@@ -1,14 +1,12 @@
 package auth
 
 import (
-	"encoding/base64"
+	"context"
 	"encoding/json"
 	"math"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"roster/ent/rules"
 	"roster/internal/strictjson"
@@ -17,131 +15,141 @@ import (
 // maxEmailBytes is the length that no email address of a user exceeds.
 const maxEmailBytes = 4 * rules.EmailLimit
 
-// token is a token whose header is checked, and whose signature and claims are not.
-type token struct {
-	jws       *jose.JSONWebSignature
-	algorithm jose.SignatureAlgorithm
-	keyID     string // empty if the header has none
+// checkClaims reads the claims.
+func (i *inspection) checkClaims(context.Context) error {
+	claims, err := strictjson.Parse(i.payload, 0)
+	if err != nil {
+		return refuse("the token's claims are malformed", err)
+	}
+	i.claims = claims
+	return nil
 }
 
-// parse reads a token in the compact form and checks its header.
-func (v *Verifier) parse(text string) (token, error) {
-	if strings.ContainsAny(text, "\r\n") { // which the decoder would skip
-		return token{}, refuse("the token is malformed", "a line break")
+func (i *inspection) checkIssuer(context.Context) error {
+	if i.claims["iss"] != i.Issuer {
+		return refuse("the token is from another issuer", i.claims["iss"])
 	}
-	var parts [][]byte
-	for part := range strings.SplitSeq(text, ".") {
-		data, err := base64.RawURLEncoding.Strict().DecodeString(part) // strict: a token has one spelling
-		if err != nil {
-			return token{}, refuse("the token is malformed", err)
-		}
-		parts = append(parts, data)
-	}
-	header, err := strictjson.Parse(parts[0], 0)
-	if err != nil {
-		return token{}, refuse("the token's header is malformed", err)
-	}
-	for _, name := range []string{"crit", "b64"} {
-		if _, ok := header[name]; ok {
-			return token{}, refuse("the token's header has an unsupported parameter", name)
-		}
-	}
-	var t token
-	algorithm, _ := header["alg"].(string)
-	if t.algorithm = jose.SignatureAlgorithm(algorithm); !slices.Contains(v.keys.algorithms, t.algorithm) {
-		return token{}, refuse("the token's algorithm is not accepted", header["alg"])
-	}
-	if id, ok := header["kid"]; ok {
-		if t.keyID, ok = id.(string); !ok {
-			return token{}, refuse("the token's key ID must be a text", id)
-		}
-	}
-	if err := v.checkType(header["typ"]); err != nil {
-		return token{}, err
-	}
-	t.jws, err = jose.ParseSignedCompact(text, v.keys.algorithms)
-	if err != nil {
-		return token{}, refuse("the token is malformed", err)
-	}
-	return t, nil
+	i.bearer.Issuer = i.Issuer
+	return nil
 }
 
-// checkType checks the header's typ. A media type may lack its "application/", and ignores case (RFC 7515, section
-// 4.1.9).
-func (v *Verifier) checkType(typ any) error {
-	text, ok := typ.(string)
-	name := strings.TrimPrefix(strings.ToLower(text), "application/")
-	switch {
-	case ok && name == "at+jwt":
-		return nil
-	case v.RequireAccessToken:
-		return refuse("the token's type must be at+jwt", typ)
-	case typ == nil, ok && name == "jwt":
+// checkPreset checks that the claims are those of an access token of the preset's provider.
+func (i *inspection) checkPreset(context.Context) error {
+	if reason := i.preset.shape(i.claims, i.Issuer); reason != "" {
+		return refuse("the token is not an access token of the preset "+i.preset.name, reason)
+	}
+	return nil
+}
+
+func (i *inspection) checkAudience(context.Context) error {
+	if audience, ok := texts(i.claims["aud"]); !ok || !slices.Contains(audience, i.Audience) {
+		return refuse("the token is for another audience", i.claims["aud"])
+	}
+	return nil
+}
+
+// checkExpiry checks exp (RFC 7519, section 4.1.4).
+func (i *inspection) checkExpiry(context.Context) error {
+	expires, ok := date(i.claims["exp"])
+	if !ok {
+		return refuse("the token's exp must be a time", i.claims["exp"])
+	}
+	if i.bearer.Expires = expires.Add(Leeway); !i.Clock().Before(i.bearer.Expires) {
+		return refuse("the token has expired", i.claims["exp"])
+	}
+	return nil
+}
+
+// checkStart checks nbf (RFC 7519, section 4.1.5).
+func (i *inspection) checkStart(context.Context) error {
+	nbf := i.claims["nbf"]
+	if nbf == nil {
 		return nil
 	}
-	return refuse("the token's type must be at+jwt or JWT", typ)
+	start, ok := date(nbf)
+	if !ok {
+		return refuse("the token's nbf must be a time", nbf)
+	}
+	if i.Clock().Add(Leeway).Before(start) {
+		return refuse("the token is not valid yet", nbf)
+	}
+	return nil
 }
 
-// check checks the claims of a token whose signature is valid.
-func (v *Verifier) check(payload []byte) (Claims, error) {
-	claims, err := strictjson.Parse(payload, 0)
-	if err != nil {
-		return Claims{}, refuse("the token's claims are malformed", err)
+func (i *inspection) checkSubject(context.Context) error {
+	if sub, _ := i.claims["sub"].(string); sub == "" {
+		return refuse("the token has no valid subject", i.claims["sub"])
 	}
-	if claims["iss"] != v.Issuer {
-		return Claims{}, refuse("the token is from another issuer", claims["iss"])
-	}
-	if audience, ok := texts(claims["aud"]); !ok || !slices.Contains(audience, v.Audience) {
-		return Claims{}, refuse("the token is for another audience", claims["aud"])
-	}
-	expires, err := v.checkTime(claims)
-	if err != nil {
-		return Claims{}, err
-	}
-	if sub, _ := claims["sub"].(string); sub == "" {
-		return Claims{}, refuse("the token has no valid subject", claims["sub"])
-	}
-	subject, _ := v.subject.find(claims).(string)
+	value := i.subject.find(i.claims)
+	subject, _ := value.(string)
 	if !isStorable(subject, MaxIdentityBytes) {
-		return Claims{}, refuse("the token has no valid subject", v.subject.find(claims))
+		return refuse("the token has no valid subject", value)
 	}
-	roles, err := v.rolesOf(claims)
-	if err != nil {
-		return Claims{}, err
+	i.bearer.Subject = subject
+	return nil
+}
+
+// checkRoles reads the roles, or takes the default role. A claim of another form is an error: the default role must not
+// replace a role that the server cannot read.
+func (i *inspection) checkRoles(context.Context) error {
+	names, ok := i.roleNames()
+	if !ok {
+		return refuse("the token's roles must be a text or a list of texts", i.roles.find(i.claims))
 	}
-	email, _ := claims["email"].(string)
-	if claims["email_verified"] != true || !isStorable(email, maxEmailBytes) {
-		email = ""
+	var roles []rules.Role
+	for _, name := range names {
+		if role, ok := i.RoleMap[name]; ok && !slices.Contains(roles, role) {
+			roles = append(roles, role)
+		}
 	}
-	return Claims{Issuer: v.Issuer, Subject: subject, Roles: roles, Email: email, Expires: expires}, nil
+	if len(roles) == 0 && i.DefaultRole != "" {
+		roles = []rules.Role{i.DefaultRole}
+	}
+	i.bearer.Roles = roles
+	return nil
+}
+
+// roleNames returns the names of the roles in the claims. ok says that they have one of the right forms, or are absent.
+func (i *inspection) roleNames() (names []string, ok bool) {
+	value := i.roles.find(i.claims)
+	if object, is := value.(map[string]any); is && i.preset.roleObject {
+		for name, member := range object {
+			if _, is := member.(map[string]any); !is {
+				return nil, false
+			}
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return names, true
+	}
+	names, ok = texts(value)
+	return names, ok || value == nil
+}
+
+// checkOverage refuses tokens from which the provider left out claims: nobody can say which roles the bearer lacks.
+func (i *inspection) checkOverage(context.Context) error {
+	if name := i.preset.overage(i.claims); name != "" {
+		return &ForbiddenError{
+			Description: "the token leaves out groups, because there are too many: ask an administrator",
+			Reason: "the token has the claim " + name + " (overage): the provider left the groups out. " +
+				"Emit app roles, and no groups claim, for this application: docs/providers.md",
+		}
+	}
+	return nil
+}
+
+// checkEmail reads the email address. It refuses no token.
+func (i *inspection) checkEmail(context.Context) error {
+	email, _ := i.claims["email"].(string)
+	if i.claims["email_verified"] == true && i.VerifiesEmail() && isStorable(email, maxEmailBytes) {
+		i.bearer.Email = email
+	}
+	return nil
 }
 
 // isStorable reports whether a text is not empty, not too long, and without NUL, which PostgreSQL does not store.
 func isStorable(text string, maxBytes int) bool {
 	return text != "" && len(text) <= maxBytes && !strings.Contains(text, "\x00")
-}
-
-// checkTime checks exp and nbf (RFC 7519, section 4.1). It returns the moment from which the token is too late.
-func (v *Verifier) checkTime(claims map[string]any) (time.Time, error) {
-	now := v.Clock()
-	expires, ok := date(claims["exp"])
-	if !ok {
-		return time.Time{}, refuse("the token's exp must be a time", claims["exp"])
-	}
-	expires = expires.Add(leeway)
-	if !now.Before(expires) {
-		return time.Time{}, refuse("the token has expired", claims["exp"])
-	}
-	if nbf := claims["nbf"]; nbf != nil {
-		start, ok := date(nbf)
-		if !ok {
-			return time.Time{}, refuse("the token's nbf must be a time", nbf)
-		}
-		if now.Add(leeway).Before(start) {
-			return time.Time{}, refuse("the token is not valid yet", nbf)
-		}
-	}
-	return expires, nil
 }
 
 // date returns the time of a NumericDate: a number of seconds since 1970 (RFC 7519, section 2), up to the year 9999.
@@ -156,26 +164,6 @@ func date(value any) (time.Time, bool) {
 	}
 	whole, part := math.Modf(seconds)
 	return time.Unix(int64(whole), int64(part*float64(time.Second))), true
-}
-
-// rolesOf returns the roles of the claims, or the default role. A claim that is neither a text nor a list of texts is
-// an error: the default role must not replace a role that the server cannot read.
-func (v *Verifier) rolesOf(claims map[string]any) ([]rules.Role, error) {
-	value := v.roles.find(claims)
-	names, ok := texts(value)
-	if !ok && value != nil {
-		return nil, refuse("the token's roles must be a text or a list of texts", value)
-	}
-	var roles []rules.Role
-	for _, name := range names {
-		if role, ok := v.RoleMap[name]; ok && !slices.Contains(roles, role) {
-			roles = append(roles, role)
-		}
-	}
-	if len(roles) == 0 && v.DefaultRole != "" {
-		roles = []rules.Role{v.DefaultRole}
-	}
-	return roles, nil
 }
 
 // texts returns the texts of a text or a list of texts.

@@ -26,6 +26,13 @@ type keySet struct {
 	document [sha256.Size]byte // hash of the document that has them
 }
 
+// token is a token whose signature is not verified.
+type token struct {
+	jws       *jose.JSONWebSignature
+	algorithm jose.SignatureAlgorithm
+	keyID     string // empty if the header has none
+}
+
 // key is a key that verifies signatures.
 type key struct {
 	id         string // empty if the key has none

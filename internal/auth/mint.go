@@ -16,8 +16,9 @@ import (
 	"roster/ent/rules"
 )
 
-// Mint returns a token that Verify accepts for lifetime, in whole seconds. The first secret signs it, and its random ID
-// comes from random. Mint fails without a secret, and if no name of the role map gives a role.
+// Mint returns a token that Verify accepts for lifetime, in whole seconds. With a preset, it has the claims of an access
+// token of this provider. The first secret signs it, and its random ID comes from random. Mint fails without a secret, if
+// no name of the role map gives a role, and if Verify would refuse the token.
 func (v *Verifier) Mint(subject string, roles []rules.Role, lifetime time.Duration, random io.Reader) (string, error) {
 	if len(v.Secrets) == 0 {
 		return "", errors.New("tokens are signed with ROSTER_AUTH_HS256_SECRET: set it")
@@ -40,7 +41,10 @@ func (v *Verifier) Mint(subject string, roles []rules.Role, lifetime time.Durati
 		"iss": v.Issuer, "aud": v.Audience, "jti": hex.EncodeToString(id),
 		"iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
 	}
-	if err := errors.Join(v.subject.set(claims, subject), v.roles.set(claims, names)); err != nil {
+	if v.preset.form != nil {
+		v.preset.form(claims, v.Issuer)
+	}
+	if err := errors.Join(v.subject.set(claims, subject), v.roles.set(claims, v.preset.roleClaim(names))); err != nil {
 		return "", err
 	}
 	if claims["sub"] == nil { // the subject is in another claim, but each token has a sub

@@ -10,14 +10,11 @@ import (
 // pointer is a JSON Pointer (RFC 6901): the names that lead from a document to a value.
 type pointer []string
 
-// parsePointer parses a pointer, or the fallback if text is empty. The whole document is no value of a claim.
-func parsePointer(text, fallback string) (pointer, error) {
-	if text == "" {
-		text = fallback
-	}
+// parsePointer parses a pointer. The whole document is no value of a claim. The error has an example.
+func parsePointer(text, example string) (pointer, error) {
 	unescaped := strings.NewReplacer("~0", "", "~1", "").Replace(text)
-	if text[0] != '/' || strings.Contains(unescaped, "~") {
-		return nil, fmt.Errorf("must be a JSON Pointer such as %s, not %q", fallback, text)
+	if !strings.HasPrefix(text, "/") || strings.Contains(unescaped, "~") {
+		return nil, fmt.Errorf("must be a JSON Pointer such as %s, not %q", example, text)
 	}
 	names := strings.Split(text[1:], "/")
 	for i, name := range names {

@@ -61,6 +61,16 @@ func (s *source) permits(u *url.URL) bool {
 	return u.Scheme == "https" && u.Host != "" || s.local && u.Scheme == "http" && isLoopback(u)
 }
 
+// safeAddress returns an address without its user, password and query, which may be secrets.
+func safeAddress(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "an address that cannot be read"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
 func isLoopback(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
 	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
@@ -83,7 +93,7 @@ func (s *source) fetch(ctx context.Context) (*keySet, error) {
 	}
 	set, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", address, err)
+		return nil, fmt.Errorf("%s: %w", safeAddress(address), err)
 	}
 	return set, nil
 }
@@ -118,20 +128,24 @@ func (s *source) get(ctx context.Context, address string) ([]byte, error) {
 		return nil, err
 	}
 	request.Header.Set("Accept", "application/json")
+	where := safeAddress(address)
 	response, err := s.client.Do(request)
+	if failure, ok := errors.AsType[*url.Error](err); ok {
+		err = failure.Err // without the address
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: the status is %d", address, response.StatusCode)
+		return nil, fmt.Errorf("%s: the status is %d", where, response.StatusCode)
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", address, err)
+		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	if len(data) > maxAnswerBytes {
-		return nil, fmt.Errorf("%s: the answer has more than %d bytes", address, maxAnswerBytes)
+		return nil, fmt.Errorf("%s: the answer has more than %d bytes", where, maxAnswerBytes)
 	}
 	return data, nil
 }

@@ -51,7 +51,8 @@ func (e *environment) newVerifier(a config.Auth, logger *slog.Logger) (*auth.Ver
 		APIKeysOnly:        a.AuthKeysOnly,
 		Secrets:            secrets,
 		KeysURL:            a.AuthJWKSURL,
-		Discovery:          a.AuthDiscovery,
+		Discovery:          a.Discovery(len(secrets) > 0),
+		Preset:             a.Preset(),
 		Issuer:             a.AuthIssuer,
 		Audience:           a.AuthAudience,
 		SubjectClaim:       a.AuthSubjectClaim,
@@ -65,7 +66,24 @@ func (e *environment) newVerifier(a config.Auth, logger *slog.Logger) (*auth.Ver
 	if err != nil {
 		return nil, misuse(err)
 	}
+	if a.AuthLinkByEmail && !verifier.VerifiesEmail() {
+		return nil, misuse(fmt.Errorf("--auth-link-by-email has no effect with --auth-preset=%s, because its tokens have no email_verified: "+
+			"leave it out, and set the identities of users", a.AuthPreset))
+	}
 	return verifier, nil
+}
+
+// logPreset says what to configure at the provider of a preset, and warns of an issuer that is not one of this provider.
+func logPreset(ctx context.Context, verifier *auth.Verifier, logger *slog.Logger) {
+	if verifier.Preset == "" {
+		return
+	}
+	logger.InfoContext(ctx, "the preset needs these settings of the identity provider",
+		"preset", verifier.Preset, "settings", verifier.Setup(), "see", "docs/providers.md")
+	if form := verifier.WantIssuer(); form != "" {
+		logger.WarnContext(ctx, "the issuer does not have the form of the preset: compare --auth-issuer with the provider",
+			"preset", verifier.Preset, "issuer", verifier.Issuer, "form", form)
+	}
 }
 
 // secrets returns the secrets of HS256: none, one, or two.
@@ -128,6 +146,7 @@ func (c *serveCommand) authenticate(
 	if verifier == nil {
 		return everyone{}, func() {}
 	}
+	logPreset(ctx, verifier, logger)
 	callers := access.New(access.Options{
 		Verifier:    verifier,
 		Database:    db,

@@ -37,7 +37,7 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
-	Token   tokenCommand   `cmd:"" help:"Make tokens."`
+	Token   tokenCommand   `cmd:"" help:"Make and explain tokens."`
 	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version."`

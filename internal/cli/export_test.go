@@ -27,3 +27,6 @@ func AnswerMemory(configured, limit int64) int64 { return answerMemory(configure
 
 // Operator is the name of an operating-system user.
 func Operator(number int) string { return operator(number) }
+
+// BareToken is the token in the input of roster token explain.
+func BareToken(input string) string { return bareToken(input) }

@@ -13,7 +13,8 @@ import (
 )
 
 type tokenCommand struct {
-	Mint tokenMint `cmd:"" help:"Print a token that the secret of HS256 signs."`
+	Mint    tokenMint    `cmd:"" help:"Print a token that the secret of HS256 signs."`
+	Explain tokenExplain `cmd:"" help:"Read a token from the standard input, and say whether the server accepts it, and why."`
 }
 
 type tokenMint struct {

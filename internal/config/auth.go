@@ -11,9 +11,10 @@ import (
 )
 
 // Auth has the settings of authentication. A server without a mode, which is --auth-keys-only, a secret, --auth-jwks-url
-// or --auth-discovery, has no authentication. The secrets themselves are not among the settings: every user of a machine
+// or --auth-discovery, has no authentication. A preset without a mode means --auth-discovery. The secrets themselves are not among the settings: every user of a machine
 // can read the flags of its programs.
 type Auth struct {
+	AuthPreset              string   `enum:"none,keycloak,entra,zitadel,auth0" default:"none" placeholder:"NAME" help:"Identity provider: keycloak, entra, zitadel or auth0. The preset sets --auth-discovery unless there is a secret or a key set, and the claims of subject and roles. Only access tokens of this provider are accepted. docs/providers.md says what to configure there. none: no preset."`
 	AuthKeysOnly            bool     `help:"Accept API keys only, and no tokens."`
 	AuthHS256SecretFile     string   `name:"auth-hs256-secret-file" env:"ROSTER_AUTH_HS256_SECRET_FILE" placeholder:"FILE" help:"File with the secret of tokens that are signed with HS256, of 32 bytes or more. A line break at its end is part of the secret. ROSTER_AUTH_HS256_SECRET can have the secret itself. No flag can."`
 	AuthHS256SecretNextFile string   `name:"auth-hs256-secret-next-file" env:"ROSTER_AUTH_HS256_SECRET_NEXT_FILE" placeholder:"FILE" help:"File with a second secret, to replace the first one. Tokens of both are valid. ROSTER_AUTH_HS256_SECRET_NEXT can have the secret itself."`
@@ -21,8 +22,8 @@ type Auth struct {
 	AuthDiscovery           bool     `help:"Accept tokens that are signed with a key of the issuer. OpenID Connect Discovery finds the keys."`
 	AuthIssuer              string   `placeholder:"ISSUER" help:"Issuer of the tokens, which is their claim iss, byte for byte. Required with tokens."`
 	AuthAudience            string   `placeholder:"AUDIENCE" help:"Audience of the tokens, which is in their claim aud. Required with tokens."`
-	AuthSubjectClaim        string   `default:"/sub" placeholder:"POINTER" help:"JSON Pointer to the subject in the claims of a token."`
-	AuthRolesClaim          string   `default:"/roles" placeholder:"POINTER" help:"JSON Pointer to the roles in the claims of a token, such as /realm_access/roles."`
+	AuthSubjectClaim        string   `placeholder:"POINTER" help:"JSON Pointer to the subject in the claims of a token. Default: that of the preset, or /sub."`
+	AuthRolesClaim          string   `placeholder:"POINTER" help:"JSON Pointer to the roles in the claims of a token, such as /realm_access/roles. Default: that of the preset, or /roles."`
 	AuthRoleMap             []string `placeholder:"NAME=ROLE" help:"Names of roles in tokens, and the role that each stands for, such as staff-admins=ADMIN. Other names do not count. A comma in a name is written as \\,. Without the flag: ADMIN and MEMBER count."`
 	AuthDefaultRole         string   `enum:"none,MEMBER,ADMIN" default:"none" placeholder:"ROLE" help:"Role of a valid token without a role: none, MEMBER or ADMIN."`
 	AuthRequireATJWT        bool     `name:"auth-require-at-jwt" env:"ROSTER_AUTH_REQUIRE_AT_JWT" help:"Accept only tokens of the type at+jwt (RFC 9068)."`
@@ -31,7 +32,7 @@ type Auth struct {
 }
 
 // AuthModes are the settings that turn authentication on, for error messages.
-const AuthModes = "--auth-discovery, --auth-jwks-url, ROSTER_AUTH_HS256_SECRET or --auth-keys-only"
+const AuthModes = "--auth-preset, --auth-discovery, --auth-jwks-url, ROSTER_AUTH_HS256_SECRET or --auth-keys-only"
 
 // setting is a setting that may have been made.
 type setting struct {
@@ -54,10 +55,11 @@ func (a Auth) Enabled(hs256 bool) (bool, error) {
 		}
 	}
 	ofTokens := []setting{
+		{"--auth-preset", a.Preset() != ""},
 		{"--auth-issuer", a.AuthIssuer != ""},
 		{"--auth-audience", a.AuthAudience != ""},
-		{"--auth-subject-claim", a.AuthSubjectClaim != "" && a.AuthSubjectClaim != "/sub"},
-		{"--auth-roles-claim", a.AuthRolesClaim != "" && a.AuthRolesClaim != "/roles"},
+		{"--auth-subject-claim", a.AuthSubjectClaim != ""},
+		{"--auth-roles-claim", a.AuthRolesClaim != ""},
 		{"--auth-role-map", len(a.AuthRoleMap) > 0},
 		{"--auth-default-role", a.AuthDefaultRole != "none"},
 		{"--auth-require-at-jwt", a.AuthRequireATJWT},
@@ -67,6 +69,8 @@ func (a Auth) Enabled(hs256 bool) (bool, error) {
 	switch {
 	case len(modes) > 1:
 		return false, fmt.Errorf("%s cannot be set together: set one of them", strings.Join(modes, " and "))
+	case len(modes) == 0 && a.Preset() != "":
+		return true, nil
 	case len(modes) == 0:
 		if name := firstMade(ofAll); name != "" {
 			return false, fmt.Errorf("%s has no effect without authentication: also set %s", name, AuthModes)
@@ -77,6 +81,20 @@ func (a Auth) Enabled(hs256 bool) (bool, error) {
 		}
 	}
 	return len(modes) == 1, nil
+}
+
+// Preset returns the name of the preset. It is empty without one.
+func (a Auth) Preset() string {
+	if a.AuthPreset == "none" {
+		return ""
+	}
+	return a.AuthPreset
+}
+
+// Discovery reports whether discovery finds the keys of tokens, by its flag or by a preset alone. hs256 says that there is a
+// secret.
+func (a Auth) Discovery(hs256 bool) bool {
+	return a.AuthDiscovery || a.Preset() != "" && !hs256 && a.AuthJWKSURL == "" && !a.AuthKeysOnly
 }
 
 // firstMade returns the name of the first setting that was made, or "".

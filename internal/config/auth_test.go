@@ -10,7 +10,7 @@ import (
 
 // defaults are the settings without a flag.
 func defaults() config.Auth {
-	return config.Auth{AuthSubjectClaim: "/sub", AuthRolesClaim: "/roles", AuthDefaultRole: "none", AuthAnonymous: "none"}
+	return config.Auth{AuthPreset: "none", AuthDefaultRole: "none", AuthAnonymous: "none"}
 }
 
 func TestAuthEnabled(t *testing.T) {
@@ -26,6 +26,9 @@ func TestAuthEnabled(t *testing.T) {
 		"a secret":       {set: func(*config.Auth) {}, hs256: true, on: true},
 		"a key set":      {set: func(a *config.Auth) { a.AuthJWKSURL = "https://idp.test/keys" }, on: true},
 		"discovery":      {set: func(a *config.Auth) { a.AuthDiscovery = true }, on: true},
+		"a preset":       {set: func(a *config.Auth) { a.AuthPreset = "keycloak" }, on: true},
+		"preset, secret": {set: func(a *config.Auth) { a.AuthPreset = "keycloak" }, hs256: true, on: true},
+		"preset, keys":   {set: func(a *config.Auth) { a.AuthPreset, a.AuthKeysOnly = "keycloak", true }, says: "--auth-preset is for tokens, which --auth-keys-only refuses: leave one"},
 		"all of tokens":  {set: func(a *config.Auth) { every(a) }, hs256: true, on: true},
 		"anonymous":      {set: func(a *config.Auth) { a.AuthKeysOnly, a.AuthAnonymous = true, "read" }, on: true},
 		"two modes":      {set: func(a *config.Auth) { a.AuthDiscovery = true }, hs256: true, says: "ROSTER_AUTH_HS256_SECRET and --auth-discovery cannot be set together"},
@@ -37,6 +40,28 @@ func TestAuthEnabled(t *testing.T) {
 		on, err := a.Enabled(test.hs256)
 		if on != test.on || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: got %v, %v, want %v, %q", name, on, err, test.on, test.says)
+		}
+	}
+}
+
+// TestDiscovery tests which settings find the keys by discovery.
+func TestDiscovery(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		auth  config.Auth
+		hs256 bool
+		want  bool
+	}{
+		"nothing":                {},
+		"no preset":              {auth: config.Auth{AuthPreset: "none"}},
+		"its flag":               {auth: config.Auth{AuthDiscovery: true}, want: true},
+		"a preset":               {auth: config.Auth{AuthPreset: "auth0"}, want: true},
+		"a preset, its flag":     {auth: config.Auth{AuthPreset: "auth0", AuthDiscovery: true}, want: true},
+		"a preset and a key set": {auth: config.Auth{AuthPreset: "auth0", AuthJWKSURL: "https://idp.test/keys"}},
+		"a preset and a secret":  {auth: config.Auth{AuthPreset: "auth0"}, hs256: true},
+	} {
+		if got := test.auth.Discovery(test.hs256); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }
@@ -104,7 +129,7 @@ func TestDoors(t *testing.T) {
 		"production":                 {doors: config.Doors{Mode: "production"}, authentication: true},
 		"hosts":                      {doors: config.Doors{AllowedHosts: []string{"roster.example.com", "localhost", "10.0.0.1", "[::1]", "xn--bcher-kva.test"}}, authentication: true},
 		"TLS":                        {doors: config.Doors{TLSCert: "a", TLSKey: "b"}},
-		"production, shut":           {doors: config.Doors{Mode: "production"}, says: "--mode=production requires authentication: set --auth-discovery,"},
+		"production, shut":           {doors: config.Doors{Mode: "production"}, says: "--mode=production requires authentication: set --auth-preset,"},
 		"production, open":           {doors: config.Doors{Mode: "production", InsecureNoAuth: true}, says: "--insecure-no-auth is refused with --mode=production"},
 		"open, authentication":       {doors: config.Doors{InsecureNoAuth: true}, authentication: true, says: "--insecure-no-auth is for servers without authentication"},
 		"hosts, shut":                {doors: config.Doors{AllowedHosts: []string{"roster.test"}}, says: "--allowed-hosts has no effect without authentication"},

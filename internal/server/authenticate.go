@@ -26,8 +26,8 @@ const bodyPatience = 300 * time.Millisecond
 type Authenticator interface {
 	// Authenticate returns a context with the caller, made from ctx. authorization has the values of the header
 	// Authorization. Without a value, the caller is nobody, or everyone on a server without authentication. The error is
-	// an *auth.InvalidError, auth.ErrAmbiguous for several values, or auth.ErrSuspended. Any other error says that the caller
-	// cannot be found now: auth.ErrUnavailable, an error of the database, or that of ctx.
+	// an *auth.InvalidError, an *auth.ForbiddenError, auth.ErrAmbiguous for several values, or auth.ErrSuspended. Any other
+	// error says that the caller cannot be found now: auth.ErrUnavailable, an error of the database, or that of ctx.
 	Authenticate(ctx context.Context, authorization ...string) (context.Context, error)
 	// Known reports whether Authenticate is likely to accept the values without the work of verifying a new token. It is
 	// asked before a client is refused that has sent many wrong ones.
@@ -74,6 +74,10 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 		}
 		r.challenge = challenge + ` error="invalid_token", error_description="` + quotable(invalid.Description) + `"`
 		return r
+	}
+	if forbidden, ok := errors.AsType[*auth.ForbiddenError](err); ok {
+		e.logger.WarnContext(ctx, "refused the bearer of valid credentials", "reason", forbidden.Reason, "requestId", id)
+		return refuseFor(http.StatusForbidden, codes.Forbidden, forbidden.Description)
 	}
 	switch {
 	case errors.Is(err, auth.ErrAmbiguous):

@@ -47,6 +47,7 @@ func refusals() map[string]refused {
 		"Bearer " + streamtest.Expired:     {http.StatusUnauthorized, "UNAUTHENTICATED", `Bearer error="invalid_token", error_description="the token has expired"`, ""},
 		"Bearer " + streamtest.Odd:         {http.StatusUnauthorized, "UNAUTHENTICATED", `Bearer error="invalid_token", error_description="the 'scope' is??X: a??"`, ""},
 		"Bearer " + streamtest.Suspended:   {http.StatusForbidden, "FORBIDDEN", "", ""},
+		"Bearer " + streamtest.Forbidden:   {http.StatusForbidden, "FORBIDDEN", "", ""},
 		"Bearer " + streamtest.Unavailable: {http.StatusServiceUnavailable, "UNAVAILABLE", "", "1"},
 		"Bearer " + streamtest.Broken:      {http.StatusServiceUnavailable, "UNAVAILABLE", "", "1"},
 		"Bearer " + streamtest.Hanging:     {http.StatusServiceUnavailable, "UNAVAILABLE", "", "1"},
@@ -223,6 +224,25 @@ func TestCredentialsAreNotLogged(t *testing.T) {
 	}
 	if want := `msg="refused credentials" description="the token has expired" detail=detail-of-the-token requestId=made-here`; !strings.Contains(log.String(), want) {
 		t.Errorf("got the log %s, want %s", log.String(), want)
+	}
+}
+
+// TestForbiddenIsLogged refuses the bearer of a valid token. The operator sees the reason at the default level.
+func TestForbiddenIsLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	change := func(o *server.Options, _ *server.StreamOptions) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	inBubble(t, change, func(t *testing.T, s *site) {
+		got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Authorization", "Bearer "+streamtest.Forbidden)
+		if !strings.Contains(got.text, "the token leaves out groups") || strings.Contains(got.text, "operator") {
+			t.Errorf("got %s, want the description alone", got.text)
+		}
+		c := s.dial(t)
+		c.send(t, `{"type":"connection_init","payload":{"Authorization":"Bearer `+streamtest.Forbidden+`"}}`)
+		c.wantClose(t, 4403, "the token leaves out groups")
+	})
+	if want := `level=WARN msg="refused the bearer of valid credentials" reason="detail for the operator" requestId=made-here`; strings.Count(log.String(), want) != 2 {
+		t.Errorf("got the log %s, want %s twice", log.String(), want)
 	}
 }
 

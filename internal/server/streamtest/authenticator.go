@@ -28,6 +28,7 @@ const (
 	Expired     = "expired"
 	Odd         = "odd" // its error has characters that a header may not have
 	Suspended   = "suspended"
+	Forbidden   = "forbidden"
 	Unavailable = "unavailable"
 	Broken      = "broken"
 	Hanging     = "hanging"
@@ -72,6 +73,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization ...strin
 		return nil, &auth.InvalidError{Description: "the \"scope\" is\r\nX: a\\é"}
 	case Suspended:
 		return nil, auth.ErrSuspended
+	case Forbidden:
+		return nil, &auth.ForbiddenError{Description: "the token leaves out groups", Reason: "detail for the operator"}
 	case Unavailable:
 		return nil, auth.ErrUnavailable
 	case Broken:
