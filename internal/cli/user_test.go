@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"entgo.io/ent/dialect/sql"
-
 	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/cli"
@@ -58,7 +56,10 @@ func newPeople(t *testing.T, e dbtest.Engine) *people {
 // populate creates the person with posts, by another person, and others. All of them wrote changes, and have stored answers.
 func (p *people) populate(posts int) *people {
 	p.Helper()
-	p.ids = typeid.NewSource(func() time.Time { return time.Unix(1_700_000_000, 0) }, rand.NewChaCha8([32]byte{}))
+	if p.ids == nil { // the same IDs on every engine
+		p.ids = typeid.NewSource(func() time.Time { return time.Unix(1_700_000_000, 0) }, rand.NewChaCha8([32]byte{}))
+	}
+	p.posts = nil
 	input := []directory.CreateUser{
 		{Username: personName, Email: personEmail, Status: rules.Active, Identity: &rules.Identity{Issuer: issuer, Subject: personSubject}},
 		{Username: personName + "x", Email: "x" + personEmail, Status: rules.Active, Identity: &rules.Identity{Issuer: issuer, Subject: personSubject + "x"}},
@@ -136,6 +137,12 @@ func (p *people) store(key, authority string, data any) *idempotency.Entry {
 // answers stores answers with and without data of the person, by what they have.
 func (p *people) answers() (with, without map[string]*idempotency.Entry) {
 	p.Helper()
+	return p.answersOf("")
+}
+
+// answersOf is answers with other keys.
+func (p *people) answersOf(keys string) (with, without map[string]*idempotency.Entry) {
+	p.Helper()
 	with, without = map[string]*idempotency.Entry{}, map[string]*idempotency.Entry{}
 	for key, data := range map[string]any{
 		"the username":   map[string]any{"u": personName},
@@ -144,53 +151,24 @@ func (p *people) answers() (with, without map[string]*idempotency.Entry) {
 		"the ID":         map[string]any{"deletedId": p.person.ID.String()},
 		"the ID of post": map[string]any{"x": []any{p.posts[len(p.posts)-1].ID.String()}},
 	} {
-		with[key] = p.store(key, "ADMIN", data)
+		with[key] = p.store(keys+key, "ADMIN", data)
 	}
-	with["its own"] = p.store("its own", p.person.ID.String(), map[string]any{"__typename": "Mutation"})
+	with["its own"] = p.store(keys+"its own", p.person.ID.String(), map[string]any{"__typename": "Mutation"})
 	for key, data := range map[string]any{
 		"similar names": map[string]any{"a": personName + "x", "b": personName[1:], "c": strings.ToUpper(personEmail), "d": "x " + personSubject},
 		"a member name": map[string]any{personName: 1},
 		"other IDs":     map[string]any{"a": p.others[0].ID.String(), "b": p.ids.New("post").String(), "c": "post_x"},
 	} {
-		without[key] = p.store(key, "ADMIN", data)
+		without[key] = p.store(keys+key, "ADMIN", data)
 	}
-	without["of another user"] = p.store("of another user", p.others[0].ID.String(), map[string]any{"n": 1})
+	without["of another user"] = p.store(keys+"of another user", p.others[0].ID.String(), map[string]any{"n": 1})
 	return with, without
 }
 
-// dump returns all texts and bytes of all tables.
+// dump returns all values of all tables.
 func (p *people) dump() string {
 	p.Helper()
-	var b strings.Builder
-	for _, table := range []string{"users", "posts", "changes", "feed", "idempotency_keys", "former_identities", "api_keys"} {
-		fmt.Fprintf(&b, "\n%s:", table)
-		err := database.Each(p.Context(), p.db.Session(database.Single), "SELECT * FROM "+table, nil, func(rows *sql.Rows) error {
-			columns, err := rows.Columns()
-			if err != nil {
-				return err
-			}
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new(any)
-			}
-			if err := rows.Scan(values...); err != nil {
-				return err
-			}
-			for _, v := range values {
-				switch v := (*v.(*any)).(type) {
-				case []byte:
-					fmt.Fprintf(&b, "%s\n", v)
-				default:
-					fmt.Fprintf(&b, "%v\n", v)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			p.Fatal(err)
-		}
-	}
-	return b.String()
+	return migrated.Dump(p, p.db)
 }
 
 // changes returns all changes.
@@ -325,12 +303,20 @@ func (p *people) wantErased(summary string, users, posts, answers, actors int) {
 	}
 	dump := p.dump()
 	for _, other := range []string{personName + "x", "x" + personEmail, personSubject + "x"} {
-		if !strings.Contains(dump, quoted(other)) && !strings.Contains(dump, other) {
+		if !strings.Contains(dump, other) {
 			p.Errorf("got a dump without %q, want it as before", other)
 		}
+	}
+	p.wantNothing()
+}
+
+// wantNothing checks that no table has a text of the person.
+func (p *people) wantNothing() {
+	p.Helper()
+	dump := p.dump()
+	for _, other := range []string{personName + "x", "x" + personEmail, personSubject + "x", "x " + personSubject} {
 		dump = strings.ReplaceAll(strings.ReplaceAll(dump, quoted(other), ""), other, "")
 	}
-	dump = strings.ReplaceAll(dump, quoted("x "+personSubject), "")
 	dump = strings.ReplaceAll(dump, `{`+quoted(personName)+`:1}`, "") // the name of a member, which clients choose
 	for _, text := range []string{personName, personEmail, personSubject} {
 		if strings.Contains(dump, text) || strings.Contains(dump, strings.Trim(quoted(text), `"`)) {
@@ -604,5 +590,68 @@ func TestUserRecord(t *testing.T) {
 		if code != step.code || !strings.Contains(stderr, step.want) {
 			t.Errorf("%v: got code %d, stderr\n%s\nwant code %d, and in the log\n%s", step.args, code, stderr, step.code, step.want)
 		}
+	}
+}
+
+// TestUserEraseLosesDatabase loses the connection at the first request of an erasure to the database, at the fourth, and so on.
+// Each run ends, and the next one completes it: nothing of the person is left, and each delete is in the feed once.
+func TestUserEraseLosesDatabase(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			p := newPeople(t, e)
+			behind, proxy := dbtest.ProxyURL(t, strings.TrimPrefix(p.url, "--database-url="))
+			lost := 0
+			for n := 1; ; n += 3 {
+				p.populate(2)
+				with, _ := p.answersOf(fmt.Sprint(n))
+				left := n
+				var mu sync.Mutex
+				proxy.LoseAnswers(func([]byte) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					left--
+					return left == 0
+				})
+				code, stdout, stderr := run(t, "user", "erase", "--database-url="+behind, p.person.ID.String(), "--posts=delete", "--log-level=error")
+				proxy.LoseAnswers(nil)
+				mu.Lock()
+				over := left > 0
+				mu.Unlock()
+				switch {
+				case code == 1 && stdout == "" && strings.Count(stderr, "\n") == 1:
+					lost++
+				case code != 0 || stderr != "":
+					t.Errorf("request %d: got code %d, stdout %q, stderr %q, want an error of one line", n, code, stdout, stderr)
+				}
+				p.erase(p.person.ID, "--posts=delete")
+				p.wantNothing()
+				for key, entry := range with {
+					p.wantAnswer(key, entry, idempotency.ErrErased)
+				}
+				deletes := map[typeid.ID]int{}
+				for _, c := range p.changes() {
+					if c.Kind == feed.Deleted {
+						deletes[c.NodeID]++
+					}
+				}
+				for _, id := range []typeid.ID{p.person.ID, p.posts[0].ID, p.posts[1].ID} {
+					if deletes[id] != 1 {
+						t.Errorf("request %d: got %d deletes of %v, want 1", n, deletes[id], id)
+					}
+				}
+				for _, u := range p.others {
+					p.erase(u.ID, "--posts=delete")
+				}
+				if over || t.Failed() {
+					break
+				}
+			}
+			t.Logf("%d of the erasures failed", lost)
+			if lost < 10 {
+				t.Errorf("got %d erasures that failed, want at least 10", lost)
+			}
+		})
 	}
 }
