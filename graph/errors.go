@@ -94,6 +94,8 @@ func classify(err error) (codes.Code, string) {
 		return codes.Forbidden, "this Idempotency-Key was sent before with other permissions: take a new one"
 	case errors.Is(err, idempotency.ErrReused):
 		return codes.IdempotencyKeyReused, "this Idempotency-Key was sent with another request before: take a new one"
+	case errors.Is(err, idempotency.ErrErased): // no other code tells a client that it must neither repeat the request nor change it
+		return codes.NotFound, "the answer of this Idempotency-Key was erased with the data of a person: the request took effect then, and is not executed again"
 	case errors.Is(err, idempotency.ErrTooLarge):
 		return codes.CostLimit, fmt.Sprintf("the data is larger than the %d bytes that are stored for an Idempotency-Key: select fewer fields", idempotency.MaxDataBytes)
 	case errors.Is(err, feed.ErrExpired):

@@ -39,6 +39,7 @@ type commands struct {
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
 	Token   tokenCommand   `cmd:"" help:"Make and explain tokens."`
 	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
+	User    userCommand    `cmd:"" help:"Export or erase the data of one person."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -58,6 +58,9 @@ func TestHelp(t *testing.T) {
 		{[]string{"keys", "create", "--help"}, "help-keys-create.txt"},
 		{[]string{"keys", "list", "--help"}, "help-keys-list.txt"},
 		{[]string{"keys", "revoke", "--help"}, "help-keys-revoke.txt"},
+		{[]string{"user", "--help"}, "help-user.txt"},
+		{[]string{"user", "export", "--help"}, "help-user-export.txt"},
+		{[]string{"user", "erase", "--help"}, "help-user-erase.txt"},
 		{[]string{"schema", "-h"}, "help-schema.txt"},
 	} {
 		code, stdout, stderr := run(t, test.args...)
@@ -107,6 +110,8 @@ func TestHelpOfCommands(t *testing.T) {
 		"keys create":    "Flags, Used most, Database, Logging",
 		"keys list":      "Flags, Used most, Database, Logging",
 		"keys revoke":    "Arguments, Flags, Used most, Database, Logging",
+		"user export":    "Arguments, Flags, Used most, Database, Logging",
+		"user erase":     "Arguments, Flags, Used most, Database, Logging",
 		"schema":         "Flags",
 		"version":        "Flags",
 	} {

@@ -15,6 +15,8 @@ import (
 type output struct {
 	place
 	name string // as the user gave it
+	// private lets only the owner read a new file.
+	private bool
 }
 
 // newOutput finds the place of a path. It refuses a directory and a file in use.
@@ -29,7 +31,7 @@ func newOutput(name string, used []usedFile) (*output, error) {
 	if err := p.clash(name, used); err != nil {
 		return nil, err
 	}
-	return &output{p, name}, nil
+	return &output{place: p, name: name}, nil
 }
 
 // inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has
@@ -39,7 +41,8 @@ func (o *output) inPlace() bool {
 }
 
 // replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system
-// allows it, its owner. A link to it stays. A new file gets the permissions that the umask leaves.
+// allows it, its owner. A link to it stays. A new file gets the permissions that the umask leaves,
+// and a private one those of its owner alone.
 func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err error) {
 	if o.inPlace() {
 		f, err := o.open(ctx)
@@ -49,6 +52,9 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 		return errors.Join(write(f), f.Close())
 	}
 	mode := fs.FileMode(0o666)
+	if o.private {
+		mode = 0o600
+	}
 	if o.info != nil {
 		f, err := os.OpenFile(o.path, os.O_WRONLY, 0) // a file that is not writable is not replaced
 		if err != nil {

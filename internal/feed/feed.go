@@ -157,12 +157,18 @@ func (r Request) statement(d string, from, to int64) (query string, args []any) 
 	if r.NodeIDs != nil {
 		q.Where(statement.In("node_id", r.NodeIDs))
 	}
-	if r.Actor != nil { // the length too, because MySQL and MariaDB ignore spaces at the end
-		q.Where(entsql.And(entsql.EQ("actor", *r.Actor), entsql.P(func(b *entsql.Builder) {
-			b.Join(database.OctetLength("actor")).WriteString(" = ").Arg(len(*r.Actor))
-		})))
+	if r.Actor != nil {
+		q.Where(by(*r.Actor))
 	}
 	return q.Query()
+}
+
+// by returns the condition that a change has an actor. It compares the length too, because MySQL and MariaDB ignore
+// spaces at the end.
+func by(actor string) *entsql.Predicate {
+	return entsql.And(entsql.EQ("actor", actor), entsql.P(func(b *entsql.Builder) {
+		b.Join(database.OctetLength("actor")).WriteString(" = ").Arg(len(actor))
+	}))
 }
 
 func scan(rows *entsql.Rows, epoch epoch) (Change, error) {

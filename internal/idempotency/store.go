@@ -34,7 +34,7 @@ func statementsOf(engine string) statements {
 // Claim claims the key for the transaction. It must be the first statement of the transaction. If the request is new, it
 // returns nil: execute the mutation, then call Store. If the request was executed before, it returns the data of its
 // answer: write nothing. The error is ErrAuthority if the answer was stored for other permissions, ErrReused if the key
-// has another request, or the session's.
+// has another request, ErrErased if the answer was erased, or the session's.
 func (e *Entry) Claim(ctx context.Context, session dialect.Driver, now time.Time) (data []byte, err error) {
 	for {
 		claimed, err := database.Affected(ctx, session, statementsOf(session.Dialect()).claim, e.id[:], e.request[:], now.UnixMicro(), e.authority)
@@ -53,6 +53,8 @@ func (e *Entry) Claim(ctx context.Context, session dialect.Driver, now time.Time
 			return nil, ErrAuthority
 		case !bytes.Equal(request, e.request[:]):
 			return nil, ErrReused
+		case isErased(data):
+			return nil, ErrErased
 		default:
 			return data, nil
 		}

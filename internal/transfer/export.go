@@ -38,6 +38,21 @@ func Export(ctx context.Context, db *database.DB, kind Kind, format Format, w io
 	if kind == Posts {
 		e.table, e.columns, e.long = post.Table, postColumns(), post.FieldBody
 	}
+	return e.export(ctx, format, w)
+}
+
+// ExportPostsOf writes the posts of an author as JSON lines, in the order of their IDs, and returns their number. It reads
+// in the caller's session. The caller in ctx must be allowed to read all posts.
+func ExportPostsOf(ctx context.Context, session *database.Session, author typeid.ID, w io.Writer) (rows int, err error) {
+	if err := rules.Permit(ctx, rules.Read, "Post"); err != nil {
+		return 0, err
+	}
+	e := &exporter{session: session, table: post.Table, columns: postColumns(), long: post.FieldBody, ahead: firstPage, author: author}
+	return e.export(ctx, JSONLines, w)
+}
+
+// export writes the rows page by page, and returns their number.
+func (e *exporter) export(ctx context.Context, format Format, w io.Writer) (rows int, err error) {
 	var page bytes.Buffer
 	write := newWriter(format, &page, e.columns)
 	for {
@@ -85,7 +100,8 @@ type exporter struct {
 	session *database.Session
 	table   string
 	columns []column
-	long    string // the column whose texts can be long, or empty
+	long    string    // the column whose texts can be long, or empty
+	author  typeid.ID // the author of the posts; zero for all rows
 
 	last    typeid.ID // the ID of the last row that was read
 	lengths []int     // the known lengths of the long texts of the next rows, in bytes
@@ -136,6 +152,9 @@ func (e *exporter) next(limit int) *entsql.Selector {
 	q := entsql.Dialect(e.session.Dialect()).Select().From(entsql.Table(e.table)).OrderBy(idField).Limit(limit)
 	if e.last != (typeid.ID{}) {
 		q.Where(entsql.GT(idField, e.last))
+	}
+	if e.author != (typeid.ID{}) {
+		q.Where(entsql.EQ(post.FieldAuthorID, e.author))
 	}
 	return q
 }

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/query"
+	"roster/ent/rules"
+	"roster/ent/user"
+	"roster/internal/config"
+	"roster/internal/database"
+	"roster/internal/directory"
+	"roster/internal/idempotency"
+	"roster/internal/typeid"
+)
+
+type userCommand struct {
+	config.Database `group:"Database:"`
+	config.Log      `group:"Logging:"`
+	Export          userExport `cmd:"" help:"Write all data about one person as JSON."`
+	Erase           userErase  `cmd:"" help:"Erase all data about one person."`
+}
+
+// userID is the argument of a command about one user.
+type userID struct {
+	ID string `arg:"" help:"ID of the user, as roster export users writes it."`
+}
+
+// Validate checks the argument. kong calls it, also without the argument.
+func (c userID) Validate() error {
+	if id, _ := typeid.Parse(c.ID); c.ID != "" && id.Type() != user.Label {
+		return fmt.Errorf("<id> must be the ID of a user, such as user_01jvsz5r0xe3k8m1p4s6t9w2yb, not %q", c.ID)
+	}
+	return nil
+}
+
+// A person is all that finds the data about a user.
+type person struct {
+	id       typeid.ID
+	texts    map[string]bool // the ID, and each username, email address and subject that the user has had meanwhile
+	subjects []string        // the actors of its changes
+}
+
+func newPerson(id typeid.ID) *person {
+	return &person{id: id, texts: map[string]bool{id.String(): true}}
+}
+
+// learn adds the texts of the user, and reports whether one is new.
+func (p *person) learn(u *ent.User) bool {
+	before := len(p.texts) + len(p.subjects)
+	p.texts[u.Username], p.texts[u.Email] = true, true
+	if i := directory.IdentityOf(u); i != nil {
+		p.texts[i.Subject] = true
+		if !slices.Contains(p.subjects, i.Subject) {
+			p.subjects = append(p.subjects, i.Subject)
+		}
+	}
+	return len(p.texts)+len(p.subjects) > before
+}
+
+// knows reports whether the user has no new text.
+func (p *person) knows(u *ent.User) bool {
+	other := &person{texts: maps.Clone(p.texts), subjects: slices.Clone(p.subjects)}
+	return !other.learn(u)
+}
+
+// answers returns the answers of a page that are the person's own, or that have a text of the person or the ID of one of
+// its posts. postsOf returns the posts of the person among IDs.
+func (p *person) answers(page []idempotency.Answer, postsOf func(ids []typeid.ID) (map[typeid.ID]bool, error)) (of []idempotency.Answer, err error) {
+	var ids []typeid.ID
+	texts := make([][]string, len(page))
+	for i := range page {
+		if texts[i], err = page[i].Texts(); err != nil {
+			return nil, err
+		}
+		for _, text := range texts[i] {
+			if id, ok := postID(text); ok {
+				ids = append(ids, id)
+			}
+		}
+	}
+	posts, err := postsOf(ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range page {
+		about := page[i].Authority == p.id.String()
+		for _, text := range texts[i] {
+			id, ok := postID(text)
+			about = about || p.texts[text] || ok && posts[id]
+		}
+		if about {
+			of = append(of, page[i])
+		}
+	}
+	return of, nil
+}
+
+// postID returns the ID of a post that a text is.
+func postID(text string) (id typeid.ID, ok bool) {
+	id, err := typeid.Parse(text)
+	return id, err == nil && id.Type() == post.Label
+}
+
+// findUser returns a user with all columns, or nil.
+func findUser(ctx context.Context, session *database.Session, id typeid.ID) (*ent.User, error) {
+	users, err := ent.NewClient(ent.Driver(session)).User.Reader().ByIDs(rules.WithCaller(ctx, rules.Everyone()), query.All, id)
+	return users[id], err
+}

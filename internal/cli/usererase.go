@@ -1,0 +1,371 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/directory"
+	"roster/internal/feed"
+	"roster/internal/idempotency"
+	"roster/internal/typeid"
+)
+
+type userErase struct {
+	userID
+	Posts  string `group:"Used most:" env:"-" enum:"refuse,delete" default:"refuse" placeholder:"WHAT" help:"What to do with the posts of the user: refuse erases nothing if there are any, delete deletes them."`
+	DryRun bool   `group:"Used most:" env:"-" help:"Change nothing. Count what would be erased."`
+}
+
+// Run erases the data. It can be killed at any moment: the next run completes it.
+func (c *userErase) Run(ctx context.Context, e *environment, parent *userCommand) (err error) {
+	id, err := typeid.Parse(c.ID)
+	if err != nil {
+		return err
+	}
+	logger := parent.Logger(e.stderr)
+	db, err := e.openDatabase(ctx, parent.Database, logger, checking)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	x := &erasure{person: newPerson(id), db: db, deletePosts: c.Posts == "delete", dryRun: c.DryRun}
+	err = x.run(rules.WithCaller(ctx, rules.Everyone()))
+	x.record(ctx, logger, err)
+	if has, ok := errors.AsType[*postsError](err); ok {
+		return fmt.Errorf("erase %v of %v: %w", id, db, has)
+	}
+	if err != nil {
+		return failed(ctx, fmt.Sprintf("erase %v of %v", id, db), fmt.Errorf("%w: run it again to complete it", err))
+	}
+	_, err = fmt.Fprint(e.stdout, x.summary())
+	return err
+}
+
+// postsError is the error of a user with posts that must not be deleted.
+type postsError struct {
+	posts  int
+	erased bool // a part is erased already, since the posts are newer than the start of the command
+}
+
+func (e *postsError) Error() string {
+	text := fmt.Sprintf("the user has %d posts: --posts=delete deletes them", e.posts)
+	if e.posts == 1 {
+		text = "the user has 1 post: --posts=delete deletes it"
+	}
+	if e.erased {
+		return text + "; they are new, and the stored answers and the actor of the user are erased already"
+	}
+	return text + "; nothing is erased"
+}
+
+// erasure erases a person. The user goes last, because it has the identity by which the rest is found.
+type erasure struct {
+	*person
+
+	db          *database.DB
+	deletePosts bool
+	dryRun      bool
+
+	// What is erased and committed. In a dry run: what would be.
+	user                   bool
+	posts, actors, answers int
+
+	start time.Time // answers that are claimed from then on can be newer than the first look at all answers
+	ends  map[string]feed.Cursor
+}
+
+// skew is the greatest difference of the clocks of servers for which an erasure finds all new answers, with the duration
+// of a mutation.
+const skew = 5 * time.Minute
+
+// erasePosts is the number of posts that one transaction deletes.
+const erasePosts = 1000
+
+func (x *erasure) run(ctx context.Context) error {
+	session := x.db.Session(database.Single)
+	u, err := findUser(ctx, session, x.id)
+	if err != nil {
+		return err
+	}
+	if u == nil {
+		return x.eraseAnswers(ctx) // those that name the user by its ID
+	}
+	counts, err := ent.NewClient(ent.Driver(session)).Post.Reader().CountBy(ctx, post.FieldAuthorID, []typeid.ID{x.id})
+	if err != nil {
+		return err
+	}
+	posts := counts[x.id.As("")]
+	if posts > 0 && !x.deletePosts {
+		return &postsError{posts: posts}
+	}
+	if x.dryRun {
+		x.user, x.posts = true, posts
+	}
+	for x.learn(u) {
+		if err := x.eraseActors(ctx); err != nil {
+			return err
+		}
+		if err := x.eraseAnswers(ctx); err != nil {
+			return err
+		}
+		if x.dryRun {
+			return nil
+		}
+		if u, err = x.eraseUser(ctx); err != nil || u == nil {
+			return err
+		}
+	}
+	return errors.New("the user changed while it was erased") // cannot happen: eraseUser returns a user only with new texts
+}
+
+// eraseActors removes the actor from the changes that the person has made so far.
+func (x *erasure) eraseActors(ctx context.Context) error {
+	if x.ends == nil {
+		x.ends = map[string]feed.Cursor{}
+	}
+	for _, subject := range x.subjects {
+		if x.dryRun {
+			n, err := feed.CountActor(ctx, x.db.Session(database.Single), subject)
+			if x.actors += int(n); err != nil {
+				return err
+			}
+			continue
+		}
+		err := retrying(ctx, func() error {
+			n, end, err := feed.EraseActor(ctx, x.db, subject)
+			x.actors, x.ends[subject] = x.actors+int(n), end
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseAnswers erases all stored answers that have data of the person. Each transaction erases those of one page.
+func (x *erasure) eraseAnswers(ctx context.Context) error {
+	session := x.db.Session(database.Single)
+	last, err := idempotency.Last(ctx, session)
+	if err != nil {
+		return err
+	}
+	if now := time.Now(); last.IsZero() || last.After(now) { // no claim, or the clock of a server is ahead
+		last = now
+	}
+	x.start = last.Add(-skew)
+	return idempotency.Read(ctx, session, time.Time{}, func(page []idempotency.Answer) error {
+		answers, err := x.person.answers(page, func(ids []typeid.ID) (map[typeid.ID]bool, error) {
+			return directory.PostsOf(ctx, session, x.id, ids)
+		})
+		if err != nil || len(answers) == 0 {
+			return err
+		}
+		if x.dryRun {
+			x.answers += len(answers)
+			return nil
+		}
+		return retrying(ctx, func() error {
+			tx := x.db.Session(database.Write)
+			defer tx.Rollback()
+			n, err := idempotency.Erase(ctx, tx, answers)
+			if err == nil {
+				err = tx.Commit()
+			}
+			if err == nil {
+				x.answers += n
+			}
+			return err
+		})
+	})
+}
+
+// eraseUser deletes the posts and then the user. Each transaction locks the user first: so no post can be added meanwhile,
+// and what the person has written is committed. If the user has new texts by then, it returns the user and changes no
+// more. If another program has deleted the user, it erases the rest.
+func (x *erasure) eraseUser(ctx context.Context) (changed *ent.User, err error) {
+	for more := true; more; {
+		err := retrying(ctx, func() (err error) {
+			more, changed, err = x.step(ctx)
+			return err
+		})
+		if err != nil || changed != nil {
+			return changed, err
+		}
+	}
+	return nil, nil
+}
+
+// step is one transaction of eraseUser. more reports whether posts can be left.
+func (x *erasure) step(ctx context.Context) (more bool, changed *ent.User, err error) {
+	session := x.db.Session(database.Write)
+	tx := directory.New(session, directory.Options{Clock: time.Now, IDs: typeid.NewSource(time.Now, rand.Reader)})
+	defer tx.Rollback()
+	locked, err := tx.Client().User.Reader().Lock(ctx, x.id)
+	if err != nil {
+		return false, nil, err
+	}
+	u := locked[x.id]
+	if u != nil && !x.knows(u) {
+		return false, u, nil
+	}
+	var posts []typeid.ID
+	if u != nil && x.deletePosts {
+		if posts, err = tx.DeletePostsOf(ctx, x.id, erasePosts); err != nil {
+			return false, nil, err
+		}
+	}
+	if more = len(posts) == erasePosts; u != nil && !more {
+		if err := x.deleteUser(ctx, tx); err != nil {
+			return false, nil, err
+		}
+	}
+	answers, err := x.eraseNewAnswers(ctx, session, posts)
+	if err != nil {
+		return false, nil, err
+	}
+	actors := 0
+	if !more {
+		if actors, err = x.eraseNewActors(ctx, session); err != nil {
+			return false, nil, err
+		}
+	}
+	if err := tx.Commit(ctx, nil); err != nil {
+		return false, nil, err
+	}
+	x.posts, x.answers, x.actors = x.posts+len(posts), x.answers+answers, x.actors+actors
+	x.user = u != nil && !more
+	return more, nil, nil
+}
+
+// deleteUser deletes the user, which has no posts any more.
+func (x *erasure) deleteUser(ctx context.Context, tx *directory.Transaction) error {
+	_, err := tx.DeleteUsers(ctx, []directory.DeleteUser{{Target: directory.Target{ID: x.id}}})
+	faults, ok := errors.AsType[rules.Faults](err)
+	if !ok || faults[0].Code != rules.HasDependents {
+		return err
+	}
+	counts, err := tx.Client().Post.Reader().CountBy(ctx, post.FieldAuthorID, []typeid.ID{x.id})
+	if err != nil {
+		return err
+	}
+	return &postsError{posts: counts[x.id.As("")], erased: true}
+}
+
+// eraseNewAnswers erases the answers with data of the person that are newer than the first look. posts are the posts that
+// the transaction has deleted: nobody can change them any more.
+func (x *erasure) eraseNewAnswers(ctx context.Context, session *database.Session, posts []typeid.ID) (n int, err error) {
+	deleted := make(map[typeid.ID]bool, len(posts))
+	for _, id := range posts {
+		deleted[id] = true
+	}
+	err = idempotency.Read(ctx, session, x.start, func(page []idempotency.Answer) error {
+		answers, err := x.person.answers(page, func([]typeid.ID) (map[typeid.ID]bool, error) { return deleted, nil })
+		if err != nil {
+			return err
+		}
+		erased, err := idempotency.Erase(ctx, session, answers)
+		n += erased
+		return err
+	})
+	return n, err
+}
+
+// eraseNewActors removes the actor from the changes that eraseActors did not see.
+func (x *erasure) eraseNewActors(ctx context.Context, session *database.Session) (actors int, err error) {
+	for _, subject := range x.subjects {
+		n, err := feed.EraseActorSince(ctx, session, subject, x.ends[subject])
+		if actors += int(n); err != nil {
+			return actors, err
+		}
+	}
+	return actors, nil
+}
+
+// Bounds of the retries of one transaction.
+const (
+	mostTries = 10
+	firstWait = 10 * time.Millisecond // doubled with each try
+)
+
+// retrying calls do again while it loses races against other transactions.
+func retrying(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		failure := database.AsFailure(err)
+		if failure == nil || try == mostTries || ctx.Err() != nil {
+			return err
+		}
+		switch failure.Kind {
+		case database.Retry, database.Unique, database.ForeignKey:
+		default:
+			return err
+		}
+		wait := time.NewTimer(time.Duration(float64(firstWait<<try) * (0.5 + mathrand.Float64()))) //nolint:gosec // G404: no secret
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return err
+		}
+	}
+}
+
+// record logs the end of an erasure, with the numbers of the rows that are erased.
+func (x *erasure) record(ctx context.Context, logger *slog.Logger, err error) {
+	logger.InfoContext(ctx, "erased", "by", bounded(operator(os.Getuid())), "user", x.id, "result", result(ctx, err), "dry_run", x.dryRun,
+		"users", map[bool]int{true: 1}[x.user], "posts", x.posts, "answers", x.answers, "actors", x.actors)
+}
+
+// summary says what is erased, and what remains.
+func (x *erasure) summary() string {
+	var b strings.Builder
+	switch {
+	case x.dryRun && x.user:
+		fmt.Fprintf(&b, "%v of %v would be erased.\n", x.id, x.db)
+	case x.user:
+		fmt.Fprintf(&b, "%v of %v is erased.\n", x.id, x.db)
+	default:
+		fmt.Fprintf(&b, "No user of %v has the ID %v.\n", x.db, x.id)
+	}
+	if !x.user && x.posts+x.answers+x.actors == 0 {
+		b.WriteString("Nothing is left to erase.\n")
+	} else {
+		fmt.Fprintf(&b, "  users                   %d\n  posts                   %d\n", map[bool]int{true: 1}[x.user], x.posts)
+		fmt.Fprintf(&b, "  answers in the database %d\n  actors of changes       %d\n", x.answers, x.actors)
+	}
+	if x.dryRun {
+		b.WriteString("This was a dry run: nothing is erased.\n")
+	}
+	b.WriteString(remains)
+	if len(x.subjects) == 0 {
+		b.WriteString(unknownActor)
+	}
+	return b.String()
+}
+
+// remains says what an erasure does not erase.
+const remains = `What remains, and for how long:
+  changes of the user and its posts, with IDs and names of fields, without values: --keep-changes of the servers (7 days)
+  idempotency keys without their answers, as hashes: --keep-idempotency-keys of the servers (24 hours)
+  former usernames and email addresses in stored answers without an ID: the same time
+  a hash of the identity, so that nobody is linked to it by email again: for ever
+  backups, logs, copies of clients that follow the changes, and cursors that clients hold, with values such as a username:
+    as long as they are kept. Erase them there.
+  posts of other users that mention the person
+`
+
+// unknownActor is added for a person whose identity is not known.
+const unknownActor = `The identity of the user is not known. If the user had one, changes that it made keep their actor: --keep-changes.
+`

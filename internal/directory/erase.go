@@ -1,0 +1,95 @@
+package directory
+
+import (
+	"context"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+
+	"roster/ent"
+	"roster/ent/post"
+	"roster/ent/query"
+	"roster/ent/rules"
+	"roster/internal/database"
+	"roster/internal/statement"
+	"roster/internal/typeid"
+)
+
+// DeletePostsOf deletes the posts of an author with the lowest IDs, at most limit, and returns their IDs. If it returns
+// fewer than limit, and the transaction has locked the author, no post is left. The caller in ctx must be allowed to delete
+// all posts.
+func (tx *Transaction) DeletePostsOf(ctx context.Context, author typeid.ID, limit int) (deleted []typeid.ID, err error) {
+	if err := permitAll(ctx, ent.PostTable, rules.Delete); err != nil {
+		return nil, err
+	}
+	rows := tx.begin().posts()
+	for after := (typeid.ID{}); len(deleted) < limit; {
+		ids, err := postIDs(ctx, tx.session, limit-len(deleted), sql.And(sql.EQ(post.FieldAuthorID, author), sql.GT(post.FieldID, after)))
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) == 0 {
+			break
+		}
+		after = ids[len(ids)-1]
+		posts, err := rows.LockBy(ctx, query.ColumnsOf(ent.PostTable, post.FieldAuthorID, post.FieldVersion), post.FieldID, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range posts {
+			if p.AuthorID == author { // another transaction may have moved or deleted a post before the lock
+				rows.remove(ctx, p, post.FieldID, p.ID)
+				deleted = append(deleted, p.ID)
+			}
+		}
+	}
+	return deleted, rows.unit.flush(ctx)
+}
+
+// PostsOf returns the posts among ids that exist and have an author.
+func PostsOf(ctx context.Context, d dialect.Driver, author typeid.ID, ids []typeid.ID) (map[typeid.ID]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	list, err := postIDs(ctx, d, 0, sql.And(statement.In(post.FieldID, ids), sql.EQ(post.FieldAuthorID, author)))
+	posts := make(map[typeid.ID]bool, len(list))
+	for _, id := range list {
+		posts[id] = true
+	}
+	return posts, err
+}
+
+// postIDs returns the IDs of posts, in their order. A limit of 0 is none.
+func postIDs(ctx context.Context, d dialect.Driver, limit int, where *sql.Predicate) (ids []typeid.ID, err error) {
+	q := sql.Dialect(d.Dialect()).Select(post.FieldID).From(sql.Table(post.Table)).Where(where).OrderBy(post.FieldID)
+	if limit > 0 {
+		q.Limit(limit)
+	}
+	query, args := q.Query()
+	err = database.Each(ctx, d, query, args, func(rows *sql.Rows) error {
+		var id typeid.ID
+		err := rows.Scan(&id)
+		ids = append(ids, id.As(post.Label))
+		return err
+	})
+	return ids, err
+}
+
+// FormerIdentities says which hashes of a user are in the table of identities that are not linked again.
+type FormerIdentities struct {
+	Identity bool // a user had the user's identity and lost it
+	User     bool // the user had an identity and lost it
+}
+
+// Former looks for the hashes of a user.
+func (tx *Transaction) Former(ctx context.Context, u *ent.User) (f FormerIdentities, err error) {
+	known, err := tx.retired(ctx, []string{hashOf(u.ID.String())})
+	if f.User = len(known) > 0; err != nil {
+		return f, err
+	}
+	if i := IdentityOf(u); i != nil {
+		known, err = tx.retired(ctx, []string{hashOf(i.Issuer, i.Subject)})
+		f.Identity = len(known) > 0
+	}
+	return f, err
+}
