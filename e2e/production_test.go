@@ -115,6 +115,7 @@ func TestReadmeProduction(t *testing.T) {
 		t.Errorf("got %d, %s, want what the README says: %v", status, got, err)
 	}
 	claims := idp.Claims("grace")
+	claims["typ"] = "Bearer" // as Keycloak does
 	claims["realm_access"] = map[string]any{"roles": []string{"staff-admins", "others"}}
 	status, got = ask(signer.Token(claims), request[3])
 	if want := `{"data":{"viewer":{"subject":"grace","roles":["ADMIN"]}}}`; status != http.StatusOK || got != want {

@@ -23,9 +23,11 @@ func walk(t *testing.T) []step {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, section, _ := strings.Cut(string(text), "\n## A walk\n")
+	section, _, _ = strings.Cut(section, "\n## ")
 	const curl = "```sh\ncurl -s http://127.0.0.1:8080/graphql -H 'Content-Type: application/json' "
 	var steps []step
-	for _, part := range strings.Split(string(text), curl)[1:] {
+	for _, part := range strings.Split(section, curl)[1:] {
 		header, rest, ok := strings.Cut(part, "-d '")
 		body, rest, alsoOK := strings.Cut(rest, "'\n```\n\n```json\n")
 		if !ok || !alsoOK {
@@ -35,7 +37,7 @@ func walk(t *testing.T) []step {
 		key, _ := strings.CutPrefix(header, "-H 'Idempotency-Key: ")
 		steps = append(steps, step{key: strings.TrimSuffix(key, "' "), body: body, answer: answer})
 	}
-	if all := strings.Count(string(text), "curl -s http://127.0.0.1"); len(steps) == 0 || len(steps) != all {
+	if all := strings.Count(section, "curl -s http://127.0.0.1"); len(steps) == 0 || len(steps) != all {
 		t.Fatalf("got %d steps, want %d: one for each curl command", len(steps), all)
 	}
 	return steps

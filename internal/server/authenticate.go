@@ -55,7 +55,9 @@ func (e endpoint) authenticate(
 	}
 	if err != nil {
 		cancel()
-		if _, wrong := errors.AsType[*auth.InvalidError](err); wrong {
+		_, invalid := errors.AsType[*auth.InvalidError](err)
+		_, forbidden := errors.AsType[*auth.ForbiddenError](err)
+		if invalid || forbidden { // neither is remembered, so its signature was verified for nothing
 			address.Penalize()
 		}
 		return nil, nil, e.refuseCaller(ctx, err)

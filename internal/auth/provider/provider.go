@@ -26,6 +26,8 @@ type Provider struct {
 	Issuer string
 	// KeysURL is the address of the key set.
 	KeysURL string
+	// People may sign in, if the provider is Keycloak. They are set before the first request.
+	People []Person
 
 	fetches, discoveries atomic.Int64
 
@@ -117,6 +119,8 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case behaviour != nil:
 		behaviour(w, r)
+	case strings.HasSuffix(r.URL.Path, grantPath):
+		p.grant(w, r)
 	case document == nil:
 		http.NotFound(w, r)
 	default:
