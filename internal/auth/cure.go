@@ -104,7 +104,8 @@ func (i *inspection) cureSignature(err error) string {
 	case !errors.As(err, &invalid):
 		return "The server must reach the provider. Its address comes from " + setting("--auth-issuer") + ", which is " + quote(i.Issuer) + "."
 	case len(i.Secrets) > 0:
-		return "ROSTER_AUTH_HS256_SECRET must be the secret that signed the token, byte for byte: a line break at its end counts."
+		return "ROSTER_AUTH_HS256_SECRET, or " + setting("--auth-hs256-secret-file") + ", must have the secret that signed the token, " +
+			"byte for byte: a line break at its end counts."
 	case i.KeysURL != "":
 		return "The key set at " + setting("--auth-jwks-url") + ", " + quote(safeAddress(i.KeysURL)) + ", must be that of the issuer of the token."
 	}
