@@ -53,6 +53,14 @@ func (i *inspection) cureForm(err error) string {
 // encryptedParts is the number of parts of an encrypted token (RFC 7516, section 7.1).
 const encryptedParts = 5
 
+// cureText is for parts that are damaged, or that the provider writes in another form than the standards.
+func (i *inspection) cureText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "No setting changes this. Send the token as the provider gave it."
+}
+
 func (i *inspection) cureAlgorithm(err error) string {
 	switch algorithm, _ := i.header["alg"].(string); {
 	case err == nil:
@@ -96,7 +104,8 @@ func (i *inspection) cureSignature(err error) string {
 	case !errors.As(err, &invalid):
 		return "The server must reach the provider. Its address comes from " + setting("--auth-issuer") + ", which is " + quote(i.Issuer) + "."
 	case len(i.Secrets) > 0:
-		return "ROSTER_AUTH_HS256_SECRET must be the secret that signed the token, byte for byte: a line break at its end counts."
+		return "ROSTER_AUTH_HS256_SECRET, or " + setting("--auth-hs256-secret-file") + ", must have the secret that signed the token, " +
+			"byte for byte: a line break at its end counts."
 	case i.KeysURL != "":
 		return "The key set at " + setting("--auth-jwks-url") + ", " + quote(safeAddress(i.KeysURL)) + ", must be that of the issuer of the token."
 	}
@@ -205,3 +214,5 @@ func (i *inspection) cureOverage(err error) string {
 	return "In Entra, emit no groups claim for this application (Token configuration), and use app roles. " +
 		"Requests with this token get 403 FORBIDDEN."
 }
+
+func (i *inspection) cureEmail(error) string { return "" }

@@ -3,11 +3,11 @@ package auth
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // An Explanation is what Verify finds in one token.
@@ -72,25 +72,21 @@ func (v *Verifier) Explain(ctx context.Context, token string) Explanation {
 
 // result returns the result of a check that has run.
 func (i *inspection) result(c check, err error) Result {
-	r := Result{Check: c.name, Outcome: Passed}
-	switch invalid, ok := errors.AsType[*InvalidError](err); {
-	case ok:
-		r.Outcome, r.Detail = Failed, invalid.Error()
-	case err != nil:
+	r := Result{Check: c.name, Outcome: Passed, Cure: c.cure(i, err)}
+	if err != nil {
 		r.Outcome, r.Detail = Failed, printable(err.Error())
-	case c.show != nil:
+	} else {
 		r.Detail = c.show(i)
-	}
-	if c.cure != nil {
-		r.Cure = c.cure(i, err)
 	}
 	return r
 }
 
-// printable replaces what a terminal could interpret.
+// printable escapes a text if it has what a terminal could interpret.
 func printable(text string) string {
-	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return text
+	}
+	return strings.Trim(strconv.Quote(text), `"`)
 }
 
 // The values of checks that passed.

@@ -66,7 +66,7 @@ func TestExplain(t *testing.T) {
 		"key ID":             {v, secret.Sign(`{"alg":"HS256","kid":1}`, text(t, valid())), []string{"key ID"}, nil},
 		"type":               {v, secret.Sign(`{"alg":"HS256","typ":"logout+jwt"}`, text(t, valid())), []string{"type"}, []string{"access token"}},
 		"strict type":        {strict, secret.Sign(`{"alg":"HS256","typ":"JWT"}`, text(t, valid())), []string{"type"}, []string{"--auth-require-at-jwt (ROSTER_AUTH_REQUIRE_AT_JWT)"}},
-		"signature":          {v, other.Token(with(valid(), "aud", "x", "exp", 1)), []string{"signature", "audience", "expiry"}, []string{"ROSTER_AUTH_HS256_SECRET must be", "Unsigned:true"}},
+		"signature":          {v, other.Token(with(valid(), "aud", "x", "exp", 1)), []string{"signature", "audience", "expiry"}, []string{"--auth-hs256-secret-file (ROSTER_AUTH_HS256_SECRET_FILE)", "Unsigned:true"}},
 		"claims":             {v, secret.Sign(`{"alg":"HS256"}`, `{"sub":1,"sub":2}`), []string{"claims"}, nil},
 		"issuer":             {v, secret.Token(with(valid(), "iss", "https://x/")), []string{"issuer"}, []string{"--auth-issuer (ROSTER_AUTH_ISSUER)", `set it to "https://x/"`}},
 		"slash":              {v, secret.Token(with(valid(), "iss", strings.TrimSuffix(issuer, "/"))), []string{"issuer"}, []string{"differ in the slash"}},

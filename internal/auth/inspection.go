@@ -33,7 +33,7 @@ type check struct {
 	run func(*inspection, context.Context) error
 	// ready reports whether earlier checks have found what run needs. nil: always.
 	ready func(*inspection) bool
-	// show returns the value of a check that passed, for people. nil: nothing.
+	// show returns the value of a check that passed, for people.
 	show func(*inspection) string
 	// cure returns what to change after the error of run. After nil, it returns what an operator could miss, or "".
 	cure func(*inspection, error) string
@@ -44,42 +44,25 @@ const claimsCheck = "claims"
 
 // checkList returns the checks, in their order.
 func (v *Verifier) checkList() []check {
+	type token = *inspection
 	list := []check{
-		{name: "mode", run: (*inspection).checkMode, show: (*inspection).showMode, cure: (*inspection).cureMode},
-		{name: "form", run: (*inspection).checkForm, show: (*inspection).showForm, cure: (*inspection).cureForm},
-		{name: "header", run: (*inspection).checkHeader, ready: (*inspection).hasParts, show: (*inspection).showObject},
-		{
-			name: "algorithm", run: (*inspection).checkAlgorithm, ready: (*inspection).hasHeader,
-			show: (*inspection).showAlgorithm, cure: (*inspection).cureAlgorithm,
-		},
-		{name: "key ID", run: (*inspection).checkKeyID, ready: (*inspection).hasHeader, show: (*inspection).showKeyID},
-		{
-			name: "type", run: (*inspection).checkType, ready: (*inspection).hasHeader,
-			show: (*inspection).showType, cure: (*inspection).cureType,
-		},
-		{
-			name: "signature", run: (*inspection).checkSignature, ready: (*inspection).hasAlgorithm,
-			show: (*inspection).showSignature, cure: (*inspection).cureSignature,
-		},
-		{name: claimsCheck, run: (*inspection).checkClaims, ready: (*inspection).hasPayload, show: (*inspection).showObject},
-		{
-			name: "issuer", run: (*inspection).checkIssuer, ready: (*inspection).hasClaims,
-			show: (*inspection).showIssuer, cure: (*inspection).cureIssuer,
-		},
-		{name: "preset", run: (*inspection).checkPreset, ready: (*inspection).hasClaims, show: (*inspection).showPreset, cure: (*inspection).curePreset},
-		{
-			name: "audience", run: (*inspection).checkAudience, ready: (*inspection).hasClaims,
-			show: (*inspection).showAudience, cure: (*inspection).cureAudience,
-		},
-		{name: "expiry", run: (*inspection).checkExpiry, ready: (*inspection).hasClaims, show: (*inspection).showExpiry, cure: (*inspection).cureExpiry},
-		{name: "not before", run: (*inspection).checkStart, ready: (*inspection).hasClaims, show: (*inspection).showStart, cure: (*inspection).cureStart},
-		{
-			name: "subject", run: (*inspection).checkSubject, ready: (*inspection).hasClaims,
-			show: (*inspection).showSubject, cure: (*inspection).cureSubject,
-		},
-		{name: "roles", run: (*inspection).checkRoles, ready: (*inspection).hasClaims, show: (*inspection).showRoles, cure: (*inspection).cureRoles},
-		{name: "overage", run: (*inspection).checkOverage, ready: (*inspection).hasClaims, show: (*inspection).showOverage, cure: (*inspection).cureOverage},
-		{name: "email", run: (*inspection).checkEmail, ready: (*inspection).hasClaims, show: (*inspection).showEmail},
+		{"mode", token.checkMode, nil, token.showMode, token.cureMode},
+		{"form", token.checkForm, nil, token.showForm, token.cureForm},
+		{"header", token.checkHeader, token.hasParts, token.showObject, token.cureText},
+		{"algorithm", token.checkAlgorithm, token.hasHeader, token.showAlgorithm, token.cureAlgorithm},
+		{"key ID", token.checkKeyID, token.hasHeader, token.showKeyID, token.cureText},
+		{"type", token.checkType, token.hasHeader, token.showType, token.cureType},
+		{"signature", token.checkSignature, token.hasAlgorithm, token.showSignature, token.cureSignature},
+		{claimsCheck, token.checkClaims, token.hasPayload, token.showObject, token.cureText},
+		{"issuer", token.checkIssuer, token.hasClaims, token.showIssuer, token.cureIssuer},
+		{"preset", token.checkPreset, token.hasClaims, token.showPreset, token.curePreset},
+		{"audience", token.checkAudience, token.hasClaims, token.showAudience, token.cureAudience},
+		{"expiry", token.checkExpiry, token.hasClaims, token.showExpiry, token.cureExpiry},
+		{"not before", token.checkStart, token.hasClaims, token.showStart, token.cureStart},
+		{"subject", token.checkSubject, token.hasClaims, token.showSubject, token.cureSubject},
+		{"roles", token.checkRoles, token.hasClaims, token.showRoles, token.cureRoles},
+		{"overage", token.checkOverage, token.hasClaims, token.showOverage, token.cureOverage},
+		{"email", token.checkEmail, token.hasClaims, token.showEmail, token.cureEmail},
 	}
 	return slices.DeleteFunc(list, func(c check) bool {
 		return c.name == "preset" && v.preset.shape == nil || c.name == "overage" && v.preset.overage == nil

@@ -177,8 +177,8 @@ func zitadel() preset {
 		issuerForm: "https://HOST, without a path and a slash",
 		isIssuer:   func(u *url.URL) bool { return u.Path == "" },
 		setup: "set the access token type of each application and service account to JWT; create the project roles ADMIN and MEMBER; " +
-			"turn on Assert Roles on Authentication. The audience is the ID of the project. If clients of other projects may call " +
-			"Roster, set --auth-roles-claim to the claim of this project",
+			"turn on Assert Roles on Authentication. The audience is the ID of the project. Set --auth-roles-claim to " +
+			"/urn:zitadel:iam:org:project:ID:roles if machines or clients of other projects get tokens",
 		shapeCure: "Zitadel writes jti and nbf into access tokens, and not into ID tokens. Send the access token.",
 		audienceCure: "aud has the ID of the project if the client is of this project, or asks for the scope " +
 			"urn:zitadel:iam:org:project:id:PROJECT:aud.",

@@ -100,6 +100,10 @@ func TestPresetClaims(t *testing.T) {
 			preset: "zitadel", options: auth.Options{RolesClaim: "/urn:zitadel:iam:org:project:170086824411201793:roles"},
 			subject: "170848145649959169", roles: []rules.Role{rules.Admin},
 		},
+		"zitadel, a machine": {
+			preset: "zitadel", options: auth.Options{RolesClaim: "/urn:zitadel:iam:org:project:170086824411201793:roles"},
+			change: []any{"urn:zitadel:iam:org:project:roles", absent}, subject: "170848145649959169", roles: []rules.Role{rules.Admin},
+		},
 		"zitadel, a list": {preset: "zitadel", change: []any{"urn:zitadel:iam:org:project:roles", []any{"MEMBER"}}, subject: "170848145649959169", roles: []rules.Role{rules.Member}},
 		"auth0":           {preset: "auth0", subject: "auth0|6553da60a54af58e29493993", roles: []rules.Role{rules.Admin}},
 		"auth0, a namespace": {
