@@ -241,6 +241,7 @@ func TestSocketRefusals(t *testing.T) {
 				early := s.dial(t)
 				early.send(t, `{"type":"subscribe","id":"1","payload":`+payload+`}`)
 				early.wantClose(t, 4401, "Unauthorized")
+				synctest.Wait() // until the server has left the socket: it has few places for guests
 				c := s.openSocket(t)
 				c.send(t, subscribe("silent", "subscription { silent { number } }"))
 				c.send(t, `{"type":"subscribe","id":"1","payload":`+payload+`}`)
