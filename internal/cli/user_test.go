@@ -3,10 +3,12 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	cryptorand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -653,5 +655,42 @@ func TestUserEraseLosesDatabase(t *testing.T) {
 				t.Errorf("got %d erasures that failed, want at least 10", lost)
 			}
 		})
+	}
+}
+
+// TestUserReadOnly exports from a database that takes no changes. An erasure fails there, and changes nothing.
+func TestUserReadOnly(t *testing.T) {
+	t.Parallel()
+	p := newPeople(t, dbtest.PostgreSQL).populate(1)
+	want, _ := p.export(p.person.ID)
+	name := "reader_" + strings.ToLower(cryptorand.Text())
+	admin := func(statements ...string) {
+		t.Helper()
+		session := p.db.Session(database.Write)
+		defer session.Rollback()
+		for _, statement := range statements {
+			if err := session.Exec(context.WithoutCancel(t.Context()), statement, []any{}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := session.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin("CREATE ROLE "+name+" LOGIN PASSWORD 'reader'", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+name)
+	t.Cleanup(func() { admin("DROP OWNED BY "+name, "DROP ROLE "+name) })
+	address, err := url.Parse(strings.TrimPrefix(p.url, "--database-url="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.User = url.UserPassword(name, "reader")
+	reader := "--database-url=" + address.String()
+	dump := p.dump()
+	if code, got, stderr := run(t, "user", "export", reader, p.person.ID.String(), "--log-level=error"); code != 0 || got != want {
+		t.Errorf("got code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, got, want)
+	}
+	wantFailure(t, "permission denied", "user", "erase", reader, p.person.ID.String(), "--posts=delete")
+	if p.dump() != dump {
+		t.Error("got a change by a failed erasure, want none")
 	}
 }
