@@ -3,10 +3,12 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	cryptorand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -654,4 +656,144 @@ func TestUserEraseLosesDatabase(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUserReadOnly exports from a database that takes no changes. An erasure fails there, and changes nothing.
+func TestUserReadOnly(t *testing.T) {
+	t.Parallel()
+	p := newPeople(t, dbtest.PostgreSQL).populate(1)
+	want, _ := p.export(p.person.ID)
+	name := "reader_" + strings.ToLower(cryptorand.Text())
+	admin := func(statements ...string) {
+		t.Helper()
+		session := p.db.Session(database.Write)
+		defer session.Rollback()
+		for _, statement := range statements {
+			if err := session.Exec(context.WithoutCancel(t.Context()), statement, []any{}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := session.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin("CREATE ROLE "+name+" LOGIN PASSWORD 'reader'", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+name)
+	t.Cleanup(func() { admin("DROP OWNED BY "+name, "DROP ROLE "+name) })
+	address, err := url.Parse(strings.TrimPrefix(p.url, "--database-url="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.User = url.UserPassword(name, "reader")
+	reader := "--database-url=" + address.String()
+	dump := p.dump()
+	if code, got, stderr := run(t, "user", "export", reader, p.person.ID.String(), "--log-level=error"); code != 0 || got != want {
+		t.Errorf("got code %d, stderr %q, stdout\n%s\nwant\n%s", code, stderr, got, want)
+	}
+	wantFailure(t, "permission denied", "user", "erase", reader, p.person.ID.String(), "--posts=delete")
+	if p.dump() != dump {
+		t.Error("got a change by a failed erasure, want none")
+	}
+}
+
+// TestUserEraseChanged changes the person while it is erased: at the first request of the erasure to the database, at the
+// eighth, and so on. The new username, email address and subject are erased too, with the answer that has them.
+func TestUserEraseChanged(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			p := newPeople(t, e)
+			behind, proxy := dbtest.ProxyURL(t, strings.TrimPrefix(p.url, "--database-url="))
+			changed := 0
+			for n, over := 1, false; !over && !t.Failed(); n += 7 {
+				p.populate(2)
+				var mu sync.Mutex
+				var changing sync.WaitGroup
+				left := n
+				proxy.LoseAnswers(func([]byte) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					if left--; left == 0 {
+						changing.Go(func() {
+							if p.change(fmt.Sprint("new", n)) {
+								changed++
+							}
+						})
+					}
+					return false
+				})
+				if code, _, stderr := run(t, "user", "erase", "--database-url="+behind, p.person.ID.String(), "--posts=delete", "--log-level=error"); code != 0 {
+					t.Errorf("request %d: got code %d, stderr %q, want code 0", n, code, stderr)
+				}
+				proxy.LoseAnswers(nil)
+				mu.Lock()
+				over = left > 0
+				mu.Unlock()
+				changing.Wait()
+				// An earlier subject is not known any more if it was changed before the command read it.
+				if dump := p.dump(); strings.Contains(dump, fmt.Sprint("new", n)) {
+					t.Errorf("request %d: got the new texts in the dump, want them nowhere:\n%s", n, dump)
+				}
+				for _, u := range p.others {
+					p.erase(u.ID, "--posts=delete")
+				}
+			}
+			if changed < 5 {
+				t.Errorf("got %d changes of the person, want at least 5", changed)
+			}
+		})
+	}
+}
+
+// change gives the person another username, email address and subject, and lets it change itself again, as a server does
+// with an idempotency key of an ADMIN. It reports whether the person existed.
+func (p *people) change(name string) bool {
+	update := directory.UpdateUser{
+		Target:   directory.Target{ID: p.person.ID},
+		Username: directory.Optional[string]{Set: true, Value: new(name)},
+		Email:    directory.Optional[string]{Set: true, Value: new(name + "@example.com")},
+		Identity: directory.Optional[rules.Identity]{Set: true, Value: &rules.Identity{Issuer: issuer, Subject: name + " subject"}},
+	}
+	for _, step := range []struct {
+		subject string
+		update  directory.UpdateUser
+	}{
+		{"boss", update},
+		{name + " subject", directory.UpdateUser{Target: update.Target, Status: directory.Optional[rules.Status]{Set: true, Value: new(rules.Suspended)}}},
+	} {
+		entry, err := idempotency.NewEntry(name+step.subject, idempotency.Request{Authority: "ADMIN", Admin: true})
+		if err != nil {
+			p.Error(err)
+			return false
+		}
+		for {
+			err := p.storing(step.subject, entry, `{"username":"`+name+`"}`, step.update)
+			if err == nil {
+				break
+			}
+			if failure := database.AsFailure(err); failure != nil && failure.Kind == database.Retry {
+				continue
+			}
+			if _, ok := errors.AsType[rules.Faults](err); !ok {
+				p.Error(err)
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// storing updates a user, and stores an answer in the same transaction.
+func (p *people) storing(subject string, entry *idempotency.Entry, data string, update directory.UpdateUser) error {
+	ctx := rules.WithCaller(p.Context(), rules.Caller{Issuer: issuer, Subject: subject, Roles: []rules.Role{rules.Admin}})
+	session := p.db.Session(database.Write)
+	tx := directory.New(session, directory.Options{Clock: time.Now, IDs: p.ids})
+	defer tx.Rollback()
+	if _, err := entry.Claim(ctx, session, time.Now()); err != nil {
+		return err
+	}
+	if _, err := tx.UpdateUsers(ctx, []directory.UpdateUser{update}); err != nil {
+		return err
+	}
+	return tx.Commit(ctx, func(ctx context.Context) error { return entry.Store(ctx, session, []byte(data)) })
 }

@@ -361,9 +361,11 @@ const remains = `What remains, and for how long:
   idempotency keys without their answers, as hashes: --keep-idempotency-keys of the servers (24 hours)
   former usernames and email addresses in stored answers without an ID: the same time
   a hash of the identity, so that nobody is linked to it by email again: for ever
+  deleted rows in the files of the database: until the database reuses their place, as VACUUM does
   backups, logs, copies of clients that follow the changes, and cursors that clients hold, with values such as a username:
     as long as they are kept. Erase them there.
   posts of other users that mention the person
+docs/personal-data.md has more.
 `
 
 // unknownActor is added for a person whose identity is not known.

@@ -24,7 +24,7 @@ func (tx *Transaction) DeletePostsOf(ctx context.Context, author typeid.ID, limi
 	}
 	rows := tx.begin().posts()
 	for after := (typeid.ID{}); len(deleted) < limit; {
-		ids, err := postIDs(ctx, tx.session, limit-len(deleted), sql.And(sql.EQ(post.FieldAuthorID, author), sql.GT(post.FieldID, after)))
+		ids, err := tx.firstPosts(ctx, author, after, limit-len(deleted))
 		if err != nil {
 			return nil, err
 		}
@@ -51,22 +51,26 @@ func PostsOf(ctx context.Context, d dialect.Driver, author typeid.ID, ids []type
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	list, err := postIDs(ctx, d, 0, sql.And(statement.In(post.FieldID, ids), sql.EQ(post.FieldAuthorID, author)))
-	posts := make(map[typeid.ID]bool, len(list))
-	for _, id := range list {
-		posts[id] = true
-	}
+	posts := map[typeid.ID]bool{}
+	// Without a condition on the author: an engine could read all posts of the author then.
+	query, args := sql.Dialect(d.Dialect()).Select(post.FieldID, post.FieldAuthorID).From(sql.Table(post.Table)).
+		Where(statement.In(post.FieldID, query.Distinct(ids))).Query()
+	err := database.Each(ctx, d, query, args, func(rows *sql.Rows) error {
+		var id, of typeid.ID
+		err := rows.Scan(&id, &of)
+		if of.Compare(author) == 0 {
+			posts[id.As(post.Label)] = true
+		}
+		return err
+	})
 	return posts, err
 }
 
-// postIDs returns the IDs of posts, in their order. A limit of 0 is none.
-func postIDs(ctx context.Context, d dialect.Driver, limit int, where *sql.Predicate) (ids []typeid.ID, err error) {
-	q := sql.Dialect(d.Dialect()).Select(post.FieldID).From(sql.Table(post.Table)).Where(where).OrderBy(post.FieldID)
-	if limit > 0 {
-		q.Limit(limit)
-	}
-	query, args := q.Query()
-	err = database.Each(ctx, d, query, args, func(rows *sql.Rows) error {
+// firstPosts returns the IDs of the posts of an author after an ID, at most limit, in their order.
+func (tx *Transaction) firstPosts(ctx context.Context, author, after typeid.ID, limit int) (ids []typeid.ID, err error) {
+	query, args := sql.Dialect(tx.session.Dialect()).Select(post.FieldID).From(sql.Table(post.Table)).
+		Where(sql.And(sql.EQ(post.FieldAuthorID, author), sql.GT(post.FieldID, after))).OrderBy(post.FieldID).Limit(limit).Query()
+	err = database.Each(ctx, tx.session, query, args, func(rows *sql.Rows) error {
 		var id typeid.ID
 		err := rows.Scan(&id)
 		ids = append(ids, id.As(post.Label))
