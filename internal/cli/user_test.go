@@ -299,7 +299,7 @@ func (p *people) erase(id typeid.ID, flags ...string) string {
 // wantErased checks that no table has a text of the person, and that the numbers are printed.
 func (p *people) wantErased(summary string, users, posts, answers, actors int) {
 	p.Helper()
-	want := fmt.Sprintf("  users                   %d\n  posts                   %d\n  answers in the database %d\n  actors of changes       %d\n", users, posts, answers, actors)
+	want := fmt.Sprintf("  users                   %d\n  posts                   %d\n  stored answers          %d\n  actors of changes       %d\n", users, posts, answers, actors)
 	if !strings.Contains(summary, want) || !strings.Contains(summary, "What remains, and for how long:\n") {
 		p.Errorf("got\n%s\nwant in it\n%s", summary, want)
 	}
@@ -796,4 +796,62 @@ func (p *people) storing(subject string, entry *idempotency.Entry, data string, 
 		return err
 	}
 	return tx.Commit(ctx, func(ctx context.Context) error { return entry.Store(ctx, session, []byte(data)) })
+}
+
+// TestUserEraseNewPost adds a post while its author is erased without its posts. Either the user is erased and the post is
+// refused, or both stay and the error says so.
+func TestUserEraseNewPost(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			p := newPeople(t, e)
+			behind, proxy := dbtest.ProxyURL(t, strings.TrimPrefix(p.url, "--database-url="))
+			outcomes := map[string]int{}
+			for n, over := 1, false; !over && !t.Failed(); n += 7 {
+				p.populate(0)
+				var mu sync.Mutex
+				var adding sync.WaitGroup
+				var added error
+				left := n
+				proxy.LoseAnswers(func([]byte) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					if left--; left == 0 {
+						adding.Go(func() {
+							added = p.try(personSubject, func(ctx context.Context, tx *directory.Transaction) error {
+								_, err := tx.CreatePosts(ctx, []directory.CreatePost{{AuthorID: p.person.ID, Title: "New"}}, true)
+								return err
+							})
+						})
+					}
+					return false
+				})
+				code, _, stderr := run(t, "user", "erase", "--database-url="+behind, p.person.ID.String(), "--log-level=error")
+				proxy.LoseAnswers(nil)
+				mu.Lock()
+				over = left > 0
+				mu.Unlock()
+				adding.Wait()
+				switch {
+				case code == 0 && (over || added != nil):
+					outcomes["erased"]++
+					p.wantNothing()
+				case code == 1 && added == nil && strings.Contains(stderr, "the user has 1 post: --posts=delete deletes it; "):
+					outcomes["refused"]++
+					if _, x := p.export(p.person.ID); len(x.Posts) != 1 {
+						t.Errorf("request %d: got the posts %v, want the new one", n, x.Posts)
+					}
+				default:
+					t.Errorf("request %d: got code %d, stderr %q, and %v for the post, want one of both refused", n, code, stderr, added)
+				}
+				for _, u := range append(p.others, p.person) {
+					p.erase(u.ID, "--posts=delete")
+				}
+			}
+			if outcomes["erased"] == 0 || outcomes["refused"] == 0 {
+				t.Errorf("got the outcomes %v, want both", outcomes)
+			}
+		})
+	}
 }

@@ -78,8 +78,7 @@ type erasure struct {
 	dryRun      bool
 
 	// What is erased and committed. In a dry run: what would be.
-	user                   bool
-	posts, actors, answers int
+	users, posts, actors, answers int
 
 	start time.Time // answers that are claimed from then on can be newer than the first look at all answers
 	ends  map[string]feed.Cursor
@@ -110,7 +109,7 @@ func (x *erasure) run(ctx context.Context) error {
 		return &postsError{posts: posts}
 	}
 	if x.dryRun {
-		x.user, x.posts = true, posts
+		x.users, x.posts = 1, posts
 	}
 	for x.learn(u) {
 		if err := x.eraseActors(ctx); err != nil {
@@ -245,7 +244,9 @@ func (x *erasure) step(ctx context.Context) (more bool, changed *ent.User, err e
 		return false, nil, err
 	}
 	x.posts, x.answers, x.actors = x.posts+len(posts), x.answers+answers, x.actors+actors
-	x.user = u != nil && !more
+	if u != nil && !more {
+		x.users = 1
+	}
 	return more, nil, nil
 }
 
@@ -325,25 +326,25 @@ func retrying(ctx context.Context, do func() error) error {
 // record logs the end of an erasure, with the numbers of the rows that are erased.
 func (x *erasure) record(ctx context.Context, logger *slog.Logger, err error) {
 	logger.InfoContext(ctx, "erased", "by", bounded(operator(os.Getuid())), "user", x.id, "result", result(ctx, err), "dry_run", x.dryRun,
-		"users", map[bool]int{true: 1}[x.user], "posts", x.posts, "answers", x.answers, "actors", x.actors)
+		"users", x.users, "posts", x.posts, "answers", x.answers, "actors", x.actors)
 }
 
 // summary says what is erased, and what remains.
 func (x *erasure) summary() string {
 	var b strings.Builder
 	switch {
-	case x.dryRun && x.user:
+	case x.dryRun && x.users > 0:
 		fmt.Fprintf(&b, "%v of %v would be erased.\n", x.id, x.db)
-	case x.user:
+	case x.users > 0:
 		fmt.Fprintf(&b, "%v of %v is erased.\n", x.id, x.db)
 	default:
 		fmt.Fprintf(&b, "No user of %v has the ID %v.\n", x.db, x.id)
 	}
-	if !x.user && x.posts+x.answers+x.actors == 0 {
+	if x.users+x.posts+x.answers+x.actors == 0 {
 		b.WriteString("Nothing is left to erase.\n")
 	} else {
-		fmt.Fprintf(&b, "  users                   %d\n  posts                   %d\n", map[bool]int{true: 1}[x.user], x.posts)
-		fmt.Fprintf(&b, "  answers in the database %d\n  actors of changes       %d\n", x.answers, x.actors)
+		fmt.Fprintf(&b, "  users                   %d\n  posts                   %d\n", x.users, x.posts)
+		fmt.Fprintf(&b, "  stored answers          %d\n  actors of changes       %d\n", x.answers, x.actors)
 	}
 	if x.dryRun {
 		b.WriteString("This was a dry run: nothing is erased.\n")
@@ -357,8 +358,8 @@ func (x *erasure) summary() string {
 
 // remains says what an erasure does not erase.
 const remains = `What remains, and for how long:
-  changes of the user and its posts, with IDs and names of fields, without values: --keep-changes of the servers (7 days)
-  idempotency keys without their answers, as hashes: --keep-idempotency-keys of the servers (24 hours)
+  changes of the user and its posts, with IDs and names of fields, without values: --keep-changes of the servers (default: 7 days)
+  idempotency keys without their answers, as hashes: --keep-idempotency-keys of the servers (default: 24 hours)
   former usernames and email addresses in stored answers without an ID: the same time
   a hash of the identity, so that nobody is linked to it by email again: for ever
   deleted rows in the files of the database: until the database reuses their place, as VACUUM does
