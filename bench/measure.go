@@ -28,10 +28,7 @@ func measure(ctx context.Context, s settings, getenv func(string) string, stdout
 	if err := build(ctx, dir); err != nil {
 		return err
 	}
-	r, err := newReport(ctx, s, time.Now())
-	if err != nil {
-		return err
-	}
+	r := newReport(ctx, s, time.Now())
 	for _, engine := range s.engines {
 		if err := measureEngine(ctx, engine, dir, s, r, getenv, stdout, stderr); err != nil {
 			return fmt.Errorf("%s: %w", engine, err)

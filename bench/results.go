@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,24 +57,24 @@ type numbers struct {
 	PeakMemory  float64 `json:"peakMemory"`
 }
 
-// newReport returns a report without results.
-func newReport(ctx context.Context, s settings, now time.Time) (*report, error) {
+// newReport returns a report without results. Outside a git repository, the commit is "unknown".
+func newReport(ctx context.Context, s settings, now time.Time) *report {
 	git := func(args ...string) (string, error) {
 		out, err := exec.CommandContext(ctx, "git", args...).Output() //nolint:gosec // the arguments are below
 		return strings.TrimSpace(string(out)), err
 	}
 	commit, err := git("rev-parse", "--short=12", "HEAD")
 	changes, err2 := git("status", "--porcelain", "--untracked-files=no")
-	if err := errors.Join(err, err2); err != nil {
-		return nil, fmt.Errorf("find the commit: %w", err)
-	}
-	if changes != "" {
+	switch {
+	case err != nil || err2 != nil:
+		commit = "unknown"
+	case changes != "":
 		commit += "+"
 	}
 	return &report{
 		Date: now.UTC().Format(time.RFC3339), Commit: commit, Go: runtime.Version(), Processors: runtime.NumCPU(), Users: s.users,
 		Requests: s.requests, Connections: s.connections, Rounds: s.rounds, Environment: s.environment, Results: []*result{},
-	}, nil
+	}
 }
 
 // write writes the report into a directory, and returns the name of its file. The names sort by their dates.
