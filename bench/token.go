@@ -131,10 +131,13 @@ func median(list []figures, value func(figures) float64) float64 {
 	return values[len(values)/2]
 }
 
-// ratio returns the median of the ratios of measurements that took turns.
+// ratio returns the median of the ratios of measurements that took turns, or 0 if a value is 0.
 func ratio(of, to []figures, value func(figures) float64) float64 {
 	ratios := make([]float64, len(of))
 	for i := range of {
+		if value(to[i]) == 0 { // too short to be measured
+			return 0
+		}
 		ratios[i] = value(of[i]) / value(to[i])
 	}
 	slices.Sort(ratios)
