@@ -28,7 +28,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-import soak property follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -94,8 +94,11 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 fuzz-http: ## send random requests over HTTP, WebSockets and event streams for FUZZHTTP (10m); SEED repeats them
 	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestFuzzHTTP$$' ./e2e/fuzzhttp -fuzzhttp=$(FUZZHTTP) -seed=$(SEED)
 
-bench: ## measure the server on each database and print the figures
-	$(WITH_SERVERS) go run ./bench
+bench: ## measure the server on each database; print the figures, and write them into bench/results
+	$(WITH_SERVERS) go run ./bench -results bench/results
+
+bench-compare: ## compare the last two files of bench/results
+	go run ./bench -compare -results bench/results
 
 bench-import: ## measure the import of a million users on each database, and psql's \copy of the same rows
 	$(WITH_SERVERS) go run ./bench/transfer

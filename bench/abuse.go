@@ -46,7 +46,7 @@ func (b *bench) reportAbuse(ctx context.Context, out io.Writer) error {
 				return err
 			}
 		}
-		cost := each(before, processTime(roster.ID()), abuseRequests)
+		cost := share(before, processTime(roster.ID()), abuseRequests)
 		costs = append(costs, cost)
 		remark := ""
 		if cost >= abuseLimit {

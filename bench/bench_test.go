@@ -13,11 +13,12 @@ import (
 func TestBench(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
-	args := []string{"-users=1000", "-n=20", "-c=2"}
+	results := t.TempDir()
+	args := []string{"-users=1000", "-n=20", "-c=2", "-rounds=1", "-results", results}
 	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
-	for _, w := range []string{"W1", "W2", "W3", "W4", "W5", "W6"} {
+	for _, w := range []string{"W1", "W2", "W3", "W4", "W5", "W6", "W7"} {
 		if n := strings.Count(stdout.String(), "\n"+w+" "); n < 3 {
 			t.Errorf("%s: got reports for %d engines, want 3", w, n)
 		}
@@ -34,8 +35,49 @@ func TestBench(t *testing.T) {
 			t.Errorf("the hostile request %s: got %d reports, want 1", r.Name, n)
 		}
 	}
-	if n := strings.Count(stdout.String(), "floor  "); n != 6 {
-		t.Errorf("the floor: got reports for %d workloads, want 6", n)
+	for _, program := range []string{"floor", "pgbench"} {
+		if n := strings.Count(stdout.String(), program+"  "); n != 7 {
+			t.Errorf("%s: got reports for %d workloads, want 7", program, n)
+		}
+	}
+	compares(t, results)
+}
+
+// compares checks the file of a run, and compares it with itself.
+func compares(t *testing.T, results string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(results, "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("got the files %v, %v, want one", files, err)
+	}
+	r, err := readReport(files[0])
+	if err != nil || len(r.Results) != 21 || r.Commit == "" || r.Date == "" {
+		t.Fatalf("got the report %+v, %v, want 7 results of 3 engines, with commit and date", r, err)
+	}
+	for _, got := range r.Results {
+		floor := got.Engine == postgres
+		if got.Roster.PerSecond <= 0 || got.Allocations <= 0 || got.Statements <= 0 || (got.Floor.PerSecond > 0) != floor || (got.CPURatio > 0) != floor {
+			t.Errorf("got %+v, want the figures of Roster, and on PostgreSQL those of the floor", got)
+		}
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	compare := func() int {
+		stdout.Reset()
+		stderr.Reset()
+		return run(t.Context(), []string{"-compare", "-results", results}, os.Getenv, &stdout, &stderr) //nolint:forbidigo // main passes it too
+	}
+	if code := compare(); code != 1 || !strings.Contains(stderr.String(), "has 1 reports") {
+		t.Errorf("one report: got code %d, %s, want code 1", code, &stderr)
+	}
+	if err := os.WriteFile(filepath.Join(results, "9.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := compare(); code != 0 || strings.Count(stdout.String(), " +0%") < 21 || !strings.Contains(stdout.String(), "\npostgres W3 ") {
+		t.Errorf("two reports: got code %d, %s%s, want each workload", code, &stdout, &stderr)
 	}
 }
 
@@ -57,10 +99,12 @@ func TestProfile(t *testing.T) {
 func TestWrongUse(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"-n=0":             "-n and -c must be 1 or more",
+		"-n=0":             "-n, -c and -rounds must be 1 or more",
+		"-rounds=0":        "-n, -c and -rounds must be 1 or more",
+		"-compare":         "-compare needs -results",
 		"-users=1500":      "-users must be a multiple of 1000",
 		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
-		"-workloads=W1,W7": `-workloads must be some of W1,W2,W3,W4,W5,W6,token,changes,abuse, not "W7"`,
+		"-workloads=W1,W8": `-workloads must be some of W1,W2,W3,W4,W5,W6,W7,token,changes,abuse, not "W8"`,
 		"W1":               `unexpected argument "W1"`,
 	} {
 		var stderr strings.Builder

@@ -42,12 +42,13 @@ func processTime(pid int) time.Duration {
 	return total
 }
 
-// familyTime returns the CPU time of a process and its children.
+// familyTime returns the CPU time of a process and its children, also of those that have ended.
 func familyTime(pid int) time.Duration {
-	total := processTime(pid)
-	if total == unknown {
+	total, ended := processTime(pid), endedTime(pid)
+	if total == unknown || ended == unknown {
 		return unknown
 	}
+	total += ended
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return unknown
@@ -60,6 +61,24 @@ func familyTime(pid int) time.Duration {
 		}
 	}
 	return total
+}
+
+// tick is the unit of times in /proc/PID/stat on Linux, for all architectures of Go.
+const tick = 10 * time.Millisecond
+
+// endedTime returns the CPU time of the children of a process that have ended, in ticks.
+func endedTime(pid int) time.Duration {
+	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return unknown
+	}
+	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
+	user, err1 := strconv.ParseInt(string(fields[13]), 10, 64) // cutime
+	system, err2 := strconv.ParseInt(string(fields[14]), 10, 64)
+	if err1 != nil || err2 != nil {
+		return unknown
+	}
+	return time.Duration(user+system) * tick
 }
 
 // relation reads /proc/PID/stat: the process and its parent; zeros when it has ended.

@@ -20,8 +20,11 @@ const answerLimit = 30 * time.Second
 // latencies of requests, sorted.
 type latencies []time.Duration
 
-// at returns the latency that a part of the requests, 0 to 1, did not exceed.
+// at returns the latency that a part of the requests, 0 to 1, did not exceed. Of none it returns 0.
 func (l latencies) at(part float64) time.Duration {
+	if len(l) == 0 {
+		return 0
+	}
 	return l[min(int(part*float64(len(l))), len(l)-1)]
 }
 

@@ -35,6 +35,9 @@ type settings struct {
 	requests    int
 	connections int
 	users       int
+	rounds      int
+	results     string
+	compare     bool
 	engines     []string
 	workloads   []string
 	environment []string
@@ -43,7 +46,7 @@ type settings struct {
 
 const (
 	usersStep = 1000
-	runLimit  = 10 * time.Minute
+	runLimit  = 30 * time.Minute
 )
 
 func main() {
@@ -62,6 +65,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case err != nil:
 		return 2
 	}
+	if s.compare {
+		if err := compareLast(s.results, stdout); err != nil {
+			fmt.Fprintf(stderr, "bench: %v\n", err)
+			return 1
+		}
+		return 0
+	}
 	ctx, cancel := context.WithTimeout(rules.WithCaller(ctx, rules.Everyone()), runLimit)
 	defer cancel()
 	if err := measure(ctx, s, getenv, stdout, stderr); err != nil {
@@ -78,9 +88,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&s.requests, "n", 10_000, "requests of the lightest workload; the others make do with a part of them")
 	flags.IntVar(&s.connections, "c", 16, "connections, each with one request at a time")
+	flags.IntVar(&s.rounds, "rounds", 3, "rounds of each workload; the programs take turns, and the medians count")
+	flags.StringVar(&s.results, "results", "", "write the figures into a new file of this `directory`")
+	flags.BoolVar(&s.compare, "compare", false, "instead of measuring, compare the last two files of the directory in -results")
 	flags.IntVar(&s.users, "users", 10_000, "users in the database, with 10 posts each")
 	engines := flags.String("engines", "sqlite,postgres,mysql", "engines to measure, or some of them")
-	workloads := flags.String("workloads", "W1,W2,W3,W4,W5,W6,"+tokenWorkload+","+changesWorkload+","+abuseWorkload, "workloads to measure, or some of them")
+	workloads := flags.String("workloads", "W1,W2,W3,W4,W5,W6,W7,"+tokenWorkload+","+changesWorkload+","+abuseWorkload, "workloads to measure, or some of them")
 	flags.Func("env", "`setting` in the environment of Roster, such as GOGC=400; again for another one",
 		func(setting string) error {
 			s.environment = append(s.environment, setting)
@@ -96,8 +109,10 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	switch {
 	case flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case s.requests < 1 || s.connections < 1:
-		err = errors.New("-n and -c must be 1 or more")
+	case s.requests < 1 || s.connections < 1 || s.rounds < 1:
+		err = errors.New("-n, -c and -rounds must be 1 or more")
+	case s.compare && s.results == "":
+		err = errors.New("-compare needs -results")
 	case s.users < 1 || s.users%usersStep > 0: // W6 reads whole pages of 100 after nine tenths of the users
 		err = fmt.Errorf("-users must be a multiple of %d", usersStep)
 	default:

@@ -28,16 +28,25 @@ func measure(ctx context.Context, s settings, getenv func(string) string, stdout
 	if err := build(ctx, dir); err != nil {
 		return err
 	}
+	r := newReport(ctx, s, time.Now())
 	for _, engine := range s.engines {
-		if err := measureEngine(ctx, engine, dir, s, getenv, stdout, stderr); err != nil {
+		if err := measureEngine(ctx, engine, dir, s, r, getenv, stdout, stderr); err != nil {
 			return fmt.Errorf("%s: %w", engine, err)
 		}
 	}
+	if s.results == "" {
+		return nil
+	}
+	path, err := r.write(s.results)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\nThe figures are in %s.\n", path)
 	return nil
 }
 
 func measureEngine(
-	ctx context.Context, engine, dir string, s settings, getenv func(string) string, stdout, stderr io.Writer,
+	ctx context.Context, engine, dir string, s settings, r *report, getenv func(string) string, stdout, stderr io.Writer,
 ) (err error) {
 	started := time.Now()
 	st, err := newStore(ctx, engine, dir, s, getenv)
@@ -77,9 +86,12 @@ func measureEngine(
 		if err := b.start(ctx, stderr, nil, filepath.Join(dir, "floor")); err != nil {
 			return err
 		}
+		if b.pgbench, err = newPgbench(ctx, st, dir); err != nil {
+			return err
+		}
 	}
 	if len(chosen) > 0 {
-		if err := b.report(ctx, chosen, stdout); err != nil {
+		if err := b.report(ctx, engine, chosen, r, stdout); err != nil {
 			return err
 		}
 	}
@@ -107,7 +119,8 @@ type bench struct {
 
 	store          *store
 	programs       []*program
-	databaseServer int // its process, or 0
+	databaseServer int      // its process, or 0
+	pgbench        *pgbench // only on PostgreSQL
 }
 
 // start adds a program.
@@ -125,53 +138,111 @@ func (b *bench) start(ctx context.Context, stderr io.Writer, environment []strin
 // figures are the results of one program under one workload.
 type figures struct {
 	perSecond        float64
-	latencies        latencies
+	latencies        latencies     // nil if they are not known
 	server, database time.Duration // CPU of a request, or unknown
+	peak             int64         // greatest memory of the server in bytes, or 0
 }
 
 // cpu returns the CPU of the server and the database together, if both are known.
 func (f figures) cpu() float64 { return milliseconds(f.server + max(f.database, 0)) }
 
-// report measures the workloads and prints a table.
-func (b *bench) report(ctx context.Context, workloads []workload, out io.Writer) error {
+// report measures the workloads, prints a table, and adds the results to r.
+func (b *bench) report(ctx context.Context, engine string, workloads []workload, r *report, out io.Writer) error {
 	executor, err := newExecutor(b.store)
 	if err != nil {
 		return err
 	}
-	line(out, "", "", "requests", "latency ms", "", "CPU ms a request", "", "SQL", "to the floor's", "")
-	line(out, "", "", "a second", "p50", "p99", "server", "database", "", "requests", "CPU")
+	line(out, "", "", "requests", "latency ms", "", "CPU ms a request", "", "peak", "SQL", "allocations", "to the floor's", "", "")
+	line(out, "", "", "a second", "p50", "p99", "server", "database", "MiB", "", "a request", "requests", "CPU", "p99")
 	for _, w := range workloads {
-		statements, err := b.store.count(func() error { return ask(ctx, executor, w, 0) })
-		if err != nil {
+		res := &result{Engine: engine, Workload: w.name}
+		if res.Statements, err = b.store.count(func() error { return ask(ctx, executor, w, 0) }); err != nil {
 			return err
 		}
 		if err := b.equal(ctx, w); err != nil {
 			return err
 		}
-		results := make([]figures, len(b.programs))
-		for i, p := range b.programs {
-			request := w.roster
-			if i > 0 {
-				request = w.floor
-			}
-			if results[i], err = b.run(ctx, w, p, request); err != nil {
-				return err
-			}
+		if err := b.rounds(ctx, w, res); err != nil {
+			return err
 		}
-		rate, cpu := "", ""
-		if len(results) > 1 {
-			rate = decimal(2, results[0].perSecond/results[1].perSecond)
-			cpu = decimal(2, results[0].cpu()/results[1].cpu())
+		a, err := allocated(ctx, executor, w)
+		if err != nil {
+			return err
 		}
-		results[0].line(out, w.name+" "+w.title, "roster", strconv.FormatInt(statements, 10), rate, cpu)
-		for _, r := range results[1:] {
-			r.line(out, "", "floor", "", "", "")
-		}
+		res.Allocations, res.Allocated = a.objects, a.bytes
+		res.print(out, w.title)
+		r.Results = append(r.Results, res)
 	}
 	if i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == "W3" }); i >= 0 {
 		return compareW3(ctx, b.store, executor, workloads[i], out)
 	}
 	return nil
+}
+
+// rounds lets the programs take turns, so that other work of the machine slows all of them, and sets the medians.
+func (b *bench) rounds(ctx context.Context, w workload, res *result) error {
+	var roster, floor, raw []figures
+	for range b.settings.rounds {
+		for i, p := range b.programs {
+			language, list := w.roster, &roster
+			if i > 0 {
+				language, list = w.floor, &floor
+			}
+			f, err := b.run(ctx, w, p, language)
+			if err != nil {
+				return err
+			}
+			*list = append(*list, f)
+		}
+		if b.pgbench != nil {
+			f, err := b.pgbench.run(ctx, b, w, max(b.requests/w.part, 1))
+			if err != nil {
+				return err
+			}
+			raw = append(raw, f)
+		}
+	}
+	res.Roster = medians(roster)
+	if len(floor) > 0 {
+		res.Floor, res.Pgbench = medians(floor), medians(raw)
+		res.CPURatio, res.RateRatio, res.P99Ratio = ratio(roster, floor, figures.cpu), ratio(roster, floor, rate), ratio(roster, floor, p99)
+		res.FloorToPgbench = ratio(floor, raw, func(f figures) float64 { return float64(f.database) })
+	}
+	return nil
+}
+
+// medians returns the medians of some rounds.
+func medians(list []figures) numbers {
+	cpu := func(of func(f figures) time.Duration) float64 {
+		return max(median(list, func(f figures) float64 { return milliseconds(of(f)) }), 0)
+	}
+	return numbers{
+		PerSecond:   median(list, rate),
+		P50:         median(list, p50),
+		P99:         median(list, p99),
+		ServerCPU:   cpu(func(f figures) time.Duration { return f.server }),
+		DatabaseCPU: cpu(func(f figures) time.Duration { return f.database }),
+		PeakMemory:  median(list, func(f figures) float64 { return float64(f.peak) / (1 << 20) }),
+	}
+}
+
+// print prints the lines of a result.
+func (r *result) print(out io.Writer, title string) {
+	ratios := []any{"", "", ""}
+	if r.CPURatio > 0 {
+		ratios = []any{decimal(2, r.RateRatio), decimal(2, r.CPURatio), decimal(2, r.P99Ratio)}
+	}
+	r.Roster.print(out, r.Workload+" "+title, "roster", append([]any{strconv.FormatInt(r.Statements, 10), strconv.FormatUint(r.Allocations, 10)}, ratios...)...)
+	if r.Floor.PerSecond == 0 {
+		return
+	}
+	r.Floor.print(out, "", "floor", "", "", "", "", "")
+	remark := ""
+	if r.FloorToPgbench > floorLimit {
+		remark = "  the floor needs more of the database than it may"
+	}
+	fmt.Fprintf(out, "%-32s%-8s%9s%38s  the floor's to it: %s%s\n", "", "pgbench", decimal(0, r.Pgbench.PerSecond),
+		decimal(3, r.Pgbench.DatabaseCPU), decimal(2, r.FloorToPgbench), remark)
 }
 
 // equal checks that the floor gives the same answer as Roster, byte by byte.
@@ -214,6 +285,7 @@ func (b *bench) run(ctx context.Context, w workload, p *program, language func(s
 		return figures{}, err
 	}
 	l.n = max(b.requests/w.part, 1)
+	forgetPeak(p.ID())
 	server, database, start := processTime(p.ID()), familyTime(b.databaseServer), time.Now()
 	times, err := l.drive(ctx, p.address)
 	if err != nil {
@@ -223,8 +295,9 @@ func (b *bench) run(ctx context.Context, w workload, p *program, language func(s
 	f := figures{
 		perSecond: float64(l.n) / took.Seconds(),
 		latencies: times,
-		server:    each(server, processTime(p.ID()), l.n),
-		database:  each(database, familyTime(b.databaseServer), l.n),
+		server:    share(server, processTime(p.ID()), l.n),
+		database:  share(database, familyTime(b.databaseServer), l.n),
+		peak:      peakMemory(p.ID()),
 	}
 	after, err := b.users(ctx)
 	if err == nil && after != rows+l.n*w.writes {
@@ -238,23 +311,22 @@ func (b *bench) users(ctx context.Context) (int, error) {
 	return ent.NewClient(ent.Driver(b.store.Session(database.Single))).User.Query().Count(ctx)
 }
 
-// each returns the share of one of n requests in the time between two readings.
-func each(before, after time.Duration, n int) time.Duration {
-	if before == unknown || after == unknown {
-		return unknown
+// print prints a line of the table.
+func (n numbers) print(out io.Writer, what, program string, more ...any) {
+	known := func(digits int, value float64) string {
+		if value == 0 {
+			return "-"
+		}
+		return decimal(digits, value)
 	}
-	return (after - before) / time.Duration(n)
-}
-
-// line prints figures.
-func (f figures) line(out io.Writer, what, program, statements, rate, cpu string) {
-	line(out, what, program, decimal(0, f.perSecond), decimal(2, milliseconds(f.latencies.at(0.5))),
-		decimal(2, milliseconds(f.latencies.at(0.99))), cpuTime(f.server), cpuTime(f.database), statements, rate, cpu)
+	line(out, what, program, append([]any{
+		decimal(0, n.PerSecond), decimal(2, n.P50), decimal(2, n.P99), known(3, n.ServerCPU), known(3, n.DatabaseCPU), known(0, n.PeakMemory),
+	}, more...)...)
 }
 
 // line prints a line of the table.
 func line(out io.Writer, what, program string, cells ...any) {
-	text := fmt.Sprintf("%-32s%-7s%9s%11s%9s%18s%9s%5s%16s%6s", append([]any{what, program}, cells...)...)
+	text := fmt.Sprintf("%-32s%-8s%9s%11s%9s%18s%9s%6s%5s%13s%16s%6s%6s", append([]any{what, program}, cells...)...)
 	fmt.Fprintln(out, strings.TrimRight(text, " "))
 }
 

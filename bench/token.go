@@ -113,12 +113,13 @@ func member(ctx context.Context, verifier *auth.Verifier, address string) (strin
 func tokenLine(out io.Writer, what string, list []figures) {
 	server, database := median(list, serverCPU), median(list, func(f figures) float64 { return float64(f.database) })
 	fmt.Fprintf(out, "%-28s%12.0f%10.2f%10.2f%17s%13s\n", what, median(list, rate), median(list, p50),
-		median(list, func(f figures) float64 { return milliseconds(f.latencies.at(0.99)) }),
+		median(list, p99),
 		cpuTime(time.Duration(server)), cpuTime(time.Duration(database)))
 }
 
 func rate(f figures) float64      { return f.perSecond }
 func p50(f figures) float64       { return milliseconds(f.latencies.at(0.5)) }
+func p99(f figures) float64       { return milliseconds(f.latencies.at(0.99)) }
 func serverCPU(f figures) float64 { return float64(f.server) }
 
 func median(list []figures, value func(figures) float64) float64 {
@@ -130,10 +131,13 @@ func median(list []figures, value func(figures) float64) float64 {
 	return values[len(values)/2]
 }
 
-// ratio returns the median of the ratios of measurements that took turns.
+// ratio returns the median of the ratios of measurements that took turns, or 0 if a value is 0.
 func ratio(of, to []figures, value func(figures) float64) float64 {
 	ratios := make([]float64, len(of))
 	for i := range of {
+		if value(to[i]) == 0 { // too short to be measured
+			return 0
+		}
 		ratios[i] = value(of[i]) / value(to[i])
 	}
 	slices.Sort(ratios)

@@ -104,6 +104,15 @@ func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
 			},
 			floor: func(string) request { return request{path: "/users?after=" + id.String()} },
 		},
+		{
+			name: "W7", title: "create 2 users in 2 fields", part: 2, objects: 2, writes: 2,
+			key: func(int) string { return strings.ToLower(rand.Text()) },
+			roster: func(key string) request {
+				return graphQL("mutation($a: CreateUserInput!, $b: CreateUserInput!) { a: createUser(input: $a) { user "+fields+" } b: createUser(input: $b) { user "+fields+" } }",
+					map[string]any{"a": newUser(key + "0"), "b": newUser(key + "1")})
+			},
+			floor: func(key string) request { return request{path: "/users/many", body: encode(newUsers(key)[:2])} },
+		},
 	}, nil
 }
 

@@ -73,7 +73,7 @@ type app struct {
 	db                                        *sql.DB
 	byName, first, after                      *sql.Stmt // whole users
 	feedUsers, feedPosts, feedAuthors, insert *sql.Stmt
-	insertMany, insertChanges                 *sql.Stmt
+	insertChange, insertMany, insertChanges   *sql.Stmt
 	ids                                       *typeid.Source
 }
 
@@ -103,6 +103,7 @@ func open(ctx context.Context, databaseURL string) (*app, error) {
 		&a.feedAuthors: "SELECT id, username FROM users WHERE id = ANY($1::uuid[])",
 		&a.insert: "INSERT INTO users (id, username, username_key, email, email_key, created_at, updated_at, version) " +
 			"VALUES ($1, $2, $3, $4, $5, $6, $6, 1)",
+		&a.insertChange: "INSERT INTO changes (type, node_id, kind, version, fields, at) VALUES ('user', $1, 'created', 1, '', $2)",
 		&a.insertMany: "INSERT INTO users (id, username, username_key, email, email_key, created_at, updated_at, version) " +
 			"SELECT id, username, username_key, email, email_key, $6::timestamptz, $6::timestamptz, 1 " +
 			"FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS n (id, username, username_key, email, email_key)",
@@ -171,7 +172,7 @@ func (a *app) users(r *http.Request) (answer, error) {
 	return answer{`{"data":{"users":{"nodes":`, users, `}}}`}, err
 }
 
-// create is W4.
+// create is W4: the user and its change, in one transaction.
 func (a *app) create(r *http.Request) (answer, error) {
 	var in struct{ Username, Email string }
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
@@ -186,11 +187,24 @@ func (a *app) create(r *http.Request) (answer, error) {
 		return answer{}, fault
 	}
 	id, now := a.ids.New("user"), time.Now()
-	_, err := a.insert.ExecContext(r.Context(), id, in.Username, usernameKey, in.Email, emailKey, now)
-	return answer{`{"data":{"createUser":{"user":`, newUser(id, in.Username, in.Email, now), `}}}`}, err
+	tx, err := a.db.BeginTx(r.Context(), nil)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = tx.Rollback() }()                                    // does nothing after the commit
+	_, err = tx.StmtContext(r.Context(), a.insert).ExecContext(r.Context(), //nolint:sqlclosecheck // ends with the transaction
+		id, in.Username, usernameKey, in.Email, emailKey, now)
+	if err != nil {
+		return answer{}, err
+	}
+	_, err = tx.StmtContext(r.Context(), a.insertChange).ExecContext(r.Context(), id, now.UnixMicro()) //nolint:sqlclosecheck // as above
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{`{"data":{"createUser":{"user":`, newUser(id, in.Username, in.Email, now), `}}}`}, tx.Commit()
 }
 
-// createMany is W5: the users and their changes, in one transaction.
+// createMany is W5 and W7: the users and their changes, in one transaction.
 func (a *app) createMany(r *http.Request) (answer, error) {
 	var in []struct{ Username, Email string }
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
