@@ -24,8 +24,15 @@ type Limiter struct {
 
 	mu sync.Mutex
 	// Strangers choose their addresses, so these must not push out the budgets of subjects.
-	subjects *simplelru.LRU[subject, *rate.Limiter]
-	networks *simplelru.LRU[netip.Prefix, *rate.Limiter]
+	subjects *simplelru.LRU[subject, *tokens]
+	networks *simplelru.LRU[netip.Prefix, *tokens]
+}
+
+// tokens are the points of a budget.
+type tokens struct {
+	*rate.Limiter
+
+	charging sync.Mutex // held while Charge looks how deep the debt is
 }
 
 // subject names a caller with credentials.
@@ -36,8 +43,8 @@ func New(pointsPerMinute int64, clock func() time.Time) *Limiter {
 	if pointsPerMinute <= 0 {
 		return nil
 	}
-	subjects, _ := simplelru.NewLRU[subject, *rate.Limiter](maxBudgets, nil) // the error is for sizes below 1
-	networks, _ := simplelru.NewLRU[netip.Prefix, *rate.Limiter](maxBudgets, nil)
+	subjects, _ := simplelru.NewLRU[subject, *tokens](maxBudgets, nil) // the error is for sizes below 1
+	networks, _ := simplelru.NewLRU[netip.Prefix, *tokens](maxBudgets, nil)
 	return &Limiter{points: pointsPerMinute, clock: clock, subjects: subjects, networks: networks}
 }
 
@@ -64,21 +71,21 @@ func (l *Limiter) Address(a netip.Addr) *Budget {
 	return budgetOf(l, l.networks, network)
 }
 
-func budgetOf[K comparable](l *Limiter, budgets *simplelru.LRU[K, *rate.Limiter], key K) *Budget {
+func budgetOf[K comparable](l *Limiter, budgets *simplelru.LRU[K, *tokens], key K) *Budget {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tokens, ok := budgets.Get(key)
+	t, ok := budgets.Get(key)
 	if !ok {
-		tokens = rate.NewLimiter(rate.Limit(float64(l.points)/time.Minute.Seconds()), int(l.points))
-		budgets.Add(key, tokens)
+		t = &tokens{Limiter: rate.NewLimiter(rate.Limit(float64(l.points)/time.Minute.Seconds()), int(l.points))}
+		budgets.Add(key, t)
 	}
-	return &Budget{limiter: l, tokens: tokens}
+	return &Budget{limiter: l, tokens: t}
 }
 
 // A Budget has the points of one client. A nil Budget has no limit. All methods may be called concurrently.
 type Budget struct {
 	limiter *Limiter
-	tokens  *rate.Limiter
+	tokens  *tokens
 }
 
 // Take takes points. If the budget has too few, Take takes none, and returns the time until it will have enough. Of more
@@ -94,11 +101,17 @@ func (b *Budget) Take(points int64) (wait time.Duration) {
 	return max(b.until(now, points), time.Nanosecond)
 }
 
-// Charge takes points for what was done already, even if the budget has too few: then it has less than none.
+// Charge takes points for what was done already, even if the budget has too few: then it has less than none. The debt is at
+// most a full budget. Otherwise many requests at once could shut out an address for hours.
 func (b *Budget) Charge(points int64) {
-	if b != nil {
-		b.tokens.ReserveN(b.limiter.clock(), int(min(points, b.limiter.points)))
+	if b == nil {
+		return
 	}
+	b.tokens.charging.Lock()
+	defer b.tokens.charging.Unlock()
+	now := b.limiter.clock()
+	left := int64(b.tokens.TokensAt(now)) + b.limiter.points
+	b.tokens.ReserveN(now, int(max(min(points, left, b.limiter.points), 0)))
 }
 
 // Penalize charges for credentials that were not valid. A small budget has room for as many of them as people send by
@@ -116,12 +129,13 @@ const (
 	minFailurePoints = 10
 )
 
-// Wait returns the time until the budget has a number of points, or 0 if it has them.
+// Wait returns the time until the budget has a number of points, or 0 if it has them. More points than a full budget has
+// count as a full budget.
 func (b *Budget) Wait(points int64) time.Duration {
 	if b == nil {
 		return 0
 	}
-	return b.until(b.limiter.clock(), points)
+	return b.until(b.limiter.clock(), min(points, b.limiter.points))
 }
 
 // until returns the time until the budget has a number of points.

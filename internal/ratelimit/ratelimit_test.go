@@ -76,6 +76,14 @@ func TestCharge(t *testing.T) {
 	if wait := b.Wait(1); wait != time.Minute+100*time.Millisecond {
 		t.Errorf("got a wait of %s, want 1m0.1s", wait)
 	}
+	var group sync.WaitGroup
+	for range 100 { // the debt stays
+		group.Go(func() { b.Charge(600) })
+	}
+	group.Wait()
+	if wait := b.Wait(1); wait != time.Minute+100*time.Millisecond {
+		t.Errorf("after more charges: got a wait of %s, want 1m0.1s", wait)
+	}
 }
 
 func TestPenalize(t *testing.T) {

@@ -88,7 +88,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		from.points.Charge(priceOfRefused(request.size))
 	} else {
 		price := priceOf(operation.Cost, request.size)
-		if refused := refuseRate(from.points.Take(price)); refused != nil {
+		if refused := from.pay(price, request.size); refused != nil {
 			return refused
 		}
 		kind := operation.Definition.Operation

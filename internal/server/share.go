@@ -15,8 +15,9 @@ import (
 
 // The prices of requests, in points. A point is a point of the cost of an operation, which is about the work for an object.
 const (
-	// refusedPerKiB is the price of each full KiB of a request that is refused. Reading and checking it is the work then.
-	refusedPerKiB = 10
+	// perKiB is the price of each full KiB of a request that is refused, and of a message without an operation. To read it is
+	// the work then.
+	perKiB = 10
 	// openPoints is the price of a WebSocket, without its operations.
 	openPoints = 1
 )
@@ -25,12 +26,29 @@ const (
 func priceOf(cost int64, size int) int64 { return max(cost, int64(size>>10), 1) }
 
 // priceOfRefused returns the price of a request that is refused before an operation is executed.
-func priceOfRefused(size int) int64 { return max(refusedPerKiB*int64(size>>10), 1) }
+func priceOfRefused(size int) int64 { return max(priceOfReading(size), 1) }
+
+// priceOfReading returns the price of reading a request or a message. A short one is free.
+func priceOfReading(size int) int64 { return perKiB * int64(size>>10) }
 
 // A visitor sends requests.
 type visitor struct {
 	client netip.Addr
 	points *ratelimit.Budget // pays for the requests
+}
+
+// pay takes the price of an operation. If there are too few points, it takes the price of reading the request, and returns
+// the refusal.
+func (v visitor) pay(price int64, size int) *refusal {
+	wait := v.points.Take(price)
+	if wait == 0 {
+		return nil
+	}
+	if reading := priceOfReading(size); reading > 0 {
+		v.points.Charge(reading)
+		wait = max(v.points.Wait(price), wait)
+	}
+	return refuseRate(wait)
 }
 
 // A toll is paid for each event of a subscription. The zero toll is none.

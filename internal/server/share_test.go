@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,5 +306,74 @@ func TestManyClients(t *testing.T) {
 		if got := <-status; got != http.StatusOK {
 			t.Fatalf("got %d, want 200", got)
 		}
+	}
+}
+
+// TestDebt sends long requests that are refused, at once. Their price is a debt, but a small one: after two minutes, the
+// caller can go on.
+func TestDebt(t *testing.T) {
+	t.Parallel()
+	inBubble(t, limited, func(t *testing.T, s *site) {
+		garbage := strings.Repeat("x", 19<<10) // 190 points
+		var requests sync.WaitGroup
+		for range 50 {
+			requests.Go(func() { s.ask(t, http.MethodPost, "/graphql", garbage, "Authorization", "Bearer ada") })
+		}
+		requests.Wait()
+		got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Authorization", "Bearer ada")
+		wantRate(t, "after the garbage", got, 60)
+		<-time.After(70 * time.Second)
+		wantStatus(t, "after the time", s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Authorization", "Bearer ada"), http.StatusOK)
+	})
+}
+
+// TestRefusedForTheRate tests that a long operation without points pays for its reading, and a short one nothing: a client
+// that tries again early must not wait for ever.
+func TestRefusedForTheRate(t *testing.T) {
+	t.Parallel()
+	inBubble(t, limited, func(t *testing.T, s *site) {
+		ask := func(body string) answer {
+			return s.ask(t, http.MethodPost, "/graphql", body, "Authorization", "Bearer ada")
+		}
+		short := body("{ echo }")
+		for range 5 {
+			wantStatus(t, "with points", ask(short), http.StatusOK)
+		}
+		long := strings.Repeat(" ", 11<<10) + short // 11 points
+		wantRate(t, "long", ask(long), 61)          // of 110 points it pays 60, a full budget, and so has a debt of 50
+		<-time.After(60 * time.Second)
+		wantStatus(t, "short, after the debt", ask(short), http.StatusOK)
+		for range 100 {
+			wantRate(t, "short, without points", ask(short), 10)
+		}
+	})
+}
+
+// TestMessagesCost sends long messages without operations on a WebSocket, before and after connection_init.
+func TestMessagesCost(t *testing.T) {
+	t.Parallel()
+	ping := `{"type":"ping","payload":{"x":"` + strings.Repeat("x", 2<<10) + `"}}` // 20 points
+	answer := strings.Replace(ping, "ping", "pong", 1)
+	for name, test := range map[string]struct {
+		open           func(t *testing.T, s *site) *socket
+		pings, seconds int
+	}{
+		"a guest":  {func(t *testing.T, s *site) *socket { t.Helper(); return s.dial(t) }, 4, 20},
+		"a caller": {func(t *testing.T, s *site) *socket { t.Helper(); return s.socketOf(t, "ada") }, 3, 1}, // one point for the socket
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, limited, func(t *testing.T, s *site) {
+				c := test.open(t, s)
+				for range test.pings {
+					c.send(t, ping)
+					c.want(t, answer)
+				}
+				c.send(t, `{"type":"ping"}`) // in debt, but short
+				c.want(t, pong)
+				c.send(t, ping)
+				c.wantClose(t, 1013, fmt.Sprintf("too many requests: try again in %d s", test.seconds))
+			})
+		})
 	}
 }

@@ -54,9 +54,10 @@ func wantsSocket(r *http.Request) bool {
 // serveSocket does the handshake and serves the socket until it is closed. The handshake needs no credentials, because
 // pages in browsers cannot set its headers: connection_init brings them.
 func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
+	client := e.clients.address(r.Context(), r)
 	s := &socket{
 		endpoint:      e,
-		from:          visitor{client: e.clients.address(r.Context(), r)},
+		from:          visitor{client, e.limiter.Address(client)},
 		authorization: r.Header.Values(headerAuthorization),
 		begun:         make(chan struct{}),
 		initiated:     make(chan struct{}),
@@ -118,7 +119,7 @@ func (h *handshake) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 type socket struct {
 	endpoint
 	authorization []string // the header of the handshake
-	from          visitor  // without points until connection_init
+	from          visitor  // its address pays until connection_init
 
 	begun chan struct{} // closed after the handshake. If it succeeded, the next two fields are set
 	conn  *websocket.Conn

@@ -64,7 +64,15 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 	case kind != websocket.MessageText:
 		return nil, &fault{closeInvalid, "a message must be text"}
 	}
+	if len(data) >= 1<<10 { // nobody in debt can keep the server busy with long messages
+		if refused := refuseRate(s.from.points.Wait(0)); refused != nil {
+			return nil, faultOf(refused)
+		}
+	}
 	m, err := parseMessage(data, s.maxValues)
+	if err != nil || m.kind != messageSubscribe {
+		s.from.points.Charge(priceOfReading(len(data)))
+	}
 	if err != nil {
 		return nil, &fault{closeInvalid, shortened(err.Error(), maxReason)}
 	}
@@ -193,7 +201,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 		return
 	}
 	price := priceOf(operation.Cost, request.size)
-	if refused := refuseRate(s.from.points.Take(price)); refused != nil {
+	if refused := s.from.pay(price, request.size); refused != nil {
 		leave()
 		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
 		return
