@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -177,10 +178,18 @@ func (o Options) validate(p preset) error {
 			form = ", such as " + p.issuerForm
 		}
 		return fmt.Errorf("--auth-issuer must be the issuer of the tokens, of 1 to %d bytes%s", MaxIdentityBytes, form)
+	case hasUser(o.Issuer):
+		return errors.New("--auth-issuer must not have a user or a password: no token has them in its issuer")
 	case o.Audience == "":
 		return errors.New("--auth-audience must be the audience of the tokens")
 	}
 	return nil
+}
+
+// hasUser reports whether an address has a user or a password. Errors and the log print issuers.
+func hasUser(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.User != nil
 }
 
 func isRole(r rules.Role) bool { return r == rules.Admin || r == rules.Member }
@@ -193,7 +202,7 @@ func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
 // The error is an *InvalidError, a *ForbiddenError, ErrUnavailable if the provider's keys are not known, or that of ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if len(token) > MaxTokenBytes {
-		return Claims{}, tooLong(token)
+		return Claims{}, tooLong()
 	}
 	hash := sha256.Sum256([]byte(token))
 	if claims, ok := v.remembered(hash); ok {

@@ -102,14 +102,17 @@ func (i *inspection) cureSignature(err error) string {
 	case !errors.As(err, &invalid) && i.KeysURL != "":
 		return "The server must reach the key set at " + setting("--auth-jwks-url") + ", which is " + quote(safeAddress(i.KeysURL)) + "."
 	case !errors.As(err, &invalid):
-		return "The server must reach the provider. Its address comes from " + setting("--auth-issuer") + ", which is " + quote(i.Issuer) + "."
+		return "The provider must answer with its keys. Its address comes from " + setting("--auth-issuer") + ", which is " + quote(i.Issuer) +
+			". A slash at its end counts."
 	case len(i.Secrets) > 0:
 		return "ROSTER_AUTH_HS256_SECRET, or " + setting("--auth-hs256-secret-file") + ", must have the secret that signed the token, " +
 			"byte for byte: a line break at its end counts."
 	case i.KeysURL != "":
-		return "The key set at " + setting("--auth-jwks-url") + ", " + quote(safeAddress(i.KeysURL)) + ", must be that of the issuer of the token."
+		return "The key set at " + setting("--auth-jwks-url") + ", " + quote(safeAddress(i.KeysURL)) + ", must be that of the issuer of the token. " +
+			"If the key has just been added, try again after 10 seconds."
 	}
-	return setting("--auth-issuer") + ", " + quote(i.Issuer) + ", must be the issuer of the token. Copy all of the token."
+	return setting("--auth-issuer") + ", " + quote(i.Issuer) + ", must be the issuer of the token. Copy all of the token. " +
+		"If the provider has just made this key, try again after 10 seconds."
 }
 
 func (i *inspection) cureIssuer(err error) string {

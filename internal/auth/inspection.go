@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -86,7 +87,7 @@ func (i *inspection) checkMode(context.Context) error {
 // checkForm checks the compact form of a signed token (RFC 7515, section 7.1).
 func (i *inspection) checkForm(context.Context) error {
 	if len(i.text) > MaxTokenBytes {
-		return tooLong(i.text)
+		return tooLong()
 	}
 	if strings.ContainsAny(i.text, "\r\n") { // which the decoder would skip
 		return refuse("the token is malformed", "a line break")
@@ -107,7 +108,9 @@ func (i *inspection) checkForm(context.Context) error {
 }
 
 // tooLong refuses a token that no check reads.
-func tooLong(token string) error { return refuse("the token is too long", len(token)) }
+func tooLong() error {
+	return refuse("the token is too long", fmt.Sprintf("more than %d bytes", MaxTokenBytes))
+}
 
 // signedParts is the number of parts of a signed token: header, claims and signature.
 const signedParts = 3

@@ -108,7 +108,7 @@ func (e *environment) secrets(a config.Auth) ([][]byte, error) {
 		if s.file != "" {
 			var err error
 			if secret, err = readSecret(s.file); err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", s.flag, s.file, err)
+				return nil, fmt.Errorf("%s: %w", s.flag, err) // without its value, which can be the secret itself, by mistake
 			}
 		}
 		secrets = append(secrets, secret)

@@ -64,7 +64,7 @@ func TestAuthenticationSettings(t *testing.T) {
 		{"--auth-hs256-secret-file=" + at("secret") + tokens, "ROSTER_AUTH_HS256_SECRET=" + secret, 2, "ROSTER_AUTH_HS256_SECRET and --auth-hs256-secret-file have the same secret: leave one of them out"},
 		{tokens, "ROSTER_AUTH_HS256_SECRET_NEXT=" + secret, 2, "ROSTER_AUTH_HS256_SECRET_NEXT is the second secret: also set ROSTER_AUTH_HS256_SECRET"},
 		{"--auth-hs256-secret=" + secret + tokens, "", 2, "unknown flag --auth-hs256-secret"},
-		{"--auth-hs256-secret-file=" + at("missing") + tokens, "", 1, at("missing") + ": there is no such file: correct the path"},
+		{"--auth-hs256-secret-file=" + at("missing") + tokens, "", 1, "--auth-hs256-secret-file: there is no such file: correct the path"},
 		{"--auth-hs256-secret-file=" + dir + tokens, "", 1, "this is a directory"},
 		{"--auth-hs256-secret-file=" + at("large") + tokens, "", 1, "the secret has more than 4096 bytes"},
 		{"--mode=production", "", 2, "--mode=production requires authentication: set --auth-preset"},

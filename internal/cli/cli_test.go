@@ -220,7 +220,9 @@ func TestWrongUse(t *testing.T) {
 		"keys create --name=a --role=MEMBER --expires-in=1h --expires-at=2999-01-01": `--expires-in and --expires-at can't be used together; see roster keys create --help`,
 		"keys list --format=xml": `--format must be table or jsonl, not "xml"; see roster keys list --help`,
 		"keys revoke":            `the argument <id> is missing; see roster keys revoke --help`,
-		"keys revoke ci":         `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "ci"; see roster keys revoke --help`,
+		"keys revoke rost_4mLqZ0cYk2WvTn8bRxJd5HsE1aAgUo6PiFwab": `<id> must be the ID of the API key, and not its secret: roster keys list has the IDs; see roster keys revoke --help`,
+		"token eyJhbGciOiJFUzI1NiIsImtpZCI6ImtleSAxIn0.e30.c2ln": `unexpected argument eyJhbGciOiJF…; see roster token --help`,
+		"keys revoke ci": `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "ci"; see roster keys revoke --help`,
 		"keys revoke user_01jvsz5r0xe3k8m1p4s6t9w2yb": `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "user_01jvsz5r0xe3k8m1p4s6t9w2yb"; see roster keys revoke --help`,
 	} {
 		code, stdout, stderr := run(t, strings.Fields(line)...)

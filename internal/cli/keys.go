@@ -207,6 +207,9 @@ type keysRevoke struct {
 
 // Validate checks the argument. kong calls it, also without the argument.
 func (c *keysRevoke) Validate() error {
+	if strings.HasPrefix(c.ID, auth.APIKeyPrefix) {
+		return errors.New("<id> must be the ID of the API key, and not its secret: roster keys list has the IDs")
+	}
 	if id, _ := typeid.Parse(c.ID); c.ID != "" && id.Type() != apikey.Label {
 		return fmt.Errorf("<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not %q", c.ID)
 	}
@@ -216,8 +219,8 @@ func (c *keysRevoke) Validate() error {
 // Run revokes a key. A key that is revoked already stays as it is.
 func (c *keysRevoke) Run(ctx context.Context, e *environment, parent *keysCommand) (err error) {
 	id, err := typeid.Parse(c.ID)
-	if err != nil {
-		return err
+	if err != nil { // an empty text, which Validate takes for no argument
+		return misuse(errors.New("<id> must be the ID of an API key, and not empty"))
 	}
 	db, err := e.openDatabase(ctx, parent.Database, parent.Logger(e.stderr), checking)
 	if err != nil {

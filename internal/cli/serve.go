@@ -78,6 +78,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	points := c.PointsPerMinute(verifier != nil)
 	if points > 0 && (c.MaxCost == 0 || points < int64(c.MaxCost)) { // no caller will ever have more points
 		c.MaxCost = int(points)
+		logger.Info("no operation may cost more than the rate limit", "max_cost", c.MaxCost, "because", "ROSTER_RATE_LIMIT")
 	}
 	security, err := c.security(logger)
 	if err != nil {

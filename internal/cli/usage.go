@@ -15,7 +15,11 @@ func usageError(err error) error {
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok {
 		command = parse.Context
 	}
-	return seeHelp(errors.New(plain(err.Error())), command)
+	text := plain(err.Error())
+	if command != nil && command.Selected() != nil && command.Selected().Path() == "token explain" && strings.HasPrefix(text, "unexpected argument ") {
+		text = "pass the token on the standard input, and not as an argument: every user of a machine can read the arguments of its programs"
+	}
+	return seeHelp(errors.New(text), command)
 }
 
 // seeHelp adds to an error the help to read: that of a command or, for nil, of the program.
@@ -44,6 +48,8 @@ func plain(text string) string {
 	} {
 		text = regexp.MustCompile(rule.kong).ReplaceAllString(text, rule.users)
 	}
+	// An argument can be a token or the secret of an API key, in the wrong place.
+	text = regexp.MustCompile(`^(unexpected argument \S{12})\S{12,}`).ReplaceAllString(text, `$1…`)
 	list := regexp.MustCompile(`one of ("[\w-]+"(?:, ?"[\w-]+")*)`)
 	return list.ReplaceAllStringFunc(text, func(found string) string {
 		quoted := list.FindStringSubmatch(found)[1]

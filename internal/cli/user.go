@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,15 @@ func (c userID) Validate() error {
 		return fmt.Errorf("<id> must be the ID of a user, such as user_01jvsz5r0xe3k8m1p4s6t9w2yb, not %q", c.ID)
 	}
 	return nil
+}
+
+// parse returns the ID.
+func (c userID) parse() (typeid.ID, error) {
+	id, err := typeid.Parse(c.ID)
+	if err != nil { // an empty text, which Validate takes for no argument
+		return id, misuse(errors.New("<id> must be the ID of a user, and not empty"))
+	}
+	return id, nil
 }
 
 // A person is all that finds the data about a user.

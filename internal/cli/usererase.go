@@ -29,7 +29,7 @@ type userErase struct {
 
 // Run erases the data. It can be killed at any moment: the next run completes it.
 func (c *userErase) Run(ctx context.Context, e *environment, parent *userCommand) (err error) {
-	id, err := typeid.Parse(c.ID)
+	id, err := c.parse()
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,7 @@ type erasure struct {
 
 	db          *database.DB
 	deletePosts bool
+	suspended   bool
 	dryRun      bool
 
 	// What is erased and committed. In a dry run: what would be.
@@ -100,6 +101,7 @@ func (x *erasure) run(ctx context.Context) error {
 	if u == nil {
 		return x.eraseAnswers(ctx) // those that name the user by its ID
 	}
+	x.suspended = u.Status == rules.Suspended
 	counts, err := ent.NewClient(ent.Driver(session)).Post.Reader().CountBy(ctx, post.FieldAuthorID, []typeid.ID{x.id})
 	if err != nil {
 		return err
@@ -353,6 +355,9 @@ func (x *erasure) summary() string {
 	if len(x.subjects) == 0 {
 		b.WriteString(unknownActor)
 	}
+	if x.suspended {
+		b.WriteString(wasSuspended)
+	}
 	return b.String()
 }
 
@@ -360,13 +365,19 @@ func (x *erasure) summary() string {
 const remains = `What remains, and for how long:
   changes of the user and its posts, with IDs and names of fields, without values: --keep-changes of the servers (default: 7 days)
   idempotency keys without their answers, as hashes: --keep-idempotency-keys of the servers (default: 24 hours)
-  former usernames and email addresses in stored answers without an ID: the same time
+  former usernames and email addresses, and texts of posts, in stored answers without an ID: the same time
+  the actor of changes that the person made with another identity than its last one: --keep-changes
   a hash of the identity, so that nobody is linked to it by email again: for ever
   deleted rows in the files of the database: until the database reuses their place, as VACUUM does
   backups, logs, copies of clients that follow the changes, and cursors that clients hold, with values such as a username:
     as long as they are kept. Erase them there.
   posts of other users that mention the person
 docs/personal-data.md has more.
+`
+
+// wasSuspended is added for a user that was suspended.
+const wasSuspended = `WARNING: the user was suspended. Nothing suspends the person any more: a token with the role ADMIN works again. End its
+access at the identity provider.
 `
 
 // unknownActor is added for a person whose identity is not known.

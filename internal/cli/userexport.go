@@ -30,7 +30,7 @@ type userExport struct {
 
 // Run writes the data.
 func (c *userExport) Run(ctx context.Context, e *environment, parent *userCommand) (err error) {
-	id, err := typeid.Parse(c.ID)
+	id, err := c.parse()
 	if err != nil {
 		return err
 	}

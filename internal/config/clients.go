@@ -28,6 +28,14 @@ func (c Clients) PointsPerMinute(authentication bool) int64 {
 	return 0
 }
 
+// leastBits returns the length of the largest network that belongs to one owner: 10.0.0.0/8, and fc00::/7.
+func leastBits(a netip.Addr) int {
+	if a.Is4() {
+		return 8
+	}
+	return 7
+}
+
 // Proxies returns the networks of TrustedProxies. local says that the server refuses requests from proxies. The error
 // names the flag and says what to do.
 func (c Clients) Proxies(local bool) ([]netip.Prefix, error) {
@@ -49,8 +57,8 @@ func (c Clients) Proxies(local bool) ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("--trusted-proxies must have IPv4 networks in their usual form, such as 10.0.0.0/8, not %q", text)
 		case network != network.Masked():
 			return nil, fmt.Errorf("--trusted-proxies has %q, whose network is %v: write the network, or the address alone", text, network.Masked())
-		case network.Bits() == 0:
-			return nil, fmt.Errorf("--trusted-proxies must not have %q: then every client could choose its address", text)
+		case network.Bits() < leastBits(network.Addr()):
+			return nil, fmt.Errorf("--trusted-proxies must not have %q: in such a large network, clients could choose their addresses", text)
 		}
 		networks[i] = network
 	}
