@@ -155,8 +155,8 @@ func (a *Access) Known(authorization ...string) bool {
 	if err != nil {
 		return false
 	}
-	if k, _ := a.keys.last(secret.Hash()); k != nil {
-		return true
+	if k := a.keys.last(secret.Hash()); k != nil {
+		return k.refusal(a.Clock()) == nil
 	}
 	return a.strangers.AllowN(a.Clock(), 1) // the key may be in the database
 }

@@ -38,6 +38,8 @@ type entry[K comparable, V any] struct {
 	// value and err are the result.
 	value V
 	err   error
+	// before is the last value that a lookup has found before this one.
+	before V
 }
 
 func newCache[K comparable, V any](clock func() time.Time, batch int, read func(context.Context, []K) (map[K]V, error)) *cache[K, V] {
@@ -59,20 +61,29 @@ func (c *cache[K, V]) get(ctx context.Context, key K) (value V, err error) {
 	}
 }
 
-// last returns the value that the last lookup of a key has found, however old it is. ok says that there is one in memory.
-func (c *cache[K, V]) last(key K) (value V, ok bool) {
+// last returns the value that the last lookup of a key has found, however old it is. Without one in memory, it is the zero
+// value.
+func (c *cache[K, V]) last(key K) V {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries.Peek(key)
 	if !ok {
-		return value, false
+		var none V
+		return none
 	}
+	return e.last()
+}
+
+// last returns the value of the entry, or the one before while it has none.
+func (e *entry[K, V]) last() V {
 	select {
 	case <-e.done:
-		return e.value, e.err == nil
+		if e.err == nil {
+			return e.value
+		}
 	default:
-		return value, false
 	}
+	return e.before
 }
 
 // entry returns the entry of a key: a recent one, or a new one that waits for a read.
@@ -86,6 +97,9 @@ func (c *cache[K, V]) entry(key K) (*entry[K, V], error) {
 		return nil, errBusy
 	}
 	e := &entry[K, V]{key: key, done: make(chan struct{})}
+	if old, ok := c.entries.Peek(key); ok {
+		e.before = old.last()
+	}
 	c.entries.Add(key, e)
 	c.waiting = append(c.waiting, e)
 	poke(c.wake)

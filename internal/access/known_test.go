@@ -1,6 +1,8 @@
 package access_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +52,40 @@ func TestKnown(t *testing.T) {
 		})
 		if sent != 0 {
 			s.Errorf("got %d statements, want none", sent)
+		}
+
+		stopped := s.idle()
+		ctx, stop := context.WithCancel(s.Context())
+		defer stop()
+		var running sync.WaitGroup
+		stopped.StartLookups(ctx, &running)
+		s.context(stopped, secret)
+		stop()
+		running.Wait()
+		s.clock.advance(time.Minute)
+		waiting, cancel := context.WithCancel(s.Context())
+		var lookup sync.WaitGroup
+		lookup.Go(func() { _, _ = stopped.Authenticate(waiting, "Bearer "+secret) }) // it waits for ever
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for stopped.Waiting() == 0 {
+			<-ticker.C
+		}
+		for range access.MaxStrangers + 1 {
+			if !stopped.Known("Bearer " + secret) {
+				s.Error("a key during its next lookup: got an unknown one, want a known one")
+			}
+		}
+		cancel()
+		lookup.Wait()
+
+		k, revoked := s.key(time.Hour, rules.Admin)
+		s.context(a, revoked)
+		s.revoke(k)
+		s.clock.advance(time.Minute)
+		s.wantInvalid("a revoked key", s.authenticate(a, revoked), "the API key is revoked")
+		if a.Known("Bearer " + revoked) {
+			s.Error("a revoked key: got a known one, want an unknown one")
 		}
 	})
 }

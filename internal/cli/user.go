@@ -7,11 +7,15 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
 	"roster/ent"
 	"roster/ent/post"
 	"roster/ent/query"
 	"roster/ent/rules"
 	"roster/ent/user"
+	"roster/graph"
 	"roster/internal/config"
 	"roster/internal/database"
 	"roster/internal/directory"
@@ -48,23 +52,37 @@ func (c userID) parse() (typeid.ID, error) {
 	return id, nil
 }
 
+// words returns the names of types and the values of enums of the contract. Most answers have some of them.
+func words() map[string]bool {
+	words := map[string]bool{}
+	for name, t := range gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()}).Types {
+		words[name] = true
+		for _, value := range t.EnumValues {
+			words[value.Name] = true
+		}
+	}
+	return words
+}
+
 // A person is all that finds the data about a user.
 type person struct {
 	id       typeid.ID
+	words    map[string]bool // texts that say nothing about a person
 	texts    map[string]bool // the ID, and each username, email address and subject that the user has had meanwhile
 	subjects []string        // the actors of its changes
 }
 
 func newPerson(id typeid.ID) *person {
-	return &person{id: id, texts: map[string]bool{id.String(): true}}
+	return &person{id: id, words: words(), texts: map[string]bool{id.String(): true}}
 }
 
 // learn adds the texts of the user, and reports whether one is new.
 func (p *person) learn(u *ent.User) bool {
 	before := len(p.texts) + len(p.subjects)
-	p.texts[u.Username], p.texts[u.Email] = true, true
+	p.add(u.Username)
+	p.add(u.Email)
 	if i := directory.IdentityOf(u); i != nil {
-		p.texts[i.Subject] = true
+		p.add(i.Subject)
 		if !slices.Contains(p.subjects, i.Subject) {
 			p.subjects = append(p.subjects, i.Subject)
 		}
@@ -72,9 +90,16 @@ func (p *person) learn(u *ent.User) bool {
 	return len(p.texts)+len(p.subjects) > before
 }
 
+// add adds a text, unless it is a word of the contract: a user can be named User.
+func (p *person) add(text string) {
+	if !p.words[text] {
+		p.texts[text] = true
+	}
+}
+
 // knows reports whether the user has no new text.
 func (p *person) knows(u *ent.User) bool {
-	other := &person{texts: maps.Clone(p.texts), subjects: slices.Clone(p.subjects)}
+	other := &person{words: p.words, texts: maps.Clone(p.texts), subjects: slices.Clone(p.subjects)}
 	return !other.learn(u)
 }
 

@@ -114,8 +114,19 @@ func (p *people) post(author *ent.User, subject string) (post *ent.Post) {
 	return post
 }
 
+// storeAt stores an answer to an ADMIN that claims its key at a time.
+func (p *people) storeAt(at time.Time, key string, data any) {
+	p.Helper()
+	p.claim(at, key, "ADMIN", data)
+}
+
 // store stores an answer.
 func (p *people) store(key, authority string, data any) *idempotency.Entry {
+	p.Helper()
+	return p.claim(time.Date(2026, 1, 31, 9, 30, 0, 0, time.UTC), key, authority, data)
+}
+
+func (p *people) claim(at time.Time, key, authority string, data any) *idempotency.Entry {
 	p.Helper()
 	text, err := json.Marshal(data)
 	if err != nil {
@@ -127,7 +138,7 @@ func (p *people) store(key, authority string, data any) *idempotency.Entry {
 	}
 	tx := p.db.Session(database.Write)
 	defer tx.Rollback()
-	if _, err := entry.Claim(p.Context(), tx, time.Date(2026, 1, 31, 9, 30, 0, 0, time.UTC)); err != nil {
+	if _, err := entry.Claim(p.Context(), tx, at); err != nil {
 		p.Fatal(err)
 	}
 	if err := errors.Join(entry.Store(p.Context(), tx, text), tx.Commit()); err != nil {
@@ -743,6 +754,80 @@ func TestUserEraseChanged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUserEraseNewAnswers stores an answer about the person just before a lock of the user: before the posts are deleted,
+// between two parts of them, and before the last transaction. No part of the command may miss it.
+func TestUserEraseNewAnswers(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			p := newPeople(t, e)
+			behind, proxy := dbtest.ProxyURL(t, strings.TrimPrefix(p.url, "--database-url="))
+			locks := 0
+			for at := 1; at == 1 || locks >= at-1; at++ { // one more lock than there are: the loop has seen all of them
+				p.populate(1)
+				p.write(personSubject, func(ctx context.Context, tx *directory.Transaction) error {
+					many := make([]directory.CreatePost, 1000) // with the post of populate, more than one transaction deletes
+					for i := range many {
+						many[i] = directory.CreatePost{AuthorID: p.person.ID, Title: "A title"}
+					}
+					_, err := tx.CreatePosts(ctx, many, false)
+					return err
+				})
+				locks = 0
+				proxy.LoseAnswers(func(sent []byte) bool {
+					if bytes.Contains(sent, []byte("FOR UPDATE")) && bytes.Contains(sent, []byte("users")) {
+						if locks++; locks == at {
+							p.storeAt(time.Now(), fmt.Sprint("a name ", at), map[string]any{"u": personName})
+							p.storeAt(time.Now(), fmt.Sprint("a post ", at), map[string]any{"id": p.posts[0].ID.String(), "title": "A secret title"})
+						}
+					}
+					return false
+				})
+				code, _, stderr := run(t, "user", "erase", "--database-url="+behind, "--database-statement-cache=0", p.person.ID.String(),
+					"--posts=delete", "--log-level=error")
+				proxy.LoseAnswers(nil)
+				if code != 0 {
+					t.Fatalf("lock %d: got code %d, stderr %q, want code 0", at, code, stderr)
+				}
+				if dump := p.dump(); strings.Contains(dump, "A secret title") {
+					t.Errorf("lock %d: got the title of a post in the dump, want it nowhere", at)
+				}
+				p.wantNothing()
+				for _, u := range p.others {
+					p.erase(u.ID, "--posts=delete")
+				}
+			}
+			if locks < 3 {
+				t.Errorf("got %d locks of the user, want one for each part of the posts, and one for the user", locks)
+			}
+		})
+	}
+}
+
+// TestUserEraseWord exports and erases a user whose name is a word of the contract, and so in all answers of most clients.
+func TestUserEraseWord(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		p := newPeople(t, e)
+		p.populate(1)
+		var users []*ent.User
+		p.write("boss", func(ctx context.Context, tx *directory.Transaction) (err error) {
+			users, err = tx.CreateUsers(ctx, []directory.CreateUser{{Username: "User", Email: "user@example.com", Status: rules.Active}})
+			return err
+		})
+		answer := map[string]any{"__typename": "User", "username": personName, "status": "ACTIVE"}
+		other := p.store("other", "ADMIN", answer)
+		own := p.store("own", "ADMIN", map[string]any{"__typename": "User", "username": "User", "email": "user@example.com"})
+		if text, x := p.export(users[0].ID); len(x.StoredAnswers) != 1 || strings.Contains(text, personName) {
+			t.Errorf("got %s, want the answer about the user alone", text)
+		}
+		p.erase(users[0].ID)
+		p.wantAnswer("other", other, nil)
+		p.wantAnswer("own", own, idempotency.ErrErased)
+	})
 }
 
 // change gives the person another username, email address and subject, and lets it change itself again, as a server does

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"os"
 	"strings"
@@ -39,7 +40,7 @@ func (c *userErase) Run(ctx context.Context, e *environment, parent *userCommand
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	x := &erasure{person: newPerson(id), db: db, deletePosts: c.Posts == "delete", dryRun: c.DryRun}
+	x := &erasure{person: newPerson(id), db: db, deletePosts: c.Posts == "delete", dryRun: c.DryRun, deleted: map[typeid.ID]bool{}, ends: map[string]feed.Cursor{}}
 	err = x.run(rules.WithCaller(ctx, rules.Everyone()))
 	x.record(ctx, logger, err)
 	if has, ok := errors.AsType[*postsError](err); ok {
@@ -81,8 +82,9 @@ type erasure struct {
 	// What is erased and committed. In a dry run: what would be.
 	users, posts, actors, answers int
 
-	start time.Time // answers that are claimed from then on can be newer than the first look at all answers
-	ends  map[string]feed.Cursor
+	start   time.Time          // answers that are claimed from then on can be newer than the last look at them
+	deleted map[typeid.ID]bool // the posts that are deleted
+	ends    map[string]feed.Cursor
 }
 
 // skew is the greatest difference of the clocks of servers for which an erasure finds all new answers, with the duration
@@ -113,28 +115,23 @@ func (x *erasure) run(ctx context.Context) error {
 	if x.dryRun {
 		x.users, x.posts = 1, posts
 	}
-	for x.learn(u) {
+	for {
+		x.learn(u)
+		x.start = time.Time{}
 		if err := x.eraseActors(ctx); err != nil {
 			return err
 		}
-		if err := x.eraseAnswers(ctx); err != nil {
+		if err := x.eraseAnswers(ctx); err != nil || x.dryRun {
 			return err
-		}
-		if x.dryRun {
-			return nil
 		}
 		if u, err = x.eraseUser(ctx); err != nil || u == nil {
 			return err
 		}
 	}
-	return errors.New("the user changed while it was erased") // cannot happen: eraseUser returns a user only with new texts
 }
 
 // eraseActors removes the actor from the changes that the person has made so far.
 func (x *erasure) eraseActors(ctx context.Context) error {
-	if x.ends == nil {
-		x.ends = map[string]feed.Cursor{}
-	}
 	for _, subject := range x.subjects {
 		if x.dryRun {
 			n, err := feed.CountActor(ctx, x.db.Session(database.Single), subject)
@@ -155,7 +152,8 @@ func (x *erasure) eraseActors(ctx context.Context) error {
 	return nil
 }
 
-// eraseAnswers erases all stored answers that have data of the person. Each transaction erases those of one page.
+// eraseAnswers erases the stored answers that have data of the person and are newer than the last look. Each transaction
+// erases those of one page.
 func (x *erasure) eraseAnswers(ctx context.Context) error {
 	session := x.db.Session(database.Single)
 	last, err := idempotency.Last(ctx, session)
@@ -165,10 +163,13 @@ func (x *erasure) eraseAnswers(ctx context.Context) error {
 	if now := time.Now(); last.IsZero() || last.After(now) { // no claim, or the clock of a server is ahead
 		last = now
 	}
+	from := x.start
 	x.start = last.Add(-skew)
-	return idempotency.Read(ctx, session, time.Time{}, func(page []idempotency.Answer) error {
+	return idempotency.Read(ctx, session, from, func(page []idempotency.Answer) error {
 		answers, err := x.person.answers(page, func(ids []typeid.ID) (map[typeid.ID]bool, error) {
-			return directory.PostsOf(ctx, session, x.id, ids)
+			posts, err := directory.PostsOf(ctx, session, x.id, ids)
+			maps.Copy(posts, x.deletedOf(ids))
+			return posts, err
 		})
 		if err != nil || len(answers) == 0 {
 			return err
@@ -192,24 +193,51 @@ func (x *erasure) eraseAnswers(ctx context.Context) error {
 	})
 }
 
+// deletedOf returns the posts among ids that are deleted.
+func (x *erasure) deletedOf(ids []typeid.ID) map[typeid.ID]bool {
+	posts := map[typeid.ID]bool{}
+	for _, id := range ids {
+		if x.deleted[id] {
+			posts[id] = true
+		}
+	}
+	return posts
+}
+
 // eraseUser deletes the posts and then the user. Each transaction locks the user first: so no post can be added meanwhile,
 // and what the person has written is committed. If the user has new texts by then, it returns the user and changes no
-// more. If another program has deleted the user, it erases the rest.
+// more. If another program has deleted the user, it erases the rest. The last transaction reads the newest answers, so
+// those that came with the deletions before are read first, when nobody waits for them.
 func (x *erasure) eraseUser(ctx context.Context) (changed *ent.User, err error) {
+	for more := x.deletePosts; more; {
+		if more, changed, err = x.step(ctx, false); err != nil || changed != nil {
+			return changed, err
+		}
+	}
+	if len(x.deleted) > 0 {
+		if err := x.eraseAnswers(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for more := true; more; {
-		err := retrying(ctx, func() (err error) {
-			more, changed, err = x.step(ctx)
-			return err
-		})
-		if err != nil || changed != nil {
+		if more, changed, err = x.step(ctx, true); err != nil || changed != nil {
 			return changed, err
 		}
 	}
 	return nil, nil
 }
 
-// step is one transaction of eraseUser. more reports whether posts can be left.
-func (x *erasure) step(ctx context.Context) (more bool, changed *ent.User, err error) {
+// step is a transaction of eraseUser: it deletes posts and, as the last one, the user. more reports whether posts can be
+// left.
+func (x *erasure) step(ctx context.Context, last bool) (more bool, changed *ent.User, err error) {
+	err = retrying(ctx, func() (err error) {
+		more, changed, err = x.tryStep(ctx, last)
+		return err
+	})
+	return more, changed, err
+}
+
+func (x *erasure) tryStep(ctx context.Context, last bool) (more bool, changed *ent.User, err error) {
 	session := x.db.Session(database.Write)
 	tx := directory.New(session, directory.Options{Clock: time.Now, IDs: typeid.NewSource(time.Now, rand.Reader)})
 	defer tx.Rollback()
@@ -227,17 +255,17 @@ func (x *erasure) step(ctx context.Context) (more bool, changed *ent.User, err e
 			return false, nil, err
 		}
 	}
-	if more = len(posts) == erasePosts; u != nil && !more {
-		if err := x.deleteUser(ctx, tx); err != nil {
+	more = len(posts) == erasePosts
+	answers, actors := 0, 0
+	if last = last && !more; last {
+		if u != nil {
+			if err := x.deleteUser(ctx, tx); err != nil {
+				return false, nil, err
+			}
+		}
+		if answers, err = x.eraseNewAnswers(ctx, session, posts); err != nil {
 			return false, nil, err
 		}
-	}
-	answers, err := x.eraseNewAnswers(ctx, session, posts)
-	if err != nil {
-		return false, nil, err
-	}
-	actors := 0
-	if !more {
 		if actors, err = x.eraseNewActors(ctx, session); err != nil {
 			return false, nil, err
 		}
@@ -245,8 +273,11 @@ func (x *erasure) step(ctx context.Context) (more bool, changed *ent.User, err e
 	if err := tx.Commit(ctx, nil); err != nil {
 		return false, nil, err
 	}
+	for _, id := range posts {
+		x.deleted[id] = true
+	}
 	x.posts, x.answers, x.actors = x.posts+len(posts), x.answers+answers, x.actors+actors
-	if u != nil && !more {
+	if u != nil && last {
 		x.users = 1
 	}
 	return more, nil, nil
@@ -266,15 +297,17 @@ func (x *erasure) deleteUser(ctx context.Context, tx *directory.Transaction) err
 	return &postsError{posts: counts[x.id.As("")], erased: true}
 }
 
-// eraseNewAnswers erases the answers with data of the person that are newer than the first look. posts are the posts that
+// eraseNewAnswers erases the answers with data of the person that are newer than the last look. posts are the posts that
 // the transaction has deleted: nobody can change them any more.
 func (x *erasure) eraseNewAnswers(ctx context.Context, session *database.Session, posts []typeid.ID) (n int, err error) {
-	deleted := make(map[typeid.ID]bool, len(posts))
-	for _, id := range posts {
-		deleted[id] = true
-	}
 	err = idempotency.Read(ctx, session, x.start, func(page []idempotency.Answer) error {
-		answers, err := x.person.answers(page, func([]typeid.ID) (map[typeid.ID]bool, error) { return deleted, nil })
+		answers, err := x.person.answers(page, func(ids []typeid.ID) (map[typeid.ID]bool, error) {
+			deleted := x.deletedOf(ids)
+			for _, id := range posts {
+				deleted[id] = true
+			}
+			return deleted, nil
+		})
 		if err != nil {
 			return err
 		}

@@ -55,9 +55,6 @@ func (c *userExport) Run(ctx context.Context, e *environment, parent *userComman
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := feed.Number(ctx, db); err != nil {
-		return failed(ctx, fmt.Sprintf("export %v of %v", id, db), err)
-	}
 	x := &personExport{person: newPerson(id)}
 	err = to(func(w io.Writer) error { return x.write(rules.WithCaller(ctx, rules.Everyone()), db, w) })
 	record(ctx, logger, "exported", cmp.Or(c.Output, "-"), err, "kind", "user", "user", id, "posts", x.posts, "changes", x.changes, "answers", x.stored)

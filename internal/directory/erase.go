@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"slices"
 
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
@@ -48,23 +49,28 @@ func (tx *Transaction) DeletePostsOf(ctx context.Context, author typeid.ID, limi
 
 // PostsOf returns the posts among ids that exist and have an author.
 func PostsOf(ctx context.Context, d dialect.Driver, author typeid.ID, ids []typeid.ID) (map[typeid.ID]bool, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
 	posts := map[typeid.ID]bool{}
-	// Without a condition on the author: an engine could read all posts of the author then.
-	query, args := sql.Dialect(d.Dialect()).Select(post.FieldID, post.FieldAuthorID).From(sql.Table(post.Table)).
-		Where(statement.In(post.FieldID, query.Distinct(ids))).Query()
-	err := database.Each(ctx, d, query, args, func(rows *sql.Rows) error {
-		var id, of typeid.ID
-		err := rows.Scan(&id, &of)
-		if of.Compare(author) == 0 {
-			posts[id.As(post.Label)] = true
+	for some := range slices.Chunk(query.Distinct(ids), idsAtOnce) {
+		// Without a condition on the author: an engine could read all posts of the author then.
+		query, args := sql.Dialect(d.Dialect()).Select(post.FieldID, post.FieldAuthorID).From(sql.Table(post.Table)).
+			Where(statement.In(post.FieldID, some)).Query()
+		err := database.Each(ctx, d, query, args, func(rows *sql.Rows) error {
+			var id, of typeid.ID
+			err := rows.Scan(&id, &of)
+			if of.Compare(author) == 0 {
+				posts[id.As(post.Label)] = true
+			}
+			return err
+		})
+		if err != nil {
+			return posts, err
 		}
-		return err
-	})
-	return posts, err
+	}
+	return posts, nil
 }
+
+// idsAtOnce is the greatest number of IDs in one statement of PostsOf. MySQL and MariaDB take 65,535 arguments.
+const idsAtOnce = 10_000
 
 // firstPosts returns the IDs of the posts of an author after an ID, at most limit, in their order.
 func (tx *Transaction) firstPosts(ctx context.Context, author, after typeid.ID, limit int) (ids []typeid.ID, err error) {

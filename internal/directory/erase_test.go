@@ -85,6 +85,13 @@ func TestPostsOf(t *testing.T) {
 				s.Errorf("got %v, want the posts of %v", of, users[1].ID)
 			}
 		}
+		for range 40_000 { // more than MySQL takes in one statement
+			ids = append(ids, s.ids.New("post"))
+		}
+		of, err = directory.PostsOf(s.Context(), session, users[1].ID, ids)
+		if err != nil || len(of) != 2 {
+			s.Errorf("of many IDs: got %d posts, %v, want 2", len(of), err)
+		}
 		none, err := directory.PostsOf(s.Context(), session, users[1].ID, nil)
 		if err != nil || len(none) != 0 {
 			s.Errorf("without IDs: got %v, %v, want nothing", none, err)
