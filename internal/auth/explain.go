@@ -20,6 +20,16 @@ type Explanation struct {
 	Err error
 }
 
+// Fail makes a check that passed fail. cure says what to change.
+func (x *Explanation) Fail(check string, err *InvalidError, cure string) {
+	for i := range x.Results {
+		if r := &x.Results[i]; r.Check == check {
+			r.Outcome, r.Detail, r.Cure = Failed, err.Error(), cure
+		}
+	}
+	x.Err = err
+}
+
 // A Result is the outcome of one check. Its texts have no part of a signature, and values of the token are quoted.
 type Result struct {
 	Check   string

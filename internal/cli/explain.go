@@ -64,7 +64,9 @@ func (c *tokenExplain) Run(ctx context.Context, e *environment) error {
 		return failed(ctx, "explain a token", ctx.Err())
 	}
 	if explanation.Err == nil {
-		explanation.Err = access.CheckSubject(explanation.Claims.Subject)
+		if invalid, ok := errors.AsType[*auth.InvalidError](access.CheckSubject(explanation.Claims.Subject)); ok {
+			explanation.Fail("subject", invalid, "Use an API key as it is, or give the bearer another subject at the provider.")
+		}
 	}
 	if _, err := io.WriteString(e.stdout, c.text(verifier, explanation)); err != nil {
 		return err
@@ -128,7 +130,7 @@ func (c *tokenExplain) text(verifier *auth.Verifier, x auth.Explanation) string 
 	if form := verifier.WantIssuer(); form != "" {
 		fmt.Fprintf(&b, "WARNING: the issuer of --auth-issuer (ROSTER_AUTH_ISSUER), %q, does not have the form of the preset %s: %s.\n\n", verifier.Issuer, verifier.Preset, form)
 	}
-	first, unsigned := "subject", false // the check of the subject by package access is the last one
+	first, unsigned := "", false
 	for _, r := range slices.Backward(x.Results) {
 		if r.Outcome == auth.Failed {
 			first = r.Check

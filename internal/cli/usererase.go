@@ -398,7 +398,8 @@ func (x *erasure) summary() string {
 const remains = `What remains, and for how long:
   changes of the user and its posts, with IDs and names of fields, without values: --keep-changes of the servers (default: 7 days)
   idempotency keys without their answers, as hashes: --keep-idempotency-keys of the servers (default: 24 hours)
-  former usernames and email addresses, and texts of posts, in stored answers without an ID: the same time
+  former usernames and email addresses, texts of posts that were deleted before, and of posts in stored answers without an
+    ID: the same time
   the actor of changes that the person made with another identity than its last one: --keep-changes
   a hash of the identity, so that nobody is linked to it by email again: for ever
   deleted rows in the files of the database: until the database reuses their place, as VACUUM does

@@ -58,8 +58,9 @@ func (a Auth) Enabled(hs256 bool) (bool, error) {
 		{"--auth-preset", a.Preset() != ""},
 		{"--auth-issuer", a.AuthIssuer != ""},
 		{"--auth-audience", a.AuthAudience != ""},
-		{"--auth-subject-claim", a.AuthSubjectClaim != ""},
-		{"--auth-roles-claim", a.AuthRolesClaim != ""},
+		// Earlier releases had these defaults, so they may be written down anywhere.
+		{"--auth-subject-claim", a.AuthSubjectClaim != "" && a.AuthSubjectClaim != "/sub"},
+		{"--auth-roles-claim", a.AuthRolesClaim != "" && a.AuthRolesClaim != "/roles"},
 		{"--auth-role-map", len(a.AuthRoleMap) > 0},
 		{"--auth-default-role", a.AuthDefaultRole != "none"},
 		{"--auth-require-at-jwt", a.AuthRequireATJWT},

@@ -99,6 +99,17 @@ func TestAuthWithoutEffect(t *testing.T) {
 	}
 }
 
+// TestFormerDefaults tests that the default claims of earlier releases may be written down anywhere.
+func TestFormerDefaults(t *testing.T) {
+	t.Parallel()
+	for _, keysOnly := range []bool{false, true} {
+		a := config.Auth{AuthKeysOnly: keysOnly, AuthSubjectClaim: "/sub", AuthRolesClaim: "/roles", AuthDefaultRole: "none", AuthAnonymous: "none"}
+		if enabled, err := a.Enabled(false); err != nil || enabled != keysOnly {
+			t.Errorf("API keys only %t: got %t, %v, want no error", keysOnly, enabled, err)
+		}
+	}
+}
+
 func TestRoleMap(t *testing.T) {
 	t.Parallel()
 	a := config.Auth{AuthRoleMap: []string{"staff-admins=ADMIN", "staff=MEMBER", "CN=a,OU=b=MEMBER"}}

@@ -16,7 +16,7 @@ const headerForwarded = "X-Forwarded-For"
 // clients finds the addresses of clients, also behind proxies.
 type clients struct {
 	proxies []netip.Prefix
-	logger  *slog.Logger
+	logger  *slog.Logger // of a warning; nil: the addresses do not matter
 	warned  *sync.Once
 }
 
@@ -31,7 +31,7 @@ func newClients(proxies []netip.Prefix, logger *slog.Logger) clients {
 func (c clients) address(ctx context.Context, r *http.Request) netip.Addr {
 	client, _ := parseAddress(r.RemoteAddr)
 	lines := r.Header[headerForwarded] // together they are one list (RFC 9110, section 5.3)
-	if len(lines) > 0 && !c.trusted(client) {
+	if len(lines) > 0 && c.logger != nil && !c.trusted(client) {
 		c.warn(ctx, client)
 	}
 	for _, line := range slices.Backward(lines) {

@@ -92,16 +92,23 @@ func TestClientAddress(t *testing.T) {
 // TestUntrustedProxyWarning tests that the log says once that clients share a budget.
 func TestUntrustedProxyWarning(t *testing.T) {
 	t.Parallel()
-	handler, log := logged(testOptions(), "10.0.0.0/8")
+	unlimited, log := logged(testOptions(), "10.0.0.0/8")
+	askFrom(t, unlimited, "192.0.2.1:1", "198.51.100.7") // no budgets, so nobody shares one
+	o := testOptions()
+	limited(&o, nil)
+	handler, log2 := logged(o, "10.0.0.0/8")
 	askFrom(t, handler, "10.0.0.1:1", "192.0.2.1")
 	askFrom(t, handler, "192.0.2.1:1")
+	if strings.Contains(log2.String(), "WARN") {
+		t.Errorf("got %s, want no warning", log2)
+	}
 	if strings.Contains(log.String(), "WARN") {
 		t.Errorf("got %s, want no warning", log)
 	}
 	for i := range 3 {
 		askFrom(t, handler, fmt.Sprintf("192.0.2.%d:1", i), "198.51.100.7")
 	}
-	if got := strings.Count(log.String(), "level=WARN"); got != 1 || !strings.Contains(log.String(), "ROSTER_TRUSTED_PROXIES") {
-		t.Errorf("got %d warnings in %s, want one with the setting", got, log)
+	if got := strings.Count(log2.String(), "level=WARN"); got != 1 || !strings.Contains(log2.String(), "ROSTER_TRUSTED_PROXIES") {
+		t.Errorf("got %d warnings in %s, want one with the setting", got, log2)
 	}
 }

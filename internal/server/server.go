@@ -70,7 +70,10 @@ type Options struct {
 
 // New returns the handler of the whole server.
 func New(o Options) http.Handler {
-	clients := newClients(o.Proxies, o.Logger)
+	clients := newClients(o.Proxies, nil)
+	if o.Limiter != nil {
+		clients.logger = o.Logger
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
 		clients: clients, limiter: o.Limiter,

@@ -179,9 +179,9 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 		return
 	}
 	defer leave()
-	if refused == nil {
-		refused = refuseRate(s.from.points.Wait(0))
-	} else {
+	if debt := refuseRate(s.from.points.Wait(0)); debt != nil {
+		refused = debt
+	} else if refused != nil {
 		s.from.points.Charge(priceOfRefused(request.size))
 	}
 	if refused != nil {
