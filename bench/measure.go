@@ -165,7 +165,7 @@ func (b *bench) report(ctx context.Context, engine string, workloads []workload,
 		if err := b.rounds(ctx, w, res); err != nil {
 			return err
 		}
-		a, err := allocated(ctx, executor, w)
+		a, err := b.allocated(ctx, executor, w)
 		if err != nil {
 			return err
 		}

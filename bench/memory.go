@@ -35,9 +35,11 @@ func peakMemory(pid int) int64 {
 // allocations are those of one request in Go's heap, without HTTP.
 type allocations struct{ objects, bytes uint64 }
 
-// allocated makes requests of a workload in this process, one after the other, and returns the allocations of one.
-func allocated(ctx context.Context, executor *graph.Executor, w workload) (allocations, error) {
-	const requests = 20
+// allocated makes some of the requests of a workload in this process, one after the other, and returns the allocations of
+// one.
+func (b *bench) allocated(ctx context.Context, executor *graph.Executor, w workload) (allocations, error) {
+	const part, least, most = 100, 2, 20
+	requests := max(least, min(b.requests/w.part/part, most))
 	for i := range requests { // the caches and pools are filled by then
 		if err := ask(ctx, executor, w, i); err != nil {
 			return allocations{}, err
@@ -51,5 +53,6 @@ func allocated(ctx context.Context, executor *graph.Executor, w workload) (alloc
 		}
 	}
 	runtime.ReadMemStats(&after)
-	return allocations{(after.Mallocs - before.Mallocs) / requests, (after.TotalAlloc - before.TotalAlloc) / requests}, nil
+	n := uint64(requests)
+	return allocations{(after.Mallocs - before.Mallocs) / n, (after.TotalAlloc - before.TotalAlloc) / n}, nil
 }
