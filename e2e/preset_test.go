@@ -129,7 +129,7 @@ func TestPresetWarnings(t *testing.T) {
 		t.Run(preset, func(t *testing.T) {
 			t.Parallel()
 			idp := provider.New(t)
-			idp.Issuer += path
+			idp.Move(path)
 			database := dbtest.Empty(t, dbtest.SQLite)
 			p := start(t, binary, database, displayName(t, dbtest.SQLite, database),
 				"--auth-preset="+preset, "--auth-issuer="+idp.Issuer, "--auth-audience=roster")

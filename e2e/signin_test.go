@@ -100,10 +100,10 @@ func TestReadmeSignIn(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		idp := provider.New(t)
 		idp.Be("keycloak")
-		idp.People = []provider.Person{
-			{Username: "ada", Password: "ADAS-PASSWORD", Email: "ada@example.com", Roles: []string{"ADMIN"}},
-			{Username: "grace", Password: "GRACES-PASSWORD", Email: "grace@example.com", Roles: []string{"MEMBER"}},
-		}
+		idp.Admit(
+			provider.Person{Username: "ada", Password: "ADAS-PASSWORD", Email: "ada@example.com", Roles: []string{"ADMIN"}},
+			provider.Person{Username: "grace", Password: "GRACES-PASSWORD", Email: "grace@example.com", Roles: []string{"MEMBER"}},
+		)
 		database := dbtest.Empty(t, e)
 		here := []string{"https://login.example.com/realms/acme", idp.Issuer, "bin/roster", binary}
 		variables := strings.Fields(strings.NewReplacer(here...).Replace(strings.TrimPrefix(first, "export ")))

@@ -205,7 +205,7 @@ func TestDiscovery(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			p := provider.New(t)
-			p.Issuer += path
+			p.Move(path)
 			v := start(t, auth.Options{Discovery: true, Issuer: p.Issuer})
 			wantSubject(t, v, p.Token("alice"), "alice")
 			if p.Discoveries() != 1 || p.Fetches() != 1 {

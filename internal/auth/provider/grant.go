@@ -23,6 +23,13 @@ func (p Person) Subject() string {
 	return id.String()
 }
 
+// Admit lets people sign in, if the provider is Keycloak.
+func (p *Provider) Admit(people ...Person) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.people = people
+}
+
 // grantPath follows the issuer in the address where a person gets a token.
 const grantPath = "/protocol/openid-connect/token"
 
@@ -35,9 +42,12 @@ func (p *Provider) grant(w http.ResponseWriter, r *http.Request) {
 		Say(map[string]any{"error": "unsupported_grant_type"})(w, r)
 		return
 	}
-	for _, person := range p.People {
+	p.mu.Lock()
+	people, issuer := p.people, p.Issuer
+	p.mu.Unlock()
+	for _, person := range people {
 		if person.Username == r.PostFormValue("username") && person.Password == r.PostFormValue("password") {
-			token := p.Sign(p.accessToken(person, r.PostFormValue("client_id")))
+			token := p.Sign(accessToken(person, issuer, r.PostFormValue("client_id")))
 			Say(map[string]any{"access_token": token, "expires_in": 300, "token_type": "Bearer", "scope": "email profile"})(w, r)
 			return
 		}
@@ -47,8 +57,8 @@ func (p *Provider) grant(w http.ResponseWriter, r *http.Request) {
 }
 
 // accessToken returns an access token of a person, as Keycloak documents it.
-func (p *Provider) accessToken(person Person, client string) Document {
-	d := Documents("keycloak", p.Issuer, time.Now(), person.Roles...)[0]
+func accessToken(person Person, issuer, client string) Document {
+	d := Documents("keycloak", issuer, time.Now(), person.Roles...)[0]
 	maps.Copy(d.Claims, map[string]any{
 		"sub": person.Subject(), "azp": client, "preferred_username": person.Username, "email": person.Email,
 		"name": person.Username, "given_name": person.Username, "family_name": "",

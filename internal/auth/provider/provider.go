@@ -22,17 +22,16 @@ const discoveryPath = "/.well-known/openid-configuration"
 
 // A Provider is an HTTP server with keys. Its methods may be called concurrently.
 type Provider struct {
-	// Issuer is the claim iss, and the address of discovery. It may get another path before the first request.
+	// Issuer is the claim iss, and the address of discovery. Move changes it.
 	Issuer string
 	// KeysURL is the address of the key set.
 	KeysURL string
-	// People may sign in, if the provider is Keycloak. They are set before the first request.
-	People []Person
 
 	fetches, discoveries atomic.Int64
 
 	mu        sync.Mutex
 	signer    *Key
+	people    []Person
 	keys      []any
 	behaviour http.HandlerFunc
 }
@@ -47,8 +46,17 @@ func New(tb testing.TB, keys ...*Key) *Provider {
 	p.Publish(keys...)
 	server := httptest.NewServer(p)
 	tb.Cleanup(server.Close)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.Issuer, p.KeysURL = server.URL, server.URL+"/keys"
 	return p
+}
+
+// Move gives a provider that has just started another issuer: with a path after its address.
+func (p *Provider) Move(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Issuer += path
 }
 
 // Publish replaces the published keys. The first one signs the next tokens.

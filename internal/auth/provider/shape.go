@@ -2,7 +2,6 @@ package provider
 
 import (
 	"maps"
-	"strings"
 	"time"
 )
 
@@ -21,9 +20,7 @@ const Tenant = "8d1b2c6e-52f1-4c0f-9d0e-6f5b3c1a7e10"
 
 // Be gives a provider that has just started the form of issuers of a preset.
 func (p *Provider) Be(preset string) {
-	p.Issuer = strings.TrimSuffix(p.Issuer, "/") + map[string]string{
-		"keycloak": "/realms/acme", "entra": "/" + Tenant + "/v2.0", "auth0": "/",
-	}[preset]
+	p.Move(map[string]string{"keycloak": "/realms/acme", "entra": "/" + Tenant + "/v2.0", "auth0": "/"}[preset])
 }
 
 // Sign returns a token with a document.
