@@ -13,7 +13,7 @@ import (
 func TestBench(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
-	results := t.TempDir()
+	results := filepath.Join(t.TempDir(), "results")
 	args := []string{"-users=1000", "-n=20", "-c=2", "-rounds=1", "-results", results}
 	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)

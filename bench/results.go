@@ -77,13 +77,16 @@ func newReport(ctx context.Context, s settings, now time.Time) *report {
 	}
 }
 
-// write writes the report into a directory, and returns the name of its file. The names sort by their dates.
+// write writes the report into a directory, which it makes if it is missing, and returns the name of its file. The names sort by their dates.
 func (r *report) write(dir string) (string, error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return "", err
 	}
 	name := strings.NewReplacer(":", "", "-", "").Replace(strings.TrimSuffix(r.Date, "Z")) + "-" + strings.TrimSuffix(r.Commit, "+") + ".json"
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return "", err
+	}
 	path := filepath.Join(dir, name)
 	return path, os.WriteFile(path, append(text, '\n'), 0o600) //nolint:gosec // where the user says
 }
