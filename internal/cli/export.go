@@ -59,15 +59,9 @@ func (c *exportCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := e.clash(used); err != nil {
 		return err
 	}
-	to := func(write func(io.Writer) error) error {
-		return write(interruptible{ctx, shared{e.stdout}})
-	}
-	if c.Output != "" && c.Output != "-" {
-		out, err := newOutput(c.Output, used)
-		if err != nil {
-			return fmt.Errorf("export %s: --output: %w", c.What, err)
-		}
-		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
+	to, err := e.destination(ctx, c.Output, used, false)
+	if err != nil {
+		return fmt.Errorf("export %s: %w", c.What, err)
 	}
 	logger := c.Logger(e.stderr)
 	db, err := e.openDatabase(ctx, c.Database, logger, checking)

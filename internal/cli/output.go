@@ -34,6 +34,21 @@ func newOutput(name string, used []usedFile) (*output, error) {
 	return &output{place: p, name: name}, nil
 }
 
+// destination returns a function that gives a writer to the function that writes: of a file, or of the standard output if
+// the name is empty or -. The file appears when it is complete. A private one can be read by its owner alone, if it is new.
+// used are the files of the database, which it must not be; the caller has compared them with the standard output.
+func (e *environment) destination(ctx context.Context, name string, used []usedFile, private bool) (func(write func(io.Writer) error) error, error) {
+	if name == "" || name == "-" {
+		return func(write func(io.Writer) error) error { return write(interruptible{ctx, shared{e.stdout}}) }, nil
+	}
+	out, err := newOutput(name, used)
+	if err != nil {
+		return nil, fmt.Errorf("--output: %w", err)
+	}
+	out.private = private
+	return func(write func(io.Writer) error) error { return out.replace(ctx, write) }, nil
+}
+
 // inPlace reports whether the output can only be written, not replaced: a pipe, a device, or a file that a process has
 // open.
 func (o *output) inPlace() bool {

@@ -38,16 +38,9 @@ func (c *userExport) Run(ctx context.Context, e *environment, parent *userComman
 	if err := e.clash(used); err != nil {
 		return err
 	}
-	to := func(write func(io.Writer) error) error {
-		return write(interruptible{ctx, shared{e.stdout}})
-	}
-	if c.Output != "" && c.Output != "-" {
-		out, err := newOutput(c.Output, used)
-		if err != nil {
-			return fmt.Errorf("export %v: --output: %w", id, err)
-		}
-		out.private = true
-		to = func(write func(io.Writer) error) error { return out.replace(ctx, write) }
+	to, err := e.destination(ctx, c.Output, used, true)
+	if err != nil {
+		return fmt.Errorf("export %v: %w", id, err)
 	}
 	logger := parent.Logger(e.stderr)
 	db, err := e.openDatabase(ctx, parent.Database, logger, checking)
