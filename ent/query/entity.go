@@ -21,9 +21,8 @@ import (
 
 // An Entity describes how the rows of a table become values of T. Entities are generated and never change.
 type Entity[T any] struct {
-	*statement.Table
-	// Owner is the column with the ID of the user who owns the row. It is empty if rows have no owner.
-	Owner string
+	*Kind
+
 	// Scan returns destinations for the values of columns. Assign gives an entity the scanned values.
 	Scan   func(columns []string) ([]any, error)
 	Assign func(n *T, columns []string, values []any) error
@@ -146,9 +145,6 @@ func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error)
 // read runs a statement and calls each for every row. parent is the ID of the row's parent if the statement has
 // parents. The rows become siblings.
 func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *T)) error {
-	if err := r.Entity.restrict(ctx, s); err != nil {
-		return err
-	}
 	// One set of destinations serves all rows, because Assign copies the values.
 	values, err := r.Entity.Scan(s.Columns)
 	if err != nil {
@@ -161,7 +157,7 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 	}
 	group := new(Group[*T])
 	account := newAccount(budget.FromContext(ctx), s, values)
-	return run(ctx, r.Driver, s, func(rows *sql.Rows) error {
+	return r.Entity.Read(ctx, r.Driver, s, func(rows *sql.Rows) error {
 		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
@@ -185,11 +181,8 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 // counts runs a statement that counts rows. The keys are the IDs of the parents without their types, or only the zero
 // ID if the statement has no parents.
 func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.ID]int, error) {
-	if err := r.Entity.restrict(ctx, s); err != nil {
-		return nil, err
-	}
 	counts := make(map[typeid.ID]int)
-	err := run(ctx, r.Driver, s, func(rows *sql.Rows) error {
+	err := r.Entity.Read(ctx, r.Driver, s, func(rows *sql.Rows) error {
 		var parent typeid.ID
 		var n int
 		dest := []any{&n}

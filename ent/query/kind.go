@@ -1,0 +1,106 @@
+package query
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+
+	"roster/internal/statement"
+)
+
+// A Kind describes an entity to a reader that makes no Go values of its rows. Kinds are generated and never change.
+type Kind struct {
+	*statement.Table
+	// Owner is the column with the ID of the user who owns the row. It is empty if rows have no owner.
+	Owner string
+	// Edges are the edges to other entities.
+	Edges []KindEdge
+	// Page checks the arguments of a connection over all rows of the kind, or over those of some parents. They are as in
+	// a document with its variables. The error is that of ReadPage, or says that an argument is not of its type.
+	Page func(ctx context.Context, connection string, args map[string]any) (*Page, error)
+}
+
+// A KindEdge leads from an entity to others.
+type KindEdge struct {
+	Name  string // in the schema of ent
+	Field string // in the GraphQL schema
+	Many  bool   // the field is a connection
+	// Column has the ID of the other entity. If it is empty, the other entities have the ID of this one: see Parents.
+	Column string
+	// Parents names the column that holds the ID of this entity.
+	Parents statement.Parents
+}
+
+// Edge returns the edge with a name in the schema of ent. The kind must have it.
+func (k *Kind) Edge(name string) KindEdge {
+	return k.Edges[slices.IndexFunc(k.Edges, func(e KindEdge) bool { return e.Name == name })]
+}
+
+// Read runs a statement on the rows of the kind and calls each for every row. The statement is restricted to the rows
+// that the caller in ctx may read. The error is a *rules.ForbiddenError if there are none, that of each, or the driver's.
+func (k *Kind) Read(ctx context.Context, d dialect.Driver, s *statement.Select, each func(*sql.Rows) error) error {
+	if err := k.restrict(ctx, s); err != nil {
+		return err
+	}
+	return run(ctx, d, s, each)
+}
+
+// pageOf returns the function Page of the Kind of T.
+func pageOf[T any, W Where[W]](table *statement.Table) func(context.Context, string, map[string]any) (*Page, error) {
+	return func(ctx context.Context, connection string, values map[string]any) (*Page, error) {
+		args, err := decodeArgs(values)
+		if err != nil {
+			return nil, err
+		}
+		var where *W
+		var orderBy []Order[T]
+		if value := values["where"]; value != nil {
+			where = new(W)
+			err = decode(value, reflect.ValueOf(where).Elem())
+		}
+		if value := values["orderBy"]; value != nil && err == nil {
+			err = decode(value, reflect.ValueOf(&orderBy).Elem())
+		}
+		if err != nil {
+			return nil, err
+		}
+		return newPage(ctx, connection, table, args, where, orderBy)
+	}
+}
+
+// NewKind returns the Kind of the entities T with the filters W.
+func NewKind[T any, W Where[W]](table *statement.Table, owner string, edges ...KindEdge) *Kind {
+	return &Kind{Table: table, Owner: owner, Edges: edges, Page: pageOf[T, W](table)}
+}
+
+// Rows returns the statement that reads the page and one extra row, which tells whether another page follows.
+func (p *Page) Rows(columns Columns) *statement.Select { return p.rows(columns) }
+
+// Count returns the statement that counts the rows of all pages.
+func (p *Page) Count() *statement.Select { return p.count() }
+
+// Key returns a text that is equal for equal pages of a connection.
+func (p *Page) Key() string { return p.key() }
+
+// CountKey returns a text that is equal for equal counts of a connection.
+func (p *Page) CountKey() string { return p.filterKey }
+
+// Order returns the order of the rows: the client's, each column once, a unique one last.
+func (p *Page) Order() []statement.Order { return p.order }
+
+// Cut returns the number of nodes of a page whose statement has read n rows. next and previous report whether other pages
+// exist. If reversed, the last node was read first.
+func (p *Page) Cut(n int) (nodes int, reversed, next, previous bool) {
+	nodes, more := min(n, p.size), n > p.size
+	if p.backward {
+		return nodes, true, p.before != nil, more
+	}
+	return nodes, false, more, p.after != nil
+}
+
+// AppendCursor appends the text of the cursor of a row. position has the values of the row in the columns of the order,
+// each by AppendPosition.
+func (p *Page) AppendCursor(b, position []byte) []byte { return p.scope.Append(b, position) }
