@@ -8,6 +8,7 @@ import (
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 
+	"roster/ent/rules"
 	"roster/internal/statement"
 )
 
@@ -38,6 +39,9 @@ type KindEdge struct {
 func (k *Kind) Edge(name string) KindEdge {
 	return k.Edges[slices.IndexFunc(k.Edges, func(e KindEdge) bool { return e.Name == name })]
 }
+
+// Hidden reports whether the caller in ctx may read no rows of the kind.
+func (k *Kind) Hidden(ctx context.Context) bool { return k.reach(ctx) == rules.Nothing }
 
 // Read runs a statement on the rows of the kind and calls each for every row. The statement is restricted to the rows
 // that the caller in ctx may read. The error is a *rules.ForbiddenError if there are none, that of each, or the driver's.
