@@ -10,9 +10,11 @@ import (
 
 	"roster/ent/query"
 	"roster/ent/rules"
+	"roster/graph/compiled"
 	"roster/graph/generated"
 	"roster/internal/budget"
 	"roster/internal/codes"
+	"roster/internal/database"
 	"roster/internal/documents"
 	"roster/internal/limits"
 )
@@ -30,6 +32,7 @@ type Executor struct {
 	executable  graphql.ExecutableSchema // for queries and mutations; each subscription has its own
 	declared    map[string]declaration   // fields()
 	permissions map[string]permission    // permissions()
+	reads       *compiled.Options        // compiledOptions()
 }
 
 // NewExecutor returns an executor. The error names a trusted document that is not valid.
@@ -39,6 +42,9 @@ func NewExecutor(o Options) (*Executor, error) {
 	}
 	if o.Committed == nil {
 		o.Committed = func() {}
+	}
+	if o.Answered == nil {
+		o.Answered = func(Way) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -54,10 +60,10 @@ func NewExecutor(o Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(resolver)
+	r, declared := new(resolver), fields()
 	return &Executor{
 		Options: o, library: library, schema: schema, resolver: r, executable: executable(schema, r),
-		declared: fields(), permissions: permissions(),
+		declared: declared, permissions: permissions(), reads: compiledOptions(schema, declared),
 	}, nil
 }
 
@@ -66,7 +72,7 @@ func NewExecutor(o Options) (*Executor, error) {
 // is wrong and for one that the caller may not make.
 func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response) {
 	o, errs := e.library.Operation(r)
-	if e.secretFor(rules.CallerFrom(ctx)) && (len(errs) > 0 || e.authorize(e.withOperation(ctx, o), "") != nil) {
+	if e.secretFor(rules.CallerFrom(ctx)) && (len(errs) > 0 || e.refuses(ctx, o)) {
 		return nil, refuse(ctx, codes.Unauthenticated, credentials)
 	}
 	if len(errs) == 0 {
@@ -79,6 +85,12 @@ func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents
 	return nil, response
 }
 
+// refuses reports whether the caller in ctx may not execute an operation.
+func (e *Executor) refuses(ctx context.Context, o *documents.Operation) bool {
+	refused, _ := e.authorize(e.withOperation(ctx, o), "")
+	return refused != nil
+}
+
 // secretFor reports whether a caller may learn nothing of the schema. Otherwise nobody could find it with a list of words:
 // the errors of documents say which fields exist.
 func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && c.Nobody() && !c.Reader }
@@ -88,14 +100,36 @@ func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && c
 // earlier request with the key. An empty key is none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx = e.withOperation(ctx, o)
-	if response = e.authorize(ctx, key); response == nil {
-		response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
-			return answer(ctx, e.executable.Exec(ctx))
-		})
+	response, partly := e.authorize(ctx, key)
+	if response == nil {
+		response, replayed = e.execute(ctx, o, key, partly)
 		refuseWhole(response)
 	}
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)
+	return response, replayed
+}
+
+// execute executes an operation that is allowed. partly says that some of its fields are not.
+func (e *Executor) execute(ctx context.Context, o *documents.Operation, key string, partly bool) (*graphql.Response, bool) {
+	ways := ways{resolvers: func(ctx context.Context) *graphql.Response { return answer(ctx, e.executable.Exec(ctx)) }}
+	if o.Definition.Operation != ast.Query {
+		ways.mode = database.Write
+		return e.run(ctx, key, &ways)
+	}
+	p := e.planOf(o)
+	ways.mode = p.mode
+	way := ByResolvers
+	if e.CompiledReads && key == "" && !partly {
+		if ways.plan = e.compiledReads(p, o); ways.plan != nil {
+			way = ByPlan
+		}
+	}
+	response, replayed := e.run(ctx, key, &ways)
+	if way == ByPlan && ways.plan == nil {
+		way = ByBoth
+	}
+	e.Answered(way)
 	return response, replayed
 }
 

@@ -63,14 +63,9 @@ func (r Reader[T]) ByIDs(ctx context.Context, columns Columns, ids ...typeid.ID)
 	ids = Distinct(ids)
 	key := Key{Edge: r.Entity.Type, Args: joined(ids), Columns: columns}
 	return Load(ctx, &r.Root.group, r.Root, key, func(ctx context.Context, _ []*Root) (map[*Root]map[typeid.ID]*T, error) {
-		entities, err := r.find(ctx, r.byIDs(columns, ids))
+		entities, err := r.find(ctx, r.Entity.ByIDs(columns, ids))
 		return map[*Root]map[typeid.ID]*T{r.Root: entities}, err
 	})
-}
-
-// byIDs returns the statement that reads the entities with the IDs.
-func (r Reader[T]) byIDs(columns Columns, ids []typeid.ID) *statement.Select {
-	return &statement.Select{Table: r.Entity.Table, Columns: columns.Names(r.Entity.Table), IDs: ids}
 }
 
 // find returns the entities of a selection by ID.
@@ -82,16 +77,13 @@ func (r Reader[T]) find(ctx context.Context, s *statement.Select) (map[typeid.ID
 
 // AnyBy returns the entities that have one of the texts in a column.
 func (r Reader[T]) AnyBy(ctx context.Context, columns Columns, column string, texts []string) ([]*T, error) {
-	return r.where(ctx, &statement.Select{
-		Columns: columns.Names(r.Entity.Table),
-		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) },
-	})
+	return r.where(ctx, r.Entity.AnyBy(columns, column, texts))
 }
 
 // Lock locks the rows with the IDs until the transaction ends, in the order of the IDs. It returns the existing rows,
 // with all columns.
 func (r Reader[T]) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*T, error) {
-	s := r.byIDs(All, Distinct(ids))
+	s := r.Entity.ByIDs(All, Distinct(ids))
 	s.Lock = true
 	return r.find(ctx, s)
 }
@@ -114,7 +106,7 @@ func (r Reader[T]) Hold(ctx context.Context, ids []typeid.ID) error {
 	if !statement.Of(r.Driver.Dialect()).LocksParentsLate() {
 		return nil
 	}
-	s := r.byIDs(0, Distinct(ids))
+	s := r.Entity.ByIDs(0, Distinct(ids))
 	s.Lock, s.Share = true, true
 	return r.read(ctx, s, func(typeid.ID, *T) {})
 }

@@ -10,6 +10,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/internal/statement"
+	"roster/internal/typeid"
 )
 
 // A Kind describes an entity to a reader that makes no Go values of its rows. Kinds are generated and never change.
@@ -50,6 +51,24 @@ func (k *Kind) Read(ctx context.Context, d dialect.Driver, s *statement.Select, 
 		return err
 	}
 	return run(ctx, d, s, each)
+}
+
+// ByIDs returns the statement that reads the rows with the IDs. The IDs must be sorted: see Distinct.
+func (k *Kind) ByIDs(columns Columns, ids []typeid.ID) *statement.Select {
+	return &statement.Select{Table: k.Table, Columns: columns.Names(k.Table), IDs: ids}
+}
+
+// AnyBy returns the statement that reads the rows that have one of the texts in a column.
+func (k *Kind) AnyBy(columns Columns, column string, texts []string) *statement.Select {
+	return &statement.Select{
+		Table: k.Table, Columns: columns.Names(k.Table),
+		Filter: func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) },
+	}
+}
+
+// Children returns the statement that reads all rows that have one of the IDs of parents.
+func (k *Kind) Children(columns Columns, parents statement.Parents) *statement.Select {
+	return &statement.Select{Table: k.Table, Columns: columns.Names(k.Table), Parents: &parents}
 }
 
 // pageOf returns the function Page of the Kind of T.
@@ -95,14 +114,17 @@ func (p *Page) CountKey() string { return p.filterKey }
 // Order returns the order of the rows: the client's, each column once, a unique one last.
 func (p *Page) Order() []statement.Order { return p.order }
 
+// Backward reports whether the statement reads the last node of the page first.
+func (p *Page) Backward() bool { return p.backward }
+
 // Cut returns the number of nodes of a page whose statement has read n rows. next and previous report whether other pages
-// exist. If reversed, the last node was read first.
-func (p *Page) Cut(n int) (nodes int, reversed, next, previous bool) {
+// exist.
+func (p *Page) Cut(n int) (nodes int, next, previous bool) {
 	nodes, more := min(n, p.size), n > p.size
 	if p.backward {
-		return nodes, true, p.before != nil, more
+		return nodes, p.before != nil, more
 	}
-	return nodes, false, more, p.after != nil
+	return nodes, more, p.after != nil
 }
 
 // AppendCursor appends the text of the cursor of a row. position has the values of the row in the columns of the order,

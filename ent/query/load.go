@@ -37,7 +37,7 @@ func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge string, 
 			ids[i], _ = from.Value(n, e.Column).(typeid.ID) // NULL becomes the zero ID, which no entity has
 		}
 		reader := to()
-		entities, err := reader.find(ctx, reader.byIDs(columns, Distinct(ids)))
+		entities, err := reader.find(ctx, reader.Entity.ByIDs(columns, Distinct(ids)))
 		found := make(map[*T]*E, len(nodes))
 		for i, n := range nodes {
 			if e := entities[ids[i]]; e != nil {
@@ -50,8 +50,7 @@ func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge string, 
 
 // loadChild is the statement of LoadOne for an edge whose other entity has the ID of n.
 func loadChild[T, E any](ctx context.Context, from *Entity[T], nodes []*T, edge KindEdge, reader Reader[E], columns Columns) (map[*T]*E, error) {
-	s := &statement.Select{Table: reader.Entity.Table, Columns: columns.Names(reader.Entity.Table)}
-	s.Parents = parentsOf(from, nodes, edge.Parents)
+	s := reader.Entity.Children(columns, *parentsOf(from, nodes, edge.Parents))
 	entities := make(map[typeid.ID]*E, len(nodes))
 	err := reader.read(ctx, s, func(parent typeid.ID, e *E) { entities[parent] = e })
 	return ofParents(from, nodes, entities), err

@@ -156,9 +156,9 @@ func (p *Page) count() *statement.Select {
 // cut returns the nodes of a page from the rows of its statement: in the client's order, without the extra row. value
 // returns the value of a row in a column.
 func cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
-	n, reversed, next, previous := p.Cut(len(rows))
+	n, next, previous := p.Cut(len(rows))
 	nodes, info = rows[:n], &PageInfo{HasNextPage: next, HasPreviousPage: previous}
-	if reversed {
+	if p.backward {
 		nodes = slices.Clone(nodes)
 		slices.Reverse(nodes)
 	}
