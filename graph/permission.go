@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -153,7 +154,9 @@ func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operatio
 }
 
 // refuseWhole refuses a whole operation of an anonymous caller, if an argument of a field asks for more than it may read.
+// Fields run at the same time, so the first of them in the document is the reason.
 func refuseWhole(response *graphql.Response) {
+	slices.SortStableFunc(response.Errors, inDocument)
 	for _, err := range response.Errors {
 		if err.Extensions["code"] == codes.Unauthenticated {
 			err.Path = nil

@@ -44,6 +44,14 @@ func (k *Kind) Edge(name string) KindEdge {
 // Hidden reports whether the caller in ctx may read no rows of the kind.
 func (k *Kind) Hidden(ctx context.Context) bool { return k.reach(ctx) == rules.Nothing }
 
+// Readable returns a *rules.ForbiddenError if Read would return one for the caller in ctx.
+func (k *Kind) Readable(ctx context.Context) error {
+	if k.reach(ctx) == rules.Own && k.Owner != "" {
+		return nil
+	}
+	return rules.Permit(ctx, rules.Read, k.GraphQL)
+}
+
 // Read runs a statement on the rows of the kind and calls each for every row. The statement is restricted to the rows
 // that the caller in ctx may read. The error is a *rules.ForbiddenError if there are none, that of each, or the driver's.
 func (k *Kind) Read(ctx context.Context, d dialect.Driver, s *statement.Select, each func(*sql.Rows) error) error {

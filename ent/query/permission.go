@@ -31,8 +31,8 @@ func (e *Entity[T]) readable(ctx context.Context, n *T) bool {
 // restrict restricts a statement to the rows that the caller in ctx may read. Without such rows, the error is a
 // *rules.ForbiddenError.
 func (k *Kind) restrict(ctx context.Context, s *statement.Select) error {
-	if k.reach(ctx) != rules.Own || k.Owner == "" {
-		return rules.Permit(ctx, rules.Read, k.GraphQL)
+	if err := k.Readable(ctx); err != nil || k.reach(ctx) != rules.Own {
+		return err
 	}
 	filter, user := s.Filter, []typeid.ID{rules.CallerFrom(ctx).User}
 	s.Filter = func(q *sql.Selector) {

@@ -17,8 +17,11 @@ import (
 // A Plan answers one operation for one set of values of the variables of @skip and @include. It never changes, and can be
 // used by several goroutines at once.
 type Plan struct {
-	fields      selection[rootValue]
-	connections int // the number of connections
+	fields selection[rootValue]
+	// What is checked before the first statement: the connections and the fields of Query, and the kinds of all edges.
+	connections []*connection
+	roots       []rootArgs
+	kinds       []*query.Kind
 	// Size is the approximate memory of the plan, in bytes.
 	Size int64
 
@@ -50,6 +53,11 @@ type value interface {
 // A rootValue is a value of Query, or of an object about the caller.
 type rootValue interface {
 	writeRoot(r *run) error
+}
+
+// rootArgs are the arguments of a rootValue.
+type rootArgs interface {
+	check(r *run) (rootArguments, error)
 }
 
 // A source stands for the statements that read the same columns of the same kind by the same edge of the same source.
@@ -140,18 +148,21 @@ type (
 		*object
 
 		field *ast.Field
+		index int // among the roots of the plan
 	}
 	search struct {
 		*object
 
 		field  *ast.Field
 		lookup Lookup
+		index  int
 	}
 	// nodes are entities of any kind, with an object for each kind that has one.
 	nodes struct {
 		field   *ast.Field
 		objects map[*query.Kind]*object
 		many    bool
+		index   int
 	}
 	// caller is an object about the caller. Its values have the names of fields, or are searches.
 	caller struct {
@@ -264,7 +275,9 @@ func (c *compiler) root(def *ast.Definition, f graphql.CollectedField) (rootValu
 		return c.search(name, kind, f)
 	case kind != nil && of.Type.Elem == nil && len(of.Arguments) == 1 && of.Arguments[0].Name == "id" && f.Name == lowerFirst(kind.GraphQL):
 		o, err := c.byID(kind, f.Selections)
-		return &byID{o, f.Field}, err
+		b := &byID{o, f.Field, len(c.plan.roots)}
+		c.plan.roots = append(c.plan.roots, b)
+		return b, err
 	case of.Type.Name() == "Node" && (f.Name == "node" || f.Name == "nodes"):
 		return c.nodes(f)
 	}
@@ -290,7 +303,9 @@ func camel(table string) string {
 // search compiles a field that finds one entity by a Lookup.
 func (c *compiler) search(name string, kind *query.Kind, f graphql.CollectedField) (*search, error) {
 	o, err := c.byID(kind, f.Selections)
-	return &search{o, f.Field, c.Lookups[name]}, err
+	s := &search{o, f.Field, c.Lookups[name], len(c.plan.roots)}
+	c.plan.roots = append(c.plan.roots, s)
+	return s, err
 }
 
 // ofCaller compiles a field of an object about the caller.
@@ -307,7 +322,8 @@ func (c *compiler) ofCaller(def *ast.Definition, f graphql.CollectedField) (any,
 
 // nodes compiles the fields that find entities of any kind.
 func (c *compiler) nodes(f graphql.CollectedField) (rootValue, error) {
-	n := &nodes{field: f.Field, objects: map[*query.Kind]*object{}, many: f.Name == "nodes"}
+	n := &nodes{field: f.Field, objects: map[*query.Kind]*object{}, many: f.Name == "nodes", index: len(c.plan.roots)}
+	c.plan.roots = append(c.plan.roots, n)
 	for _, kind := range c.Kinds {
 		var err error
 		if n.objects[kind], err = c.byID(kind, f.Selections); err != nil {
@@ -414,7 +430,9 @@ func (c *compiler) parts(s *source, f graphql.CollectedField, columns []string, 
 	}
 	var err error
 	p.fields, err = selected(c, f.Selections, c.Schema.Types[f.Definition.Type.Name()], func(def *ast.Definition, part graphql.CollectedField) (int, error) {
-		i := slices.IndexFunc(columns, func(column string) bool { return strings.EqualFold(strings.ReplaceAll(column, "_", ""), f.Name+part.Name) })
+		i := slices.IndexFunc(columns, func(column string) bool {
+			return strings.EqualFold(strings.ReplaceAll(column, "_", ""), f.Name+part.Name)
+		})
 		if i < 0 || part.Definition.Type.Name() != "String" || part.Definition.Type.Elem != nil {
 			return 0, unknown(def, part.Field)
 		}
@@ -450,6 +468,7 @@ func (c *compiler) edge(s *source, def *ast.Definition, f graphql.CollectedField
 	if err != nil {
 		return nil, err
 	}
+	c.plan.kinds = append(c.plan.kinds, kind)
 	of := child(kind, columns)
 	if of.slot < 0 {
 		of.slot = s.ones
@@ -467,8 +486,9 @@ func (c *compiler) edge(s *source, def *ast.Definition, f graphql.CollectedField
 
 // connection compiles a connection. find returns the source of its rows.
 func (c *compiler) connection(f graphql.CollectedField, name string, kind *query.Kind, find func(query.Columns) *source) (*connection, error) {
-	con := &connection{field: f.Field, name: name, kind: kind, index: c.plan.connections}
-	c.plan.connections++
+	con := &connection{field: f.Field, name: name, kind: kind, index: len(c.plan.connections)}
+	c.plan.connections = append(c.plan.connections, con)
+	c.plan.kinds = append(c.plan.kinds, kind)
 	def := c.Schema.Types[f.Definition.Type.Name()]
 	columns, err := c.pageColumns(kind, f.Selections, def)
 	if err != nil {

@@ -2,6 +2,7 @@ package compiled
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -26,7 +27,8 @@ type run struct {
 	out     []byte
 	charged int // bytes of out that the budget has
 
-	pages []pageOf // by the indices of the connections
+	pages []pageOf        // by the indices of the connections
+	roots []rootArguments // by the indices of the roots
 	found map[foundKey]*rows
 }
 
@@ -39,8 +41,9 @@ type foundKey struct {
 // A pageOf is a page that a connection asks for. Connections with equal pages share rows, and with equal filters counts:
 // those of the first one.
 type pageOf struct {
-	page         *query.Page
-	rows, counts *connection
+	page          *query.Page
+	rows, counts  *connection
+	key, countKey string // if there are several connections; the keys of pages are never empty
 }
 
 // rows are the rows of one statement. They are siblings: each edge is loaded for all of them.
@@ -108,39 +111,56 @@ func (r *run) arguments(f *ast.Field) (map[string]any, error) {
 	return args, nil
 }
 
-// page returns the page that a connection asks for.
-func (r *run) page(c *connection) (*pageOf, error) {
-	p := &r.pages[c.index]
-	if p.page != nil {
-		return p, nil
+// check evaluates all arguments. So a request with a wrong argument sends no statement before the resolvers report it.
+func (r *run) check(p *Plan) error {
+	for _, kind := range p.kinds {
+		if err := kind.Readable(r.ctx); err != nil {
+			return err
+		}
 	}
+	r.roots = make([]rootArguments, len(p.roots))
+	for i, root := range p.roots {
+		var err error
+		if r.roots[i], err = root.check(r); err != nil {
+			return err
+		}
+	}
+	r.pages = make([]pageOf, len(p.connections))
+	for _, c := range p.connections {
+		if err := r.checkPage(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPage finds the page that a connection asks for.
+func (r *run) checkPage(c *connection) error {
 	args, err := r.arguments(c.field)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	page, err := c.kind.Page(r.ctx, c.name, args)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	p := &r.pages[c.index]
 	*p = pageOf{page: page, rows: c, counts: c}
 	if c.parents == nil {
-		return p, nil
+		return nil
 	}
-	first := func(of []*connection, key func(*query.Page) string) *connection {
-		for _, other := range of {
-			if q := r.pages[other.index].page; q != nil && other != c && key(q) == key(page) {
-				return other
-			}
-		}
-		return c
+	if of := c.source.pages; len(of) > 1 {
+		p.key = page.Key()
+		p.rows = of[slices.IndexFunc(of, func(other *connection) bool { return r.pages[other.index].key == p.key })]
 	}
-	if c.source.pages != nil {
-		p.rows = first(c.source.pages, (*query.Page).Key)
-		p.rows = r.pages[p.rows.index].rows
+	if of := c.parents.byEdge[c.edge.Name]; len(of) > 1 {
+		p.countKey = page.CountKey()
+		p.counts = of[slices.IndexFunc(of, func(other *connection) bool {
+			q := &r.pages[other.index]
+			return q.page != nil && q.countKey == p.countKey
+		})]
 	}
-	p.counts = first(c.parents.byEdge[c.edge.Name], (*query.Page).CountKey)
-	p.counts = r.pages[p.counts.index].counts
-	return p, nil
+	return nil
 }
 
 // A column says what to keep of a value.
@@ -376,20 +396,14 @@ func (s *rows) ref(row, column int) typeid.ID {
 
 // all returns the page of a connection without parents.
 func (r *run) all(c *connection) (*children, *query.Page, error) {
-	of, err := r.page(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	found, err := r.readPages(c, of.page, nil)
-	return found, of.page, err
+	page := r.pages[c.index].page
+	found, err := r.readPages(c, page, nil)
+	return found, page, err
 }
 
 // load returns the pages of a connection for all rows.
 func (r *run) load(c *connection, from *rows) (*children, *query.Page, error) {
-	of, err := r.page(c)
-	if err != nil {
-		return nil, nil, err
-	}
+	of := &r.pages[c.index]
 	slot := of.rows.slot
 	if found := from.many[slot]; found != nil {
 		return found, of.page, nil
@@ -455,10 +469,7 @@ func (c *children) slot(parent typeid.ID) int {
 
 // count returns the number of rows of a connection: of all, or of a parent.
 func (r *run) count(c *connection, v *view) (int, error) {
-	of, err := r.page(c)
-	if err != nil {
-		return 0, err
-	}
+	of := &r.pages[c.index]
 	s := of.page.Count()
 	if c.parents == nil {
 		counts, err := r.counts(c.kind, s)
@@ -469,6 +480,7 @@ func (r *run) count(c *connection, v *view) (int, error) {
 		parents := c.edge.Parents
 		parents.IDs = query.Distinct(v.parents.ids)
 		s.Parents = &parents
+		var err error
 		if v.parents.counts[slot], err = r.counts(c.kind, s); err != nil {
 			return 0, err
 		}

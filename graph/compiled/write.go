@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"entgo.io/ent/dialect"
 
@@ -22,8 +23,11 @@ func (o *Options) Run(ctx context.Context, p *Plan, driver dialect.Driver, varia
 	}()
 	r := &run{
 		options: o, ctx: ctx, driver: driver, answer: budget.FromContext(ctx), variables: variables,
-		pages: make([]pageOf, p.connections), out: make([]byte, 0, p.longest.Load()+p.longest.Load()/8+64),
 	}
+	if err := r.check(p); err != nil {
+		return nil, err
+	}
+	r.out = make([]byte, 0, p.longest.Load()+p.longest.Load()/8+64)
 	if err := writeRoot(r, p.fields); err != nil {
 		return nil, err
 	}
@@ -259,16 +263,26 @@ func (t totalCount) writePage(r *run, v *view) error {
 	return err
 }
 
-func (b *byID) writeRoot(r *run) error {
+// rootArguments are the checked arguments of a rootArgs: IDs or a search.
+type rootArguments struct {
+	ids    []typeid.ID
+	search Search
+}
+
+func (b *byID) check(r *run) (of rootArguments, err error) {
 	args, err := r.arguments(b.field)
 	if err != nil {
-		return err
+		return of, err
 	}
-	id := idOfArgument(args["id"])
-	if id.Type() != b.source.kind.Type {
-		return errWrong
+	of.ids = []typeid.ID{idOfArgument(args["id"])}
+	if of.ids[0].Type() != b.source.kind.Type {
+		return of, errWrong
 	}
-	return r.entity(b.object, id, b.field.Definition.Type.NonNull)
+	return of, nil
+}
+
+func (b *byID) writeRoot(r *run) error {
+	return r.entity(b.object, r.roots[b.index].ids[0], b.field.Definition.Type.NonNull)
 }
 
 // idOfArgument returns an ID from an argument. It is zero if it is malformed.
@@ -290,16 +304,18 @@ func (r *run) entity(o *object, id typeid.ID, nonNull bool) error {
 	return o.write(r, found, row)
 }
 
-func (s *search) writeRoot(r *run) error {
-	nonNull := s.field.Definition.Type.NonNull
+func (s *search) check(r *run) (of rootArguments, err error) {
 	args, err := r.arguments(s.field)
 	if err != nil {
-		return err
+		return of, err
 	}
-	what, err := s.lookup(r.ctx, args)
+	of.search, err = s.lookup(r.ctx, args)
+	return of, err
+}
+
+func (s *search) writeRoot(r *run) error {
+	nonNull, what := s.field.Definition.Type.NonNull, &r.roots[s.index].search
 	switch {
-	case err != nil:
-		return err
 	case what.ID != typeid.ID{}:
 		return r.entity(s.object, what.ID, nonNull)
 	case what.Column == "":
@@ -316,7 +332,7 @@ func (s *search) writeRoot(r *run) error {
 }
 
 // search reads the rows with a text and returns the one that is searched for, or -1.
-func (r *run) search(src *source, what Search) (int, *rows, error) {
+func (r *run) search(src *source, what *Search) (int, *rows, error) {
 	s := src.kind.AnyBy(src.columns|what.Columns, what.Column, what.Texts)
 	var texts []map[string]string // by row and column
 	found, err := r.read(src, s, always, func(values []cell) error {
@@ -341,10 +357,10 @@ func (r *run) search(src *source, what Search) (int, *rows, error) {
 	return what.Choose(len(texts), func(row int, column string) string { return texts[row][column] }), found, nil
 }
 
-func (n *nodes) writeRoot(r *run) error {
+func (n *nodes) check(r *run) (of rootArguments, err error) {
 	args, err := r.arguments(n.field)
 	if err != nil {
-		return err
+		return of, err
 	}
 	list := []any{args["id"]}
 	if n.many {
@@ -354,20 +370,31 @@ func (n *nodes) writeRoot(r *run) error {
 		}
 	}
 	if len(list) > query.MaxSize {
-		return errWrong
+		return of, errWrong
 	}
-	found, err := r.nodes(n, list)
+	of.ids = make([]typeid.ID, len(list))
+	for i, value := range list {
+		of.ids[i] = idOfArgument(value)
+		if !slices.ContainsFunc(r.options.Kinds, func(k *query.Kind) bool { return k.Type == of.ids[i].Type() }) {
+			return of, errWrong
+		}
+	}
+	return of, nil
+}
+
+func (n *nodes) writeRoot(r *run) error {
+	ids := r.roots[n.index].ids
+	found, err := r.nodes(n, ids)
 	if err != nil {
 		return err
 	}
 	if n.many {
 		r.out = append(r.out, '[')
 	}
-	for i, value := range list {
+	for i, id := range ids {
 		if i > 0 {
 			r.out = append(r.out, ',')
 		}
-		id := idOfArgument(value)
 		rows, row := found[id.Type()], -1
 		if rows != nil {
 			row = rows.find(id)
@@ -386,27 +413,17 @@ func (n *nodes) writeRoot(r *run) error {
 	return nil
 }
 
-// nodes returns the rows with the IDs, by the types of the IDs. It runs one statement for each type.
-func (r *run) nodes(n *nodes, list []any) (map[string]*rows, error) {
-	byType := map[string][]typeid.ID{}
-	for _, value := range list {
-		id := idOfArgument(value)
-		byType[id.Type()] = append(byType[id.Type()], id)
-	}
-	found, known := map[string]*rows{}, 0
+// nodes returns the rows with the IDs, by the types of the IDs. It runs one statement for each type. A caller who may read
+// no rows of a type finds none.
+func (r *run) nodes(n *nodes, ids []typeid.ID) (map[string]*rows, error) {
+	found := map[string]*rows{}
 	for _, kind := range r.options.Kinds {
-		known += len(byType[kind.Type])
-	}
-	if known < len(list) { // an ID of no kind
-		return nil, errWrong
-	}
-	for _, kind := range r.options.Kinds {
-		ids := byType[kind.Type]
-		if len(ids) == 0 || kind.Hidden(r.ctx) {
+		of := slices.DeleteFunc(slices.Clone(ids), func(id typeid.ID) bool { return id.Type() != kind.Type })
+		if len(of) == 0 || kind.Hidden(r.ctx) {
 			continue
 		}
 		var err error
-		if found[kind.Type], err = r.entities(n.objects[kind].source, ids); err != nil {
+		if found[kind.Type], err = r.entities(n.objects[kind].source, of); err != nil {
 			return nil, err
 		}
 	}

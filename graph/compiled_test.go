@@ -1,0 +1,178 @@
+package graph_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"roster/ent/rules"
+	"roster/graph"
+	"roster/internal/budget"
+	"roster/internal/dbtest"
+	requests "roster/internal/documents"
+	"roster/internal/typeid"
+)
+
+// twoWays is two executors on one database: one answers by compiled reads, the other by resolvers.
+type twoWays struct {
+	*tester
+	plan, resolvers *graph.Executor
+
+	mu   sync.Mutex
+	ways []graph.Way
+}
+
+// serveTwoWays returns two executors on a database of their own.
+func serveTwoWays(t *testing.T, e dbtest.Engine) *twoWays {
+	t.Helper()
+	s := &twoWays{}
+	var options graph.Options
+	s.tester = serve(t, e, settings{
+		graph: func(o *graph.Options) {
+			o.CompiledReads, o.Answered = true, s.answered
+			options = *o
+		},
+		executor: func(e *graph.Executor) { s.plan = e },
+	})
+	options.CompiledReads, options.Answered = false, nil
+	var err error
+	if s.resolvers, err = graph.NewExecutor(options); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *twoWays) answered(w graph.Way) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ways = append(s.ways, w)
+}
+
+// execute returns the response of an executor as JSON, and the statements that it sent, in the order of their texts.
+func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, statements []string) {
+	s.Helper()
+	answer := answersOf(16 << 20).Open()
+	defer answer.Close()
+	ctx := budget.WithAnswer(rules.WithCaller(s.Context(), c), answer)
+	o, refused := e.Prepare(ctx, requests.Request{Text: document, Variables: variables})
+	if refused == nil {
+		refused, _ = e.Execute(ctx, o, "")
+	}
+	text, err := json.Marshal(refused)
+	if err != nil {
+		s.Fatal(err)
+	}
+	statements = s.statements.take()
+	slices.Sort(statements)
+	return string(text), statements
+}
+
+// compare demands that both ways answer a query with the same bytes by the same statements, and that a query whose arguments
+// are right was answered by its plan, which is there when the query comes again.
+func (s *twoWays) compare(c rules.Caller, document string, send map[string]any, right bool) {
+	s.Helper()
+	text, err := json.Marshal(send)
+	if err != nil {
+		s.Fatal(err)
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.UseNumber()
+	var variables map[string]any
+	if err := decoder.Decode(&variables); err != nil {
+		s.Fatal(err)
+	}
+	s.ways = nil
+	got, statements := s.execute(s.plan, c, document, variables)
+	want, wanted := s.execute(s.resolvers, c, document, variables)
+	if got != want {
+		s.Errorf("%+v\n%s\n%s\ngot by its plan\n%s\nwant\n%s", c, document, text, got, want)
+	}
+	if !slices.Equal(statements, wanted) {
+		s.Errorf("%+v\n%s\n%s\nsent by its plan\n%s\nwant\n%s", c, document, text, strings.Join(statements, "\n"), strings.Join(wanted, "\n"))
+	}
+	if again, _ := s.execute(s.plan, c, document, variables); again != got {
+		s.Errorf("%+v\n%s\n%s\ngot\n%s\nthen\n%s\nwant the same answer", c, document, text, got, again)
+	}
+	if right && !strings.Contains(want, `"errors":`) && !slices.Equal(s.ways, []graph.Way{graph.ByPlan, graph.ByPlan}) {
+		s.Errorf("%+v\n%s\n%s\ngot the ways %q, want %q", c, document, text, s.ways, graph.ByPlan)
+	}
+}
+
+// TestTwoWays sends random queries on random data by random callers, some with wrong arguments, to compiled reads and to
+// resolvers.
+func TestTwoWays(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		const perWorld = 50
+		for sent := 0; sent < *documents && !t.Failed(); sent += perWorld {
+			seed := *seed + uint64(sent)
+			t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+				w := newWorld(t, seed)
+				w.fillRandom(t, 40)
+				s := serveTwoWays(t, e)
+				w.insert(s.tester)
+				random := rand.New(rand.NewPCG(seed, 1))
+				callers := w.callers()
+				for range perWorld {
+					document, send, right := w.composeAny(random)
+					if s.compare(pick(random, callers...), document, send, right); t.Failed() {
+						return
+					}
+				}
+			})
+		}
+	})
+}
+
+// callers returns callers of all roles, some of whom are users of the world.
+func (w *world) callers() []rules.Caller {
+	self := typeid.ID{}
+	if users := w.kind("User"); users != nil {
+		self = users.rows[0].id
+	}
+	everyone := rules.Everyone()
+	return append(callersOf(self, w.ids.New("api_key")), everyone, everyone, everyone, everyone)
+}
+
+// composeAny returns a query with its variables. The query may ask for the caller. right says that none of its arguments is
+// wrong.
+func (w *world) composeAny(random *rand.Rand) (document string, send map[string]any, right bool) {
+	a := newAuthor(w, random, newCursors())
+	a.wrong = a.Chance(2)
+	right = !a.wrong
+	set := a.set(w.schema.Query, new(scope), 5000, 4)
+	if a.Chance(6) {
+		set = "{ viewer" + a.Directives() + " { subject roles __typename a: user" + a.Directives() + " " +
+			a.set(w.schema.Types["User"], new(scope), 500, 3) + " } " + strings.TrimPrefix(set, "{")
+	}
+	return a.document(set), a.Sent, right
+}
+
+// spoil makes one of the arguments of a field wrong, sometimes, though it stays of its type.
+func (a *author) spoil(f *ast.FieldDefinition, args map[string]any) {
+	if !a.wrong || !a.Chance(4) {
+		return
+	}
+	arg := pick(a.Random, f.Arguments...)
+	id := pick(a.Random, "x", "", "post_00000000000000000000000000", "user_00000000000000000000000000", "user_0000000000000000000000000")
+	switch arg.Name {
+	case "first", "last":
+		args[arg.Name] = pick(a.Random, 0, 101, -1, 100, 2147483647)
+	case "after", "before":
+		args[arg.Name] = pick(a.Random, "", "x", "AQAAAAA", "\u00e9\n")
+	case "id":
+		args["id"] = id
+	case "ids":
+		args["ids"] = slices.Repeat([]any{id}, pick(a.Random, 1, 2, 101))
+	case "where":
+		args["where"] = map[string]any{"id": map[string]any{pick(a.Random, "eq", "in"): pick[any](a.Random, id, nil)}}
+	case "by":
+		args["by"] = map[string]any{pick(a.Random, "id", "username", "email"): pick(a.Random, id, "\x00", "a b")}
+	}
+}
