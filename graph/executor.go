@@ -14,7 +14,6 @@ import (
 	"roster/graph/generated"
 	"roster/internal/budget"
 	"roster/internal/codes"
-	"roster/internal/database"
 	"roster/internal/documents"
 	"roster/internal/limits"
 )
@@ -72,7 +71,7 @@ func NewExecutor(o Options) (*Executor, error) {
 // is wrong and for one that the caller may not make.
 func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response) {
 	o, errs := e.library.Operation(r)
-	if e.secretFor(rules.CallerFrom(ctx)) && (len(errs) > 0 || e.refuses(ctx, o)) {
+	if e.secretFor(rules.CallerFrom(ctx)) && (len(errs) > 0 || e.authorize(e.withOperation(ctx, o), "") != nil) {
 		return nil, refuse(ctx, codes.Unauthenticated, credentials)
 	}
 	if len(errs) == 0 {
@@ -85,12 +84,6 @@ func (e *Executor) Prepare(ctx context.Context, r documents.Request) (*documents
 	return nil, response
 }
 
-// refuses reports whether the caller in ctx may not execute an operation.
-func (e *Executor) refuses(ctx context.Context, o *documents.Operation) bool {
-	refused, _ := e.authorize(e.withOperation(ctx, o), "")
-	return refused != nil
-}
-
 // secretFor reports whether a caller may learn nothing of the schema. Otherwise nobody could find it with a list of words:
 // the errors of documents say which fields exist.
 func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && c.Nobody() && !c.Reader }
@@ -99,37 +92,26 @@ func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && c
 // Execute returns. A mutation with an idempotency key runs once: replayed reports that the response is the answer to an
 // earlier request with the key. An empty key is none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
+	defer cancel()
+	started := e.Clock()
+	if key == "" && o.Definition.Operation == ast.Query {
+		response, way := e.read(ctx, o)
+		e.Answered(way)
+		if response != nil {
+			e.addCost(o, response)
+			return response, false
+		}
+	}
 	ctx = e.withOperation(ctx, o)
-	response, partly := e.authorize(ctx, key)
-	if response == nil {
-		response, replayed = e.execute(ctx, o, key, partly)
+	if response = e.authorize(ctx, key); response == nil {
+		response, replayed = e.run(ctx, key, started, func(ctx context.Context) *graphql.Response {
+			return answer(ctx, e.executable.Exec(ctx))
+		})
 		refuseWhole(response)
 	}
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)
-	return response, replayed
-}
-
-// execute executes an operation that is allowed. partly says that some of its fields are not.
-func (e *Executor) execute(ctx context.Context, o *documents.Operation, key string, partly bool) (*graphql.Response, bool) {
-	ways := ways{resolvers: func(ctx context.Context) *graphql.Response { return answer(ctx, e.executable.Exec(ctx)) }}
-	if o.Definition.Operation != ast.Query {
-		ways.mode = database.Write
-		return e.run(ctx, key, &ways)
-	}
-	p := e.planOf(o)
-	ways.mode = p.mode
-	way := ByResolvers
-	if e.CompiledReads && key == "" && !partly {
-		if ways.plan = e.compiledReads(p, o); ways.plan != nil {
-			way = ByPlan
-		}
-	}
-	response, replayed := e.run(ctx, key, &ways)
-	if way == ByPlan && ways.plan == nil {
-		way = ByBoth
-	}
-	e.Answered(way)
 	return response, replayed
 }
 

@@ -46,21 +46,13 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // every resolver has one
 }
 
-// ways are the ways to execute an operation, in one session of a mode.
-type ways struct {
-	mode      database.Mode
-	resolvers graphql.ResponseHandler
-	// plan is tried first, if it is not nil. It returns nil after an error. Then it becomes nil.
-	plan graphql.ResponseHandler
-}
-
-// run runs an operation, or one event of a subscription. It makes attempts until one succeeds or a retry does not help.
-// replayed reports that the response is the answer to an earlier request with the key.
-func (e *Executor) run(ctx context.Context, key string, ways *ways) (response *graphql.Response, replayed bool) {
+// run runs an operation, or one event of a subscription, that has started at a time. It makes attempts until one succeeds or
+// a retry does not help. replayed reports that the response is the answer to an earlier request with the key.
+func (e *Executor) run(ctx context.Context, key string, started time.Time, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
-	mode := ways.mode
-	started := e.Clock()
+	operation := graphql.GetOperationContext(ctx)
+	mode := e.sessionMode(operation.Operation)
 	entry, err := entryOf(ctx, key)
 	if err != nil {
 		return failed(ctx, err), false
@@ -73,17 +65,7 @@ func (e *Executor) run(ctx context.Context, key string, ways *ways) (response *g
 		session := e.Database.Session(mode)
 		tx := directory.New(session, directory.Options{Clock: e.Clock, IDs: e.IDs, Careful: careful})
 		a := &attempt{session: session, directory: tx, ent: tx.Client(), entry: entry, answer: answer, pages: pages}
-		execute := ways.resolvers
-		if ways.plan != nil {
-			execute = ways.plan
-		}
 		response, failure := e.try(ctx, a, mode, execute)
-		if response == nil { // resolvers are the author of errors
-			ways.plan = nil
-			retries--
-			answer.Reset()
-			continue
-		}
 		if ctx.Err() == nil && a.fits(ctx) {
 			retries--
 			continue
@@ -123,7 +105,7 @@ func (a *attempt) fits(ctx context.Context) bool {
 	return true
 }
 
-// try makes one attempt. The response is nil if execute returns nil. Otherwise, try returns the first failure that the database reported: another attempt may succeed.
+// try makes one attempt. It returns the first failure that the database reported: another attempt may succeed.
 func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, execute graphql.ResponseHandler) (*graphql.Response, *database.Failure) {
 	defer a.session.Rollback() // does nothing after a commit
 	if follows(graphql.GetOperationContext(ctx)) {
@@ -135,7 +117,7 @@ func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, exec
 	}
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	response := a.respond(ctx, execute, e.Clock)
-	if response == nil || a.stored != nil { // nothing was written
+	if a.stored != nil { // nothing was written
 		return response, nil
 	}
 	failure := a.session.Failure()
@@ -171,9 +153,6 @@ func (a *attempt) respond(ctx context.Context, execute graphql.ResponseHandler, 
 	response := &graphql.Response{Data: a.stored}
 	if a.stored == nil {
 		response = execute(ctx)
-	}
-	if response == nil {
-		return nil
 	}
 	if err := a.answer.Data(int64(len(response.Data))); err != nil {
 		return failed(ctx, err)
@@ -225,9 +204,13 @@ func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshal
 	return m
 }
 
-// sessionMode returns the transaction that a query needs: a snapshot for several statements, none for one statement.
+// sessionMode returns the transaction that an operation needs: a snapshot for several statements of a query, none for
+// one statement.
 func (e *Executor) sessionMode(o *ast.OperationDefinition) database.Mode {
-	if statements(e.declared, o) > 1 {
+	switch {
+	case o.Operation == ast.Mutation:
+		return database.Write
+	case statements(e.declared, o) > 1:
 		return database.Snapshot
 	}
 	return database.Single

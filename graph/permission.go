@@ -77,28 +77,35 @@ func (p permission) err(c rules.Caller) error {
 
 // authorize checks the permissions of the caller in ctx for the root fields of an operation. It runs before the operation,
 // so a field that is not allowed does not look at its arguments. It returns nil if the operation may run. Otherwise it
-// returns the response: without data if the whole operation is refused, or else with null. partly says that the operation
-// may run, but answers null and an error for some fields. key is the idempotency key.
-func (e *Executor) authorize(ctx context.Context, key string) (refused *graphql.Response, partly bool) {
+// returns the response: without data if the whole operation is refused, or else with null. key is the idempotency key.
+func (e *Executor) authorize(ctx context.Context, key string) *graphql.Response {
 	c := rules.CallerFrom(ctx)
 	if c.Has(rules.Admin) && key == "" {
-		return nil, false
+		return nil
 	}
 	operation := graphql.GetOperationContext(ctx)
 	kind := operation.Operation.Operation
 	root := rootOf(e.schema, kind).Name
 	fields := graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{root})
-	refused, partly = e.permit(ctx, c, kind, root, fields)
-	if refused != nil {
-		return refused, false
+	if refused := e.permit(ctx, c, kind, root, fields); refused != nil {
+		return refused
 	}
 	for _, f := range fields {
 		if e.permissions[root+"."+f.Name].secret && key != "" {
 			const message = "the answer has a secret, which is never stored: send the request without Idempotency-Key"
-			return refuse(at(ctx, root, f), codes.BadRequest, message), false
+			return refuse(at(ctx, root, f), codes.BadRequest, message)
 		}
 	}
-	return nil, partly
+	return nil
+}
+
+// mayRead reports whether a caller may select all the fields of Query.
+func (e *Executor) mayRead(c rules.Caller, fields []string) bool {
+	code, _ := outside(c)
+	return c.Has(rules.Admin) || !slices.ContainsFunc(fields, func(name string) bool {
+		p := e.permissionOf("Query", name)
+		return !p.public && (p.err(c) != nil || code != "" && !c.Reader)
+	})
 }
 
 // refuse returns the response of an operation that is not executed. ctx has the field that is the reason.
@@ -112,9 +119,9 @@ func at(ctx context.Context, root string, f graphql.CollectedField) context.Cont
 }
 
 // permit is authorize for the permissions of the fields.
-func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operation, root string, fields []graphql.CollectedField) (refused *graphql.Response, partly bool) {
+func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operation, root string, fields []graphql.CollectedField) *graphql.Response {
 	if c.Has(rules.Admin) {
-		return nil, false
+		return nil
 	}
 	forbidden := map[string]error{} // by the name of the field in the response
 	null := kind != ast.Query
@@ -128,19 +135,19 @@ func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operatio
 		}
 		ctx := at(ctx, root, f)
 		if code != "" {
-			return refuse(ctx, code, message), false
+			return refuse(ctx, code, message)
 		}
 		response.Errors = append(response.Errors, publicError(ctx, err))
 		forbidden[f.Alias], null = err, null || f.Definition.Type.NonNull
 	}
 	switch {
 	case len(forbidden) == 0:
-		return nil, false
+		return nil
 	case kind == ast.Subscription:
-		return response, false
+		return response
 	case null:
 		response.Data = json.RawMessage("null")
-		return response, false
+		return response
 	}
 	graphql.GetOperationContext(ctx).RootResolverMiddleware = func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 		field := graphql.GetRootFieldContext(ctx).Field
@@ -150,7 +157,7 @@ func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operatio
 		}
 		return resolveRoot(ctx, next)
 	}
-	return nil, true
+	return nil
 }
 
 // refuseWhole refuses a whole operation of an anonymous caller, if an argument of a field asks for more than it may read.

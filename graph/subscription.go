@@ -86,7 +86,7 @@ func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next 
 		}
 		return response
 	}
-	if refused, _ := e.authorize(ctx, ""); refused != nil {
+	if refused := e.authorize(ctx, ""); refused != nil {
 		return nil, finish(refused)
 	}
 	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
@@ -114,9 +114,8 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 	if err != nil {
 		return &graphql.Response{Errors: gqlerror.List{publicError(ctx, err)}}
 	}
-	mode := s.executor.sessionMode(graphql.GetOperationContext(ctx).Operation)
 	respond := func(adopt bool) *graphql.Response {
-		execute := func(ctx context.Context) *graphql.Response {
+		response, _ := s.executor.run(ctx, "", s.executor.Clock(), func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
 				nodes.Adopt(e.NodeID, e.Node)
@@ -128,8 +127,7 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 			}
 			s.changes <- &change
 			return answer(ctx, responses)
-		}
-		response, _ := s.executor.run(ctx, "", &ways{mode: mode, resolvers: execute})
+		})
 		return response
 	}
 	response := respond(e.Loaded)

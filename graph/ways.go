@@ -16,6 +16,7 @@ import (
 	"roster/ent/user"
 	"roster/graph/compiled"
 	"roster/graph/model"
+	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/documents"
 	"roster/internal/typeid"
@@ -219,20 +220,31 @@ func conditional(doc *ast.QueryDocument) (names []string) {
 	return names
 }
 
-// compiledReads returns the function that answers a query by its plan, or nil if there is none. The function returns nil
-// after an error.
-func (e *Executor) compiledReads(p *plan, o *documents.Operation) graphql.ResponseHandler {
-	if p.compiled == nil {
-		return nil
+// read answers a query by its plan. The response is nil if there is no plan, if the caller in ctx may not select all fields,
+// or after an error. Then resolvers answer the query from its start: they are the author of all errors.
+func (e *Executor) read(ctx context.Context, o *documents.Operation) (*graphql.Response, Way) {
+	if !e.CompiledReads {
+		return nil, ByResolvers
 	}
-	return func(ctx context.Context) *graphql.Response {
-		data, err := e.reads.Run(ctx, p.compiled, attemptFrom(ctx).session, o.Variables)
-		if panicked, ok := errors.AsType[*compiled.PanicError](err); ok {
-			e.Logger.ErrorContext(ctx, "compiled read failed", "error", err, "stack", string(panicked.Stack))
-		}
-		if err != nil {
-			return nil
-		}
-		return &graphql.Response{Data: data}
+	p := e.planOf(o)
+	if p.compiled == nil || !e.mayRead(rules.CallerFrom(ctx), p.compiled.Fields) {
+		return nil, ByResolvers
 	}
+	answer := budget.FromContext(ctx)
+	answer.Reset()
+	answer.Expect(o.Cost * compiled.BytesPerObject)
+	session := e.Database.Session(p.mode)
+	defer session.Rollback() // does nothing after a commit
+	data, err := e.reads.Run(ctx, p.compiled, session, o.Variables)
+	if err == nil {
+		err = answer.Data(int64(len(data)))
+	}
+	if panicked, ok := errors.AsType[*compiled.PanicError](err); ok {
+		e.Logger.ErrorContext(ctx, "compiled read failed", "error", err, "stack", string(panicked.Stack))
+	}
+	if err != nil {
+		return nil, ByBoth
+	}
+	_ = session.Commit() // a failed commit does not make wrong what was read
+	return &graphql.Response{Data: data}, ByPlan
 }

@@ -17,13 +17,16 @@ import (
 // A Plan answers one operation for one set of values of the variables of @skip and @include. It never changes, and can be
 // used by several goroutines at once.
 type Plan struct {
+	// Fields are the names of the fields of Query.
+	Fields []string
+	// Size is the approximate memory of the plan, in bytes.
+	Size int64
+
 	fields selection[rootValue]
 	// What is checked before the first statement: the connections and the fields of Query, and the kinds of all edges.
 	connections []*connection
 	roots       []rootArgs
 	kinds       []*query.Kind
-	// Size is the approximate memory of the plan, in bytes.
-	Size int64
 
 	longest atomic.Int64 // the size of an answer before, in bytes
 }
@@ -266,6 +269,7 @@ func (c *compiler) connected(f *ast.FieldDefinition) *query.Kind {
 
 // root compiles a field of Query.
 func (c *compiler) root(def *ast.Definition, f graphql.CollectedField) (rootValue, error) {
+	c.plan.Fields = append(c.plan.Fields, f.Name)
 	kind := c.kind(f.Definition.Type.Name())
 	switch name, of := def.Name+"."+f.Name, f.Definition; {
 	case c.Callers[name] != nil:

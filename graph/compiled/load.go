@@ -185,7 +185,10 @@ func (s *source) columnsOf(names []string) []column {
 	return list
 }
 
-// bytesPerRow is the approximate memory of a row without its values.
+// BytesPerObject is the approximate memory of an object of the answer beside its data, in bytes.
+const BytesPerObject = 512
+
+// bytesPerRow is the approximate memory of a row without its values, in bytes.
 const bytesPerRow = 128
 
 // read reads the rows of a statement. admit is called for each, with the ID of its parent, and reports whether to keep it.
