@@ -68,7 +68,7 @@ func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, va
 	if err != nil {
 		s.Fatal(err)
 	}
-	statements = s.statements.take()
+	statements = reading(s.statements.take())
 	slices.Sort(statements)
 	return string(text), statements
 }
@@ -175,4 +175,79 @@ func (a *author) spoil(f *ast.FieldDefinition, args map[string]any) {
 	case "by":
 		args["by"] = map[string]any{pick(a.Random, "id", "username", "email"): pick(a.Random, id, "\x00", "a b")}
 	}
+}
+
+// TestWays names the way of each query. Both ways answer the same.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		s := serveTwoWays(t, e)
+		ids := s.large(3, 2_000)
+		s.data(`{ changes(first: 1) { caughtUp } }`) // which numbers them
+		s.statements.take()
+		everyone := rules.Everyone()
+		member := rules.Caller{Issuer: "i", Subject: "ada", Name: "Ada", Roles: []rules.Role{rules.Member}, User: idOf(t, ids[0])}
+		for _, test := range []struct {
+			caller   rules.Caller
+			document string
+			want     graph.Way
+		}{
+			{everyone, `{ users { totalCount nodes { id } } }`, graph.ByPlan},
+			{everyone, `{ __typename }`, graph.ByPlan},
+			{everyone, `{ viewer { subject } }`, graph.ByPlan},
+			{member, `{ viewer { subject roles user { email } } posts { nodes { author { identity { subject } } } } }`, graph.ByPlan},
+			{rules.Caller{}, `{ viewer { subject } __typename }`, graph.ByPlan},
+			{rules.Caller{Reader: true}, `{ users { nodes { id identity { issuer } } } }`, graph.ByPlan},
+			// What only resolvers know.
+			{everyone, `{ stats { userCount } users { totalCount } }`, graph.ByResolvers},
+			{everyone, `{ changesCursor }`, graph.ByResolvers},
+			{everyone, `{ changes(first: 1) { changes { node { id } } } }`, graph.ByResolvers},
+			{everyone, `{ __schema { queryType { name } } }`, graph.ByResolvers},
+			{everyone, `{ users { nodes { id } } __type(name: "User") { name } }`, graph.ByResolvers},
+			// A caller who may not select all fields.
+			{member, `{ users { totalCount } apiKeys { totalCount } }`, graph.ByResolvers},
+			{member, `{ users { totalCount } stats { userCount } }`, graph.ByResolvers},
+			{rules.Caller{}, `{ users { totalCount } }`, graph.ByResolvers},
+			{rules.Caller{Reader: true}, `{ apiKeys { totalCount } }`, graph.ByResolvers},
+			// Errors.
+			{everyone, `{ users(first: 0) { totalCount } }`, graph.ByBoth},
+			{everyone, `{ post(id: "` + ids[0] + `") { id } users { totalCount } }`, graph.ByBoth},
+			{everyone, `{ node(id: "x") { id } }`, graph.ByBoth},
+			{everyone, `{ user(by: {username: ""}) { id } }`, graph.ByBoth},
+			{member, `{ users(where: {hasIdentity: true}) { totalCount } }`, graph.ByBoth},
+		} {
+			s.ways = nil
+			got, statements := s.execute(s.plan, test.caller, test.document, nil)
+			want, wanted := s.execute(s.resolvers, test.caller, test.document, nil)
+			if !slices.Equal(s.ways, []graph.Way{test.want}) {
+				t.Errorf("%s: got the ways %q, want %q", test.document, s.ways, test.want)
+			}
+			if got != want || len(statements) != len(wanted) {
+				t.Errorf("%s: got %s by %d statements, want %s by %d", test.document, got, len(statements), want, len(wanted))
+			}
+		}
+	})
+}
+
+// An answer that is too large is refused in the same way, and the memory of the plan is free again.
+func TestTooLargeForPlan(t *testing.T) {
+	t.Parallel()
+	s := serveTwoWays(t, dbtest.SQLite)
+	s.large(9, 2_000_000)
+	s.ways = nil
+	const document = `{ posts { nodes { body } } }` // 18 MB of 16
+	got, _ := s.execute(s.plan, rules.Everyone(), document, nil)
+	want, _ := s.execute(s.resolvers, rules.Everyone(), document, nil)
+	if got != want || !strings.Contains(got, "COST_LIMIT") || !slices.Equal(s.ways, []graph.Way{graph.ByBoth}) {
+		t.Errorf("got %.300s by %q, want %.300s by both ways", got, s.ways, want)
+	}
+}
+
+func idOf(t *testing.T, text string) typeid.ID {
+	t.Helper()
+	id, err := typeid.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

@@ -162,8 +162,8 @@ func (e *Executor) planOf(o *documents.Operation) *plan {
 // bytesPerPlan is the approximate memory of a plan without its compiled plan.
 const bytesPerPlan = 256
 
-func (e *Executor) keep(o *documents.Operation, key string, make func() (*plan, int64)) *plan {
-	return o.Keep(key, func() (any, int64) { return make() }).(*plan) //nolint:errcheck,forcetypeassert // nothing else is kept
+func (e *Executor) keep(o *documents.Operation, key string, create func() (*plan, int64)) *plan {
+	return o.Keep(key, func() (any, int64) { return create() }).(*plan) //nolint:errcheck,forcetypeassert // nothing else is kept
 }
 
 // newPlan returns the plan of an operation that has none.

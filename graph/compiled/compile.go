@@ -177,7 +177,7 @@ type (
 // Bounds and costs of plans.
 const (
 	maxFields     = 20_000
-	bytesPerField = 150 // a field is counted again where its columns are collected
+	bytesPerField = 200 // a field is counted again where its columns are collected
 	bytesPerPlan  = 1 << 10
 )
 

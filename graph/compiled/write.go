@@ -443,7 +443,7 @@ func (c *caller) writeRoot(r *run) error {
 			}
 			continue
 		}
-		switch v := values[s.value.(string)].(type) { //nolint:errcheck,forcetypeassert // ofCaller compiles nothing else
+		switch v := values[s.value.(string)].(type) {
 		case string:
 			r.out = appendText(r.out, v)
 		case []string:

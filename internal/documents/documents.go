@@ -90,16 +90,16 @@ type Document struct {
 	room int64 // what is left of the memory for kept, which size includes, in bytes
 }
 
-// Keep returns the value that the executor keeps with the document under a key. If there is none, it calls make, and keeps
+// Keep returns the value that the executor keeps with the document under a key. If there is none, it calls create, and keeps
 // the value if there is room for its size in bytes. Values must not change.
-func (d *Document) Keep(key string, make func() (value any, size int64)) any {
+func (d *Document) Keep(key string, create func() (value any, size int64)) any {
 	d.mu.Lock()
 	value, ok := d.kept[key]
 	d.mu.Unlock()
 	if ok {
 		return value
 	}
-	value, size := make()
+	value, size := create()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, ok := d.kept[key]; !ok && size <= d.room {
@@ -266,8 +266,8 @@ const (
 
 // The memory that a document has for what the executor keeps, in bytes.
 const (
-	roomPerPart     = 300
-	roomPerDocument = 2 << 10
+	roomPerPart     = 400
+	roomPerDocument = 4 << 10
 )
 
 func roomOf(m *limits.Document) int64 { return roomPerDocument + roomPerPart*m.Expanded }
