@@ -251,3 +251,48 @@ func idOf(t *testing.T, text string) typeid.ID {
 	}
 	return id
 }
+
+// A plan answers requests with other arguments.
+func TestPlansWithOtherArguments(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		w := newWorld(t, *seed)
+		w.fillMany(t)
+		s := serveTwoWays(t, e)
+		w.insert(s.tester)
+		users := w.kind("User").rows
+		u := users[3].values
+		for _, by := range []map[string]any{
+			{"id": users[1].id.String()}, {"username": u["username"]}, {"email": u["email"]}, {"username": users[2].values["username"]},
+			{"identity": map[string]any{"issuer": u["identity_issuer"], "subject": u["identity_subject"]}}, {"email": "nobody@example.com"}, {"id": users[0].id.String()},
+		} {
+			s.compare(rules.Everyone(), `query ($by: UserBy!) { user(by: $by) { id username posts { totalCount nodes { title } } } }`, map[string]any{"by": by}, true)
+		}
+		var after string
+		for _, variables := range []map[string]any{
+			{}, {"first": 3}, {"last": 2}, {"first": 100}, {"orderBy": map[string]any{"field": "USERNAME", "direction": "DESC"}}, {"orderBy": map[string]any{"field": "CREATED_AT"}},
+			{"where": map[string]any{"hasPosts": true}}, {"where": map[string]any{}, "first": 3}, {"after": "AFTER", "first": 2}, {"after": "AFTER", "last": 2}, {"before": "AFTER"},
+			{"posts": 1}, {"posts": 4, "first": 1}, {"posts": 4, "first": 50},
+		} {
+			for name, v := range variables {
+				if v == "AFTER" {
+					variables[name] = after
+				}
+			}
+			const document = `query ($first: Int, $last: Int, $after: String, $before: String, $where: UserWhere, $orderBy: [UserOrder!], $posts: Int) {
+				users(first: $first, last: $last, after: $after, before: $before, where: $where, orderBy: $orderBy) {
+					pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+					edges { cursor node { username a: posts(first: $posts) { nodes { author { email } } pageInfo { endCursor } } b: posts(first: 4) { nodes { title } } } }
+				}
+			}`
+			s.compare(rules.Everyone(), document, variables, true)
+			s.compare(rules.Caller{Issuer: "i", Subject: "s", User: users[0].id}, document, variables, false) // it may read its own rows
+			if after == "" {
+				var page struct{ Users struct{ PageInfo struct{ EndCursor string } } }
+				s.must(&page, document)
+				after = page.Users.PageInfo.EndCursor
+				s.statements.take()
+			}
+		}
+	})
+}

@@ -68,10 +68,7 @@ func (k *Kind) ByIDs(columns Columns, ids []typeid.ID) *statement.Select {
 
 // AnyBy returns the statement that reads the rows that have one of the texts in a column.
 func (k *Kind) AnyBy(columns Columns, column string, texts []string) *statement.Select {
-	return &statement.Select{
-		Table: k.Table, Columns: columns.Names(k.Table),
-		Filter: func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) },
-	}
+	return &statement.Select{Table: k.Table, Columns: columns.Names(k.Table), Among: &statement.Among{Column: column, Texts: texts}}
 }
 
 // Children returns the statement that reads all rows that have one of the IDs of parents.

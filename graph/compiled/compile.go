@@ -81,7 +81,9 @@ type source struct {
 	byEdge      map[string][]*connection
 	// pages are the connections whose rows are of this source.
 	pages []*connection
-	names []string // the columns to read
+	// texts are those of the statements with no other columns.
+	width int
+	texts statement.Texts
 }
 
 type childKey struct {
@@ -340,7 +342,7 @@ func (c *compiler) nodes(f graphql.CollectedField) (rootValue, error) {
 func newSource(kind *query.Kind, columns query.Columns) *source {
 	n := len(kind.Columns)
 	s := &source{
-		kind: kind, columns: columns, names: columns.Names(kind.Table), appenders: make([]appender, n), cell: make([]int, n), ref: make([]int, n),
+		kind: kind, columns: columns, width: len(columns.Names(kind.Table)), appenders: make([]appender, n), cell: make([]int, n), ref: make([]int, n),
 		children: map[childKey]*source{}, slot: -1, byEdge: map[string][]*connection{},
 	}
 	for i := range n {

@@ -191,10 +191,13 @@ const BytesPerObject = 512
 // bytesPerRow is the approximate memory of a row without its values, in bytes.
 const bytesPerRow = 128
 
-// read reads the rows of a statement. admit is called for each, with the ID of its parent, and reports whether to keep it.
+// read reads the rows of a statement with the columns of a source, and maybe others. admit is called for each, with the ID of its parent, and reports whether to keep it.
 // look may look at the values of a row that is kept.
 func (r *run) read(src *source, s *statement.Select, admit func(parent typeid.ID) bool, look func(values []cell) error) (*rows, error) {
 	to := &rows{source: src}
+	if len(s.Columns) == src.width {
+		s.Texts = &src.texts
+	}
 	columns := src.columnsOf(s.Columns)
 	values := make([]cell, len(columns))
 	dest := make([]any, 0, len(columns)+1)
