@@ -263,16 +263,32 @@ func TestPlansWithOtherArguments(t *testing.T) {
 		users := w.kind("User").rows
 		u := users[3].values
 		for _, by := range []map[string]any{
-			{"id": users[1].id.String()}, {"username": u["username"]}, {"email": u["email"]}, {"username": users[2].values["username"]},
-			{"identity": map[string]any{"issuer": u["identity_issuer"], "subject": u["identity_subject"]}}, {"email": "nobody@example.com"}, {"id": users[0].id.String()},
+			{"id": users[1].id.String()},
+			{"username": u["username"]},
+			{"email": u["email"]},
+			{"username": users[2].values["username"]},
+			{"identity": map[string]any{"issuer": u["identity_issuer"], "subject": u["identity_subject"]}},
+			{"email": "nobody@example.com"},
+			{"id": users[0].id.String()},
 		} {
 			s.compare(rules.Everyone(), `query ($by: UserBy!) { user(by: $by) { id username posts { totalCount nodes { title } } } }`, map[string]any{"by": by}, true)
 		}
 		var after string
 		for _, variables := range []map[string]any{
-			{}, {"first": 3}, {"last": 2}, {"first": 100}, {"orderBy": map[string]any{"field": "USERNAME", "direction": "DESC"}}, {"orderBy": map[string]any{"field": "CREATED_AT"}},
-			{"where": map[string]any{"hasPosts": true}}, {"where": map[string]any{}, "first": 3}, {"after": "AFTER", "first": 2}, {"after": "AFTER", "last": 2}, {"before": "AFTER"},
-			{"posts": 1}, {"posts": 4, "first": 1}, {"posts": 4, "first": 50},
+			{},
+			{"first": 3},
+			{"last": 2},
+			{"first": 100},
+			{"orderBy": map[string]any{"field": "USERNAME", "direction": "DESC"}},
+			{"orderBy": map[string]any{"field": "CREATED_AT"}},
+			{"where": map[string]any{"hasPosts": true}},
+			{"where": map[string]any{}, "first": 3},
+			{"after": "AFTER", "first": 2},
+			{"after": "AFTER", "last": 2},
+			{"before": "AFTER"},
+			{"posts": 1},
+			{"posts": 4, "first": 1},
+			{"posts": 4, "first": 50},
 		} {
 			for name, v := range variables {
 				if v == "AFTER" {
@@ -288,7 +304,9 @@ func TestPlansWithOtherArguments(t *testing.T) {
 			s.compare(rules.Everyone(), document, variables, true)
 			s.compare(rules.Caller{Issuer: "i", Subject: "s", User: users[0].id}, document, variables, false) // it may read its own rows
 			if after == "" {
-				var page struct{ Users struct{ PageInfo struct{ EndCursor string } } }
+				var page struct {
+					Users struct{ PageInfo struct{ EndCursor string } }
+				}
 				s.must(&page, document)
 				after = page.Users.PageInfo.EndCursor
 				s.statements.take()

@@ -33,7 +33,7 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 type userSearch struct {
 	column  string
 	texts   []string
-	columns query.Columns // which choose needs
+	columns query.Columns // which choose needs; 0: choose returns the first user
 	choose  func([]*ent.User) *ent.User
 }
 

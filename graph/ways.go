@@ -68,16 +68,17 @@ func lookUpUser(ctx context.Context, args map[string]any) (compiled.Search, erro
 	case id != nil:
 		return compiled.Search{ID: *id}, nil
 	}
-	return compiled.Search{
-		Column: s.column, Texts: s.texts, Columns: s.columns,
-		Choose: func(rows int, text func(row int, column string) string) int {
+	search := compiled.Search{Column: s.column, Texts: s.texts, Columns: s.columns}
+	if s.columns != 0 { // otherwise the first user is taken
+		search.Choose = func(rows int, text func(row int, column string) string) int {
 			users := make([]*ent.User, rows)
 			for i := range users {
 				users[i] = chosenFrom(s.columns, func(column string) string { return text(i, column) })
 			}
 			return slices.Index(users, s.choose(users))
-		},
-	}, nil
+		}
+	}
+	return search, nil
 }
 
 // errMistyped says that an argument is not of its type. Resolvers report it.

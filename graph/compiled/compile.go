@@ -81,9 +81,9 @@ type source struct {
 	byEdge      map[string][]*connection
 	// pages are the connections whose rows are of this source.
 	pages []*connection
-	// texts are those of the statements with no other columns.
-	width int
-	texts statement.Texts
+	// standard says what to keep of the statements with no other columns, and texts has their texts.
+	standard []column
+	texts    statement.Texts
 }
 
 type childKey struct {
@@ -196,6 +196,9 @@ func (o *Options) Compile(doc *ast.QueryDocument, operation *ast.OperationDefini
 	if err != nil {
 		return nil, err
 	}
+	for _, s := range c.all {
+		s.standard = s.columnsOf(s.columns.Names(s.kind.Table))
+	}
 	c.plan.fields = fields
 	c.plan.Size = bytesPerPlan + bytesPerField*int64(c.fields)
 	return c.plan, nil
@@ -206,6 +209,7 @@ type compiler struct {
 	operation *graphql.OperationContext
 	plan      *Plan
 	sources   map[childKey]*source // of entities that are read by their IDs, by the name of their kind
+	all       []*source
 	fields    int
 }
 
@@ -288,7 +292,7 @@ func (c *compiler) root(def *ast.Definition, f graphql.CollectedField) (rootValu
 		return c.nodes(f)
 	}
 	if kind := c.connected(f.Definition); kind != nil && f.Name == camel(kind.Name) {
-		return c.connection(f, upperFirst(f.Name), kind, func(columns query.Columns) *source { return newSource(kind, columns) })
+		return c.connection(f, upperFirst(f.Name), kind, func(columns query.Columns) *source { return c.newSource(kind, columns) })
 	}
 	return nil, unknown(def, f.Field)
 }
@@ -339,23 +343,24 @@ func (c *compiler) nodes(f graphql.CollectedField) (rootValue, error) {
 	return n, nil
 }
 
-func newSource(kind *query.Kind, columns query.Columns) *source {
+func (c *compiler) newSource(kind *query.Kind, columns query.Columns) *source {
 	n := len(kind.Columns)
 	s := &source{
-		kind: kind, columns: columns, width: len(columns.Names(kind.Table)), appenders: make([]appender, n), cell: make([]int, n), ref: make([]int, n),
+		kind: kind, columns: columns, appenders: make([]appender, n), cell: make([]int, n), ref: make([]int, n),
 		children: map[childKey]*source{}, slot: -1, byEdge: map[string][]*connection{},
 	}
 	for i := range n {
 		s.cell[i], s.ref[i] = -1, -1
 	}
+	c.all = append(c.all, s)
 	return s
 }
 
 // find returns the source for a key, and makes it if it is missing.
-func find(sources map[childKey]*source, key childKey, kind *query.Kind) *source {
+func (c *compiler) find(sources map[childKey]*source, key childKey, kind *query.Kind) *source {
 	s := sources[key]
 	if s == nil {
-		s = newSource(kind, key.columns)
+		s = c.newSource(kind, key.columns)
 		sources[key] = s
 	}
 	return s
@@ -367,7 +372,7 @@ func (c *compiler) byID(kind *query.Kind, set ast.SelectionSet) (*object, error)
 	if err != nil {
 		return nil, err
 	}
-	return c.object(find(c.sources, childKey{kind.Type, columns}, kind), set)
+	return c.object(c.find(c.sources, childKey{kind.Type, columns}, kind), set)
 }
 
 // columns returns the columns of a kind that a selection needs.
@@ -450,7 +455,7 @@ func (c *compiler) parts(s *source, f graphql.CollectedField, columns []string, 
 // edge compiles an edge.
 func (c *compiler) edge(s *source, def *ast.Definition, f graphql.CollectedField, edge query.KindEdge) (value, error) {
 	child := func(kind *query.Kind, columns query.Columns) *source {
-		return find(s.children, childKey{edge.Name, columns}, kind)
+		return c.find(s.children, childKey{edge.Name, columns}, kind)
 	}
 	if edge.Many {
 		kind := c.connected(f.Definition)

@@ -195,10 +195,12 @@ const bytesPerRow = 128
 // look may look at the values of a row that is kept.
 func (r *run) read(src *source, s *statement.Select, admit func(parent typeid.ID) bool, look func(values []cell) error) (*rows, error) {
 	to := &rows{source: src}
-	if len(s.Columns) == src.width {
+	columns := src.standard
+	if len(s.Columns) == len(columns) {
 		s.Texts = &src.texts
+	} else {
+		columns = src.columnsOf(s.Columns)
 	}
-	columns := src.columnsOf(s.Columns)
 	values := make([]cell, len(columns))
 	dest := make([]any, 0, len(columns)+1)
 	var parent typeid.ID

@@ -27,7 +27,7 @@ func (o *Options) Run(ctx context.Context, p *Plan, driver dialect.Driver, varia
 	if err := r.check(p); err != nil {
 		return nil, err
 	}
-	r.out = make([]byte, 0, p.longest.Load()+p.longest.Load()/8+64)
+	r.out = make([]byte, 0, min(p.longest.Load()*9/8+64, maxAhead))
 	if err := writeRoot(r, p.fields); err != nil {
 		return nil, err
 	}
@@ -37,6 +37,9 @@ func (o *Options) Run(ctx context.Context, p *Plan, driver dialect.Driver, varia
 	p.longest.Store(int64(len(r.out)))
 	return r.out, nil
 }
+
+// maxAhead is the greatest size of the memory for an answer before it is written, in bytes.
+const maxAhead = 128 << 10
 
 // A PanicError is a recovered panic with its stack.
 type PanicError struct {
@@ -334,25 +337,30 @@ func (s *search) writeRoot(r *run) error {
 // search reads the rows with a text and returns the one that is searched for, or -1.
 func (r *run) search(src *source, what *Search) (int, *rows, error) {
 	s := src.kind.AnyBy(src.columns|what.Columns, what.Column, what.Texts)
+	if what.Choose == nil {
+		found, err := r.read(src, s, always, nil)
+		if err != nil || len(found.ids) == 0 {
+			return -1, nil, err
+		}
+		return 0, found, nil
+	}
 	var texts []map[string]string // by row and column
 	found, err := r.read(src, s, always, func(values []cell) error {
 		row := map[string]string{}
 		for i, name := range s.Columns {
-			if what.Choose != nil && what.Columns.Has(src.kind.Table, name) && name != src.kind.ID {
-				var err error
-				if row[name], err = textOf(values[i].value); err != nil {
-					return err
-				}
+			if !what.Columns.Has(src.kind.Table, name) || name == src.kind.ID {
+				continue
+			}
+			var err error
+			if row[name], err = textOf(values[i].value); err != nil {
+				return err
 			}
 		}
 		texts = append(texts, row)
 		return nil
 	})
-	switch {
-	case err != nil || len(found.ids) == 0:
-		return -1, found, err
-	case what.Choose == nil:
-		return 0, found, nil
+	if err != nil {
+		return -1, nil, err
 	}
 	return what.Choose(len(texts), func(row int, column string) string { return texts[row][column] }), found, nil
 }

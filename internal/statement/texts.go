@@ -20,11 +20,11 @@ const maxTexts = 8
 
 // form is what the text of a statement depends on, beside its table and columns.
 type form struct {
-	dialect, among      string
-	values              int // of the list: none, one, or two for many
-	limit               int
-	ordered, desc       bool
-	after, before       bool
+	dialect, among string
+	values         int // of the list: none, one, or two for many
+	limit          int
+	ordered, desc  bool
+	after, before  bool
 }
 
 // form returns the form of a statement. ok is false if the text depends on more.
