@@ -84,6 +84,7 @@ type source struct {
 	// standard says what to keep of the statements with no other columns, and texts has their texts.
 	standard []column
 	texts    statement.Texts
+	longest  atomic.Int64 // the size of the cells of a statement before, in bytes
 }
 
 type childKey struct {

@@ -2,6 +2,7 @@ package compiled
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -63,7 +64,8 @@ type rows struct {
 	counts []map[typeid.ID]int
 }
 
-type span struct{ from, to int }
+// A span is a part of the cells. An answer is far below 4 GiB.
+type span struct{ from, to uint32 }
 
 func (s *rows) cell(row, cell int) []byte {
 	at := s.spans[row*s.source.cells+cell]
@@ -194,7 +196,7 @@ const bytesPerRow = 128
 // read reads the rows of a statement with the columns of a source, and maybe others. admit is called for each, with the ID of its parent, and reports whether to keep it.
 // look may look at the values of a row that is kept.
 func (r *run) read(src *source, s *statement.Select, admit func(parent typeid.ID) bool, look func(values []cell) error) (*rows, error) {
-	to := &rows{source: src}
+	to := src.newRows(s)
 	columns := src.standard
 	if len(s.Columns) == len(columns) {
 		s.Texts = &src.texts
@@ -233,8 +235,33 @@ func (r *run) read(src *source, s *statement.Select, admit func(parent typeid.ID
 		}
 		return r.answer.Row(bytesPerRow+int64(len(to.cells)-before), texts)
 	})
-	to.ones, to.many, to.counts = make([]*rows, src.ones), make([]*children, src.connections), make([]map[typeid.ID]int, src.connections)
+	src.longest.Store(int64(len(to.cells)))
 	return to, err
+}
+
+// The greatest number of rows, and of bytes of their cells, for which memory is made before they are read.
+const (
+	rowsAhead  = 128
+	bytesAhead = 32 << 10
+)
+
+// newRows returns rows with memory for those of a statement.
+func (s *source) newRows(of *statement.Select) *rows {
+	n := max(len(of.IDs), of.Limit, 1)
+	if of.Parents != nil {
+		n *= len(of.Parents.IDs)
+	}
+	n = min(n, rowsAhead)
+	return &rows{
+		source: s,
+		ids:    make([]typeid.ID, 0, n),
+		refs:   make([]typeid.ID, 0, n*s.refs),
+		spans:  make([]span, 0, n*s.cells),
+		cells:  make([]byte, 0, min(s.longest.Load()*9/8+64, bytesAhead)),
+		ones:   make([]*rows, s.ones),
+		many:   make([]*children, s.connections),
+		counts: make([]map[typeid.ID]int, s.connections),
+	}
 }
 
 // orderOf returns the indices of the columns of an order in a statement.
@@ -267,7 +294,10 @@ func (s *rows) add(columns []column, values []cell, order []int) (texts int64, e
 			if s.cells, err = c.append(s.cells, value); err != nil {
 				return 0, err
 			}
-			s.spans[spans+c.cell] = span{from, len(s.cells)}
+			if len(s.cells) > math.MaxUint32 {
+				return 0, errWrong
+			}
+			s.spans[spans+c.cell] = span{uint32(from), uint32(len(s.cells))} //nolint:gosec // checked
 			if c.text {
 				texts += int64(len(s.cells) - from - len(`""`))
 			}
