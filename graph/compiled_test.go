@@ -314,3 +314,36 @@ func TestPlansWithOtherArguments(t *testing.T) {
 		}
 	})
 }
+
+// Requests use one plan at the same time.
+func TestPlansAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		w := newWorld(t, *seed)
+		w.fillMany(t)
+		s := serveTwoWays(t, e)
+		w.insert(s.tester)
+		const document = `query ($n: Int, $more: Boolean!) {
+			users(first: $n) { totalCount edges { cursor node { username posts(first: $n) { nodes { title author { email } } } ... @include(if: $more) { email } } } }
+		}`
+		variables := func(i int) map[string]any { return map[string]any{"n": int64(1 + i%7), "more": i%2 == 0} }
+		var want [14]string
+		for i := range want {
+			want[i], _ = s.execute(s.resolvers, rules.Everyone(), document, variables(i))
+		}
+		var requests sync.WaitGroup
+		for client := range 4 {
+			requests.Go(func() {
+				for i := client; i < 80; i++ {
+					if got, _ := s.execute(s.plan, rules.Everyone(), document, variables(i)); got != want[i%len(want)] {
+						t.Errorf("%v: got %.300s, want %.300s", variables(i), got, want[i%len(want)])
+					}
+				}
+			})
+		}
+		requests.Wait()
+		if slices.ContainsFunc(s.ways, func(w graph.Way) bool { return w != graph.ByPlan }) {
+			t.Errorf("got the ways %q, want only %q", s.ways, graph.ByPlan)
+		}
+	})
+}
