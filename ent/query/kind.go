@@ -116,9 +116,6 @@ func (p *Page) Key() string { return p.key() }
 // CountKey returns a text that is equal for equal counts of a connection.
 func (p *Page) CountKey() string { return p.filterKey }
 
-// Order returns the order of the rows: the client's, each column once, a unique one last.
-func (p *Page) Order() []statement.Order { return p.order }
-
 // Backward reports whether the statement reads the last node of the page first.
 func (p *Page) Backward() bool { return p.backward }
 
