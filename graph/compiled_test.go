@@ -197,6 +197,7 @@ func TestWays(t *testing.T) {
 			{everyone, `{ viewer { subject } }`, graph.ByPlan},
 			{member, `{ viewer { subject roles user { email } } posts { nodes { author { identity { subject } } } } }`, graph.ByPlan},
 			{rules.Caller{}, `{ viewer { subject } __typename }`, graph.ByPlan},
+			{rules.Caller{}, `{ viewer { user { posts { nodes { author { email } } } } } }`, graph.ByPlan},
 			{rules.Caller{Reader: true}, `{ users { nodes { id identity { issuer } } } }`, graph.ByPlan},
 			// What only resolvers know.
 			{everyone, `{ stats { userCount } users { totalCount } }`, graph.ByResolvers},

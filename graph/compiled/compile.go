@@ -23,7 +23,8 @@ type Plan struct {
 	Size int64
 
 	fields selection[rootValue]
-	// What is checked before the first statement: the connections and the fields of Query, and the kinds of all edges.
+	// What is checked before the first statement: the connections and the fields of Query, and the kinds that are read, but for
+	// those below an object about the caller, which may be null.
 	connections []*connection
 	roots       []rootArgs
 	kinds       []*query.Kind
@@ -280,7 +281,9 @@ func (c *compiler) root(def *ast.Definition, f graphql.CollectedField) (rootValu
 	kind := c.kind(f.Definition.Type.Name())
 	switch name, of := def.Name+"."+f.Name, f.Definition; {
 	case c.Callers[name] != nil:
+		kinds := c.plan.kinds
 		fields, err := selected(c, f.Selections, c.Schema.Types[of.Type.Name()], c.ofCaller)
+		c.plan.kinds = kinds
 		return &caller{name: name, fields: fields}, err
 	case kind != nil && c.Lookups[name] != nil:
 		return c.search(name, kind, f)
