@@ -139,6 +139,7 @@ type (
 		*object
 
 		edge    query.KindEdge
+		ref     int // of the row, if the edge has a column
 		nonNull bool
 	}
 	// parts is an object of columns.
@@ -489,14 +490,17 @@ func (c *compiler) edge(s *source, def *ast.Definition, f graphql.CollectedField
 		of.slot = s.ones
 		s.ones++
 	}
+	one := &toOne{edge: edge, nonNull: f.Definition.Type.NonNull}
 	if edge.Column != "" {
-		if _, i := s.kind.Column(edge.Column); s.ref[i] < 0 {
+		_, i := s.kind.Column(edge.Column)
+		if s.ref[i] < 0 {
 			s.ref[i] = s.refs
 			s.refs++
 		}
+		one.ref = s.ref[i]
 	}
-	o, err := c.object(of, f.Selections)
-	return &toOne{object: o, edge: edge, nonNull: f.Definition.Type.NonNull}, err
+	one.object, err = c.object(of, f.Selections)
+	return one, err
 }
 
 // connection compiles a connection. find returns the source of its rows.

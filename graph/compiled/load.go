@@ -193,8 +193,8 @@ const BytesPerObject = 512
 // bytesPerRow is the approximate memory of a row without its values, in bytes.
 const bytesPerRow = 128
 
-// read reads the rows of a statement with the columns of a source, and maybe others. admit is called for each, with the ID of its parent, and reports whether to keep it.
-// look may look at the values of a row that is kept.
+// read reads the rows of a statement with the columns of a source, and maybe others. admit is called for each row, with the ID
+// of its parent, and reports whether to keep it. look may look at the values of a row that is kept. It may be nil.
 func (r *run) read(src *source, s *statement.Select, admit func(parent typeid.ID) bool, look func(values []cell) error) (*rows, error) {
 	to := src.newRows(s)
 	columns := src.standard
@@ -403,10 +403,9 @@ func (r *run) one(o *toOne, from *rows) (*rows, error) {
 	var found *rows
 	var err error
 	if o.edge.Column != "" {
-		_, at := from.source.kind.Column(o.edge.Column)
 		ids := make([]typeid.ID, len(from.ids))
 		for row := range ids {
-			ids[row] = from.ref(row, at).As(kind.Type)
+			ids[row] = from.refs[row*from.source.refs+o.ref].As(kind.Type)
 		}
 		if found, err = r.read(o.source, kind.ByIDs(columns, query.Distinct(ids)), always, nil); err == nil {
 			found.index()
@@ -425,11 +424,6 @@ func (r *run) one(o *toOne, from *rows) (*rows, error) {
 	}
 	from.ones[slot] = found
 	return found, err
-}
-
-// ref returns the ID in a column of a row, by the index of the column.
-func (s *rows) ref(row, column int) typeid.ID {
-	return s.refs[row*s.source.refs+s.source.ref[column]]
 }
 
 // all returns the page of a connection without parents.

@@ -70,7 +70,7 @@ func (r *run) charge() error {
 	return r.answer.Write(int64(n))
 }
 
-// object writes an object of a row.
+// write writes an object of a row.
 func (o *object) write(r *run, rows *rows, row int) error {
 	for i := range o.fields.steps {
 		s := &o.fields.steps[i]
@@ -122,8 +122,7 @@ func (o *toOne) write(r *run, rows *rows, row int) error {
 	}
 	id := rows.ids[row]
 	if o.edge.Column != "" {
-		_, at := rows.source.kind.Column(o.edge.Column)
-		id = rows.ref(row, at)
+		id = rows.refs[row*rows.source.refs+o.ref]
 	}
 	at := found.find(id)
 	if at < 0 {
