@@ -5,6 +5,8 @@ import (
 
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
+
+	"roster/internal/typeid"
 )
 
 // Texts keeps the texts of statements of one table with the same columns and the same column of their parents. The
@@ -49,23 +51,34 @@ func (s *Select) form(d string) (f form, ok bool) {
 }
 
 // args returns the arguments of a statement with a form, in the order of the text: the list, then the positions.
-func (s *Select) args(d string) ([]any, error) {
-	b := &sql.Builder{}
-	b.SetDialect(d)
+func (s *Select) args(d string) (args []any, err error) {
 	switch {
 	case s.Parents != nil && s.Limit > 0 && d == dialect.SQLite: // a page has a list for a single parent too
-		listOf(s.Parents.IDs).json(b)
+		args, err = listed(d, func(b *sql.Builder) { listOf(s.Parents.IDs).json(b) })
 	case s.Parents != nil:
-		b.Join(s.Parents.among(""))
+		args, err = arguments(d, s.Parents.IDs)
 	case s.IDs != nil:
-		b.Join(In("", s.IDs))
+		args, err = arguments(d, s.IDs)
 	case s.Among != nil:
-		b.Join(In("", s.Among.Texts))
+		args, err = arguments(d, s.Among.Texts)
 	}
+	return append(append(args, s.After...), s.Before...), err
+}
+
+// arguments returns the arguments of In.
+func arguments[T typeid.ID | string](d string, values []T) ([]any, error) {
+	if len(values) == 1 {
+		return []any{values[0]}, nil
+	}
+	return listed(d, func(b *sql.Builder) { b.Join(In("", values)) })
+}
+
+// listed returns the arguments of what write writes.
+func listed(d string, write func(*sql.Builder)) ([]any, error) {
+	b := &sql.Builder{}
+	b.SetDialect(d)
+	write(b)
 	_, args := b.Query()
-	for _, position := range [][]any{s.After, s.Before} {
-		args = append(args, position...)
-	}
 	return args, b.Err()
 }
 
