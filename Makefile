@@ -10,6 +10,8 @@ SOAK ?= 60s
 PROPERTY ?= 10m
 # Number of mutations that "make chaos" sends to each database.
 CHAOS ?= 2000
+# Number of random queries that "make two-ways" sends to each database.
+DOCUMENTS ?= 50000
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
 # Start of random tests. The same number repeats the same requests.
@@ -28,7 +30,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property two-ways follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -108,6 +110,9 @@ soak: ## let concurrent clients change the same few rows of each database for SO
 
 property: ## write random values at the edge; update, export and import the accepted ones, for PROPERTY (10m)
 	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestValues$$' ./graph -values=$(PROPERTY) -seed=$(SEED)
+
+two-ways: ## send DOCUMENTS (50000) random queries to compiled reads and to resolvers of each database, and compare the answers
+	$(WITH_SERVERS) go test -count=1 -timeout 180m -v -run '^TestTwoWays$$' ./graph -documents=$(DOCUMENTS) -seed=$(SEED)
 
 follow: ## let eight writers begin FOLLOW (1000) transactions each, while readers follow the changes and servers are killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestFollow$$' ./e2e -follow=$(FOLLOW)

@@ -28,6 +28,7 @@ func newExecutor(st *store) (*graph.Executor, error) {
 		Clock:              time.Now,
 		IDs:                typeid.NewSource(time.Now, rand.Reader),
 		RequestTimeout:     answerLimit,
+		CompiledReads:      true,
 		Limits:             limits.Default(),
 		DocumentCacheBytes: 8 << 20,
 	})

@@ -34,6 +34,15 @@ func (c *Client) NodeGroup(ids []typeid.ID) *NodeGroup {
 	return query.NewNodeGroup(c.nodeReaders(), ids)
 }
 
+// Kinds returns the kinds of all entities.
+func Kinds() []*query.Kind {
+	return []*query.Kind{
+		apikeyEntity.Kind,
+		postEntity.Kind,
+		userEntity.Kind,
+	}
+}
+
 func (c *Client) nodeReaders() []query.NodeReader[Node] {
 	return []query.NodeReader[Node]{
 		query.NewNodeReader[Node](c.ApiKey.Reader()),
@@ -58,9 +67,9 @@ var ApiKeyTable = &statement.Table{
 		{Name: apikey.FieldRoles, Kind: statement.Text, Size: 64},
 		{Name: apikey.FieldPrefix, Kind: statement.Text, Size: 16},
 		{Name: apikey.FieldSecretHash, Kind: statement.Text, Unique: true, Size: 64},
-		{Name: apikey.FieldExpiresAt, Kind: statement.Time},
-		{Name: apikey.FieldLastUsedAt, Kind: statement.Time},
-		{Name: apikey.FieldRevokedAt, Kind: statement.Time},
+		{Name: apikey.FieldExpiresAt, Kind: statement.Time, Nullable: true},
+		{Name: apikey.FieldLastUsedAt, Kind: statement.Time, Nullable: true},
+		{Name: apikey.FieldRevokedAt, Kind: statement.Time, Nullable: true},
 	},
 	Unique: [][]string{
 		{"secret_hash"},
@@ -87,7 +96,10 @@ var ApiKeyTable = &statement.Table{
 }
 
 var apikeyEntity = &query.Entity[ApiKey]{
-	Table:  ApiKeyTable,
+	Kind: query.NewKind[ApiKey, ApiKeyWhere](
+		ApiKeyTable,
+		"",
+	),
 	Scan:   new(ApiKey).scanValues,
 	Assign: (*ApiKey).assignValues,
 	Value:  (*ApiKey).value,
@@ -232,8 +244,14 @@ var PostTable = &statement.Table{
 }
 
 var postEntity = &query.Entity[Post]{
-	Table:  PostTable,
-	Owner:  post.FieldAuthorID,
+	Kind: query.NewKind[Post, PostWhere](
+		PostTable,
+		post.FieldAuthorID,
+		query.KindEdge{
+			Name: "author", Field: "author", Many: false,
+			Column: post.FieldAuthorID,
+		},
+	),
 	Scan:   new(Post).scanValues,
 	Assign: (*Post).assignValues,
 	Value:  (*Post).value,
@@ -322,7 +340,7 @@ func (w PostWhere) Logic() (and, or []PostWhere, not *PostWhere) { return w.And,
 // LoadAuthor returns the author of the Post, or nil.
 // It loads the edge for all siblings at once.
 func (_m *Post) LoadAuthor(ctx context.Context, columns query.Columns) (*User, error) {
-	return query.LoadOne(ctx, postEntity, _m, "author", post.FieldAuthorID, _m.readUsers, columns)
+	return query.LoadOne(ctx, postEntity, _m, "author", _m.readUsers, columns)
 }
 
 // UserTable describes the table of Users.
@@ -341,8 +359,8 @@ var UserTable = &statement.Table{
 		{Name: user.FieldEmail, Kind: statement.Text, Size: 120},
 		{Name: user.FieldEmailKey, Kind: statement.Text, Unique: true, Folded: true, Size: 1440},
 		{Name: user.FieldStatus, Kind: statement.Text, Size: 16},
-		{Name: user.FieldIdentityIssuer, Kind: statement.Text, Size: 255},
-		{Name: user.FieldIdentitySubject, Kind: statement.Text, Size: 255},
+		{Name: user.FieldIdentityIssuer, Kind: statement.Text, Nullable: true, Size: 255},
+		{Name: user.FieldIdentitySubject, Kind: statement.Text, Nullable: true, Size: 255},
 	},
 	Unique: [][]string{
 		{"username_key"},
@@ -371,8 +389,14 @@ var UserTable = &statement.Table{
 }
 
 var userEntity = &query.Entity[User]{
-	Table:  UserTable,
-	Owner:  user.FieldID,
+	Kind: query.NewKind[User, UserWhere](
+		UserTable,
+		user.FieldID,
+		query.KindEdge{
+			Name: "posts", Field: "posts", Many: true,
+			Parents: statement.Parents{Column: user.PostsColumn},
+		},
+	),
 	Scan:   new(User).scanValues,
 	Assign: (*User).assignValues,
 	Value:  (*User).value,
@@ -480,6 +504,5 @@ func (w UserWhere) Logic() (and, or []UserWhere, not *UserWhere) { return w.And,
 // LoadPosts returns a page of the posts of the User.
 // It loads the pages of all siblings at once.
 func (_m *User) LoadPosts(ctx context.Context, columns query.Columns, args query.Args, where *PostWhere, orderBy []PostOrder) (*PostConnection, error) {
-	parents := statement.Parents{Column: user.PostsColumn}
-	return query.LoadMany(ctx, userEntity, _m, "posts", parents, _m.readPosts, columns, args, where, orderBy)
+	return query.LoadMany(ctx, userEntity, _m, "posts", _m.readPosts, columns, args, where, orderBy)
 }

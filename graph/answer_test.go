@@ -97,9 +97,11 @@ func TestRowsThatAreNotAnswered(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		s := serve(t, e, settings{answers: answersOf(20_000)})
 		ids := s.large(8, 9_000)
-		for _, id := range ids[1:] { // the first author gets all posts
+		posts := make([]string, len(ids))
+		for i, id := range ids { // the first author gets all posts
+			posts[i] = s.postOf(id)
 			s.must(nil, `mutation ($id: ID!, $author: ID!) { updatePost(input: {id: $id, authorId: $author}) { post { id } } }`,
-				"id", s.postOf(id), "author", ids[0])
+				"id", posts[i], "author", ids[0])
 		}
 		if got := s.data(`{ posts(first: 2) { nodes { body } } }`); len(got) < 18_000 {
 			t.Errorf("got %d bytes, want at least 18000", len(got))
@@ -108,6 +110,14 @@ func TestRowsThatAreNotAnswered(t *testing.T) {
 			t.Errorf("got %d bytes, want at least 18000", len(got))
 		}
 		s.fails("COST_LIMIT", `{ posts(first: 3) { nodes { body } } }`)
+
+		for i := range ids { // the posts of two authors alternate
+			s.must(nil, `mutation ($id: ID!, $author: ID!) { updatePost(input: {id: $id, authorId: $author}) { post { id } } }`,
+				"id", posts[i], "author", ids[i%2])
+		}
+		if got := s.data(`{ users(first: 2) { nodes { posts(first: 1) { nodes { body } } } } }`); len(got) < 18_000 {
+			t.Errorf("got %d bytes, want at least 18000", len(got))
+		}
 	})
 }
 

@@ -21,6 +21,7 @@ type author struct {
 	*graphtest.Operation
 	known     *cursors
 	fragments []fragment
+	wrong     bool // some arguments are wrong
 }
 
 type fragment struct {
@@ -36,7 +37,11 @@ func newAuthor(w *world, random *rand.Rand, known *cursors) *author {
 // compose returns a document and its variables: those to send, and those that it then has.
 func (w *world) compose(random *rand.Rand, known *cursors) (document string, send, variables map[string]any) {
 	a := newAuthor(w, random, known)
-	set := a.set(w.schema.Query, new(scope), 20000, 5)
+	return a.document(a.set(w.schema.Query, new(scope), 20000, 5)), a.Sent, a.Variables
+}
+
+// document returns the document with a selection on Query, and with what the author has written beside it.
+func (a *author) document(set string) string {
 	var b strings.Builder
 	b.WriteString("query Random")
 	if len(a.Definitions) > 0 {
@@ -46,7 +51,7 @@ func (w *world) compose(random *rand.Rand, known *cursors) (document string, sen
 	for _, f := range a.fragments {
 		fmt.Fprintf(&b, "\nfragment %s on %s %s", f.name, f.on, f.text)
 	}
-	return b.String(), a.Sent, a.Variables
+	return b.String()
 }
 
 // scope is what was selected on one object, to be selected again: the selections merge.
@@ -153,6 +158,7 @@ func (a *author) field(def *ast.Definition, s *scope, budget, depth int) string 
 		return a.plain(f, s, budget, depth-1)
 	}
 	args, size := a.arguments(def, f, budget)
+	a.spoil(f, args)
 	head := f.Name + a.written(f, args)
 	if len(args) > 0 || a.Chance(4) {
 		head = a.Name("a") + ": " + head

@@ -10,6 +10,7 @@ import (
 
 	"roster/ent/query"
 	"roster/ent/rules"
+	"roster/graph/compiled"
 	"roster/graph/generated"
 	"roster/internal/budget"
 	"roster/internal/codes"
@@ -30,6 +31,7 @@ type Executor struct {
 	executable  graphql.ExecutableSchema // for queries and mutations; each subscription has its own
 	declared    map[string]declaration   // fields()
 	permissions map[string]permission    // permissions()
+	reads       *compiled.Options        // compiledOptions()
 }
 
 // NewExecutor returns an executor. The error names a trusted document that is not valid.
@@ -39,6 +41,9 @@ func NewExecutor(o Options) (*Executor, error) {
 	}
 	if o.Committed == nil {
 		o.Committed = func() {}
+	}
+	if o.Answered == nil {
+		o.Answered = func(Way) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -54,10 +59,10 @@ func NewExecutor(o Options) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(resolver)
+	r, declared := new(resolver), fields()
 	return &Executor{
 		Options: o, library: library, schema: schema, resolver: r, executable: executable(schema, r),
-		declared: fields(), permissions: permissions(),
+		declared: declared, permissions: permissions(), reads: compiledOptions(schema, declared),
 	}, nil
 }
 
@@ -92,9 +97,20 @@ func stranger(c rules.Caller) bool { return c.Nobody() && !c.Reader }
 // Execute returns. A mutation with an idempotency key runs once: replayed reports that the response is the answer to an
 // earlier request with the key. An empty key is none.
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
+	defer cancel()
+	started := e.Clock()
+	if key == "" && o.Definition.Operation == ast.Query {
+		response, way := e.read(ctx, o)
+		e.Answered(way)
+		if response != nil {
+			e.addCost(o, response)
+			return response, false
+		}
+	}
 	ctx = e.withOperation(ctx, o)
 	if response = e.authorize(ctx, key); response == nil {
-		response, replayed = e.run(ctx, key, func(ctx context.Context) *graphql.Response {
+		response, replayed = e.run(ctx, key, started, func(ctx context.Context) *graphql.Response {
 			return answer(ctx, e.executable.Exec(ctx))
 		})
 		refuseWhole(response)

@@ -38,6 +38,10 @@ type Options struct {
 	RequestTimeout time.Duration
 	// Introspection answers __schema and __type. Without it, errors do not reveal the schema either.
 	Introspection bool
+	// CompiledReads answers queries by package compiled where it can.
+	CompiledReads bool
+	// Answered is called for each query that was executed, with the way of its answer. It may be nil.
+	Answered func(Way)
 	// Limits bound a document and its variables.
 	Limits limits.Limits
 	// DocumentCacheBytes bounds the memory of the cached documents, in bytes.

@@ -32,6 +32,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write what the server answers into testdata")
 	flag.Duration("soak", 0, "how long TestSoak lets its clients work on each engine; 0: a bounded number of operations")
+	flag.Bool("compiled", true, "answer queries by compiled reads, as a server does by default")
 	os.Exit(m.Run())
 }
 
@@ -85,6 +86,7 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 		Introspection:      true,
 		Limits:             boundless(),
 		DocumentCacheBytes: 1 << 20,
+		CompiledReads:      value[bool]("compiled"),
 	}
 	if s.graph != nil {
 		s.graph(&o)

@@ -46,14 +46,13 @@ func attemptFrom(ctx context.Context) *attempt {
 	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // every resolver has one
 }
 
-// run runs an operation, or one event of a subscription. It makes attempts until one succeeds or a retry does not help.
-// replayed reports that the response is the answer to an earlier request with the key.
-func (e *Executor) run(ctx context.Context, key string, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
+// run runs an operation, or one event of a subscription, that has started at a time. It makes attempts until one succeeds or
+// a retry does not help. replayed reports that the response is the answer to an earlier request with the key.
+func (e *Executor) run(ctx context.Context, key string, started time.Time, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
 	operation := graphql.GetOperationContext(ctx)
-	mode := e.sessionMode(operation)
-	started := e.Clock()
+	mode := e.sessionMode(operation.Operation)
 	entry, err := entryOf(ctx, key)
 	if err != nil {
 		return failed(ctx, err), false
@@ -207,11 +206,11 @@ func resolveRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshal
 
 // sessionMode returns the transaction that an operation needs: a snapshot for several statements of a query, none for
 // one statement.
-func (e *Executor) sessionMode(o *graphql.OperationContext) database.Mode {
+func (e *Executor) sessionMode(o *ast.OperationDefinition) database.Mode {
 	switch {
-	case o.Operation.Operation == ast.Mutation:
+	case o.Operation == ast.Mutation:
 		return database.Write
-	case statements(e.declared, o.Operation) > 1:
+	case statements(e.declared, o) > 1:
 		return database.Snapshot
 	}
 	return database.Single

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -98,6 +99,15 @@ func (e *Executor) authorize(ctx context.Context, key string) *graphql.Response 
 	return nil
 }
 
+// mayRead reports whether a caller may select all the fields of Query.
+func (e *Executor) mayRead(c rules.Caller, fields []string) bool {
+	code, _ := outside(c)
+	return c.Has(rules.Admin) || !slices.ContainsFunc(fields, func(name string) bool {
+		p := e.permissionOf("Query", name)
+		return !p.public && (p.err(c) != nil || code != "" && !c.Reader)
+	})
+}
+
 // refuse returns the response of an operation that is not executed. ctx has the field that is the reason.
 func refuse(ctx context.Context, code codes.Code, message string) *graphql.Response {
 	return &graphql.Response{Errors: gqlerror.List{{Message: message, Locations: place(ctx), Extensions: map[string]any{"code": code}}}}
@@ -151,7 +161,9 @@ func (e *Executor) permit(ctx context.Context, c rules.Caller, kind ast.Operatio
 }
 
 // refuseWhole refuses a whole operation of an anonymous caller, if an argument of a field asks for more than it may read.
+// Fields run at the same time, so the first of them in the document is the reason.
 func refuseWhole(response *graphql.Response) {
+	slices.SortStableFunc(response.Errors, inDocument)
 	for _, err := range response.Errors {
 		if err.Extensions["code"] == codes.Unauthenticated {
 			err.Path = nil

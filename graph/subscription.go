@@ -115,7 +115,7 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 		return &graphql.Response{Errors: gqlerror.List{publicError(ctx, err)}}
 	}
 	respond := func(adopt bool) *graphql.Response {
-		response, _ := s.executor.run(ctx, "", func(ctx context.Context) *graphql.Response {
+		response, _ := s.executor.run(ctx, "", s.executor.Clock(), func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
 				nodes.Adopt(e.NodeID, e.Node)

@@ -22,7 +22,8 @@ import (
 )
 
 // TestSuite sends the requests of each file of testdata, in their order, to a server with an empty database, and wants
-// the answers that stand there: the same bytes from every engine. The files say what Roster does:
+// the answers that stand there: the same bytes from every engine, with compiled reads and without. The files say what Roster
+// does:
 //
 //	=== What the request is about
 //	query ($id: ID!) { post(id: $id) { title } }
@@ -62,7 +63,11 @@ func TestSuite(t *testing.T) {
 			if !bytes.Equal(textOf(s), s.Source) {
 				t.Errorf("%s: got another form than -update writes, want the same bytes", file)
 			}
-			dbtest.Each(t, func(t *testing.T, e dbtest.Engine) { run(serve(t, e, settings{}), s, false) })
+			dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+				for _, compiled := range []bool{true, false} {
+					run(serve(t, e, settings{graph: func(o *graph.Options) { o.CompiledReads = compiled }}), s, false)
+				}
+			})
 		})
 	}
 }

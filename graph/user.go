@@ -15,6 +15,31 @@ import (
 // User implements generated.QueryResolver.
 func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, error) {
 	users, columns := attemptFrom(ctx).ent.User.Reader(), nodeColumns(ctx, ent.UserTable)
+	what, err := userBy(ctx, by)
+	switch {
+	case err != nil:
+		return nil, err
+	case by.ID.Value() != nil:
+		return byID(ctx, users, *by.ID.Value(), "by", "id")
+	}
+	list, err := users.AnyBy(ctx, columns|what.columns, what.column, what.texts)
+	if err != nil {
+		return nil, err
+	}
+	return what.choose(list), nil
+}
+
+// A userSearch says how to find a user: it is one of those that have one of the texts in a column.
+type userSearch struct {
+	column  string
+	texts   []string
+	columns query.Columns // which choose needs; 0: choose returns the first user
+	choose  func([]*ent.User) *ent.User
+}
+
+// userBy returns the search for the user that an argument names, without its ID. The error is rules.Faults or a
+// *rules.ForbiddenError.
+func userBy(ctx context.Context, by model.UserBy) (s userSearch, err error) {
 	id, username, email, identity := by.ID.Value(), by.Username.Value(), by.Email.Value(), by.Identity.Value()
 	given := 0
 	for _, is := range []bool{id != nil, username != nil, email != nil, identity != nil} {
@@ -24,57 +49,62 @@ func (r queryResolver) User(ctx context.Context, by model.UserBy) (*ent.User, er
 	}
 	switch {
 	case given != 1:
-	case id != nil:
-		return byID(ctx, users, *id, "by", "id")
-	case identity != nil:
-		return userByIdentity(ctx, *identity)
+		return s, fault(&rules.Fault{Code: rules.Invalid, Message: "must have exactly one field, which is not null"}, "by")
 	case username != nil:
 		key, f := rules.Username(*username)
 		if f != nil {
-			return nil, fault(f, "by", "username")
+			return s, fault(f, "by", "username")
 		}
-		list, err := users.AnyBy(ctx, columns, user.FieldUsernameKey, []string{key})
-		if len(list) == 0 {
-			return nil, err
-		}
-		return list[0], err
+		return userSearch{user.FieldUsernameKey, []string{key}, 0, first}, nil
 	case email != nil:
 		key, f := rules.Email(*email)
 		if f != nil {
-			return nil, fault(f, "by", "email")
+			return s, fault(f, "by", "email")
 		}
-		return r.userByEmail(ctx, *email, key)
+		choose := func(users []*ent.User) *ent.User { return directory.UserByEmail(users, *email, key) }
+		columns := query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey)
+		return userSearch{user.FieldEmailKey, directory.EmailKeys(*email, key), columns, choose}, nil
+	case identity != nil:
+		return userByIdentity(ctx, *identity)
 	}
-	return nil, fault(&rules.Fault{Code: rules.Invalid, Message: "must have exactly one field, which is not null"}, "by")
+	return s, nil
 }
 
-// userByEmail returns the user with an address, or nil. key is the key of the address.
-func (queryResolver) userByEmail(ctx context.Context, email, key string) (*ent.User, error) {
-	columns := nodeColumns(ctx, ent.UserTable) | query.ColumnsOf(ent.UserTable, user.FieldEmail, user.FieldEmailKey)
-	users, err := attemptFrom(ctx).ent.User.Reader().AnyBy(ctx, columns, user.FieldEmailKey, directory.EmailKeys(email, key))
-	return directory.UserByEmail(users, email, key), err
+// first returns the first user, or nil.
+func first(users []*ent.User) *ent.User {
+	if len(users) == 0 {
+		return nil
+	}
+	return users[0]
 }
 
-// userByIdentity returns the user with an identity, or nil.
-func userByIdentity(ctx context.Context, identity rules.Identity) (*ent.User, error) {
+// userByIdentity returns the search for the user with an identity.
+func userByIdentity(ctx context.Context, identity rules.Identity) (s userSearch, err error) {
 	if err := rules.Permit(ctx, rules.Read, "User.identity"); err != nil {
-		return nil, err
+		return s, err
 	}
 	var faults rules.Faults
 	faults.Add(rules.IdentityPart(identity.Issuer), "by", "identity", "issuer")
 	faults.Add(rules.IdentityPart(identity.Subject), "by", "identity", "subject")
 	if err := faults.Err(); err != nil {
-		return nil, err
+		return s, err
 	}
-	return directory.UserByIdentity(ctx, attemptFrom(ctx).ent.User.Reader(), nodeColumns(ctx, ent.UserTable), identity)
+	choose := func(users []*ent.User) *ent.User { return directory.WithIdentity(users, identity) }
+	columns := query.ColumnsOf(ent.UserTable, user.FieldIdentityIssuer, user.FieldIdentitySubject)
+	return userSearch{user.FieldIdentitySubject, []string{identity.Subject}, columns, choose}, nil
 }
 
 // Identity implements generated.UserResolver. A caller who may not see the identity gets null.
 func (userResolver) Identity(ctx context.Context, u *ent.User) (*rules.Identity, error) {
-	if rules.PermitRow(ctx, rules.Read, "User.identity", []typeid.ID{u.ID}) == nil {
+	if seesIdentity(ctx, u.ID) {
 		return directory.IdentityOf(u), nil
 	}
 	return nil, nil
+}
+
+// seesIdentity reports whether the caller in ctx may see the identity of a user.
+func seesIdentity(ctx context.Context, user typeid.ID) bool {
+	return rules.PermitRow(ctx, rules.Read, "User.identity", []typeid.ID{user}) == nil
 }
 
 // CreateUser implements generated.MutationResolver.

@@ -16,8 +16,7 @@ type account struct {
 	answer    *budget.Answer
 	statement *statement.Select
 	texts     []text
-	parent    typeid.ID
-	n         int // the rows of the parent so far
+	n         map[typeid.ID]int // the rows of each parent so far; rows of different parents can alternate
 }
 
 // A text is the destination of a text. Clients do not see a hidden one.
@@ -29,7 +28,7 @@ type text struct {
 
 // newAccount returns an account of rows that are scanned into values.
 func newAccount(answer *budget.Answer, s *statement.Select, values []any) *account {
-	a := &account{answer: answer, statement: s}
+	a := &account{answer: answer, statement: s, n: map[typeid.ID]int{}}
 	for i, value := range values {
 		if destination, ok := value.(*sql.NullString); ok {
 			column, _ := s.Table.Column(s.Columns[i])
@@ -43,11 +42,11 @@ func newAccount(answer *budget.Answer, s *statement.Select, values []any) *accou
 // not: it only tells that another page follows. A locked row may not become part of the answer, so its texts do not
 // count as answered.
 func (a *account) row(parent typeid.ID) (answered bool, err error) {
-	if parent != a.parent {
-		a.parent, a.n = parent, 0
+	answered = true
+	if a.statement.Limit > 0 {
+		a.n[parent]++
+		answered = a.n[parent] < a.statement.Limit
 	}
-	a.n++
-	answered = a.n != a.statement.Limit
 	if a.answer == nil {
 		return answered, nil
 	}

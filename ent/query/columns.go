@@ -26,6 +26,12 @@ func ColumnsOf(t *statement.Table, names ...string) Columns {
 	return set
 }
 
+// Has reports whether the set has the named column.
+func (c Columns) Has(t *statement.Table, name string) bool {
+	_, i := t.Column(name)
+	return c&(1<<i) != 0
+}
+
 // Names returns the names of the columns, in the order of the table.
 func (c Columns) Names(t *statement.Table) []string {
 	names := make([]string, 0, bits.OnesCount64(uint64(c)))

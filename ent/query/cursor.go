@@ -29,18 +29,24 @@ func newScope(connection string, order []statement.Order) cursor.Scope {
 func (p *Page) cursor(value func(column string) any) string {
 	b := make([]byte, 0, 48)
 	for _, o := range p.order {
-		switch v := value(o.Column).(type) {
-		case typeid.ID:
-			u := v.UUID()
-			b = append(b, u[:]...)
-		case time.Time:
-			b = binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro()))
-		case string:
-			b = binary.AppendUvarint(b, uint64(len(v)))
-			b = append(b, v...)
-		}
+		b = AppendPosition(b, value(o.Column))
 	}
-	return p.scope.Encode(b)
+	return string(p.AppendCursor(nil, b))
+}
+
+// AppendPosition appends a value of a cursor: a typeid.ID, time.Time or string.
+func AppendPosition(b []byte, value any) []byte {
+	switch v := value.(type) {
+	case typeid.ID:
+		u := v.UUID()
+		return append(b, u[:]...)
+	case time.Time:
+		return binary.BigEndian.AppendUint64(b, uint64(v.UnixMicro()))
+	case string:
+		b = binary.AppendUvarint(b, uint64(len(v)))
+		return append(b, v...)
+	}
+	return b
 }
 
 // decode returns the values of a cursor of this connection in this order.

@@ -21,9 +21,8 @@ import (
 
 // An Entity describes how the rows of a table become values of T. Entities are generated and never change.
 type Entity[T any] struct {
-	*statement.Table
-	// Owner is the column with the ID of the user who owns the row. It is empty if rows have no owner.
-	Owner string
+	*Kind
+
 	// Scan returns destinations for the values of columns. Assign gives an entity the scanned values.
 	Scan   func(columns []string) ([]any, error)
 	Assign func(n *T, columns []string, values []any) error
@@ -64,14 +63,9 @@ func (r Reader[T]) ByIDs(ctx context.Context, columns Columns, ids ...typeid.ID)
 	ids = Distinct(ids)
 	key := Key{Edge: r.Entity.Type, Args: joined(ids), Columns: columns}
 	return Load(ctx, &r.Root.group, r.Root, key, func(ctx context.Context, _ []*Root) (map[*Root]map[typeid.ID]*T, error) {
-		entities, err := r.find(ctx, r.byIDs(columns, ids))
+		entities, err := r.find(ctx, r.Entity.ByIDs(columns, ids))
 		return map[*Root]map[typeid.ID]*T{r.Root: entities}, err
 	})
-}
-
-// byIDs returns the statement that reads the entities with the IDs.
-func (r Reader[T]) byIDs(columns Columns, ids []typeid.ID) *statement.Select {
-	return &statement.Select{Table: r.Entity.Table, Columns: columns.Names(r.Entity.Table), IDs: ids}
 }
 
 // find returns the entities of a selection by ID.
@@ -83,16 +77,13 @@ func (r Reader[T]) find(ctx context.Context, s *statement.Select) (map[typeid.ID
 
 // AnyBy returns the entities that have one of the texts in a column.
 func (r Reader[T]) AnyBy(ctx context.Context, columns Columns, column string, texts []string) ([]*T, error) {
-	return r.where(ctx, &statement.Select{
-		Columns: columns.Names(r.Entity.Table),
-		Filter:  func(s *sql.Selector) { s.Where(statement.In(s.C(column), texts)) },
-	})
+	return r.where(ctx, r.Entity.AnyBy(columns, column, texts))
 }
 
 // Lock locks the rows with the IDs until the transaction ends, in the order of the IDs. It returns the existing rows,
 // with all columns.
 func (r Reader[T]) Lock(ctx context.Context, ids ...typeid.ID) (map[typeid.ID]*T, error) {
-	s := r.byIDs(All, Distinct(ids))
+	s := r.Entity.ByIDs(All, Distinct(ids))
 	s.Lock = true
 	return r.find(ctx, s)
 }
@@ -115,7 +106,7 @@ func (r Reader[T]) Hold(ctx context.Context, ids []typeid.ID) error {
 	if !statement.Of(r.Driver.Dialect()).LocksParentsLate() {
 		return nil
 	}
-	s := r.byIDs(0, Distinct(ids))
+	s := r.Entity.ByIDs(0, Distinct(ids))
 	s.Lock, s.Share = true, true
 	return r.read(ctx, s, func(typeid.ID, *T) {})
 }
@@ -146,9 +137,6 @@ func (r Reader[T]) where(ctx context.Context, s *statement.Select) ([]*T, error)
 // read runs a statement and calls each for every row. parent is the ID of the row's parent if the statement has
 // parents. The rows become siblings.
 func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(parent typeid.ID, n *T)) error {
-	if err := r.Entity.restrict(ctx, s); err != nil {
-		return err
-	}
 	// One set of destinations serves all rows, because Assign copies the values.
 	values, err := r.Entity.Scan(s.Columns)
 	if err != nil {
@@ -161,7 +149,7 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 	}
 	group := new(Group[*T])
 	account := newAccount(budget.FromContext(ctx), s, values)
-	return run(ctx, r.Driver, s, func(rows *sql.Rows) error {
+	return r.Entity.Read(ctx, r.Driver, s, func(rows *sql.Rows) error {
 		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
@@ -185,11 +173,8 @@ func (r Reader[T]) read(ctx context.Context, s *statement.Select, each func(pare
 // counts runs a statement that counts rows. The keys are the IDs of the parents without their types, or only the zero
 // ID if the statement has no parents.
 func (r Reader[T]) counts(ctx context.Context, s *statement.Select) (map[typeid.ID]int, error) {
-	if err := r.Entity.restrict(ctx, s); err != nil {
-		return nil, err
-	}
 	counts := make(map[typeid.ID]int)
-	err := run(ctx, r.Driver, s, func(rows *sql.Rows) error {
+	err := r.Entity.Read(ctx, r.Driver, s, func(rows *sql.Rows) error {
 		var parent typeid.ID
 		var n int
 		dest := []any{&n}

@@ -26,11 +26,11 @@ type book struct {
 
 func books() *query.Entity[book] {
 	return &query.Entity[book]{
-		Table: &statement.Table{
+		Kind: query.NewKind[book, bookWhere](&statement.Table{
 			Type: "book", GraphQL: "Book", Name: "books", ID: "id",
 			Columns: []statement.Column{{Name: "id", Kind: statement.ID}, {Name: "title", Kind: statement.Text}},
 			Orders:  map[string]string{"TITLE": "title"},
-		},
+		}, ""),
 		Scan: func(columns []string) ([]any, error) {
 			destinations := map[string]any{"id": new(typeid.ID), "title": new(sql.NullString)}
 			values := make([]any, len(columns))

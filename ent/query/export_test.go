@@ -11,20 +11,8 @@ func New(connection string, table *statement.Table, args Args, order ...statemen
 	return page, nil
 }
 
-// Rows is the statement that reads the page.
-func (p *Page) Rows(columns Columns) *statement.Select { return p.rows(columns) }
-
-// Count is the statement that counts the rows of all pages.
-func (p *Page) Count() *statement.Select { return p.count() }
-
 // Filter narrows the page to the rows that match; key is equal for equal filters.
 func (p *Page) Filter(f statement.Filter, key string) { p.filter, p.filterKey = f, key }
-
-// Key is equal for equal pages.
-func (p *Page) Key() string { return p.key() }
-
-// CountKey is equal for equal counts.
-func (p *Page) CountKey() string { return p.filterKey }
 
 // Cut is cut.
 func Cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {

@@ -24,17 +24,20 @@ func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection st
 	}), nil
 }
 
-// LoadOne returns the entity whose ID is in a column of n, or nil. It loads the entities of all siblings of n at once.
-// edge is the name of the edge.
-func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column string, to func() Reader[E], columns Columns) (*E, error) {
-	key := Key{Edge: edge, Columns: columns}
-	return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
+// LoadOne returns the entity to which an edge of n leads, or nil. It loads the entities of all siblings of n at once. edge
+// is the name of the edge.
+func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge string, to func() Reader[E], columns Columns) (*E, error) {
+	e := from.Edge(edge)
+	return Load(ctx, from.Siblings(n), n, Key{Edge: edge, Columns: columns}, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
+		if e.Column == "" {
+			return loadChild(ctx, from, nodes, e, to(), columns)
+		}
 		ids := make([]typeid.ID, len(nodes))
 		for i, n := range nodes {
-			ids[i], _ = from.Value(n, column).(typeid.ID) // NULL becomes the zero ID, which no entity has
+			ids[i], _ = from.Value(n, e.Column).(typeid.ID) // NULL becomes the zero ID, which no entity has
 		}
 		reader := to()
-		entities, err := reader.find(ctx, reader.byIDs(columns, Distinct(ids)))
+		entities, err := reader.find(ctx, reader.Entity.ByIDs(columns, Distinct(ids)))
 		found := make(map[*T]*E, len(nodes))
 		for i, n := range nodes {
 			if e := entities[ids[i]]; e != nil {
@@ -45,25 +48,20 @@ func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column 
 	})
 }
 
-// LoadOneBy is LoadOne for an edge whose other entity holds the ID: in a column, it has the ID of n.
-func LoadOneBy[T, E any](ctx context.Context, from *Entity[T], n *T, edge, column string, to func() Reader[E], columns Columns) (*E, error) {
-	key := Key{Edge: edge, Columns: columns}
-	return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
-		reader := to()
-		s := &statement.Select{Table: reader.Entity.Table, Columns: columns.Names(reader.Entity.Table)}
-		s.Parents = parentsOf(from, nodes, statement.Parents{Column: column})
-		entities := make(map[typeid.ID]*E, len(nodes))
-		err := reader.read(ctx, s, func(parent typeid.ID, e *E) { entities[parent] = e })
-		return ofParents(from, nodes, entities), err
-	})
+// loadChild is the statement of LoadOne for an edge whose other entity has the ID of n.
+func loadChild[T, E any](ctx context.Context, from *Entity[T], nodes []*T, edge KindEdge, reader Reader[E], columns Columns) (map[*T]*E, error) {
+	s := reader.Entity.Children(columns, *parentsOf(from, nodes, edge.Parents))
+	entities := make(map[typeid.ID]*E, len(nodes))
+	err := reader.read(ctx, s, func(parent typeid.ID, e *E) { entities[parent] = e })
+	return ofParents(from, nodes, entities), err
 }
 
-// LoadMany returns a page of the entities of an edge of n. It loads the pages of all siblings of n at once. parents
-// names the column that holds the ID of n. The error is rules.Faults for invalid arguments.
-func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, edge string, parents statement.Parents, to func() Reader[E],
+// LoadMany returns a page of the entities of an edge of n. It loads the pages of all siblings of n at once. edge is the name
+// of the edge. The error is rules.Faults for invalid arguments.
+func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, edge string, to func() Reader[E],
 	columns Columns, args Args, where *W, orderBy []Order[E],
 ) (*Connection[E], error) {
-	reader := to()
+	reader, parents := to(), from.Edge(edge).Parents
 	page, err := newPage(ctx, from.GraphQL+"."+edge, reader.Entity.Table, args, where, orderBy)
 	if err != nil {
 		return nil, err

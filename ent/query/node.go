@@ -25,7 +25,7 @@ func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
 	return NodeReader[N]{
 		table: r.Entity.Table,
 		byIDs: func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error) {
-			if r.Entity.reach(ctx) == rules.Nothing { // as for IDs that no entity has
+			if r.Entity.Hidden(ctx) { // as for IDs that no entity has
 				return nil, nil
 			}
 			entities, err := r.ByIDs(ctx, columns, ids...)

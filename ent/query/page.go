@@ -156,13 +156,11 @@ func (p *Page) count() *statement.Select {
 // cut returns the nodes of a page from the rows of its statement: in the client's order, without the extra row. value
 // returns the value of a row in a column.
 func cut[T any](p *Page, rows []*T, value func(n *T, column string) any) (nodes []*T, info *PageInfo) {
-	more := len(rows) > p.size
-	nodes = rows[:min(len(rows), p.size)]
-	info = &PageInfo{HasNextPage: more, HasPreviousPage: p.after != nil}
+	n, next, previous := p.Cut(len(rows))
+	nodes, info = rows[:n], &PageInfo{HasNextPage: next, HasPreviousPage: previous}
 	if p.backward {
 		nodes = slices.Clone(nodes)
 		slices.Reverse(nodes)
-		info.HasNextPage, info.HasPreviousPage = p.before != nil, more
 	}
 	if len(nodes) > 0 {
 		cursor := func(n *T) *string {

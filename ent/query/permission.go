@@ -19,8 +19,8 @@ func (e *Entity[T]) OwnerOf(n *T) (owner typeid.ID) {
 }
 
 // reach returns the rows that the caller in ctx may read.
-func (e *Entity[T]) reach(ctx context.Context) rules.Extent {
-	return rules.Reach(rules.CallerFrom(ctx), rules.Read, e.GraphQL)
+func (k *Kind) reach(ctx context.Context) rules.Extent {
+	return rules.Reach(rules.CallerFrom(ctx), rules.Read, k.GraphQL)
 }
 
 // readable reports whether the caller in ctx may read an entity.
@@ -30,16 +30,16 @@ func (e *Entity[T]) readable(ctx context.Context, n *T) bool {
 
 // restrict restricts a statement to the rows that the caller in ctx may read. Without such rows, the error is a
 // *rules.ForbiddenError.
-func (e *Entity[T]) restrict(ctx context.Context, s *statement.Select) error {
-	if e.reach(ctx) != rules.Own || e.Owner == "" {
-		return rules.Permit(ctx, rules.Read, e.GraphQL)
+func (k *Kind) restrict(ctx context.Context, s *statement.Select) error {
+	if err := k.Readable(ctx); err != nil || k.reach(ctx) != rules.Own {
+		return err
 	}
 	filter, user := s.Filter, []typeid.ID{rules.CallerFrom(ctx).User}
 	s.Filter = func(q *sql.Selector) {
 		if filter != nil {
 			filter(q)
 		}
-		q.Where(statement.In(q.C(e.Owner), user))
+		q.Where(statement.In(q.C(k.Owner), user))
 	}
 	return nil
 }

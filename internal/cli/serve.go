@@ -271,6 +271,7 @@ func newExecutor(
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.showSchema(),
+		CompiledReads:      c.CompiledReads,
 		Limits:             c.Limits,
 		DocumentCacheBytes: c.DocumentCacheBytes,
 		TrustedDocuments:   trusted,

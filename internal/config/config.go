@@ -76,6 +76,7 @@ type GraphQL struct {
 	Introspection      bool   `group:"Used most:" default:"true" negatable:"" help:"Show the schema to clients: by introspection, at /schema.graphql and in error messages."`
 	TrustedDocuments   string `group:"Used most:" placeholder:"FILE" help:"JSON file that maps hashes to documents, as graphql-codegen's client preset writes it. The server executes only these documents."`
 	DocumentCacheBytes int64  `default:"33554432" min:"0" placeholder:"BYTES" help:"Memory for documents that are checked and ready for the next request, in bytes. 0: no cache."`
+	CompiledReads      bool   `default:"true" negatable:"" help:"Answer queries by compiled reads. Without it, resolvers answer them: the same answers, slower."`
 }
 
 // Retention has the times to keep answers and changes for clients.

@@ -37,11 +37,14 @@ func (s Scope) checksum(values []byte) uint32 {
 }
 
 // Encode returns the text of a cursor of the scope with the values.
-func (s Scope) Encode(values []byte) string {
-	b := make([]byte, valuesAt, valuesAt+len(values))
+func (s Scope) Encode(values []byte) string { return string(s.Append(nil, values)) }
+
+// Append appends the text of a cursor of the scope with the values.
+func (s Scope) Append(to, values []byte) []byte {
+	b := make([]byte, valuesAt, 64)
 	b[0] = version
 	binary.BigEndian.PutUint32(b[checksumAt:], s.checksum(values))
-	return base64.RawURLEncoding.EncodeToString(append(b, values...))
+	return base64.RawURLEncoding.AppendEncode(to, append(b, values...))
 }
 
 // Decode returns the values of a cursor of the scope. It reports false for any other text.

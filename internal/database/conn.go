@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type connector struct {
 	driver.Connector
 	cache      int
 	finalize   bool // close statements before their connection
+	reads      bool // prepare SELECTs without arguments too
 	timeout    time.Duration
 	observe    func(string)
 	logger     *slog.Logger
@@ -121,13 +123,14 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 // prepared returns the prepared statement. The error is driver.ErrSkip for a statement that must run without: it has no
-// arguments, or the connection or the server keeps no statement for it. A connection runs one statement at a time, so
-// the statement that prepared closes is not in use.
+// arguments and reads nothing, or the connection or the server keeps no statement for it. A connection runs one statement at
+// a time, so the statement that prepared closes is not in use.
 func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedValue) (driverStmt, error) {
 	if c.connector.observe != nil {
 		c.connector.observe(query)
 	}
-	if len(args) == 0 || c.connector.cache == 0 {
+	reads := c.connector.reads && strings.HasPrefix(query, "SELECT ")
+	if len(args) == 0 && !reads || c.connector.cache == 0 {
 		return nil, driver.ErrSkip
 	}
 	s, ok := c.statements.Get(query)

@@ -326,6 +326,23 @@ func TestStatementCacheOnEngines(t *testing.T) {
 	})
 }
 
+// PostgreSQL prepares a SELECT without arguments too, unless it prepares nothing.
+func TestReadsWithoutArguments(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int64{0: 0, 16: 1} {
+		db := things(t, dbtest.PostgreSQL, func(o *database.Options) { o.StatementCache, o.MaxConnections = size, 1 })
+		s := db.Session(database.Snapshot)
+		defer s.Rollback()
+		for range 2 {
+			all(t, s, "SELECT id FROM things ORDER BY id")
+		}
+		kept := all(t, s, "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE $1", "SELECT id FROM things%")
+		if got := kept[0][0]; got != want {
+			t.Errorf("with %d statements kept: got %v, want %d", size, got, want)
+		}
+	}
+}
+
 // all returns the values of all rows, as the driver gives them.
 func all(t *testing.T, s *database.Session, query string, args ...any) (rows [][]any) {
 	t.Helper()

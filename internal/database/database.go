@@ -149,6 +149,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	} else {
 		db.write = newPool(write, o, o.MaxConnections)
 		db.read = db.write
+		// A page without arguments costs PostgreSQL more to plan than to read. Prepared, its values arrive in binary form too.
+		db.write.conns.reads = e.dialect() == dialect.Postgres
 	}
 	err = db.Ping(ctx)
 	if err == nil {

@@ -79,12 +79,17 @@ func (tx *Transaction) Linkable(ctx context.Context, email string, identity rule
 func UserByIdentity(ctx context.Context, users query.Reader[ent.User], columns query.Columns, i rules.Identity) (*ent.User, error) {
 	columns |= query.ColumnsOf(ent.UserTable, user.FieldIdentityIssuer, user.FieldIdentitySubject)
 	list, err := users.AnyBy(ctx, columns, user.FieldIdentitySubject, []string{i.Subject})
-	for _, u := range list {
-		if had := IdentityOf(u); had != nil && *had == i { // another issuer may have the same subject
-			return u, err
+	return WithIdentity(list, i), err
+}
+
+// WithIdentity returns the user with an identity, or nil. Users with other issuers may have the same subject.
+func WithIdentity(users []*ent.User, i rules.Identity) *ent.User {
+	for _, u := range users {
+		if had := IdentityOf(u); had != nil && *had == i {
+			return u
 		}
 	}
-	return nil, err
+	return nil
 }
 
 // formerIdentities is the table of identities that users had and lost, and of users that had and lost one. They are not

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -83,6 +84,31 @@ type Document struct {
 	measured *limits.Document
 	nonNull  map[*ast.OperationDefinition][]nonNullUse
 	size     int64 // approximate memory, in bytes
+
+	mu   sync.Mutex // guards what follows
+	kept map[string]any
+	room int64 // what is left of the memory for kept, which size includes, in bytes
+}
+
+// Keep returns the value that the executor keeps with the document under a key. If there is none, it calls create, and keeps
+// the value if there is room for its size in bytes. Values must not change.
+func (d *Document) Keep(key string, create func() (value any, size int64)) any {
+	d.mu.Lock()
+	value, ok := d.kept[key]
+	d.mu.Unlock()
+	if ok {
+		return value
+	}
+	value, size := create()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.kept[key]; !ok && size <= d.room {
+		if d.kept == nil {
+			d.kept = map[string]any{}
+		}
+		d.kept[key], d.room = value, d.room-size
+	}
+	return value
 }
 
 // A Request asks for an operation of a document.
@@ -220,7 +246,8 @@ func (l *Library) prepare(text string, check func(*Document) *gqlerror.Error) (*
 		err.Locations = []gqlerror.Location{{Line: c.Position.Line, Column: c.Position.Column}}
 		return nil, gqlerror.List{Tidy(err)}
 	}
-	d := &Document{Text: text, Parsed: parsed, measured: measured, size: sizeOf(text, lexed.Tokens, measured)}
+	d := &Document{Text: text, Parsed: parsed, measured: measured, room: roomOf(measured)}
+	d.size = sizeOf(text, lexed.Tokens, measured) + d.room
 	if check != nil {
 		if err := check(d); err != nil {
 			return nil, gqlerror.List{err}
@@ -240,6 +267,14 @@ const (
 	bytesPerStep     = 40
 	bytesPerDocument = 1 << 10
 )
+
+// The memory that a document has for what the executor keeps, in bytes.
+const (
+	roomPerPart     = 400
+	roomPerDocument = 4 << 10
+)
+
+func roomOf(m *limits.Document) int64 { return roomPerDocument + roomPerPart*m.Expanded }
 
 func sizeOf(text string, tokens int, m *limits.Document) int64 {
 	return 2*int64(len(text)) + bytesPerToken*int64(tokens) + bytesPerStep*m.Steps + bytesPerDocument

@@ -588,3 +588,38 @@ func FuzzFind(f *testing.F) {
 		}
 	})
 }
+
+// What is kept with a document takes no more memory than the document counts for.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	d, _, errs := library(t).Find(documents.Request{Text: "{ __typename }"})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	room := d.Room()
+	made := 0
+	keep := func(key string, size int64) any {
+		return d.Keep(key, func() (any, int64) { made++; return made, size })
+	}
+	for _, step := range []struct {
+		key  string
+		size int64
+		want int
+	}{
+		{"half", room / 2, 1},
+		{"half", room / 2, 1},
+		{"too much", room, 2},
+		{"too much", room, 3}, // it is made again
+		{"the rest", room - room/2, 4},
+		{"the rest", room, 4},
+		{"half", room, 1},
+		{"nothing", 0, 5},
+		{"nothing", 0, 5},
+		{"a byte", 1, 6},
+		{"a byte", 1, 7},
+	} {
+		if got := keep(step.key, step.size); got != step.want {
+			t.Errorf("%s: got value %v, want %d", step.key, got, step.want)
+		}
+	}
+}

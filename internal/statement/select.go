@@ -35,6 +35,7 @@ type Select struct {
 	Table   *Table
 	Columns []string // in this order; with Parents, the parent's ID precedes them
 	IDs     []typeid.ID
+	Among   *Among // without Parents
 	Filter  Filter
 	Order   []Order // total: the ID is its last column
 	After   []any   // exclusive start: values of Order's columns
@@ -44,6 +45,14 @@ type Select struct {
 	Count   bool // the number of rows instead of the rows; with Parents, for each parent that has rows
 	Lock    bool // lock the rows for update, in the order of the IDs
 	Share   bool // with Lock: only prevent changes; other transactions may share the lock
+	// Texts keeps the text of the statement for others with the same table, columns and column of the parents.
+	Texts *Texts
+}
+
+// Among selects the rows that have one of the texts in a column.
+type Among struct {
+	Column string
+	Texts  []string
 }
 
 // Parts divides the Select into statements. There is more than one only for pages of more parents than the engine takes
@@ -78,6 +87,25 @@ const (
 
 // Build returns the text and the arguments of the statement.
 func (s *Select) Build(d string) (query string, args []any, err error) {
+	if s.Texts == nil {
+		return s.build(d)
+	}
+	f, ok := s.form(d)
+	if !ok {
+		return s.build(d)
+	}
+	if query, ok = s.Texts.get(f); ok {
+		args, err = s.args(d)
+		return query, args, err
+	}
+	if query, args, err = s.build(d); err == nil {
+		s.Texts.add(f, query)
+	}
+	return query, args, err
+}
+
+// build is Build without Texts.
+func (s *Select) build(d string) (query string, args []any, err error) {
 	b := &sql.Builder{}
 	b.SetDialect(d)
 	switch {
@@ -100,6 +128,9 @@ func (s *Select) flat(d string) *sql.Selector {
 	q := sql.Dialect(d).Select().From(t)
 	if s.IDs != nil {
 		q.Where(In(t.C(s.Table.ID), s.IDs))
+	}
+	if s.Among != nil {
+		q.Where(In(t.C(s.Among.Column), s.Among.Texts))
 	}
 	s.restrict(q)
 	if s.Count {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -274,5 +275,60 @@ func TestWith(t *testing.T) {
 	}
 	if got := table().Names(); !slices.Equal(got, []string{"id", "title_key", "created_at", "version"}) {
 		t.Errorf("got the columns %v, want all in their order", got)
+	}
+}
+
+// The text that was kept for one statement is right for others of its form, with their own arguments.
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	kept, all := 0, 0
+	for _, d := range []string{dialect.SQLite, dialect.Postgres, dialect.MySQL} {
+		for _, test := range append(statements(), struct {
+			name string
+			statement.Select
+		}{"Three texts", statement.Select{Table: table(), Columns: []string{"id"}, Among: &statement.Among{Column: "title_key", Texts: []string{"a", "b", "c"}}}}) {
+			query, args, err := test.Build(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := test.Select
+			s.Texts = new(statement.Texts)
+			for range 2 {
+				got, gotArgs, err := s.Build(d)
+				if err != nil || got != query || !reflect.DeepEqual(append([]any{}, gotArgs...), append([]any{}, args...)) {
+					t.Errorf("%s: %s: got %s, %v, %v, want %s, %v", d, test.name, got, gotArgs, err, query, args)
+				}
+			}
+			all++
+			kept += s.Texts.Len()
+		}
+		// Other IDs, as many parents and another limit.
+		s := statement.Select{Table: table(), Columns: []string{"id"}, Order: byID(), Texts: new(statement.Texts)}
+		for _, n := range []int{1, 2, 3, 60, 1, 7} {
+			for _, limit := range []int{0, 3, 21} {
+				s.Parents, s.Limit = &statement.Parents{IDs: ids("user", n), Column: "author_id"}, limit
+				plain := s
+				plain.Texts = nil
+				query, args, err := plain.Build(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, gotArgs, err := s.Build(d); err != nil || got != query || !reflect.DeepEqual(gotArgs, args) {
+					t.Errorf("%s: %d parents, at most %d: got %s, %v, %v, want %s, %v", d, n, limit, got, gotArgs, err, query, args)
+				}
+			}
+		}
+		for limit := range 100 {
+			s.Limit = limit
+			if _, _, err := s.Build(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.Texts.Len(); n > 8 {
+			t.Errorf("%s: got %d texts, want at most 8", d, n)
+		}
+	}
+	if kept < all/4 {
+		t.Errorf("got texts of %d of %d statements, want at least a quarter", kept, all)
 	}
 }

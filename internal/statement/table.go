@@ -19,11 +19,12 @@ type Table struct {
 
 // A Column is one column of a table. A table has at most 64.
 type Column struct {
-	Name   string
-	Kind   Kind
-	Unique bool // no two rows have the same value
-	Folded bool // the key by which a text is compared; clients do not see it
-	Size   int  // an upper bound for the characters of a text; 0: no bound
+	Name     string
+	Kind     Kind
+	Nullable bool // NULL is no value; otherwise NULL stands for the zero value of the Go type
+	Unique   bool // no two rows have the same value
+	Folded   bool // the key by which a text is compared; clients do not see it
+	Size     int  // an upper bound for the characters of a text; 0: no bound
 }
 
 // A Kind is the Go type of a column's values.

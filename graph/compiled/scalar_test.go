@@ -1,0 +1,27 @@
+package compiled
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"roster/ent/rules"
+)
+
+func TestAppendTime(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 1))
+	times := []time.Time{
+		{},
+		time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC), time.Date(1000, 1, 1, 0, 0, 0, 1_000, time.UTC),
+	}
+	for range 10_000 {
+		times = append(times, time.Unix(random.Int64N(253_402_300_800), random.Int64N(1_000_000_000)).UTC())
+	}
+	for _, moment := range times {
+		if got, want := string(appendTime([]byte("x"), moment)), "x"+moment.Format(rules.TimeFormat); got != want {
+			t.Errorf("%v: got %s, want %s", moment, got, want)
+		}
+	}
+}
