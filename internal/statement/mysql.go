@@ -156,6 +156,10 @@ func jsonType(c Column) string {
 		return "DATETIME(6)"
 	case Int:
 		return "BIGINT"
+	case Bool:
+		return "TINYINT"
+	case Float:
+		return "DOUBLE"
 	case Text:
 	}
 	text := "LONGTEXT"

@@ -3,6 +3,7 @@ package statement
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -114,7 +115,9 @@ type pgType struct {
 }
 
 func typeOf(k Kind) pgType {
-	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}[k]
+	return map[Kind]pgType{
+		ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}, Bool: {"bool", 16}, Float: {"float8", 701},
+	}[k]
 }
 
 // array writes the list as one argument: an array in its binary form. Neither side must parse it, and it needs no
@@ -143,6 +146,10 @@ func (l list) array(to *sql.Builder) {
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
 		case int64:
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
+		case bool:
+			b = append(b, bit(value))
+		case float64:
+			b = binary.BigEndian.AppendUint64(b, math.Float64bits(value))
 		default:
 			to.AddError(fmt.Errorf("statement: no column has a %T", value))
 		}
