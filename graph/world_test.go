@@ -442,8 +442,6 @@ func (w *world) set(t *testing.T, r *row, c *schema.Column) {
 		r.values[c.Name] = 1 + w.random.IntN(9)
 	case field.TypeBool:
 		r.values[c.Name] = w.random.IntN(2) == 0
-	case field.TypeFloat64:
-		r.values[c.Name] = pick(w.random, 0, -1.5, 0.1, 1e6, 1e-7, 123456.75)
 	case field.TypeEnum:
 		r.values[c.Name] = pick(w.random, c.Enums...)
 	default:
