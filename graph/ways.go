@@ -95,10 +95,11 @@ func idIn(object map[string]any) *typeid.ID {
 }
 
 func textIn(object map[string]any, name string) *string {
-	if text, ok := object[name].(string); ok {
-		return &text
+	text, ok := object[name].(string)
+	if !ok {
+		return nil
 	}
-	return nil
+	return new(text)
 }
 
 // chosenFrom returns a user with the columns by which userSearch chooses.

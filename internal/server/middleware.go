@@ -100,7 +100,7 @@ func guarded(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		maps.Copy(h, headers) // the answers share the values: nothing appends to them
+		maps.Copy(h, headers)                         // the answers share the values: nothing appends to them
 		if r.TLS != nil && hostOf(r) != "localhost" { // other programs of a developer use localhost without TLS
 			h.Set("Strict-Transport-Security", "max-age=31536000") // a year
 		}
