@@ -30,10 +30,10 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property two-ways follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property two-ways follow chaos
 
 help: ## print every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## build and start the server; settings come from the environment or from ARGS="--listen=…"
 	@exec bin/roster serve $(ARGS)
@@ -72,6 +72,9 @@ test: ## run all tests on all databases; starts the servers it needs
 race: export CGO_ENABLED := 1
 race: ## run all tests with the race detector, which needs a C compiler
 	$(WITH_SERVERS) go test -race -timeout 20m ./...
+
+test-resolvers: ## run the tests of package graph with compiled reads switched off
+	$(WITH_SERVERS) go test ./graph -compiled=false
 
 test-entity: ## follow docs/adding-an-entity.md in a copy of the tree, and test the result; takes minutes
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags entity -v ./e2e/entity

@@ -88,3 +88,24 @@ func TestAppenders(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkAppend appends the JSON of single values.
+func BenchmarkAppend(b *testing.B) {
+	id := uuid.MustParse("0190a0b0-c0d0-7000-8000-000000000001")
+	for name, write := range map[string]func([]byte) ([]byte, error){
+		"id":   func(b []byte) ([]byte, error) { return idOf("user")(b, id[:]) },
+		"text": func(b []byte) ([]byte, error) { return appendTextOf(b, "user000001@example.com") },
+		"time": func(b []byte) ([]byte, error) { return appendTimeOf(b, time.UnixMicro(1_769_851_800_123_456)) },
+		"int":  func(b []byte) ([]byte, error) { return appendIntOf(b, int64(42)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			out := make([]byte, 0, 64)
+			for b.Loop() {
+				if _, err := write(out); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
