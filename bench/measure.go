@@ -54,10 +54,11 @@ func measureEngine(
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	all, err := newWorkloads(ctx, st)
+	cursor, id, err := st.ninetyPercent(ctx)
 	if err != nil {
 		return err
 	}
+	all := newWorkloads(st.users, cursor, id)
 	chosen := slices.DeleteFunc(slices.Clone(all), func(w workload) bool { return !slices.Contains(s.workloads, w.name) })
 	fmt.Fprintf(stdout, "\n%v: %d users with %d posts each, made in %.1f s; %d connections\n",
 		st, st.users, postsPerUser, time.Since(started).Seconds(), s.connections)

@@ -83,12 +83,16 @@ func (r *report) write(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := strings.NewReplacer(":", "", "-", "").Replace(strings.TrimSuffix(r.Date, "Z")) + "-" + strings.TrimSuffix(r.Commit, "+") + ".json"
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, name)
+	path := filepath.Join(dir, r.name()+".json")
 	return path, os.WriteFile(path, append(text, '\n'), 0o600) //nolint:gosec // where the user says
+}
+
+// name returns the name of the file of the report, without its extension.
+func (r *report) name() string {
+	return strings.NewReplacer(":", "", "-", "").Replace(strings.TrimSuffix(r.Date, "Z")) + "-" + strings.TrimSuffix(r.Commit, "+")
 }
 
 // readReport reads the report of a file.
