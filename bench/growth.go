@@ -20,13 +20,19 @@ import (
 // smallest is the number of users of the first size of growth. Each further size has ten times as many.
 const smallest = 1_000
 
-// growthTime is the time that the requests of one series take at one size, but at least growthLeast requests are measured, and
-// at most growthMost. A request gets growthStatement in the database.
+// The requests of one series take about growthTime at one size. At most growthMost of them are measured, and at least growthLeast,
+// or growthFirst if one takes longer than growthSlow.
 const (
-	growthTime      = 300 * time.Millisecond
-	growthLeast     = 3
-	growthMost      = 200
-	growthStatement = 30 * time.Second
+	growthTime  = 300 * time.Millisecond
+	growthMost  = 200
+	growthLeast = 20
+	growthFirst = 3
+	growthSlow  = time.Second
+)
+
+// growthStatement is the time of one statement, and growthLimit that of a run.
+const (
+	growthStatement = 2 * time.Minute
 	growthLimit     = 3 * time.Hour
 )
 
@@ -105,7 +111,8 @@ func (g *growth) size(ctx context.Context, st *store, users int) (err error) {
 		return err
 	}
 	fmt.Fprintf(g.stdout, "%d users: filled in %.0f s, %.1f GB\n", users, time.Since(started).Seconds(), gigabytes/1e9)
-	cmd := exec.CommandContext(ctx, filepath.Join(g.dir, "roster"), "serve", "--listen=127.0.0.1:0", "--statement-timeout="+growthStatement.String()) //nolint:gosec // what build has built
+	cmd := exec.CommandContext(ctx, filepath.Join(g.dir, "roster"), "serve", "--listen=127.0.0.1:0",
+		"--statement-timeout="+growthStatement.String(), "--request-timeout="+growthStatement.String()) //nolint:gosec // what build has built
 	cmd.Env = append([]string{"DATABASE_URL=" + st.url}, g.environment...)
 	cmd.Stderr = g.stderr
 	p, err := start(cmd)
@@ -150,7 +157,7 @@ type growthRequest struct {
 
 // latency returns the median latency of a request on one connection.
 func (r growthRequest) latency(ctx context.Context, address string) (time.Duration, error) {
-	l := load{n: 1, connections: 1, request: r.ask, check: func(key string, status int, body []byte) error {
+	l := load{n: growthFirst, connections: 1, request: r.ask, limit: growthStatement, check: func(key string, status int, body []byte) error {
 		switch {
 		case r.check != nil:
 			return r.check(key, status, body)
@@ -161,14 +168,11 @@ func (r growthRequest) latency(ctx context.Context, address string) (time.Durati
 		}
 		return nil
 	}}
-	if _, err := l.drive(ctx, address); err != nil { // a warm-up
-		return 0, err
+	first, err := l.drive(ctx, address)
+	if err != nil || first.at(0) > growthSlow {
+		return first.at(0.5), err
 	}
-	one, err := l.drive(ctx, address)
-	if err != nil {
-		return 0, err
-	}
-	l.n = max(growthLeast, min(growthMost, int(growthTime/max(one.at(0), 1))))
+	l.n = max(growthLeast, min(growthMost, int(growthTime/max(first.at(0), 1))))
 	all, err := l.drive(ctx, address)
 	return all.at(0.5), err
 }

@@ -99,7 +99,7 @@ func kindNamed(name string) *query.Kind {
 func (w *walker) answer(document string, variables map[string]any, data any) (cost int64, err error) {
 	text := encode(map[string]any{"query": document, "variables": variables, "extensions": map[string]any{"cost": true}})
 	one := load{
-		n: 1, connections: 1, request: func(int) (request, string) { return request{path: "/graphql", body: text}, "" },
+		n: 1, connections: 1, limit: growthStatement, request: func(int) (request, string) { return request{path: "/graphql", body: text}, "" },
 		check: func(_ string, _ int, body []byte) error {
 			var answer struct {
 				Data       json.RawMessage
