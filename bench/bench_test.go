@@ -23,8 +23,10 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s: got reports for %d engines, want 3", w, n)
 		}
 	}
-	if n := strings.Count(stdout.String(), "\nwith to without "); n != 3 {
-		t.Errorf("W1 with a token: got reports for %d engines, want 3", n)
+	for what, want := range map[string]int{"\nwith to without ": 3, "\n       1000 ": 3, " goals are met.\n": 1} {
+		if n := strings.Count(stdout.String(), what); n != want {
+			t.Errorf("%q: got %d, want %d", what, n, want)
+		}
 	}
 	requests, err := abuse.Requests()
 	if err != nil {
@@ -51,14 +53,20 @@ func compares(t *testing.T, results string) {
 		t.Fatalf("got the files %v, %v, want one", files, err)
 	}
 	r, err := readReport(files[0])
-	if err != nil || len(r.Results) != 21 || r.Commit == "" || r.Date == "" {
-		t.Fatalf("got the report %+v, %v, want 7 results of 3 engines, with commit and date", r, err)
+	const workloads, others = 7, 5 // others: with a token, with 0 and 1 followers, to 1 and 1,000 of them
+	if err != nil || len(r.Results) != 3*(workloads+others) || r.Commit == "" || r.Date == "" {
+		t.Fatalf("got the report %+v, %v, want %d results of 3 engines, with commit and date", r, err, workloads+others)
 	}
 	for _, got := range r.Results {
-		floor := got.Engine == postgres
-		if got.Roster.PerSecond <= 0 || got.Allocations <= 0 || got.Statements <= 0 || (got.Floor.PerSecond > 0) != floor || (got.CPURatio > 0) != floor {
+		of := strings.HasPrefix(got.Workload, "W")
+		floor := got.Engine == postgres && of
+		if got.Roster.PerSecond <= 0 || (got.Allocations > 0) != of || (got.Statements > 0) != of || (got.Floor.PerSecond > 0) != floor ||
+			(got.CPURatio > 0) != floor || (got.P50Ratio > 0) != floor || (got.Without.PerSecond > 0) != (got.Workload == tokenWorkload) {
 			t.Errorf("got %+v, want the figures of Roster, and on PostgreSQL those of the floor", got)
 		}
+	}
+	if n := len(r.verdicts()); n < 3*(workloads+2)+2*6+workloads {
+		t.Errorf("got %d verdicts, want one of the memory for each result but those with followers, and those of the ratios", n)
 	}
 	text, err := os.ReadFile(files[0])
 	if err != nil {
@@ -76,7 +84,7 @@ func compares(t *testing.T, results string) {
 	if err := os.WriteFile(filepath.Join(results, "9.json"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code := compare(); code != 0 || strings.Count(stdout.String(), " +0%") < 21 || !strings.Contains(stdout.String(), "\npostgres W3 ") {
+	if code := compare(); code != 0 || strings.Count(stdout.String(), " +0%") < 3*(workloads+others) || !strings.Contains(stdout.String(), "\npostgres W3 ") {
 		t.Errorf("two reports: got code %d, %s%s, want each workload", code, &stdout, &stderr)
 	}
 }
@@ -112,5 +120,21 @@ func TestWrongUse(t *testing.T) {
 		if code != 2 || stderr.String() != "bench: "+want+"\n" {
 			t.Errorf("%s: got code %d, %s, want code 2, %s", line, code, &stderr, want)
 		}
+	}
+}
+
+// TestVerdicts compares figures with the goals of the issue.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	r := &report{Results: []*result{
+		{Engine: postgres, Workload: "W1", Roster: numbers{PeakMemory: 127}, Floor: numbers{PerSecond: 1}, CPURatio: 1.3, P99Ratio: 1.9, FloorToPgbench: 1.15},
+		{Engine: postgres, Workload: "W4", Roster: numbers{PeakMemory: 128}, Floor: numbers{PerSecond: 1}, CPURatio: 1.51, P99Ratio: 2, FloorToPgbench: 1.16},
+		{Engine: sqlite, Workload: tokenWorkload, WithoutRatio: 1.2},
+	}}
+	var out strings.Builder
+	r.judge(&out)
+	if text := out.String(); !strings.Contains(text, "\n4 goals are met.\n") || strings.Count(text, "NOT MET: ") != 5 ||
+		!strings.Contains(text, "NOT MET: postgres W4: CPU to the floor's") {
+		t.Errorf("got %s\nwant 4 goals of W1 that are met, and 5 others that are not", text)
 	}
 }
