@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"roster/e2e/abuse"
+	"roster/ent"
+	"roster/ent/rules"
 )
 
 // TestBench sees to it that every workload is answered rightly, by Roster and by the floor, on every engine.
@@ -89,6 +91,61 @@ func compares(t *testing.T, results string) {
 	}
 }
 
+// TestGrowth measures and draws each condition and each order of the schema at two sizes.
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	drawing := filepath.Join(dir, "growth.svg")
+	var stdout, stderr strings.Builder
+	args := []string{"-growth", drawing, "-largest=10000", "-n=20", "-results", dir}
+	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
+	}
+	svg, err := os.ReadFile(drawing) //nolint:gosec // from above
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "growth-*.csv"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("got the files %v, %v, want one", files, err)
+	}
+	figures, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range ent.Kinds() {
+		connection := k.GraphQL
+		for _, f := range served().Query.Fields {
+			if f.Type.Name() == k.GraphQL+"Connection" {
+				connection = f.Name
+			}
+		}
+		for _, chart := range []string{"filters of " + connection, "orders of " + connection} {
+			if !strings.Contains(string(svg), ">"+chart+"<") {
+				t.Errorf("the drawing has no chart of %s", chart)
+			}
+		}
+		for _, f := range served().Types[k.GraphQL+"Where"].Fields {
+			if f.Type.Name() == k.GraphQL+"Where" {
+				continue
+			}
+			if n := strings.Count(string(figures), "\nfilters of "+connection+","+f.Name); n < 2 || n%2 > 0 {
+				t.Errorf("%s of %s: got %d figures, want those of two sizes", f.Name, connection, n)
+			}
+		}
+		for _, v := range served().Types[k.GraphQL+"OrderField"].EnumValues {
+			if n := strings.Count(string(figures), "\norders of "+connection+",\""+v.Name+" ") + strings.Count(string(figures), "\norders of "+connection+","+v.Name+" "); n != 2*2*2 {
+				t.Errorf("the order %s of %s: got %d figures, want those of two sizes, two directions and two pages", v.Name, connection, n)
+			}
+		}
+	}
+	for _, name := range []string{"W1", "W2", "W3", "W6", "users { totalCount }", "the last 100"} {
+		if !strings.Contains(string(svg), ">"+name) {
+			t.Errorf("the drawing has no line of %s", name)
+		}
+	}
+}
+
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -113,6 +170,7 @@ func TestWrongUse(t *testing.T) {
 		"-users=1500":      "-users must be a multiple of 1000",
 		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
 		"-workloads=W1,W8": `-workloads must be some of W1,W2,W3,W4,W5,W6,W7,token,changes,abuse, not "W8"`,
+		"-largest=1000":    "-largest must be 10000 or more: growth needs two sizes",
 		"W1":               `unexpected argument "W1"`,
 	} {
 		var stderr strings.Builder
@@ -136,5 +194,37 @@ func TestVerdicts(t *testing.T) {
 	if text := out.String(); !strings.Contains(text, "\n4 goals are met.\n") || strings.Count(text, "NOT MET: ") != 5 ||
 		!strings.Contains(text, "NOT MET: postgres W4: CPU to the floor's") {
 		t.Errorf("got %s\nwant 4 goals of W1 that are met, and 5 others that are not", text)
+	}
+}
+
+// BenchmarkWorkloads makes the requests of each workload in this process, on SQLite, without HTTP.
+func BenchmarkWorkloads(b *testing.B) {
+	ctx := rules.WithCaller(b.Context(), rules.Everyone())
+	st, err := newStore(ctx, sqlite, b.TempDir(), settings{users: usersStep, connections: 1}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	cursor, id, err := st.ninetyPercent(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	executor, err := newExecutor(st)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, w := range newWorkloads(st.users, cursor, id) {
+		b.Run(w.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := ask(ctx, executor, w, i); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

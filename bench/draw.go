@@ -23,7 +23,7 @@ import (
 const (
 	chartColumns = 2
 	chartWidth   = 14 * vg.Centimeter
-	chartHeight  = 9.5 * vg.Centimeter
+	chartHeight  = 10.5 * vg.Centimeter
 	manyLines    = 6
 )
 
@@ -56,7 +56,7 @@ func drawGrowth(path string, all []*series) (err error) {
 			return err
 		}
 		// All charts have the same axis, so that they can be compared. The lines of the legend are above the lines of the figures.
-		c.Y.Min, c.Y.Max = powerOfTen(math.Floor, least), 100*powerOfTen(math.Ceil, greatest)
+		c.Y.Min, c.Y.Max = powerOfTen(math.Floor, least), 10*powerOfTen(math.Ceil, greatest)
 		charts[i/chartColumns][i%chartColumns] = c
 	}
 	canvas := vgsvg.New(chartColumns*chartWidth, vg.Length(rows)*chartHeight)
@@ -93,7 +93,8 @@ func chart(name string, all []*series) (*plot.Plot, error) {
 	p.X.Label.Text, p.Y.Label.Text = "users", "p50 in ms"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(powers), plot.TickerFunc(powers)
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, vg.Millimeter
+	p.Legend.TextStyle.Font.Size = 10
 	grid := plotter.NewGrid()
 	p.Add(grid)
 	indexed := slices.DeleteFunc(slices.Clone(all), func(s *series) bool { return !s.indexed })
@@ -119,7 +120,7 @@ func chart(name string, all []*series) (*plot.Plot, error) {
 		label := s.name
 		if !s.indexed {
 			line.Dashes = plotutil.Dashes(1)
-			label += " (no index)"
+			label += " (priced)"
 		}
 		p.Add(line, dots)
 		p.Legend.Add(label, line, dots)
@@ -149,12 +150,9 @@ func band(all []*series) (*plotter.Polygon, error) {
 // powers marks the powers of ten.
 func powers(low, high float64) (ticks []plot.Tick) {
 	for value := powerOfTen(math.Ceil, low); value <= high*1.001; value *= 10 {
-		label := strconv.FormatFloat(value, 'g', 3, 64)
-		switch {
-		case value >= 1e6:
-			label = strconv.FormatFloat(value/1e6, 'f', 0, 64) + "M"
-		case value >= 1e3:
-			label = strconv.FormatFloat(value/1e3, 'f', 0, 64) + "k"
+		label := strconv.FormatFloat(value, 'f', -1, 64)
+		for i := len(label) - 3; i > 0 && value >= 1000; i -= 3 {
+			label = label[:i] + "," + label[i:]
 		}
 		ticks = append(ticks, plot.Tick{Value: value, Label: label})
 	}

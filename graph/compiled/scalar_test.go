@@ -25,3 +25,19 @@ func TestAppendTime(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkAppendTime(b *testing.B) {
+	moment, text := time.Date(2026, 1, 31, 9, 30, 0, 123_456_000, time.UTC), make([]byte, 0, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		text = appendTime(text[:0], moment)
+	}
+}
+
+func BenchmarkAppendText(b *testing.B) {
+	text := make([]byte, 0, 512)
+	b.ReportAllocs()
+	for b.Loop() {
+		text = appendText(text[:0], "The \"quick\" brown fox jumps over the lazy dog: größer, 名前.\n")
+	}
+}
