@@ -97,7 +97,7 @@ func chart(name string, all []*series) (*plot.Plot, error) {
 	p.Legend.TextStyle.Font.Size = 10
 	grid := plotter.NewGrid()
 	p.Add(grid)
-	indexed := slices.DeleteFunc(slices.Clone(all), func(s *series) bool { return !s.indexed })
+	indexed := slices.DeleteFunc(slices.Clone(all), func(s *series) bool { return s.without != "" })
 	if len(indexed) > manyLines {
 		band, err := band(indexed)
 		if err != nil {
@@ -105,7 +105,7 @@ func chart(name string, all []*series) (*plot.Plot, error) {
 		}
 		p.Add(band)
 		p.Legend.Add(fmt.Sprintf("%d by an index: least to greatest", len(indexed)), band)
-		all = slices.DeleteFunc(slices.Clone(all), func(s *series) bool { return s.indexed })
+		all = slices.DeleteFunc(slices.Clone(all), func(s *series) bool { return s.without == "" })
 	}
 	for i, s := range all {
 		points := make(plotter.XYs, len(s.points))
@@ -118,9 +118,9 @@ func chart(name string, all []*series) (*plot.Plot, error) {
 		}
 		line.Color, dots.Color, dots.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
 		label := s.name
-		if !s.indexed {
+		if s.without != "" {
 			line.Dashes = plotutil.Dashes(1)
-			label += " (priced)"
+			label += " (" + s.without + ")"
 		}
 		p.Add(line, dots)
 		p.Legend.Add(label, line, dots)

@@ -41,7 +41,7 @@ const (
 // A series is one request, whose latency is measured at each size.
 type series struct {
 	chart, name string
-	indexed     bool // claims that an index serves it, however many rows there are: it has no price
+	without     string // why it claims no index that serves it, however many rows there are; empty: it claims one
 	points      []point
 }
 
@@ -154,7 +154,7 @@ func (g *growth) size(ctx context.Context, st *store, users int) (err error) {
 func (g *growth) add(r growthRequest, p point) {
 	i := slices.IndexFunc(g.series, func(s *series) bool { return s.chart == r.chart && s.name == r.name })
 	if i < 0 {
-		i, g.series = len(g.series), append(g.series, &series{chart: r.chart, name: r.name, indexed: r.indexed})
+		i, g.series = len(g.series), append(g.series, &series{chart: r.chart, name: r.name, without: r.without})
 	}
 	g.series[i].points = append(g.series[i].points, p)
 }
@@ -162,8 +162,8 @@ func (g *growth) add(r growthRequest, p point) {
 // A growthRequest is one request of growth.
 type growthRequest struct {
 	chart, name string
-	indexed     bool
-	finds       bool // at least one node
+	without     string // as in series
+	finds       bool   // at least one node
 	ask         func(i int) (request, string)
 	check       func(key string, status int, body []byte) error
 }
@@ -202,8 +202,8 @@ func (g *growth) judge() {
 		ratio := float64(last) / float64(max(first, 1))
 		remark := ""
 		switch {
-		case !s.indexed:
-			remark = "  priced"
+		case s.without != "":
+			remark = "  no index: " + s.without
 		case ratio > growthFactor:
 			remark = "  GROWS, although it claims an index"
 		}
@@ -222,10 +222,10 @@ func (g *growth) write(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := csv.NewWriter(file)
-	rows := [][]string{{"chart", "request", "indexed", "users", "p50_ms"}}
+	rows := [][]string{{"chart", "request", "without_index", "users", "p50_ms"}}
 	for _, s := range g.series {
 		for _, p := range s.points {
-			rows = append(rows, []string{s.chart, s.name, strconv.FormatBool(s.indexed), strconv.Itoa(p.users), decimal(3, milliseconds(p.p50))})
+			rows = append(rows, []string{s.chart, s.name, s.without, strconv.Itoa(p.users), decimal(3, milliseconds(p.p50))})
 		}
 	}
 	fmt.Fprintf(g.stdout, "\nThe figures are in %s.\n", path)
