@@ -14,6 +14,10 @@ CHAOS ?= 2000
 DOCUMENTS ?= 50000
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
+# Number of runs of each benchmark of "make bench-go".
+COUNT ?= 6
+# Number of users at the last size of "make bench-growth". 10,000,000 need 15 GB of disk.
+LARGEST ?= 10000000
 # Start of random tests. The same number repeats the same requests.
 SEED ?= $(shell date +%s)
 # The browser of "make test-clients".
@@ -30,7 +34,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property two-ways follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak property two-ways follow chaos
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -104,6 +108,15 @@ bench: ## measure the server on each database; print the figures, and write them
 
 bench-compare: ## compare the last two files of bench/results
 	go run ./bench -compare -results bench/results
+
+bench-go: ## run all Go benchmarks, and compare them with those of bench/results/go.txt; the first run writes this file
+	@mkdir -p bin bench/results
+	go test -run '^$$' -bench . -count $(COUNT) $$(grep -rlE --include='*_test.go' --exclude-dir=clients '^func Benchmark' . | xargs -n 1 dirname | sort -u) >bin/go.txt || { cat bin/go.txt; exit 1; }
+	@test -e bench/results/go.txt || cp bin/go.txt bench/results/go.txt
+	go tool -modfile=tools/go.mod benchstat bench/results/go.txt bin/go.txt
+
+bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LARGEST (10000000) users, and draw docs/growth.svg
+	$(WITH_SERVERS) go run ./bench -growth docs/growth.svg -largest $(LARGEST) -results bench/results
 
 bench-import: ## measure the import of a million users on each database, and psql's \copy of the same rows
 	$(WITH_SERVERS) go run ./bench/transfer

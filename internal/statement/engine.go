@@ -27,6 +27,8 @@ type Engine interface {
 	contains(b *sql.Builder, column, text string)
 	// comparesRows reports whether (a, b) > (x, y) reads only the matching range of an index.
 	comparesRows() bool
+	// filtered writes the end of a statement with a Filter.
+	filtered(b *sql.Builder)
 	// pages writes the statement that reads a page of each parent.
 	pages(b *sql.Builder, s *Select)
 	// maxParents returns the greatest number of parents for pages; 0 is no limit.
@@ -68,6 +70,8 @@ func (standard) contains(b *sql.Builder, column, text string) {
 }
 
 func (standard) comparesRows() bool { return true }
+
+func (standard) filtered(*sql.Builder) {}
 
 func (standard) maxParents() int { return 0 }
 

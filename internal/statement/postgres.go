@@ -43,6 +43,13 @@ func (postgres) contains(b *sql.Builder, column, text string) {
 	b.Ident(column).WriteString(" LIKE ").Arg("%" + escaped + "%")
 }
 
+// PlanAnew ends the statements that PostgreSQL must plan each time: those with a Filter. The plan that it keeps with a
+// prepared statement does not know the values. For a time from which only few rows are left, that plan reads the whole table
+// in the order of the page, and not the index of the time.
+const PlanAnew = " /* plan for the values */"
+
+func (postgres) filtered(b *sql.Builder) { b.WriteString(PlanAnew) }
+
 // pages reads a page of each parent by an index, with LATERAL.
 func (postgres) pages(b *sql.Builder, s *Select) {
 	if len(s.Parents.IDs) == 1 {

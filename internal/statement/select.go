@@ -118,6 +118,9 @@ func (s *Select) build(d string) (query string, args []any, err error) {
 	default:
 		Of(d).pages(b, s)
 	}
+	if s.Filter != nil {
+		Of(d).filtered(b)
+	}
 	query, args = b.Query()
 	return query, args, b.Err()
 }
