@@ -22,7 +22,7 @@ LARGEST ?= 10000000
 SEED ?= $(shell date +%s)
 # The browser of "make test-clients".
 CHROMIUM ?= chromium
-# Arguments for "make run", added to "bin/roster serve".
+# Arguments for "make run", added to "bin/roster serve", and for "make bench-import", such as "-engines=postgres -users=100000".
 ARGS ?=
 
 # Only the race detector needs a C compiler.
@@ -118,8 +118,8 @@ bench-go: ## run all Go benchmarks, and compare them with those of bench/results
 bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LARGEST (10000000) users, and draw docs/growth.svg
 	$(WITH_SERVERS) go run ./bench -growth docs/growth.svg -largest $(LARGEST) -results bench/results
 
-bench-import: ## measure the import of a million users on each database, and psql's \copy of the same rows
-	$(WITH_SERVERS) go run ./bench/transfer
+bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"
+	go run ./bench/transfer -results bench/results/import $(ARGS)
 
 soak: ## let concurrent clients change the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)

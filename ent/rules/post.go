@@ -27,6 +27,9 @@ func FoldTitle(s string) string { return fold(s) }
 // fold returns the NFC of the full case folding of a text, independent of any language. Package cases swaps the two
 // cases of Cherokee instead of folding them, but it folds lower-case text correctly.
 func fold(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s) // most texts, and much faster
+	}
 	lower := cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(norm.NFC.String(s))
 	return norm.NFC.String(cases.Fold().String(lower))
 }

@@ -159,6 +159,9 @@ func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedVa
 // its least recently used one and tries again.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	s, err := c.driverConn.PrepareContext(ctx, query)
+	if in, ok := s.(copyIn); ok && err == nil {
+		return copyStmt{in}, nil
+	}
 	if !noMoreStatements(err) {
 		return s, err
 	}

@@ -34,6 +34,8 @@ type Session struct {
 	turn chan struct{} // holds a token while no statement of the transaction runs; nil for Single
 	tx   *sql.Tx       // used only by the statement that has the turn
 
+	attempts int // the savepoints so far
+
 	ended   atomic.Bool
 	failure atomic.Pointer[Failure] // the first one
 }

@@ -21,7 +21,8 @@ type Options struct {
 	// IDs creates the IDs of new entities.
 	IDs *typeid.Source
 	// Careful looks for taken values and missing authors before the Transaction writes. Set it when an attempt broke a
-	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which.
+	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which. An import
+	// sets it from Transaction.Careful of the transaction before.
 	Careful bool
 }
 
