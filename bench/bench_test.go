@@ -101,7 +101,7 @@ func TestGrowth(t *testing.T) {
 	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
-	svg, err := os.ReadFile(drawing) //nolint:gosec // from above
+	svg, err := os.ReadFile(drawing)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func drawGrowth(path string, all []*series) (err error) {
 	canvas := vgsvg.New(chartColumns*chartWidth, vg.Length(rows)*chartHeight)
 	dc := draw.New(canvas)
 	dc.SetColor(color.White)
-	dc.Fill(dc.Rectangle.Path())
+	dc.Fill(dc.Path())
 	tiles := draw.Tiles{Rows: rows, Cols: chartColumns, PadX: vg.Centimeter, PadY: vg.Centimeter, PadTop: vg.Millimeter, PadRight: vg.Centimeter, PadLeft: vg.Millimeter}
 	for y, row := range plot.Align(charts, tiles, dc) {
 		for x, area := range row {

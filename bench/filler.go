@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -170,11 +171,9 @@ func idOf(i string) string {
 
 // idAt returns the ID of row i.
 func idAt(kind *query.Kind, i int) typeid.ID {
-	ms := uint64(fillStart*1000 + i*1000) //nolint:gosec // G115: never negative
-	id := uuid.UUID{6: 0x70, 8: 0x80}
-	for b := range 6 {
-		id[b] = byte(ms >> (8 * (5 - b)))
-	}
+	id := uuid.UUID{}
+	binary.BigEndian.PutUint64(id[:], uint64(fillStart*1000+i*1000)<<16) //nolint:gosec // G115: never negative
+	id[6], id[8] = 0x70, 0x80
 	return typeid.New(kind.Type, id)
 }
 

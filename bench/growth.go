@@ -113,8 +113,9 @@ func (g *growth) size(ctx context.Context, st *store, users int) (err error) {
 		return err
 	}
 	fmt.Fprintf(g.stdout, "%d users: filled in %.0f s, %.1f GB\n", users, time.Since(started).Seconds(), gigabytes/1e9)
+	//nolint:gosec // what build has built
 	cmd := exec.CommandContext(ctx, filepath.Join(g.dir, "roster"), "serve", "--listen=127.0.0.1:0",
-		"--statement-timeout="+growthStatement.String(), "--request-timeout="+growthStatement.String()) //nolint:gosec // what build has built
+		"--statement-timeout="+growthStatement.String(), "--request-timeout="+growthStatement.String())
 	cmd.Env = append([]string{"DATABASE_URL=" + st.url}, g.environment...)
 	cmd.Stderr = g.stderr
 	p, err := start(cmd)
@@ -124,7 +125,7 @@ func (g *growth) size(ctx context.Context, st *store, users int) (err error) {
 	defer func() { err = errors.Join(err, p.stop()) }()
 	started = time.Now()
 	w := &walker{ctx: ctx, address: p.address, users: users}
-	requests, err := w.requests(st)
+	requests, err := w.requests()
 	if err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func (g *growth) judge() {
 
 // write writes the figures as CSV.
 func (g *growth) write(path string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil { //nolint:gosec // where the user says
 		return err
 	}
 	file, err := os.Create(path) //nolint:gosec // where the user says

@@ -33,9 +33,9 @@ type walker struct {
 }
 
 // requests returns the requests: the workloads that read, each filter, each order, counts, and the change feed.
-func (w *walker) requests(st *store) ([]growthRequest, error) {
+func (w *walker) requests() ([]growthRequest, error) {
 	w.schema = served()
-	if err := w.workloads(st); err != nil {
+	if err := w.workloads(); err != nil {
 		return nil, err
 	}
 	for _, f := range w.schema.Query.Fields {
@@ -69,7 +69,7 @@ func (w *walker) rows(kind *query.Kind) int {
 }
 
 // workloads adds the workloads that read.
-func (w *walker) workloads(st *store) error {
+func (w *walker) workloads() error {
 	users := kindNamed("User")
 	at := w.users/10*9 - 1 // the last of nine tenths
 	after, err := w.cursor("users", users, at, nil)
@@ -123,8 +123,7 @@ func (w *walker) answer(document string, variables map[string]any, data any) (co
 
 // add adds a request of a document.
 func (w *walker) add(chart, name, document string, variables map[string]any, finds bool) error {
-	var any any
-	cost, err := w.answer(document, variables, &any)
+	cost, err := w.answer(document, variables, new(any))
 	if err != nil {
 		return err
 	}

@@ -503,9 +503,9 @@ func (l *library) orders(c paging) {
 		_, middle := l.readPage(name, c, some, map[string]any{
 			"by": by, "where": map[string]any{"createdAt": map[string]any{"gte": l.time(l.size / 2)}},
 		}, allowance{rows: unlimited})
-		for of, cursor := range map[string]any{"": variables["after"], " others of its time": middle} {
-			read("after"+of, first, map[string]any{"after": cursor})
-			read("before"+of, last, map[string]any{"before": cursor})
+		for of, cursor := range map[string]any{"a row": variables["after"], "others of its time": middle} {
+			read("after "+of, first, map[string]any{"after": cursor})
+			read("before "+of, last, map[string]any{"before": cursor})
 		}
 	}
 }
