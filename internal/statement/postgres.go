@@ -30,6 +30,12 @@ func (postgres) Day(column string) string {
 	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 }
 
+// changes asks for the order of the index, because statistics can be older than an import. The planner would read all
+// changes, but not sort them.
+func (postgres) changes() string {
+	return "(SELECT number, type, kind FROM " + ChangesTable + " ORDER BY number) AS c"
+}
+
 func (postgres) in(b *sql.Builder, l list) {
 	b.WriteString(" = ANY(")
 	l.array(b)
