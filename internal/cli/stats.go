@@ -100,11 +100,11 @@ func described(r *feed.Recount) string {
 		return "The rows were not counted yet. Now they are.\n"
 	}
 	var b strings.Builder
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "TYPE\tCOUNT\tROWS\tDIFFERENCE\t")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TYPE\tCOUNT\tROWS\tDIFFERENCE")
 	for _, c := range r.Types {
 		if c.Kept != c.Rows {
-			fmt.Fprintf(table, "%s\t%d\t%d\t%+d\t\n", c.Type, c.Kept, c.Rows, c.Rows-c.Kept)
+			fmt.Fprintf(table, "%s\t%d\t%d\t%+d\n", c.Type, c.Kept, c.Rows, c.Rows-c.Kept)
 		}
 	}
 	_ = table.Flush() // a strings.Builder has no errors

@@ -32,5 +32,7 @@ func (s *Select) kept(b *sql.Builder) {
 	b.WriteString("SELECT CASE WHEN f.counted >= f.pruned THEN COALESCE((SELECT count FROM " + CountsTable + " WHERE type = " + label + "), 0)")
 	changes("number > f.counted AND number <= f.last")
 	changes("number IS NULL")
-	b.WriteString(" ELSE (SELECT COUNT(*) FROM ").Ident(s.Table.Name).WriteString(") END FROM " + FeedTable + " AS f WHERE f.id = 1")
+	b.WriteString(" ELSE ")
+	of(b).countRows(b, s.Table.Name)
+	b.WriteString(" END FROM " + FeedTable + " AS f WHERE f.id = 1")
 }

@@ -23,6 +23,8 @@ type Engine interface {
 
 	// changes returns the table of changes for FROM, so that the engine reads it by the index of numbers.
 	changes() string
+	// countRows writes the subquery that counts the rows of a table. It is in a statement that rarely needs it.
+	countRows(b *sql.Builder, table string)
 	// in writes the condition after a column: it holds one of at least two values.
 	in(b *sql.Builder, l list)
 	// contains writes the condition that the text in a column contains another text.
@@ -66,6 +68,10 @@ type standard struct{}
 func (standard) LocksParentsLate() bool { return false }
 
 func (standard) changes() string { return ChangesTable }
+
+func (standard) countRows(b *sql.Builder, table string) {
+	b.WriteString("(SELECT COUNT(*) FROM ").Ident(table).WriteByte(')')
+}
 
 func (standard) contains(b *sql.Builder, column, text string) {
 	b.WriteString("instr(").Ident(column).WriteString(", ").Arg(text).WriteString(") > 0")
