@@ -418,3 +418,35 @@ func TestCountStatement(t *testing.T) {
 		}
 	})
 }
+
+// beforeCounts is the version before the migration that adds the counts.
+const beforeCounts = 20261128182653
+
+// TestMigrateCounts undoes and applies the migration: an empty database has counts at once, and another one after a server
+// has counted its rows.
+func TestMigrateCounts(t *testing.T) {
+	t.Parallel()
+	each(t, func(s *tester) {
+		again := func() {
+			s.Helper()
+			for _, migrate := range []func() error{
+				func() error { _, err := s.db.MigrateDown(s.Context(), beforeCounts); return err },
+				func() error { _, err := s.db.MigrateUp(s.Context()); return err },
+			} {
+				s.must(migrate())
+			}
+		}
+		again()
+		s.known("empty")
+		random, ids := mathrand.New(mathrand.NewPCG(1, 6)), typeid.NewSource(time.Now, rand.Reader)
+		s.must(s.transaction(random, ids, "ada", false))
+		again()
+		if s.counts("with rows"); s.isKnown() {
+			s.Error("with rows: got known counts, want none")
+		}
+		s.follower(feed.Options{})
+		s.until("the recount", s.isKnown)
+		s.must(s.transaction(random, ids, "bob", false))
+		s.counts("counted")
+	})
+}
