@@ -153,13 +153,16 @@ func poke(c chan struct{}) {
 	}
 }
 
+// A signaler sends a text to all listeners on a channel: a *database.DB or a *database.Session.
+type signaler interface {
+	Signal(ctx context.Context, channel, text string) error
+}
+
+var _, _ signaler = (*database.DB)(nil), (*database.Session)(nil)
+
 // Announce tells all servers that a program has committed changes, or has reset the feed. A server calls Wake instead.
 // Servers that miss it find the changes when they look. The error is a Failure.
-func Announce(ctx context.Context, d interface {
-	Signal(ctx context.Context, channel, text string) error
-}) error {
-	return d.Signal(ctx, channel, "announced")
-}
+func Announce(ctx context.Context, s signaler) error { return s.Signal(ctx, channel, "announced") }
 
 // Run does the Feed's work until ctx ends. Subscribers wait while Run does not run.
 func (f *Feed[N]) Run(ctx context.Context) {
