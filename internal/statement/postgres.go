@@ -31,6 +31,18 @@ func (postgres) Day(column string) string {
 	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 }
 
+// changes asks for the order of the index, because statistics can be older than an import. The planner would read all
+// changes, but not sort them.
+func (postgres) changes() string {
+	return "(SELECT number, type, kind FROM " + ChangesTable + " ORDER BY number) AS c"
+}
+
+// countRows hides the number of rows from the planner. A plan with the cost of all rows of a large table would be compiled
+// to machine code each time, which takes longer than to execute the rest of it.
+func (postgres) countRows(b *sql.Builder, table string) {
+	b.WriteString("(SELECT COUNT(*) FROM (SELECT 1 FROM ").Ident(table).WriteString(" LIMIT (SELECT 9223372036854775807)) AS r)")
+}
+
 func (postgres) in(b *sql.Builder, l list) {
 	b.WriteString(" = ANY(")
 	l.array(b)
