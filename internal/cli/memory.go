@@ -37,21 +37,24 @@ const (
 )
 
 // tuneMemory sets up the garbage collector for a server of small requests, within the memory limit of the process. It
-// returns the limit, in bytes.
-func tuneMemory() int64 {
+// returns the limit, in bytes. stop undoes the setting that changes while the server runs.
+func tuneMemory() (limit int64, stop func()) {
+	stop = func() {}
 	if before := debug.SetGCPercent(gcPercent); before != defaultPercent {
 		debug.SetGCPercent(before)
+	} else {
+		stop = startPacer()
 	}
-	if limit := debug.SetMemoryLimit(readMemoryLimit); limit != defaultNoLimit {
-		return limit
+	if limit = debug.SetMemoryLimit(readMemoryLimit); limit != defaultNoLimit {
+		return limit, stop
 	}
-	limit := memoryLimit(
+	limit = memoryLimit(
 		container(memlimit.FromCgroup),
 		memlimit.ApplyRatio(processLimit, ofProcess),
 		memlimit.ApplyRatio(memlimit.FromSystem, ofMachine),
 	)
 	debug.SetMemoryLimit(limit)
-	return limit
+	return limit, stop
 }
 
 // container returns the part of a container's limit that is for Go.
