@@ -42,9 +42,11 @@ type rows[E any] struct {
 
 	unit    *unit
 	fields  []string // the fields that an update can change, by their names in the feed
-	pending map[*E]bool
 	created []*E
 	updated []update[E]
+	// pending has the rows in updated, and the first indexed ones of those in created.
+	pending map[*E]bool
+	indexed int
 	deleted []typeid.ID
 	by      string // the column of the IDs in deleted
 	// released is called with each row before it is updated to next or, with nil, deleted. It may be nil.
@@ -62,7 +64,7 @@ func (tx *Transaction) begin() *unit { return &unit{Transaction: tx, now: sync.O
 // add adds an entity to a unit. Add an entity after the entities that its rows refer to. fields are the fields that an
 // update can change, by their names in the feed.
 func add[E any](u *unit, r query.Reader[E], fields ...string) *rows[E] {
-	s := &rows[E]{Reader: r, unit: u, fields: fields, pending: map[*E]bool{}}
+	s := &rows[E]{Reader: r, unit: u, fields: fields}
 	u.writers = append(u.writers, s)
 	return s
 }
@@ -77,7 +79,7 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	*n.UpdatedAt = cmp.Or(*n.UpdatedAt, *n.CreatedAt)
 	*n.Version = max(*n.Version, 1)
 	r.check(ctx, rules.Create, nil, e)
-	r.created, r.pending[e] = append(r.created, e), true
+	r.created = append(r.created, e)
 	r.unit.record(ctx, feed.Created, n)
 }
 
@@ -102,7 +104,7 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 	if r.released != nil {
 		r.released(e, &next)
 	}
-	if !r.pending[e] {
+	if !r.isPending(e) {
 		r.updated, r.pending[e] = append(r.updated, update[E]{row: e, was: *e}), true
 	}
 	*e = next
@@ -111,6 +113,20 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 	r.unit.record(ctx, feed.Updated, n, fields...)
 	return nil
 }
+
+// isPending reports whether the row will be inserted or updated anyway.
+func (r *rows[E]) isPending(e *E) bool {
+	if r.pending == nil {
+		r.pending = map[*E]bool{}
+	}
+	for ; r.indexed < len(r.created); r.indexed++ {
+		r.pending[r.created[r.indexed]] = true
+	}
+	return r.pending[e]
+}
+
+// expect makes room for so many changes.
+func (u *unit) expect(n int) { u.done = slices.Grow(u.done, n) }
 
 // remove schedules a delete of the rows with the value in the column, and records the delete of this row. Call it for
 // each of those rows.
@@ -188,7 +204,11 @@ func (u *unit) flush(ctx context.Context) error {
 	if err := u.retire(ctx); err != nil {
 		return err
 	}
-	u.changes, u.changed = append(u.changes, u.done...), u.changed || len(u.done) > 0
+	if u.changed = u.changed || len(u.done) > 0; len(u.changes) == 0 {
+		u.changes = u.done // of the only unit, usually
+	} else {
+		u.changes = append(u.changes, u.done...)
+	}
 	return nil
 }
 

@@ -3,7 +3,6 @@ package statement
 import (
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,24 +86,50 @@ func (s *Select) ordered() bool {
 		(s.Parents.Join == "" || s.Order[0].Column == s.Table.ID)
 }
 
-// values writes one array for each column.
+// scalarsAlias is the alias of the values that all rows share.
+const scalarsAlias = "s"
+
+// values writes one array for each column. A column with the same value in all rows, such as a time, needs one scalar
+// instead. The last column is an array if no other is, because an array tells the number of rows.
 func (postgres) values(v *values, w *Write, columns []Column) {
-	v.WriteString("unnest(")
+	var arrays, scalars []Column
 	for i, c := range columns {
+		if w.same(c.Name) && (i < len(columns)-1 || len(arrays) > 0) {
+			v.columns, scalars = append(v.columns, scalarsAlias+"."+c.Name), append(scalars, c)
+		} else {
+			v.columns, arrays = append(v.columns, valuesAlias+"."+c.Name), append(arrays, c)
+		}
+	}
+	v.WriteString("unnest(")
+	for i, c := range arrays {
 		if i > 0 {
 			v.Comma()
 		}
 		list{c.Kind, w.Rows, func(row int) any { return w.Value(row, c.Name) }}.array(v.Builder)
-		v.columns = append(v.columns, fmt.Sprintf("%s.c%d", valuesAlias, i))
 	}
 	v.WriteString(") AS " + valuesAlias + " (")
-	for i := range columns {
+	for i, c := range arrays {
 		if i > 0 {
 			v.Comma()
 		}
-		v.WriteString("c" + strconv.Itoa(i))
+		v.Ident(c.Name)
 	}
 	v.WriteByte(')')
+	for i, c := range scalars {
+		if i == 0 {
+			v.WriteString(", (SELECT ")
+		} else {
+			v.Comma()
+		}
+		value := w.Value(0, c.Name)
+		if !isValue(value) {
+			v.AddError(noColumn(value))
+		}
+		v.Arg(value).WriteString("::" + typeOf(c.Kind).name + " AS ").Ident(c.Name)
+	}
+	if scalars != nil {
+		v.WriteString(") AS " + scalarsAlias)
+	}
 }
 
 // pgType is a type with its number in the catalogue. All versions have the same numbers.
@@ -114,14 +139,24 @@ type pgType struct {
 }
 
 func typeOf(k Kind) pgType {
-	return map[Kind]pgType{ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}}[k]
+	switch k {
+	case ID:
+		return pgType{"uuid", 2950}
+	case Text:
+		return pgType{"text", 25}
+	case Time:
+		return pgType{"timestamptz", 1184}
+	case Int:
+		return pgType{"bigint", 20}
+	}
+	panic(fmt.Sprintf("statement: there is no kind %d", k))
 }
 
 // array writes the list as one argument: an array in its binary form. Neither side must parse it, and it needs no
 // quotes. lib/pq sends bytes in binary form because package database sets it to.
 func (l list) array(to *sql.Builder) {
 	t := typeOf(l.kind)
-	b := make([]byte, 0, 20+l.size*24)
+	b := make([]byte, 0, 20+l.bytes())
 	for _, n := range []uint32{1, 1, t.element, uint32(l.size), 1} { //nolint:gosec // as many as one operation has
 		b = binary.BigEndian.AppendUint32(b, n) // dimensions, may have NULL, type, length, first index
 	}
@@ -144,11 +179,25 @@ func (l list) array(to *sql.Builder) {
 		case int64:
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
 		default:
-			to.AddError(fmt.Errorf("statement: no column has a %T", value))
+			to.AddError(noColumn(value))
 		}
 		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // no value has 4 GB
 	}
 	to.Arg(b).WriteString("::" + t.name + "[]")
+}
+
+// bytes returns the size of the elements in an array, in bytes. IDs have 16 bytes, times and numbers have 8.
+func (l list) bytes() int {
+	const length, fixed = 4, 16
+	if l.kind != Text {
+		return l.size * (length + fixed)
+	}
+	n := l.size * length
+	for i := range l.size {
+		text, _ := l.value(i).(string)
+		n += len(text)
+	}
+	return n
 }
 
 // pgEpoch is the start of the year 2000 in microseconds since 1970. PostgreSQL counts times from there.

@@ -46,6 +46,12 @@ const rowBytes = 40
 // exceeds the limit is a part by itself.
 func (w *Write) Parts(limit int) iter.Seq[*Write] {
 	return func(yield func(*Write) bool) {
+		var texts []string
+		for _, name := range w.Columns {
+			if c, _ := w.Table.Column(name); c.Kind == Text {
+				texts = append(texts, name)
+			}
+		}
 		start, size := 0, 0
 		part := func(end int) *Write {
 			from, p := start, *w
@@ -55,7 +61,7 @@ func (w *Write) Parts(limit int) iter.Seq[*Write] {
 		}
 		for row := range w.Rows {
 			n := len(w.Columns)*rowBytes + rowBytes
-			for _, c := range w.Columns {
+			for _, c := range texts {
 				if text, ok := w.Value(row, c).(string); ok {
 					n += JSONBytes(text)
 				}
@@ -137,6 +143,17 @@ func (w *Write) set(b *sql.Builder, v *values, before func()) {
 	}
 }
 
+// same reports whether all rows have the same value in a column.
+func (w *Write) same(column string) bool {
+	first := w.Value(0, column)
+	for row := 1; row < w.Rows; row++ {
+		if w.Value(row, column) != first {
+			return false
+		}
+	}
+	return true
+}
+
 // row returns the values of one row.
 func (w *Write) row(i int, columns []string) []any {
 	values := make([]any, len(columns))
@@ -216,9 +233,21 @@ func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byt
 	case int64:
 		return strconv.AppendInt(b, value, 10)
 	}
-	statement.AddError(fmt.Errorf("statement: no column has a %T", value))
+	statement.AddError(noColumn(value))
 	return b
 }
+
+// isValue reports whether a column can have a value.
+func isValue(value any) bool {
+	switch value.(type) {
+	case nil, typeid.ID, string, time.Time, int, int64:
+		return true
+	}
+	return false
+}
+
+// noColumn returns the error of a value that no column has.
+func noColumn(value any) error { return fmt.Errorf("statement: no column has a %T", value) }
 
 // appendText appends a text as JSON.
 func appendText(b []byte, s string) []byte {
