@@ -39,14 +39,11 @@ const (
 // tuneMemory sets up the garbage collector for a server of small requests, within the memory limit of the process. It
 // returns the limit, in bytes. stop undoes the setting that changes while the server runs.
 func tuneMemory() (limit int64, stop func()) {
-	stop = func() {}
 	if before := debug.SetGCPercent(gcPercent); before != defaultPercent {
 		debug.SetGCPercent(before)
-	} else {
-		stop = startPacer()
 	}
 	if limit = debug.SetMemoryLimit(readMemoryLimit); limit != defaultNoLimit {
-		return limit, stop
+		return limit, func() {}
 	}
 	limit = memoryLimit(
 		container(memlimit.FromCgroup),
@@ -54,7 +51,7 @@ func tuneMemory() (limit int64, stop func()) {
 		memlimit.ApplyRatio(memlimit.FromSystem, ofMachine),
 	)
 	debug.SetMemoryLimit(limit)
-	return limit, stop
+	return limit, startPacer(limit)
 }
 
 // container returns the part of a container's limit that is for Go.

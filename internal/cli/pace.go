@@ -7,40 +7,34 @@ import (
 	"sync"
 )
 
-// calmHeap is the heap, in bytes, below which the collector runs as seldom as gcPercent says. A few large requests at the
-// same time can have tens of mebibytes, and gcPercent would keep four times as much garbage. So above calmHeap, the collector
-// runs as often as Go's default needs.
-const calmHeap = 72 << 20
+// calmMemory is the memory, in bytes, within which the collector keeps a server that has little in use. GOGC alone would let
+// the garbage of a few large requests grow to four times the memory that they use.
+const calmMemory = 88 << 20
 
-// pace returns the percentage for the next cycle of the collector, after a cycle that found so many bytes in use.
-func pace(live int64) int {
-	if live <= 0 {
-		return gcPercent
-	}
-	return int(min(max((calmHeap-live)*100/live, defaultPercent), gcPercent))
-}
+// pace returns the soft limit for a server that has so many bytes in use: calmMemory while this leaves the collector enough
+// room, then about three bytes for each, but at most the limit of the process. All are in bytes.
+func pace(live, most int64) int64 { return min(max(calmMemory, 3*live-calmMemory), most) }
 
-// A pacer sets the percentage after each cycle of the collector.
+// A pacer sets the soft limit after each cycle of the collector. If it is late, the collector works harder for a while, and the
+// memory stays low.
 type pacer struct {
-	mu      sync.Mutex // guards what follows
-	percent int        // that of the collector
-	ended   bool
+	most int64 // the limit of the process, in bytes
+
+	mu    sync.Mutex // guards what follows
+	ended bool
 }
 
-// startPacer starts a pacer. stop ends it, and restores Go's default.
-func startPacer() (stop func()) {
-	p := &pacer{percent: gcPercent}
-	p.await()
+// startPacer starts a pacer for a process with a limit, in bytes. stop ends it, and restores the limit.
+func startPacer(most int64) (stop func()) {
+	p := &pacer{most: most}
+	p.set()
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.ended = true
-		debug.SetGCPercent(defaultPercent)
+		debug.SetMemoryLimit(most)
 	}
 }
-
-// await makes the next cycle of the collector call set: the cycle finds that nothing uses the object.
-func (p *pacer) await() { runtime.AddCleanup(new(*pacer), (*pacer).set, p) }
 
 func (p *pacer) set() {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -50,9 +44,9 @@ func (p *pacer) set() {
 	if p.ended {
 		return
 	}
-	if percent := pace(int64(live[0].Value.Uint64())); percent != p.percent { //nolint:gosec // no heap has 8 EiB
-		p.percent = percent
-		debug.SetGCPercent(percent)
+	limit := pace(int64(live[0].Value.Uint64()), p.most) //nolint:gosec // no heap has 8 EiB
+	if limit != debug.SetMemoryLimit(readMemoryLimit) {
+		debug.SetMemoryLimit(limit)
 	}
-	p.await()
+	runtime.AddCleanup(new(*pacer), (*pacer).set, p) // nothing uses this object, so the next cycle calls set
 }
