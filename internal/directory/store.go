@@ -19,7 +19,7 @@ import (
 
 // insert inserts the created rows with all columns. Without COPY, it sorts them by Entity.Compare, so that concurrent
 // inserts lock in the same order.
-func (r *rows[E]) insert(ctx context.Context) error {
+func (r *rows[E]) insert(ctx context.Context, ends bool) error {
 	columns := r.Entity.Names()
 	if r.unit.copy && r.unit.session.CanCopy() {
 		return r.unit.session.Copy(ctx, r.Entity.Name, columns, len(r.created), func(row int, values []any) []any {
@@ -30,10 +30,10 @@ func (r *rows[E]) insert(ctx context.Context) error {
 		})
 	}
 	list := slices.SortedFunc(slices.Values(r.created), r.Entity.Compare)
-	return database.WriteRows(ctx, r.unit.session, (*statement.Write).Insert, &statement.Write{
+	return r.unit.insert(ctx, &statement.Write{
 		Table: r.Entity.Table, Columns: columns, Rows: len(list),
 		Value: func(row int, column string) any { return r.Entity.Value(list[row], column) },
-	})
+	}, ends)
 }
 
 // update writes columns of locked rows. value returns the new value of a row in a column, and its ID.

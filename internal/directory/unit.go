@@ -12,6 +12,7 @@ import (
 
 	"roster/ent/query"
 	"roster/ent/rules"
+	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/statement"
 	"roster/internal/typeid"
@@ -31,8 +32,10 @@ type unit struct {
 
 // writer is the rows of one entity in a unit.
 type writer interface {
-	write(ctx context.Context) error
+	// write updates and inserts. If it ends the unit, the insert may write the changes too.
+	write(ctx context.Context, ends bool) error
 	erase(ctx context.Context) error
+	work() (updates, inserts, erases bool)
 }
 
 // rows are the rows of one entity in a unit. Only create, revise and remove add rows. Each of them asks the rules and
@@ -191,8 +194,9 @@ func (u *unit) flush(ctx context.Context) error {
 	if u.refused != nil {
 		return u.refused
 	}
-	for _, s := range u.writers {
-		if err := s.write(ctx); err != nil {
+	end := u.end()
+	for i, s := range u.writers {
+		if err := s.write(ctx, i == end); err != nil {
 			return err
 		}
 	}
@@ -204,16 +208,55 @@ func (u *unit) flush(ctx context.Context) error {
 	if err := u.retire(ctx); err != nil {
 		return err
 	}
+	u.add()
+	return nil
+}
+
+// add adds the changes to those of the transaction.
+func (u *unit) add() {
 	if u.changed = u.changed || len(u.done) > 0; len(u.changes) == 0 {
 		u.changes = u.done // of the only unit, usually
 	} else {
 		u.changes = append(u.changes, u.done...)
 	}
-	return nil
+	u.done = nil
+}
+
+// end returns the index of the writer whose insert is the last statement of the unit, or -1.
+func (u *unit) end() int {
+	end := -1
+	for i, s := range u.writers {
+		updates, inserts, erases := s.work()
+		switch {
+		case erases:
+			return -1
+		case inserts:
+			end = i
+		case updates:
+			end = -1
+		}
+	}
+	if len(u.lost) > 0 {
+		return -1
+	}
+	return end
+}
+
+// insert inserts rows. If that ends the unit, it writes the changes too, if it can in the same statement.
+func (u *unit) insert(ctx context.Context, w *statement.Write, ends bool) error {
+	if !ends {
+		return database.WriteRows(ctx, u.session, (*statement.Write).Insert, w)
+	}
+	u.add()
+	written, err := feed.WriteWith(ctx, u.session, w, u.changes)
+	if written {
+		u.changes = nil
+	}
+	return err
 }
 
 // write updates rows, then inserts rows: a value that an update releases is free for a new row.
-func (r *rows[E]) write(ctx context.Context) error {
+func (r *rows[E]) write(ctx context.Context, ends bool) error {
 	if len(r.updated) > 0 {
 		columns, err := r.vacate(ctx, []string{"version", "updated_at"})
 		if err != nil {
@@ -232,7 +275,11 @@ func (r *rows[E]) write(ctx context.Context) error {
 	if len(r.created) == 0 {
 		return nil
 	}
-	return r.insert(ctx)
+	return r.insert(ctx, ends)
+}
+
+func (r *rows[E]) work() (updates, inserts, erases bool) {
+	return len(r.updated) > 0, len(r.created) > 0, len(r.deleted) > 0
 }
 
 // columnsOf returns the columns of a field. A text is always written with its key.

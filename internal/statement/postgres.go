@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 
 	"roster/internal/typeid"
@@ -121,15 +122,49 @@ func (postgres) values(v *values, w *Write, columns []Column) {
 		} else {
 			v.Comma()
 		}
-		value := w.Value(0, c.Name)
-		if !isValue(value) {
-			v.AddError(noColumn(value))
-		}
-		v.Arg(value).WriteString("::" + typeOf(c.Kind).name + " AS ").Ident(c.Name)
+		w.scalar(v.Builder, 0, c)
+		v.WriteString(" AS ").Ident(c.Name)
 	}
 	if scalars != nil {
 		v.WriteString(") AS " + scalarsAlias)
 	}
+}
+
+// InsertAfter returns the text and the arguments of the statement that inserts the rows of two writes on PostgreSQL: those of w
+// when all of first are inserted. It is for writes that are small enough for one statement.
+func (w *Write) InsertAfter(first *Write) (query string, args []any, err error) {
+	b := &sql.Builder{}
+	b.SetDialect(dialect.Postgres)
+	b.WriteString("WITH first AS (")
+	first.insert(b)
+	b.WriteString(" RETURNING 1) INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...)
+	b.WriteString(") SELECT ")
+	if w.Rows == 1 {
+		for i, name := range w.Columns {
+			if i > 0 {
+				b.Comma()
+			}
+			c, _ := w.Table.Column(name)
+			w.scalar(b, 0, c)
+		}
+	} else {
+		v := w.values(b, w.Columns)
+		b.WriteString(strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
+	}
+	b.WriteString(" WHERE (SELECT count(*) FROM first) > 0") // it needs all of first before the first row
+	query, args = b.Query()
+	return query, args, b.Err()
+}
+
+// scalar writes the value of a row in a column as an argument.
+func (w *Write) scalar(b *sql.Builder, row int, c Column) {
+	value := w.Value(row, c.Name)
+	switch value.(type) {
+	case nil, typeid.ID, string, time.Time, int, int64:
+	default:
+		b.AddError(noColumn(value))
+	}
+	b.Arg(value).WriteString("::" + typeOf(c.Kind).name)
 }
 
 // pgType is a type with its number in the catalogue. All versions have the same numbers.

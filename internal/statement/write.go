@@ -80,6 +80,14 @@ func (w *Write) Parts(limit int) iter.Seq[*Write] {
 	}
 }
 
+// Fits reports whether Parts returns one part.
+func (w *Write) Fits(limit int) bool {
+	for part := range w.Parts(limit) {
+		return part.Rows == w.Rows
+	}
+	return true
+}
+
 // JSONBytes returns the size of a text in JSON, in bytes and without quotes.
 func JSONBytes(s string) int {
 	n := len(s)
@@ -99,17 +107,22 @@ const valuesAlias = "v"
 
 // Insert returns the text and the arguments of the statement that inserts the rows, in their order.
 func (w *Write) Insert(d string) (query string, args []any, err error) {
-	if w.Rows == 1 {
-		return sql.Dialect(d).Insert(w.Table.Name).Columns(w.Columns...).Values(w.row(0, w.Columns)...).QueryErr()
-	}
-	v := w.values(d, w.Columns)
 	b := &sql.Builder{}
 	b.SetDialect(d)
-	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteString(") SELECT ")
-	b.WriteString(strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
-	Of(d).inserted(b)
+	w.insert(b)
 	query, args = b.Query()
 	return query, args, b.Err()
+}
+
+func (w *Write) insert(b *sql.Builder) {
+	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteByte(')')
+	if w.Rows == 1 {
+		b.WriteString(" VALUES (").Args(w.row(0, w.Columns)...).WriteByte(')')
+		return
+	}
+	v := w.values(b, w.Columns)
+	b.WriteString(" SELECT " + strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
+	of(b).inserted(b)
 }
 
 // Update returns the text and the arguments of the statement that updates the rows. A row must not take over a unique
@@ -126,7 +139,7 @@ func (w *Write) Update(d string) (query string, args []any, err error) {
 	}
 	b := &sql.Builder{}
 	b.SetDialect(d)
-	Of(d).update(b, w, w.values(d, append([]string{id}, w.Columns...)))
+	Of(d).update(b, w, w.values(b, append([]string{id}, w.Columns...)))
 	query, args = b.Query()
 	return query, args, b.Err()
 }
@@ -172,15 +185,16 @@ type values struct {
 
 var _ sql.Querier = (*values)(nil)
 
-// values writes the rows as arguments.
-func (w *Write) values(d string, columns []string) *values {
+// values writes the rows as arguments after those of a statement.
+func (w *Write) values(b *sql.Builder, columns []string) *values {
 	v := &values{Builder: &sql.Builder{}, columns: make([]string, 0, len(columns))}
-	v.SetDialect(d)
+	v.SetDialect(b.Dialect())
+	v.SetTotal(b.Total())
 	list := make([]Column, len(columns))
 	for i, name := range columns {
 		list[i], _ = w.Table.Column(name)
 	}
-	Of(d).values(v, w, list)
+	of(b).values(v, w, list)
 	return v
 }
 
@@ -235,15 +249,6 @@ func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byt
 	}
 	statement.AddError(noColumn(value))
 	return b
-}
-
-// isValue reports whether a column can have a value.
-func isValue(value any) bool {
-	switch value.(type) {
-	case nil, typeid.ID, string, time.Time, int, int64:
-		return true
-	}
-	return false
 }
 
 // noColumn returns the error of a value that no column has.
