@@ -26,6 +26,9 @@ func TestBench(t *testing.T) {
 	if n := strings.Count(stdout.String(), "\nwith to without "); n != 3 {
 		t.Errorf("W1 with a token: got reports for %d engines, want 3", n)
 	}
+	if n := strings.Count(stdout.String(), "\nFrom the start of a server to its first answer"); n != 1 {
+		t.Errorf("the start: got %d reports, want 1", n)
+	}
 	requests, err := abuse.Requests()
 	if err != nil {
 		t.Fatal(err)
