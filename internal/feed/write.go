@@ -12,7 +12,7 @@ import (
 )
 
 // Write writes the changes of a transaction, in their order. Call it as the last step before the commit, when the
-// transaction holds the locks of all rows that it changed. It runs one statement for as many changes as one argument
+// transaction holds the locks of all rows that it changed. WriteWith may have written some of them before. It runs one statement for as many changes as one argument
 // holds, and on SQLite one more.
 func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if len(changes) == 0 {
