@@ -2,9 +2,10 @@
 // once.
 //
 // A transaction writes a change when it holds the lock of the changed row. If a change depends on an earlier change, it
-// is inserted after the earlier one is committed, and so has the higher ID. Independent transactions commit in any order. So the IDs of committed changes have gaps that fill later, and a reader cannot use them as a
-// position. Therefore committed changes get numbers afterwards, in the order of their IDs. Any server can number them;
-// it must hold the lock of the feed's row. The numbers have no gaps and only grow, and they are the order of the feed.
+// is inserted after the earlier one is committed, and so has the higher ID. Independent transactions commit in any
+// order. So the IDs of committed changes have gaps that fill later, and a reader cannot use them as a position.
+// Therefore committed changes get numbers afterwards, in the order of their IDs. Any server can number them; it must
+// hold the lock of the feed's row. The numbers have no gaps and only grow, and they are the order of the feed.
 // On SQLite, only one transaction writes at a time, so it numbers its own changes.
 //
 // The package knows the database, but neither ent nor GraphQL.
