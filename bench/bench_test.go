@@ -30,6 +30,9 @@ func TestBench(t *testing.T) {
 			t.Errorf("%q: got %d, want %d", what, n, want)
 		}
 	}
+	if n := strings.Count(stdout.String(), "\nFrom the start of a server to its first answer"); n != 1 {
+		t.Errorf("the start: got %d reports, want 1", n)
+	}
 	requests, err := abuse.Requests()
 	if err != nil {
 		t.Fatal(err)

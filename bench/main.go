@@ -99,7 +99,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.BoolVar(&s.compare, "compare", false, "instead of measuring, compare the last two files of the directory in -results")
 	flags.IntVar(&s.users, "users", 10_000, "users in the database, with 10 posts each")
 	engines := flags.String("engines", "sqlite,postgres,mysql", "engines to measure, or some of them")
-	workloads := flags.String("workloads", "W1,W2,W3,W4,W5,W6,W7,"+tokenWorkload+","+changesWorkload+","+abuseWorkload, "workloads to measure, or some of them")
+	workloads := flags.String("workloads", "W1,W2,W3,W4,W5,W6,W7,"+startWorkload+","+tokenWorkload+","+changesWorkload+","+abuseWorkload, "workloads to measure, or some of them")
 	flags.Func("env", "`setting` in the environment of Roster, such as GOGC=400; again for another one",
 		func(setting string) error {
 			s.environment = append(s.environment, setting)

@@ -74,6 +74,11 @@ func measureEngine(
 	}
 
 	b := &bench{settings: s, store: st}
+	if engine == sqlite && slices.Contains(s.workloads, startWorkload) {
+		if err := b.reportStart(ctx, all[slices.IndexFunc(all, func(w workload) bool { return w.name == "W1" })], dir, stdout, stderr); err != nil {
+			return err
+		}
+	}
 	if b.databaseServer, err = st.serverProcess(ctx); err != nil {
 		return err
 	}

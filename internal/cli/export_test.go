@@ -25,6 +25,9 @@ func MemoryLimit(inContainer, process, machine memlimit.Provider) int64 {
 // AnswerMemory is what a server has for answers.
 func AnswerMemory(configured, limit int64) int64 { return answerMemory(configured, limit) }
 
+// Pace is the soft limit of a server with so many bytes in use.
+func Pace(live, most int64) int64 { return pace(live, most) }
+
 // Operator is the name of an operating-system user.
 func Operator(number int) string { return operator(number) }
 

@@ -37,21 +37,21 @@ const (
 )
 
 // tuneMemory sets up the garbage collector for a server of small requests, within the memory limit of the process. It
-// returns the limit, in bytes.
-func tuneMemory() int64 {
+// returns the limit, in bytes. stop undoes the setting that changes while the server runs.
+func tuneMemory() (limit int64, stop func()) {
 	if before := debug.SetGCPercent(gcPercent); before != defaultPercent {
 		debug.SetGCPercent(before)
 	}
-	if limit := debug.SetMemoryLimit(readMemoryLimit); limit != defaultNoLimit {
-		return limit
+	if limit = debug.SetMemoryLimit(readMemoryLimit); limit != defaultNoLimit {
+		return limit, func() {}
 	}
-	limit := memoryLimit(
+	limit = memoryLimit(
 		container(memlimit.FromCgroup),
 		memlimit.ApplyRatio(processLimit, ofProcess),
 		memlimit.ApplyRatio(memlimit.FromSystem, ofMachine),
 	)
 	debug.SetMemoryLimit(limit)
-	return limit
+	return limit, startPacer(limit)
 }
 
 // container returns the part of a container's limit that is for Go.

@@ -33,3 +33,20 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("as configured: got %d, want 7", got)
 	}
 }
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	const mebibyte, gibibyte = 1 << 20, 1 << 30
+	for _, test := range []struct{ live, most, want int64 }{
+		{0, gibibyte, 88 * mebibyte},
+		{50 * mebibyte, gibibyte, 88 * mebibyte},
+		{100 * mebibyte, gibibyte, 212 * mebibyte},
+		{300 * mebibyte, gibibyte, 812 * mebibyte},
+		{500 * mebibyte, gibibyte, gibibyte},
+		{50 * mebibyte, 64 * mebibyte, 64 * mebibyte},
+	} {
+		if got := cli.Pace(test.live, test.most); got != test.want {
+			t.Errorf("%d bytes in use of %d: got the limit %d, want %d", test.live, test.most, got, test.want)
+		}
+	}
+}

@@ -62,7 +62,8 @@ type serveCommand struct {
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
-	memory := tuneMemory()
+	memory, stopTuning := tuneMemory()
+	defer stopTuning()
 	logger := c.Logger(e.stderr)
 	verifier, err := e.newVerifier(c.Auth, logger)
 	if err != nil {

@@ -51,6 +51,20 @@ func WriteRows(ctx context.Context, d dialect.Driver, build func(*statement.Writ
 	return nil
 }
 
+// InsertWith inserts the rows of first. If the engine takes two inserts in one statement, and they are small enough, it then
+// also inserts the rows of then, and reports true. The error is the driver's; a session's is a Failure.
+func InsertWith(ctx context.Context, d dialect.Driver, first, then *statement.Write) (both bool, err error) {
+	if d.Dialect() != dialect.Postgres || !first.Fits(statement.ListLimit(d)) || !then.Fits(statement.ListLimit(d)) {
+		return false, WriteRows(ctx, d, (*statement.Write).Insert, first)
+	}
+	query, args, err := then.InsertAfter(first)
+	if err != nil {
+		return false, err
+	}
+	_, err = Affected(ctx, d, query, args...)
+	return err == nil, err
+}
+
 // OctetLength returns an expression for the size of a text, in bytes.
 func OctetLength(column string) entsql.Querier {
 	return entsql.ExprFunc(func(b *entsql.Builder) { b.WriteString("octet_length(").Ident(column).WriteByte(')') })

@@ -19,7 +19,7 @@ import (
 
 // insert inserts the created rows with all columns. Without COPY, it sorts them by Entity.Compare, so that concurrent
 // inserts lock in the same order.
-func (r *rows[E]) insert(ctx context.Context) error {
+func (r *rows[E]) insert(ctx context.Context, ends bool) error {
 	list, copies := r.created, r.unit.copy && r.unit.session.CanCopy()
 	if !copies {
 		list = slices.SortedFunc(slices.Values(r.created), r.Entity.Compare)
@@ -31,7 +31,7 @@ func (r *rows[E]) insert(ctx context.Context) error {
 	if copies {
 		return r.unit.session.Copy(ctx, w)
 	}
-	return database.WriteRows(ctx, r.unit.session, (*statement.Write).Insert, w)
+	return r.unit.insert(ctx, w, ends)
 }
 
 // update writes columns of locked rows. value returns the new value of a row in a column, and its ID.

@@ -146,13 +146,18 @@ type claims struct {
 
 // claims adds a fault to each input that takes a value that another input keeps or an earlier input takes.
 func (k uniqueKey) claims(in *inputs, users, next []*ent.User) *claims {
-	c := &claims{uniqueKey: k, in: in, users: users, next: next, open: make(map[string]int, len(next))}
-	kept := make(map[string]bool, len(next))
+	c := &claims{uniqueKey: k, in: in, users: users, next: next}
+	changed, kept := 0, map[string]bool{}
 	for i, u := range next {
-		if k.of(u) != "" && !c.changes(i) {
+		switch {
+		case k.of(u) == "":
+		case c.changes(i):
+			changed++
+		default:
 			kept[k.of(u)] = true
 		}
 	}
+	c.open = make(map[string]int, changed)
 	for i, u := range next {
 		wants := k.of(u)
 		if _, again := c.open[wants]; wants == "" || !c.changes(i) || in.all[i].wrong(k.field) {
@@ -173,6 +178,9 @@ func (c *claims) changes(i int) bool {
 
 // refuse adds a fault to each input that takes a value that its owner keeps.
 func (c *claims) refuse(owners map[string]typeid.ID) {
+	if len(owners) == 0 {
+		return
+	}
 	gives := make(map[typeid.ID]bool, len(c.users))
 	for i, u := range c.users {
 		if u != nil {
@@ -191,7 +199,7 @@ func (c *claims) refuse(owners map[string]typeid.ID) {
 func (in *inputs) uniqueUsers(ctx context.Context, tx *Transaction, users, next []*ent.User) error {
 	all := []*claims{usernameKey().claims(in, users, next), emailKey().claims(in, users, next), identityKey().claims(in, users, next)}
 	for _, c := range all {
-		var open []*ent.User
+		open := make([]*ent.User, 0, len(c.open))
 		for _, i := range c.open {
 			open = append(open, next[i])
 		}

@@ -12,6 +12,7 @@ import (
 
 	"roster/ent/query"
 	"roster/ent/rules"
+	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/statement"
 	"roster/internal/typeid"
@@ -31,8 +32,10 @@ type unit struct {
 
 // writer is the rows of one entity in a unit.
 type writer interface {
-	write(ctx context.Context) error
+	// write updates and inserts. If it ends the unit, the insert may write the changes too.
+	write(ctx context.Context, ends bool) error
 	erase(ctx context.Context) error
+	work() (updates, inserts, erases bool)
 }
 
 // rows are the rows of one entity in a unit. Only create, revise and remove add rows. Each of them asks the rules and
@@ -42,9 +45,11 @@ type rows[E any] struct {
 
 	unit    *unit
 	fields  []string // the fields that an update can change, by their names in the feed
-	pending map[*E]bool
 	created []*E
 	updated []update[E]
+	// pending has the rows in updated, and the first indexed ones of those in created.
+	pending map[*E]bool
+	indexed int
 	deleted []typeid.ID
 	by      string // the column of the IDs in deleted
 	// released is called with each row before it is updated to next or, with nil, deleted. It may be nil.
@@ -62,7 +67,7 @@ func (tx *Transaction) begin() *unit { return &unit{Transaction: tx, now: sync.O
 // add adds an entity to a unit. Add an entity after the entities that its rows refer to. fields are the fields that an
 // update can change, by their names in the feed.
 func add[E any](u *unit, r query.Reader[E], fields ...string) *rows[E] {
-	s := &rows[E]{Reader: r, unit: u, fields: fields, pending: map[*E]bool{}}
+	s := &rows[E]{Reader: r, unit: u, fields: fields}
 	u.writers = append(u.writers, s)
 	return s
 }
@@ -77,7 +82,7 @@ func (r *rows[E]) create(ctx context.Context, e *E) {
 	*n.UpdatedAt = cmp.Or(*n.UpdatedAt, *n.CreatedAt)
 	*n.Version = max(*n.Version, 1)
 	r.check(ctx, rules.Create, nil, e)
-	r.created, r.pending[e] = append(r.created, e), true
+	r.created = append(r.created, e)
 	r.unit.record(ctx, feed.Created, n)
 }
 
@@ -102,7 +107,7 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 	if r.released != nil {
 		r.released(e, &next)
 	}
-	if !r.pending[e] {
+	if !r.isPending(e) {
 		r.updated, r.pending[e] = append(r.updated, update[E]{row: e, was: *e}), true
 	}
 	*e = next
@@ -111,6 +116,20 @@ func (r *rows[E]) revise(ctx context.Context, e *E, next E, fields ...string) *r
 	r.unit.record(ctx, feed.Updated, n, fields...)
 	return nil
 }
+
+// isPending reports whether the row will be inserted or updated anyway.
+func (r *rows[E]) isPending(e *E) bool {
+	if r.pending == nil {
+		r.pending = map[*E]bool{}
+	}
+	for ; r.indexed < len(r.created); r.indexed++ {
+		r.pending[r.created[r.indexed]] = true
+	}
+	return r.pending[e]
+}
+
+// expect makes room for so many changes.
+func (u *unit) expect(n int) { u.done = slices.Grow(u.done, n) }
 
 // remove schedules a delete of the rows with the value in the column, and records the delete of this row. Call it for
 // each of those rows.
@@ -175,8 +194,9 @@ func (u *unit) flush(ctx context.Context) error {
 	if u.refused != nil {
 		return u.refused
 	}
-	for _, s := range u.writers {
-		if err := s.write(ctx); err != nil {
+	end := u.end()
+	for i, s := range u.writers {
+		if err := s.write(ctx, i == end); err != nil {
 			return err
 		}
 	}
@@ -188,12 +208,55 @@ func (u *unit) flush(ctx context.Context) error {
 	if err := u.retire(ctx); err != nil {
 		return err
 	}
-	u.changes, u.changed = append(u.changes, u.done...), u.changed || len(u.done) > 0
+	u.add()
 	return nil
 }
 
+// add adds the changes to those of the transaction.
+func (u *unit) add() {
+	if u.changed = u.changed || len(u.done) > 0; len(u.changes) == 0 {
+		u.changes = u.done // of the only unit, usually
+	} else {
+		u.changes = append(u.changes, u.done...)
+	}
+	u.done = nil
+}
+
+// end returns the index of the writer whose insert is the last statement of the unit, or -1.
+func (u *unit) end() int {
+	end := -1
+	for i, s := range u.writers {
+		updates, inserts, erases := s.work()
+		switch {
+		case erases:
+			return -1
+		case inserts:
+			end = i
+		case updates:
+			end = -1
+		}
+	}
+	if len(u.lost) > 0 {
+		return -1
+	}
+	return end
+}
+
+// insert inserts rows. If that ends the unit, it writes the changes too, if it can in the same statement.
+func (u *unit) insert(ctx context.Context, w *statement.Write, ends bool) error {
+	if !ends {
+		return database.WriteRows(ctx, u.session, (*statement.Write).Insert, w)
+	}
+	u.add()
+	written, err := feed.WriteWith(ctx, u.session, w, u.changes)
+	if written {
+		u.changes = nil
+	}
+	return err
+}
+
 // write updates rows, then inserts rows: a value that an update releases is free for a new row.
-func (r *rows[E]) write(ctx context.Context) error {
+func (r *rows[E]) write(ctx context.Context, ends bool) error {
 	if len(r.updated) > 0 {
 		columns, err := r.vacate(ctx, []string{"version", "updated_at"})
 		if err != nil {
@@ -212,7 +275,11 @@ func (r *rows[E]) write(ctx context.Context) error {
 	if len(r.created) == 0 {
 		return nil
 	}
-	return r.insert(ctx)
+	return r.insert(ctx, ends)
+}
+
+func (r *rows[E]) work() (updates, inserts, erases bool) {
+	return len(r.updated) > 0, len(r.created) > 0, len(r.deleted) > 0
 }
 
 // columnsOf returns the columns of a field. A text is always written with its key.

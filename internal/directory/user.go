@@ -83,6 +83,7 @@ func (tx *Transaction) CreateUsers(ctx context.Context, list []CreateUser) ([]*e
 		return nil, err
 	}
 	w := tx.begin()
+	w.expect(len(list) + total)
 	userRows, postRows := w.users(), w.posts()
 	for i, u := range users {
 		userRows.create(ctx, u)

@@ -16,7 +16,8 @@ import (
 
 // Variables coerces the variables of an operation by the rules of the specification. A variable that is left out gets
 // its default. The document is the result of Find for the same request. Each wrong variable is one error, and an
-// unknown name of an operation is an error too. There are at most [MaxErrors].
+// unknown name of an operation is an error too. There are at most [MaxErrors]. Lists and objects of the request are changed
+// where they are, and become part of the result.
 func (l *Library) Variables(d *Document, r Request) (map[string]any, gqlerror.List) {
 	operation, err := d.operation(r.OperationName)
 	if err != nil {
@@ -107,14 +108,13 @@ func (l *Library) coerce(t *ast.Type, value any, path ast.Path) (any, *gqlerror.
 			coerced, err := l.coerce(t.Elem, value, path)
 			return []any{coerced}, err
 		}
-		coerced := make([]any, len(list))
 		for i := range list {
 			var err *gqlerror.Error
-			if coerced[i], err = l.coerce(t.Elem, list[i], append(path, ast.PathIndex(i))); err != nil {
+			if list[i], err = l.coerce(t.Elem, list[i], append(path, ast.PathIndex(i))); err != nil {
 				return nil, err
 			}
 		}
-		return coerced, nil
+		return list, nil
 	}
 	if object, isObject := value.(map[string]any); isObject && def.Kind == ast.InputObject {
 		return l.coerceObject(def, object, path)
@@ -128,20 +128,9 @@ func (l *Library) coerce(t *ast.Type, value any, path ast.Path) (any, *gqlerror.
 
 // coerceObject coerces an input object. The executor fills in the defaults of fields that are left out.
 func (l *Library) coerceObject(def *ast.Definition, object map[string]any, path ast.Path) (any, *gqlerror.Error) {
-	names := slices.Sorted(maps.Keys(object)) // the same request gets the same error
-	for _, name := range names {
-		if def.Fields.ForName(name) == nil {
-			return nil, misfit(append(path, ast.PathName(name)), "is a field that %s does not have", def.Name)
-		}
+	if err := fieldsOf(def, object, path); err != nil {
+		return nil, err
 	}
-	fault, name := choose(def, names, func(name string) bool { return object[name] == nil })
-	switch {
-	case name != "":
-		return nil, misfit(append(path, ast.PathName(name)), "%s", fault)
-	case fault != "":
-		return nil, misfit(path, "does not fit: %s", fault)
-	}
-	coerced := make(map[string]any, len(object))
 	for _, field := range def.Fields {
 		value, given := object[field.Name]
 		if !given && (!field.Type.NonNull || field.DefaultValue != nil) {
@@ -152,11 +141,39 @@ func (l *Library) coerceObject(def *ast.Definition, object map[string]any, path 
 			return nil, misfit(inner, "is missing")
 		}
 		var err *gqlerror.Error
-		if coerced[field.Name], err = l.coerce(field.Type, value, inner); err != nil {
+		if object[field.Name], err = l.coerce(field.Type, value, inner); err != nil {
 			return nil, err
 		}
 	}
-	return coerced, nil
+	return object, nil
+}
+
+// fieldsOf checks which fields an input object has.
+func fieldsOf(def *ast.Definition, object map[string]any, path ast.Path) *gqlerror.Error {
+	known := 0
+	for _, field := range def.Fields {
+		if _, given := object[field.Name]; given {
+			known++
+		}
+	}
+	oneOf := def.Directives.ForName("oneOf") != nil
+	if known == len(object) && !oneOf {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(object)) // the same request gets the same error
+	for _, name := range names {
+		if def.Fields.ForName(name) == nil {
+			return misfit(append(path, ast.PathName(name)), "is a field that %s does not have", def.Name)
+		}
+	}
+	fault, name := choose(def, names, func(name string) bool { return object[name] == nil })
+	switch {
+	case name != "":
+		return misfit(append(path, ast.PathName(name)), "%s", fault)
+	case fault != "":
+		return misfit(path, "does not fit: %s", fault)
+	}
+	return nil
 }
 
 // scalarOf coerces a value to a scalar or an enum.

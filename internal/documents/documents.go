@@ -119,7 +119,7 @@ type Request struct {
 	// persistedQuery, which means the same.
 	DocumentID    string
 	OperationName string
-	Variables     map[string]any // not coerced
+	Variables     map[string]any // not coerced; Library.Variables changes the values
 	Extensions    map[string]any
 	// Unkept keeps a document that is new out of the cache.
 	Unkept bool

@@ -1,11 +1,11 @@
 // Package feed is the change feed: every create, update and delete, in the same order for every reader, each exactly
 // once.
 //
-// A transaction writes its changes last, when it holds the locks of all rows that it changed. If a change depends on an
-// earlier change, it is inserted after the earlier one is committed, and so has the higher ID. Independent transactions
-// commit in any order. So the IDs of committed changes have gaps that fill later, and a reader cannot use them as a
-// position. Therefore committed changes get numbers afterwards, in the order of their IDs. Any server can number them;
-// it must hold the lock of the feed's row. The numbers have no gaps and only grow, and they are the order of the feed.
+// A transaction writes a change when it holds the lock of the changed row. If a change depends on an earlier change, it
+// is inserted after the earlier one is committed, and so has the higher ID. Independent transactions commit in any
+// order. So the IDs of committed changes have gaps that fill later, and a reader cannot use them as a position.
+// Therefore committed changes get numbers afterwards, in the order of their IDs. Any server can number them; it must
+// hold the lock of the feed's row. The numbers have no gaps and only grow, and they are the order of the feed.
 // On SQLite, only one transaction writes at a time, so it numbers its own changes.
 //
 // The package knows the database, but neither ent nor GraphQL.

@@ -12,17 +12,13 @@ import (
 )
 
 // Write writes the changes of a transaction, in their order. Call it as the last step before the commit, when the
-// transaction holds the locks of all rows that it changed. It runs one statement for as many changes as one argument
-// holds, and on SQLite one more.
+// transaction holds the locks of all rows that it changed. WriteWith may have written some changes before. Write runs one
+// statement for as many changes as one argument holds, and on SQLite one more.
 func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	w := &statement.Write{Table: table(), Rows: len(changes)}
-	for _, c := range w.Table.Columns {
-		w.Columns = append(w.Columns, c.Name)
-	}
-	first := int64(0)
+	w, first := insertOf(changes), int64(0)
 	if numberingOf(tx.Dialect()) == nil {
 		var last int64
 		if err := one(ctx, tx, "UPDATE "+feedTable+" SET last = last + ? WHERE id = 1 RETURNING last", []any{len(changes)}, &last); err != nil {
@@ -47,6 +43,22 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 // copyRows is the number of changes from which PostgreSQL gets them by COPY: those of an import, or of a user with very many
 // posts. For fewer, a prepared statement is as fast.
 const copyRows = 2000
+
+// WriteWith inserts rows of entities. If one statement can also write the changes after the rows, it does so, and reports true.
+// Otherwise, call Write. When the rows are inserted, the transaction must hold the locks of all rows that the changes are about.
+func WriteWith(ctx context.Context, tx dialect.Driver, rows *statement.Write, changes []Change) (written bool, err error) {
+	return database.InsertWith(ctx, tx, rows, insertOf(changes))
+}
+
+// insertOf returns the insert of changes, without numbers.
+func insertOf(changes []Change) *statement.Write {
+	w := &statement.Write{Table: table(), Rows: len(changes)}
+	for _, c := range w.Table.Columns {
+		w.Columns = append(w.Columns, c.Name)
+	}
+	w.Value = func(row int, column string) any { return changes[row].value(column) }
+	return w
+}
 
 // numberColumn is the column of the place in the feed. Only SQLite writes it with the change.
 const numberColumn = "number"

@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
+	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
 
 	"roster/internal/typeid"
@@ -107,24 +107,84 @@ func (s *Select) ordered() bool {
 		(s.Parents.Join == "" || s.Order[0].Column == s.Table.ID)
 }
 
-// values writes one array for each column.
+// scalarsAlias is the alias of the values that all rows share.
+const scalarsAlias = "s"
+
+// values writes one array for each column. A column with the same value in all rows, such as a time, needs one scalar
+// instead. The last column is an array if no other is, because an array tells the number of rows.
 func (postgres) values(v *values, w *Write, columns []Column) {
-	v.WriteString("unnest(")
+	var arrays, scalars []Column
 	for i, c := range columns {
+		if w.same(c.Name) && (i < len(columns)-1 || len(arrays) > 0) {
+			v.columns, scalars = append(v.columns, scalarsAlias+"."+c.Name), append(scalars, c)
+		} else {
+			v.columns, arrays = append(v.columns, valuesAlias+"."+c.Name), append(arrays, c)
+		}
+	}
+	v.WriteString("unnest(")
+	for i, c := range arrays {
 		if i > 0 {
 			v.Comma()
 		}
 		list{c.Kind, w.Rows, func(row int) any { return w.Value(row, c.Name) }}.array(v.Builder)
-		v.columns = append(v.columns, fmt.Sprintf("%s.c%d", valuesAlias, i))
 	}
 	v.WriteString(") AS " + valuesAlias + " (")
-	for i := range columns {
+	for i, c := range arrays {
 		if i > 0 {
 			v.Comma()
 		}
-		v.WriteString("c" + strconv.Itoa(i))
+		v.Ident(c.Name)
 	}
 	v.WriteByte(')')
+	for i, c := range scalars {
+		if i == 0 {
+			v.WriteString(", (SELECT ")
+		} else {
+			v.Comma()
+		}
+		w.scalar(v.Builder, 0, c)
+		v.WriteString(" AS ").Ident(c.Name)
+	}
+	if scalars != nil {
+		v.WriteString(") AS " + scalarsAlias)
+	}
+}
+
+// InsertAfter returns the text and the arguments of the statement that inserts the rows of two writes on PostgreSQL: those of w
+// when all of first are inserted. It is for writes that are small enough for one statement.
+func (w *Write) InsertAfter(first *Write) (query string, args []any, err error) {
+	b := &sql.Builder{}
+	b.SetDialect(dialect.Postgres)
+	b.WriteString("WITH first AS (")
+	first.insert(b)
+	b.WriteString(" RETURNING 1) INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...)
+	b.WriteString(") SELECT ")
+	if w.Rows == 1 {
+		for i, name := range w.Columns {
+			if i > 0 {
+				b.Comma()
+			}
+			c, _ := w.Table.Column(name)
+			w.scalar(b, 0, c)
+		}
+	} else {
+		v := w.values(b, w.Columns)
+		b.WriteString(strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
+	}
+	b.WriteString(" WHERE (SELECT count(*) FROM first) > 0") // it needs all of first before the first row
+	query, args = b.Query()
+	return query, args, b.Err()
+}
+
+// scalar writes the value of a row in a column as an argument.
+func (w *Write) scalar(b *sql.Builder, row int, c Column) {
+	value := w.Value(row, c.Name)
+	switch value.(type) {
+	case nil, typeid.ID, string, time.Time, int, int64, bool, float64:
+	default:
+		b.AddError(noColumn(value))
+	}
+	b.Arg(value).WriteString("::" + typeOf(c.Kind).name)
 }
 
 // pgType is a type with its number in the catalogue. All versions have the same numbers.
@@ -134,16 +194,28 @@ type pgType struct {
 }
 
 func typeOf(k Kind) pgType {
-	return map[Kind]pgType{
-		ID: {"uuid", 2950}, Text: {"text", 25}, Time: {"timestamptz", 1184}, Int: {"bigint", 20}, Bool: {"bool", 16}, Float: {"float8", 701},
-	}[k]
+	switch k {
+	case ID:
+		return pgType{"uuid", 2950}
+	case Text:
+		return pgType{"text", 25}
+	case Time:
+		return pgType{"timestamptz", 1184}
+	case Int:
+		return pgType{"bigint", 20}
+	case Bool:
+		return pgType{"bool", 16}
+	case Float:
+		return pgType{"float8", 701}
+	}
+	panic(fmt.Sprintf("statement: there is no kind %d", k))
 }
 
 // array writes the list as one argument: an array in its binary form. Neither side must parse it, and it needs no
 // quotes. lib/pq sends bytes in binary form because package database sets it to.
 func (l list) array(to *sql.Builder) {
 	t := typeOf(l.kind)
-	b := make([]byte, 0, 20+l.size*24)
+	b := make([]byte, 0, 20+l.bytes())
 	for _, n := range []uint32{1, 1, t.element, uint32(l.size), 1} { //nolint:gosec // as many as one operation has
 		b = binary.BigEndian.AppendUint32(b, n) // dimensions, may have NULL, type, length, first index
 	}
@@ -170,11 +242,25 @@ func (l list) array(to *sql.Builder) {
 		case float64:
 			b = binary.BigEndian.AppendUint64(b, math.Float64bits(value))
 		default:
-			to.AddError(fmt.Errorf("statement: no column has a %T", value))
+			to.AddError(noColumn(value))
 		}
 		binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4)) //nolint:gosec // no value has 4 GB
 	}
 	to.Arg(b).WriteString("::" + t.name + "[]")
+}
+
+// bytes returns the size of the elements in an array, in bytes. IDs have 16 bytes, times and numbers have 8.
+func (l list) bytes() int {
+	const length, fixed = 4, 16
+	if l.kind != Text {
+		return l.size * (length + fixed)
+	}
+	n := l.size * length
+	for i := range l.size {
+		text, _ := l.value(i).(string)
+		n += len(text)
+	}
+	return n
 }
 
 // pgEpoch is the start of the year 2000 in microseconds since 1970. PostgreSQL counts times from there.

@@ -46,6 +46,12 @@ const rowBytes = 40
 // exceeds the limit is a part by itself.
 func (w *Write) Parts(limit int) iter.Seq[*Write] {
 	return func(yield func(*Write) bool) {
+		var texts []string
+		for _, name := range w.Columns {
+			if c, _ := w.Table.Column(name); c.Kind == Text {
+				texts = append(texts, name)
+			}
+		}
 		start, size := 0, 0
 		part := func(end int) *Write {
 			from, p := start, *w
@@ -55,7 +61,7 @@ func (w *Write) Parts(limit int) iter.Seq[*Write] {
 		}
 		for row := range w.Rows {
 			n := len(w.Columns)*rowBytes + rowBytes
-			for _, c := range w.Columns {
+			for _, c := range texts {
 				if text, ok := w.Value(row, c).(string); ok {
 					n += JSONBytes(text)
 				}
@@ -72,6 +78,14 @@ func (w *Write) Parts(limit int) iter.Seq[*Write] {
 			yield(part(w.Rows))
 		}
 	}
+}
+
+// Fits reports whether Parts returns one part.
+func (w *Write) Fits(limit int) bool {
+	for part := range w.Parts(limit) {
+		return part.Rows == w.Rows
+	}
+	return true
 }
 
 // JSONBytes returns the size of a text in JSON, in bytes and without quotes.
@@ -93,17 +107,22 @@ const valuesAlias = "v"
 
 // Insert returns the text and the arguments of the statement that inserts the rows, in their order.
 func (w *Write) Insert(d string) (query string, args []any, err error) {
-	if w.Rows == 1 {
-		return sql.Dialect(d).Insert(w.Table.Name).Columns(w.Columns...).Values(w.row(0, w.Columns)...).QueryErr()
-	}
-	v := w.values(d, w.Columns)
 	b := &sql.Builder{}
 	b.SetDialect(d)
-	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteString(") SELECT ")
-	b.WriteString(strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
-	Of(d).inserted(b)
+	w.insert(b)
 	query, args = b.Query()
 	return query, args, b.Err()
+}
+
+func (w *Write) insert(b *sql.Builder) {
+	b.WriteString("INSERT INTO ").Ident(w.Table.Name).WriteString(" (").IdentComma(w.Columns...).WriteByte(')')
+	if w.Rows == 1 {
+		b.WriteString(" VALUES (").Args(w.row(0, w.Columns)...).WriteByte(')')
+		return
+	}
+	v := w.values(b, w.Columns)
+	b.WriteString(" SELECT " + strings.Join(v.columns, ", ")).WriteString(" FROM ").Join(v)
+	of(b).inserted(b)
 }
 
 // Update returns the text and the arguments of the statement that updates the rows. A row must not take over a unique
@@ -120,7 +139,7 @@ func (w *Write) Update(d string) (query string, args []any, err error) {
 	}
 	b := &sql.Builder{}
 	b.SetDialect(d)
-	Of(d).update(b, w, w.values(d, append([]string{id}, w.Columns...)))
+	Of(d).update(b, w, w.values(b, append([]string{id}, w.Columns...)))
 	query, args = b.Query()
 	return query, args, b.Err()
 }
@@ -135,6 +154,17 @@ func (w *Write) set(b *sql.Builder, v *values, before func()) {
 		before()
 		b.Ident(c).WriteString(" = " + v.columns[i+1])
 	}
+}
+
+// same reports whether all rows have the same value in a column.
+func (w *Write) same(column string) bool {
+	first := w.Value(0, column)
+	for row := 1; row < w.Rows; row++ {
+		if w.Value(row, column) != first {
+			return false
+		}
+	}
+	return true
 }
 
 // row returns the values of one row.
@@ -155,15 +185,16 @@ type values struct {
 
 var _ sql.Querier = (*values)(nil)
 
-// values writes the rows as arguments.
-func (w *Write) values(d string, columns []string) *values {
+// values writes the rows as arguments after those of a statement.
+func (w *Write) values(b *sql.Builder, columns []string) *values {
 	v := &values{Builder: &sql.Builder{}, columns: make([]string, 0, len(columns))}
-	v.SetDialect(d)
+	v.SetDialect(b.Dialect())
+	v.SetTotal(b.Total())
 	list := make([]Column, len(columns))
 	for i, name := range columns {
 		list[i], _ = w.Table.Column(name)
 	}
-	Of(d).values(v, w, list)
+	of(b).values(v, w, list)
 	return v
 }
 
@@ -220,7 +251,7 @@ func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byt
 	case float64:
 		return strconv.AppendFloat(b, value, 'g', -1, 64)
 	}
-	statement.AddError(fmt.Errorf("statement: no column has a %T", value))
+	statement.AddError(noColumn(value))
 	return b
 }
 
@@ -231,6 +262,9 @@ func bit(value bool) byte {
 	}
 	return 0
 }
+
+// noColumn returns the error of a value that no column has.
+func noColumn(value any) error { return fmt.Errorf("statement: no column has a %T", value) }
 
 // appendText appends a text as JSON.
 func appendText(b []byte, s string) []byte {

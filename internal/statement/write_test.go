@@ -30,6 +30,19 @@ func writing(rows int, columns ...string) *statement.Write {
 	}}
 }
 
+// alike writes rows that differ only in their IDs.
+func alike(rows int) *statement.Write {
+	w := writing(rows, "id", "title_key", "created_at", "version")
+	value := w.Value
+	w.Value = func(row int, column string) any {
+		if column != "id" {
+			row = 0
+		}
+		return value(row, column)
+	}
+	return w
+}
+
 // TestWrite compares what is built with testdata/writes.txt; "go test ./internal/statement -update" writes it.
 func TestWrite(t *testing.T) {
 	t.Parallel()
@@ -41,6 +54,7 @@ func TestWrite(t *testing.T) {
 					return writing(rows, "id", "title_key", "created_at", "version").Insert(d)
 				},
 				func() (string, []any, error) { return writing(rows, "title_key", "version").Update(d) },
+				func() (string, []any, error) { return alike(rows).Insert(d) },
 			} {
 				query, args, err := build()
 				if err != nil {
