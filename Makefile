@@ -14,11 +14,15 @@ CHAOS ?= 2000
 DOCUMENTS ?= 50000
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
+# Number of runs of each benchmark of "make bench-go".
+COUNT ?= 6
+# Number of users at the last size of "make bench-growth". 10,000,000 need 15 GB of disk.
+LARGEST ?= 10000000
 # Start of random tests. The same number repeats the same requests.
 SEED ?= $(shell date +%s)
 # The browser of "make test-clients".
 CHROMIUM ?= chromium
-# Arguments for "make run", added to "bin/roster serve".
+# Arguments for "make run", added to "bin/roster serve", and for "make bench-import", such as "-engines=postgres -users=100000".
 ARGS ?=
 
 # Only the race detector needs a C compiler.
@@ -30,10 +34,10 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-entity test-clients race fuzz fuzz-http bench bench-compare bench-import soak property two-ways follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak property two-ways follow chaos
 
 help: ## print every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## build and start the server; settings come from the environment or from ARGS="--listen=…"
 	@exec bin/roster serve $(ARGS)
@@ -73,6 +77,9 @@ race: export CGO_ENABLED := 1
 race: ## run all tests with the race detector, which needs a C compiler
 	$(WITH_SERVERS) go test -race -timeout 20m ./...
 
+test-resolvers: ## run the tests of package graph with compiled reads switched off
+	$(WITH_SERVERS) go test ./graph -compiled=false
+
 test-entity: ## follow docs/adding-an-entity.md in a copy of the tree, and test the result; takes minutes
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags entity -v ./e2e/entity
 
@@ -102,8 +109,17 @@ bench: ## measure the server on each database; print the figures, and write them
 bench-compare: ## compare the last two files of bench/results
 	go run ./bench -compare -results bench/results
 
-bench-import: ## measure the import of a million users on each database, and psql's \copy of the same rows
-	$(WITH_SERVERS) go run ./bench/transfer
+bench-go: ## run all Go benchmarks, and compare them with those of bench/results/go.txt; the first run writes this file
+	@mkdir -p bin bench/results
+	go test -run '^$$' -bench . -count $(COUNT) $$(grep -rlE --include='*_test.go' --exclude-dir=clients '^func Benchmark' . | xargs -n 1 dirname | sort -u) >bin/go.txt || { cat bin/go.txt; exit 1; }
+	@test -e bench/results/go.txt || cp bin/go.txt bench/results/go.txt
+	go tool -modfile=tools/go.mod benchstat bench/results/go.txt bin/go.txt
+
+bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LARGEST (10000000) users, and draw docs/growth.svg
+	$(WITH_SERVERS) go run ./bench -growth docs/growth.svg -largest $(LARGEST) -results bench/results
+
+bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"
+	go run ./bench/transfer -results bench/results/import $(ARGS)
 
 soak: ## let concurrent clients change the same few rows of each database for SOAK (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)

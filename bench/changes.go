@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,37 +24,44 @@ const (
 	changesPause     = 50 * time.Millisecond
 )
 
+// fanOut is the greatest number of subscribers.
+const fanOut = 1000
+
 // reportChanges measures the cost of the change feed for writers, and the time of a change to its followers.
-func (b *bench) reportChanges(ctx context.Context, create workload, out io.Writer) error {
-	p := b.programs[0]
+func (b *bench) reportChanges(ctx context.Context, engine string, create workload, r *report, out io.Writer) error {
+	create.roster = b.authorised(create)
 	writers := *b
 	writers.connections = changesWriters
-	fmt.Fprintf(out, "\nChanges: %d writers that create users, and how long after its answer each of %d more is delivered\n", changesWriters, changesDelivered)
-	fmt.Fprintf(out, "%11s%15s%15s%15s%12s%12s\n", "subscribers", "commits/s", "server CPU ms", "database ms", "p50 ms", "p99 ms")
-	for _, subscribers := range []int{0, 1, 1000} {
-		rate, server, database, p50, p99 := "-", "-", "-", "-", "-"
-		if subscribers < 1000 { // a thousand followers of thousands of changes a second are too much for one machine
-			f, err := writers.followed(ctx, create, p, subscribers)
+	commits := min(changesDelivered, b.requests)
+	fmt.Fprintf(out, "\nChanges: %d writers that create users, and %d more commits, with the time from each answer to each subscriber\n", changesWriters, commits)
+	fmt.Fprintf(out, "%11s%15s%15s%15s%12s%12s%20s%15s%10s\n", "subscribers", "commits/s", "server CPU ms", "database ms", "p50 ms", "p99 ms", "server CPU ms each", "database ms", "peak MiB")
+	for _, subscribers := range []int{0, 1, fanOut} {
+		written, server, database := "-", "-", "-"
+		if subscribers < fanOut { // a thousand followers of thousands of changes a second are too much for one machine
+			f, err := writers.followed(ctx, create, subscribers)
 			if err != nil {
 				return err
 			}
-			rate, server, database = decimal(0, f.perSecond), cpuTime(f.server), cpuTime(f.database)
+			r.Results = append(r.Results, &result{Engine: engine, Workload: fmt.Sprint("followers ", subscribers), Roster: medians([]figures{f})})
+			written, server, database = decimal(0, f.perSecond), cpuTime(f.server), cpuTime(f.database)
 		}
+		fmt.Fprintf(out, "%11d%15s%15s%15s", subscribers, written, server, database)
 		if subscribers > 0 {
-			delays, err := deliver(ctx, p.address, create, subscribers)
+			f, err := b.deliver(ctx, create, subscribers, commits)
 			if err != nil {
 				return err
 			}
-			p50, p99 = decimal(2, milliseconds(delays.at(0.5))), decimal(2, milliseconds(delays.at(0.99)))
+			r.Results = append(r.Results, &result{Engine: engine, Workload: fmt.Sprint("fan-out ", subscribers), Roster: medians([]figures{f})})
+			fmt.Fprintf(out, "%12s%12s%20s%15s%10d", decimal(2, p50(f)), decimal(2, p99(f)), cpuTime(f.server), cpuTime(f.database), f.peak>>20)
 		}
-		fmt.Fprintf(out, "%11d%15s%15s%15s%12s%12s\n", subscribers, rate, server, database, p50, p99)
+		fmt.Fprintln(out)
 	}
 	return nil
 }
 
 // followed runs a workload while subscribers follow the changes.
-func (b *bench) followed(ctx context.Context, create workload, p *program, subscribers int) (figures, error) {
-	f, err := newFollowers(ctx, p.address, subscribers)
+func (b *bench) followed(ctx context.Context, create workload, subscribers int) (figures, error) {
+	f, err := newFollowers(ctx, b.roster.address, b.tokens.admin, subscribers)
 	if err != nil {
 		return figures{}, err
 	}
@@ -63,39 +70,59 @@ func (b *bench) followed(ctx context.Context, create workload, p *program, subsc
 		for range f.arrivals { // take them, so that nobody waits
 		}
 	}()
-	return b.run(ctx, create, p, create.roster)
+	return b.run(ctx, create, b.roster, create.roster)
 }
 
-// deliver creates users one after the other. It returns the times from each answer to the change at each subscriber.
-func deliver(ctx context.Context, address string, create workload, subscribers int) (latencies, error) {
-	f, err := newFollowers(ctx, address, subscribers)
+// deliver creates users one after the other. The latencies are the times from each answer to the change at each subscriber. The
+// CPU is that of a commit with its deliveries.
+func (b *bench) deliver(ctx context.Context, create workload, subscribers, commits int) (figures, error) {
+	f, err := newFollowers(ctx, b.roster.address, b.tokens.admin, subscribers)
 	if err != nil {
-		return nil, err
+		return figures{}, err
 	}
 	defer f.stop()
-	var delays latencies
 	one := load{n: 1, connections: 1, request: asks(create, create.roster), check: create.check}
-	for i := range changesDelivered + 1 {
-		<-time.After(time.Duration(rand.Int64N(int64(changesPause)))) //nolint:gosec // any pause will do, so that the feed is at rest now and then
-		if _, err := one.drive(ctx, address); err != nil {
-			return nil, err
+	if _, err := f.commit(ctx, one, b.roster.address, subscribers); err != nil { // some subscribers may not have been ready
+		return figures{}, err
+	}
+	forgetPeak(b.roster.ID())
+	server, database, started := processTime(b.roster.ID()), familyTime(b.databaseServer), time.Now()
+	var delays latencies
+	for range commits {
+		<-time.After(time.Duration(mathrand.Int64N(int64(changesPause)))) //nolint:gosec // any pause will do, so that the feed is at rest now and then
+		some, err := f.commit(ctx, one, b.roster.address, subscribers)
+		if err != nil {
+			return figures{}, err
 		}
-		answered := time.Now()
-		for range subscribers {
-			select {
-			case at, ok := <-f.arrivals:
-				if !ok {
-					return nil, errors.New("a subscription has ended")
-				}
-				if i > 0 { // at the first one, some subscribers may not have been ready
-					delays = append(delays, max(at.Sub(answered), 0))
-				}
-			case <-time.After(answerLimit):
-				return nil, errors.New("a change does not come")
-			}
-		}
+		delays = append(delays, some...)
 	}
 	slices.Sort(delays)
+	return figures{
+		perSecond: float64(commits) / time.Since(started).Seconds(),
+		latencies: delays,
+		server:    share(server, processTime(b.roster.ID()), commits),
+		database:  share(database, familyTime(b.databaseServer), commits),
+		peak:      peakMemory(b.roster.ID()),
+	}, nil
+}
+
+// commit creates a user, and waits for its change at each subscriber.
+func (f *followers) commit(ctx context.Context, one load, address string, subscribers int) (delays latencies, err error) {
+	if _, err := one.drive(ctx, address); err != nil {
+		return nil, err
+	}
+	answered := time.Now()
+	for range subscribers {
+		select {
+		case at, ok := <-f.arrivals:
+			if !ok {
+				return nil, errors.New("a subscription has ended")
+			}
+			delays = append(delays, max(at.Sub(answered), 0))
+		case <-time.After(answerLimit):
+			return nil, errors.New("a change does not come")
+		}
+	}
 	return delays, nil
 }
 
@@ -109,13 +136,15 @@ type followers struct {
 }
 
 // newFollowers returns n followers.
-func newFollowers(ctx context.Context, address string, n int) (*followers, error) {
+func newFollowers(ctx context.Context, address, token string, n int) (*followers, error) {
 	f := &followers{arrivals: make(chan time.Time, 1<<16)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	end := load{
 		n: 1, connections: 1,
 		request: func(int) (request, string) {
-			return graphQL("{ changes(first: 1) { caughtUp } changesCursor }", nil), ""
+			r := graphQL("{ changes(first: 1) { caughtUp } changesCursor }", nil)
+			r.token = token
+			return r, ""
 		}, // changes numbers all changes; the cursor is after the last one
 		check: func(_ string, _ int, body []byte) error {
 			var answer struct {
@@ -130,7 +159,7 @@ func newFollowers(ctx context.Context, address string, n int) (*followers, error
 	client := &http.Client{Transport: new(http.Transport)} // each subscription has a connection of its own
 	for range n {
 		if err == nil {
-			err = f.add(client, address)
+			err = f.add(client, address, token)
 		}
 	}
 	if err != nil {
@@ -148,9 +177,11 @@ func (f *followers) stop() {
 }
 
 // add adds a follower.
-func (f *followers) add(client *http.Client, address string) error {
+func (f *followers) add(client *http.Client, address, token string) error {
 	const document = "subscription($after: String!) { changes(after: $after) { cursor kind nodeId version node { ... on User { username } } } }"
-	r, err := graphQL(document, map[string]string{"after": f.after}).http(f.ctx, address)
+	subscribe := graphQL(document, map[string]string{"after": f.after})
+	subscribe.token = token
+	r, err := subscribe.http(f.ctx, address)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"roster/internal/database"
 )
 
-// comparisons is the number of runs of each way to read W3. The ways take turns.
+// comparisons is the greatest number of runs of each way to read W3. The ways take turns.
 const comparisons = 50
 
 // A way reads the users, posts and authors of W3, and returns the number of posts with an author.
@@ -26,7 +26,7 @@ type way struct {
 
 // compareW3 prints the times of W3 with Roster's loaders and with ent's eager loading, in this process, one request at a time. Both
 // load Go values with all columns. The whole answer as JSON takes more.
-func compareW3(ctx context.Context, st *store, executor *graph.Executor, w workload, out io.Writer) error {
+func (b *bench) compareW3(ctx context.Context, executor *graph.Executor, w workload, out io.Writer) error {
 	const want = 500
 	ways := []way{
 		{"ent's eager loading", eager},
@@ -35,11 +35,11 @@ func compareW3(ctx context.Context, st *store, executor *graph.Executor, w workl
 	}
 	times := make([]latencies, len(ways))
 	counts := make([]int64, len(ways))
-	for range comparisons {
+	for range min(comparisons, b.requests/2) {
 		for i, way := range ways {
 			start := time.Now()
-			count, err := st.count(func() error {
-				s := st.Session(database.Snapshot)
+			count, err := b.store.count(func() error {
+				s := b.store.Session(database.Snapshot)
 				defer s.Rollback()
 				got, err := way.read(ctx, ent.NewClient(ent.Driver(s)))
 				if err == nil && got != want {

@@ -118,10 +118,11 @@ func create(ctx context.Context, engine, dir string, getenv func(string) string)
 // username is the name of the i-th user of a store.
 func username(i int) string { return fmt.Sprintf("user%06d", i) }
 
-// fill writes the users and their posts: the same on every engine and in every run. First every user writes one post, then every
+// fill writes the users and their posts: the same on every engine and in every run, but for the times. Roster would delete
+// changes that are older than a week, in the middle of a measurement. First every user writes one post, then every
 // user another one: the posts of a user are not neighbours on the disk.
 func (st *store) fill(ctx context.Context) error {
-	now := time.Date(2026, time.January, 31, 9, 30, 0, 0, time.UTC)
+	now := time.Now().UTC().Add(-24 * time.Hour).Truncate(time.Hour)
 	clock := func() time.Time { // one ID and one row each millisecond
 		now = now.Add(time.Millisecond)
 		return now

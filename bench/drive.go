@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type load struct {
 	n, connections int
 	request        func(i int) (r request, key string)
 	check          func(key string, status int, body []byte) error
+	limit          time.Duration // for one answer; 0: answerLimit
 }
 
 // drive makes n requests over keep-alive connections. Each connection waits for one answer at a time. The first wrong answer ends
@@ -67,7 +69,7 @@ func (l load) client(ctx context.Context, address string, next *atomic.Int64, ti
 			return err
 		}
 		start := time.Now()
-		if err := conn.SetDeadline(start.Add(answerLimit)); err != nil {
+		if err := conn.SetDeadline(start.Add(cmp.Or(l.limit, answerLimit))); err != nil {
 			return err
 		}
 		status, err := exchange(r, reader, writer, &body)

@@ -42,6 +42,8 @@ type settings struct {
 	workloads   []string
 	environment []string
 	profiles    string
+	growth      string
+	largest     int
 }
 
 const (
@@ -72,9 +74,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		}
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(rules.WithCaller(ctx, rules.Everyone()), runLimit)
+	limit, work := runLimit, measure
+	if s.growth != "" {
+		limit, work = growthLimit, measureGrowth
+	}
+	ctx, cancel := context.WithTimeout(rules.WithCaller(ctx, rules.Everyone()), limit)
 	defer cancel()
-	if err := measure(ctx, s, getenv, stdout, stderr); err != nil {
+	if err := work(ctx, s, getenv, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 1
 	}
@@ -101,6 +107,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		})
 	flags.StringVar(&s.profiles, "cpuprofile", "", "instead of measuring, run each workload in this process and write its "+
 		"CPU profile into this `directory`, as ENGINE-WORKLOAD.pprof")
+	flags.StringVar(&s.growth, "growth", "", "instead of measuring, measure how latencies grow with the database on PostgreSQL, and draw them into this SVG `file`")
+	flags.IntVar(&s.largest, "largest", 10_000_000, "users at the largest size of -growth; 10,000,000 need 15 GB")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -113,6 +121,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		err = errors.New("-n, -c and -rounds must be 1 or more")
 	case s.compare && s.results == "":
 		err = errors.New("-compare needs -results")
+	case s.largest < 10*smallest:
+		err = fmt.Errorf("-largest must be %d or more: growth needs two sizes", 10*smallest)
 	case s.users < 1 || s.users%usersStep > 0: // W6 reads whole pages of 100 after nine tenths of the users
 		err = fmt.Errorf("-users must be a multiple of %d", usersStep)
 	default:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"roster/ent"
-	"roster/internal/database"
+	"roster/internal/feed"
 )
 
 // measure measures engine by engine, as the settings say.
@@ -34,6 +35,7 @@ func measure(ctx context.Context, s settings, getenv func(string) string, stdout
 			return fmt.Errorf("%s: %w", engine, err)
 		}
 	}
+	r.judge(stdout)
 	if s.results == "" {
 		return nil
 	}
@@ -54,10 +56,11 @@ func measureEngine(
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	all, err := newWorkloads(ctx, st)
+	cursor, id, err := st.ninetyPercent(ctx)
 	if err != nil {
 		return err
 	}
+	all := newWorkloads(st.users, cursor, id)
 	chosen := slices.DeleteFunc(slices.Clone(all), func(w workload) bool { return !slices.Contains(s.workloads, w.name) })
 	fmt.Fprintf(stdout, "\n%v: %d users with %d posts each, made in %.1f s; %d connections\n",
 		st, st.users, postsPerUser, time.Since(started).Seconds(), s.connections)
@@ -84,52 +87,64 @@ func measureEngine(
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	if err := b.start(ctx, stderr, s.environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
+	if err := b.startAll(ctx, engine, dir, stderr); err != nil {
 		return err
-	}
-	if engine == postgres {
-		if err := b.start(ctx, stderr, nil, filepath.Join(dir, "floor")); err != nil {
-			return err
-		}
-		if b.pgbench, err = newPgbench(ctx, st, dir); err != nil {
-			return err
-		}
 	}
 	if len(chosen) > 0 {
 		if err := b.report(ctx, engine, chosen, r, stdout); err != nil {
 			return err
 		}
 	}
+	named := func(name string) workload {
+		return all[slices.IndexFunc(all, func(w workload) bool { return w.name == name })]
+	}
 	if slices.Contains(s.workloads, tokenWorkload) {
-		i := slices.IndexFunc(all, func(w workload) bool { return w.name == "W1" })
-		if err := b.reportToken(ctx, all[i], dir, stdout, stderr); err != nil {
+		if err := b.reportToken(ctx, engine, named("W1"), dir, r, stdout, stderr); err != nil {
 			return err
 		}
 	}
 	if slices.Contains(s.workloads, changesWorkload) {
-		i := slices.IndexFunc(all, func(w workload) bool { return w.name == "W4" })
-		if err := b.reportChanges(ctx, all[i], stdout); err != nil {
+		if err := b.reportChanges(ctx, engine, named("W4"), r, stdout); err != nil {
 			return err
 		}
 	}
 	if engine == s.engines[0] && slices.Contains(s.workloads, abuseWorkload) { // they never reach the database: one engine is enough
-		return b.reportAbuse(ctx, stdout)
+		return b.reportAbuse(ctx, dir, stdout, stderr)
 	}
 	return nil
 }
 
-// A bench has the programs on one store: Roster, then the floor, if there is one, then Roster with authentication.
+// A bench has the programs on one store. Roster has authentication, the change feed and its limits. Each request has a token.
 type bench struct {
 	settings
 
 	store          *store
-	programs       []*program
+	programs       []*program // all of them
+	roster, floor  *program   // the floor is nil without PostgreSQL
+	tokens         tokens
 	databaseServer int      // its process, or 0
 	pgbench        *pgbench // only on PostgreSQL
 }
 
+// startAll starts Roster and, on PostgreSQL, the floor.
+func (b *bench) startAll(ctx context.Context, engine, dir string, stderr io.Writer) (err error) {
+	secret := rand.Text() + rand.Text() // 52 bytes
+	environment := append(slices.Clone(b.environment), "ROSTER_AUTH_HS256_SECRET="+secret, "ROSTER_AUTH_ISSUER="+issuer, "ROSTER_AUTH_AUDIENCE="+audience)
+	if b.roster, err = b.start(ctx, stderr, environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
+		return err
+	}
+	if b.tokens, err = newTokens(ctx, secret, b.roster.address); err != nil || engine != postgres {
+		return err
+	}
+	if b.floor, err = b.start(ctx, stderr, nil, filepath.Join(dir, "floor")); err != nil {
+		return err
+	}
+	b.pgbench, err = newPgbench(ctx, b.store, dir)
+	return err
+}
+
 // start adds a program.
-func (b *bench) start(ctx context.Context, stderr io.Writer, environment []string, path string, args ...string) error {
+func (b *bench) start(ctx context.Context, stderr io.Writer, environment []string, path string, args ...string) (*program, error) {
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // what build has built
 	cmd.Env = append([]string{"DATABASE_URL=" + b.store.url}, environment...)
 	cmd.Stderr = stderr
@@ -137,7 +152,7 @@ func (b *bench) start(ctx context.Context, stderr io.Writer, environment []strin
 	if err == nil {
 		b.programs = append(b.programs, p)
 	}
-	return err
+	return p, err
 }
 
 // figures are the results of one program under one workload.
@@ -157,8 +172,8 @@ func (b *bench) report(ctx context.Context, engine string, workloads []workload,
 	if err != nil {
 		return err
 	}
-	line(out, "", "", "requests", "latency ms", "", "CPU ms a request", "", "peak", "SQL", "allocations", "to the floor's", "", "")
-	line(out, "", "", "a second", "p50", "p99", "server", "database", "MiB", "", "a request", "requests", "CPU", "p99")
+	line(out, "", "", "requests", "latency ms", "", "CPU ms a request", "", "peak", "SQL", "allocations", "to the floor's", "", "", "")
+	line(out, "", "", "a second", "p50", "p99", "server", "database", "MiB", "", "a request", "requests", "CPU", "p50", "p99")
 	for _, w := range workloads {
 		res := &result{Engine: engine, Workload: w.name}
 		if res.Statements, err = b.store.count(func() error { return ask(ctx, executor, w, 0) }); err != nil {
@@ -179,7 +194,7 @@ func (b *bench) report(ctx context.Context, engine string, workloads []workload,
 		r.Results = append(r.Results, res)
 	}
 	if i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == "W3" }); i >= 0 {
-		return compareW3(ctx, b.store, executor, workloads[i], out)
+		return b.compareW3(ctx, executor, workloads[i], out)
 	}
 	return nil
 }
@@ -188,32 +203,60 @@ func (b *bench) report(ctx context.Context, engine string, workloads []workload,
 func (b *bench) rounds(ctx context.Context, w workload, res *result) error {
 	var roster, floor, raw []figures
 	for range b.settings.rounds {
-		for i, p := range b.programs {
-			language, list := w.roster, &roster
-			if i > 0 {
-				language, list = w.floor, &floor
-			}
-			f, err := b.run(ctx, w, p, language)
-			if err != nil {
-				return err
-			}
-			*list = append(*list, f)
+		f, err := b.run(ctx, w, b.roster, b.authorised(w))
+		if err != nil {
+			return err
 		}
-		if b.pgbench != nil {
-			f, err := b.pgbench.run(ctx, b, w, max(b.requests/w.part, 1))
+		if roster = append(roster, f); b.floor == nil {
+			continue
+		}
+		err = b.without(ctx, w, func() error {
+			f, err := b.run(ctx, w, b.floor, w.floor)
 			if err != nil {
 				return err
 			}
-			raw = append(raw, f)
+			p, err := b.pgbench.run(ctx, b, w, max(b.requests/w.part, 1))
+			floor, raw = append(floor, f), append(raw, p)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	res.Roster = medians(roster)
 	if len(floor) > 0 {
 		res.Floor, res.Pgbench = medians(floor), medians(raw)
-		res.CPURatio, res.RateRatio, res.P99Ratio = ratio(roster, floor, figures.cpu), ratio(roster, floor, rate), ratio(roster, floor, p99)
+		res.CPURatio, res.RateRatio = ratio(roster, floor, figures.cpu), ratio(roster, floor, rate)
+		res.P50Ratio, res.P99Ratio = ratio(roster, floor, p50), ratio(roster, floor, p99)
 		res.FloorToPgbench = ratio(floor, raw, func(f figures) float64 { return float64(f.database) })
 	}
 	return nil
+}
+
+// without calls f while Roster stands still. Otherwise it would number the changes that f writes, and the CPU of the database
+// would be counted for others. Then they get their numbers, so that Roster does not pay for them in its next turn.
+func (b *bench) without(ctx context.Context, w workload, f func() error) error {
+	if err := b.roster.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	err := errors.Join(f(), b.roster.Signal(syscall.SIGCONT)) // it may hold the lock of the feed until it goes on
+	if err == nil && w.writes > 0 {
+		err = feed.Number(ctx, b.store.DB)
+	}
+	return err
+}
+
+// authorised returns the requests of a workload with a token: that of an ADMIN for writes, and otherwise that of a MEMBER.
+func (b *bench) authorised(w workload) func(key string) request {
+	token := b.tokens.member
+	if w.writes > 0 {
+		token = b.tokens.admin
+	}
+	return func(key string) request {
+		r := w.roster(key)
+		r.token = token
+		return r
+	}
 }
 
 // medians returns the medians of some rounds.
@@ -233,15 +276,15 @@ func medians(list []figures) numbers {
 
 // print prints the lines of a result.
 func (r *result) print(out io.Writer, title string) {
-	ratios := []any{"", "", ""}
+	ratios := []any{"", "", "", ""}
 	if r.CPURatio > 0 {
-		ratios = []any{decimal(2, r.RateRatio), decimal(2, r.CPURatio), decimal(2, r.P99Ratio)}
+		ratios = []any{decimal(2, r.RateRatio), decimal(2, r.CPURatio), decimal(2, r.P50Ratio), decimal(2, r.P99Ratio)}
 	}
 	r.Roster.print(out, r.Workload+" "+title, "roster", append([]any{strconv.FormatInt(r.Statements, 10), strconv.FormatUint(r.Allocations, 10)}, ratios...)...)
 	if r.Floor.PerSecond == 0 {
 		return
 	}
-	r.Floor.print(out, "", "floor", "", "", "", "", "")
+	r.Floor.print(out, "", "floor", "", "", "", "", "", "")
 	remark := ""
 	if r.FloorToPgbench > floorLimit {
 		remark = "  the floor needs more of the database than it may"
@@ -252,16 +295,16 @@ func (r *result) print(out io.Writer, title string) {
 
 // equal checks that the floor gives the same answer as Roster, byte by byte.
 func (b *bench) equal(ctx context.Context, w workload) error {
-	if w.writes > 0 || len(b.programs) < 2 {
+	if w.writes > 0 || b.floor == nil {
 		return nil
 	}
 	var answers [2][]byte
-	for i, request := range []func(string) request{w.roster, w.floor} {
+	for i, request := range []func(string) request{b.authorised(w), w.floor} {
 		l := load{n: 1, connections: 1, request: asks(w, request), check: func(key string, status int, body []byte) error {
 			answers[i] = bytes.Clone(body)
 			return w.check(key, status, body)
 		}}
-		if _, err := l.drive(ctx, b.programs[i].address); err != nil {
+		if _, err := l.drive(ctx, []*program{b.roster, b.floor}[i].address); err != nil {
 			return err
 		}
 	}
@@ -285,7 +328,7 @@ func (b *bench) run(ctx context.Context, w workload, p *program, language func(s
 	if _, err := l.drive(ctx, p.address); err != nil {
 		return figures{}, err
 	}
-	rows, err := b.users(ctx)
+	users, changes, err := b.rows(ctx)
 	if err != nil {
 		return figures{}, err
 	}
@@ -297,6 +340,11 @@ func (b *bench) run(ctx context.Context, w workload, p *program, language func(s
 		return figures{}, err
 	}
 	took := time.Since(start)
+	if p == b.roster && w.writes > 0 { // the last changes are part of the work
+		if err := feed.Number(ctx, b.store.DB); err != nil {
+			return figures{}, err
+		}
+	}
 	f := figures{
 		perSecond: float64(l.n) / took.Seconds(),
 		latencies: times,
@@ -304,16 +352,27 @@ func (b *bench) run(ctx context.Context, w workload, p *program, language func(s
 		database:  share(database, familyTime(b.databaseServer), l.n),
 		peak:      peakMemory(p.ID()),
 	}
-	after, err := b.users(ctx)
-	if err == nil && after != rows+l.n*w.writes {
-		err = fmt.Errorf("%s: %d users after %d and %d requests", w.name, after, rows, l.n)
+	usersAfter, changesAfter, err := b.rows(ctx)
+	if written := l.n * w.writes; err == nil && (usersAfter != users+written || changesAfter != changes+written) {
+		err = fmt.Errorf("%s: %d users and %d changes after %d and %d, and %d requests", w.name, usersAfter, changesAfter, users, changes, l.n)
 	}
 	return f, err
 }
 
-// users counts the users in the database.
-func (b *bench) users(ctx context.Context) (int, error) {
-	return ent.NewClient(ent.Driver(b.store.Session(database.Single))).User.Query().Count(ctx)
+// rows counts the users in the database, and the changes.
+func (b *bench) rows(ctx context.Context) (users, changes int, err error) {
+	text, err := b.store.text(ctx, "SELECT count(*) FROM users")
+	if err != nil {
+		return 0, 0, err
+	}
+	if users, err = strconv.Atoi(text); err != nil {
+		return 0, 0, err
+	}
+	if text, err = b.store.text(ctx, "SELECT count(*) FROM changes"); err != nil {
+		return 0, 0, err
+	}
+	changes, err = strconv.Atoi(text)
+	return users, changes, err
 }
 
 // print prints a line of the table.
@@ -331,7 +390,7 @@ func (n numbers) print(out io.Writer, what, program string, more ...any) {
 
 // line prints a line of the table.
 func line(out io.Writer, what, program string, cells ...any) {
-	text := fmt.Sprintf("%-32s%-8s%9s%11s%9s%18s%9s%6s%5s%13s%16s%6s%6s", append([]any{what, program}, cells...)...)
+	text := fmt.Sprintf("%-32s%-8s%9s%11s%9s%18s%9s%6s%5s%13s%16s%6s%6s%6s", append([]any{what, program}, cells...)...)
 	fmt.Fprintln(out, strings.TrimRight(text, " "))
 }
 

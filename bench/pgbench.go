@@ -56,12 +56,12 @@ func newPgbench(ctx context.Context, st *store, dir string) (*pgbench, error) {
 			"VALUES (('f' || lpad(:r::text, 31, '0'))::uuid, 'p' || :r::text, 'p' || :r::text, 'p' || :r::text || '@example.com', " +
 			"'p' || :r::text || '@example.com', now(), now(), 1);\n"
 		change = "INSERT INTO changes (type, node_id, kind, version, fields, at) " +
-			"VALUES ('user', ('f' || lpad(:r::text, 31, '0'))::uuid, 'created', 1, '', 1);\n"
+			"VALUES ('user', ('f' || lpad(:r::text, 31, '0'))::uuid, 'created', 1, '', :at::bigint);\n"
 		many = "INSERT INTO users (id, username, username_key, email, email_key, created_at, updated_at, version) " +
 			"SELECT ('f' || lpad(:r::text || i, 31, '0'))::uuid, 'p' || :r::text || i, 'p' || :r::text || i, 'p' || :r::text || i || '@example.com', " +
 			"'p' || :r::text || i || '@example.com', now(), now(), 1 FROM generate_series(1000, 1999) i;\n"
 		changes = "INSERT INTO changes (type, node_id, kind, version, fields, at) " +
-			"SELECT 'user', ('f' || lpad(:r::text || i, 31, '0'))::uuid, 'created', 1, '', 1 FROM generate_series(1000, 1999) i;\n"
+			"SELECT 'user', ('f' || lpad(:r::text || i, 31, '0'))::uuid, 'created', 1, '', :at::bigint FROM generate_series(1000, 1999) i;\n"
 		random = "\\set r random(1, 1000000000000000)\n"
 	)
 	ids := "'{" + strings.Join(first, ",") + "}'::uuid[]"
@@ -104,7 +104,7 @@ func (p *pgbench) run(ctx context.Context, b *bench, w workload, n int) (figures
 	before := familyTime(b.databaseServer)
 	//nolint:gosec // the program of the server, and a script of this one
 	out, err := exec.CommandContext(ctx, p.path, "--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(b.connections),
-		"--transactions="+strconv.Itoa(each), "--file="+script, b.store.url).CombinedOutput()
+		"--define=at="+strconv.FormatInt(time.Now().UnixMicro(), 10), "--transactions="+strconv.Itoa(each), "--file="+script, b.store.url).CombinedOutput()
 	found := transactionsPerSecond.FindSubmatch(out)
 	if err != nil || found == nil {
 		return figures{}, fmt.Errorf("pgbench of %s: %w: %s", w.name, err, out)

@@ -40,12 +40,16 @@ type result struct {
 	Roster      numbers `json:"roster"`
 	Floor       numbers `json:"floor,omitzero"`
 	Pgbench     numbers `json:"pgbench,omitzero"`
-	// CPU of server and database, requests a second, and the latency that 99 % do not exceed, to those of the floor.
+	// CPU of server and database, requests a second, and latencies, to those of the floor.
 	CPURatio  float64 `json:"cpuRatio,omitzero"`
 	RateRatio float64 `json:"rateRatio,omitzero"`
+	P50Ratio  float64 `json:"p50Ratio,omitzero"`
 	P99Ratio  float64 `json:"p99Ratio,omitzero"`
 	// FloorToPgbench is the CPU of the database for the floor, to that for pgbench.
 	FloorToPgbench float64 `json:"floorToPgbench,omitzero"`
+	// Without has the figures of a server without authentication, and WithoutRatio the CPU of the server to that.
+	Without      numbers `json:"without,omitzero"`
+	WithoutRatio float64 `json:"withoutRatio,omitzero"`
 }
 
 type numbers struct {
@@ -83,12 +87,16 @@ func (r *report) write(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name := strings.NewReplacer(":", "", "-", "").Replace(strings.TrimSuffix(r.Date, "Z")) + "-" + strings.TrimSuffix(r.Commit, "+") + ".json"
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, name)
+	path := filepath.Join(dir, r.name()+".json")
 	return path, os.WriteFile(path, append(text, '\n'), 0o600) //nolint:gosec // where the user says
+}
+
+// name returns the name of the file of the report, without its extension.
+func (r *report) name() string {
+	return strings.NewReplacer(":", "", "-", "").Replace(strings.TrimSuffix(r.Date, "Z")) + "-" + strings.TrimSuffix(r.Commit, "+")
 }
 
 // readReport reads the report of a file.
@@ -127,16 +135,16 @@ func compareLast(dir string, out io.Writer) error {
 	if before.Go != after.Go || before.Processors != after.Processors || before.Users != after.Users || before.Connections != after.Connections {
 		fmt.Fprintln(out, "The machines or the settings differ: compare only the ratios to the floor.")
 	}
-	fmt.Fprintf(out, "%-20s%22s%22s%22s%22s%22s\n", "", "CPU ms", "CPU to the floor's", "p99 to the floor's", "allocations", "peak MiB")
+	fmt.Fprintf(out, "%-24s%24s%22s%22s%22s%22s%22s\n", "", "CPU ms", "CPU to the floor's", "p99 to the floor's", "p99 ms", "allocations", "peak MiB")
 	for _, a := range after.Results {
 		i := slices.IndexFunc(before.Results, func(b *result) bool { return b.Engine == a.Engine && b.Workload == a.Workload })
 		if i < 0 {
 			continue
 		}
 		b := before.Results[i]
-		fmt.Fprintf(out, "%-20s%22s%22s%22s%22s%22s\n", a.Engine+" "+a.Workload,
+		fmt.Fprintf(out, "%-24s%24s%22s%22s%22s%22s%22s\n", a.Engine+" "+a.Workload,
 			change(3, b.Roster.ServerCPU+b.Roster.DatabaseCPU, a.Roster.ServerCPU+a.Roster.DatabaseCPU), change(2, b.CPURatio, a.CPURatio),
-			change(2, b.P99Ratio, a.P99Ratio), change(0, float64(b.Allocations), float64(a.Allocations)), change(0, b.Roster.PeakMemory, a.Roster.PeakMemory))
+			change(2, b.P99Ratio, a.P99Ratio), change(2, b.Roster.P99, a.Roster.P99), change(0, float64(b.Allocations), float64(a.Allocations)), change(0, b.Roster.PeakMemory, a.Roster.PeakMemory))
 	}
 	return nil
 }

@@ -16,10 +16,6 @@ import (
 // tokenWorkload is the name of the comparison of W1 with and without a token in -workloads.
 const tokenWorkload = "token"
 
-// tokenRounds is the number of measurements of each way. The ways take turns, so that other work of the machine slows
-// both of them.
-const tokenRounds = 5
-
 // tokenLimit is the greatest CPU time of W1 with a token, in those without.
 const tokenLimit = 1.1
 
@@ -29,59 +25,52 @@ const (
 	audience = "roster"
 )
 
-// reportToken prints the cost of authentication: W1 on a server without it, and on one that verifies a token (HS256),
-// finds the user of the caller, and asks the rules for a MEMBER.
-func (b *bench) reportToken(ctx context.Context, w1 workload, dir string, out, stderr io.Writer) error {
-	secret := rand.Text() + rand.Text() // 52 bytes
-	verifier, err := auth.New(auth.Options{Secrets: [][]byte{[]byte(secret)}, Issuer: issuer, Audience: audience})
+// reportToken prints the cost of authentication: W1 on a server without it, and on Roster, which verifies a token (HS256), finds
+// the user of the caller, and asks the rules for a MEMBER. The servers take turns.
+func (b *bench) reportToken(ctx context.Context, engine string, w1 workload, dir string, r *report, out, stderr io.Writer) error {
+	open, err := b.withoutAuthentication(ctx, dir, stderr)
 	if err != nil {
 		return err
-	}
-	environment := append(slices.Clone(b.environment), "ROSTER_AUTH_HS256_SECRET="+secret,
-		"ROSTER_AUTH_ISSUER="+issuer, "ROSTER_AUTH_AUDIENCE="+audience)
-	if err := b.start(ctx, stderr, environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
-		return err
-	}
-	open, closed := b.programs[0], b.programs[len(b.programs)-1]
-	token, err := member(ctx, verifier, closed.address)
-	if err != nil {
-		return err
-	}
-	language := func(key string) request {
-		r := w1.roster(key)
-		r.token = token
-		return r
 	}
 	var without, with []figures
-	for range tokenRounds {
+	for range 2*b.settings.rounds - 1 {
 		f, err := b.run(ctx, w1, open, w1.roster)
 		if err != nil {
 			return err
 		}
-		g, err := b.run(ctx, w1, closed, language)
+		g, err := b.run(ctx, w1, b.roster, b.authorised(w1))
 		if err != nil {
 			return err
 		}
 		without, with = append(without, f), append(with, g)
 	}
+	res := &result{Engine: engine, Workload: tokenWorkload, Roster: medians(with), Without: medians(without), WithoutRatio: ratio(with, without, serverCPU)}
+	r.Results = append(r.Results, res)
 	fmt.Fprintf(out, "\n%-28s%12s%10s%10s%17s%13s\n", "W1 with a token (HS256)", "requests/s", "p50 ms", "p99 ms", "server CPU ms", "database ms")
 	tokenLine(out, "without", without)
 	tokenLine(out, "with", with)
-	cpu, remark := ratio(with, without, serverCPU), ""
-	if cpu > tokenLimit {
-		remark = "  too much"
-	}
-	fmt.Fprintf(out, "%-28s%12.2f%10.2f%10s%17.2f%s\n", "with to without", ratio(with, without, rate), ratio(with, without, p50), "", cpu, remark)
+	fmt.Fprintf(out, "%-28s%12.2f%10.2f%10s%17.2f\n", "with to without", ratio(with, without, rate), ratio(with, without, p50), "", res.WithoutRatio)
 	return nil
 }
 
-// member creates a user, as an ADMIN, and returns a token of this user, a MEMBER, that lives longer than a run.
-func member(ctx context.Context, verifier *auth.Verifier, address string) (string, error) {
+// withoutAuthentication returns a Roster that accepts all requests.
+func (b *bench) withoutAuthentication(ctx context.Context, dir string, stderr io.Writer) (*program, error) {
+	return b.start(ctx, stderr, b.environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0")
+}
+
+// tokens are the tokens of callers. They live longer than a run.
+type tokens struct{ admin, member string }
+
+// newTokens returns the token of an ADMIN without a user, and that of a MEMBER with the user that it creates.
+func newTokens(ctx context.Context, secret, address string) (t tokens, err error) {
 	const subject = "bench"
-	//nolint:contextcheck // with a secret, Mint waits for nothing
-	admin, err := verifier.Mint("operator", []rules.Role{rules.Admin}, 2*runLimit, rand.Reader)
+	verifier, err := auth.New(auth.Options{Secrets: [][]byte{[]byte(secret)}, Issuer: issuer, Audience: audience})
 	if err != nil {
-		return "", err
+		return t, err
+	}
+	//nolint:contextcheck // with a secret, Mint waits for nothing
+	if t.admin, err = verifier.Mint("operator", []rules.Role{rules.Admin}, 2*runLimit, rand.Reader); err != nil {
+		return t, err
 	}
 	create := graphQL("mutation($input: CreateUserInput!) { createUser(input: $input) { user { id username } } }", map[string]any{
 		"input": map[string]any{
@@ -89,24 +78,23 @@ func member(ctx context.Context, verifier *auth.Verifier, address string) (strin
 			"identity": map[string]string{"issuer": issuer, "subject": subject},
 		},
 	})
-	create.token = admin
+	create.token = t.admin
 	w := workload{name: tokenWorkload, objects: 1}
 	one := load{n: 1, connections: 1, request: func(int) (request, string) { return create, subject }, check: w.check}
 	if _, err := one.drive(ctx, address); err != nil {
-		return "", err
+		return t, err
 	}
 	//nolint:contextcheck // as above
-	token, err := verifier.Mint(subject, []rules.Role{rules.Member}, 2*runLimit, rand.Reader)
-	if err != nil {
-		return "", err
+	if t.member, err = verifier.Mint(subject, []rules.Role{rules.Member}, 2*runLimit, rand.Reader); err != nil {
+		return t, err
 	}
 	one.request = func(int) (request, string) {
 		r := graphQL("{ viewer { user { id username } } }", nil)
-		r.token = token
+		r.token = t.member
 		return r, subject
 	}
 	_, err = one.drive(ctx, address) // a server without authentication would have no viewer
-	return token, err
+	return t, err
 }
 
 // tokenLine prints the medians of some measurements.

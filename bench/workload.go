@@ -48,18 +48,14 @@ type workload struct {
 	floor       func(key string) request // for package floor
 }
 
-// newWorkloads returns the workloads on a store.
-func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
+// newWorkloads returns the workloads on a number of users. The cursor and the ID are those of the last of nine tenths of them.
+func newWorkloads(users int, cursor string, id typeid.ID) []workload {
 	const fields = "{ id username email createdAt }"
-	cursor, id, err := st.ninetyPercent(ctx)
-	if err != nil {
-		return nil, err
-	}
 	none := func(int) string { return "" }
 	return []workload{
 		{
 			name: "W1", title: "one user by name", part: 1, objects: 1,
-			key: func(i int) string { return username(i * 7919 % st.users) },
+			key: func(i int) string { return username(i * 7919 % users) },
 			roster: func(key string) request {
 				return graphQL("query($key: String!) { user(by: { username: $key }) "+fields+" }", map[string]string{"key": key})
 			},
@@ -113,7 +109,7 @@ func newWorkloads(ctx context.Context, st *store) ([]workload, error) {
 			},
 			floor: func(key string) request { return request{path: "/users/many", body: encode(newUsers(key)[:2])} },
 		},
-	}, nil
+	}
 }
 
 // feedDocument is W3. compare.go reads it in other ways too.

@@ -58,7 +58,7 @@ var ApiKeyTable = &statement.Table{
 	Name:    apikey.Table,
 	ID:      apikey.FieldID,
 	Columns: []statement.Column{
-		{Name: apikey.FieldID, Kind: statement.ID, Unique: true},
+		{Name: apikey.FieldID, Kind: statement.ID, Unique: true, Type: apikey.Label},
 		{Name: apikey.FieldCreatedAt, Kind: statement.Time},
 		{Name: apikey.FieldUpdatedAt, Kind: statement.Time},
 		{Name: apikey.FieldVersion, Kind: statement.Int},
@@ -215,14 +215,14 @@ var PostTable = &statement.Table{
 	Name:    post.Table,
 	ID:      post.FieldID,
 	Columns: []statement.Column{
-		{Name: post.FieldID, Kind: statement.ID, Unique: true},
+		{Name: post.FieldID, Kind: statement.ID, Unique: true, Type: post.Label},
 		{Name: post.FieldCreatedAt, Kind: statement.Time},
 		{Name: post.FieldUpdatedAt, Kind: statement.Time},
 		{Name: post.FieldVersion, Kind: statement.Int},
 		{Name: post.FieldTitle, Kind: statement.Text, Size: 200},
 		{Name: post.FieldTitleKey, Kind: statement.Text, Folded: true, Size: 2400},
 		{Name: post.FieldBody, Kind: statement.Text},
-		{Name: post.FieldAuthorID, Kind: statement.ID},
+		{Name: post.FieldAuthorID, Kind: statement.ID, Type: user.Label},
 	},
 	Unique: [][]string{},
 	Fields: map[string][]string{
@@ -350,7 +350,7 @@ var UserTable = &statement.Table{
 	Name:    user.Table,
 	ID:      user.FieldID,
 	Columns: []statement.Column{
-		{Name: user.FieldID, Kind: statement.ID, Unique: true},
+		{Name: user.FieldID, Kind: statement.ID, Unique: true, Type: user.Label},
 		{Name: user.FieldCreatedAt, Kind: statement.Time},
 		{Name: user.FieldUpdatedAt, Kind: statement.Time},
 		{Name: user.FieldVersion, Kind: statement.Int},

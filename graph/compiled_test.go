@@ -2,13 +2,16 @@ package graph_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/ent/rules"
@@ -99,8 +102,12 @@ func (s *twoWays) compare(c rules.Caller, document string, send map[string]any, 
 	if again, _ := s.execute(s.plan, c, document, variables); again != got {
 		s.Errorf("%+v\n%s\n%s\ngot\n%s\nthen\n%s\nwant the same answer", c, document, text, got, again)
 	}
-	if right && !strings.Contains(want, `"errors":`) && !slices.Equal(s.ways, []graph.Way{graph.ByPlan, graph.ByPlan}) {
-		s.Errorf("%+v\n%s\n%s\ngot the ways %q, want %q", c, document, text, s.ways, graph.ByPlan)
+	way := graph.ByPlan
+	if c.Nobody() && !c.Reader { // a stranger gets no plan
+		way = graph.ByResolvers
+	}
+	if right && !strings.Contains(want, `"errors":`) && !slices.Equal(s.ways, []graph.Way{way, way}) {
+		s.Errorf("%+v\n%s\n%s\ngot the ways %q, want %q", c, document, text, s.ways, way)
 	}
 }
 
@@ -187,6 +194,7 @@ func TestWays(t *testing.T) {
 		s.statements.take()
 		everyone := rules.Everyone()
 		member := rules.Caller{Issuer: "i", Subject: "ada", Name: "Ada", Roles: []rules.Role{rules.Member}, User: idOf(t, ids[0])}
+		nameless := rules.Caller{Issuer: "i", Subject: "s", Name: "S"}
 		for _, test := range []struct {
 			caller   rules.Caller
 			document string
@@ -196,8 +204,8 @@ func TestWays(t *testing.T) {
 			{everyone, `{ __typename }`, graph.ByPlan},
 			{everyone, `{ viewer { subject } }`, graph.ByPlan},
 			{member, `{ viewer { subject roles user { email } } posts { nodes { author { identity { subject } } } } }`, graph.ByPlan},
-			{rules.Caller{}, `{ viewer { subject } __typename }`, graph.ByPlan},
-			{rules.Caller{}, `{ viewer { user { posts { nodes { author { email } } } } } }`, graph.ByPlan},
+			{nameless, `{ viewer { subject } __typename }`, graph.ByPlan},
+			{nameless, `{ viewer { user { posts { nodes { author { email } } } } } }`, graph.ByPlan},
 			{rules.Caller{Reader: true}, `{ users { nodes { id identity { issuer } } } }`, graph.ByPlan},
 			// What only resolvers know.
 			{everyone, `{ stats { userCount } users { totalCount } }`, graph.ByResolvers},
@@ -205,10 +213,12 @@ func TestWays(t *testing.T) {
 			{everyone, `{ changes(first: 1) { changes { node { id } } } }`, graph.ByResolvers},
 			{everyone, `{ __schema { queryType { name } } }`, graph.ByResolvers},
 			{everyone, `{ users { nodes { id } } __type(name: "User") { name } }`, graph.ByResolvers},
+			// A stranger.
+			{rules.Caller{}, `{ viewer { subject } __typename }`, graph.ByResolvers},
 			// A caller who may not select all fields.
 			{member, `{ users { totalCount } apiKeys { totalCount } }`, graph.ByResolvers},
 			{member, `{ users { totalCount } stats { userCount } }`, graph.ByResolvers},
-			{rules.Caller{}, `{ users { totalCount } }`, graph.ByResolvers},
+			{nameless, `{ users { totalCount } }`, graph.ByResolvers},
 			{rules.Caller{Reader: true}, `{ apiKeys { totalCount } }`, graph.ByResolvers},
 			// Errors.
 			{everyone, `{ users(first: 0) { totalCount } }`, graph.ByBoth},
@@ -241,6 +251,56 @@ func TestTooLargeForPlan(t *testing.T) {
 	want, _ := s.execute(s.resolvers, rules.Everyone(), document, nil)
 	if got != want || !strings.Contains(got, "COST_LIMIT") || !slices.Equal(s.ways, []graph.Way{graph.ByBoth}) {
 		t.Errorf("got %.300s by %q, want %.300s by both ways", got, s.ways, want)
+	}
+}
+
+// A plan that finds no memory waits for it, without a connection, and then starts again. Resolvers, which need more memory,
+// are not asked.
+func TestPlanWaitsForMemory(t *testing.T) {
+	t.Parallel()
+	s := serveTwoWays(t, dbtest.SQLite)
+	s.large(3, 100_000)
+	const memory = 64 << 20
+	for _, free := range []bool{true, false} {
+		answers := budget.New(budget.Options{Memory: memory, Wait: time.Millisecond})
+		if free {
+			answers = budget.New(budget.Options{Memory: memory, Wait: time.Minute})
+		}
+		release, ok := answers.Reserve(memory / 4) // all that small answers have
+		if !ok {
+			t.Fatal("got no memory for the test")
+		}
+		answer := answers.Open()
+		ctx := budget.WithAnswer(rules.WithCaller(t.Context(), rules.Everyone()), answer)
+		o, refused := s.plan.Prepare(ctx, requests.Request{Text: `{ posts { nodes { body } } }`})
+		if refused != nil {
+			t.Fatal(refused.Errors)
+		}
+		s.ways = nil
+		s.statements.take()
+		var response *graphql.Response
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			response, _ = s.plan.Execute(ctx, o, "")
+		}()
+		if free {
+			release()
+		}
+		<-done
+		release()
+		err := answer.Err()
+		answer.Close()
+		sent := len(reading(s.statements.take()))
+		if !slices.Equal(s.ways, []graph.Way{graph.ByPlan}) {
+			t.Errorf("free %t: got the ways %q, want %q", free, s.ways, graph.ByPlan)
+		}
+		if free && (len(response.Errors) > 0 || err != nil) {
+			t.Errorf("got %v, %v, want an answer after the wait", response.Errors, err)
+		}
+		if !free && (sent != 1 || !errors.Is(err, budget.ErrBusy)) {
+			t.Errorf("got %d statements and %v, want one and %v", sent, err, budget.ErrBusy)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (e *Executor) run(ctx context.Context, key string, started time.Time, execu
 	answer.Reset()
 	for retries := 0; ; retries++ {
 		session := e.Database.Session(mode)
-		tx := directory.New(session, directory.Options{Clock: e.Clock, IDs: e.IDs, Careful: careful})
+		tx := directory.New(session, directory.Options{Clock: e.Clock, IDs: e.IDs, Careful: careful, Quiet: true})
 		a := &attempt{session: session, directory: tx, ent: tx.Client(), entry: entry, answer: answer, pages: pages}
 		response, failure := e.try(ctx, a, mode, execute)
 		if ctx.Err() == nil && a.fits(ctx) {

@@ -218,8 +218,10 @@ func keep(t *tester, s *graphtest.Step, kept map[string]string, body []byte) {
 // for them.
 func reading(statements []string) []string {
 	return slices.DeleteFunc(statements, func(query string) bool {
-		return strings.Contains(query, "number IS NULL") || strings.Contains(query, "SET number") || strings.HasPrefix(query, "SELECT last FROM feed") ||
-			strings.HasPrefix(strings.NewReplacer("`", "", `"`, "").Replace(query), "UPDATE feed ")
+		plain := strings.NewReplacer("`", "", `"`, "").Replace(query)
+		return strings.Contains(plain, "number IS NULL") && !strings.HasPrefix(plain, "SELECT CASE WHEN f.counted") || strings.Contains(plain, "SET number") || strings.Contains(plain, "SET c.number") ||
+			strings.Contains(plain, "FROM feed WHERE id = ") && strings.HasSuffix(plain, " FOR UPDATE") || strings.HasPrefix(plain, "UPDATE feed ") ||
+			strings.HasSuffix(plain, "FROM feed WHERE id = 1") && strings.Contains(plain, "EXISTS") || strings.HasPrefix(plain, "INSERT INTO counts ")
 	})
 }
 

@@ -95,10 +95,11 @@ func idIn(object map[string]any) *typeid.ID {
 }
 
 func textIn(object map[string]any, name string) *string {
-	if text, ok := object[name].(string); ok {
-		return &text
+	text, ok := object[name].(string)
+	if !ok {
+		return nil
 	}
-	return nil
+	return new(text)
 }
 
 // chosenFrom returns a user with the columns by which userSearch chooses.
@@ -223,22 +224,26 @@ func conditional(doc *ast.QueryDocument) (names []string) {
 
 // read answers a query by its plan. The response is nil if there is no plan, if the caller in ctx may not select all fields,
 // or after an error. Then resolvers answer the query from its start: they are the author of all errors.
+//
+// A stranger may read nothing, and its documents are not kept. So it gets no plan: its documents stay cheap.
 func (e *Executor) read(ctx context.Context, o *documents.Operation) (*graphql.Response, Way) {
-	if !e.CompiledReads {
+	caller := rules.CallerFrom(ctx)
+	if !e.CompiledReads || stranger(caller) {
 		return nil, ByResolvers
 	}
 	p := e.planOf(o)
-	if p.compiled == nil || !e.mayRead(rules.CallerFrom(ctx), p.compiled.Fields) {
+	if p.compiled == nil || !e.mayRead(caller, p.compiled.Fields) {
 		return nil, ByResolvers
 	}
 	answer := budget.FromContext(ctx)
 	answer.Reset()
 	answer.Expect(o.Cost * compiled.BytesPerObject)
-	session := e.Database.Session(p.mode)
-	defer session.Rollback() // does nothing after a commit
-	data, err := e.reads.Run(ctx, p.compiled, session, o.Variables)
-	if err == nil {
-		err = answer.Data(int64(len(data)))
+	data, err := e.runPlan(ctx, p, o.Variables)
+	for errors.Is(answer.Err(), budget.ErrBusy) { // resolvers would need more memory, and wait for it too
+		if err := answer.Wait(ctx); err != nil {
+			return failed(ctx, err), ByPlan
+		}
+		data, err = e.runPlan(ctx, p, o.Variables)
 	}
 	if panicked, ok := errors.AsType[*compiled.PanicError](err); ok {
 		e.Logger.ErrorContext(ctx, "compiled read failed", "error", err, "stack", string(panicked.Stack))
@@ -246,6 +251,17 @@ func (e *Executor) read(ctx context.Context, o *documents.Operation) (*graphql.R
 	if err != nil {
 		return nil, ByBoth
 	}
-	_ = session.Commit() // a failed commit does not make wrong what was read
 	return &graphql.Response{Data: data}, ByPlan
+}
+
+// runPlan makes one attempt at a plan, in a session of its own. It returns the data.
+func (e *Executor) runPlan(ctx context.Context, p *plan, variables map[string]any) ([]byte, error) {
+	session := e.Database.Session(p.mode)
+	defer session.Rollback() // does nothing after a commit
+	data, err := e.reads.Run(ctx, p.compiled, session, variables)
+	if err != nil {
+		return nil, err
+	}
+	_ = session.Commit() // a failed commit does not make wrong what was read
+	return data, budget.FromContext(ctx).Data(int64(len(data)))
 }

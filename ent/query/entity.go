@@ -199,12 +199,18 @@ func run(ctx context.Context, driver dialect.Driver, s *statement.Select, each f
 		if err := driver.Query(ctx, query, args, rows); err != nil {
 			return err
 		}
-		for rows.Next() {
-			if err = each(rows); err != nil {
-				break
-			}
+		if err := walk(rows, each); err != nil {
+			return err
 		}
-		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+	}
+	return nil
+}
+
+// walk calls each for every row. It closes the rows, also after a panic: they hold the connection of the session.
+func walk(rows *sql.Rows, each func(*sql.Rows) error) (err error) {
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		if err := each(rows); err != nil {
 			return err
 		}
 	}

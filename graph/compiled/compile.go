@@ -3,7 +3,6 @@ package compiled
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -203,7 +202,7 @@ func (o *Options) Compile(doc *ast.QueryDocument, operation *ast.OperationDefini
 		s.standard = s.columnsOf(s.columns.Names(s.kind.Table))
 	}
 	c.plan.fields = fields
-	c.plan.Size = bytesPerPlan + bytesPerField*int64(c.fields)
+	c.plan.Size = bytesPerPlan + bytesPerField*int64(c.fields) + int64(c.text)
 	return c.plan, nil
 }
 
@@ -214,6 +213,7 @@ type compiler struct {
 	sources   map[childKey]*source // of entities that are read by their IDs, by the name of their kind
 	all       []*source
 	fields    int
+	text      int // bytes of the texts of the selections
 }
 
 func unknown(def *ast.Definition, f *ast.Field) error {
@@ -235,24 +235,29 @@ func selected[V any](c *compiler, set ast.SelectionSet, def *ast.Definition, com
 	if err != nil {
 		return s, err
 	}
-	text := "{"
+	text := []byte("{")
+	cut := func() string {
+		defer func() { c.text, text = c.text+len(text), text[:0] }()
+		return string(text)
+	}
 	for i, f := range fields {
 		if i > 0 {
-			text += ","
+			text = append(text, ',')
 		}
-		text += string(appendText(nil, f.Alias)) + ":"
+		text = append(appendText(text, f.Alias), ':')
 		if f.Name == "__typename" {
-			text += strconv.Quote(def.Name)
+			text = appendText(text, def.Name)
 			continue
 		}
+		before := cut()
 		value, err := compile(def, f)
 		if err != nil {
 			return s, err
 		}
-		s.steps = append(s.steps, step[V]{text, value})
-		text = ""
+		s.steps = append(s.steps, step[V]{before, value})
 	}
-	s.tail = text + "}"
+	text = append(text, '}')
+	s.tail = cut()
 	return s, nil
 }
 

@@ -1,15 +1,16 @@
 // Package compiled answers queries without resolvers. It compiles an operation once, into a Plan that is kept with its
-// document: a tree of levels, with one SQL statement for each. A request only evaluates the arguments, sends the
-// statements, and appends JSON straight from the rows.
+// document: a tree of levels, with one SQL statement for each, of only the columns that the level needs. A request only
+// evaluates the arguments, sends the statements, and appends JSON straight from the rows.
 //
 // The rows come from the one reading room, package ent/query. So filters, orders, cursors, pages, permissions,
 // transactions, timeouts and budgets are those of the resolvers, and so are the statements, one by one. Only the writing
 // of JSON differs.
 //
 // The package answers what it knows, and nothing else. An operation with a field that it does not know has no plan. A
-// request that meets an error of any kind has no answer. In both cases the caller throws away what there is, and executes
-// the whole operation by resolvers. So errors have one author, and the resolvers say what is right: a test compares both
-// ways with random documents.
+// request that meets an error of any kind has no answer. In both cases package graph throws away what there is, and
+// executes the whole operation by resolvers. So errors have one author, and the resolvers say what is right: TestTwoWays
+// compares both ways with random documents. Payloads of mutations and events of subscriptions have only resolvers. The
+// setting --no-compiled-reads turns plans off.
 //
 //   - compile.go turns selections into plans.
 //   - load.go reads the rows of a level. Rows of one statement are siblings: the first that needs an edge loads it for all.

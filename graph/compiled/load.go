@@ -341,7 +341,7 @@ func appendPosition(b []byte, kind statement.Kind, value any) ([]byte, error) {
 		if t, ok := value.(time.Time); ok {
 			return query.AppendPosition(b, t), nil
 		}
-	case statement.Int:
+	case statement.Int, statement.Bool, statement.Float: // no order has a column of these
 	}
 	return nil, mistyped(value)
 }

@@ -2,6 +2,7 @@ package compiled
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -37,8 +38,8 @@ func (o *Options) scalar(t *statement.Table, f *ast.FieldDefinition, c statement
 	}
 	var a appender
 	switch {
-	case c.Kind == statement.ID && name == "ID" && c.Name == t.ID:
-		return idOf(t.Type)
+	case c.Kind == statement.ID && name == "ID" && c.Type != "":
+		a = idOf(c.Type)
 	case c.Kind == statement.Text && name == "String":
 		a = appendTextOf
 	case c.Kind == statement.Text && def.Kind == ast.Enum:
@@ -47,6 +48,10 @@ func (o *Options) scalar(t *statement.Table, f *ast.FieldDefinition, c statement
 		a = appendTimeOf
 	case c.Kind == statement.Int && name == "Int":
 		a = appendIntOf
+	case c.Kind == statement.Bool && name == "Boolean":
+		a = appendBoolOf
+	case c.Kind == statement.Float && name == "Float":
+		a = appendFloatOf
 	default:
 		return nil
 	}
@@ -186,6 +191,40 @@ func appendIntOf(b []byte, value any) ([]byte, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	return strconv.AppendInt(b, n, 10), err
+}
+
+func appendBoolOf(b []byte, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case bool:
+		return strconv.AppendBool(b, v), nil
+	case int64: // MariaDB has no booleans
+		return strconv.AppendBool(b, v != 0), nil
+	case nil:
+		return append(b, "false"...), nil
+	}
+	text, err := textOf(value) // as in appendIntOf
+	if err != nil {
+		return nil, err
+	}
+	v, err := strconv.ParseBool(text)
+	return strconv.AppendBool(b, v), err
+}
+
+func appendFloatOf(b []byte, value any) ([]byte, error) {
+	number, ok := value.(float64)
+	if !ok && value != nil {
+		text, err := textOf(value) // as in appendIntOf
+		if err != nil {
+			return nil, err
+		}
+		if number, err = strconv.ParseFloat(text, 64); err != nil {
+			return nil, err
+		}
+	}
+	if math.IsInf(number, 0) || math.IsNaN(number) {
+		return nil, errWrong
+	}
+	return strconv.AppendFloat(b, number, 'g', -1, 64), nil
 }
 
 // appendText appends a text as gqlgen does.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strconv"
 
 	"entgo.io/ent/dialect"
 
@@ -70,6 +71,14 @@ func (r *run) charge() error {
 	return r.answer.Write(int64(n))
 }
 
+// written charges what was written, if that is much.
+func (r *run) written() error {
+	if len(r.out)-r.charged < chargeEvery {
+		return nil
+	}
+	return r.charge()
+}
+
 // write writes an object of a row.
 func (o *object) write(r *run, rows *rows, row int) error {
 	for i := range o.fields.steps {
@@ -80,10 +89,7 @@ func (o *object) write(r *run, rows *rows, row int) error {
 		}
 	}
 	r.out = append(r.out, o.fields.tail...)
-	if len(r.out)-r.charged < chargeEvery {
-		return nil
-	}
-	return r.charge()
+	return r.written()
 }
 
 func (r *run) null(nonNull bool) error {
@@ -101,7 +107,7 @@ func (c cellValue) write(r *run, rows *rows, row int) error {
 
 func (p *parts) write(r *run, rows *rows, row int) error {
 	for _, cell := range p.cells {
-		if text := rows.cell(row, cell); text[0] == 'n' {
+		if text := rows.cell(row, cell); text[0] == 'n' { // a text has a quote there
 			return r.null(false)
 		}
 	}
@@ -166,7 +172,7 @@ func (c *connection) writeView(r *run, v *view) error {
 		}
 	}
 	r.out = append(r.out, c.fields.tail...)
-	return nil
+	return r.written()
 }
 
 // len returns the number of nodes of the page.
@@ -216,6 +222,9 @@ func (e edgesList) writePage(r *run, v *view) error {
 			}
 		}
 		r.out = append(r.out, e.fields.tail...)
+		if err := r.written(); err != nil {
+			return err
+		}
 	}
 	r.out = append(r.out, ']')
 	return nil
@@ -261,7 +270,7 @@ func (r *run) bool(b bool) {
 
 func (t totalCount) writePage(r *run, v *view) error {
 	n, err := r.count(t.connection, v)
-	r.out = fmt.Appendf(r.out, "%d", n)
+	r.out = strconv.AppendInt(r.out, int64(n), 10)
 	return err
 }
 

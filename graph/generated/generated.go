@@ -1477,7 +1477,7 @@ type UserConnection {
   nodes: [User!]!
   "Where other pages are."
   pageInfo: PageInfo!
-  "The number of users that match, on all pages. Counted only when selected."
+  "The number of users that match, on all pages. Counted only when selected. Without a filter, no row is read."
   totalCount: Int!
 }
 
@@ -1497,7 +1497,7 @@ type PostConnection {
   nodes: [Post!]!
   "Where other pages are."
   pageInfo: PageInfo!
-  "The number of posts that match, on all pages. Counted only when selected."
+  "The number of posts that match, on all pages. Counted only when selected. Without a filter, no row is read."
   totalCount: Int!
 }
 
@@ -1517,7 +1517,7 @@ type ApiKeyConnection {
   nodes: [ApiKey!]!
   "Where other pages are."
   pageInfo: PageInfo!
-  "The number of keys that match, on all pages. Counted only when selected."
+  "The number of keys that match, on all pages. Counted only when selected. Without a filter, no row is read."
   totalCount: Int!
 }
 
@@ -1576,7 +1576,7 @@ input UserWhere {
   status: UserStatus
   "Whether the user has an identity. For ADMIN. Reads every row."
   hasIdentity: Boolean
-  "Whether the user has any posts."
+  "Whether the user has any posts. Can read every user."
   hasPosts: Boolean
   "All of these match. An empty list matches everything."
   and: [UserWhere!]
@@ -1813,11 +1813,11 @@ type Query {
 
 "Counts. Each is counted only when selected, in one statement."
 type Stats {
-  "The number of users."
+  "The number of users. No user is read."
   userCount: Int!
-  "The number of posts."
+  "The number of posts. No post is read."
   postCount: Int!
-  "The number of users without posts."
+  "The number of users without posts. Reads every user."
   usersWithoutPosts: Int!
   "The number of users created in each period of a range, in order. A period without users has 0. At most 1000 periods."
   signUps(

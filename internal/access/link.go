@@ -105,7 +105,7 @@ func (a *Access) findCandidate(ctx context.Context, l link) (u owner, candidate 
 
 // commitLink links a user in a transaction of its own. It returns nil if the user has changed meanwhile.
 func (a *Access) commitLink(ctx context.Context, candidate *ent.User, l link) (*ent.User, error) {
-	tx := directory.New(a.Database.Session(database.Write), directory.Options{Clock: a.Clock, IDs: a.IDs})
+	tx := directory.New(a.Database.Session(database.Write), directory.Options{Clock: a.Clock, IDs: a.IDs, Quiet: true})
 	defer tx.Rollback()
 	linked, err := tx.Link(ctx, candidate.ID, l.email, l.identity)
 	if errors.Is(err, directory.ErrFormer) { // the next attempt finds no candidate

@@ -120,7 +120,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		ReadTimeout:   readTimeout,
 		WriteTimeout:  messageTimeout,
 	})
-	changes := feed.New(feed.Options{Database: db, Budget: answers, Logger: logger}, graph.LoadNodes(db))
+	changes := feed.New(feed.Options{Database: db, Budget: answers, Tables: tables(), Logger: logger}, graph.LoadNodes(db))
 	ids := typeid.NewSource(time.Now, rand.Reader)
 	executor, err := newExecutor(c, db, ids, changes, trusted, logger)
 	if err != nil {

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
 
+	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/config"
 	"roster/internal/database"
+	"roster/internal/feed"
+	"roster/internal/statement"
 	"roster/internal/stats"
 )
 
@@ -18,15 +22,19 @@ type statsCommand struct {
 	config.Stats    `group:"Sign-ups:"`
 	config.Database `group:"Database:"`
 	config.Log      `group:"Logging:"`
+	Recount         bool `group:"Used most:" env:"-" help:"Compare the counts that the database keeps with the rows of its tables, print the differences, and correct the counts. Nothing else is printed. Needed only after a program other than Roster has written rows."`
 }
 
-// Run prints the counts, all of one moment.
+// Run prints the counts, all of one moment, or corrects them.
 func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
 	db, err := e.openDatabase(ctx, c.Database, c.Logger(e.stderr), checking)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if c.Recount {
+		return recount(ctx, e, db)
+	}
 	session := db.Session(database.Snapshot)
 	defer session.Rollback() // it changes nothing
 	from, to, by := c.period(time.Now())
@@ -57,6 +65,59 @@ func (c *statsCommand) Run(ctx context.Context, e *environment) (err error) {
 	chart(&b, signUps, by)
 	_, err = io.WriteString(e.stdout, b.String())
 	return err
+}
+
+// recountTries is the number of snapshots that recount takes if the changes of each are pruned before it can store the counts.
+const recountTries = 3
+
+// recount prints the differences between the kept counts and the rows, and corrects the counts.
+func recount(ctx context.Context, e *environment, db *database.DB) error {
+	for range recountTries {
+		r, err := feed.Count(ctx, db, tables())
+		if err != nil {
+			return fmt.Errorf("count the rows of %v: %w", db, err)
+		}
+		if r.Known && !r.Differ() {
+			_, err := fmt.Fprintf(e.stdout, "All counts of %v are right.\n", db)
+			return err
+		}
+		stored, err := r.Store(ctx, db, true)
+		if err != nil {
+			return fmt.Errorf("correct the counts of %v: %w", db, err)
+		}
+		if !stored {
+			continue
+		}
+		_, err = io.WriteString(e.stdout, described(r))
+		return err
+	}
+	return fmt.Errorf("correct the counts of %v: servers delete changes as soon as they are written: keep them longer with --keep-changes", db)
+}
+
+// described says what recount has done.
+func described(r *feed.Recount) string {
+	if !r.Known {
+		return "The rows were not counted yet. Now they are.\n"
+	}
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TYPE\tCOUNT\tROWS\tDIFFERENCE")
+	for _, c := range r.Types {
+		if c.Kept != c.Rows {
+			fmt.Fprintf(table, "%s\t%d\t%d\t%+d\n", c.Type, c.Kept, c.Rows, c.Rows-c.Kept)
+		}
+	}
+	_ = table.Flush() // a strings.Builder has no errors
+	return b.String() + "The counts are corrected.\n"
+}
+
+// tables returns the tables of all entities.
+func tables() []*statement.Table {
+	var list []*statement.Table
+	for _, k := range ent.Kinds() {
+		list = append(list, k.Table)
+	}
+	return list
 }
 
 // period returns the range of the flags.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"roster/internal/statement"
 )
 
 // connector opens connections that keep their prepared statements. *sql.Stmt of database/sql cannot do that: it
@@ -123,14 +125,14 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 // prepared returns the prepared statement. The error is driver.ErrSkip for a statement that must run without: it has no
-// arguments and reads nothing, or the connection or the server keeps no statement for it. A connection runs one statement at
+// arguments and reads nothing, its plan depends on its values, or the connection or the server keeps no statement for it. A connection runs one statement at
 // a time, so the statement that prepared closes is not in use.
 func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedValue) (driverStmt, error) {
 	if c.connector.observe != nil {
 		c.connector.observe(query)
 	}
 	reads := c.connector.reads && strings.HasPrefix(query, "SELECT ")
-	if len(args) == 0 && !reads || c.connector.cache == 0 {
+	if len(args) == 0 && !reads || c.connector.cache == 0 || strings.HasSuffix(query, statement.PlanAnew) {
 		return nil, driver.ErrSkip
 	}
 	s, ok := c.statements.Get(query)
@@ -157,6 +159,9 @@ func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedVa
 // its least recently used one and tries again.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	s, err := c.driverConn.PrepareContext(ctx, query)
+	if in, ok := s.(copyIn); ok && err == nil {
+		return copyStmt{in}, nil
+	}
 	if !noMoreStatements(err) {
 		return s, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"roster/internal/database"
 	"roster/internal/dbtest"
+	"roster/internal/statement"
 	"roster/internal/typeid"
 )
 
@@ -16,8 +17,14 @@ func TestCopy(t *testing.T) {
 	db := things(t, dbtest.PostgreSQL)
 	write(t, db, "CREATE TABLE copied (id uuid NOT NULL PRIMARY KEY, t text)")
 	copied := func(s *database.Session, texts ...string) error {
-		return s.Copy(t.Context(), "copied", []string{"id", "t"}, len(texts), func(i int, row []any) []any {
-			return append(row, typeid.New("thing", uuid.UUID{15: byte(i)}), texts[i])
+		return s.Copy(t.Context(), &statement.Write{
+			Table: &statement.Table{Name: "copied"}, Columns: []string{"id", "t"}, Rows: len(texts),
+			Value: func(row int, column string) any {
+				if column == "id" {
+					return typeid.New("thing", uuid.UUID{15: byte(row)})
+				}
+				return texts[row]
+			},
 		})
 	}
 	s := db.Session(database.Write)

@@ -30,10 +30,12 @@ const beforeFold = 20261122205753
 const beforeAuthentication = 20261128090000
 
 // versionBefore returns the migrations of the release before fold_addresses.
-func versionBefore(t *testing.T) fs.FS { return before(t, "_fold_addresses.", "_authentication.") }
+func versionBefore(t *testing.T) fs.FS {
+	return before(t, "_fold_addresses.", "_authentication.", "_feed_counts.")
+}
 
 // folding returns the migrations of the release with fold_addresses.
-func folding(t *testing.T) fs.FS { return before(t, "_authentication.") }
+func folding(t *testing.T) fs.FS { return before(t, "_authentication.", "_feed_counts.") }
 
 // before returns the migrations without those that are named.
 func before(t *testing.T, names ...string) fs.FS {

@@ -22,6 +22,13 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 	if config, err := pq.NewConfig(address); err == nil && config.ConnectTimeout == 0 {
 		address += fmt.Sprintf("&connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
 	}
+	connection := make(chan struct{}, 1) // it is new, or it broke
+	changed := func() {
+		select {
+		case connection <- struct{}{}:
+		default:
+		}
+	}
 	l := pq.NewDialListener(endingDialer{ctx}, address, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
 		if ctx.Err() != nil { // listen has ended the listener
 			return
@@ -29,6 +36,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		switch event {
 		case pq.ListenerEventDisconnected:
 			o.Logger.WarnContext(ctx, "the connection that listens to other servers broke", "error", err)
+			changed()
 		case pq.ListenerEventReconnected:
 			o.Logger.InfoContext(ctx, "listening to other servers again")
 		case pq.ListenerEventConnectionAttemptFailed:
@@ -37,16 +45,14 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		}
 	})
 	// The listener connects in the background. Its connection ends with ctx, and so does every wait on it.
-	late := make(chan struct{})
 	go func() {
 		if listenUntilHeard(ctx, o, l, channel) {
-			close(late)
+			changed()
 		}
 	}()
 	for {
 		select {
-		case <-late:
-			late = nil
+		case <-connection:
 			heard("")
 		case n := <-l.Notify:
 			if n == nil {
@@ -66,20 +72,19 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 }
 
 // listenUntilHeard listens on a channel. A standby refuses to listen. The listener then keeps its connection but does
-// not listen, also after a promotion. So listenUntilHeard asks again until the server agrees. late says that the server
-// refused before, and that signals were missed.
-func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel string) (late bool) {
+// not listen, also after a promotion. So listenUntilHeard asks again until the server agrees. It returns false if ctx ends
+// before.
+func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel string) bool {
 	ticker := time.NewTicker(reconnectMost)
 	defer ticker.Stop()
-	for {
+	for refused := false; ; refused = true {
 		err := l.Listen(channel)
 		if err == nil || ctx.Err() != nil {
-			return late && err == nil
+			return err == nil
 		}
-		if !late {
+		if !refused {
 			o.Logger.WarnContext(ctx, "not listening to other servers until the server allows it", "error", err)
 		}
-		late = true
 		select {
 		case <-ctx.Done():
 			return false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"entgo.io/ent/dialect"
@@ -32,8 +31,10 @@ type Session struct {
 	mode Mode
 	pool *pool
 
-	turn chan struct{} // holds a token while no statement of the transaction runs
+	turn chan struct{} // holds a token while no statement of the transaction runs; nil for Single
 	tx   *sql.Tx       // used only by the statement that has the turn
+
+	attempts int // the savepoints so far
 
 	ended   atomic.Bool
 	failure atomic.Pointer[Failure] // the first one
@@ -43,11 +44,14 @@ var _ dialect.Driver = (*Session)(nil)
 
 // Session returns a session. It uses no connection until its first statement.
 func (db *DB) Session(mode Mode) *Session {
-	s := &Session{db: db, mode: mode, pool: db.read, turn: make(chan struct{}, 1)}
+	s := &Session{db: db, mode: mode, pool: db.read}
 	if mode == Write {
 		s.pool = db.write
 	}
-	s.turn <- struct{}{}
+	if mode != Single {
+		s.turn = make(chan struct{}, 1)
+		s.turn <- struct{}{}
+	}
 	return s
 }
 
@@ -76,24 +80,24 @@ func (s *Session) Close() error { return nil }
 
 // Query implements dialect.Driver. The error is a Failure.
 func (s *Session) Query(ctx context.Context, query string, args, v any) error {
-	ctx, done, err := s.start(ctx, args)
+	open := new(sessionRows)
+	ctx, err := open.start(ctx, s, args)
 	if err != nil {
 		return s.fail(err)
 	}
 	if err := s.conn().Query(ctx, query, args, v); err != nil {
-		done()
+		open.end()
 		return s.fail(err)
 	}
 	rows := v.(*entsql.Rows) //nolint:errcheck,forcetypeassert // ent's Query has checked it
-	open := &sessionRows{ColumnScanner: rows.ColumnScanner, session: s}
+	open.ColumnScanner = rows.ColumnScanner
 	// Rows that nobody closes end with their timeout. The next statement and the end of the session wait no longer.
-	stop := context.AfterFunc(ctx, func() {
+	open.stop = context.AfterFunc(ctx, func() {
 		cut := s.fail(ctx.Err())
 		open.cut.Store(&cut)
 		_ = open.ColumnScanner.Close() // nobody reads the remaining rows
-		done()
+		open.end()
 	})
-	open.done = func() { stop(); done() }
 	rows.ColumnScanner = open
 	return nil
 }
@@ -120,35 +124,60 @@ func (s *Session) conn() entsql.Conn {
 
 var errEnded = errors.New("database: the session has ended")
 
-// start checks the arguments of a statement, and waits for its turn. Before the first statement, it begins the
-// transaction. done ends the turn.
+// start starts a statement without rows. done ends its turn.
 func (s *Session) start(ctx context.Context, args any) (_ context.Context, done func(), err error) {
+	r := new(running)
+	ctx, err = r.start(ctx, s, args)
+	return ctx, r.end, err
+}
+
+// running is the turn of a statement: of its transaction or, without one, of the pool.
+type running struct {
+	of     *Session
+	cancel context.CancelFunc
+	ended  atomic.Bool
+}
+
+// start checks the arguments of a statement, and waits for its turn. Before the first statement, it begins the
+// transaction. It returns the context of the statement.
+func (r *running) start(ctx context.Context, s *Session, args any) (context.Context, error) {
 	if err := s.allFit(args); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	release := s.pool.release
+	r.of = s
 	if s.mode == Single {
 		if s.ended.Load() {
-			return nil, nil, errEnded
+			return nil, errEnded
 		}
 		if err := s.pool.acquire(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	} else {
 		select {
 		case <-s.turn:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
-		release = func() { s.turn <- struct{}{} }
 		if err := s.begin(ctx); err != nil {
-			release()
-			return nil, nil, err
+			s.turn <- struct{}{}
+			return nil, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.db.options.StatementTimeout)
-	var once sync.Once
-	return ctx, func() { once.Do(func() { cancel(); release() }) }, nil
+	ctx, r.cancel = context.WithTimeout(ctx, s.db.options.StatementTimeout)
+	return ctx, nil
+}
+
+// end ends the turn. It may be called again.
+func (r *running) end() {
+	if r.ended.Swap(true) {
+		return
+	}
+	r.cancel()
+	if r.of.mode == Single {
+		r.of.pool.release()
+	} else {
+		r.of.turn <- struct{}{}
+	}
 }
 
 // begin begins the transaction, once. Only the statements are bound to ctx, not the transaction: a client that
@@ -235,6 +264,10 @@ func (s *Session) rollback(tx *sql.Tx) {
 
 // end ends the session after its last statement. tx is nil without a statement, and after another end.
 func (s *Session) end(how func(tx *sql.Tx) error) error {
+	if s.mode == Single {
+		s.ended.Store(true)
+		return how(nil)
+	}
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
 	s.ended.Store(true)
@@ -249,9 +282,10 @@ func (s *Session) end(how func(tx *sql.Tx) error) error {
 // sessionRows ends the turn of its statement when the rows are closed or read to the end.
 type sessionRows struct {
 	entsql.ColumnScanner
-	session *Session
-	done    func()
-	cut     atomic.Pointer[error] // the Failure that closed the rows before their reader was done
+	running
+
+	stop func() bool           // ends the watch of the timeout
+	cut  atomic.Pointer[error] // the Failure that closed the rows before their reader was done
 }
 
 // failed turns an error of the rows into a Failure. For rows that a Failure cut off, it returns that: database/sql only
@@ -263,7 +297,7 @@ func (r *sessionRows) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return r.session.fail(err)
+	return r.of.fail(err)
 }
 
 // Columns returns the names of the columns.
@@ -284,6 +318,12 @@ func (r *sessionRows) Next() bool {
 func (r *sessionRows) Scan(into ...any) error { return r.failed(r.ColumnScanner.Scan(into...)) }
 
 func (r *sessionRows) Err() error { return r.failed(r.ColumnScanner.Err()) }
+
+// done ends the turn of the statement.
+func (r *sessionRows) done() {
+	r.stop()
+	r.end()
+}
 
 func (r *sessionRows) Close() error {
 	err := r.ColumnScanner.Close()

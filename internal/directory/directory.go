@@ -21,8 +21,11 @@ type Options struct {
 	// IDs creates the IDs of new entities.
 	IDs *typeid.Source
 	// Careful looks for taken values and missing authors before the Transaction writes. Set it when an attempt broke a
-	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which.
+	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which. An import
+	// sets it from Transaction.Careful of the transaction before.
 	Careful bool
+	// Quiet leaves it to the caller to tell the servers of a commit. By default, the Transaction tells them.
+	Quiet bool
 }
 
 // A Transaction writes users and posts in one transaction of the database. Its methods return rules.Faults for inputs
@@ -60,7 +63,13 @@ func (tx *Transaction) Commit(ctx context.Context, last func(context.Context) er
 			return err
 		}
 	}
-	return tx.session.Commit()
+	if err := tx.session.Commit(); err != nil {
+		return err
+	}
+	if tx.changed && !tx.options.Quiet {
+		_ = feed.Announce(ctx, tx.session) // servers that do not hear it look for changes
+	}
+	return nil
 }
 
 // Rollback undoes everything that is not committed.

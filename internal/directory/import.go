@@ -136,25 +136,84 @@ func (r *Record) Size() int {
 // rows to create and to update, and the changes. It sets the Outcome of each record, and the Faults of a rejected one.
 // The error is a *rules.ForbiddenError when the caller may not create and update both users and posts. Other errors are
 // the database's.
+//
+// Unless the transaction is careful, Import first assumes that all records are new and all authors exist, and looks up nothing. The constraints of the
+// database find a conflict: then Import undoes these writes and compares the records. The transaction is careful after records with
+// a conflict, until all records of a call are new again.
 func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConflict) error {
-	w := tx.begin()
-	w.copy = true
-	im := &importing{unit: w, users: w.users(), posts: w.posts(), onConflict: o}
-	for _, table := range []*statement.Table{im.users.Entity.Table, im.posts.Entity.Table} {
+	for _, table := range []*statement.Table{ent.UserTable, ent.PostTable} {
 		if err := permitAll(ctx, table, rules.Create, rules.Update); err != nil {
 			return err
 		}
 	}
+	if !tx.options.Careful && tx.session.CanAttempt() {
+		if done, err := tx.importNew(ctx, records, o); done || err != nil {
+			return err
+		}
+	}
+	im := tx.importing(o, len(records))
 	if err := im.find(ctx, records); err != nil {
 		return err
 	}
 	for _, r := range records {
 		im.decide(ctx, r)
 	}
-	if err := im.flush(ctx); err != nil {
-		return err
+	tx.options.Careful = slices.ContainsFunc(records, func(r *Record) bool { return r.Outcome != Created })
+	return im.write(ctx)
+}
+
+// Careful reports whether the next call of Import looks for conflicts before it writes.
+func (tx *Transaction) Careful() bool { return tx.options.Careful }
+
+// importNew writes records if all of them are new. Otherwise it changes neither the database nor the records.
+func (tx *Transaction) importNew(ctx context.Context, records []*Record, o OnConflict) (done bool, err error) {
+	im := tx.importing(o, len(records))
+	ids := make([]typeid.ID, 0, len(records)) // of the records that decide has changed
+	done = true
+	for _, r := range records {
+		ids = append(ids, r.id())
+		if im.decide(ctx, r); r.Outcome != Created {
+			done = false
+			break
+		}
 	}
-	return tx.writeChanges(ctx)
+	if done {
+		changed, changes := tx.changed, tx.changes
+		if done, err = tx.session.Attempt(ctx, func() error { return im.write(ctx) }); !done {
+			tx.changed, tx.changes = changed, changes
+		}
+	}
+	if !done {
+		for i, id := range ids {
+			records[i].undecide(id)
+		}
+	}
+	return done, err
+}
+
+// id returns the ID of the record in the file, or the zero ID.
+func (r *Record) id() typeid.ID {
+	switch {
+	case r.user != nil:
+		return r.user.ID
+	case r.post != nil:
+		return r.post.ID
+	}
+	return typeid.ID{}
+}
+
+// undecide undoes decide. id is the ID of the record in the file. The defaults of times and version stay, because decide would
+// set the same ones again.
+func (r *Record) undecide(id typeid.ID) {
+	r.Outcome, r.Faults, r.became = Rejected, nil, nil
+	if r.user != nil {
+		r.user.ID = id
+	}
+	if r.post != nil {
+		if r.post.ID = id; r.Author != nil {
+			r.post.AuthorID = typeid.ID{}
+		}
+	}
 }
 
 // importing is a unit of work for records. It holds the users and posts that the records concern: as the database has
@@ -165,11 +224,34 @@ type importing struct {
 	users      *rows[ent.User]
 	posts      *rows[ent.Post]
 	onConflict OnConflict
+	found      bool // find has looked up rows
 	byID       map[typeid.ID]*ent.User
 	byUsername map[string]*ent.User // by the key
 	byEmail    map[string]*ent.User
 	byIdentity map[rules.Identity]*ent.User
 	postsByID  map[typeid.ID]*ent.Post
+}
+
+// importing begins a unit of work for some records.
+func (tx *Transaction) importing(o OnConflict, records int) *importing {
+	w := tx.begin()
+	w.copy = true
+	return &importing{
+		unit: w, users: w.users(), posts: w.posts(), onConflict: o,
+		byID:       make(map[typeid.ID]*ent.User, records),
+		byUsername: make(map[string]*ent.User, records),
+		byEmail:    make(map[string]*ent.User, records),
+		byIdentity: map[rules.Identity]*ent.User{},
+		postsByID:  map[typeid.ID]*ent.Post{},
+	}
+}
+
+// write writes the rows and their changes.
+func (im *importing) write(ctx context.Context) error {
+	if err := im.flush(ctx); err != nil {
+		return err
+	}
+	return im.writeChanges(ctx)
 }
 
 func (im *importing) know(users ...*ent.User) {
@@ -193,6 +275,7 @@ func (im *importing) forget(u *ent.User) {
 // find reads the users that records name by a unique value or as an author, and the posts that records name by ID.
 // If records may update them, find locks them, in the order of their IDs.
 func (im *importing) find(ctx context.Context, records []*Record) error {
+	im.found = true
 	ids := map[typeid.ID]bool{}
 	var usernames, emails, subjects []string
 	identities := map[rules.Identity]bool{}
@@ -229,8 +312,6 @@ func (im *importing) find(ctx context.Context, records []*Record) error {
 			return err
 		}
 	}
-	im.byID, im.byUsername, im.byEmail = map[typeid.ID]*ent.User{}, map[string]*ent.User{}, map[string]*ent.User{}
-	im.byIdentity = map[rules.Identity]*ent.User{}
 	im.know(slices.Collect(maps.Values(found))...)
 	return im.findPosts(ctx, records)
 }
@@ -242,7 +323,6 @@ const otherBody = "\x00"
 // findPosts reads the posts that records name by ID. Bodies in the database may be far longer than the bodies of the
 // records. So findPosts reads the lengths first, and then only bodies that have the length of a record's body.
 func (im *importing) findPosts(ctx context.Context, records []*Record) error {
-	im.postsByID = map[typeid.ID]*ent.Post{}
 	lengths := map[typeid.ID][]int{}
 	for _, r := range records {
 		if p := r.post; p != nil && p.ID != (typeid.ID{}) {
@@ -295,6 +375,8 @@ func (im *importing) decideUser(ctx context.Context, r *Record) {
 		r.Outcome, r.became = Created, u
 		im.users.create(ctx, u)
 		im.know(u)
+		return
+	case !im.found: // not new
 		return
 	case im.onConflict == Skip:
 		r.Outcome = Skipped
@@ -359,6 +441,8 @@ func (im *importing) decidePost(ctx context.Context, r *Record) {
 		im.posts.create(ctx, p)
 		im.postsByID[p.ID] = p
 		return
+	case !im.found: // not new
+		return
 	case im.onConflict == Skip:
 		r.Outcome = Skipped
 		return
@@ -380,7 +464,7 @@ func (im *importing) decideAuthor(r *Record) {
 	author := r.Author
 	switch {
 	case author == nil:
-		if r.post.AuthorID != (typeid.ID{}) && im.byID[r.post.AuthorID] == nil {
+		if im.found && r.post.AuthorID != (typeid.ID{}) && im.byID[r.post.AuthorID] == nil {
 			r.Faults.Add(notFound(user.Label), "authorId")
 		}
 	case author.Outcome == Rejected:

@@ -20,20 +20,18 @@ import (
 // insert inserts the created rows with all columns. Without COPY, it sorts them by Entity.Compare, so that concurrent
 // inserts lock in the same order.
 func (r *rows[E]) insert(ctx context.Context, ends bool) error {
-	columns := r.Entity.Names()
-	if r.unit.copy && r.unit.session.CanCopy() {
-		return r.unit.session.Copy(ctx, r.Entity.Name, columns, len(r.created), func(row int, values []any) []any {
-			for _, c := range columns {
-				values = append(values, r.Entity.Value(r.created[row], c))
-			}
-			return values
-		})
+	list, copies := r.created, r.unit.copy && r.unit.session.CanCopy()
+	if !copies {
+		list = slices.SortedFunc(slices.Values(r.created), r.Entity.Compare)
 	}
-	list := slices.SortedFunc(slices.Values(r.created), r.Entity.Compare)
-	return r.unit.insert(ctx, &statement.Write{
-		Table: r.Entity.Table, Columns: columns, Rows: len(list),
+	w := &statement.Write{
+		Table: r.Entity.Table, Columns: r.Entity.Names(), Rows: len(list),
 		Value: func(row int, column string) any { return r.Entity.Value(list[row], column) },
-	}, ends)
+	}
+	if copies {
+		return r.unit.session.Copy(ctx, w)
+	}
+	return r.unit.insert(ctx, w, ends)
 }
 
 // update writes columns of locked rows. value returns the new value of a row in a column, and its ID.

@@ -129,11 +129,7 @@ func idsOf(ctx context.Context, d dialect.Driver, actor string, where *entsql.Pr
 // eraseActors removes the actors of changes. The lock of the feed's row keeps others from numbering and pruning the same
 // changes in another order.
 func eraseActors(ctx context.Context, tx dialect.Driver, ids []int64) error {
-	lock := entsql.Dialect(tx.Dialect()).Select("last").From(entsql.Table(feedTable)).Where(entsql.EQ("id", 1))
-	statement.Of(tx.Dialect()).Lock(lock, false)
-	var last int64
-	query, args := lock.Query()
-	if err := one(ctx, tx, query, args, &last); err != nil {
+	if _, err := lock(ctx, tx); err != nil {
 		return err
 	}
 	return database.WriteRows(ctx, tx, (*statement.Write).Update, &statement.Write{

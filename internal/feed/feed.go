@@ -14,6 +14,8 @@ package feed
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,15 +51,22 @@ type Change struct {
 
 // The tables.
 const (
-	changesTable = "changes"
-	feedTable    = "feed"
+	changesTable = statement.ChangesTable
+	feedTable    = statement.FeedTable
+	countsTable  = statement.CountsTable
 )
 
 // State is the feed's row.
 type State struct {
 	epoch        string
 	last, pruned int64
+	counted      entsql.NullInt64 // the counts include the changes up to this number; NULL: the rows were never counted
 }
+
+// columns are the columns of a State.
+const columns = "epoch, last, pruned, counted"
+
+func (s *State) destinations() []any { return []any{&s.epoch, &s.last, &s.pruned, &s.counted} }
 
 // End returns the cursor after the newest change.
 func (s *State) End() Cursor { return Cursor{epochOf(s.epoch), s.last} }
@@ -66,12 +75,31 @@ func (s *State) End() Cursor { return Cursor{epochOf(s.epoch), s.last} }
 // to the end of the state were committed by then.
 func ReadState(ctx context.Context, d dialect.Driver) (*State, error) {
 	s := &State{}
-	return s, one(ctx, d, "SELECT epoch, last, pruned FROM "+feedTable+" WHERE id = 1", nil, &s.epoch, &s.last, &s.pruned)
+	return s, one(ctx, d, "SELECT "+columns+" FROM "+feedTable+" WHERE id = 1", nil, s.destinations()...)
 }
 
-// setFeed writes a column of the feed's row.
-func setFeed(ctx context.Context, tx dialect.Driver, column string, value any) error {
-	query, args := entsql.Dialect(tx.Dialect()).Update(feedTable).Set(column, value).Where(entsql.EQ("id", 1)).Query()
+// lock reads the feed's row and locks it until the transaction ends. Meanwhile, no other transaction numbers, counts or
+// prunes changes.
+func lock(ctx context.Context, tx dialect.Driver) (*State, error) {
+	q := entsql.Dialect(tx.Dialect()).Select(strings.Split(columns, ", ")...).From(entsql.Table(feedTable)).Where(entsql.EQ("id", 1))
+	statement.Of(tx.Dialect()).Lock(q, false)
+	query, args := q.Query()
+	s := &State{}
+	return s, one(ctx, tx, query, args, s.destinations()...)
+}
+
+// save writes the numbers of the feed's row. The transaction must hold its lock.
+func (s *State) save(ctx context.Context, tx dialect.Driver) error {
+	return setFeed(ctx, tx, map[string]any{"last": s.last, "pruned": s.pruned, "counted": s.counted})
+}
+
+// setFeed writes columns of the feed's row.
+func setFeed(ctx context.Context, tx dialect.Driver, values map[string]any) error {
+	q := entsql.Dialect(tx.Dialect()).Update(feedTable).Where(entsql.EQ("id", 1))
+	for _, column := range slices.Sorted(maps.Keys(values)) {
+		q.Set(column, values[column])
+	}
+	query, args := q.Query()
 	_, err := database.Affected(ctx, tx, query, args...)
 	return err
 }
@@ -188,13 +216,18 @@ func scan(rows *entsql.Rows, epoch epoch) (Change, error) {
 
 // one reads a row. It returns an error if the row does not exist.
 func one(ctx context.Context, d dialect.Driver, query string, args []any, into ...any) error {
-	exists := false
-	err := database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
-		exists = true
-		return rows.Scan(into...)
-	})
+	exists, err := some(ctx, d, query, args, into...)
 	if err == nil && !exists {
 		return fmt.Errorf("feed: no row: %s", query)
 	}
 	return err
+}
+
+// some reads a row, and reports whether it exists.
+func some(ctx context.Context, d dialect.Driver, query string, args []any, into ...any) (exists bool, err error) {
+	err = database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
+		exists = true
+		return rows.Scan(into...)
+	})
+	return exists, err
 }

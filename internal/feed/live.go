@@ -7,11 +7,14 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"roster/internal/budget"
 	"roster/internal/database"
+	"roster/internal/statement"
 	"roster/internal/typeid"
 )
 
@@ -28,8 +31,16 @@ type Options struct {
 	Slack time.Duration
 	// Clock measures Slack; nil is the system's clock.
 	Clock func() time.Time
-	// Poll is the interval of looks for changes without a signal, such as those of other servers. 0 is half a second.
-	Poll   time.Duration
+	// Tables are those of the entities. Run counts their rows if the database does not know the counts.
+	Tables []*statement.Table
+	// Poll is the interval of looks for changes while there are subscribers, but signals do not arrive. Without
+	// subscribers, it is the wait before changes are numbered. 0 is half a second.
+	Poll time.Duration
+	// Rest is the interval of looks at all other times. They find the changes of a program that ended between its commit
+	// and its signal. 0 is 10 seconds.
+	Rest time.Duration
+	// After waits for Poll and Rest; nil is time.After.
+	After  func(time.Duration) <-chan time.Time
 	Logger *slog.Logger
 }
 
@@ -43,8 +54,14 @@ const (
 	segmentBytes = 256 << 10
 	// segmentsWithNodes is the number of newest segments that keep their nodes. Nodes may be large.
 	segmentsWithNodes = 4
+	// recountWait is the wait before rows are counted again after an error.
+	recountWait = time.Minute
 	// channel is the channel on which servers signal commits to each other.
 	channel = "roster_changes"
+	// probe is the start of a text that a server sends to itself, to learn whether signals arrive.
+	probe = "?"
+	// lost is the number of unanswered probes from which signals do not arrive. One may be on its way.
+	lost = 2
 )
 
 // ErrSlow is the error of a subscriber that has fallen behind the changes in memory for too long.
@@ -63,7 +80,11 @@ type Feed[N any] struct {
 	name      string        // identifies this Feed in signals between servers
 	committed chan struct{} // this server has committed changes
 	woken     chan struct{} // new changes may exist
+	unsure    chan struct{} // the connection for signals is new, or it broke
+	uncounted chan struct{} // the rows must be counted
+	probes    atomic.Int64  // sent since the last one that arrived
 	away      bool          // the last look failed
+	behind    bool          // the last look has left changes without a number, or uncounted
 
 	mu   sync.Mutex
 	tail *tail[N] // nil without followers
@@ -92,13 +113,22 @@ func New[N any](o Options, load Loader[N]) *Feed[N] {
 	o.Keep = cmp.Or(o.Keep, 10_000)
 	o.Slack = cmp.Or(o.Slack, 10*time.Second)
 	o.Poll = cmp.Or(o.Poll, time.Second/2)
+	o.Rest = cmp.Or(o.Rest, 10*time.Second)
+	if o.After == nil {
+		o.After = time.After
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Feed[N]{Options: o, load: load, name: rand.Text(), committed: make(chan struct{}, 1), woken: make(chan struct{}, 1)}
+	f := &Feed[N]{Options: o, load: load, name: rand.Text()}
+	for _, c := range []*chan struct{}{&f.committed, &f.woken, &f.unsure, &f.uncounted} {
+		*c = make(chan struct{}, 1)
+	}
+	f.probes.Store(lost)
+	return f
 }
 
 // Wake tells the Feed that this server has committed changes. It returns at once.
@@ -123,75 +153,195 @@ func poke(c chan struct{}) {
 	}
 }
 
+// A signaler sends a text to all listeners on a channel: a *database.DB or a *database.Session.
+type signaler interface {
+	Signal(ctx context.Context, channel, text string) error
+}
+
+var _, _ signaler = (*database.DB)(nil), (*database.Session)(nil)
+
+// Announce tells all servers that a program has committed changes, or has reset the feed. A server calls Wake instead.
+// Servers that miss it find the changes when they look. The error is a Failure.
+func Announce(ctx context.Context, s signaler) error { return s.Signal(ctx, channel, "announced") }
+
 // Run does the Feed's work until ctx ends. Subscribers wait while Run does not run.
 func (f *Feed[N]) Run(ctx context.Context) {
-	var listening sync.WaitGroup
-	defer listening.Wait()
-	listening.Go(func() {
-		f.Database.Listen(ctx, channel, func(name string) {
-			if name != f.name {
-				poke(f.woken)
-			}
-		})
-	})
-	poll := time.NewTicker(f.Poll)
-	defer poll.Stop()
-	rest := time.NewTimer(0)
-	defer rest.Stop()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { f.Database.Listen(ctx, channel, f.hear) })
+	beside.Go(func() { f.recount(ctx) })
+	f.round(ctx)
+	rest := f.After(f.Rest)
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	var later <-chan time.Time // without subscribers: changes may need numbers
 	for ctx.Err() == nil {
+		followed := f.followed()
+		var poll <-chan time.Time
+		if followed && f.probes.Load() >= lost {
+			poll = f.After(f.Poll)
+		}
+		look := true
 		select {
 		case <-ctx.Done():
+			return
 		case <-f.committed:
-			if err := f.Database.Signal(ctx, channel, f.name); err != nil && ctx.Err() == nil { // the others poll too
-				f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
-			}
-			f.round(ctx, false)
+			f.signal(ctx, f.name)
+			look = followed
 		case <-f.woken:
-			f.round(ctx, false)
-		case <-poll.C:
-			f.round(ctx, true)
+			look = f.behind || f.followed() // the first subscriber wakes the Feed too
+		case <-f.unsure:
+			f.probe(ctx)
+			look = followed
+		case <-rest:
+			rest = f.After(f.Rest)
+			f.probe(ctx)
+		case <-poll:
+		case <-later:
 		}
-		rest.Reset(pace)
+		if look {
+			later = nil
+			f.round(ctx)
+		} else if later == nil {
+			later = f.After(f.Poll)
+		}
+		pause.Reset(pace)
 		select {
-		case <-rest.C:
+		case <-pause.C:
 		case <-ctx.Done():
 		}
 	}
 }
 
-// round looks for new changes. It logs a failure once, until a look succeeds again. Without followers, it looks only if
-// always is set: then a look only numbers changes, and polling is often enough.
-func (f *Feed[N]) round(ctx context.Context, always bool) {
+// hear takes a signal.
+func (f *Feed[N]) hear(text string) {
+	switch {
+	case text == probe+f.name:
+		f.probes.Store(0)
+		return
+	case strings.HasPrefix(text, probe), text == f.name:
+		return
+	case text == "":
+		f.probes.Store(lost)
+		poke(f.unsure)
+	}
+	poke(f.woken)
+}
+
+// probe sends a probe. Signals can fail to arrive silently, as through pgbouncer.
+func (f *Feed[N]) probe(ctx context.Context) {
+	f.probes.Add(1)
+	f.signal(ctx, probe+f.name)
+}
+
+// signal sends a signal. Other servers find the changes without it too.
+func (f *Feed[N]) signal(ctx context.Context, text string) {
+	if err := f.Database.Signal(ctx, channel, text); err != nil && ctx.Err() == nil {
+		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
+	}
+}
+
+// followed reports whether subscribers follow the end of the feed.
+func (f *Feed[N]) followed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tail != nil
+}
+
+// recount counts the rows when a look finds that the database does not know the counts. Subscribers do not wait for it. It
+// logs a failure once, until it succeeds.
+func (f *Feed[N]) recount(ctx context.Context) {
+	for failed := false; ; {
+		select {
+		case <-f.uncounted:
+		case <-ctx.Done():
+			return
+		}
+		err := f.countRows(ctx)
+		if err == nil {
+			failed = false
+			continue
+		}
+		if failure := database.AsFailure(err); ctx.Err() == nil && !failed && (failure == nil || failure.Kind != database.ReadOnly) {
+			f.Logger.WarnContext(ctx, "the rows cannot be counted: totalCount reads all rows", "error", err)
+		}
+		failed = true
+		select {
+		case <-f.After(recountWait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// countRows counts the rows if the database still does not know the counts.
+func (f *Feed[N]) countRows(ctx context.Context) error {
+	state, err := ReadState(ctx, f.Database.Session(database.Single))
+	if err != nil || state.known() {
+		return err
+	}
+	r, err := Count(ctx, f.Database, f.Tables)
+	if err == nil {
+		_, err = r.Store(ctx, f.Database, false)
+	}
+	return err
+}
+
+// round looks for new changes. It logs a failure once, until a look succeeds again.
+func (f *Feed[N]) round(ctx context.Context) {
 	f.mu.Lock()
 	t := f.tail
 	f.mu.Unlock()
-	if t == nil && !always {
-		return
+	state, err := f.number(ctx)
+	if err == nil && t != nil {
+		err = f.follow(ctx, t, state)
 	}
-	err := f.look(ctx, t)
+	if err == nil && state.due() {
+		f.count(ctx)
+	}
 	if err != nil && ctx.Err() == nil && !f.away {
 		f.Logger.WarnContext(ctx, "the change feed cannot be read", "error", err)
 	}
 	f.away = err != nil
-}
-
-// look numbers committed changes, and adds new changes to the tail, if it exists.
-func (f *Feed[N]) look(ctx context.Context, t *tail[N]) error {
-	more, err := NumberSome(ctx, f.Database)
-	if err != nil {
-		return err
-	}
-	if more {
+	if f.behind {
 		poke(f.woken) // followers get these changes before the next ones are numbered
 	}
-	if t == nil {
-		return nil
-	}
-	d := f.Database.Session(database.Single)
-	state, err := ReadState(ctx, d)
+}
+
+// number numbers committed changes and returns the feed's row. If nothing is new, it costs one statement.
+func (f *Feed[N]) number(ctx context.Context) (*State, error) {
+	f.behind = false
+	state, pending, err := glance(ctx, f.Database)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	if !state.known() && len(f.Tables) > 0 {
+		poke(f.uncounted)
+	}
+	if !pending {
+		return state, nil
+	}
+	after, more, err := batch(ctx, f.Database)
+	if failure := database.AsFailure(err); failure != nil && failure.Kind == database.ReadOnly {
+		return state, nil // changes with numbers can still be read
+	}
+	f.behind = more
+	return after, err
+}
+
+// count counts changes that have numbers: those of SQLite, and of a server of the release before. Nobody waits for it: on
+// SQLite, another program may write for a long time.
+func (f *Feed[N]) count(ctx context.Context) {
+	_, more, err := batch(ctx, f.Database)
+	if err != nil && ctx.Err() == nil {
+		f.Logger.DebugContext(ctx, "the changes are not counted", "error", err)
+	}
+	f.behind = f.behind || err == nil && more
+}
+
+// follow adds new changes to the tail.
+func (f *Feed[N]) follow(ctx context.Context, t *tail[N], state *State) error {
+	d := f.Database.Session(database.Single)
 	if epochOf(state.epoch) != t.epoch || state.last < t.end { // the database was reset or restored
 		f.finish(t, ErrExpired)
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
@@ -16,7 +17,7 @@ const numberAtOnce = 10_000
 
 // numbering has the statements by which an engine numbers changes.
 type numbering struct {
-	// pending selects whether a change without a number exists.
+	// pending is the condition that a change without a number exists.
 	pending string
 	// number numbers the changes with the lowest IDs, and returns how many.
 	number func(ctx context.Context, tx dialect.Driver, last int64) (int64, error)
@@ -26,9 +27,9 @@ type numbering struct {
 func numberingOf(engine string) *numbering {
 	switch engine {
 	case dialect.Postgres: // uses the index: a cached plan from a small table would read all changes
-		return &numbering{"SELECT EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)", numberPostgres}
+		return &numbering{"EXISTS (SELECT 1 FROM (SELECT number FROM " + changesTable + " ORDER BY number DESC NULLS FIRST LIMIT 1) AS c WHERE number IS NULL)", numberPostgres}
 	case dialect.MySQL:
-		return &numbering{"SELECT EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)", numberMySQL}
+		return &numbering{"EXISTS (SELECT 1 FROM " + changesTable + " WHERE number IS NULL)", numberMySQL}
 	}
 	return nil
 }
@@ -46,48 +47,69 @@ func Number(ctx context.Context, db *database.DB) error {
 // NumberSome numbers as many changes as one transaction takes, because an import can leave too many to wait for. It
 // reports whether others may be left. It does nothing on a read-only database.
 func NumberSome(ctx context.Context, db *database.DB) (more bool, err error) {
-	n := numberingOf(db.Dialect())
-	if n == nil {
+	if numberingOf(db.Dialect()) == nil {
 		return false, nil
 	}
-	var pending bool
-	if err := one(ctx, db.Session(database.Single), n.pending, nil, &pending); err != nil || !pending {
+	_, pending, err := glance(ctx, db)
+	if err != nil || !pending {
 		return false, err
 	}
-	numbered, err := n.batch(ctx, db)
+	_, more, err = batch(ctx, db)
 	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
 		return false, nil // changes with numbers can still be read
 	}
-	return numbered == numberAtOnce, err
+	return more, err
 }
 
-// batch numbers changes in one transaction, and returns their count.
-func (n *numbering) batch(ctx context.Context, db *database.DB) (int64, error) {
+// glance reads the feed's row, and whether a change without a number exists, in one statement.
+func glance(ctx context.Context, db *database.DB) (s *State, pending bool, err error) {
+	condition := "1 = 0"
+	if n := numberingOf(db.Dialect()); n != nil {
+		condition = n.pending
+	}
+	s = &State{}
+	err = one(ctx, db.Session(database.Single), "SELECT "+columns+", "+condition+" FROM "+feedTable+" WHERE id = 1", nil, append(s.destinations(), &pending)...)
+	return s, pending, err
+}
+
+// batch numbers and counts changes in one transaction. It returns the feed's row, and whether others may be left.
+func batch(ctx context.Context, db *database.DB) (s *State, more bool, err error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
-	var last int64
-	if err := one(ctx, tx, "SELECT last FROM "+feedTable+" WHERE id = 1 FOR UPDATE", nil, &last); err != nil {
-		return 0, err
-	}
-	// The isolation of writing transactions lets the next statement see everything that is committed by now.
-	numbered, err := n.number(ctx, tx, last)
-	if err == nil && numbered > 0 {
-		err = setFeed(ctx, tx, "last", last+numbered)
-	}
+	s, err = lock(ctx, tx)
 	if err != nil {
-		return 0, err
+		return nil, false, err
 	}
-	return numbered, tx.Commit()
+	before := *s
+	if n := numberingOf(db.Dialect()); n != nil {
+		// The isolation of writing transactions lets the next statement see everything that is committed by now.
+		numbered, err := n.number(ctx, tx, s.last)
+		if err != nil {
+			return nil, false, err
+		}
+		s.last += numbered
+		more = numbered == numberAtOnce
+	}
+	if s.due() {
+		if err := s.count(ctx, tx); err != nil {
+			return nil, false, err
+		}
+	}
+	if *s == before {
+		return s, false, nil
+	}
+	if err := s.save(ctx, tx); err != nil {
+		return nil, false, err
+	}
+	return s, more || s.due(), tx.Commit()
 }
 
-// numberPostgres lets PostgreSQL plan the statement each time: a cached plan from a small table would read all changes.
+// numberPostgres has no arguments, so that PostgreSQL plans the statement each time: a cached plan from a small table would
+// read all changes. The lock of the feed's row keeps the rows where they are until they are updated.
 func numberPostgres(ctx context.Context, tx dialect.Driver, last int64) (int64, error) {
-	if _, err := database.Affected(ctx, tx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
-		return 0, err
-	}
-	return database.Affected(ctx, tx, "UPDATE "+changesTable+" AS c SET number = $1 + p.place FROM ("+
-		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT $2"+
-		") AS p WHERE c.id = p.id", last, numberAtOnce)
+	return database.Affected(ctx, tx, "UPDATE "+changesTable+" AS c SET number = "+strconv.FormatInt(last, 10)+" + p.place FROM ("+
+		"SELECT id, row_number() OVER (ORDER BY id) AS place FROM "+changesTable+" WHERE number IS NULL ORDER BY id LIMIT "+strconv.Itoa(numberAtOnce)+
+		") AS p WHERE c.id = p.id")
 }
 
 // numberMySQL reads the IDs first: an UPDATE that searched for them would wait for the changes of open transactions.

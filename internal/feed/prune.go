@@ -9,7 +9,6 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 
 	"roster/internal/database"
-	"roster/internal/statement"
 )
 
 // pruneAtOnce is the greatest number of changes that one transaction prunes.
@@ -21,17 +20,14 @@ const pruneAtOnce = 1_000
 func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
-	d := entsql.Dialect(tx.Dialect())
-	lock := d.Select("pruned").From(entsql.Table(feedTable)).Where(entsql.EQ("id", 1))
-	statement.Of(tx.Dialect()).Lock(lock, false)
-	var pruned int64
-	query, args := lock.Query()
-	if err := one(ctx, tx, query, args, &pruned); err != nil {
+	state, err := lock(ctx, tx)
+	if err != nil {
 		return 0, err
 	}
-	to := pruned
-	query, args = d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", pruned)).OrderBy("number").Limit(pruneAtOnce).Query()
-	err := database.Each(ctx, tx, query, args, func(rows *entsql.Rows) error {
+	to := state.pruned
+	d := entsql.Dialect(tx.Dialect())
+	query, args := d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", state.pruned)).OrderBy("number").Limit(pruneAtOnce).Query()
+	err = database.Each(ctx, tx, query, args, func(rows *entsql.Rows) error {
 		var number, at int64
 		err := rows.Scan(&number, &at)
 		if at < before.UnixMicro() {
@@ -39,15 +35,21 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 		}
 		return err
 	})
-	if err != nil || to == pruned {
+	if err != nil || to == state.pruned {
 		return 0, err
 	}
-	query, args = d.Delete(changesTable).Where(entsql.And(entsql.GT("number", pruned), entsql.LTE("number", to))).Query()
+	for state.known() && state.counted.Int64 < to { // a server of the release before does not count
+		if err := state.count(ctx, tx); err != nil {
+			return 0, err
+		}
+	}
+	query, args = d.Delete(changesTable).Where(entsql.And(entsql.GT("number", state.pruned), entsql.LTE("number", to))).Query()
 	n, err := database.Affected(ctx, tx, query, args...)
 	if err != nil {
 		return 0, err
 	}
-	if err := setFeed(ctx, tx, "pruned", to); err != nil {
+	state.pruned = to
+	if err := state.save(ctx, tx); err != nil {
 		return 0, err
 	}
 	return n, tx.Commit()
@@ -60,8 +62,12 @@ func Reset(ctx context.Context, db *database.DB) error {
 	_, _ = rand.Read(fresh) // crypto/rand never fails
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
-	if err := setFeed(ctx, tx, "epoch", hex.EncodeToString(fresh)); err != nil {
+	if err := setFeed(ctx, tx, map[string]any{"epoch": hex.EncodeToString(fresh)}); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	_ = Announce(ctx, db) // servers that do not hear it look at the feed later
+	return nil
 }

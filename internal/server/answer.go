@@ -24,6 +24,7 @@ type answer struct {
 	status      int
 	mediaType   string
 	compressors compressors // nil: the answer is not compressed
+	encodings   []string    // the lines of Accept-Encoding
 	response    *graphql.Response
 }
 
@@ -44,7 +45,7 @@ func (a answer) write(w http.ResponseWriter) {
 		size += len(part)
 	}
 	w.Header().Set("Content-Type", a.mediaType+"; charset=utf-8")
-	if a.compressors != nil && size >= gzipFrom {
+	if a.compressors != nil && size >= gzipFrom && acceptsGzip(a.encodings) {
 		compressed := a.compressors.compress(parts)
 		a.response.Data = nil // while the client reads slowly, one copy is enough
 		clear(parts)
@@ -92,6 +93,9 @@ func unencodable(err error) error { return fmt.Errorf("encode a response: %w", e
 // parts encodes a response as JSON, in parts. The data is JSON already. json.Marshal would scan and compact it again,
 // so it is not used for the data.
 func parts(response *graphql.Response) ([][]byte, error) {
+	if len(response.Errors) == 0 && len(response.Extensions) == 0 && response.Data != nil {
+		return [][]byte{[]byte(`{"data":`), response.Data, []byte("}")}, nil
+	}
 	head, err := json.Marshal(struct {
 		Errors     gqlerror.List  `json:"errors,omitempty"`
 		Extensions map[string]any `json:"extensions,omitempty"`
@@ -99,9 +103,5 @@ func parts(response *graphql.Response) ([][]byte, error) {
 	if err != nil || response.Data == nil {
 		return [][]byte{head}, err
 	}
-	key := `,"data":`
-	if string(head) == "{}" {
-		key = `"data":`
-	}
-	return [][]byte{append(head[:len(head)-1], key...), response.Data, []byte("}")}, nil
+	return [][]byte{append(head[:len(head)-1], `,"data":`...), response.Data, []byte("}")}, nil
 }

@@ -43,8 +43,15 @@ type Authenticator interface {
 func (e endpoint) authenticate(
 	ctx context.Context, client netip.Addr, authorization []string,
 ) (caller context.Context, cancel context.CancelFunc, refused *refusal) {
+	if len(authorization) == 0 { // there is nothing to wait for
+		caller, err := e.authenticator.Authenticate(ctx)
+		if err != nil {
+			return nil, nil, e.refuseCaller(ctx, err)
+		}
+		return caller, func() {}, nil
+	}
 	address := e.limiter.Address(client)
-	if wait := address.Wait(1); wait > 0 && len(authorization) > 0 && !e.authenticator.Known(authorization...) {
+	if wait := address.Wait(1); wait > 0 && !e.authenticator.Known(authorization...) {
 		return nil, nil, refuseRate(wait)
 	}
 	bounded, cancel := context.WithCancel(ctx)

@@ -124,10 +124,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if response.Data == nil {
 		status = requestErrorStatus(response, mediaType)
 	}
-	out := answer{status: status, mediaType: mediaType, response: response}
-	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
-		out.compressors = e.compressors
-	}
+	out := answer{status, mediaType, e.compressors, r.Header.Values("Accept-Encoding"), response}
 	if e.writeTimeout > 0 { // a writer without deadlines does not block
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(e.writeTimeout))
 	}
@@ -170,9 +167,9 @@ const guestBodyBytes = 64 << 10
 func (e endpoint) bodyLimit(ctx context.Context) bodyLimit {
 	if c := rules.CallerFrom(ctx); c.Nobody() && !c.Reader && e.maxBodyBytes > guestBodyBytes {
 		const message = "a body of this size needs credentials: send the header Authorization with Bearer and a token or an API key"
-		return bodyLimit{guestBodyBytes, refuseFor(http.StatusUnauthorized, codes.Unauthenticated, message)}
+		return bodyLimit{guestBodyBytes, func() *refusal { return refuseFor(http.StatusUnauthorized, codes.Unauthenticated, message) }}
 	}
-	return bodyLimit{e.maxBodyBytes, refuse(http.StatusRequestEntityTooLarge, "the body is too large")}
+	return bodyLimit{e.maxBodyBytes, func() *refusal { return refuse(http.StatusRequestEntityTooLarge, "the body is too large") }}
 }
 
 // requestErrorStatus returns the HTTP status of a request that was not executed. For application/json, the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 
@@ -86,17 +87,20 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // guarded sets headers that allow pages nothing except this server. The playground sets its own policy.
 func guarded(next http.Handler) http.Handler {
+	headers := http.Header{
+		"Content-Security-Policy": {"default-src 'none'; script-src 'self'; style-src 'self'; " +
+			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		"X-Frame-Options":              {"DENY"}, // for browsers without frame-ancestors
+		"X-Content-Type-Options":       {"nosniff"},
+		"Referrer-Policy":              {"no-referrer"},
+		"Permissions-Policy":           {"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"},
+		"Cross-Origin-Opener-Policy":   {"same-origin"},
+		"Cross-Origin-Resource-Policy": {"same-origin"}, // CORS allows more, to the origins that may use the endpoint
+		"Cache-Control":                {"no-store"},
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
-			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		h.Set("X-Frame-Options", "DENY") // for browsers without frame-ancestors
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin") // CORS allows more, to the origins that may use the endpoint
-		h.Set("Cache-Control", "no-store")
+		maps.Copy(h, headers)                         // the answers share the values: nothing appends to them
 		if r.TLS != nil && hostOf(r) != "localhost" { // other programs of a developer use localhost without TLS
 			h.Set("Strict-Transport-Security", "max-age=31536000") // a year
 		}

@@ -40,16 +40,14 @@ type received struct {
 // bodyLimit bounds the size of a body.
 type bodyLimit struct {
 	bytes int64
-	over  *refusal // of a larger body
+	over  func() *refusal // of a larger body
 }
 
 // readPost reads the parameters from a JSON body. limit bounds its size, values is its maximum number of JSON values. The
 // body must be application/json in UTF-8. This also keeps out the forms of other sites: browsers send them without asking,
 // but never with this type.
 func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit, values int) (request received, refused *refusal) {
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset, given := params["charset"]
-	if err != nil || mediaType != typeJSON || given && !isUTF8(charset) {
+	if !isJSON(r.Header.Get("Content-Type")) {
 		return request, refuse(http.StatusUnsupportedMediaType, "the body must be application/json in UTF-8")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -71,6 +69,16 @@ func readPost(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 	return request, refused
 }
 
+// isJSON reports whether a Content-Type is application/json in UTF-8.
+func isJSON(contentType string) bool {
+	if contentType == typeJSON { // as most clients write it
+		return true
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	charset, given := params["charset"]
+	return err == nil && mediaType == typeJSON && (!given || isUTF8(charset))
+}
+
 // isUTF8 reports whether a charset is UTF-8. Some clients send the second name of the Encoding standard, utf8.
 func isUTF8(charset string) bool {
 	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
@@ -80,7 +88,7 @@ func isUTF8(charset string) bool {
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit bodyLimit) ([]byte, *refusal) {
 	if r.ContentLength > limit.bytes {
 		if r.Header.Get("Expect") != "" { // the client sends the body only after 100 Continue
-			return nil, limit.over
+			return nil, limit.over()
 		}
 		limit.bytes = 0
 	}
@@ -89,7 +97,7 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request, limit
 		return body, refuseBusy()
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return body, limit.over
+		return body, limit.over()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return body, refuse(http.StatusRequestTimeout, "the body did not arrive in time")

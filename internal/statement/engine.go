@@ -21,12 +21,18 @@ type Engine interface {
 	// Day returns the expression for the day of the time in a column, in UTC, such as 2026-01-31.
 	Day(column string) string
 
+	// changes returns the table of changes for FROM, so that the engine reads it by the index of numbers.
+	changes() string
+	// countRows writes the subquery that counts the rows of a table. It is in a statement that rarely needs it.
+	countRows(b *sql.Builder, table string)
 	// in writes the condition after a column: it holds one of at least two values.
 	in(b *sql.Builder, l list)
 	// contains writes the condition that the text in a column contains another text.
 	contains(b *sql.Builder, column, text string)
 	// comparesRows reports whether (a, b) > (x, y) reads only the matching range of an index.
 	comparesRows() bool
+	// filtered writes the end of a statement with a Filter.
+	filtered(b *sql.Builder)
 	// pages writes the statement that reads a page of each parent.
 	pages(b *sql.Builder, s *Select)
 	// maxParents returns the greatest number of parents for pages; 0 is no limit.
@@ -63,11 +69,19 @@ type standard struct{}
 // LocksParentsLate implements Engine.
 func (standard) LocksParentsLate() bool { return false }
 
+func (standard) changes() string { return ChangesTable }
+
+func (standard) countRows(b *sql.Builder, table string) {
+	b.WriteString("(SELECT COUNT(*) FROM ").Ident(table).WriteByte(')')
+}
+
 func (standard) contains(b *sql.Builder, column, text string) {
 	b.WriteString("instr(").Ident(column).WriteString(", ").Arg(text).WriteString(") > 0")
 }
 
 func (standard) comparesRows() bool { return true }
+
+func (standard) filtered(*sql.Builder) {}
 
 func (standard) maxParents() int { return 0 }
 

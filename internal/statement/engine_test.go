@@ -288,3 +288,61 @@ func TestLists(t *testing.T) {
 		}
 	})
 }
+
+// Engines store booleans and numbers, from one row and from many.
+func TestWriteKinds(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := store(t, e, nil)
+		session := db.Session(database.Write)
+		defer session.Rollback()
+		types := map[string][2]string{dialect.SQLite: {"bool", "real"}, dialect.Postgres: {"bool", "double precision"}, dialect.MySQL: {"bool", "double"}}[db.Dialect()]
+		if err := session.Exec(t.Context(), "CREATE TABLE kinds (number bigint PRIMARY KEY, flag "+types[0]+", amount "+types[1]+")", []any{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		flags, amounts := []any{true, false, nil, true}, []any{0.1, -1e300, nil, 1.0}
+		w := &statement.Write{
+			Table: &statement.Table{Name: "kinds", ID: "number", Columns: []statement.Column{
+				{Name: "number", Kind: statement.Int}, {Name: "flag", Kind: statement.Bool}, {Name: "amount", Kind: statement.Float},
+			}},
+			Columns: []string{"number", "flag", "amount"},
+			Rows:    3,
+			Value: func(row int, column string) any {
+				return map[string]any{"number": row, "flag": flags[row], "amount": amounts[row]}[column]
+			},
+		}
+		one := *w
+		one.Rows, one.Value = 1, func(_ int, column string) any { return w.Value(3, column) }
+		for _, w := range []*statement.Write{w, &one} {
+			query, args, err := w.Insert(db.Dialect())
+			if err == nil {
+				err = session.Exec(t.Context(), query, args, nil)
+			}
+			if err != nil {
+				t.Fatalf("%v in %s", err, query)
+			}
+		}
+		rows := new(sql.Rows)
+		if err := session.Query(t.Context(), "SELECT flag, amount FROM kinds ORDER BY number", []any{}, rows); err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		i := 0
+		for ; rows.Next(); i++ {
+			var flag sql.NullBool
+			var amount sql.NullFloat64
+			if err := rows.Scan(&flag, &amount); err != nil {
+				t.Fatal(err)
+			}
+			if want := flags[i]; flag.Valid != (want != nil) || flag.Valid && flag.Bool != want {
+				t.Errorf("row %d: got the flag %v, want %v", i, flag, want)
+			}
+			if want := amounts[i]; amount.Valid != (want != nil) || amount.Valid && amount.Float64 != want {
+				t.Errorf("row %d: got the amount %v, want %v", i, amount, want)
+			}
+		}
+		if err := rows.Err(); err != nil || i != len(flags) {
+			t.Errorf("got %d rows, %v, want %d", i, err, len(flags))
+		}
+	})
+}

@@ -36,6 +36,9 @@ func (mysql) LocksParentsLate() bool { return true }
 // Day implements Engine.
 func (mysql) Day(column string) string { return "date_format(" + column + ", '%Y-%m-%d')" }
 
+// changes names the index, because statistics can be older than an import.
+func (mysql) changes() string { return ChangesTable + " FORCE INDEX (change_number)" }
+
 // in writes a list whose length is a power of two. It repeats the last value as needed, so that lists of similar lengths
 // share a text.
 func (mysql) in(b *sql.Builder, l list) {
@@ -156,6 +159,10 @@ func jsonType(c Column) string {
 		return "DATETIME(6)"
 	case Int:
 		return "BIGINT"
+	case Bool:
+		return "TINYINT"
+	case Float:
+		return "DOUBLE"
 	case Text:
 	}
 	text := "LONGTEXT"

@@ -3,6 +3,7 @@ package statement
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -30,6 +31,18 @@ func (postgres) Day(column string) string {
 	return "to_char(" + column + " AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 }
 
+// changes asks for the order of the index, because statistics can be older than an import. The planner would read all
+// changes, but not sort them.
+func (postgres) changes() string {
+	return "(SELECT number, type, kind FROM " + ChangesTable + " ORDER BY number) AS c"
+}
+
+// countRows hides the number of rows from the planner. A plan with the cost of all rows of a large table would be compiled
+// to machine code each time, which takes longer than to execute the rest of it.
+func (postgres) countRows(b *sql.Builder, table string) {
+	b.WriteString("(SELECT COUNT(*) FROM (SELECT 1 FROM ").Ident(table).WriteString(" LIMIT (SELECT 9223372036854775807)) AS r)")
+}
+
 func (postgres) in(b *sql.Builder, l list) {
 	b.WriteString(" = ANY(")
 	l.array(b)
@@ -41,6 +54,13 @@ func (postgres) contains(b *sql.Builder, column, text string) {
 	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 	b.Ident(column).WriteString(" LIKE ").Arg("%" + escaped + "%")
 }
+
+// PlanAnew ends the statements that PostgreSQL must plan each time: those with a Filter. The plan that it keeps with a
+// prepared statement does not know the values. For a time from which only few rows are left, that plan reads the whole table
+// in the order of the page, and not the index of the time.
+const PlanAnew = " /* plan for the values */"
+
+func (postgres) filtered(b *sql.Builder) { b.WriteString(PlanAnew) }
 
 // pages reads a page of each parent by an index, with LATERAL.
 func (postgres) pages(b *sql.Builder, s *Select) {
@@ -160,7 +180,7 @@ func (w *Write) InsertAfter(first *Write) (query string, args []any, err error) 
 func (w *Write) scalar(b *sql.Builder, row int, c Column) {
 	value := w.Value(row, c.Name)
 	switch value.(type) {
-	case nil, typeid.ID, string, time.Time, int, int64:
+	case nil, typeid.ID, string, time.Time, int, int64, bool, float64:
 	default:
 		b.AddError(noColumn(value))
 	}
@@ -183,6 +203,10 @@ func typeOf(k Kind) pgType {
 		return pgType{"timestamptz", 1184}
 	case Int:
 		return pgType{"bigint", 20}
+	case Bool:
+		return pgType{"bool", 16}
+	case Float:
+		return pgType{"float8", 701}
 	}
 	panic(fmt.Sprintf("statement: there is no kind %d", k))
 }
@@ -213,6 +237,10 @@ func (l list) array(to *sql.Builder) {
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
 		case int64:
 			b = binary.BigEndian.AppendUint64(b, uint64(value)) //nolint:gosec // as above
+		case bool:
+			b = append(b, bit(value))
+		case float64:
+			b = binary.BigEndian.AppendUint64(b, math.Float64bits(value))
 		default:
 			to.AddError(noColumn(value))
 		}

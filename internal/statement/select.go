@@ -42,9 +42,11 @@ type Select struct {
 	Before  []any   // exclusive end: values of Order's columns
 	Limit   int     // 0: all
 	Parents *Parents
-	Count   bool // the number of rows instead of the rows; with Parents, for each parent that has rows
-	Lock    bool // lock the rows for update, in the order of the IDs
-	Share   bool // with Lock: only prevent changes; other transactions may share the lock
+	// Count selects the number of rows instead of the rows; with Parents, for each parent that has rows. The number of all
+	// rows of a table comes from the counts of the change feed.
+	Count bool
+	Lock  bool // lock the rows for update, in the order of the IDs
+	Share bool // with Lock: only prevent changes; other transactions may share the lock
 	// Texts keeps the text of the statement for others with the same table, columns and column of the parents.
 	Texts *Texts
 }
@@ -109,6 +111,8 @@ func (s *Select) build(d string) (query string, args []any, err error) {
 	b := &sql.Builder{}
 	b.SetDialect(d)
 	switch {
+	case s.countsAll():
+		s.kept(b)
 	case s.Parents == nil:
 		b.Join(s.flat(d))
 	case s.Count:
@@ -117,6 +121,9 @@ func (s *Select) build(d string) (query string, args []any, err error) {
 		b.Join(s.children(d, s.Parents.among))
 	default:
 		Of(d).pages(b, s)
+	}
+	if s.Filter != nil {
+		Of(d).filtered(b)
 	}
 	query, args = b.Query()
 	return query, args, b.Err()

@@ -332,3 +332,16 @@ func TestTexts(t *testing.T) {
 		t.Errorf("got texts of %d of %d statements, want at least a quarter", kept, all)
 	}
 }
+
+// BenchmarkBuild writes each statement of testdata/statements.txt for PostgreSQL.
+func BenchmarkBuild(b *testing.B) {
+	all := statements()
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, s := range all {
+			if _, _, err := s.Build(dialect.Postgres); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

@@ -25,17 +25,21 @@ type Column struct {
 	Unique   bool // no two rows have the same value
 	Folded   bool // the key by which a text is compared; clients do not see it
 	Size     int  // an upper bound for the characters of a text; 0: no bound
+	// Type is the type of the IDs in the column, such as "user". It is empty if the column has no IDs of entities.
+	Type string
 }
 
 // A Kind is the Go type of a column's values.
 type Kind int
 
-// The kinds: typeid.ID, string, time.Time and int.
+// The kinds: typeid.ID, string, time.Time, int, bool and float64.
 const (
 	ID Kind = iota
 	Text
 	Time
 	Int
+	Bool
+	Float
 )
 
 // Column returns the named column and its index. The table must have the column.

@@ -21,8 +21,8 @@ type Write struct {
 	// Columns are the columns to write. For an update, they do not include the ID, which finds the row.
 	Columns []string
 	Rows    int
-	// Value returns the value of a row in a column: a typeid.ID, string, time.Time, int or int64, by the Kind of the
-	// column, or nil.
+	// Value returns the value of a row in a column: a typeid.ID, string, time.Time, int, int64, bool or float64, by
+	// the Kind of the column, or nil.
 	Value func(row int, column string) any
 }
 
@@ -246,6 +246,10 @@ func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byt
 		return strconv.AppendInt(b, int64(value), 10)
 	case int64:
 		return strconv.AppendInt(b, value, 10)
+	case bool: // not every engine casts true
+		return append(b, '0'+bit(value))
+	case float64:
+		return strconv.AppendFloat(b, value, 'g', -1, 64)
 	}
 	statement.AddError(noColumn(value))
 	return b
@@ -253,6 +257,14 @@ func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byt
 
 // noColumn returns the error of a value that no column has.
 func noColumn(value any) error { return fmt.Errorf("statement: no column has a %T", value) }
+
+// bit returns 1 for true, and 0 for false.
+func bit(value bool) byte {
+	if value {
+		return 1
+	}
+	return 0
+}
 
 // appendText appends a text as JSON.
 func appendText(b []byte, s string) []byte {

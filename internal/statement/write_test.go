@@ -93,7 +93,7 @@ func TestWriteOfNoValue(t *testing.T) {
 	t.Parallel()
 	for _, d := range []string{dialect.SQLite, dialect.Postgres, dialect.MySQL} {
 		w := writing(2, "id", "title_key")
-		w.Value = func(int, string) any { return 1.5 }
+		w.Value = func(int, string) any { return struct{}{} }
 		if query, _, err := w.Insert(d); err == nil {
 			t.Errorf("%s: got %s, want an error", d, query)
 		}

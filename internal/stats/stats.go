@@ -67,20 +67,34 @@ func New(ctx context.Context, d dialect.Driver) (*Stats, error) {
 	return &Stats{d}, nil
 }
 
-// UserCount counts all users.
-func (s *Stats) UserCount(ctx context.Context) (int, error) { return s.count(ctx, user.Table) }
-
-// PostCount counts all posts.
-func (s *Stats) PostCount(ctx context.Context) (int, error) { return s.count(ctx, post.Table) }
-
-// UsersWithoutPosts counts the users that have no post.
-func (s *Stats) UsersWithoutPosts(ctx context.Context) (int, error) {
-	return s.count(ctx, user.Table+" WHERE NOT EXISTS (SELECT 1 FROM "+post.Table+" WHERE "+post.FieldAuthorID+" = "+user.Table+"."+user.FieldID+")")
+// UserCount counts all users. It reads no users, but the counts of the change feed.
+func (s *Stats) UserCount(ctx context.Context) (int, error) {
+	return s.all(ctx, &statement.Table{Type: user.Label, Name: user.Table})
 }
 
-// count counts the rows of a table, with a condition or without.
-func (s *Stats) count(ctx context.Context, from string) (n int, err error) {
-	err = database.Each(ctx, s.driver, "SELECT COUNT(*) FROM "+from, nil, func(rows *entsql.Rows) error { return rows.Scan(&n) })
+// PostCount counts all posts, as UserCount counts users.
+func (s *Stats) PostCount(ctx context.Context) (int, error) {
+	return s.all(ctx, &statement.Table{Type: post.Label, Name: post.Table})
+}
+
+// UsersWithoutPosts counts the users that have no post. It looks at each user.
+func (s *Stats) UsersWithoutPosts(ctx context.Context) (int, error) {
+	return s.count(ctx, "SELECT COUNT(*) FROM "+user.Table+
+		" WHERE NOT EXISTS (SELECT 1 FROM "+post.Table+" WHERE "+post.FieldAuthorID+" = "+user.Table+"."+user.FieldID+")", nil)
+}
+
+// all counts all rows of a table.
+func (s *Stats) all(ctx context.Context, t *statement.Table) (int, error) {
+	query, args, err := (&statement.Select{Table: t, Count: true}).Build(s.driver.Dialect())
+	if err != nil {
+		return 0, err
+	}
+	return s.count(ctx, query, args)
+}
+
+// count runs a statement that returns a number.
+func (s *Stats) count(ctx context.Context, query string, args []any) (n int, err error) {
+	err = database.Each(ctx, s.driver, query, args, func(rows *entsql.Rows) error { return rows.Scan(&n) })
 	return n, err
 }
 

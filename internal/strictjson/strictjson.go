@@ -39,6 +39,14 @@ var quotes = regexp.MustCompile(`^(invalid character) '.+?'( )|^(invalid [a-z ]+
 // A value takes far more memory than its two bytes in the text. The error is an *Error.
 func Parse(data []byte, most int) (map[string]any, error) {
 	text := bytes.TrimPrefix(data, []byte(byteOrderMark))
+	if object, ok := readQuickly(text, most); ok {
+		return object, nil
+	}
+	return parse(data, text, most)
+}
+
+// parse is Parse by jsontext. text is the data without its mark.
+func parse(data, text []byte, most int) (map[string]any, error) {
 	p := &parser{Decoder: jsontext.NewDecoder(bytes.NewBuffer(text)), text: text, most: most}
 	object, err := p.document()
 	if err == nil {

@@ -110,6 +110,45 @@ func TestHalfSurrogate(t *testing.T) {
 	}
 }
 
+// usual is a request as most clients send it.
+const usual = `{ "operationName": null, "query": "query ($key: String!) {\n  user(by: {username: $key}) { id \"a\\b\" }\n}",
+	"variables": {"key": "é", "list": [1, -0.5e+3, 0, true, false, null, {}, []]} }`
+
+// Usual requests need no parser. What quick does not know, or what is wrong, is for the parser.
+func TestQuick(t *testing.T) {
+	t.Parallel()
+	got, ok := readQuickly([]byte(usual), 0)
+	want, err := parse([]byte(usual), []byte(usual), 0)
+	if !ok || err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %#v, %t, want %#v, %v", got, ok, want, err)
+	}
+	for _, text := range []string{
+		"", "[]", "{} x", "{", `{"a"}`, `{"a":1,}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`, `{"a":-}`, `{"a":tru}`, `{"a":"\x"}`, `{"a":"\u0061"}`,
+		"{\"a\":\"\n\"}", "{\"a\":\"\xff\"}", `{"a":1,"a":2}`, `{"a":[1 2]}`, `{"a":"`, `{"a":"\`, nested(quickDepth + 1), "{}\x00",
+	} {
+		if got, ok := readQuickly([]byte(text), 0); ok {
+			t.Errorf("%q: got %#v, want the parser to read it", text, got)
+		}
+	}
+	if _, ok := readQuickly([]byte(`{"a":[1,2]}`), 2); ok {
+		t.Error("got three values where two are allowed")
+	}
+}
+
+// BenchmarkParse compares a usual request with one that needs the parser.
+func BenchmarkParse(b *testing.B) {
+	for name, text := range map[string]string{"usual": usual, "parser": strings.Replace(usual, "é", `\u00e9`, 1)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse([]byte(text), 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // FuzzParse compares with encoding/json: it accepts everything that Parse accepts, and reads the same values.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
@@ -119,6 +158,14 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		text := bytes.TrimPrefix(data, []byte(byteOrderMark))
+		for _, most := range []int{0, 5} {
+			object, ok := readQuickly(text, most)
+			want, err := parse(data, text, most)
+			if ok && (err != nil || !reflect.DeepEqual(object, want)) {
+				t.Fatalf("%q with %d values: got %#v quickly, want %#v, %v", data, most, object, want, err)
+			}
+		}
 		got, err := Parse(data, 0)
 		if err != nil {
 			return

@@ -24,7 +24,7 @@ const (
 
 // All returns all tables. The whole program shares them: copy a table before you change it.
 func All() []*schema.Table {
-	return slices.Concat([]*schema.Table{changes(), feed(), idempotencyKeys(), formerIdentities()}, migrate.Tables)
+	return slices.Concat([]*schema.Table{changes(), feed(), counts(), idempotencyKeys(), formerIdentities()}, migrate.Tables)
 }
 
 // changes has a row for each change of an entity. Package feed writes it in the transaction that makes the change.
@@ -53,7 +53,16 @@ func feed() *schema.Table {
 		text("epoch", LabelSize),                           // random; a cursor belongs to one epoch
 		{Name: "last", Type: field.TypeInt64},              // the highest number given
 		{Name: "pruned", Type: field.TypeInt64},            // the highest number of a change that was pruned
+		// The counts include the changes up to this number. NULL: the rows were never counted. Servers of the previous
+		// release do not write it.
+		{Name: "counted", Type: field.TypeInt64, Nullable: true},
 	})
+}
+
+// counts has the number of rows of each type, as of the feed's number counted. An absent row is 0. Package feed writes
+// it.
+func counts() *schema.Table {
+	return table("counts", []*schema.Column{text("type", LabelSize), {Name: "count", Type: field.TypeInt64}})
 }
 
 // idempotencyKeys has the answers of mutations by the keys that clients sent with them. Package idempotency writes a

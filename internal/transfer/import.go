@@ -67,7 +67,7 @@ func Import(ctx context.Context, db *database.DB, r *Reader, o ImportOptions) (S
 		o.Batch = 0
 	}
 	im := &importer{ImportOptions: o, db: db}
-	im.begin()
+	im.begin(false)
 	defer func() { im.tx.Rollback() }() // a closure, because each batch has its own transaction
 	// The reader may wait for its input forever, so a cancelled import does not wait for the reader.
 	reading, stop := context.WithCancel(ctx)
@@ -153,9 +153,9 @@ type importer struct {
 	committed Summary
 }
 
-// begin starts the transaction of the next batch.
-func (im *importer) begin() {
-	im.tx = directory.New(im.db.Session(database.Write), directory.Options{Clock: func() time.Time { return im.Now }, IDs: im.IDs})
+// begin starts the transaction of the next batch. careful is that of the batch before.
+func (im *importer) begin(careful bool) {
+	im.tx = directory.New(im.db.Session(database.Write), directory.Options{Clock: func() time.Time { return im.Now }, IDs: im.IDs, Careful: careful})
 }
 
 // write imports the rows of a chunk, counts their outcomes, and reports the faults of rejected rows.
@@ -205,6 +205,6 @@ func (im *importer) commit(ctx context.Context) error {
 		return err
 	}
 	im.committed = im.counts
-	im.begin()
+	im.begin(im.tx.Careful())
 	return nil
 }

@@ -437,3 +437,25 @@ func TestIgnore(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRead reads and checks users from CSV.
+func BenchmarkRead(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("username,email,createdAt,updatedAt,version\n")
+	const users = 1000
+	for i := range users {
+		fmt.Fprintf(&text, "User%d,\"User%d@example.com\",2026-01-01T00:00:00.000000Z,2026-01-01T00:00:00.000000Z,1\n", i, i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		file, err := transfer.NewReader(strings.NewReader(text.String()), "", limit)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range users {
+			if row, err := file.Read(); err != nil || len(row.Faults) > 0 {
+				b.Fatalf("got %+v, %v, want a user", row, err)
+			}
+		}
+	}
+}

@@ -136,3 +136,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkAppend(b *testing.B) {
+	id, text := typeid.New("user", uuid.New()), make([]byte, 0, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		text = id.Append(text[:0])
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	text := typeid.New("user", uuid.New()).String()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := typeid.Parse(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"entgo.io/ent/dialect/sql"
 
+	"roster/ent"
 	"roster/ent/group"
 	"roster/ent/rules"
 	"roster/internal/database"
@@ -55,7 +56,7 @@ func found(t *testing.T, e dbtest.Engine, n, in int) *clubs {
 		t.Fatal(err)
 	}
 	for i := range n {
-		g, err := tx.CreateGroup(ctx, fmt.Sprintf("Group %03d", i*53%101))
+		g, err := tx.CreateGroup(ctx, fmt.Sprintf("Group %03d", i*53%101), new(ent.Group))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,9 +295,9 @@ func TestGroupReadsAreCompiled(t *testing.T) {
 		w.insert(s.tester)
 		id := w.kind("Group").rows[0].id.String()
 		for _, document := range []string{
-			`query ($id: ID!) { group(id: $id) { __typename id name createdAt updatedAt version } }`,
+			`query ($id: ID!) { group(id: $id) { __typename id name open seats createdAt updatedAt version } }`,
 			`query ($id: ID!) { group(id: $id) { members(last: 3) { totalCount nodes { username groups(where: {hasMembers: true}) { nodes { name } } } } } }`,
-			`{ groups(first: 10, orderBy: [{field: NAME, direction: DESC}]) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { name members { totalCount } } } } }`,
+			`{ groups(first: 10, orderBy: [{field: NAME, direction: DESC}]) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { name open seats members { totalCount } } } } }`,
 			`{ users(first: 5, where: {hasGroups: true}) { nodes { username groups(where: {name: {startsWith: "a"}}) { totalCount nodes { name members(first: 2) { nodes { email } } } } } } }`,
 			`query ($id: ID!) { node(id: $id) { id ... on Group { name } } nodes(ids: [$id]) { ... on Group { members(first: 1) { nodes { id } } } } }`,
 		} {
