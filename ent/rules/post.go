@@ -28,13 +28,8 @@ func FoldTitle(s string) string { return fold(s) }
 // cases of Cherokee instead of folding them, but it folds lower-case text correctly.
 func fold(s string) string {
 	if isASCII(s) {
-		return strings.ToLower(s)
+		return strings.ToLower(s) // most texts, and much faster
 	}
-	return foldUnicode(s)
-}
-
-// foldUnicode is fold for any text. An address takes four times as long with it.
-func foldUnicode(s string) string {
 	lower := cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(norm.NFC.String(s))
 	return norm.NFC.String(cases.Fold().String(lower))
 }

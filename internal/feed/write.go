@@ -12,8 +12,8 @@ import (
 )
 
 // Write writes the changes of a transaction, in their order. Call it as the last step before the commit, when the
-// transaction holds the locks of all rows that it changed. WriteWith may have written some changes before. Write runs one
-// statement for as many changes as one argument holds, and on SQLite one more.
+// transaction holds the locks of all rows that it changed. WriteWith may have written some of them before. It runs one statement for as many changes as one argument
+// holds, and on SQLite one more.
 func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -40,10 +40,6 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	return database.WriteRows(ctx, tx, (*statement.Write).Insert, w)
 }
 
-// copyRows is the number of changes from which PostgreSQL gets them by COPY: those of an import, or of a user with very many
-// posts. For fewer, a prepared statement is as fast.
-const copyRows = 2000
-
 // WriteWith inserts rows of entities. If one statement can also write the changes after the rows, it does so, and reports true.
 // Otherwise, call Write. When the rows are inserted, the transaction must hold the locks of all rows that the changes are about.
 func WriteWith(ctx context.Context, tx dialect.Driver, rows *statement.Write, changes []Change) (written bool, err error) {
@@ -59,6 +55,10 @@ func insertOf(changes []Change) *statement.Write {
 	w.Value = func(row int, column string) any { return changes[row].value(column) }
 	return w
 }
+
+// copyRows is the number of changes from which PostgreSQL gets them by COPY: those of an import, or of a user with very many
+// posts. For fewer, a prepared statement is as fast.
+const copyRows = 2000
 
 // numberColumn is the column of the place in the feed. Only SQLite writes it with the change.
 const numberColumn = "number"

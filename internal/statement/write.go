@@ -255,6 +255,9 @@ func appendJSON(statement *sql.Builder, b []byte, value any, times string) []byt
 	return b
 }
 
+// noColumn returns the error of a value that no column has.
+func noColumn(value any) error { return fmt.Errorf("statement: no column has a %T", value) }
+
 // bit returns 1 for true, and 0 for false.
 func bit(value bool) byte {
 	if value {
@@ -262,9 +265,6 @@ func bit(value bool) byte {
 	}
 	return 0
 }
-
-// noColumn returns the error of a value that no column has.
-func noColumn(value any) error { return fmt.Errorf("statement: no column has a %T", value) }
 
 // appendText appends a text as JSON.
 func appendText(b []byte, s string) []byte {
