@@ -59,10 +59,16 @@ func compares(t *testing.T, results string) {
 	}
 	r, err := readReport(files[0])
 	const workloads, others = 7, 5 // others: with a token, with 0 and 1 followers, to 1 and 1,000 of them
-	if err != nil || len(r.Results) != 3*(workloads+others) || r.Commit == "" || r.Date == "" {
-		t.Fatalf("got the report %+v, %v, want %d results of 3 engines, with commit and date", r, err, workloads+others)
+	if err != nil || len(r.Results) != 3*(workloads+others)+1 || r.Commit == "" || r.Date == "" {
+		t.Fatalf("got the report %+v, %v, want %d results of 3 engines and the start, with commit and date", r, err, workloads+others)
 	}
 	for _, got := range r.Results {
+		if got.Workload == startWorkload {
+			if got.Engine != sqlite || got.Roster.P50 <= 0 {
+				t.Errorf("got the start %+v, want its time", got)
+			}
+			continue
+		}
 		of := strings.HasPrefix(got.Workload, "W")
 		floor := got.Engine == postgres && of
 		if got.Roster.PerSecond <= 0 || (got.Allocations > 0) != of || (got.Statements > 0) != of || (got.Floor.PerSecond > 0) != floor ||
@@ -172,7 +178,7 @@ func TestWrongUse(t *testing.T) {
 		"-compare":         "-compare needs -results",
 		"-users=1500":      "-users must be a multiple of 1000",
 		"-engines=oracle":  `-engines must be some of sqlite,postgres,mysql, not "oracle"`,
-		"-workloads=W1,W8": `-workloads must be some of W1,W2,W3,W4,W5,W6,W7,token,changes,abuse, not "W8"`,
+		"-workloads=W1,W8": `-workloads must be some of W1,W2,W3,W4,W5,W6,W7,start,token,changes,abuse, not "W8"`,
 		"-largest=1000":    "-largest must be 10000 or more: growth needs two sizes",
 		"W1":               `unexpected argument "W1"`,
 	} {

@@ -86,6 +86,9 @@ func (f *filler) fill(ctx context.Context, n int) error {
 	if err := f.changes(ctx, n); err != nil {
 		return err
 	}
+	if err := f.count(ctx); err != nil {
+		return err
+	}
 	return f.exec(ctx, "VACUUM (ANALYZE)", "CHECKPOINT")
 }
 
@@ -152,6 +155,18 @@ func (f *filler) changes(ctx context.Context, n int) error {
 		return err
 	}
 	return f.exec(ctx, fmt.Sprintf("UPDATE feed SET last = %d", n))
+}
+
+// count stores the number of rows of each entity, as roster stats --recount does.
+func (f *filler) count(ctx context.Context) error {
+	for _, kind := range ent.Kinds() {
+		err := f.exec(ctx, fmt.Sprintf("INSERT INTO counts (type, count) SELECT '%s', count(*) FROM %s "+
+			"ON CONFLICT (type) DO UPDATE SET count = excluded.count", kind.Type, kind.Name))
+		if err != nil {
+			return err
+		}
+	}
+	return f.exec(ctx, "UPDATE feed SET counted = last")
 }
 
 // kindOf returns the entity of a table, or nil.

@@ -42,6 +42,9 @@ func (r *report) verdicts() (all []verdict) {
 			}
 			all = append(all, verdict{name + ": the floor's CPU of the database to pgbench's", res.FloorToPgbench, floorLimit, false})
 		}
+		if res.Workload == startWorkload {
+			all = append(all, verdict{name + ": milliseconds to the first answer", res.Roster.P50, startGoal, false})
+		}
 		if res.WithoutRatio > 0 {
 			all = append(all, verdict{name + ": CPU of the server to that without authentication", res.WithoutRatio, tokenLimit, false})
 		}

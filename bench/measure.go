@@ -74,8 +74,11 @@ func measureEngine(
 	}
 
 	b := &bench{settings: s, store: st}
+	named := func(name string) workload {
+		return all[slices.IndexFunc(all, func(w workload) bool { return w.name == name })]
+	}
 	if engine == sqlite && slices.Contains(s.workloads, startWorkload) {
-		if err := b.reportStart(ctx, all[slices.IndexFunc(all, func(w workload) bool { return w.name == "W1" })], dir, stdout, stderr); err != nil {
+		if err := b.reportStart(ctx, engine, named("W1"), dir, r, stdout, stderr); err != nil {
 			return err
 		}
 	}
@@ -94,9 +97,6 @@ func measureEngine(
 		if err := b.report(ctx, engine, chosen, r, stdout); err != nil {
 			return err
 		}
-	}
-	named := func(name string) workload {
-		return all[slices.IndexFunc(all, func(w workload) bool { return w.name == name })]
 	}
 	if slices.Contains(s.workloads, tokenWorkload) {
 		if err := b.reportToken(ctx, engine, named("W1"), dir, r, stdout, stderr); err != nil {
