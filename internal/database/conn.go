@@ -125,8 +125,8 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 // prepared returns the prepared statement. The error is driver.ErrSkip for a statement that must run without: it has no
-// arguments and reads nothing, its plan depends on its values, or the connection or the server keeps no statement for it. A connection runs one statement at
-// a time, so the statement that prepared closes is not in use.
+// arguments and reads nothing, its plan depends on its values, or the connection or the server keeps no statement for it. A
+// connection runs one statement at a time, so the statement that prepared closes is not in use.
 func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedValue) (driverStmt, error) {
 	if c.connector.observe != nil {
 		c.connector.observe(query)

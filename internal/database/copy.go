@@ -90,6 +90,10 @@ func appendCopy(b []byte, w *statement.Write, row int) ([]byte, error) {
 			b = strconv.AppendInt(b, int64(value), 10)
 		case int64:
 			b = strconv.AppendInt(b, value, 10)
+		case bool:
+			b = strconv.AppendBool(b, value)
+		case float64:
+			b = strconv.AppendFloat(b, value, 'g', -1, 64)
 		default:
 			return b, fmt.Errorf("database: no column has a %T", value)
 		}

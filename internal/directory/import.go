@@ -137,9 +137,9 @@ func (r *Record) Size() int {
 // The error is a *rules.ForbiddenError when the caller may not create and update both users and posts. Other errors are
 // the database's.
 //
-// Unless the transaction is careful, Import first assumes that all records are new and all authors exist, and looks up nothing. The constraints of the
-// database find a conflict: then Import undoes these writes and compares the records. The transaction is careful after records with
-// a conflict, until all records of a call are new again.
+// Unless the transaction is careful, Import first assumes that all records are new and all authors exist, and looks up
+// nothing. The constraints of the database find a conflict: then Import undoes these writes and compares the records. The
+// transaction is careful after records with a conflict, until all records of a call are new again.
 func (tx *Transaction) Import(ctx context.Context, records []*Record, o OnConflict) error {
 	for _, table := range []*statement.Table{ent.UserTable, ent.PostTable} {
 		if err := permitAll(ctx, table, rules.Create, rules.Update); err != nil {
