@@ -49,7 +49,7 @@ func Username(s string) (key string, fault *Fault) {
 // startsWithMark reports whether the first character is a combining mark.
 func startsWithMark(s string) bool {
 	first, _ := utf8.DecodeRuneInString(s)
-	return unicode.Is(unicode.M, first)
+	return unicode.IsMark(first)
 }
 
 // FoldUsername folds a text as Username does, but accepts any text: a filter may compare a part of a username.

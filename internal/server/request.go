@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -179,11 +180,13 @@ func readGet(r *http.Request) (request received, refused *refusal) {
 // requestOf reads the parameters from an object. A null is the same as no parameter. It ignores other keys. But it
 // refuses a key that differs from a parameter only in case, because a proxy might take it for the parameter.
 func requestOf(object map[string]any) (request documents.Request, refused *refusal) {
-	for _, name := range paramNames() {
-		for key := range object {
-			if key != name && strings.EqualFold(key, name) {
-				return request, refuseParam(name, "is written in another case")
-			}
+	others := false
+	for key := range object {
+		others = others || !slices.Contains(paramNames(), key)
+	}
+	if others { // as in few requests
+		if refused := refuseOtherCase(object); refused != nil {
+			return request, refused
 		}
 	}
 	switch {
@@ -208,6 +211,18 @@ func requestOf(object map[string]any) (request documents.Request, refused *refus
 		return request, refuseParam(paramQuery, "is empty").ofOperation()
 	}
 	return request, refuseParam(paramQuery, "is missing")
+}
+
+// refuseOtherCase refuses an object with a key that differs from a parameter only in case.
+func refuseOtherCase(object map[string]any) *refusal {
+	for _, name := range paramNames() {
+		for key := range object {
+			if key != name && strings.EqualFold(key, name) {
+				return refuseParam(name, "is written in another case")
+			}
+		}
+	}
+	return nil
 }
 
 // take stores the value of a key in target. It reports false if the value has another type.
