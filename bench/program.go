@@ -15,7 +15,7 @@ import (
 
 // The times that a program has to start and to end.
 const (
-	startLimit = 30 * time.Second
+	startLimit = 5 * time.Minute
 	stopLimit  = 30 * time.Second
 )
 

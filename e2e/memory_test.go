@@ -142,7 +142,7 @@ func hungry(t *testing.T, s *process) []hungryAsk {
 			many(250, func(i int) string { return fmt.Sprintf("%s%03d: __typename", strings.Repeat("a", 900), i) }) + "} } } } }", "COST_LIMIT"},
 		{"many small values", "{ users(first: 100) { nodes { posts(first: 100) { nodes {" +
 			many(70, func(i int) string { return fmt.Sprintf("a%d: version", i) }) + "} } } } }", ""},
-		{"many type names", "{ users(first: 100) { nodes { posts(first: 35) { nodes {" +
+		{"many type names", "{ users(first: 100) { nodes { posts(first: 60) { nodes {" +
 			many(250, func(i int) string { return fmt.Sprintf("a%d: __typename", i) }) + "} } } } }", "COST_LIMIT"},
 		{"texts that are longer as JSON", `{ posts(first: 10, where: {authorId: {in: [` + authors(t, s, "escaped") + `]}}) { nodes { body } } }`, "COST_LIMIT"},
 		{"a page of changes", `{ changes(first: 1000) { caughtUp changes { node { ... on Post { body } } } } }`, ""},

@@ -3,9 +3,8 @@ package graph
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -148,17 +147,21 @@ type plan struct {
 
 // planOf returns the plan of a query.
 func (e *Executor) planOf(o *documents.Operation) *plan {
-	name := o.Definition.Name
-	p := e.keep(o, name, func() (*plan, int64) { return e.newPlan(o) })
+	key := strconv.Itoa(slices.Index(o.Parsed.Operations, o.Definition)) // a name can be long
+	p := e.keep(o, key, func() (*plan, int64) { return e.newPlan(o) })
 	if len(p.variables) == 0 {
 		return p
 	}
-	var values strings.Builder
-	values.WriteString(name)
+	values := make([]byte, 0, len(key)+1+len(p.variables))
+	values = append(append(values, key...), ' ')
 	for _, v := range p.variables {
-		fmt.Fprintf(&values, " %v", o.Variables[v])
+		if o.Variables[v] == true {
+			values = append(values, '1')
+		} else {
+			values = append(values, '0')
+		}
 	}
-	return e.keep(o, values.String(), func() (*plan, int64) { return e.compile(o, p.mode) })
+	return e.keep(o, string(values), func() (*plan, int64) { return e.compile(o, p.mode) })
 }
 
 // bytesPerPlan is the approximate memory of a plan without its compiled plan.
@@ -241,7 +244,9 @@ func (e *Executor) read(ctx context.Context, o *documents.Operation) (*graphql.R
 	data, err := e.runPlan(ctx, p, o.Variables)
 	for errors.Is(answer.Err(), budget.ErrBusy) { // resolvers would need more memory, and wait for it too
 		if err := answer.Wait(ctx); err != nil {
-			return failed(ctx, err), ByPlan
+			response := failed(ctx, err)
+			e.tidyErrors(ctx, response)
+			return response, ByPlan
 		}
 		data, err = e.runPlan(ctx, p, o.Variables)
 	}

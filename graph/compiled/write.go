@@ -102,7 +102,7 @@ func (r *run) null(nonNull bool) error {
 
 func (c cellValue) write(r *run, rows *rows, row int) error {
 	r.out = append(r.out, rows.cell(row, int(c))...)
-	return nil
+	return r.written() // a large text may be selected under many names
 }
 
 func (p *parts) write(r *run, rows *rows, row int) error {

@@ -83,21 +83,30 @@ func recount(ctx context.Context, e *environment, db *database.DB) error {
 		}
 		stored, err := r.Store(ctx, db, true)
 		if err != nil {
+			_, _ = io.WriteString(e.stdout, described(r)) // the differences are right, also for a user who may not write
 			return fmt.Errorf("correct the counts of %v: %w", db, err)
 		}
 		if !stored {
 			continue
 		}
-		_, err = io.WriteString(e.stdout, described(r))
+		_, err = io.WriteString(e.stdout, described(r)+corrected(r))
 		return err
 	}
 	return fmt.Errorf("correct the counts of %v: servers delete changes as soon as they are written: keep them longer with --keep-changes", db)
 }
 
-// described says what recount has done.
+// corrected says what recount has done.
+func corrected(r *feed.Recount) string {
+	if !r.Known {
+		return "Now they are.\n"
+	}
+	return "The counts are corrected.\n"
+}
+
+// described says what recount has found.
 func described(r *feed.Recount) string {
 	if !r.Known {
-		return "The rows were not counted yet. Now they are.\n"
+		return "The rows were not counted yet. "
 	}
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -108,7 +117,7 @@ func described(r *feed.Recount) string {
 		}
 	}
 	_ = table.Flush() // a strings.Builder has no errors
-	return b.String() + "The counts are corrected.\n"
+	return b.String()
 }
 
 // tables returns the tables of all entities.

@@ -91,7 +91,7 @@ type Document struct {
 }
 
 // Keep returns the value that the executor keeps with the document under a key. If there is none, it calls create, and keeps
-// the value if there is room for its size in bytes. Values must not change.
+// the value if there is room for the key and the size of the value, in bytes. Values must not change.
 func (d *Document) Keep(key string, create func() (value any, size int64)) any {
 	d.mu.Lock()
 	value, ok := d.kept[key]
@@ -102,6 +102,7 @@ func (d *Document) Keep(key string, create func() (value any, size int64)) any {
 	value, size := create()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	size += int64(len(key))
 	if _, ok := d.kept[key]; !ok && size <= d.room {
 		if d.kept == nil {
 			d.kept = map[string]any{}

@@ -606,17 +606,18 @@ func TestKeep(t *testing.T) {
 		size int64
 		want int
 	}{
-		{"half", room / 2, 1},
-		{"half", room / 2, 1},
+		{"half", room/2 - 4, 1},
+		{"half", room/2 - 4, 1},
 		{"too much", room, 2},
-		{"too much", room, 3}, // it is made again
-		{"the rest", room - room/2, 4},
-		{"the rest", room, 4},
+		{"too much", room, 3},                  // it is made again
+		{strings.Repeat("k", int(room)), 0, 4}, // the key counts too
+		{"the rest", room - room/2 - 8, 5},
+		{"the rest", room, 5},
 		{"half", room, 1},
-		{"nothing", 0, 5},
-		{"nothing", 0, 5},
-		{"a byte", 1, 6},
-		{"a byte", 1, 7},
+		{"", 0, 6},
+		{"", 0, 6},
+		{"a byte", 0, 7},
+		{"a byte", 0, 8},
 	} {
 		if got := keep(step.key, step.size); got != step.want {
 			t.Errorf("%s: got value %v, want %d", step.key, got, step.want)
