@@ -99,13 +99,14 @@ func TestRecount(t *testing.T) {
 			t.Fatal(stderr)
 		}
 		code, stdout, stderr := run(t, "stats", "--recount", url)
-		if code != 1 || stdout != "" || !strings.HasSuffix(stderr, ": the schema is older than this program's: run roster migrate up\n") {
+		const differences = "TYPE  COUNT  ROWS  DIFFERENCE\npost  30     0     -30\n"
+	if code != 1 || stdout != differences || !strings.HasSuffix(stderr, ": the schema is older than this program's: run roster migrate up\n") {
 			t.Errorf("on the schema of the release before: got code %d, stdout %q, stderr %q, want code 1 and advice to migrate", code, stdout, stderr)
 		}
 	})
 }
 
-// TestRecountReadOnly cannot correct the counts of a database that takes no changes, and says so.
+// TestRecountReadOnly cannot correct the counts of a database that takes no changes. It prints the differences and says so.
 func TestRecountReadOnly(t *testing.T) {
 	t.Parallel()
 	address := dbtest.Empty(t, dbtest.PostgreSQL)
@@ -129,7 +130,8 @@ func TestRecountReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := run(t, "stats", "--recount", url)
-	if code != 1 || stdout != "" || !strings.Contains(stderr, "roster: correct the counts of PostgreSQL (") || !strings.Contains(stderr, "read-only") {
-		t.Errorf("got code %d, stdout %q, stderr %q, want code 1 and a reason", code, stdout, stderr)
+	const differences = "TYPE  COUNT  ROWS  DIFFERENCE\npost  30     0     -30\n"
+	if code != 1 || stdout != differences || !strings.Contains(stderr, "roster: correct the counts of PostgreSQL (") || !strings.Contains(stderr, "read-only") {
+		t.Errorf("got code %d, stdout %q, stderr %q, want code 1, the differences and a reason", code, stdout, stderr)
 	}
 }
