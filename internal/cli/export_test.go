@@ -31,7 +31,6 @@ func Pace(heap, beside, most int64) int64 { return pace(heap, beside, most) }
 // MemoryInUse is the memory in use, in the heap and beside it.
 func MemoryInUse() (heap, beside int64) { return memoryInUse() }
 
-
 // Operator is the name of an operating-system user.
 func Operator(number int) string { return operator(number) }
 

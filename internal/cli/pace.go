@@ -11,9 +11,9 @@ import (
 // garbage of a few large requests grow to four times the memory that they use.
 const calmHeap = 72 << 20
 
-// pace returns the soft limit for a server that has so many bytes in use, in the heap and beside it: room for calmHeap, or twice
-// what is in use, but at most the limit of the process. So cycles of the collector come about as often as by GOGC 100, and no
-// oftener. All are in bytes.
+// pace returns the soft limit for a server that has so many bytes in use, in the heap and beside it: room for calmHeap or for
+// twice what is in use, but at most the limit of the process. So the collector works about as often as with GOGC 100 at most.
+// All are in bytes.
 func pace(heap, beside, most int64) int64 { return min(max(calmHeap, 2*heap+beside)+beside, most) }
 
 // memoryInUse returns what the soft limit counts, in bytes: the objects in the heap that the last cycle of the collector found
