@@ -25,8 +25,11 @@ func MemoryLimit(inContainer, process, machine memlimit.Provider) int64 {
 // AnswerMemory is what a server has for answers.
 func AnswerMemory(configured, limit int64) int64 { return answerMemory(configured, limit) }
 
-// Pace is the soft limit of a server with so many bytes in use.
-func Pace(live, most int64) int64 { return pace(live, most) }
+// Pace is the soft limit of a server with so many bytes in use, in the heap and beside it.
+func Pace(heap, beside, most int64) int64 { return pace(heap, beside, most) }
+
+// MemoryInUse is the memory in use, in the heap and beside it.
+func MemoryInUse() (heap, beside int64) { return memoryInUse() }
 
 // Operator is the name of an operating-system user.
 func Operator(number int) string { return operator(number) }

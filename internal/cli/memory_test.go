@@ -37,16 +37,50 @@ func TestMemoryLimit(t *testing.T) {
 func TestPace(t *testing.T) {
 	t.Parallel()
 	const mebibyte, gibibyte = 1 << 20, 1 << 30
-	for _, test := range []struct{ live, most, want int64 }{
-		{0, gibibyte, 88 * mebibyte},
-		{50 * mebibyte, gibibyte, 88 * mebibyte},
-		{100 * mebibyte, gibibyte, 212 * mebibyte},
-		{300 * mebibyte, gibibyte, 812 * mebibyte},
-		{500 * mebibyte, gibibyte, gibibyte},
-		{50 * mebibyte, 64 * mebibyte, 64 * mebibyte},
+	for _, test := range []struct{ heap, beside, most, want int64 }{
+		{0, 10 * mebibyte, gibibyte, 82 * mebibyte},
+		{30 * mebibyte, 10 * mebibyte, gibibyte, 82 * mebibyte},
+		{5 * mebibyte, 40 * mebibyte, gibibyte, 112 * mebibyte},
+		{60 * mebibyte, 40 * mebibyte, gibibyte, 200 * mebibyte},
+		{60 * mebibyte, 200 * mebibyte, gibibyte, 520 * mebibyte},
+		{300 * mebibyte, 10 * mebibyte, gibibyte, 620 * mebibyte},
+		{600 * mebibyte, 10 * mebibyte, gibibyte, gibibyte},
+		{50 * mebibyte, 10 * mebibyte, 64 * mebibyte, 64 * mebibyte},
 	} {
-		if got := cli.Pace(test.live, test.most); got != test.want {
-			t.Errorf("%d bytes in use of %d: got the limit %d, want %d", test.live, test.most, got, test.want)
+		if got := cli.Pace(test.heap, test.beside, test.most); got != test.want {
+			t.Errorf("%d bytes in the heap and %d beside it of %d: got the limit %d, want %d",
+				test.heap, test.beside, test.most, got, test.want)
 		}
 	}
+}
+
+// Streams and subscriptions wait on stacks, so a limit without stacks would leave no room for the heap.
+func TestMemoryInUseCountsStacks(t *testing.T) {
+	t.Parallel()
+	const goroutines, stack = 1000, 8 << 10
+	_, before := cli.MemoryInUse()
+	started, end := make(chan int), make(chan struct{})
+	defer close(end)
+	for range goroutines {
+		go func() {
+			started <- deep(stack)
+			<-end
+		}()
+	}
+	for range goroutines {
+		<-started
+	}
+	if _, after := cli.MemoryInUse(); after-before < goroutines*stack/2 {
+		t.Errorf("%d goroutines with stacks of %d bytes: got %d more bytes in use", goroutines, stack, after-before)
+	}
+}
+
+// deep uses a stack of at least so many bytes.
+func deep(stack int) int {
+	var frame [256]byte
+	if stack <= 0 {
+		return 0
+	}
+	frame[stack%len(frame)] = 1
+	return deep(stack-len(frame)) + int(frame[0])
 }

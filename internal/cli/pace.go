@@ -7,13 +7,33 @@ import (
 	"sync"
 )
 
-// calmMemory is the memory, in bytes, within which the collector keeps a server that has little in use. GOGC alone would let
-// the garbage of a few large requests grow to four times the memory that they use.
-const calmMemory = 88 << 20
+// calmHeap is the heap, in bytes, within which the collector keeps a server that has little in use. GOGC alone would let the
+// garbage of a few large requests grow to four times the memory that they use.
+const calmHeap = 72 << 20
 
-// pace returns the soft limit for a server that has so many bytes in use: calmMemory while this leaves the collector enough
-// room, then about three bytes for each, but at most the limit of the process. All are in bytes.
-func pace(live, most int64) int64 { return min(max(calmMemory, 3*live-calmMemory), most) }
+// pace returns the soft limit for a server that has so many bytes in use, in the heap and beside it: room for calmHeap or for
+// twice what is in use, but at most the limit of the process. So the collector works about as often as with GOGC 100 at most.
+// All are in bytes.
+func pace(heap, beside, most int64) int64 { return min(max(calmHeap, 2*heap+beside)+beside, most) }
+
+// memoryInUse returns what the soft limit counts, in bytes: the objects in the heap that the last cycle of the collector found
+// in use, and the memory beside the heap, such as stacks.
+func memoryInUse() (heap, beside int64) {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(samples)
+	rest := samples[1].Value.Uint64()
+	for _, part := range samples[2:] {
+		rest -= part.Value.Uint64()
+	}
+	return int64(samples[0].Value.Uint64()), int64(rest) //nolint:gosec // no process has 8 EiB
+}
 
 // A pacer sets the soft limit after each cycle of the collector. If it is late, the collector works harder for a while, and the
 // memory stays low.
@@ -37,15 +57,13 @@ func startPacer(most int64) (stop func()) {
 }
 
 func (p *pacer) set() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
+	heap, beside := memoryInUse()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return
 	}
-	limit := pace(int64(live[0].Value.Uint64()), p.most) //nolint:gosec // no heap has 8 EiB
-	if limit != debug.SetMemoryLimit(readMemoryLimit) {
+	if limit := pace(heap, beside, p.most); limit != debug.SetMemoryLimit(readMemoryLimit) {
 		debug.SetMemoryLimit(limit)
 	}
 	runtime.AddCleanup(new(*pacer), (*pacer).set, p) // nothing uses this object, so the next cycle calls set
