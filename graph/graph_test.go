@@ -52,6 +52,7 @@ type tester struct {
 	running    atomic.Int32 // requests that are being answered
 	statements *recording   // the statements that the database gets
 	failures   *recording   // the messages that the operator gets at level ERROR, with their attributes
+	commits    atomic.Int64 // calls of Committed over a network
 }
 
 // settings is what a test changes of a server.
@@ -150,10 +151,14 @@ func overNetwork(t *testing.T, connections int, f func(t *testing.T, s *tester, 
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
 			var proxy *dbtest.Proxy
-			s := serve(t, e, settings{database: func(o *database.Options) {
-				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
-				o.MaxConnections = cmp.Or(connections, o.MaxConnections)
-			}})
+			var s *tester
+			s = serve(t, e, settings{
+				database: func(o *database.Options) {
+					o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+					o.MaxConnections = cmp.Or(connections, o.MaxConnections)
+				},
+				graph: func(g *graph.Options) { g.Committed = func() { s.commits.Add(1) } },
+			})
 			f(t, s, proxy)
 		})
 	}

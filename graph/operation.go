@@ -123,7 +123,7 @@ func (e *Executor) try(ctx context.Context, a *attempt, mode database.Mode, exec
 	failure := a.session.Failure()
 	if failure == nil && (mode != database.Write || len(response.Errors) == 0) {
 		err := a.commit(ctx, response)
-		if a.directory.Changed() && err == nil {
+		if a.directory.Committed() {
 			e.Committed()
 		}
 		if err == nil || mode != database.Write { // a failed commit does not make wrong what was read

@@ -579,7 +579,7 @@ func TestLostAnswers(t *testing.T) {
 		for n := 1; ; n++ {
 			name := fmt.Sprintf("user%d", n)
 			var lost string
-			left := n
+			left, before := n, s.commits.Load()
 			proxy.LoseAnswers(func(request []byte) bool {
 				left--
 				if left == 0 {
@@ -606,6 +606,9 @@ func TestLostAnswers(t *testing.T) {
 			s.must(&data, "query ($name: String!) { user(by: {username: $name}) { posts { nodes { title } } } }", "name", name)
 			if data.User == nil || len(data.User.Posts.Nodes) != 2 {
 				t.Errorf("without the answer to %q: got the user %+v, want two posts", lost, data.User)
+			}
+			if told := s.commits.Load() - before; told != 1 {
+				t.Errorf("without the answer to %q: got %d calls of Committed, want 1", lost, told)
 			}
 			if left > 0 { // the operation did not send so many
 				break

@@ -1477,7 +1477,7 @@ type UserConnection {
   nodes: [User!]!
   "Where other pages are."
   pageInfo: PageInfo!
-  "The number of users that match, on all pages. Counted only when selected. Without a filter, no row is read."
+  "The number of users that match, on all pages. Counted only when selected. Without a filter, usually no row is read."
   totalCount: Int!
 }
 
@@ -1497,7 +1497,7 @@ type PostConnection {
   nodes: [Post!]!
   "Where other pages are."
   pageInfo: PageInfo!
-  "The number of posts that match, on all pages. Counted only when selected. Without a filter, no row is read."
+  "The number of posts that match, on all pages. Counted only when selected. Without a filter, usually no row is read."
   totalCount: Int!
 }
 
@@ -1517,7 +1517,7 @@ type ApiKeyConnection {
   nodes: [ApiKey!]!
   "Where other pages are."
   pageInfo: PageInfo!
-  "The number of keys that match, on all pages. Counted only when selected. Without a filter, no row is read."
+  "The number of keys that match, on all pages. Counted only when selected. Without a filter, usually no row is read."
   totalCount: Int!
 }
 
@@ -1813,9 +1813,9 @@ type Query {
 
 "Counts. Each is counted only when selected, in one statement."
 type Stats {
-  "The number of users. No user is read."
+  "The number of users. Usually no user is read."
   userCount: Int!
-  "The number of posts. No post is read."
+  "The number of posts. Usually no post is read."
   postCount: Int!
   "The number of users without posts. Reads every user."
   usersWithoutPosts: Int!

@@ -114,9 +114,12 @@ func (a *Access) commitLink(ctx context.Context, candidate *ent.User, l link) (*
 	if err != nil || linked == nil {
 		return nil, err
 	}
-	if err := tx.Commit(ctx, nil); err != nil {
+	err = tx.Commit(ctx, nil)
+	if tx.Committed() {
+		a.Committed()
+	}
+	if err != nil {
 		return nil, err
 	}
-	a.Committed()
 	return linked, nil
 }

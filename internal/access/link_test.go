@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/internal/access"
+	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/directory"
 	"roster/internal/feed"
@@ -43,6 +45,31 @@ func TestLink(t *testing.T) {
 			s.Errorf("got %d calls of Committed, want 1", got)
 		}
 	})
+}
+
+// TestLinkUnknown loses the answer to the commit of a link: the next attempt finds the link, and the servers are told.
+func TestLinkUnknown(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			s := newTester(t, e)
+			ada := s.user("ada", "ada@example.com", "")
+			var proxy *dbtest.Proxy
+			var commits, lost atomic.Int64
+			db := s.open(func(o *database.Options) { o.URL, proxy = dbtest.ProxyURL(t, s.url) })
+			a := s.access(linking, func(o *access.Options) { o.Database, o.Committed = db, func() { commits.Add(1) } })
+			proxy.LoseAnswers(func(request []byte) bool {
+				return bytes.Contains(request, []byte("COMMIT")) && lost.Add(1) == 1
+			})
+			if got := s.caller(a, s.mail("subject", "ada@example.com")); got.User != ada.ID {
+				s.Errorf("got the user %s, want %s", got.User, ada.ID)
+			}
+			if lost.Load() == 0 || commits.Load() != 1 {
+				s.Errorf("got %d commits and %d calls of Committed, want at least 1, and 1", lost.Load(), commits.Load())
+			}
+		})
+	}
 }
 
 // TestLinkAddresses tests which addresses link.

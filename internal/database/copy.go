@@ -64,7 +64,8 @@ func (s *Session) Copy(ctx context.Context, w *statement.Write) (err error) {
 	return err
 }
 
-// copyBytes is the size from which rows are sent to the server, in bytes. The server reads rows while the next ones are written.
+// copyBytes is the size from which rows are sent to the server, in bytes. The server reads rows while the next ones are
+// written.
 const copyBytes = 32 << 10
 
 // copyTime is the layout of a time in UTC.

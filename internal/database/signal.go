@@ -19,8 +19,8 @@ func (db *DB) Signal(ctx context.Context, channel, text string) error {
 }
 
 // Listen calls heard with each text on a channel of this database until ctx ends, one call at a time. An empty text
-// means that the listener is connected, or no longer: texts may have been missed, and may be missed from now on. Listen has its own connection, and opens it again whenever it breaks. On an
-// engine without signals it returns at once.
+// means that the listener is connected, or no longer: texts may have been missed, and may be missed from now on. Listen has
+// its own connection, and opens it again whenever it breaks. On an engine without signals it returns at once.
 func (db *DB) Listen(ctx context.Context, channel string, heard func(text string)) {
 	db.engine.listen(ctx, db.options, channel, heard)
 }

@@ -21,8 +21,8 @@ type Options struct {
 	// IDs creates the IDs of new entities.
 	IDs *typeid.Source
 	// Careful looks for taken values and missing authors before the Transaction writes. Set it when an attempt broke a
-	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which. An import
-	// sets it from Transaction.Careful of the transaction before.
+	// constraint and is repeated: an engine names only one of several broken constraints, and engines differ in which. An
+	// import sets it from Transaction.Careful of the transaction before.
 	Careful bool
 	// Quiet leaves it to the caller to tell the servers of a commit. By default, the Transaction tells them.
 	Quiet bool
@@ -38,6 +38,7 @@ type Transaction struct {
 	client  *ent.Client
 	changes []feed.Change // not written yet
 	changed bool
+	sent    bool // the commit may have happened
 }
 
 // New returns a Transaction on a session that can write. Only the Transaction may commit the session, because it must
@@ -63,14 +64,18 @@ func (tx *Transaction) Commit(ctx context.Context, last func(context.Context) er
 			return err
 		}
 	}
-	if err := tx.session.Commit(); err != nil {
-		return err
-	}
-	if tx.changed && !tx.options.Quiet {
+	err := tx.session.Commit()
+	failure := database.AsFailure(err)
+	tx.sent = err == nil || failure != nil && failure.Kind == database.Unknown
+	if tx.Committed() && !tx.options.Quiet {
 		_ = feed.Announce(ctx, tx.session) // servers that do not hear it look for changes
 	}
-	return nil
+	return err
 }
+
+// Committed reports whether changes may be committed: Commit has succeeded, or its outcome is unknown. With Quiet, the
+// caller then tells the servers.
+func (tx *Transaction) Committed() bool { return tx.changed && tx.sent }
 
 // Rollback undoes everything that is not committed.
 func (tx *Transaction) Rollback() { tx.session.Rollback() }

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -560,4 +562,54 @@ func TestPaths(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
+}
+
+// TestCommitted reports a commit, and one whose answer is lost, and tells the servers of both. It reports no commit that
+// fails, and none without changes.
+func TestCommitted(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			var signals atomic.Int64
+			s := &tester{t, migrated.Open(t, e, func(o *database.Options) {
+				o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+				o.Observe = func(query string) {
+					if strings.Contains(query, "pg_notify") {
+						signals.Add(1)
+					}
+				}
+			}), typeid.NewSource(time.Now, rand.NewChaCha8([32]byte{}))}
+			failed := errors.New("failed")
+			for name, c := range map[string]struct {
+				users     []string
+				lost      bool
+				last      error
+				committed bool
+			}{
+				"success":       {users: []string{"ada"}, committed: true},
+				"a lost answer": {users: []string{"bob"}, lost: true, committed: true},
+				"a failure":     {users: []string{"cleo"}, last: failed},
+				"no changes":    {},
+			} {
+				before, tx := signals.Load(), s.begin()
+				_, err := tx.CreateUsers(s.everyone(), newUsers(c.users...))
+				s.must(err)
+				proxy.LoseAnswers(func(request []byte) bool { return c.lost && bytes.Contains(request, []byte("COMMIT")) })
+				err = tx.Commit(s.Context(), func(context.Context) error { return c.last })
+				proxy.LoseAnswers(nil)
+				failure := database.AsFailure(err)
+				if unknown := failure != nil && failure.Kind == database.Unknown; unknown != c.lost || (err != nil) != (c.lost || c.last != nil) {
+					s.Errorf("%s: got %v, want an unknown outcome: %t", name, err, c.lost)
+				}
+				if got := tx.Committed(); got != c.committed {
+					s.Errorf("%s: got committed: %t, want %t", name, got, c.committed)
+				}
+				if told := signals.Load() > before; e == dbtest.PostgreSQL && told != c.committed {
+					s.Errorf("%s: got a signal: %t, want %t", name, told, c.committed)
+				}
+			}
+		})
+	}
 }

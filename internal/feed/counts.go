@@ -37,8 +37,8 @@ func (s *State) count(ctx context.Context, tx dialect.Driver) error {
 	return err
 }
 
-// between returns the condition of the changes after a number, up to another. It has no arguments, so that PostgreSQL plans
-// the statement each time.
+// between returns the condition of the changes after a number, up to another. It has no arguments: PostgreSQL must plan the
+// statement each time. A SELECT needs statement.PlanAnew for that too.
 func between(after, to int64) string {
 	return " WHERE number > " + strconv.FormatInt(after, 10) + " AND number <= " + strconv.FormatInt(to, 10)
 }
@@ -56,6 +56,7 @@ type Recount struct {
 	Types []TypeCount
 	// Known reports whether the database knew counts. Otherwise, Kept is the number of rows.
 	Known bool
+	epoch string           // of the snapshot
 	last  int64            // of the snapshot
 	base  map[string]int64 // the number of rows as of last, by type
 }
@@ -82,7 +83,7 @@ func Count(ctx context.Context, db *database.DB, tables []*statement.Table) (*Re
 	if err != nil {
 		return nil, err
 	}
-	r := &Recount{Known: state.known(), last: state.last, base: map[string]int64{}}
+	r := &Recount{Known: state.known(), epoch: state.epoch, last: state.last, base: map[string]int64{}}
 	for _, t := range tables {
 		rows, err := countRows(ctx, tx, t)
 		if err != nil {
@@ -132,7 +133,8 @@ func countRows(ctx context.Context, tx dialect.Driver, t *statement.Table) (rows
 // netOf returns the number of rows by which changes raise the count of each type.
 func netOf(ctx context.Context, tx dialect.Driver, where string) (map[string]int64, error) {
 	net := map[string]int64{}
-	err := database.Each(ctx, tx, "SELECT type, "+statement.Net+" FROM "+changesTable+where+" GROUP BY type", nil, func(rows *entsql.Rows) error {
+	query := "SELECT type, " + statement.Net + " FROM " + changesTable + where + " GROUP BY type" + statement.PlanAnew
+	err := database.Each(ctx, tx, query, nil, func(rows *entsql.Rows) error {
 		var label string
 		var n int64
 		err := rows.Scan(&label, &n)
@@ -143,13 +145,14 @@ func netOf(ctx context.Context, tx dialect.Driver, where string) (map[string]int
 }
 
 // Store makes the counts those of the Recount, and counts the changes since. Unless replace is set, it does nothing if the
-// database knows counts by now. Store reports whether it did anything: it cannot if changes of the Recount are deleted
-// meanwhile. Then count again. The error is a Failure.
+// database knows counts by now. Store reports whether it did anything: it cannot if changes since the Recount are deleted,
+// or if the feed was reset. Then count again. The error is a Failure.
 func (r *Recount) Store(ctx context.Context, db *database.DB, replace bool) (stored bool, err error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	state, err := lock(ctx, tx)
-	if err != nil || state.pruned > r.last || !replace && state.known() {
+	other := err == nil && (state.epoch != r.epoch || state.last < r.last || state.pruned > r.last)
+	if err != nil || other || !replace && state.known() {
 		return false, err
 	}
 	for state.known() && state.counted.Int64 < state.last { // for types that this release does not know

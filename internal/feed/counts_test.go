@@ -344,6 +344,21 @@ func TestRecount(t *testing.T) {
 		if n := s.number(s.db.Session(database.Single), "SELECT count FROM counts WHERE type = 'group'"); n != 6 {
 			s.Errorf("the type of a later release: got %d, want 6", n)
 		}
+		s.must(feed.Reset(s.Context(), s.db))
+		if stored, err := first.Store(s.Context(), s.db, true); stored || err != nil {
+			s.Errorf("after a reset: got stored %t, %v, want false", stored, err)
+		}
+		first, err = feed.Count(s.Context(), s.db, tables())
+		s.must(err)
+		s.exec("UPDATE feed SET last = last - 1, counted = counted - 1")
+		if stored, err := first.Store(s.Context(), s.db, true); stored || err != nil {
+			s.Errorf("at an older state: got stored %t, %v, want false", stored, err)
+		}
+		s.exec("UPDATE feed SET last = last + 1, counted = counted + 1")
+		first, err = feed.Count(s.Context(), s.db, tables())
+		s.must(err)
+		s.must(s.write(feed.Change{NodeID: thing(1), Kind: feed.Updated, Version: 1, At: time.Unix(1, 0)}).Commit())
+		s.must(feed.Number(s.Context(), s.db))
 		s.exec("UPDATE feed SET pruned = last")
 		if stored, err := first.Store(s.Context(), s.db, true); stored || err != nil {
 			s.Errorf("after its changes are pruned: got stored %t, %v, want false", stored, err)

@@ -258,3 +258,70 @@ func TestAnnounce(t *testing.T) {
 		t.Errorf("after a reset: got %v, want ErrExpired", err)
 	}
 }
+
+// TestAway has looks fail, because another program holds the lock of the feed's row: the Feed soon looks again, with
+// subscribers and without, and though signals arrive.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	for name, followed := range map[string]bool{"followed": true, "alone": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIdle(t, dbtest.PostgreSQL, func(o *database.Options) { o.StatementTimeout = time.Second })
+			i.ready()
+			s, err := i.Subscribe(t.Context(), feed.Request{}, false)
+			i.must(err)
+			if !followed {
+				s.Close()
+			}
+			i.look(rest, rest)
+			holder := i.db.Session(database.Write)
+			defer holder.Rollback()
+			i.number(holder, "SELECT last FROM feed WHERE id = 1 FOR UPDATE")
+			i.must(i.write(feed.Change{NodeID: thing(1), Kind: feed.Created, Version: 1, At: time.Unix(1, 0)}).Commit())
+			asked := i.count(poll)
+			i.end(rest) // the look fails
+			i.until("a wait for the next look", func() bool { return i.count(poll) > asked })
+			asked = i.count(poll)
+			i.end(poll) // this one too
+			i.until("another wait", func() bool { return i.count(poll) > asked })
+			holder.Rollback()
+			i.end(poll)
+			i.until("the number", func() bool { return i.number(i.db.Session(database.Single), "SELECT last FROM feed") == 1 })
+			if !followed {
+				return
+			}
+			if c, err := s.Next(t.Context()); err != nil || c.NodeID != thing(1) {
+				t.Errorf("got %v, %v, want the change", c, err)
+			}
+		})
+	}
+}
+
+// TestCountBeside follows the feed while nobody can count its changes, because another transaction writes.
+func TestCountBeside(t *testing.T) {
+	t.Parallel()
+	i := newIdle(t, dbtest.SQLite, func(o *database.Options) { o.PoolWait = time.Minute })
+	s, err := i.Subscribe(t.Context(), feed.Request{}, false)
+	i.must(err)
+	defer s.Close()
+	i.until("a poll", func() bool { return i.count(poll) > 0 })
+	i.look(poll, poll) // the first looks may be those of the subscription
+	i.look(poll, poll)
+	const n = 150
+	changes := make([]feed.Change, n)
+	for j := range changes {
+		changes[j] = feed.Change{NodeID: thing(1), Kind: feed.Updated, Version: 1, At: time.Unix(1, 0)}
+	}
+	i.must(i.write(changes...).Commit())
+	writer := i.db.Session(database.Write)
+	defer writer.Rollback()
+	i.number(writer, "SELECT last FROM feed")
+	i.look(poll, poll) // it ends before the writer
+	for range n {
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writer.Rollback()
+	i.until("the count", func() bool { return i.number(i.db.Session(database.Single), "SELECT counted FROM feed") == n })
+}

@@ -33,8 +33,8 @@ type Options struct {
 	Clock func() time.Time
 	// Tables are those of the entities. Run counts their rows if the database does not know the counts.
 	Tables []*statement.Table
-	// Poll is the interval of looks for changes while there are subscribers, but signals do not arrive. Without
-	// subscribers, it is the wait before changes are numbered. 0 is half a second.
+	// Poll is the interval of looks for changes while there are subscribers, but signals do not arrive, and after a look
+	// that fails. Without subscribers, it is the wait before changes are numbered. 0 is half a second.
 	Poll time.Duration
 	// Rest is the interval of looks at all other times. They find the changes of a program that ended between its commit
 	// and its signal. 0 is 10 seconds.
@@ -82,9 +82,10 @@ type Feed[N any] struct {
 	woken     chan struct{} // new changes may exist
 	unsure    chan struct{} // the connection for signals is new, or it broke
 	uncounted chan struct{} // the rows must be counted
+	due       chan struct{} // changes must be counted
 	probes    atomic.Int64  // sent since the last one that arrived
 	away      bool          // the last look failed
-	behind    bool          // the last look has left changes without a number, or uncounted
+	behind    bool          // the last look has left changes without a number, or has not counted all that it numbered
 
 	mu   sync.Mutex
 	tail *tail[N] // nil without followers
@@ -124,7 +125,7 @@ func New[N any](o Options, load Loader[N]) *Feed[N] {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	f := &Feed[N]{Options: o, load: load, name: rand.Text()}
-	for _, c := range []*chan struct{}{&f.committed, &f.woken, &f.unsure, &f.uncounted} {
+	for _, c := range []*chan struct{}{&f.committed, &f.woken, &f.unsure, &f.uncounted, &f.due} {
 		*c = make(chan struct{}, 1)
 	}
 	f.probes.Store(lost)
@@ -170,16 +171,20 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	defer beside.Wait()
 	beside.Go(func() { f.Database.Listen(ctx, channel, f.hear) })
 	beside.Go(func() { f.recount(ctx) })
+	beside.Go(func() { f.count(ctx) })
 	f.round(ctx)
 	rest := f.After(f.Rest)
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	var later <-chan time.Time // without subscribers: changes may need numbers
+	var later <-chan time.Time // without subscribers: changes may need numbers, or the last look failed
 	for ctx.Err() == nil {
 		followed := f.followed()
 		var poll <-chan time.Time
-		if followed && f.probes.Load() >= lost {
+		switch {
+		case followed && (f.away || f.probes.Load() >= lost):
 			poll = f.After(f.Poll)
+		case f.away && !followed && later == nil:
+			later = f.After(f.Poll)
 		}
 		look := true
 		select {
@@ -297,7 +302,7 @@ func (f *Feed[N]) round(ctx context.Context) {
 		err = f.follow(ctx, t, state)
 	}
 	if err == nil && state.due() {
-		f.count(ctx)
+		poke(f.due)
 	}
 	if err != nil && ctx.Err() == nil && !f.away {
 		f.Logger.WarnContext(ctx, "the change feed cannot be read", "error", err)
@@ -329,14 +334,26 @@ func (f *Feed[N]) number(ctx context.Context) (*State, error) {
 	return after, err
 }
 
-// count counts changes that have numbers: those of SQLite, and of a server of the release before. Nobody waits for it: on
-// SQLite, another program may write for a long time.
+// count counts changes that have numbers, when a look finds enough of them: those of SQLite, and of a server of the release
+// before. Subscribers do not wait for it: on SQLite, another program may write for a long time. After a failure, the next
+// look asks again.
 func (f *Feed[N]) count(ctx context.Context) {
-	_, more, err := batch(ctx, f.Database)
-	if err != nil && ctx.Err() == nil {
-		f.Logger.DebugContext(ctx, "the changes are not counted", "error", err)
+	for {
+		select {
+		case <-f.due:
+		case <-ctx.Done():
+			return
+		}
+		for more := true; more; {
+			var err error
+			if _, more, err = batch(ctx, f.Database); err != nil {
+				if ctx.Err() == nil {
+					f.Logger.DebugContext(ctx, "the changes are not counted", "error", err)
+				}
+				break
+			}
+		}
 	}
-	f.behind = f.behind || err == nil && more
 }
 
 // follow adds new changes to the tail.

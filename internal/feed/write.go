@@ -12,8 +12,8 @@ import (
 )
 
 // Write writes the changes of a transaction, in their order. Call it as the last step before the commit, when the
-// transaction holds the locks of all rows that it changed. WriteWith may have written some of them before. It runs one statement for as many changes as one argument
-// holds, and on SQLite one more.
+// transaction holds the locks of all rows that it changed. WriteWith may have written some of them before. It runs one
+// statement for as many changes as one argument holds, and on SQLite one more.
 func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -40,8 +40,13 @@ func Write(ctx context.Context, tx dialect.Driver, changes []Change) error {
 	return database.WriteRows(ctx, tx, (*statement.Write).Insert, w)
 }
 
-// WriteWith inserts rows of entities. If one statement can also write the changes after the rows, it does so, and reports true.
-// Otherwise, call Write. When the rows are inserted, the transaction must hold the locks of all rows that the changes are about.
+// WriteWith inserts rows of entities. If one statement can also write the changes after the rows, it does so, and reports
+// true. Otherwise, call Write. When the rows are inserted, the transaction must hold the locks of all rows that the changes
+// are about.
+//
+// PostgreSQL checks the foreign keys of the rows at the end of the statement, when the changes have their IDs. So a row can
+// refer to one that another transaction commits during the statement, and its change can come before the creation of the
+// other row. This is accepted: the caller must send the ID of a row before the commit that creates it is answered.
 func WriteWith(ctx context.Context, tx dialect.Driver, rows *statement.Write, changes []Change) (written bool, err error) {
 	return database.InsertWith(ctx, tx, rows, insertOf(changes))
 }

@@ -148,7 +148,8 @@ func (s *csvScanner) add(c byte) {
 	}
 }
 
-// addText adds the buffered bytes up to one that can end the field or the line. It replaces calls of add for most bytes of a file.
+// addText adds the buffered bytes up to one that can end the field or the line. It replaces calls of add for most bytes of a
+// file.
 func (s *csvScanner) addText(separated bool) {
 	ahead, _ := s.in.Peek(s.in.Buffered())
 	n := 0
