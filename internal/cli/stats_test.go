@@ -99,7 +99,7 @@ func TestRecount(t *testing.T) {
 			t.Fatal(stderr)
 		}
 		code, stdout, stderr := run(t, "stats", "--recount", url)
-	if code != 1 || stdout != "" || !strings.HasSuffix(stderr, ": the schema is older than this program's: run roster migrate up\n") {
+		if code != 1 || stdout != "" || !strings.HasSuffix(stderr, ": the schema is older than this program's: run roster migrate up\n") {
 			t.Errorf("on the schema of the release before: got code %d, stdout %q, stderr %q, want code 1 and advice to migrate", code, stdout, stderr)
 		}
 	})
