@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,12 +39,12 @@ func serveTwoWays(t *testing.T, e dbtest.Engine) *twoWays {
 	var options graph.Options
 	s.tester = serve(t, e, settings{
 		graph: func(o *graph.Options) {
-			o.CompiledReads, o.Answered = true, s.answered
+			o.CompiledReads, o.Observer = true, s
 			options = *o
 		},
 		executor: func(e *graph.Executor) { s.plan = e },
 	})
-	options.CompiledReads, options.Answered = false, nil
+	options.CompiledReads, options.Observer = false, nil
 	var err error
 	if s.resolvers, err = graph.NewExecutor(options); err != nil {
 		t.Fatal(err)
@@ -51,10 +52,19 @@ func serveTwoWays(t *testing.T, e dbtest.Engine) *twoWays {
 	return s
 }
 
-func (s *twoWays) answered(w graph.Way) {
+var _ graph.Observer = (*twoWays)(nil)
+
+// Begin implements graph.Observer.
+func (s *twoWays) Begin(ctx context.Context, _ *requests.Operation) context.Context { return ctx }
+
+// End implements graph.Observer.
+func (s *twoWays) End(_ context.Context, o *requests.Operation, e graph.Ended) {
+	if o.Definition.Operation != ast.Query {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ways = append(s.ways, w)
+	s.ways = append(s.ways, e.Way)
 }
 
 // execute returns the response of an executor as JSON, and the statements that it sent, in the order of their texts.

@@ -21,6 +21,7 @@ import (
 
 	"roster/ent/migrate/migrations"
 	_ "roster/ent/runtime" // registers the hook of the ent schema that refuses to write past package directory
+	"roster/internal/record"
 )
 
 // Options have the database to open and its limits.
@@ -43,6 +44,9 @@ type Options struct {
 	// Observe, if set, gets the text of each statement, except BEGIN, COMMIT and migrations. It must be fast and safe
 	// for concurrent use.
 	Observe func(query string)
+	// Sent, if set, gets each statement of a session when it has ended, with the context of its caller. It must be fast and
+	// safe for concurrent use.
+	Sent func(ctx context.Context, s record.Statement)
 	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
 }
