@@ -126,7 +126,7 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 // startIn is start with more variables in the environment.
 func startIn(t *testing.T, variables []string, binary, database, name string, flags ...string) *process {
 	t.Helper()
-	args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
+	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--drain=0s"}, flags...)
 	cmd := exec.CommandContext(t.Context(), binary, args...)
 	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database), variables...)
 	pipe, err := cmd.StdoutPipe()
