@@ -126,9 +126,9 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 // startIn is start with more variables in the environment.
 func startIn(t *testing.T, variables []string, binary, database, name string, flags ...string) *process {
 	t.Helper()
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--drain=0s"}, flags...)
+	args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database), variables...)
+	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s"), variables...)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

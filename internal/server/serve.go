@@ -76,17 +76,19 @@ func Serve(
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
+	lost := failed
 	if errors.Is(context.Cause(ctx), ErrHandedOver) {
 		streams.phase.Store(int32(handedOver))
 		_ = listener.Close() // the connections that wait in it are for the other process
-		<-failed
+		lost = nil           // it gets only the error of this end
 	} else {
 		streams.phase.Store(int32(stopping))
 	}
 	drain := time.NewTimer(t.Drain)
 	defer drain.Stop()
 	select {
-	case <-failed:
+	case err := <-lost:
+		logger.WarnContext(ctx, "the socket has failed while the server was stopping", "error", err)
 	case <-drain.C:
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Shutdown)
