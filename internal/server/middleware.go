@@ -21,7 +21,7 @@ func observed(next http.Handler, clients clients, o Options) http.Handler {
 		}
 		w.Header().Set("X-Request-Id", id)
 		ctx := requestid.WithContext(r.Context(), id)
-		recorder := &recorder{ResponseWriter: w}
+		recorder := &recorder{ResponseWriter: w, streams: o.Streams}
 		defer func() {
 			if !o.Logger.Enabled(ctx, slog.LevelDebug) {
 				return
@@ -62,20 +62,30 @@ func logPanic(ctx context.Context, logger *slog.Logger, cause any) {
 // recorder records the status and the size of an answer.
 type recorder struct {
 	http.ResponseWriter
-	status int // 0 until the answer starts
-	bytes  int64
+	streams *Streams
+	status  int // 0 until the answer starts
+	bytes   int64
 }
 
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
-		r.status = status
+		r.start(status)
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
+// start records the status. If the server is about to stop, the next request of the client needs another connection.
+// HTTP/2 has no such header; there, net/http tells the client in its own way.
+func (r *recorder) start(status int) {
+	r.status = status
+	if status != http.StatusSwitchingProtocols && !r.streams.is(serving) {
+		r.Header().Set("Connection", "close")
+	}
+}
+
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.start(http.StatusOK)
 	}
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
