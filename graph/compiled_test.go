@@ -20,6 +20,7 @@ import (
 	"roster/internal/budget"
 	"roster/internal/dbtest"
 	requests "roster/internal/documents"
+	"roster/internal/record"
 	"roster/internal/typeid"
 )
 
@@ -67,12 +68,14 @@ func (s *twoWays) End(_ context.Context, o *requests.Operation, e graph.Ended) {
 	s.ways = append(s.ways, e.Way)
 }
 
-// execute returns the response of an executor as JSON, and the statements that it sent, in the order of their texts.
-func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, statements []string) {
+// execute returns the response of an executor as JSON, and what it did in the order of the texts: the statements that it sent,
+// and the edges that it loaded, with the numbers of entities.
+func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, did []string) {
 	s.Helper()
 	answer := answersOf(16 << 20).Open()
 	defer answer.Close()
-	ctx := budget.WithAnswer(rules.WithCaller(s.Context(), c), answer)
+	r := record.New()
+	ctx := record.WithOperation(budget.WithAnswer(rules.WithCaller(s.Context(), c), answer), r)
 	o, refused := e.Prepare(ctx, requests.Request{Text: document, Variables: variables})
 	if refused == nil {
 		refused, _ = e.Execute(ctx, o, "")
@@ -81,9 +84,12 @@ func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, va
 	if err != nil {
 		s.Fatal(err)
 	}
-	statements = reading(s.statements.take())
-	slices.Sort(statements)
-	return string(text), statements
+	did = reading(s.statements.take())
+	for _, b := range r.Batches() {
+		did = append(did, fmt.Sprintf("loaded %s for %d", b.Name, b.Size))
+	}
+	slices.Sort(did)
+	return string(text), did
 }
 
 // compare demands that both ways answer a query with the same bytes by the same statements, and that a query whose arguments

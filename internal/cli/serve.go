@@ -57,8 +57,17 @@ type serveCommand struct {
 	limits.Limits    `group:"Limits of a request:"`
 	config.Retention `group:"Retention:"`
 	config.Database  `group:"Database:"`
+	config.Admin     `group:"Admin listener:"`
 	config.Log       `group:"Logging:"`
 	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
+}
+
+// Validate checks the form of the settings. kong calls it.
+func (c *serveCommand) Validate() error {
+	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	return c.Admin.Validate()
 }
 
 // Run serves until ctx ends.
@@ -76,6 +85,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	if err := c.checkDoors(ctx, verifier != nil); err != nil {
+		return err
+	}
+	if err := c.checkAdmin(ctx); err != nil {
 		return err
 	}
 	proxies, err := c.Proxies(c.localOnly(verifier != nil))
@@ -106,7 +118,8 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if !c.Migrate {
 		prepare = checking
 	}
-	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
+	observers := c.observe(e.version, trusted, memory)
+	db, err := e.openDatabase(ctx, c.Database, logger, prepare, observers.database)
 	if err != nil {
 		return err
 	}
@@ -130,7 +143,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	})
 	changes := feed.New(feed.Options{Database: db, Budget: answers, Tables: tables(), Logger: logger}, graph.LoadNodes(db))
 	ids := typeid.NewSource(time.Now, rand.Reader)
-	executor, err := newExecutor(c, db, ids, changes, trusted, logger)
+	executor, err := newExecutor(c, db, ids, changes, trusted, observers.graph(), logger)
 	if err != nil {
 		return err
 	}
@@ -138,7 +151,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	background := context.WithoutCancel(ctx)
 	authenticator, stopAuthenticator := c.authenticate(background, verifier, db, ids, changes.Wake, logger)
 	defer stopAuthenticator()
-	handler := newHandler(c, db, server.Options{
+	o := server.Options{
 		Executor:      executor,
 		Authenticator: authenticator,
 		Playground:    page,
@@ -147,12 +160,22 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		LocalOnly:     c.localOnly(verifier != nil),
 		Proxies:       proxies,
 		Limiter:       ratelimit.New(points, time.Now),
+		Observer:      observers.server(),
 		Logger:        logger,
-	})
+	}
+	handler := newHandler(c, db, o)
 	listener, address, err := c.open(ctx, process, c.localOnly(verifier != nil))
 	if err != nil {
 		return err
 	}
+	serving, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	observers.watch(ctx, db, changes)
+	stopAdmin, err := c.startAdmin(serving, process, observers, readiness(db), streams, logger)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, stopAdmin()) }()
 	if err := c.announce(e, db, browsable(c.scheme(), address, listener.Addr())); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -167,8 +190,6 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	}
 	stopChores := startChores(background, c.Retention, db, changes, logger)
 	defer stopChores()
-	serving, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	defer context.AfterFunc(ctx, process.Stopping)()
 	if err := process.Ready(func() { stop(server.ErrHandedOver) }); err != nil {
 		return errors.Join(err, listener.Close())
@@ -329,7 +350,7 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires the executor of operations.
 func newExecutor(
-	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
+	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, observer graph.Observer, logger *slog.Logger,
 ) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
@@ -337,6 +358,7 @@ func newExecutor(
 		IDs:                ids,
 		Feed:               changes,
 		Committed:          changes.Wake,
+		Observer:           observer,
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.showSchema(),

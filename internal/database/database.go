@@ -216,3 +216,19 @@ func (db *DB) Dialect() string { return db.engine.dialect() }
 
 // String names the database for people, such as PostgreSQL (db.example.com:5432/roster): never the password.
 func (db *DB) String() string { return db.engine.String() }
+
+// SystemName returns the name of a database URL's engine in the OpenTelemetry conventions, db.system.name. It is mysql for
+// MariaDB too, and empty for a wrong URL.
+func SystemName(url string) string {
+	e, err := parse(url)
+	if err != nil {
+		return ""
+	}
+	if e.dialect() == dialect.Postgres {
+		return "postgresql"
+	}
+	if e.dialect() == dialect.SQLite {
+		return "sqlite"
+	}
+	return e.dialect()
+}

@@ -105,6 +105,16 @@ func (o *Operation) Statements() (listed []Statement, sent int) {
 	return slices.Clone(o.statements), o.sent
 }
 
+// Count returns the number of statements.
+func (o *Operation) Count() int {
+	if o == nil {
+		return 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent
+}
+
 // Batches returns the first batches, in the order of their ends.
 func (o *Operation) Batches() []Batch {
 	if o == nil {
