@@ -14,6 +14,8 @@ CHAOS ?= 2000
 DOCUMENTS ?= 50000
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
+# Platforms that "make release-test" builds twice, separated by commas.
+PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64
 # Number of runs of each benchmark of "make bench-go".
 COUNT ?= 6
 # Number of users at the last size of "make bench-growth". 10,000,000 need 15 GB of disk.
@@ -34,7 +36,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak property two-ways follow chaos
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak property two-ways follow chaos release release-test
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +59,7 @@ verify: ## check the modules, generate code, and fail if the tree differs from t
 	go mod verify
 	go mod tidy -diff
 	go -C tools mod verify
+	go -C tools/release mod verify
 	$(MAKE) generate
 	@changes=$$(git status --porcelain) || exit; test -z "$$changes" || { \
 		printf 'verify: the tree differs from what is committed:\n%s\n' "$$changes" >&2; git --no-pager diff; exit 1; }
@@ -135,3 +138,18 @@ follow: ## let eight writers begin FOLLOW (1000) transactions each, while reader
 
 chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)
+
+release: ## write the archives, packages, bills of materials and checksums of this commit into dist
+	@changes=$$(git status --porcelain) || exit; test -z "$$changes" || { \
+		printf 'release: the tree differs from what is committed:\n%s\n' "$$changes" >&2; exit 1; }
+	@go run ./internal/playground/fetch
+	rm -rf dist
+	go run -trimpath ./internal/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist
+
+release-test: ## build a release of PLATFORMS twice and compare; install, upgrade and remove packages in folders; as root on Debian
+	@missing=; for program in dpkg rpm systemd-analyze systemd-sysusers mandoc zsh fish; do \
+		command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" || { \
+		echo "release-test: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y dpkg rpm systemd mandoc zsh fish" >&2; exit 1; }
+	@go run ./internal/playground/fetch
+	$(WITH_SERVERS) go test -count=1 -timeout 60m -tags release -v ./e2e/release -platforms=$(PLATFORMS)
