@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"roster/internal/budget"
 	"roster/internal/dbtest"
 	requests "roster/internal/documents"
+	"roster/internal/record"
 	"roster/internal/typeid"
 )
 
@@ -38,12 +40,12 @@ func serveTwoWays(t *testing.T, e dbtest.Engine) *twoWays {
 	var options graph.Options
 	s.tester = serve(t, e, settings{
 		graph: func(o *graph.Options) {
-			o.CompiledReads, o.Answered = true, s.answered
+			o.CompiledReads, o.Observer = true, s
 			options = *o
 		},
 		executor: func(e *graph.Executor) { s.plan = e },
 	})
-	options.CompiledReads, options.Answered = false, nil
+	options.CompiledReads, options.Observer = false, nil
 	var err error
 	if s.resolvers, err = graph.NewExecutor(options); err != nil {
 		t.Fatal(err)
@@ -51,18 +53,29 @@ func serveTwoWays(t *testing.T, e dbtest.Engine) *twoWays {
 	return s
 }
 
-func (s *twoWays) answered(w graph.Way) {
+var _ graph.Observer = (*twoWays)(nil)
+
+// Begin implements graph.Observer.
+func (s *twoWays) Begin(ctx context.Context, _ *requests.Operation) context.Context { return ctx }
+
+// End implements graph.Observer.
+func (s *twoWays) End(_ context.Context, o *requests.Operation, e graph.Ended) {
+	if o.Definition.Operation != ast.Query {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ways = append(s.ways, w)
+	s.ways = append(s.ways, e.Way)
 }
 
-// execute returns the response of an executor as JSON, and the statements that it sent, in the order of their texts.
-func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, statements []string) {
+// execute returns the response of an executor as JSON, and what it did in the order of the texts: the statements that it sent,
+// and the edges that it loaded, with the numbers of entities.
+func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, did []string) {
 	s.Helper()
 	answer := answersOf(16 << 20).Open()
 	defer answer.Close()
-	ctx := budget.WithAnswer(rules.WithCaller(s.Context(), c), answer)
+	r := record.New()
+	ctx := record.WithOperation(budget.WithAnswer(rules.WithCaller(s.Context(), c), answer), r)
 	o, refused := e.Prepare(ctx, requests.Request{Text: document, Variables: variables})
 	if refused == nil {
 		refused, _ = e.Execute(ctx, o, "")
@@ -71,9 +84,12 @@ func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, va
 	if err != nil {
 		s.Fatal(err)
 	}
-	statements = reading(s.statements.take())
-	slices.Sort(statements)
-	return string(text), statements
+	did = reading(s.statements.take())
+	for _, b := range r.Batches() {
+		did = append(did, fmt.Sprintf("loaded %s for %d", b.Name, b.Size))
+	}
+	slices.Sort(did)
+	return string(text), did
 }
 
 // compare demands that both ways answer a query with the same bytes by the same statements, and that a query whose arguments

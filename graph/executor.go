@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -16,6 +17,7 @@ import (
 	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/limits"
+	"roster/internal/record"
 )
 
 // An Executor executes operations. Each operation is one transaction. It is committed before its response is written. It
@@ -41,9 +43,6 @@ func NewExecutor(o Options) (*Executor, error) {
 	}
 	if o.Committed == nil {
 		o.Committed = func() {}
-	}
-	if o.Answered == nil {
-		o.Answered = func(Way) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -99,13 +98,38 @@ func stranger(c rules.Caller) bool { return c.Nobody() && !c.Reader }
 func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
+	return e.observe(ctx, o, func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool) {
+		return e.execute(ctx, o, key, started)
+	})
+}
+
+// observe runs an operation, and tells the observer of it.
+func (e *Executor) observe(ctx context.Context, o *documents.Operation,
+	run func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool),
+) (response *graphql.Response, replayed bool) {
 	started := e.Clock()
+	if e.Observer == nil {
+		response, _, replayed = run(ctx, started)
+		return response, replayed
+	}
+	ctx = e.Observer.Begin(ctx, o)
+	r := record.FromContext(ctx)
+	if r == nil {
+		r = record.New()
+		ctx = record.WithOperation(ctx, r)
+	}
+	response, way, replayed := run(ctx, started)
+	e.Observer.End(ctx, o, Ended{Response: response, Record: r, Way: way, Took: e.Clock().Sub(started), Replayed: replayed})
+	return response, replayed
+}
+
+// execute is Execute for an operation that started at a time. It also returns the way of the answer.
+func (e *Executor) execute(ctx context.Context, o *documents.Operation, key string, started time.Time) (response *graphql.Response, way Way, replayed bool) {
+	way = ByResolvers
 	if key == "" && o.Definition.Operation == ast.Query {
-		response, way := e.read(ctx, o)
-		e.Answered(way)
-		if response != nil {
+		if response, way = e.read(ctx, o); response != nil {
 			e.addCost(o, response)
-			return response, false
+			return response, way, false
 		}
 	}
 	ctx = e.withOperation(ctx, o)
@@ -117,7 +141,7 @@ func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key stri
 	}
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)
-	return response, replayed
+	return response, way, replayed
 }
 
 // executable returns the generated code with its resolvers.

@@ -6,16 +6,20 @@ package graph
 //go:generate go -C .. tool gqlgen generate
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"roster/graph/generated"
 	"roster/internal/database"
+	"roster/internal/documents"
 	"roster/internal/limits"
+	"roster/internal/record"
 	"roster/internal/typeid"
 )
 
@@ -40,14 +44,35 @@ type Options struct {
 	Introspection bool
 	// CompiledReads answers queries by package compiled where it can.
 	CompiledReads bool
-	// Answered is called for each query that was executed, with the way of its answer. It may be nil.
-	Answered func(Way)
+	// Observer is told of each operation. It may be nil.
+	Observer Observer
 	// Limits bound a document and its variables.
 	Limits limits.Limits
 	// DocumentCacheBytes bounds the memory of the cached documents, in bytes.
 	DocumentCacheBytes int64
 	// TrustedDocuments has the documents that may be executed, by their keys. With nil, clients may send any document.
 	TrustedDocuments map[string]string
+}
+
+// An Observer is told of operations: of queries, mutations, and events of subscriptions. Its methods must be safe for
+// concurrent use.
+type Observer interface {
+	// Begin is called before an operation runs. It runs in the context that Begin returns.
+	Begin(ctx context.Context, o *documents.Operation) context.Context
+	// End is called when the operation has ended, in the context from Begin.
+	End(ctx context.Context, o *documents.Operation, e Ended)
+}
+
+// Ended says how an operation has ended.
+type Ended struct {
+	// Response is the response before it is written. It must not be changed.
+	Response *graphql.Response
+	// Record has the statements of the operation.
+	Record *record.Operation
+	Way    Way
+	Took   time.Duration
+	// Replayed reports that the response is that of an earlier request with the idempotency key.
+	Replayed bool
 }
 
 // SDL returns the text of schema.graphqls.

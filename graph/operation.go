@@ -18,6 +18,7 @@ import (
 	"roster/internal/directory"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
+	"roster/internal/record"
 )
 
 // Bounds of the retries of one operation: their number, and the time after which none begins.
@@ -88,6 +89,7 @@ func (e *Executor) run(ctx context.Context, key string, started time.Time, execu
 		if !again {
 			return response, false
 		}
+		record.FromContext(ctx).Retried()
 		answer.Reset()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -46,11 +47,12 @@ func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
 // A subscription is a running subscription. gqlgen calls Changes once. Then it makes a response of each change in the
 // channel, which holds one change. Nothing runs while nothing changes.
 type subscription struct {
-	executor *Executor
-	source   *feed.Subscription[ent.Node]
-	changes  chan *model.Change
-	field    graphql.CollectedField
-	after    bool // the client gave a cursor
+	executor  *Executor
+	operation *documents.Operation
+	source    *feed.Subscription[ent.Node]
+	changes   chan *model.Change
+	field     graphql.CollectedField
+	after     bool // the client gave a cursor
 }
 
 var _ generated.SubscriptionResolver = (*subscription)(nil)
@@ -89,7 +91,7 @@ func (e *Executor) Subscribe(ctx context.Context, o *documents.Operation) (next 
 	if refused := e.authorize(ctx, ""); refused != nil {
 		return nil, finish(refused)
 	}
-	s := &subscription{executor: e, changes: make(chan *model.Change, 1)}
+	s := &subscription{executor: e, operation: o, changes: make(chan *model.Change, 1)}
 	resolver := *e.resolver
 	resolver.subscription = s
 	beginning := graphql.WithResponseContext(ctx, publicError, recovered)
@@ -114,8 +116,8 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 	if err != nil {
 		return &graphql.Response{Errors: gqlerror.List{publicError(ctx, err)}}
 	}
-	respond := func(adopt bool) *graphql.Response {
-		response, _ := s.executor.run(ctx, "", s.executor.Clock(), func(ctx context.Context) *graphql.Response {
+	respond := func(ctx context.Context, started time.Time, adopt bool) *graphql.Response {
+		response, _ := s.executor.run(ctx, "", started, func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
 				nodes.Adopt(e.NodeID, e.Node)
@@ -130,12 +132,15 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 		})
 		return response
 	}
-	response := respond(e.Loaded)
-	if e.Loaded && len(response.Errors) > 0 {
-		// The node was read earlier, for all subscribers. An entity to which it has an edge may be deleted since. So read
-		// both in one snapshot.
-		response = respond(false)
-	}
+	response, _ := s.executor.observe(ctx, s.operation, func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool) {
+		response := respond(ctx, started, e.Loaded)
+		if e.Loaded && len(response.Errors) > 0 {
+			// The node was read earlier, for all subscribers. An entity to which it has an edge may be deleted since. So read
+			// both in one snapshot.
+			response = respond(ctx, s.executor.Clock(), false)
+		}
+		return response, ByResolvers, false
+	})
 	if ctx.Err() != nil {
 		return nil
 	}

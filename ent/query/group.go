@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/vikstrous/dataloadgen"
+
+	"roster/internal/record"
 )
 
 // A Key identifies a load in a group: loads with the same edge, arguments and columns share one fetch.
 type Key struct {
+	// Of is the type whose edge is loaded, such as User. The record of the operation gets these fetches. It is empty for
+	// loads that follow no edge.
+	Of      string
 	Edge    string
 	Args    string // equal for equal arguments
 	Columns Columns
@@ -44,7 +50,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // [*PanicError]. A nil group means that self has no siblings.
 func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key, fetch func(context.Context, []N) (map[N]V, error)) (V, error) {
 	if g == nil {
-		found, err := try(ctx, []N{self}, fetch)
+		found, err := try(ctx, key, []N{self}, fetch)
 		return found[self], err
 	}
 	g.mu.Lock()
@@ -53,7 +59,7 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 		// The only key of the batch is the group, so the batch is full at once and does not wait for its timer. A batch
 		// of nodes would wait if the group has a node twice.
 		loader = dataloadgen.NewMappedLoader(func(ctx context.Context, _ []*Group[N]) (map[*Group[N]]map[N]V, error) {
-			found, err := try(ctx, g.nodes, fetch)
+			found, err := try(ctx, key, g.nodes, fetch)
 			return map[*Group[N]]map[N]V{g: found}, err
 		}, dataloadgen.WithBatchCapacity(1))
 		if g.loaders == nil {
@@ -66,12 +72,29 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 	return found[self], err
 }
 
-// try calls fetch and turns a panic into an error with the stack. The loader would lose the stack.
-func try[N comparable, V any](ctx context.Context, nodes []N, fetch func(context.Context, []N) (map[N]V, error)) (found map[N]V, err error) {
+// try calls fetch, and writes it down in the record of the operation. It turns a panic into an error with the stack. The
+// loader would lose the stack.
+func try[N comparable, V any](ctx context.Context, key Key, nodes []N, fetch func(context.Context, []N) (map[N]V, error)) (found map[N]V, err error) {
+	if key.Of != "" {
+		defer Recorded(ctx, key.Of, key.Edge, len(nodes))()
+	}
 	defer func() {
 		if value := recover(); value != nil {
 			err = Recovered(value)
 		}
 	}()
 	return fetch(ctx, nodes)
+}
+
+// Recorded starts the fetch of an edge for a number of entities of a type. ended writes it down in the record of the operation
+// in ctx, if there is one.
+func Recorded(ctx context.Context, of, edge string, entities int) (ended func()) {
+	r := record.FromContext(ctx)
+	if r == nil {
+		return func() {}
+	}
+	began := time.Now()
+	return func() {
+		r.Loaded(record.Batch{Name: of + "." + edge, Size: entities, Began: began, Took: time.Since(began)})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"roster/ent/query"
+	"roster/internal/record"
 )
 
 // node is an entity.
@@ -95,6 +96,33 @@ func TestKeys(t *testing.T) {
 	other := newFamily(2) // has fetches of its own
 	if got, err := query.Load(t.Context(), &other.group, other.nodes[1], keys[1], other.double); err != nil || got != 2 || other.calls.Load() != 1 {
 		t.Errorf("got %d, %v, want the same value again", got, err)
+	}
+}
+
+// The record of an operation gets the fetches of edges: one for all siblings, and one of an entity without siblings.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	f := newFamily(3)
+	r := record.New()
+	ctx := record.WithOperation(t.Context(), r)
+	for _, key := range []query.Key{{Of: "Node", Edge: "double"}, {}} {
+		for _, group := range []*query.Group[*node]{&f.group, nil} {
+			for _, n := range f.nodes[:2] {
+				if _, err := query.Load(ctx, group, n, key, f.double); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	var sizes []int
+	for _, b := range r.Batches() {
+		if b.Name != "Node.double" || b.Began.IsZero() {
+			t.Errorf("got %+v, want a fetch of Node.double", b)
+		}
+		sizes = append(sizes, b.Size)
+	}
+	if want := []int{3, 1, 1}; !slices.Equal(sizes, want) {
+		t.Errorf("got the sizes %v, want %v", sizes, want)
 	}
 }
 

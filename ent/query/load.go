@@ -28,7 +28,7 @@ func ReadPage[T any, W Where[W]](ctx context.Context, r Reader[T], connection st
 // is the name of the edge.
 func LoadOne[T, E any](ctx context.Context, from *Entity[T], n *T, edge string, to func() Reader[E], columns Columns) (*E, error) {
 	e := from.Edge(edge)
-	return Load(ctx, from.Siblings(n), n, Key{Edge: edge, Columns: columns}, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
+	return Load(ctx, from.Siblings(n), n, Key{Of: from.GraphQL, Edge: edge, Columns: columns}, func(ctx context.Context, nodes []*T) (map[*T]*E, error) {
 		if e.Column == "" {
 			return loadChild(ctx, from, nodes, e, to(), columns)
 		}
@@ -56,6 +56,9 @@ func loadChild[T, E any](ctx context.Context, from *Entity[T], nodes []*T, edge 
 	return ofParents(from, nodes, entities), err
 }
 
+// CountEdge follows the name of an edge in the names of the loads that count its entities.
+const CountEdge = ".totalCount"
+
 // LoadMany returns a page of the entities of an edge of n. It loads the pages of all siblings of n at once. edge is the name
 // of the edge. The error is rules.Faults for invalid arguments.
 func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, edge string, to func() Reader[E],
@@ -66,7 +69,7 @@ func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, 
 	if err != nil {
 		return nil, err
 	}
-	key := Key{Edge: edge, Args: page.key(), Columns: columns}
+	key := Key{Of: from.GraphQL, Edge: edge, Args: page.key(), Columns: columns}
 	rows, err := Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T][]*E, error) {
 		s := page.rows(columns)
 		s.Parents = parentsOf(from, nodes, parents)
@@ -78,7 +81,7 @@ func LoadMany[T, E any, W Where[W]](ctx context.Context, from *Entity[T], n *T, 
 		return nil, err
 	}
 	return newConnection(reader.Entity, page, rows, func(ctx context.Context) (int, error) {
-		key := Key{Edge: edge + ".totalCount", Args: page.filterKey}
+		key := Key{Of: from.GraphQL, Edge: edge + CountEdge, Args: page.filterKey}
 		return Load(ctx, from.Siblings(n), n, key, func(ctx context.Context, nodes []*T) (map[*T]int, error) {
 			s := page.count()
 			s.Parents = parentsOf(from, nodes, parents)

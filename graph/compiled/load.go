@@ -399,6 +399,7 @@ func (r *run) one(o *toOne, from *rows) (*rows, error) {
 	if found := from.ones[slot]; found != nil {
 		return found, nil
 	}
+	defer query.Recorded(r.ctx, from.source.kind.GraphQL, o.edge.Name, len(from.ids))()
 	kind, columns := o.source.kind, o.source.columns
 	var found *rows
 	var err error
@@ -440,6 +441,7 @@ func (r *run) load(c *connection, from *rows) (*children, *query.Page, error) {
 	if found := from.many[slot]; found != nil {
 		return found, of.page, nil
 	}
+	defer query.Recorded(r.ctx, from.source.kind.GraphQL, c.edge.Name, len(from.ids))()
 	found, err := r.readPages(c, of.page, query.Distinct(from.ids))
 	from.many[slot] = found
 	return found, of.page, err
@@ -509,6 +511,7 @@ func (r *run) count(c *connection, v *view) (int, error) {
 	}
 	slot := of.counts.slot
 	if v.parents.counts[slot] == nil {
+		defer query.Recorded(r.ctx, v.parents.source.kind.GraphQL, c.edge.Name+query.CountEdge, len(v.parents.ids))()
 		parents := c.edge.Parents
 		parents.IDs = query.Distinct(v.parents.ids)
 		s.Parents = &parents

@@ -19,9 +19,9 @@ const (
 	creating                     // create a missing database without tables
 )
 
-// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard
+// openDatabase opens the database and prepares it for a command. with changes the options. It refuses a database whose file is the standard
 // output of the command. If a signal comes meanwhile, the error has an exit code.
-func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation) (db *database.DB, err error) {
+func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation, with ...func(*database.Options)) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = &exitError{errors.New("interrupted while opening the database"), exitInterrupted}
@@ -30,7 +30,7 @@ func (e *environment) openDatabase(ctx context.Context, c config.Database, logge
 	if err := e.clash(filesOf(c.DatabaseURL)); err != nil {
 		return nil, err
 	}
-	db, err = database.Open(ctx, database.Options{
+	o := database.Options{
 		URL:              c.DatabaseURL,
 		MustExist:        prepare == checking || prepare == existing,
 		MaxConnections:   c.DatabaseMaxConnections,
@@ -39,7 +39,11 @@ func (e *environment) openDatabase(ctx context.Context, c config.Database, logge
 		StatementTimeout: c.StatementTimeout,
 		StatementCache:   c.DatabaseStatementCache,
 		Logger:           logger,
-	})
+	}
+	for _, change := range with {
+		change(&o)
+	}
+	db, err = database.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}

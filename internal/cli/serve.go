@@ -56,8 +56,17 @@ type serveCommand struct {
 	limits.Limits    `group:"Limits of a request:"`
 	config.Retention `group:"Retention:"`
 	config.Database  `group:"Database:"`
+	config.Admin     `group:"Admin listener:"`
 	config.Log       `group:"Logging:"`
 	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
+}
+
+// Validate checks the form of the settings. kong calls it.
+func (c *serveCommand) Validate() error {
+	if err := c.HTTP.Validate(); err != nil {
+		return err
+	}
+	return c.Admin.Validate()
 }
 
 // Run serves until ctx ends.
@@ -70,6 +79,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	if err := c.checkDoors(ctx, verifier != nil); err != nil {
+		return err
+	}
+	if err := c.checkAdmin(ctx); err != nil {
 		return err
 	}
 	proxies, err := c.Proxies(c.localOnly(verifier != nil))
@@ -100,7 +112,8 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if !c.Migrate {
 		prepare = checking
 	}
-	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
+	observers := c.observe(e.version, trusted, memory)
+	db, err := e.openDatabase(ctx, c.Database, logger, prepare, observers.database)
 	if err != nil {
 		return err
 	}
@@ -122,13 +135,13 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	})
 	changes := feed.New(feed.Options{Database: db, Budget: answers, Tables: tables(), Logger: logger}, graph.LoadNodes(db))
 	ids := typeid.NewSource(time.Now, rand.Reader)
-	executor, err := newExecutor(c, db, ids, changes, trusted, logger)
+	executor, err := newExecutor(c, db, ids, changes, trusted, observers.graph(), logger)
 	if err != nil {
 		return err
 	}
 	authenticator, stopAuthenticator := c.authenticate(ctx, verifier, db, ids, changes.Wake, logger)
 	defer stopAuthenticator()
-	handler := newHandler(c, db, server.Options{
+	o := server.Options{
 		Executor:      executor,
 		Authenticator: authenticator,
 		Playground:    page,
@@ -137,8 +150,10 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		LocalOnly:     c.localOnly(verifier != nil),
 		Proxies:       proxies,
 		Limiter:       ratelimit.New(points, time.Now),
+		Observer:      observers.server(),
 		Logger:        logger,
-	})
+	}
+	handler := newHandler(c, db, o)
 	listen := server.Listen
 	if c.localOnly(verifier != nil) {
 		listen = server.ListenLocal
@@ -147,6 +162,12 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
+	observers.watch(ctx, db, changes)
+	stopAdmin, err := c.startAdmin(ctx, observers, readiness(db), logger)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, stopAdmin()) }()
 	if err := c.announce(e, db, listener.Addr()); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -261,7 +282,7 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires the executor of operations.
 func newExecutor(
-	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
+	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, observer graph.Observer, logger *slog.Logger,
 ) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
@@ -269,6 +290,7 @@ func newExecutor(
 		IDs:                ids,
 		Feed:               changes,
 		Committed:          changes.Wake,
+		Observer:           observer,
 		Logger:             logger,
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.showSchema(),

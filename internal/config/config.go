@@ -7,6 +7,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -52,6 +53,32 @@ func (h HTTP) Validate() error {
 		if !isOrigin(origin) && (origin != "*" || len(h.CORSOrigins) > 1) {
 			return fmt.Errorf("--cors-origins must be * or origins such as https://app.example.com, without a path, not %q", origin)
 		}
+	}
+	return nil
+}
+
+// Admin has the settings of the admin listener.
+type Admin struct {
+	AdminListen string `placeholder:"ADDRESS" help:"Address of the admin listener, with /metrics, /debug/pprof/, /healthz and /readyz: HOST:PORT, or unix:PATH for a Unix socket that only the user of the server can use. Without the flag: none."`
+	AdminPublic bool   `help:"Let --admin-listen name an address that other machines can reach, and answer requests for all hosts and from proxies. There is no authentication: everyone whose request comes there may read metrics and profiles."`
+}
+
+// Validate checks the form of the address. The error names the flag and says what to do.
+func (a Admin) Validate() error {
+	path, socket := strings.CutPrefix(a.AdminListen, "unix:")
+	_, port, err := net.SplitHostPort(a.AdminListen)
+	_, number := strconv.ParseUint(port, 10, 16)
+	switch {
+	case a.AdminPublic && a.AdminListen == "":
+		return errors.New("--admin-public has no effect without the admin listener: also set --admin-listen")
+	case a.AdminPublic && socket:
+		return errors.New("--admin-public has no effect on a Unix socket: leave it out")
+	case a.AdminListen == "":
+		return nil
+	case socket && path == "":
+		return errors.New("--admin-listen must have a path after unix:, such as unix:/run/roster/admin.sock")
+	case !socket && (err != nil || number != nil):
+		return fmt.Errorf("--admin-listen must be HOST:PORT, such as 127.0.0.1:9090, or unix:PATH, not %q", a.AdminListen)
 	}
 	return nil
 }

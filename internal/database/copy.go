@@ -28,12 +28,17 @@ func (s *Session) Copy(ctx context.Context, w *statement.Write) (err error) {
 	if w.Rows == 0 {
 		return nil
 	}
-	ctx, done, err := s.start(ctx, nil)
+	query := "COPY " + w.Table.Name + " (" + strings.Join(w.Columns, ", ") + ") FROM STDIN" //nolint:gosec // the program's own names
+	r := new(running)
+	ctx, err = r.start(ctx, s, query, nil)
 	if err != nil {
 		return s.fail(err)
 	}
-	defer done()
-	query := "COPY " + w.Table.Name + " (" + strings.Join(w.Columns, ", ") + ") FROM STDIN" //nolint:gosec // the program's own names
+	defer func() {
+		r.rows.Store(int64(w.Rows))
+		r.failed.Store(err != nil)
+		r.end()
+	}()
 	if observe := s.db.options.Observe; observe != nil {
 		observe(query)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"roster/ent/migrate/migrations"
 	_ "roster/ent/runtime" // registers the hook of the ent schema that refuses to write past package directory
+	"roster/internal/record"
 )
 
 // Options have the database to open and its limits.
@@ -43,6 +44,9 @@ type Options struct {
 	// Observe, if set, gets the text of each statement, except BEGIN, COMMIT and migrations. It must be fast and safe
 	// for concurrent use.
 	Observe func(query string)
+	// Sent, if set, gets each statement of a session when it has ended, with the context of its caller. It must be fast and
+	// safe for concurrent use.
+	Sent func(ctx context.Context, s record.Statement)
 	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
 }
@@ -212,3 +216,19 @@ func (db *DB) Dialect() string { return db.engine.dialect() }
 
 // String names the database for people, such as PostgreSQL (db.example.com:5432/roster): never the password.
 func (db *DB) String() string { return db.engine.String() }
+
+// SystemName returns the name of a database URL's engine in the OpenTelemetry conventions, db.system.name. It is mysql for
+// MariaDB too, and empty for a wrong URL.
+func SystemName(url string) string {
+	e, err := parse(url)
+	if err != nil {
+		return ""
+	}
+	if e.dialect() == dialect.Postgres {
+		return "postgresql"
+	}
+	if e.dialect() == dialect.SQLite {
+		return "sqlite"
+	}
+	return e.dialect()
+}

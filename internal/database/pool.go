@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,10 @@ type pool struct {
 	conns *connector
 	free  chan struct{}
 	wait  time.Duration
+
+	// Of the operations that found no free connection. Others cost nothing to count.
+	waiting, waits, timeouts atomic.Int64
+	waited                   atomic.Int64 // in nanoseconds
 }
 
 func newPool(c driver.Connector, o Options, size int) *pool {
@@ -40,12 +45,20 @@ func (p *pool) acquire(ctx context.Context) error {
 		return nil
 	default:
 	}
+	began := time.Now()
+	p.waiting.Add(1)
+	defer func() {
+		p.waiting.Add(-1)
+		p.waits.Add(1)
+		p.waited.Add(int64(time.Since(began)))
+	}()
 	timer := time.NewTimer(p.wait)
 	defer timer.Stop()
 	select {
 	case <-p.free:
 		return nil
 	case <-timer.C:
+		p.timeouts.Add(1)
 		return &Failure{Kind: Busy, err: errBusy}
 	case <-ctx.Done():
 		return &Failure{Kind: Timeout, err: ctx.Err()}
@@ -61,4 +74,30 @@ func (p *pool) concludes(f *Failure) {
 	if _, connecting := errors.AsType[*connectError](f); f.role || f.Kind == Lost && !connecting {
 		p.conns.dropIdle()
 	}
+}
+
+// PoolStats are the figures of a pool of connections since the start.
+type PoolStats struct {
+	// Name is write or read. A server's only pool is write. SQLite also has a pool for reads.
+	Name string
+	// Max is the maximum number of connections that operations use at the same time. Used is the number that they use now, and
+	// Idle the number of open connections that nobody uses.
+	Max, Used, Idle int
+	// Waiting is the number of operations that wait for a connection now. Waits is the number of those that have waited, for
+	// the time Waited in all. Timeouts is the number of those that have got none in time.
+	Waiting, Waits, Timeouts int64
+	Waited                   time.Duration
+}
+
+// Pools returns the figures of all pools. It sends nothing to the database.
+func (db *DB) Pools() []PoolStats {
+	names := []string{"write", "read"}
+	var all []PoolStats
+	for i, p := range db.pools() {
+		all = append(all, PoolStats{
+			Name: names[i], Max: cap(p.free), Used: cap(p.free) - len(p.free), Idle: p.db.Stats().Idle,
+			Waiting: p.waiting.Load(), Waits: p.waits.Load(), Timeouts: p.timeouts.Load(), Waited: time.Duration(p.waited.Load()),
+		})
+	}
+	return all
 }

@@ -5,9 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
+
+	"roster/internal/record"
 )
 
 // A Mode is the kind of a session's transaction.
@@ -81,11 +84,12 @@ func (s *Session) Close() error { return nil }
 // Query implements dialect.Driver. The error is a Failure.
 func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 	open := new(sessionRows)
-	ctx, err := open.start(ctx, s, args)
+	ctx, err := open.start(ctx, s, query, args)
 	if err != nil {
 		return s.fail(err)
 	}
 	if err := s.conn().Query(ctx, query, args, v); err != nil {
+		open.failed.Store(true)
 		open.end()
 		return s.fail(err)
 	}
@@ -95,6 +99,7 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 	open.stop = context.AfterFunc(ctx, func() {
 		cut := s.fail(ctx.Err())
 		open.cut.Store(&cut)
+		open.failed.Store(true)
 		_ = open.ColumnScanner.Close() // nobody reads the remaining rows
 		open.end()
 	})
@@ -104,13 +109,19 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 
 // Exec implements dialect.Driver. The error is a Failure.
 func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
-	ctx, done, err := s.start(ctx, args)
+	r := new(running)
+	ctx, err := r.start(ctx, s, query, args)
 	if err != nil {
 		return s.fail(err)
 	}
-	defer done()
+	defer r.end()
 	if err := s.conn().Exec(ctx, query, args, v); err != nil {
+		r.failed.Store(true)
 		return s.fail(err)
+	}
+	if result, ok := v.(*entsql.Result); ok && r.watched() {
+		n, _ := (*result).RowsAffected() // no driver of Roster fails here
+		r.rows.Store(n)
 	}
 	return nil
 }
@@ -124,27 +135,28 @@ func (s *Session) conn() entsql.Conn {
 
 var errEnded = errors.New("database: the session has ended")
 
-// start starts a statement without rows. done ends its turn.
-func (s *Session) start(ctx context.Context, args any) (_ context.Context, done func(), err error) {
-	r := new(running)
-	ctx, err = r.start(ctx, s, args)
-	return ctx, r.end, err
-}
-
 // running is the turn of a statement: of its transaction or, without one, of the pool.
 type running struct {
 	of     *Session
 	cancel context.CancelFunc
 	ended  atomic.Bool
+
+	ctx    context.Context   // of the caller
+	record *record.Operation // of the operation, or nil
+	text   string
+	began  time.Time // zero if nobody watches the statement
+	rows   atomic.Int64
+	failed atomic.Bool
 }
 
 // start checks the arguments of a statement, and waits for its turn. Before the first statement, it begins the
 // transaction. It returns the context of the statement.
-func (r *running) start(ctx context.Context, s *Session, args any) (context.Context, error) {
+func (r *running) start(ctx context.Context, s *Session, query string, args any) (context.Context, error) {
 	if err := s.allFit(args); err != nil {
 		return nil, err
 	}
 	r.of = s
+	r.ctx, r.record, r.text = ctx, record.FromContext(ctx), query
 	if s.mode == Single {
 		if s.ended.Load() {
 			return nil, errEnded
@@ -163,8 +175,28 @@ func (r *running) start(ctx context.Context, s *Session, args any) (context.Cont
 			return nil, err
 		}
 	}
+	if r.watched() {
+		r.began = time.Now()
+	}
 	ctx, r.cancel = context.WithTimeout(ctx, s.db.options.StatementTimeout)
 	return ctx, nil
+}
+
+// watched reports whether somebody wants to know about the statement.
+func (r *running) watched() bool { return r.record != nil || r.of.db.options.Sent != nil }
+
+// report tells those who watch the statement that it has ended.
+func (r *running) report() {
+	if r.began.IsZero() {
+		return
+	}
+	s := record.Statement{
+		Text: r.text, Field: record.Field(r.ctx), Began: r.began, Took: time.Since(r.began), Rows: r.rows.Load(), Failed: r.failed.Load(),
+	}
+	r.record.Sent(s)
+	if sent := r.of.db.options.Sent; sent != nil {
+		sent(r.ctx, s)
+	}
 }
 
 // end ends the turn. It may be called again.
@@ -173,6 +205,7 @@ func (r *running) end() {
 		return
 	}
 	r.cancel()
+	r.report()
 	if r.of.mode == Single {
 		r.of.pool.release()
 	} else {
@@ -288,36 +321,38 @@ type sessionRows struct {
 	cut  atomic.Pointer[error] // the Failure that closed the rows before their reader was done
 }
 
-// failed turns an error of the rows into a Failure. For rows that a Failure cut off, it returns that: database/sql only
+// failure turns an error of the rows into a Failure. For rows that a Failure cut off, it returns that: database/sql only
 // says that the rows are closed, or returns no error, as at their end.
-func (r *sessionRows) failed(err error) error {
+func (r *sessionRows) failure(err error) error {
 	if cut := r.cut.Load(); cut != nil {
 		return *cut
 	}
 	if err == nil {
 		return nil
 	}
+	r.failed.Store(true)
 	return r.of.fail(err)
 }
 
 // Columns returns the names of the columns.
 func (r *sessionRows) Columns() ([]string, error) {
 	names, err := r.ColumnScanner.Columns()
-	return names, r.failed(err)
+	return names, r.failure(err)
 }
 
 func (r *sessionRows) Next() bool {
 	if r.ColumnScanner.Next() {
+		r.rows.Add(1)
 		return true
 	}
-	_ = r.failed(r.ColumnScanner.Err()) // Err returns it
+	_ = r.failure(r.ColumnScanner.Err()) // Err returns it
 	r.done()
 	return false
 }
 
-func (r *sessionRows) Scan(into ...any) error { return r.failed(r.ColumnScanner.Scan(into...)) }
+func (r *sessionRows) Scan(into ...any) error { return r.failure(r.ColumnScanner.Scan(into...)) }
 
-func (r *sessionRows) Err() error { return r.failed(r.ColumnScanner.Err()) }
+func (r *sessionRows) Err() error { return r.failure(r.ColumnScanner.Err()) }
 
 // done ends the turn of the statement.
 func (r *sessionRows) done() {

@@ -60,7 +60,7 @@ func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 			}
 			return fmt.Errorf("statement %d of %d: %w", step+1, len(w.statements), err)
 		}
-		if err := record(ctx, tx, w, step+1); err != nil {
+		if err := recordStep(ctx, tx, w, step+1); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "COMMIT"); err != nil {
@@ -79,7 +79,7 @@ func nextStep(ctx context.Context, tx *sql.Tx, w way) (step int, err error) {
 	var before string
 	err = tx.QueryRowContext(ctx, readRecord, w.version, w.up).Scan(&step, &before)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, record(ctx, tx, w, 0)
+		return 0, recordStep(ctx, tx, w, 0)
 	}
 	if err != nil {
 		return 0, err
@@ -91,8 +91,8 @@ func nextStep(ctx context.Context, tx *sql.Tx, w way) (step int, err error) {
 	return step, err
 }
 
-// record records the next step.
-func record(ctx context.Context, tx *sql.Tx, w way, step int) error {
+// recordStep records the next step.
+func recordStep(ctx context.Context, tx *sql.Tx, w way, step int) error {
 	tables, err := tablesOf(ctx, tx, w, step)
 	if err != nil {
 		return err

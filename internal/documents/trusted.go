@@ -3,6 +3,11 @@ package documents
 import (
 	"errors"
 	"io"
+	"maps"
+	"slices"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
 
 	"roster/internal/strictjson"
 )
@@ -30,4 +35,22 @@ func ReadTrusted(r io.Reader) (map[string]string, error) {
 		return nil, errors.New("no document: nothing would be executed")
 	}
 	return documents, nil
+}
+
+// Names returns the names of the operations of trusted documents, in order. It leaves out documents that cannot be read: New
+// returns an error for those.
+func Names(trusted map[string]string) []string {
+	names := map[string]bool{}
+	for _, text := range trusted {
+		doc, err := parser.ParseQuery(&ast.Source{Input: text})
+		if err != nil {
+			continue
+		}
+		for _, o := range doc.Operations {
+			if o.Name != "" {
+				names[o.Name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }

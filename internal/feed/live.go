@@ -84,6 +84,7 @@ type Feed[N any] struct {
 	uncounted chan struct{} // the rows must be counted
 	due       chan struct{} // changes must be counted
 	probes    atomic.Int64  // sent since the last one that arrived
+	slow      atomic.Int64  // subscribers that ended with ErrSlow
 	away      bool          // the last look failed
 	behind    bool          // the last look has left changes without a number, or has not counted all that it numbered
 

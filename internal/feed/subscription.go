@@ -190,6 +190,7 @@ func (s *Subscription[N]) follow() (following bool, next *segment[N], more <-cha
 	case t.err != nil:
 		return true, nil, nil, t.err
 	case s.at.number < t.start && f.Clock().Sub(s.level) > f.Slack:
+		f.slow.Add(1)
 		return true, nil, nil, ErrSlow
 	case s.at.number < t.start: // more than Keep changes came at once
 		s.leave()

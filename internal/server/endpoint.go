@@ -30,6 +30,7 @@ type endpoint struct {
 	budget        *budget.Budget
 	compressors   compressors
 	writeTimeout  time.Duration
+	observer      Observer
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +87,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	operation, response := e.executor.Prepare(ctx, request.Request)
 	if response != nil {
 		from.points.Charge(priceOfRefused(request.size))
+		e.observer.Refused(http.StatusBadRequest, codeOf(response.Errors))
 	} else {
 		price := priceOf(operation.Cost, request.size)
 		if refused := from.pay(price, request.size); refused != nil {

@@ -10,19 +10,31 @@ import (
 
 // hosts are the hosts that requests may name.
 type hosts struct {
-	local  bool // the hosts are those of this machine, and proxies are refused
-	listed map[string]bool
+	local       bool // the hosts are those of this machine, and proxies are refused
+	listed      map[string]bool
+	why, remedy string // of local, for error messages
 }
 
 func newHosts(local bool, list []string) hosts {
 	if local {
 		list = []string{"localhost", "127.0.0.1", "[::1]"}
 	}
-	h := hosts{local: local, listed: make(map[string]bool, len(list))}
+	h := hosts{
+		local: local, listed: make(map[string]bool, len(list)), why: "this server has no authentication",
+		remedy: "configure authentication, or allow everything to everyone with ROSTER_INSECURE_NO_AUTH=true",
+	}
 	for _, host := range list {
 		h.listed[host] = true
 	}
 	return h
+}
+
+// GuardLocal refuses requests that name another host than this machine, and requests from proxies. The error messages say why,
+// such as "this listener is for this machine", and the remedy.
+func GuardLocal(next http.Handler, why, remedy string) http.Handler {
+	h := newHosts(true, nil)
+	h.why, h.remedy = why, remedy
+	return h.guard(next)
 }
 
 // guard refuses requests for other hosts. A page of any site can make its own name resolve to this machine (DNS
@@ -35,14 +47,12 @@ func (h hosts) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case h.local && forwarded(r):
-			refuseFor(http.StatusForbidden, codes.Forbidden, "this server has no authentication, so it refuses requests from "+
-				"proxies: configure authentication, or allow everything to everyone with ROSTER_INSECURE_NO_AUTH=true").write(w, typeJSON)
+			refuseFor(http.StatusForbidden, codes.Forbidden, h.why+", so it refuses requests from proxies: "+h.remedy).write(w, typeJSON)
 		case h.listed[hostOf(r)]:
 			next.ServeHTTP(w, r)
 		case h.local:
-			refuseFor(http.StatusForbidden, codes.Forbidden, "this server has no authentication, so it answers only requests for "+
-				"localhost, 127.0.0.1 and [::1]: configure authentication, or allow everything to everyone with "+
-				"ROSTER_INSECURE_NO_AUTH=true").write(w, typeJSON)
+			refuseFor(http.StatusForbidden, codes.Forbidden, h.why+", so it answers only requests for localhost, 127.0.0.1 and [::1]: "+
+				h.remedy).write(w, typeJSON)
 		default:
 			refuseFor(http.StatusForbidden, codes.Forbidden, "this server does not answer requests for this host: add the host to "+
 				"ROSTER_ALLOWED_HOSTS").write(w, typeJSON)

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"roster/internal/requestid"
 )
 
-// observed sets the ID of each request in its context and in the answer. It logs each answer, and answers a panic.
+// observed sets the ID of each request in its context and in the answer. It logs each answer, tells the observer of it, and
+// answers a panic.
 func observed(next http.Handler, clients clients, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := o.Clock()
@@ -22,6 +24,11 @@ func observed(next http.Handler, clients clients, o Options) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		ctx := requestid.WithContext(r.Context(), id)
 		recorder := &recorder{ResponseWriter: w}
+		r = r.WithContext(ctx) // the mux writes the pattern into it
+		if o.Observer != nil {
+			recorder.report = func() { recorder.tell(o.Observer, r, o.Clock().Sub(start)) }
+			defer recorder.reportOnce()
+		}
 		defer func() {
 			if !o.Logger.Enabled(ctx, slog.LevelDebug) {
 				return
@@ -31,7 +38,7 @@ func observed(next http.Handler, clients clients, o Options) http.Handler {
 				"duration", o.Clock().Sub(start), "requestId", id)
 		}()
 		defer answerPanic(ctx, recorder, o.Logger)
-		next.ServeHTTP(recorder, r.WithContext(ctx))
+		next.ServeHTTP(recorder, r)
 	})
 }
 
@@ -62,13 +69,18 @@ func logPanic(ctx context.Context, logger *slog.Logger, cause any) {
 // recorder records the status and the size of an answer.
 type recorder struct {
 	http.ResponseWriter
-	status int // 0 until the answer starts
-	bytes  int64
+	status  int // 0 until the answer starts
+	bytes   int64
+	refused *refusal // the answer, if the server refused the request
+	report  func()   // tells an observer of the answer. nil: there is none, or it was told
 }
 
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
 		r.status = status
+		if r.report != nil && (status == http.StatusSwitchingProtocols || strings.HasPrefix(r.Header().Get("Content-Type"), typeEvents)) {
+			r.reportOnce() // a stream can last for days
+		}
 	}
 	r.ResponseWriter.WriteHeader(status)
 }

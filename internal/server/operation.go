@@ -85,6 +85,7 @@ func (e endpoint) inTurn(
 			}
 			if lasting && response.Data != nil {
 				if refused := events.pay(); refused != nil {
+					e.observer.Refused(refused.status, refused.code())
 					response = &graphql.Response{Errors: refused.errors()}
 				}
 			}

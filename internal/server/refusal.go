@@ -85,11 +85,31 @@ func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 	if r.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
 	}
+	if recorder, ok := w.(*recorder); ok {
+		recorder.refused = r
+	}
 	response := r.response
 	if response == nil {
 		response = &graphql.Response{Errors: r.errors()}
 	}
 	answer{status: r.status, mediaType: mediaType, response: response}.write(w)
+}
+
+// code returns the code of the first error.
+func (r *refusal) code() codes.Code {
+	if r.response != nil {
+		return codeOf(r.response.Errors)
+	}
+	return codeOf(r.errors())
+}
+
+// codeOf returns the code of the first error, or "".
+func codeOf(errs gqlerror.List) codes.Code {
+	if len(errs) == 0 {
+		return ""
+	}
+	code, _ := errs[0].Extensions["code"].(codes.Code) // there is no other type
+	return code
 }
 
 // errors returns the errors of a refusal without a response.

@@ -5,6 +5,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -66,6 +67,8 @@ type Options struct {
 	WriteTimeout time.Duration
 	// Streams are the open WebSockets and event streams. Serve ends them.
 	Streams *Streams
+	// Observer is told of answers and streams. nil: nobody is.
+	Observer Observer
 }
 
 // New returns the handler of the whole server.
@@ -76,7 +79,7 @@ func New(o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newOrigins(o.Origins).guard(endpoint{
-		clients: clients, limiter: o.Limiter,
+		clients: clients, limiter: o.Limiter, observer: cmp.Or[Observer](o.Observer, noObserver{}),
 		executor: o.Executor, authenticator: o.Authenticator, clock: o.Clock, logger: o.Logger,
 		maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues, requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
 		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
@@ -86,10 +89,9 @@ func New(o Options) http.Handler {
 			writePlain(w, http.StatusOK, "text/plain; charset=utf-8", o.SDL)
 		}))
 	}
-	mux.Handle("/healthz", reading(func(w http.ResponseWriter, _ *http.Request) {
-		writePlain(w, http.StatusOK, typeJSON, `{"status":"ok"}`)
-	}))
-	mux.Handle("/readyz", reading(o.readiness))
+	checks := Checks(o)
+	mux.Handle(pathHealth, checks)
+	mux.Handle(pathReady, checks)
 	if o.Playground != nil {
 		mux.Handle("/{$}", reading(o.Playground.ServeHTTP))
 		mux.Handle("/playground/", reading(o.Playground.ServeHTTP))
@@ -98,6 +100,22 @@ func New(o Options) http.Handler {
 		refuse(http.StatusNotFound, "nothing is at this address: the endpoint is /graphql").write(w, typeJSON)
 	})
 	return observed(guarded(newHosts(o.LocalOnly, o.Hosts).guard(mux)), clients, o)
+}
+
+// The paths of the health checks.
+const (
+	pathHealth = "/healthz"
+	pathReady  = "/readyz"
+)
+
+// Checks returns the handler of the health checks alone: /healthz and /readyz. It needs only Options.Ready.
+func Checks(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(pathHealth, reading(func(w http.ResponseWriter, _ *http.Request) {
+		writePlain(w, http.StatusOK, typeJSON, `{"status":"ok"}`)
+	}))
+	mux.Handle(pathReady, reading(o.readiness))
+	return mux
 }
 
 // readiness answers whether the server is ready for requests. With ?for=reads: for queries.

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"roster/internal/codes"
 	"roster/internal/documents"
 )
 
@@ -24,7 +26,7 @@ func (e endpoint) serveEvents(
 ) *refusal {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	leave, _, refused := e.streams.enter(func(context.Context) { cancel(nil) }, false)
+	leave, _, refused := e.streams.enter(func(context.Context) { cancel(errStopping) }, false)
 	if refused != nil {
 		return refused
 	}
@@ -37,6 +39,9 @@ func (e endpoint) serveEvents(
 		}
 	}
 	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout, http2: r.ProtoMajor > 1}
+	e.observer.Opened(EventStream)
+	end := streamDisconnected
+	defer func() { e.observer.Ended(EventStream, end) }()
 	if events.open() != nil {
 		return nil
 	}
@@ -47,12 +52,13 @@ func (e endpoint) serveEvents(
 		defer cancel(nil) // the client has disconnected
 		events.beat(ctx, e.streams.options.PingInterval)
 	})
-	failed := false
+	failed, last := false, codes.Code("")
 	for response := range e.inTurn(ctx, next, true, each, 1) {
 		if ctx.Err() != nil {
 			break
 		}
 		failed = response.Data == nil
+		last = codeOf(response.Errors)
 		if events.send(response) != nil {
 			return nil
 		}
@@ -60,15 +66,29 @@ func (e endpoint) serveEvents(
 	expelled, ok := errors.AsType[*expulsion](context.Cause(ctx))
 	switch {
 	case ok && !failed: // otherwise the client has got an error already
-		if events.send(&graphql.Response{Errors: e.refuseCaller(context.WithoutCancel(ctx), expelled.reason).errors()}) != nil {
+		refused := e.refuseCaller(context.WithoutCancel(ctx), expelled.reason)
+		e.observer.Refused(refused.status, refused.code())
+		if events.send(&graphql.Response{Errors: refused.errors()}) != nil {
 			return nil
 		}
+		failed, last = true, refused.code()
 	case !ok && ctx.Err() != nil: // a stream that was cut off has no end, so that the client asks for the rest
+		if errors.Is(context.Cause(ctx), errStopping) {
+			end = streamStopping
+		}
 		return nil
 	}
-	_ = events.write(completeEvent())
+	if events.write(completeEvent()) == nil {
+		end = streamComplete
+	}
+	if failed && last != "" {
+		end = string(last)
+	}
 	return nil
 }
+
+// errStopping is the cause of the end of an event stream when the server stops.
+var errStopping = fmt.Errorf("the server is stopping: %w", context.Canceled)
 
 // expulsion is the cause of the end of a context: the caller may no longer use the server.
 type expulsion struct{ reason error }

@@ -3,8 +3,11 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -88,7 +91,31 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	s.conn, s.cut = conn, cancel
 	close(s.begun)
+	s.observer.Opened(WebSocket)
+	defer func() { s.observer.Ended(WebSocket, s.endCode()) }()
 	s.serve(ctx)
+}
+
+// ends notes the code with which the socket ends, unless it has one.
+func (s *socket) ends(code websocket.StatusCode) { s.code.CompareAndSwap(0, int32(code)) } //nolint:gosec // G115: at most 4999
+
+// endCode returns the code with which the socket has ended: that of the side that closed it first.
+func (s *socket) endCode() string {
+	code := websocket.StatusCode(s.code.Load())
+	switch {
+	case code <= 0: // without a close frame
+		code = websocket.StatusAbnormalClosure
+	case code >= 3000 && !slices.Contains(ownCodes(), code), code < 1000, code > websocket.StatusTLSHandshake && code < 3000:
+		return OtherCode
+	}
+	return strconv.Itoa(int(code))
+}
+
+// ownCodes are the codes of the sub-protocol.
+func ownCodes() []websocket.StatusCode {
+	return []websocket.StatusCode{
+		closeInvalid, closeUnauthorized, closeForbidden, closeSubprotocol, closeInitTimeout, closeDuplicate, closeTooManyRequests,
+	}
 }
 
 // handshake leaves out the refusals of the library, which are plain text.
@@ -140,6 +167,7 @@ type socket struct {
 	draining   bool                        // no operation starts any more
 	group      sync.WaitGroup              // the operations that have not ended
 	ended      bool                        // the connection has ended, or is about to
+	code       atomic.Int32                // with which the socket ends; 0: not known yet
 	expelling  sync.WaitGroup              // closes the socket because of its caller
 }
 
@@ -212,6 +240,7 @@ func (s *socket) ping(ctx context.Context) error {
 // close ends all operations, sends the reason, and waits a few seconds for the client to close the socket as well.
 func (s *socket) close(f fault) {
 	s.drain(true)
+	s.ends(f.code)
 	_ = s.conn.Close(f.code, f.reason) // the client may have disconnected
 }
 
@@ -227,11 +256,11 @@ func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
 	}
 	caller, _, refused := s.authenticate(ctx, s.from.client, authorization) // the end of ctx, which is that of the connection, cancels it
 	if refused != nil {
-		return faultOf(refused)
+		return s.refuse(refused)
 	}
 	s.from.points = s.budgetOf(caller, s.from.client)
 	if refused := refuseRate(s.from.points.Take(openPoints)); refused != nil {
-		return faultOf(refused)
+		return s.refuse(refused)
 	}
 	s.caller = caller
 	s.conn.SetReadLimit(s.bodyLimit(caller).bytes)
@@ -254,7 +283,7 @@ func (s *socket) expel(ctx context.Context, reason error) {
 		return
 	}
 	s.expelling.Go(func() {
-		s.close(*faultOf(s.refuseCaller(ctx, reason)))
+		s.close(*s.refuse(s.refuseCaller(ctx, reason)))
 		s.cut()
 	})
 }
@@ -269,8 +298,9 @@ func (s *socket) endWatch() {
 	s.ended = true
 }
 
-// faultOf returns the fault of a socket whose caller is refused.
-func faultOf(r *refusal) *fault {
+// refuse returns the fault of a socket whose caller is refused.
+func (s *socket) refuse(r *refusal) *fault {
+	s.observer.Refused(r.status, r.code())
 	code := closeForbidden
 	if r.retryAfter > 0 {
 		code = closeTryAgain

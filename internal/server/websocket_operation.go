@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -49,6 +50,7 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 	defer cancel()
 	kind, content, err := s.conn.Reader(ctx)
 	if err != nil {
+		s.ends(websocket.CloseStatus(err))
 		return nil, nil
 	}
 	if limit := s.streams.options.ReadTimeout; limit > 0 {
@@ -59,14 +61,19 @@ func (s *socket) receive(ctx context.Context, account *budget.Answer) (*message,
 	switch {
 	case errors.Is(err, budget.ErrBusy):
 		return nil, &fault{closeTryAgain, "The server has no memory for the message now"}
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		s.ends(websocket.StatusMessageTooBig) // the library has closed the socket
+		s.observer.Refused(http.StatusRequestEntityTooLarge, codes.BadRequest)
+		return nil, nil
 	case err != nil:
+		s.ends(websocket.CloseStatus(err))
 		return nil, nil
 	case kind != websocket.MessageText:
 		return nil, &fault{closeInvalid, "a message must be text"}
 	}
 	if len(data) >= 1<<10 { // nobody in debt can keep the server busy with long messages
 		if refused := refuseRate(s.from.points.Wait(0)); refused != nil {
-			return nil, faultOf(refused)
+			return nil, s.refuse(refused)
 		}
 	}
 	m, err := parseMessage(data, s.maxValues)
@@ -134,6 +141,7 @@ func (s *socket) subscribe(conn, caller context.Context, id string, request rece
 	case duplicate:
 		return false, &fault{closeDuplicate, duplicateReason(id)}
 	case full:
+		s.observer.Refused(http.StatusTooManyRequests, codes.CostLimit)
 		s.reply(conn, errorMessage(id, gqlerror.List{{
 			Message:    "this socket has too many running operations: complete one first",
 			Extensions: map[string]any{"code": codes.CostLimit},
@@ -175,7 +183,7 @@ func (s *socket) complete(id string) {
 func (s *socket) run(conn, ctx context.Context, o *socketOperation, request received, refused *refusal) {
 	leave, full := s.requests.enter()
 	if full != nil {
-		s.send(conn, o, errorMessage(o.id, full.errors()), true)
+		s.refuseOperation(conn, o, full)
 		return
 	}
 	defer leave()
@@ -186,7 +194,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 	}
 	if refused != nil {
 		leave()
-		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
+		s.refuseOperation(conn, o, refused)
 		return
 	}
 	var operation *documents.Operation
@@ -197,19 +205,20 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 	if failed != nil {
 		leave()
 		s.from.points.Charge(priceOfRefused(request.size))
+		s.observer.Refused(http.StatusBadRequest, codeOf(failed.Errors))
 		s.send(conn, o, errorMessage(o.id, failed.Errors), true)
 		return
 	}
 	price := priceOf(operation.Cost, request.size)
 	if refused := s.from.pay(price, request.size); refused != nil {
 		leave()
-		s.send(conn, o, errorMessage(o.id, refused.errors()), true)
+		s.refuseOperation(conn, o, refused)
 		return
 	}
 	if operation.Definition.Operation == ast.Subscription {
 		leave()
 		if budget.FromContext(ctx).Last() != nil {
-			s.send(conn, o, errorMessage(o.id, refuseBusy().errors()), true)
+			s.refuseOperation(conn, o, refuseBusy())
 			return
 		}
 		if !s.lasts(o) {
@@ -227,6 +236,12 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 		}
 	}
 	s.send(conn, o, completeMessage(o.id), true)
+}
+
+// refuseOperation ends an operation that is not executed.
+func (s *socket) refuseOperation(conn context.Context, o *socketOperation, r *refusal) {
+	s.observer.Refused(r.status, r.code())
+	s.send(conn, o, errorMessage(o.id, r.errors()), true)
 }
 
 // lasts notes that an operation is a subscription. It returns false if the socket is about to be closed: then the
