@@ -3,10 +3,11 @@
 # The version that "roster version" prints.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Durations: of each target of "make fuzz", which may also be a number of inputs such as 20000x, and of "make fuzz-http",
-# "make soak" and "make property" in all.
+# "make soak", "make contend" and "make property" in all.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
-SOAK ?= 60s
+SOAK ?= 20m
+CONTEND ?= 60s
 PROPERTY ?= 10m
 # Number of mutations that "make chaos" sends to each database.
 CHAOS ?= 2000
@@ -36,7 +37,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak property two-ways follow chaos release release-test
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -124,8 +125,11 @@ bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LA
 bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"
 	go run ./bench/transfer -results bench/results/import $(ARGS)
 
-soak: ## let concurrent clients change the same few rows of each database for SOAK (60s)
-	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
+soak: ## kill servers and databases under load for SOAK (20m); then nothing is lost, and memory, goroutines and files are as before
+	$(WITH_SERVERS) go test -count=1 -timeout 120m -v -run '^TestSoak$$' ./e2e -soak=$(SOAK) -leaks
+
+contend: ## let concurrent clients change the same few rows of each database for CONTEND (60s)
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestContention$$' ./graph -contention=$(CONTEND)
 
 property: ## write random values at the edge; update, export and import the accepted ones, for PROPERTY (10m)
 	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestValues$$' ./graph -values=$(PROPERTY) -seed=$(SEED)

@@ -43,8 +43,9 @@ func TestRelease(t *testing.T) {
 		t.Fatal("this test installs packages into folders: run it as root")
 	}
 	dir := public(t)
-	first := makeRelease(t, copyTree(t, filepath.Join(dir, "a")), version, *platforms)
-	second := makeRelease(t, copyTree(t, filepath.Join(dir, "another folder")), version, *platforms, "TZ=Asia/Kathmandu", "LC_ALL=C.UTF-8")
+	one, other := copyTree(t, filepath.Join(dir, "a")), copyTree(t, filepath.Join(dir, "another folder"))
+	first := makeRelease(t, one, version, *platforms)
+	second := makeRelease(t, other, version, *platforms, "TZ=Asia/Kathmandu", "LC_ALL=C.UTF-8")
 	files, again := contents(t, first), contents(t, second)
 	for name, content := range files {
 		if !bytes.Equal(content, again[name]) {
@@ -88,7 +89,7 @@ func TestRelease(t *testing.T) {
 	if err := os.WriteFile(program, archived(t, files, "roster_"+version+"_linux_"+runtime.GOARCH)["roster"].content, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	newerRelease := makeRelease(t, filepath.Join(dir, "a"), newer, "linux/"+runtime.GOARCH)
+	newerRelease := makeRelease(t, one, newer, "linux/"+runtime.GOARCH)
 	next := filepath.Join(newerRelease, "roster_"+newer+"_linux_"+runtime.GOARCH)
 	t.Run("Debian", func(t *testing.T) { debian(t, here+".deb", next+".deb") })
 	t.Run("RPM", func(t *testing.T) { rpm(t, here+".rpm", next+".rpm") })
