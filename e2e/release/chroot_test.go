@@ -4,12 +4,14 @@ package release
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +19,29 @@ import (
 
 	"roster/internal/dbtest"
 )
+
+// dockerfile returns what the Dockerfile has in a place.
+func dockerfile(t *testing.T, pattern string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(pattern).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("the Dockerfile: got no %s, want it", pattern)
+	}
+	return string(found[1])
+}
+
+// healthCheck returns the command of the Dockerfile's health check.
+func healthCheck(t *testing.T) (command []string) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(dockerfile(t, `(?m)^HEALTHCHECK .* CMD (\[.*\])$`)), &command); err != nil {
+		t.Fatal(err)
+	}
+	return command
+}
 
 // chroot runs the program in a root that has nothing else, as in an image from scratch: no library, no shell, no file of
 // /etc, /proc or /tmp. Databases are reached over TCP.
@@ -34,19 +59,23 @@ func chroot(t *testing.T, program string) {
 			if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			const user = 65532 // as in the Dockerfile
+			user, err := strconv.Atoi(dockerfile(t, `(?m)^USER (\d+):\d+$`))
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := os.Chown(filepath.Join(dir, "data"), user, user); err != nil {
 				t.Fatal(err)
 			}
-			database := "sqlite:/data/roster.db"
+			database := dockerfile(t, `(?m)^ENV DATABASE_URL=(.*)$`)
 			if e != dbtest.SQLite {
 				database = dbtest.Empty(t, e)
 			}
+			variables := []string{"DATABASE_URL=" + database}
 			in := func(args ...string) *exec.Cmd {
 				cmd := exec.CommandContext(t.Context(), "/roster", args...)
-				cmd.Dir = "/data"
-				cmd.Env = []string{"DATABASE_URL=" + database}
-				cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: user, Gid: user}}
+				cmd.Dir = dockerfile(t, `(?m)^WORKDIR (/data)$`)
+				cmd.Env = variables
+				cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}}
 				return cmd
 			}
 			if out, err := in("seed", "--users=5", "--posts-per-user=2").CombinedOutput(); err != nil {
@@ -81,6 +110,11 @@ func chroot(t *testing.T, program string) {
 					t.Errorf("%s: got %.300q, want %q", test.path, got, test.want)
 				}
 			}
+			variables = append(variables, "ROSTER_LISTEN="+strings.TrimPrefix(address[1], "http://"))
+			check := healthCheck(t)
+			if out, err := in(check[1:]...).CombinedOutput(); err != nil || check[0] != "/roster" {
+				t.Errorf("%q: got %v, %s, want that the server is ready", check, err, out)
+			}
 			if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
@@ -89,6 +123,9 @@ func chroot(t *testing.T, program string) {
 			}
 			if err := server.Wait(); err != nil {
 				t.Errorf("got %v, want success; stderr: %s", err, &log)
+			}
+			if out, err := in(check[1:]...).CombinedOutput(); err == nil {
+				t.Errorf("%q after the end of the server: got %s, want a failure", check, out)
 			}
 			left, err := os.ReadDir(dir)
 			if err != nil || len(left) != 2 {
