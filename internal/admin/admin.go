@@ -22,11 +22,11 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.Handle("/healthz", o.Checks)
 	mux.Handle("/readyz", o.Checks)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and the profiles below, by their names
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/", pprof.Index) // and the profiles below, by their names
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return o.Guard(headers(mux))
 }
 

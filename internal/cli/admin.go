@@ -100,10 +100,6 @@ func (c *serveCommand) startAdmin(
 	if c.AdminListen == "" {
 		return func() error { return nil }, nil
 	}
-	listener, err := admin.Listen(ctx, c.AdminListen, c.AdminPublic)
-	if err != nil {
-		return nil, fmt.Errorf("%w: choose another address with --admin-listen", err)
-	}
 	_, socket := admin.SocketPath(c.AdminListen)
 	handler := admin.New(admin.Options{
 		Metrics: o.metrics.Handler(),
@@ -115,6 +111,10 @@ func (c *serveCommand) startAdmin(
 			return server.GuardLocal(next, "the admin listener is for this machine alone", "allow others with ROSTER_ADMIN_PUBLIC=true")
 		},
 	})
+	listener, err := admin.Listen(ctx, c.AdminListen, c.AdminPublic)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose another address with --admin-listen", err)
+	}
 	logger.InfoContext(ctx, "the admin listener is open", "address", listener.Addr().String())
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)

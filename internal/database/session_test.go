@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -389,6 +390,18 @@ func TestPoolIsBounded(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		for _, p := range db.Pools() { // one operation of each mode has waited in vain, and one more without a transaction
+			want := database.PoolStats{Name: "write", Max: 3, Idle: p.Idle, Waits: 3, Timeouts: 3, Waited: p.Waited}
+			switch {
+			case e == dbtest.SQLite && p.Name == "write":
+				want.Max, want.Waits, want.Timeouts = 1, 1, 1
+			case e == dbtest.SQLite:
+				want.Name, want.Waits, want.Timeouts = "read", 2, 2
+			}
+			if p != want || p.Waited < time.Duration(p.Waits)*time.Millisecond || p.Idle == 0 {
+				t.Errorf("got %+v, want %+v, and the time of the waits", p, want)
+			}
+		}
 	})
 }
 
@@ -413,8 +426,21 @@ func TestPoolWaitEndsWithContext(t *testing.T) {
 				}
 			})
 		}
+		for waiting := int64(0); waiting < 4; { // all wait, on the pool that writes
+			waiting = db.Pools()[0].Waiting
+			if ctx.Err() != nil {
+				t.Fatal(ctx.Err())
+			}
+			runtime.Gosched()
+		}
+		if p := db.Pools()[0]; p.Used != 1 {
+			t.Errorf("got %d used connections, want that of the holder", p.Used)
+		}
 		cancel()
 		waiters.Wait()
+		if p := db.Pools()[0]; p.Waiting != 0 || p.Waits != 4 || p.Timeouts != 0 {
+			t.Errorf("got %+v, want 4 waits that have ended before their time", p)
+		}
 	})
 }
 
