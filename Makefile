@@ -3,10 +3,11 @@
 # The version that "roster version" prints.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Durations: of each target of "make fuzz", which may also be a number of inputs such as 20000x, and of "make fuzz-http",
-# "make soak" and "make property" in all.
+# "make soak", "make contend" and "make property" in all.
 FUZZTIME ?= 30s
 FUZZHTTP ?= 10m
-SOAK ?= 60s
+SOAK ?= 20m
+CONTEND ?= 60s
 PROPERTY ?= 10m
 # Number of mutations that "make chaos" sends to each database.
 CHAOS ?= 2000
@@ -16,6 +17,8 @@ DOCUMENTS ?= 50000
 RESTART ?= 10
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
+# Platforms that "make release-test" builds twice, separated by commas.
+PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64
 # Number of runs of each benchmark of "make bench-go".
 COUNT ?= 6
 # Number of users at the last size of "make bench-growth". 10,000,000 need 15 GB of disk.
@@ -36,7 +39,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak property two-ways follow chaos e2e-restart
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +62,7 @@ verify: ## check the modules, generate code, and fail if the tree differs from t
 	go mod verify
 	go mod tidy -diff
 	go -C tools mod verify
+	go -C tools/release mod verify
 	$(MAKE) generate
 	@changes=$$(git status --porcelain) || exit; test -z "$$changes" || { \
 		printf 'verify: the tree differs from what is committed:\n%s\n' "$$changes" >&2; git --no-pager diff; exit 1; }
@@ -123,8 +127,11 @@ bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LA
 bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"
 	go run ./bench/transfer -results bench/results/import $(ARGS)
 
-soak: ## let concurrent clients change the same few rows of each database for SOAK (60s)
-	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestSoak$$' ./graph -soak=$(SOAK)
+soak: ## kill servers and databases under load for SOAK (20m); then nothing is lost, and memory, goroutines and files are as before
+	$(WITH_SERVERS) go test -count=1 -timeout 120m -v -run '^TestSoak$$' ./e2e -soak=$(SOAK) -leaks
+
+contend: ## let concurrent clients change the same few rows of each database for CONTEND (60s)
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestContention$$' ./graph -contention=$(CONTEND)
 
 property: ## write random values at the edge; update, export and import the accepted ones, for PROPERTY (10m)
 	$(WITH_SERVERS) go test -count=1 -timeout 60m -v -run '^TestValues$$' ./graph -values=$(PROPERTY) -seed=$(SEED)
@@ -140,3 +147,18 @@ e2e-restart: ## restart servers under load RESTART (10) times: behind a proxy, a
 
 chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)
+
+release: ## write the archives, packages, bills of materials and checksums of this commit into dist
+	@changes=$$(git status --porcelain) || exit; test -z "$$changes" || { \
+		printf 'release: the tree differs from what is committed:\n%s\n' "$$changes" >&2; exit 1; }
+	@go run ./internal/playground/fetch
+	rm -rf dist
+	go run -trimpath ./internal/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist
+
+release-test: ## build a release of PLATFORMS twice and compare; install, upgrade and remove packages in folders; as root on Debian
+	@missing=; for program in dpkg rpm systemd-analyze systemd-sysusers mandoc zsh fish; do \
+		command -v "$$program" >/dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" || { \
+		echo "release-test: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y dpkg rpm systemd mandoc zsh fish" >&2; exit 1; }
+	@go run ./internal/playground/fetch
+	$(WITH_SERVERS) go test -count=1 -timeout 60m -tags release -v ./e2e/release -platforms=$(PLATFORMS)

@@ -22,9 +22,15 @@ import (
 // build makes the binary and returns its path.
 func build(t *testing.T) string {
 	t.Helper()
+	return buildWith(t)
+}
+
+// buildWith is build with more variables in the environment.
+func buildWith(t *testing.T, variables ...string) string {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "roster")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-X main.version=1.2.3", "-o", binary, "roster")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make builds it, so that the race detector compiles nothing again
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), variables...) // as make builds it, so that the race detector compiles nothing again
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

@@ -31,7 +31,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write what the server answers into testdata")
-	flag.Duration("soak", 0, "how long TestSoak lets its clients work on each engine; 0: a bounded number of operations")
+	flag.Duration("contention", 0, "how long TestContention lets its clients work on each engine; 0: a bounded number of operations")
 	flag.Bool("compiled", true, "answer queries by compiled reads, as a server does by default")
 	os.Exit(m.Run())
 }

@@ -43,6 +43,10 @@ type commands struct {
 	User    userCommand    `cmd:"" help:"Export or erase the data of one person."`
 	Schema  schemaCommand  `cmd:"" help:"Print the GraphQL schema."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	// For packages. They are hidden, so that the help of the program fits a screen.
+	Completion completionCommand `cmd:"" hidden:"" help:"Print the completion script of a shell."`
+	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page, in the language of man(7)."`
 }
 
 // environment has the streams of the process, and the version. Commands get it beside their flags.

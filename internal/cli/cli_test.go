@@ -116,6 +116,8 @@ func TestHelpOfCommands(t *testing.T) {
 		"ready":          "Arguments, Flags, Used most",
 		"schema":         "Flags",
 		"version":        "Flags",
+		"completion":     "Arguments, Flags",
+		"man":            "Flags",
 	} {
 		_, help, _ := run(t, append(strings.Fields(command), "--help")...)
 		var titles []string
@@ -204,6 +206,8 @@ func TestWrongUse(t *testing.T) {
 		"import --spreadsheet --format=jsonl":         `--spreadsheet is for CSV: leave it out for JSON lines; see roster import --help`,
 		"export users --spreadsheet -o a.JSON":        `--spreadsheet is for CSV: leave it out for JSON lines; see roster export --help`,
 		"export":                                      `the argument <what> is missing; see roster export --help`,
+		"completion":                                  `the argument <shell> is missing; see roster completion --help`,
+		"completion csh":                              `<shell> must be bash, zsh or fish, not "csh"; see roster completion --help`,
 		"export things":                               `<what> must be users or posts, not "things"; see roster export --help`,
 		"export users --format=xml":                   `--format must be auto, csv or jsonl, not "xml"; see roster export --help`,
 		"stats --by=year":                             `--by must be day, week or month, not "year"; see roster stats --help`,

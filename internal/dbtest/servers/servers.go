@@ -85,6 +85,27 @@ func (s *Server) Restart(ctx context.Context, change func(data string) error) er
 	if err := change(s.site.path("data")); err != nil {
 		return err
 	}
+	return s.again(ctx)
+}
+
+// Crash ends the server at once, without notice to its clients, and runs it again at the same address. What it has written
+// to files stays, since the operating system goes on.
+func (s *Server) Crash(ctx context.Context) error {
+	if err := s.process.Signal(s.software.orphan); err != nil {
+		return err
+	}
+	timer := time.NewTimer(stopLimit)
+	defer timer.Stop()
+	select {
+	case <-s.process.Done():
+	case <-timer.C:
+		return fmt.Errorf("%s did not end within %s of %v", s.site.name, stopLimit, s.software.orphan)
+	}
+	return s.again(ctx)
+}
+
+// again runs the server at the same address, after its end.
+func (s *Server) again(ctx context.Context) error {
 	again, err := s.software.run(ctx, s.site, s.port)
 	if err != nil {
 		return err

@@ -16,19 +16,19 @@ import (
 	"roster/internal/typeid"
 )
 
-// TestSoak lets 16 clients create, change, read and delete the same few users and posts at the same time, for as long
-// as -soak says. No update is lost, no operation is half done, and no reader sees a state that never was; errors are
+// TestContention lets 16 clients create, change, read and delete the same few users and posts at the same time, for as long
+// as -contention says. No update is lost, no operation is half done, and no reader sees a state that never was; errors are
 // only those that the requests bring about, and CONFLICT in under 1 % of the operations.
 //
 // Two kinds of users show that. Hot ones are renamed all the time, and the two posts of each with them in the same
 // operation: their titles are always the user's name. Guests come, with two posts, get more and go.
-func TestSoak(t *testing.T) {
+func TestContention(t *testing.T) {
 	t.Parallel()
 	const clientCount, operations, users = 16, 20, 4
-	duration := value[time.Duration]("soak")
+	duration := value[time.Duration]("contention")
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		started := time.Now()
-		s := &soak{codes: map[string]int{}, names: map[string]map[int]string{}, posts: map[string]int{}}
+		s := &contention{codes: map[string]int{}, names: map[string]map[int]string{}, posts: map[string]int{}}
 		s.tester = serve(t, e, settings{graph: func(o *graph.Options) {
 			o.Clock, o.IDs = time.Now, typeid.NewSource(time.Now, rand.NewChaCha8([32]byte{}))
 		}})
@@ -60,8 +60,8 @@ func TestSoak(t *testing.T) {
 	})
 }
 
-// soak is what the clients have done so far.
-type soak struct {
+// contention is what the clients have done so far.
+type contention struct {
 	*tester
 	hot    []string // IDs
 	guests []string // names
@@ -74,7 +74,7 @@ type soak struct {
 }
 
 // operate does operations of a random kind.
-func (s *soak) operate(random *rand.Rand, name string) {
+func (s *contention) operate(random *rand.Rand, name string) {
 	hot, guest := s.hot[random.IntN(len(s.hot))], s.guests[random.IntN(len(s.guests))]
 	switch random.IntN(10) {
 	case 0, 1, 2:
@@ -98,7 +98,7 @@ func (s *soak) operate(random *rand.Rand, name string) {
 
 // send does an operation, into whose data into points, and counts how it ended: with success, CONFLICT or one of the
 // codes. It reports success.
-func (s *soak) send(into any, codes []string, document string, variables ...any) bool {
+func (s *contention) send(into any, codes []string, document string, variables ...any) bool {
 	a := s.do(document, variables...)
 	ended := a.codes()
 	if ended == "" {
@@ -120,7 +120,7 @@ func (s *soak) send(into any, codes []string, document string, variables ...any)
 }
 
 // look reads a hot user. The names of all are one.
-func (s *soak) look(id string) (u user, ok bool) {
+func (s *contention) look(id string) (u user, ok bool) {
 	var data struct{ User user }
 	ok = s.send(&data, nil, "query ($id: ID!) { user(by: {id: $id}) { id username version posts { nodes { id title } } } }", "id", id)
 	if u = data.User; ok {
@@ -130,14 +130,14 @@ func (s *soak) look(id string) (u user, ok bool) {
 }
 
 // whole checks that a hot user is as an operation left it.
-func (s *soak) whole(u user) {
+func (s *contention) whole(u user) {
 	if len(u.Posts.Nodes) != 2 || u.Posts.Nodes[0].Title != u.Username || u.Posts.Nodes[1].Title != u.Username {
 		s.Errorf("a reader saw half an operation: %+v", u)
 	}
 }
 
 // rename reads a hot user and gives it and its posts another name.
-func (s *soak) rename(id, name string) {
+func (s *contention) rename(id, name string) {
 	u, ok := s.look(id)
 	if !ok {
 		return
@@ -160,7 +160,7 @@ func (s *soak) rename(id, name string) {
 }
 
 // take creates a user of a hot user's name, which is taken unless the hot one was renamed meanwhile, and deletes it.
-func (s *soak) take(id, name string) {
+func (s *contention) take(id, name string) {
 	u, ok := s.look(id)
 	if !ok {
 		return
@@ -175,7 +175,7 @@ func (s *soak) take(id, name string) {
 }
 
 // come creates a guest with two posts.
-func (s *soak) come(name string) {
+func (s *contention) come(name string) {
 	var data struct{ CreateUser struct{ User user } }
 	ok := s.send(&data, []string{"TAKEN"}, `mutation ($name: String!, $email: String!) {
 		createUser(input: {username: $name, email: $email, posts: [{title: "one"}, {title: "two"}]}) { user { id posts { totalCount } } }
@@ -190,14 +190,14 @@ func (s *soak) come(name string) {
 }
 
 // add notes that a guest has got posts.
-func (s *soak) add(id string, n int) {
+func (s *contention) add(id string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posts[id] += n
 }
 
 // find reads a guest, if it is there.
-func (s *soak) find(name string) (u user, ok bool) {
+func (s *contention) find(name string) (u user, ok bool) {
 	var data struct{ User *user }
 	ok = s.send(&data, nil, "query ($name: String!) { user(by: {username: $name}) { id version posts { totalCount } } }", "name", name)
 	if !ok || data.User == nil {
@@ -210,7 +210,7 @@ func (s *soak) find(name string) (u user, ok bool) {
 }
 
 // write creates a post of a guest, which may be gone by then.
-func (s *soak) write(name, title string) {
+func (s *contention) write(name, title string) {
 	u, ok := s.find(name)
 	if !ok {
 		return
@@ -224,7 +224,7 @@ func (s *soak) write(name, title string) {
 }
 
 // move changes the address of a guest, which may have changed or be gone by then.
-func (s *soak) move(name, local string) {
+func (s *contention) move(name, local string) {
 	u, ok := s.find(name)
 	if !ok {
 		return
@@ -239,7 +239,7 @@ func (s *soak) move(name, local string) {
 }
 
 // leave deletes a guest and its posts, unless it has changed or gone.
-func (s *soak) leave(name string) {
+func (s *contention) leave(name string) {
 	u, ok := s.find(name)
 	if !ok {
 		return
@@ -255,7 +255,7 @@ func (s *soak) leave(name string) {
 }
 
 // readAll reads everything at one moment and returns it.
-func (s *soak) readAll() []user {
+func (s *contention) readAll() []user {
 	var data struct {
 		Users struct {
 			Nodes      []user
@@ -293,7 +293,7 @@ func (s *soak) readAll() []user {
 }
 
 // check compares what is there in the end with what the clients were told.
-func (s *soak) check() {
+func (s *contention) check() {
 	there := map[string]user{}
 	for _, u := range s.readAll() {
 		there[u.ID] = u
