@@ -2,7 +2,7 @@
 // bounds and help. Its environment variable is ROSTER_ and the flag's name, unless the tag env names another. The
 // package reads neither flags nor the environment.
 //
-// min and max are the bounds of a number. A duration must be longer than 0s. The group "Used most:" comes first in the
+// min and max are the bounds of a number. A duration must be longer than 0s, or with min:"0", 0s or longer. The group "Used most:" comes first in the
 // help.
 package config
 
@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"roster/internal/logging"
 )
 
 // Database has the settings of the database.
@@ -132,8 +134,9 @@ func (l Log) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.LogLevel)) // the flag takes only names of levels
 	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if l.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		handler = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(logging.NewHandler(handler))
 }
