@@ -30,6 +30,7 @@ type endpoint struct {
 	budget        *budget.Budget
 	compressors   compressors
 	writeTimeout  time.Duration
+	profiles      bool
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,6 +79,10 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		defer cancel()
 	}
+	if ctx, refused = e.profiled(ctx, r.Header); refused != nil {
+		from.points.Charge(priceOfRefused(request.size))
+		return refused
+	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
 		return refused
@@ -97,6 +102,9 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		if kind == ast.Subscription {
 			leave()
+			if refused := refuseProfile(r.Header); refused != nil {
+				return refused
+			}
 			if account.Last() != nil {
 				return refuseBusy()
 			}
@@ -114,6 +122,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		if replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
+		setTiming(w.Header(), response)
 	}
 	leave() // while the client reads slowly, other requests may be executed
 	account.Settle(int64(len(response.Data)))
