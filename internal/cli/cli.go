@@ -46,7 +46,7 @@ type commands struct {
 
 // environment has the streams of the process, and the version. Commands get it beside their flags.
 type environment struct {
-	getenv         func(name string) string // for secrets alone: the flags have the other settings
+	getenv         func(name string) string // for secrets and OpenTelemetry: the flags have the other settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
@@ -63,8 +63,15 @@ func (*commands) Validate(ctx *kong.Context) error {
 }
 
 func checkBounds(flag *kong.Flag) error {
-	if d, ok := reflect.TypeAssert[time.Duration](flag.Target); ok && d <= 0 {
-		return fmt.Errorf("--%s must be longer than 0s, not %s", flag.Name, d)
+	if d, ok := reflect.TypeAssert[time.Duration](flag.Target); ok {
+		zero := flag.Tag.Get("min") == "0"
+		switch {
+		case zero && d < 0:
+			return fmt.Errorf("--%s must be 0s or longer, not %s", flag.Name, d)
+		case !zero && d <= 0:
+			return fmt.Errorf("--%s must be longer than 0s, not %s", flag.Name, d)
+		}
+		return nil
 	}
 	least, err := strconv.ParseInt(flag.Tag.Get("min"), 10, 64)
 	if err != nil {
@@ -86,7 +93,7 @@ func checkBounds(flag *kong.Flag) error {
 
 // Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2:
 // the command line is wrong. No command line at all is --help. Some commands have more codes. Errors go to stderr, in
-// one line. serve ends with success when ctx ends. getenv returns a variable of the environment that has a secret. version
+// one line. serve ends with success when ctx ends. getenv returns a variable of the environment that has a secret or is of OpenTelemetry. version
 // is the version of this build.
 func Run(
 	ctx context.Context, args []string, getenv func(name string) string, stdin io.Reader, stdout, stderr io.Writer, version string,

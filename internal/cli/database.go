@@ -20,8 +20,10 @@ const (
 )
 
 // openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard
-// output of the command. If a signal comes meanwhile, the error has an exit code.
-func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation) (db *database.DB, err error) {
+// output of the command. If a signal comes meanwhile, the error has an exit code. settings may change the options.
+func (e *environment) openDatabase(
+	ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation, settings ...func(*database.Options),
+) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = &exitError{errors.New("interrupted while opening the database"), exitInterrupted}
@@ -30,7 +32,7 @@ func (e *environment) openDatabase(ctx context.Context, c config.Database, logge
 	if err := e.clash(filesOf(c.DatabaseURL)); err != nil {
 		return nil, err
 	}
-	db, err = database.Open(ctx, database.Options{
+	o := database.Options{
 		URL:              c.DatabaseURL,
 		MustExist:        prepare == checking || prepare == existing,
 		MaxConnections:   c.DatabaseMaxConnections,
@@ -39,8 +41,11 @@ func (e *environment) openDatabase(ctx context.Context, c config.Database, logge
 		StatementTimeout: c.StatementTimeout,
 		StatementCache:   c.DatabaseStatementCache,
 		Logger:           logger,
-	})
-	if err != nil {
+	}
+	for _, set := range settings {
+		set(&o)
+	}
+	if db, err = database.Open(ctx, o); err != nil {
 		return nil, err
 	}
 	switch prepare {

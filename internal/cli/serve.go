@@ -57,6 +57,7 @@ type serveCommand struct {
 	config.Retention `group:"Retention:"`
 	config.Database  `group:"Database:"`
 	config.Log       `group:"Logging:"`
+	config.Insight   `group:"Slow operations and traces:"`
 	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 
@@ -100,7 +101,12 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if !c.Migrate {
 		prepare = checking
 	}
-	db, err := e.openDatabase(ctx, c.Database, logger, prepare)
+	insight, err := newInsight(ctx, c.Insight, e, c.DatabaseURL, logger)
+	if err != nil {
+		return err
+	}
+	defer insight.close()
+	db, err := e.openDatabase(ctx, c.Database, logger, prepare, func(o *database.Options) { insight.watch(c.Insight, o) })
 	if err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	})
 	changes := feed.New(feed.Options{Database: db, Budget: answers, Tables: tables(), Logger: logger}, graph.LoadNodes(db))
 	ids := typeid.NewSource(time.Now, rand.Reader)
-	executor, err := newExecutor(c, db, ids, changes, trusted, logger)
+	executor, err := newExecutor(c, db, ids, changes, trusted, insight.observers(c.Insight), logger)
 	if err != nil {
 		return err
 	}
@@ -139,6 +145,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Limiter:       ratelimit.New(points, time.Now),
 		Logger:        logger,
 	})
+	if insight.tracer != nil {
+		handler = insight.tracer.Handler(handler)
+	}
 	listen := server.Listen
 	if c.localOnly(verifier != nil) {
 		listen = server.ListenLocal
@@ -261,7 +270,8 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires the executor of operations.
 func newExecutor(
-	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, logger *slog.Logger,
+	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, watching observers,
+	logger *slog.Logger,
 ) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
@@ -273,6 +283,7 @@ func newExecutor(
 		RequestTimeout:     c.RequestTimeout,
 		Introspection:      c.showSchema(),
 		CompiledReads:      c.CompiledReads,
+		Observer:           watching.observer(),
 		Limits:             c.Limits,
 		DocumentCacheBytes: c.DocumentCacheBytes,
 		TrustedDocuments:   trusted,
@@ -297,6 +308,7 @@ func newHandler(c *serveCommand, db *database.DB, o server.Options) http.Handler
 	o.Origins = c.CORSOrigins
 	o.Hosts = c.AllowedHosts
 	o.WriteTimeout = writeTimeout
+	o.Profiles = !c.Production()
 	if c.showSchema() {
 		o.SDL = graph.SDL()
 	}
