@@ -232,7 +232,9 @@ func TestCredentialsAreNotLogged(t *testing.T) {
 func TestForbiddenIsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	change := func(o *server.Options, _ *server.StreamOptions) { o.Logger = slog.New(logging.NewHandler(slog.NewTextHandler(&log, nil))) }
+	change := func(o *server.Options, _ *server.StreamOptions) {
+		o.Logger = slog.New(logging.NewHandler(slog.NewTextHandler(&log, nil)))
+	}
 	inBubble(t, change, func(t *testing.T, s *site) {
 		got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Authorization", "Bearer "+streamtest.Forbidden)
 		if !strings.Contains(got.text, "the token leaves out groups") || strings.Contains(got.text, "operator") {

@@ -18,10 +18,11 @@ type Snapshots struct {
 	clock    func() time.Time
 	recorder *trace.FlightRecorder
 
-	mu      sync.Mutex
-	next    time.Time // before this, no snapshot is taken
-	closed  bool
-	writing sync.WaitGroup
+	mu     sync.Mutex
+	next   time.Time // before this, no snapshot is taken
+	busy   bool      // a file is being written: the recorder writes one at a time
+	closed bool
+	writes sync.WaitGroup
 }
 
 const (
@@ -60,7 +61,7 @@ func (s *Snapshots) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.writing.Wait()
+	s.writes.Wait()
 	s.recorder.Stop()
 }
 
@@ -70,12 +71,15 @@ func (s *Snapshots) take(log func(attributes ...any)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
-	if s.closed || now.Before(s.next) {
+	if s.closed || s.busy || now.Before(s.next) {
 		return false
 	}
-	s.next = now.Add(between)
-	s.writing.Go(func() {
+	s.next, s.busy = now.Add(between), true
+	s.writes.Go(func() {
 		name, err := s.write(now)
+		s.mu.Lock()
+		s.busy = false
+		s.mu.Unlock()
 		if err != nil {
 			log("snapshotError", err)
 			return
