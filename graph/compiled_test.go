@@ -72,10 +72,21 @@ func (s *twoWays) End(_ context.Context, o *requests.Operation, e graph.Ended) {
 // and the edges that it loaded, with the numbers of entities.
 func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, did []string) {
 	s.Helper()
+	response, did, _ = s.executeRecorded(e, c, document, variables)
+	return response, did
+}
+
+// executeRecorded is execute that also returns the record of the operation.
+func (s *twoWays) executeRecorded(
+	e *graph.Executor, c rules.Caller, document string, variables map[string]any,
+) (response string, did []string, r *record.Operation) {
+	s.Helper()
 	answer := answersOf(16 << 20).Open()
 	defer answer.Close()
-	r := record.New()
-	ctx := record.WithOperation(budget.WithAnswer(rules.WithCaller(s.Context(), c), answer), r)
+	ctx := budget.WithAnswer(rules.WithCaller(s.Context(), c), answer)
+	r = record.New()
+	r.Fields = true
+	ctx = record.WithOperation(ctx, r)
 	o, refused := e.Prepare(ctx, requests.Request{Text: document, Variables: variables})
 	if refused == nil {
 		refused, _ = e.Execute(ctx, o, "")
@@ -89,10 +100,28 @@ func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, va
 		did = append(did, fmt.Sprintf("loaded %s for %d", b.Name, b.Size))
 	}
 	slices.Sort(did)
-	return string(text), did
+	return string(text), did, r
 }
 
-// compare demands that both ways answer a query with the same bytes by the same statements, and that a query whose arguments
+// recordedOf returns the statements of a record with their fields, in the order of their texts. One without fields is about the
+// change feed.
+func (s *twoWays) recordedOf(r *record.Operation) []string {
+	s.Helper()
+	listed, sent := r.Statements()
+	if len(listed) != sent {
+		s.Fatalf("got %d listed statements of %d, want all", len(listed), sent)
+	}
+	var texts []string
+	for i := range listed {
+		if len(reading([]string{listed[i].Text})) > 0 {
+			texts = append(texts, fmt.Sprintf("%s %q", listed[i].Text, listed[i].Fields.Paths()))
+		}
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// compare demands that both ways answer a query with the same bytes by the same statements of the same fields, and that a query whose arguments
 // are right was answered by its plan, which is there when the query comes again.
 func (s *twoWays) compare(c rules.Caller, document string, send map[string]any, right bool) {
 	s.Helper()
@@ -107,8 +136,15 @@ func (s *twoWays) compare(c rules.Caller, document string, send map[string]any, 
 		s.Fatal(err)
 	}
 	s.ways = nil
-	got, statements := s.execute(s.plan, c, document, variables)
-	want, wanted := s.execute(s.resolvers, c, document, variables)
+	got, statements, record := s.executeRecorded(s.plan, c, document, variables)
+	want, wanted, recordWanted := s.executeRecorded(s.resolvers, c, document, variables)
+	recorded, recordedWanted := s.recordedOf(record), s.recordedOf(recordWanted)
+	if len(recorded) != len(statements) || len(recordedWanted) != len(wanted) {
+		s.Errorf("%s: recorded %d and %d statements, the drivers got %d and %d", document, len(recorded), len(recordedWanted), len(statements), len(wanted))
+	}
+	if !slices.Equal(recorded, recordedWanted) && slices.Equal(statements, wanted) {
+		s.Errorf("%+v\n%s\n%s\ngot the fields by its plan\n%s\nwant\n%s", c, document, text, strings.Join(recorded, "\n"), strings.Join(recordedWanted, "\n"))
+	}
 	if got != want {
 		s.Errorf("%+v\n%s\n%s\ngot by its plan\n%s\nwant\n%s", c, document, text, got, want)
 	}

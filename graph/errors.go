@@ -125,7 +125,7 @@ func (e *Executor) tidyErrors(ctx context.Context, r *graphql.Response) {
 		}
 		if code := err.Extensions["code"]; !logged && (code == codes.Internal || code == codes.OutcomeUnknown) {
 			logged = true
-			attributes := []any{"error", err.Err, "requestId", requestid.FromContext(ctx), "path", err.Path.String()}
+			attributes := []any{"error", err.Err, "path", err.Path.String()}
 			if panicked, ok := errors.AsType[*query.PanicError](err.Err); ok {
 				attributes = append(attributes, "stack", string(panicked.Stack))
 			}

@@ -14,6 +14,7 @@ import (
 
 	"roster/ent/query"
 	"roster/ent/rules"
+	"roster/internal/logging"
 	"roster/internal/requestid"
 )
 
@@ -25,7 +26,7 @@ func TestTidyErrors(t *testing.T) {
 	faults.Add(&rules.Fault{Code: rules.Blank, Message: "must not be blank"}, "input", "title")
 	faults.Add(&rules.Fault{Code: rules.TooLong, Message: "is too long"}, "input", "body")
 	var log strings.Builder
-	e := &Executor{Options: Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))}}
+	e := &Executor{Options: Options{Logger: slog.New(logging.NewHandler(slog.NewJSONHandler(&log, nil)))}}
 	const blank = `{"message":"input.title must not be blank","extensions":{"code":"BLANK","field":["input","title"]}}`
 	const long = `{"message":"input.body is too long","extensions":{"code":"TOO_LONG","field":["input","body"]}}`
 	const pair = blank + "," + long

@@ -17,6 +17,7 @@ import (
 	"roster/internal/codes"
 	"roster/internal/documents"
 	"roster/internal/limits"
+	"roster/internal/profile"
 	"roster/internal/record"
 )
 
@@ -103,23 +104,36 @@ func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key stri
 	})
 }
 
-// observe runs an operation, and tells the observer of it.
+// observe runs an operation, tells the observer of it, and adds its profile if the request asks for it.
 func (e *Executor) observe(ctx context.Context, o *documents.Operation,
 	run func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool),
 ) (response *graphql.Response, replayed bool) {
 	started := e.Clock()
-	if e.Observer == nil {
+	request := profile.FromContext(ctx)
+	if e.Observer == nil && request == nil {
 		response, _, replayed = run(ctx, started)
 		return response, replayed
 	}
-	ctx = e.Observer.Begin(ctx, o)
+	if e.Observer != nil {
+		ctx = e.Observer.Begin(ctx, o)
+	}
 	r := record.FromContext(ctx)
 	if r == nil {
 		r = record.New()
 		ctx = record.WithOperation(ctx, r)
 	}
+	if request != nil {
+		r.Fields, r.Arguments = true, request.Plans
+	}
+	began := time.Now() // Clock gives the times of rows, and need not run like a watch
 	response, way, replayed := run(ctx, started)
-	e.Observer.End(ctx, o, Ended{Response: response, Record: r, Way: way, Took: e.Clock().Sub(started), Replayed: replayed})
+	ended := Ended{Response: response, Record: r, Way: way, Took: time.Since(began), Replayed: replayed}
+	if e.Observer != nil {
+		e.Observer.End(ctx, o, ended)
+	}
+	if request != nil {
+		e.addProfile(ctx, o, request, ended)
+	}
 	return response, replayed
 }
 
@@ -166,6 +180,7 @@ func (e *Executor) withOperation(ctx context.Context, o *documents.Operation) co
 	if account := budget.FromContext(ctx); account != nil {
 		operation.ResolverMiddleware = newMeter(account, o.Cost).resolve
 	}
+	operation.ResolverMiddleware = withFields(ctx, operation.ResolverMiddleware)
 	introspected(operation)
 	return graphql.WithOperationContext(ctx, operation)
 }
@@ -196,6 +211,6 @@ type cost struct {
 func (e *Executor) addCost(o *documents.Operation, response *graphql.Response) {
 	const name = "cost"
 	if o.Request.Extensions[name] == true {
-		response.Extensions = map[string]any{name: cost{Cost: o.Cost, Limit: e.Limits.MaxCost}}
+		extend(response, name, cost{Cost: o.Cost, Limit: e.Limits.MaxCost})
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
 	"roster/internal/limits"
+	"roster/internal/logging"
 	"roster/internal/server"
 	"roster/internal/typeid"
 )
@@ -68,7 +69,7 @@ type settings struct {
 func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	t.Helper()
 	s2 := &tester{T: t, engine: e, statements: new(recording), failures: new(recording)}
-	logger := slog.New(failures{slog.NewTextHandler(s2.failures, &slog.HandlerOptions{Level: slog.LevelError})})
+	logger := slog.New(failures{logging.NewHandler(slog.NewTextHandler(s2.failures, &slog.HandlerOptions{Level: slog.LevelError}))})
 	s2.db = migrated.Open(t, e, func(o *database.Options) {
 		o.Observe = s2.statements.add
 		o.Logger = logger

@@ -134,9 +134,9 @@ func run(t *tester, s *graphtest.Scenario, update bool) {
 	}
 }
 
-// send sends the request of a step.
-func sendStep(t *tester, s *graphtest.Step, kept map[string]string) (head, []byte) {
-	var headers []string
+// sendStep sends the request of a step, with more headers.
+func sendStep(t *tester, s *graphtest.Step, kept map[string]string, more ...string) (head, []byte) {
+	headers := slices.Clone(more)
 	for line := range strings.Lines(s.Section("headers")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		headers = append(headers, name, value)

@@ -26,7 +26,8 @@ type Key struct {
 type Group[N comparable] struct {
 	nodes   []N
 	mu      sync.Mutex
-	loaders map[Key]any // a *dataloadgen.Loader[*Group[N], map[N]V]
+	loaders map[Key]any            // a *dataloadgen.Loader[*Group[N], map[N]V]
+	fields  map[Key]*record.Fields // that call the loaders, if the record of the operation asks for them
 }
 
 // Add adds an entity to the group. Add all entities before the first call of Load.
@@ -53,7 +54,11 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 		found, err := try(ctx, key, []N{self}, fetch)
 		return found[self], err
 	}
+	fields := record.FieldsFrom(ctx)
 	g.mu.Lock()
+	if fields != nil {
+		ctx = record.WithFields(ctx, g.share(key, fields))
+	}
 	loader, ok := g.loaders[key].(*dataloadgen.Loader[*Group[N], map[N]V])
 	if !ok {
 		// The only key of the batch is the group, so the batch is full at once and does not wait for its timer. A batch
@@ -70,6 +75,20 @@ func Load[N comparable, V any](ctx context.Context, g *Group[N], self N, key Key
 	g.mu.Unlock()
 	found, err := loader.Load(ctx, g)
 	return found[self], err
+}
+
+// share returns the fields that call the loader of a key, with more of them.
+func (g *Group[N]) share(key Key, fields *record.Fields) *record.Fields {
+	if g.fields == nil {
+		g.fields = map[Key]*record.Fields{}
+	}
+	shared := g.fields[key]
+	if shared == nil {
+		shared = new(record.Fields)
+		g.fields[key] = shared
+	}
+	shared.Add(fields)
+	return shared
 }
 
 // try calls fetch, and writes it down in the record of the operation. It turns a panic into an error with the stack. The

@@ -95,6 +95,7 @@ type childKey struct {
 // A connection is a field with a page of rows.
 type connection struct {
 	field  *ast.Field
+	place  *place
 	name   string // the scope of the cursors
 	kind   *query.Kind
 	source *source
@@ -114,7 +115,11 @@ type (
 	nodesList  struct{ *object }
 	edgesList  struct{ fields selection[edgeValue] }
 	pageInfo   struct{ fields selection[infoValue] }
-	totalCount struct{ *connection }
+	totalCount struct {
+		*connection
+
+		place *place
+	}
 )
 
 // An edgeValue is a node, or nil for the cursor.
@@ -137,6 +142,7 @@ type (
 	toOne struct {
 		*object
 
+		place   *place
 		edge    query.KindEdge
 		ref     int // of the row, if the edge has a column
 		nonNull bool
@@ -155,18 +161,21 @@ type (
 		*object
 
 		field *ast.Field
+		place *place
 		index int // among the roots of the plan
 	}
 	search struct {
 		*object
 
 		field  *ast.Field
+		place  *place
 		lookup Lookup
 		index  int
 	}
 	// nodes are entities of any kind, with an object for each kind that has one.
 	nodes struct {
 		field   *ast.Field
+		place   *place
 		objects map[*query.Kind]*object
 		many    bool
 		index   int
@@ -212,6 +221,7 @@ type compiler struct {
 	plan      *Plan
 	sources   map[childKey]*source // of entities that are read by their IDs, by the name of their kind
 	all       []*source
+	place     *place // of the field that is compiled
 	fields    int
 	text      int // bytes of the texts of the selections
 }
@@ -250,7 +260,9 @@ func selected[V any](c *compiler, set ast.SelectionSet, def *ast.Definition, com
 			continue
 		}
 		before := cut()
+		c.place = &place{c.place, f.Alias}
 		value, err := compile(def, f)
+		c.place = c.place.parent
 		if err != nil {
 			return s, err
 		}
@@ -295,7 +307,7 @@ func (c *compiler) root(def *ast.Definition, f graphql.CollectedField) (rootValu
 		return c.search(name, kind, f)
 	case kind != nil && of.Type.Elem == nil && len(of.Arguments) == 1 && of.Arguments[0].Name == "id" && f.Name == lowerFirst(kind.GraphQL):
 		o, err := c.byID(kind, f.Selections)
-		b := &byID{o, f.Field, len(c.plan.roots)}
+		b := &byID{o, f.Field, c.place, len(c.plan.roots)}
 		c.plan.roots = append(c.plan.roots, b)
 		return b, err
 	case of.Type.Name() == "Node" && (f.Name == "node" || f.Name == "nodes"):
@@ -323,7 +335,7 @@ func camel(table string) string {
 // search compiles a field that finds one entity by a Lookup.
 func (c *compiler) search(name string, kind *query.Kind, f graphql.CollectedField) (*search, error) {
 	o, err := c.byID(kind, f.Selections)
-	s := &search{o, f.Field, c.Lookups[name], len(c.plan.roots)}
+	s := &search{o, f.Field, c.place, c.Lookups[name], len(c.plan.roots)}
 	c.plan.roots = append(c.plan.roots, s)
 	return s, err
 }
@@ -342,7 +354,7 @@ func (c *compiler) ofCaller(def *ast.Definition, f graphql.CollectedField) (any,
 
 // nodes compiles the fields that find entities of any kind.
 func (c *compiler) nodes(f graphql.CollectedField) (rootValue, error) {
-	n := &nodes{field: f.Field, objects: map[*query.Kind]*object{}, many: f.Name == "nodes", index: len(c.plan.roots)}
+	n := &nodes{field: f.Field, place: c.place, objects: map[*query.Kind]*object{}, many: f.Name == "nodes", index: len(c.plan.roots)}
 	c.plan.roots = append(c.plan.roots, n)
 	for _, kind := range c.Kinds {
 		var err error
@@ -495,7 +507,7 @@ func (c *compiler) edge(s *source, def *ast.Definition, f graphql.CollectedField
 		of.slot = s.ones
 		s.ones++
 	}
-	one := &toOne{edge: edge, nonNull: f.Definition.Type.NonNull}
+	one := &toOne{place: c.place, edge: edge, nonNull: f.Definition.Type.NonNull}
 	if edge.Column != "" {
 		_, i := s.kind.Column(edge.Column)
 		if s.ref[i] < 0 {
@@ -510,7 +522,7 @@ func (c *compiler) edge(s *source, def *ast.Definition, f graphql.CollectedField
 
 // connection compiles a connection. find returns the source of its rows.
 func (c *compiler) connection(f graphql.CollectedField, name string, kind *query.Kind, find func(query.Columns) *source) (*connection, error) {
-	con := &connection{field: f.Field, name: name, kind: kind, index: len(c.plan.connections)}
+	con := &connection{field: f.Field, place: c.place, name: name, kind: kind, index: len(c.plan.connections)}
 	c.plan.connections = append(c.plan.connections, con)
 	c.plan.kinds = append(c.plan.kinds, kind)
 	def := c.Schema.Types[f.Definition.Type.Name()]
@@ -541,7 +553,7 @@ func (c *compiler) connection(f graphql.CollectedField, name string, kind *query
 			fields, err := selected(c, f.Selections, c.Schema.Types[f.Definition.Type.Name()], con.info)
 			return pageInfo{fields}, err
 		case "totalCount":
-			return totalCount{con}, nil
+			return totalCount{con, c.place}, nil
 		}
 		return nil, unknown(def, f.Field)
 	})

@@ -31,6 +31,8 @@ type run struct {
 	pages []pageOf        // by the indices of the connections
 	roots []rootArguments // by the indices of the roots
 	found map[foundKey]*rows
+
+	*asking // nil if the record of the operation does not ask for fields
 }
 
 // A foundKey is equal for equal loads by IDs, which share a statement.
@@ -364,10 +366,11 @@ func (s *rows) find(id typeid.ID) int {
 	return -1
 }
 
-// entities returns the rows with the IDs. Equal calls share one statement.
-func (r *run) entities(src *source, ids []typeid.ID) (*rows, error) {
+// entities returns the rows with the IDs, for a field. Equal calls share one statement.
+func (r *run) entities(p *place, src *source, ids []typeid.ID) (*rows, error) {
 	ids = query.Distinct(ids)
 	key := foundKey{src, joined(ids)}
+	r.ask(p, load{found: key})
 	if found := r.found[key]; found != nil {
 		return found, nil
 	}

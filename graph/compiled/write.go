@@ -23,7 +23,7 @@ func (o *Options) Run(ctx context.Context, p *Plan, driver dialect.Driver, varia
 		}
 	}()
 	r := &run{
-		options: o, ctx: ctx, driver: driver, answer: budget.FromContext(ctx), variables: variables,
+		options: o, ctx: ctx, driver: driver, answer: budget.FromContext(ctx), variables: variables, asking: newAsking(ctx),
 	}
 	if err := r.check(p); err != nil {
 		return nil, err
@@ -122,6 +122,7 @@ func (p *parts) write(r *run, rows *rows, row int) error {
 }
 
 func (o *toOne) write(r *run, rows *rows, row int) error {
+	r.ask(o.place, load{rows: rows, one: true, slot: o.source.slot})
 	found, err := r.one(o, rows)
 	if err != nil {
 		return err
@@ -149,6 +150,7 @@ type view struct {
 }
 
 func (c *connection) writeRoot(r *run) error {
+	r.ask(c.place, load{place: c.place})
 	found, page, err := r.all(c)
 	if err != nil {
 		return err
@@ -157,6 +159,7 @@ func (c *connection) writeRoot(r *run) error {
 }
 
 func (c *connection) write(r *run, rows *rows, row int) error {
+	r.ask(c.place, load{rows: rows, slot: r.pages[c.index].rows.slot})
 	found, page, err := r.load(c, rows)
 	if err != nil {
 		return err
@@ -269,6 +272,11 @@ func (r *run) bool(b bool) {
 }
 
 func (t totalCount) writePage(r *run, v *view) error {
+	l := load{place: t.place}
+	if t.parents != nil {
+		l = load{rows: v.parents, count: true, slot: r.pages[t.index].counts.slot}
+	}
+	r.ask(t.place, l)
 	n, err := r.count(t.connection, v)
 	r.out = strconv.AppendInt(r.out, int64(n), 10)
 	return err
@@ -293,7 +301,7 @@ func (b *byID) check(r *run) (of rootArguments, err error) {
 }
 
 func (b *byID) writeRoot(r *run) error {
-	return r.entity(b.object, r.roots[b.index].ids[0], b.field.Definition.Type.NonNull)
+	return r.entity(b.place, b.object, r.roots[b.index].ids[0], b.field.Definition.Type.NonNull)
 }
 
 // idOfArgument returns an ID from an argument. It is zero if it is malformed.
@@ -303,8 +311,8 @@ func idOfArgument(value any) (id typeid.ID) {
 }
 
 // entity writes the entity with an ID.
-func (r *run) entity(o *object, id typeid.ID, nonNull bool) error {
-	found, err := r.entities(o.source, []typeid.ID{id})
+func (r *run) entity(p *place, o *object, id typeid.ID, nonNull bool) error {
+	found, err := r.entities(p, o.source, []typeid.ID{id})
 	if err != nil {
 		return err
 	}
@@ -328,10 +336,11 @@ func (s *search) writeRoot(r *run) error {
 	nonNull, what := s.field.Definition.Type.NonNull, &r.roots[s.index].search
 	switch {
 	case what.ID != typeid.ID{}:
-		return r.entity(s.object, what.ID, nonNull)
+		return r.entity(s.place, s.object, what.ID, nonNull)
 	case what.Column == "":
 		return r.null(nonNull)
 	}
+	r.ask(s.place, load{place: s.place})
 	row, found, err := r.search(s.source, what)
 	switch {
 	case err != nil:
@@ -439,7 +448,7 @@ func (r *run) nodes(n *nodes, ids []typeid.ID) (map[string]*rows, error) {
 			continue
 		}
 		var err error
-		if found[kind.Type], err = r.entities(n.objects[kind].source, of); err != nil {
+		if found[kind.Type], err = r.entities(n.place, n.objects[kind].source, of); err != nil {
 			return nil, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -257,6 +258,14 @@ func (a *Answer) Data(n int64) error {
 		return nil
 	}
 	return a.within(n)
+}
+
+// Room returns the number of bytes that an answer with n bytes of data may still have.
+func (a *Answer) Room(n int64) int64 {
+	if a == nil || a.maxData == 0 {
+		return math.MaxInt64
+	}
+	return max(a.maxData-n, 0)
 }
 
 // Written returns the number of bytes that Write has counted.

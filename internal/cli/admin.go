@@ -9,76 +9,13 @@ import (
 	"net/http"
 	"time"
 
-	"roster/graph"
 	"roster/internal/admin"
-	"roster/internal/database"
-	"roster/internal/documents"
 	"roster/internal/handover"
-	"roster/internal/metrics"
 	"roster/internal/server"
 )
 
 // profileTimeout is the maximum time of an answer of the admin listener. A profile of the CPU may take a minute.
 const profileTimeout = 2 * time.Minute
-
-// observers are told of what a server does. Without the admin listener, there are none, and nothing is measured.
-type observers struct {
-	metrics *metrics.Metrics // nil without the admin listener
-}
-
-// observe returns the observers of a server. memory is the limit of Go's memory, in bytes.
-func (c *serveCommand) observe(version string, trusted map[string]string, memory int64) observers {
-	if c.AdminListen == "" {
-		return observers{}
-	}
-	return observers{metrics.New(metrics.Options{
-		Version: version, System: database.SystemName(c.DatabaseURL), Names: documents.Names(trusted), MemoryLimit: memory,
-	})}
-}
-
-// database lets the observers see all statements.
-func (o observers) database(to *database.Options) {
-	if o.metrics != nil {
-		to.Sent = o.metrics.Sent
-	}
-}
-
-// graph returns the observer of operations, or nil.
-func (o observers) graph() graph.Observer {
-	var all graph.Observers
-	if o.metrics != nil {
-		all = append(all, o.metrics)
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
-// server returns the observer of requests and streams, or nil.
-func (o observers) server() server.Observer {
-	if o.metrics == nil {
-		return nil
-	}
-	return o.metrics
-}
-
-// watch adds the figures that are read when somebody asks for them. ctx ends when the server stops.
-func (o observers) watch(ctx context.Context, db *database.DB, changes *graph.Feed) {
-	if o.metrics == nil {
-		return
-	}
-	o.metrics.Watch(metrics.Sources{
-		Pools:    db.Pools,
-		Feed:     changes.Stats,
-		Draining: func() bool { return ctx.Err() != nil },
-		Ready:    db.Ready,
-		Lag: func(ctx context.Context) (int, time.Duration, error) {
-			return changes.Lag(ctx, time.Now())
-		},
-		Pending: db.Pending,
-	})
-}
 
 // checkAdmin refuses an admin listener that other machines can reach, unless a setting allows it.
 func (c *serveCommand) checkAdmin(ctx context.Context) error {
@@ -98,7 +35,7 @@ func (c *serveCommand) checkAdmin(ctx context.Context) error {
 // startAdmin starts the admin listener, if there is one. It serves until stop is called: longer than ctx, so that operators see
 // how the server stops. After a hand-over, it ends at once, and the successor has its socket. ready is as in server.Options. The error of stop says that the listener failed before.
 func (c *serveCommand) startAdmin(
-	ctx context.Context, process *handover.Process, o observers, ready func(ctx context.Context, reads bool) error,
+	ctx context.Context, process *handover.Process, i *insight, ready func(ctx context.Context, reads bool) error,
 	streams *server.Streams, logger *slog.Logger,
 ) (stop func() error, err error) {
 	if c.AdminListen == "" {
@@ -106,7 +43,7 @@ func (c *serveCommand) startAdmin(
 	}
 	_, socket := admin.SocketPath(c.AdminListen)
 	handler := admin.New(admin.Options{
-		Metrics: o.metrics.Handler(),
+		Metrics: i.metrics.Handler(),
 		Checks:  server.Checks(server.Options{Ready: ready, Streams: streams}),
 		Guard: func(next http.Handler) http.Handler {
 			if socket || c.AdminPublic { // browsers cannot use a socket

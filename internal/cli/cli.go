@@ -51,7 +51,7 @@ type commands struct {
 
 // environment has the streams of the process, and the version. Commands get it beside their flags.
 type environment struct {
-	getenv         func(name string) string // for secrets, and what a service manager passes: the flags have the settings
+	getenv         func(name string) string // for secrets, OpenTelemetry, and what a service manager passes: the flags have the settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
@@ -102,7 +102,7 @@ func checkDuration(flag *kong.Flag, d time.Duration) error {
 
 // Run runs a command line, without the program's name, and returns the exit code. 0: success. 1: the command failed. 2:
 // the command line is wrong. No command line at all is --help. Some commands have more codes. Errors go to stderr, in
-// one line. serve ends with success when ctx ends. getenv returns a variable of the environment that has a secret. version
+// one line. serve ends with success when ctx ends. getenv returns a variable of the environment that has a secret or is of OpenTelemetry. version
 // is the version of this build.
 func Run(
 	ctx context.Context, args []string, getenv func(name string) string, stdin io.Reader, stdout, stderr io.Writer, version string,

@@ -19,9 +19,11 @@ const (
 	creating                     // create a missing database without tables
 )
 
-// openDatabase opens the database and prepares it for a command. with changes the options. It refuses a database whose file is the standard
-// output of the command. If a signal comes meanwhile, the error has an exit code.
-func (e *environment) openDatabase(ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation, with ...func(*database.Options)) (db *database.DB, err error) {
+// openDatabase opens the database and prepares it for a command. It refuses a database whose file is the standard
+// output of the command. If a signal comes meanwhile, the error has an exit code. Each of with may change the options.
+func (e *environment) openDatabase(
+	ctx context.Context, c config.Database, logger *slog.Logger, prepare preparation, with ...func(*database.Options),
+) (db *database.DB, err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = &exitError{errors.New("interrupted while opening the database"), exitInterrupted}

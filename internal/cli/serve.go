@@ -59,6 +59,7 @@ type serveCommand struct {
 	config.Database  `group:"Database:"`
 	config.Admin     `group:"Admin listener:"`
 	config.Log       `group:"Logging:"`
+	config.Insight   `group:"Slow operations and traces:"`
 	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 
@@ -118,8 +119,12 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if !c.Migrate {
 		prepare = checking
 	}
-	observers := c.observe(e.version, trusted, memory)
-	db, err := e.openDatabase(ctx, c.Database, logger, prepare, observers.database)
+	insight, err := c.insight(ctx, e, trusted, memory, logger)
+	if err != nil {
+		return err
+	}
+	defer insight.close()
+	db, err := e.openDatabase(ctx, c.Database, logger, prepare, insight.database)
 	if err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	})
 	changes := feed.New(feed.Options{Database: db, Budget: answers, Tables: tables(), Logger: logger}, graph.LoadNodes(db))
 	ids := typeid.NewSource(time.Now, rand.Reader)
-	executor, err := newExecutor(c, db, ids, changes, trusted, observers.graph(), logger)
+	executor, err := newExecutor(c, db, ids, changes, trusted, insight.graph(), logger)
 	if err != nil {
 		return err
 	}
@@ -160,18 +165,21 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		LocalOnly:     c.localOnly(verifier != nil),
 		Proxies:       proxies,
 		Limiter:       ratelimit.New(points, time.Now),
-		Observer:      observers.server(),
+		Observer:      insight.server(),
 		Logger:        logger,
 	}
 	handler := newHandler(c, db, o)
+	if insight.tracer != nil {
+		handler = insight.tracer.Handler(handler)
+	}
 	listener, address, err := c.open(ctx, process, c.localOnly(verifier != nil))
 	if err != nil {
 		return err
 	}
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	observers.watch(ctx, db, changes)
-	stopAdmin, err := c.startAdmin(serving, process, observers, readiness(db), streams, logger)
+	insight.watch(ctx, db, changes)
+	stopAdmin, err := c.startAdmin(serving, process, insight, readiness(db), streams, logger)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -350,7 +358,8 @@ func (c *serveCommand) trusted(e *environment) (map[string]string, error) {
 
 // newExecutor wires the executor of operations.
 func newExecutor(
-	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, observer graph.Observer, logger *slog.Logger,
+	c *serveCommand, db *database.DB, ids *typeid.Source, changes *graph.Feed, trusted map[string]string, observer graph.Observer,
+	logger *slog.Logger,
 ) (*graph.Executor, error) {
 	executor, err := graph.NewExecutor(graph.Options{
 		Database:           db,
@@ -387,6 +396,7 @@ func newHandler(c *serveCommand, db *database.DB, o server.Options) http.Handler
 	o.Origins = c.CORSOrigins
 	o.Hosts = c.AllowedHosts
 	o.WriteTimeout = writeTimeout
+	o.Profiles = !c.Production()
 	if c.showSchema() {
 		o.SDL = graph.SDL()
 	}

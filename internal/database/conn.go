@@ -25,6 +25,7 @@ type connector struct {
 	reads      bool // prepare SELECTs without arguments too
 	timeout    time.Duration
 	observe    func(string)
+	comment    func(context.Context) string
 	logger     *slog.Logger
 	generation atomic.Int64
 	full       sync.Once // the log says that the server keeps no more statements
@@ -105,7 +106,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	s, err := c.prepared(ctx, query, args)
 	switch {
 	case errors.Is(err, driver.ErrSkip):
-		return c.driverConn.QueryContext(ctx, query, args)
+		return c.driverConn.QueryContext(ctx, query+c.connector.commentOf(ctx), args)
 	case err != nil:
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	s, err := c.prepared(ctx, query, args)
 	switch {
 	case errors.Is(err, driver.ErrSkip):
-		return c.driverConn.ExecContext(ctx, query, args)
+		return c.driverConn.ExecContext(ctx, query+c.connector.commentOf(ctx), args)
 	case err != nil:
 		return nil, err
 	}
@@ -125,14 +126,16 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 // prepared returns the prepared statement. The error is driver.ErrSkip for a statement that must run without: it has no
-// arguments and reads nothing, its plan depends on its values, or the connection or the server keeps no statement for it. A
-// connection runs one statement at a time, so the statement that prepared closes is not in use.
+// arguments and reads nothing, its plan depends on its values, a comment makes its text unique, it explains another one, or
+// the connection or the server keeps no statement for it. A connection runs one statement at a time, so the statement that
+// prepared closes is not in use.
 func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedValue) (driverStmt, error) {
 	if c.connector.observe != nil {
 		c.connector.observe(query)
 	}
 	reads := c.connector.reads && strings.HasPrefix(query, "SELECT ")
-	if len(args) == 0 && !reads || c.connector.cache == 0 || strings.HasSuffix(query, statement.PlanAnew) {
+	if len(args) == 0 && !reads || c.connector.cache == 0 || strings.HasSuffix(query, statement.PlanAnew) ||
+		strings.HasPrefix(query, explaining) || c.connector.commentOf(ctx) != "" {
 		return nil, driver.ErrSkip
 	}
 	s, ok := c.statements.Get(query)
@@ -155,9 +158,22 @@ func (c *conn) prepared(ctx context.Context, query string, args []driver.NamedVa
 	return s, ctx.Err() // a cancellation that comes before its statement is lost on PostgreSQL
 }
 
-// PrepareContext implements driver.ConnPrepareContext. If the server keeps no more statements, the connection closes
-// its least recently used one and tries again.
+// commentOf returns a space and the comment for the statements of ctx, or "".
+func (c *connector) commentOf(ctx context.Context) string {
+	if c.comment == nil {
+		return ""
+	}
+	if comment := c.comment(ctx); comment != "" {
+		return " " + comment
+	}
+	return ""
+}
+
+// PrepareContext implements driver.ConnPrepareContext. database/sql calls it for a statement with arguments that the driver
+// does not run unprepared, and closes the statement after its use. If the server keeps no more statements, the connection
+// closes its least recently used one and tries again.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	query += c.connector.commentOf(ctx)
 	s, err := c.driverConn.PrepareContext(ctx, query)
 	if in, ok := s.(copyIn); ok && err == nil {
 		return copyStmt{in}, nil

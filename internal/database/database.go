@@ -47,6 +47,9 @@ type Options struct {
 	// Sent, if set, gets each statement of a session when it has ended, with the context of its caller. It must be fast and
 	// safe for concurrent use.
 	Sent func(ctx context.Context, s record.Statement)
+	// Comment, if set, returns a comment that is added to the text of a statement with this context, or "". The statement is
+	// not prepared then. Observe and Sent get the text without it. It must be fast and safe for concurrent use.
+	Comment func(ctx context.Context) string
 	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
 }
@@ -84,6 +87,10 @@ type engine interface {
 	signal() string
 	// listen calls heard until ctx ends, like Listen.
 	listen(ctx context.Context, o Options, channel string, heard func(text string))
+	// explaining returns the statement that explains another one, and the mode of its session. planLine returns a row of its
+	// answer as a line, without values of the statement.
+	explaining(query string) (string, Mode)
+	planLine(names []string, values []sql.NullString) string
 	// String names the database for people, without a password.
 	String() string
 }

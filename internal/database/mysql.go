@@ -63,6 +63,18 @@ func parseMySQL(text string) (engine, error) {
 
 func (*mysqlEngine) dialect() string { return dialect.MySQL }
 
+// explaining implements engine. The engine refuses to explain writes and locks in a transaction that only reads. A SELECT has the
+// same plan without its locks, and might wait for them.
+func (*mysqlEngine) explaining(query string) (string, Mode) {
+	if strings.HasPrefix(query, "SELECT ") {
+		for _, lock := range []string{" FOR UPDATE", " FOR SHARE", " LOCK IN SHARE MODE"} {
+			query = strings.TrimSuffix(query, lock)
+		}
+		return explaining + query, Snapshot
+	}
+	return explaining + query, Write
+}
+
 func (e *mysqlEngine) String() string { return "MySQL (" + e.name + ")" }
 
 func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err error) {

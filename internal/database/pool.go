@@ -23,7 +23,7 @@ type pool struct {
 }
 
 func newPool(c driver.Connector, o Options, size int) *pool {
-	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe, logger: o.Logger}
+	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe, comment: o.Comment, logger: o.Logger}
 	_, conns.finalize = c.(*file) // SQLite keeps the file open as long as it has a statement
 	db := sql.OpenDB(conns)
 	db.SetMaxIdleConns(size)

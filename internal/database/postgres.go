@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -69,6 +70,18 @@ func isLocal(host string) bool {
 }
 
 func (*postgresEngine) dialect() string { return dialect.Postgres }
+
+// planLine implements engine. PostgreSQL writes the values of a statement into the conditions of its plan.
+func (*postgresEngine) planLine(_ []string, values []sql.NullString) string {
+	line := postgresTexts.ReplaceAllString(values[0].String, "'…'")
+	return postgresNumbers.ReplaceAllString(line, "${1}…")
+}
+
+// The values in the conditions of a plan. Costs, rows and widths have no space before them, and so are none.
+var (
+	postgresTexts   = regexp.MustCompile(`'(?:[^']|'')*'`)
+	postgresNumbers = regexp.MustCompile(`([=<>~] |, |\()-?\d[\d.]*`)
+)
 
 func (e *postgresEngine) String() string { return "PostgreSQL (" + e.name + ")" }
 

@@ -144,6 +144,7 @@ type running struct {
 	ctx    context.Context   // of the caller
 	record *record.Operation // of the operation, or nil
 	text   string
+	args   []any     // if the record asks for them
 	began  time.Time // zero if nobody watches the statement
 	rows   atomic.Int64
 	failed atomic.Bool
@@ -157,6 +158,9 @@ func (r *running) start(ctx context.Context, s *Session, query string, args any)
 	}
 	r.of = s
 	r.ctx, r.record, r.text = ctx, record.FromContext(ctx), query
+	if r.record != nil && r.record.Arguments {
+		r.args, _ = args.([]any)
+	}
 	if s.mode == Single {
 		if s.ended.Load() {
 			return nil, errEnded
@@ -191,7 +195,10 @@ func (r *running) report() {
 		return
 	}
 	s := record.Statement{
-		Text: r.text, Field: record.Field(r.ctx), Began: r.began, Took: time.Since(r.began), Rows: r.rows.Load(), Failed: r.failed.Load(),
+		Text: r.text, Arguments: r.args, Began: r.began, Took: time.Since(r.began), Rows: r.rows.Load(), Failed: r.failed.Load(),
+	}
+	if r.record != nil && r.record.Fields {
+		s.Fields = record.FieldsFrom(r.ctx)
 	}
 	r.record.Sent(s)
 	if sent := r.of.db.options.Sent; sent != nil {

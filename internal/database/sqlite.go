@@ -63,6 +63,16 @@ func hasPassword(path string, host bool) bool {
 
 func (*sqliteEngine) dialect() string { return dialect.SQLite }
 
+// explaining implements engine. EXPLAIN alone would list the instructions of SQLite's virtual machine.
+func (*sqliteEngine) explaining(query string) (string, Mode) {
+	return explaining + "QUERY PLAN " + query, Snapshot
+}
+
+// planLine implements engine. The last column is the text of a node.
+func (*sqliteEngine) planLine(_ []string, values []sql.NullString) string {
+	return values[len(values)-1].String
+}
+
 func (e *sqliteEngine) String() string { return "SQLite (" + e.path + ")" }
 
 func (e *sqliteEngine) connectors(o Options) (write, read driver.Connector, err error) {

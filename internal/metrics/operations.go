@@ -97,7 +97,7 @@ func (m *Metrics) End(ctx context.Context, o *documents.Operation, e graph.Ended
 	}
 	typed := m.operations.byType[kind]
 	observe(typed.cost, float64(o.Cost), exemplar)
-	observe(typed.statements, float64(e.Record.Count()), exemplar)
+	observe(typed.statements, float64(e.Record.Totals().Statements), exemplar)
 	if retries := e.Record.Retries(); retries > 0 {
 		typed.retries.Add(float64(retries))
 	}

@@ -6,6 +6,7 @@ package record
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,10 +19,12 @@ const maxListed = 1_000
 type Statement struct {
 	// Text is the text, with placeholders for all values.
 	Text string
-	// Field is the path of the field that needed the statement, without indices, such as users.nodes.posts. It is empty if
-	// the operation as a whole needed it, or if nobody asked for fields: see Operation.Fields.
-	Field string
-	Began time.Time
+	// Fields are the fields that needed the statement. It is nil if the operation as a whole needed it, or if nobody asked
+	// for fields: see Operation.Fields.
+	Fields *Fields
+	// Arguments are the values for the placeholders. They are nil if nobody asked for them: see Operation.Arguments.
+	Arguments []any
+	Began     time.Time
 	// Took is the time until the last row was read.
 	Took time.Duration
 	// Rows is the number of rows that were read or, by a statement without rows, written.
@@ -39,15 +42,23 @@ type Batch struct {
 	Took  time.Duration
 }
 
+// Totals are about all statements of an operation, listed or not.
+type Totals struct {
+	Statements int
+	Rows       int64
+	// Took is the sum of the times of the statements. Some of them may have run at the same time.
+	Took time.Duration
+}
+
 // An Operation is the record of one query or mutation, or of one event of a subscription. Several goroutines may write it.
 // The methods of a nil Operation do nothing.
 type Operation struct {
-	// Fields asks for the fields of statements. Set it before the operation runs.
-	Fields bool
+	// Fields and Arguments ask for the fields and the arguments of statements. Set them before the operation runs.
+	Fields, Arguments bool
 
 	mu         sync.Mutex
 	statements []Statement
-	sent       int
+	totals     Totals
 	batches    []Batch
 	retries    int
 	first      [4]Statement // memory for the statements of most operations
@@ -67,7 +78,9 @@ func (o *Operation) Sent(s Statement) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sent++
+	o.totals.Statements++
+	o.totals.Rows += s.Rows
+	o.totals.Took += s.Took
 	if len(o.statements) < maxListed {
 		o.statements = append(o.statements, s)
 	}
@@ -102,17 +115,17 @@ func (o *Operation) Statements() (listed []Statement, sent int) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.statements), o.sent
+	return slices.Clone(o.statements), o.totals.Statements
 }
 
-// Count returns the number of statements.
-func (o *Operation) Count() int {
+// Totals returns the totals of all statements.
+func (o *Operation) Totals() Totals {
 	if o == nil {
-		return 0
+		return Totals{}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.sent
+	return o.totals
 }
 
 // Batches returns the first batches, in the order of their ends.
@@ -135,10 +148,15 @@ func (o *Operation) Retries() int {
 	return o.retries
 }
 
-type (
-	operationKey struct{}
-	fieldKey     struct{}
-)
+// Short returns the start of a text, of at most so many bytes before the sign that it is cut.
+func Short(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+type operationKey struct{}
 
 // WithOperation returns a context whose statements and batches the record gets.
 func WithOperation(ctx context.Context, o *Operation) context.Context {
@@ -149,15 +167,4 @@ func WithOperation(ctx context.Context, o *Operation) context.Context {
 func FromContext(ctx context.Context) *Operation {
 	o, _ := ctx.Value(operationKey{}).(*Operation)
 	return o
-}
-
-// WithField returns a context for the statements of a field. Use it only if the record asks for Fields.
-func WithField(ctx context.Context, path string) context.Context {
-	return context.WithValue(ctx, fieldKey{}, path)
-}
-
-// Field returns the path of the field that runs in ctx, or "".
-func Field(ctx context.Context) string {
-	path, _ := ctx.Value(fieldKey{}).(string)
-	return path
 }

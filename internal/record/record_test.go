@@ -1,7 +1,9 @@
 package record_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"roster/internal/record"
 )
@@ -34,13 +36,38 @@ func TestManyStatements(t *testing.T) {
 	}
 }
 
+func TestTotals(t *testing.T) {
+	t.Parallel()
+	o := record.New()
+	for range 2_000 {
+		o.Sent(record.Statement{Text: "SELECT 1", Rows: 3, Took: time.Second})
+	}
+	if got, want := o.Totals(), (record.Totals{Statements: 2_000, Rows: 6_000, Took: 2_000 * time.Second}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestFields lets fields share a statement, before and after it is sent.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	o := record.New()
-	ctx := record.WithField(record.WithOperation(t.Context(), o), "users.nodes.posts")
-	record.FromContext(ctx).Sent(record.Statement{Text: "SELECT 1", Field: record.Field(ctx), Rows: 3})
+	shared := new(record.Fields)
+	shared.Add(record.NewFields("users.nodes.b"))
+	ctx := record.WithFields(record.WithOperation(t.Context(), o), shared)
+	record.FromContext(ctx).Sent(record.Statement{Text: "SELECT 1", Fields: record.FieldsFrom(ctx)})
+	inner := new(record.Fields)
+	group := new(record.Fields)
+	group.Add(inner)
+	inner.Add(record.NewFields("users.nodes.c"))
+	shared.Add(group)
+	shared.Add(record.NewFields("users.nodes.a"))
+	shared.Add(record.NewFields("users.nodes.b"))
+	inner.Add(record.NewFields("users.nodes.d"))
 	listed, _ := o.Statements()
-	if want := (record.Statement{Text: "SELECT 1", Field: "users.nodes.posts", Rows: 3}); len(listed) != 1 || listed[0] != want {
-		t.Errorf("got %+v, want %+v", listed, want)
+	if want := []string{"users.nodes.a", "users.nodes.b", "users.nodes.c", "users.nodes.d"}; len(listed) != 1 || !slices.Equal(listed[0].Fields.Paths(), want) {
+		t.Errorf("got %+v, want the fields %v", listed, want)
+	}
+	if got := record.FieldsFrom(t.Context()).Paths(); got != nil {
+		t.Errorf("got %v, want no fields", got)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"roster/internal/auth"
 	"roster/internal/codes"
-	"roster/internal/requestid"
 )
 
 // authenticateTimeout is the maximum time to find the caller of a request. Verification may wait for the keys of the
@@ -74,9 +73,8 @@ func (e endpoint) authenticate(
 
 // refuseCaller returns the answer for an error of the Authenticator.
 func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
-	id := requestid.FromContext(ctx)
 	if invalid, ok := errors.AsType[*auth.InvalidError](err); ok {
-		e.logger.DebugContext(ctx, "refused credentials", "description", invalid.Description, "detail", invalid.Detail, "requestId", id)
+		e.logger.DebugContext(ctx, "refused credentials", "description", invalid.Description, "detail", invalid.Detail)
 		r := refuseFor(http.StatusUnauthorized, codes.Unauthenticated, invalid.Description)
 		if invalid.NoToken { // RFC 6750, section 3.1: then no error
 			return r
@@ -85,7 +83,7 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 		return r
 	}
 	if forbidden, ok := errors.AsType[*auth.ForbiddenError](err); ok {
-		e.logger.WarnContext(ctx, "refused the bearer of valid credentials", "reason", forbidden.Reason, "requestId", id)
+		e.logger.WarnContext(ctx, "refused the bearer of valid credentials", "reason", forbidden.Reason)
 		return refuseFor(http.StatusForbidden, codes.Forbidden, forbidden.Description)
 	}
 	switch {
@@ -95,7 +93,7 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 		return refuseFor(http.StatusForbidden, codes.Forbidden, "your user is suspended: ask an administrator")
 	}
 	if ctx.Err() == nil { // otherwise the client has disconnected
-		e.logger.WarnContext(ctx, "the caller of a request cannot be found", "error", err, "requestId", id)
+		e.logger.WarnContext(ctx, "the caller of a request cannot be found", "error", err)
 	}
 	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server cannot check credentials now: try again")
 	r.retryAfter = 1

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/internal/auth"
+	"roster/internal/logging"
 	"roster/internal/server"
 	"roster/internal/server/streamtest"
 )
@@ -204,7 +205,7 @@ func TestAuthenticationIsBounded(t *testing.T) {
 // logTo lets a server log everything.
 func logTo(log io.Writer) func(o *server.Options, _ *server.StreamOptions) {
 	return func(o *server.Options, _ *server.StreamOptions) {
-		o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.Logger = slog.New(logging.NewHandler(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	}
 }
 
@@ -231,7 +232,9 @@ func TestCredentialsAreNotLogged(t *testing.T) {
 func TestForbiddenIsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	change := func(o *server.Options, _ *server.StreamOptions) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	change := func(o *server.Options, _ *server.StreamOptions) {
+		o.Logger = slog.New(logging.NewHandler(slog.NewTextHandler(&log, nil)))
+	}
 	inBubble(t, change, func(t *testing.T, s *site) {
 		got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Authorization", "Bearer "+streamtest.Forbidden)
 		if !strings.Contains(got.text, "the token leaves out groups") || strings.Contains(got.text, "operator") {

@@ -31,6 +31,7 @@ type endpoint struct {
 	compressors   compressors
 	writeTimeout  time.Duration
 	observer      Observer
+	profiles      bool
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,6 +80,10 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		defer cancel()
 	}
+	if ctx, refused = e.profiled(ctx, r.Header); refused != nil {
+		from.points.Charge(priceOfRefused(request.size))
+		return refused
+	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
 		return refused
@@ -99,6 +104,9 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		if kind == ast.Subscription {
 			leave()
+			if refused := refuseProfile(r.Header); refused != nil {
+				return refused
+			}
 			if account.Last() != nil {
 				return refuseBusy()
 			}
@@ -116,6 +124,7 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		if replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
+		setTiming(w.Header(), response)
 	}
 	leave() // while the client reads slowly, other requests may be executed
 	account.Settle(int64(len(response.Data)))

@@ -35,7 +35,7 @@ func observed(next http.Handler, clients clients, o Options) http.Handler {
 			}
 			o.Logger.DebugContext(ctx, "answered", "client", clients.address(ctx, r),
 				"method", r.Method, "path", r.URL.Path, "status", recorder.status, "bytes", recorder.bytes,
-				"duration", o.Clock().Sub(start), "requestId", id)
+				"duration", o.Clock().Sub(start))
 		}()
 		defer answerPanic(ctx, recorder, o.Logger)
 		next.ServeHTTP(recorder, r)
@@ -63,7 +63,7 @@ func answerPanic(ctx context.Context, w *recorder, logger *slog.Logger) {
 // logPanic logs a panic. It is called while the stack still shows the place of the panic.
 func logPanic(ctx context.Context, logger *slog.Logger, cause any) {
 	logger.ErrorContext(ctx, "a handler panicked",
-		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()), "requestId", requestid.FromContext(ctx))
+		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 }
 
 // recorder records the status and the size of an answer.

@@ -65,6 +65,8 @@ type Options struct {
 	Budget *budget.Budget
 	// WriteTimeout is the maximum time that a client may take to accept an answer that is not a stream. 0: no limit.
 	WriteTimeout time.Duration
+	// Profiles gives every caller the profile of an operation. Otherwise only an ADMIN gets it.
+	Profiles bool
 	// Streams are the open WebSockets and event streams. Serve gets them too. It ends them, and tells by them that the server
 	// is stopping.
 	Streams *Streams
@@ -83,7 +85,7 @@ func New(o Options) http.Handler {
 		clients: clients, limiter: o.Limiter, observer: cmp.Or[Observer](o.Observer, noObserver{}),
 		executor: o.Executor, authenticator: o.Authenticator, clock: o.Clock, logger: o.Logger,
 		maxBodyBytes: o.MaxBodyBytes, maxValues: o.MaxValues, requests: newGate(o.MaxRequests), streams: o.Streams, budget: o.Budget,
-		compressors: newCompressors(), writeTimeout: o.WriteTimeout,
+		compressors: newCompressors(), writeTimeout: o.WriteTimeout, profiles: o.Profiles,
 	}))
 	if o.SDL != "" {
 		mux.Handle("/schema.graphql", reading(func(w http.ResponseWriter, _ *http.Request) {

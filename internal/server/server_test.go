@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/internal/logging"
 	"roster/internal/requestid"
 	"roster/internal/server"
 	"roster/internal/server/streamtest"
@@ -380,7 +381,7 @@ func TestPanic(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	o := testOptions()
-	o.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	o.Logger = slog.New(logging.NewHandler(slog.NewJSONHandler(&log, nil)))
 	r := request{
 		body: `{"query":"{ panics }"}`, status: http.StatusInternalServerError,
 		answer: `{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL","requestId":"made-here"}}]}`,
@@ -399,7 +400,7 @@ func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	o := testOptions()
-	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
+	o.Logger = slog.New(logging.NewHandler(slog.NewTextHandler(&log, &slog.HandlerOptions{
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
@@ -407,7 +408,7 @@ func TestAccessLog(t *testing.T) {
 			}
 			return a
 		},
-	}))
+	})))
 	now := time.Unix(1, 0)
 	o.Clock = func() time.Time { now = now.Add(time.Millisecond); return now }
 	request{method: http.MethodGet, target: get("query", "{echo}")}.send(t, server.New(o))

@@ -68,6 +68,10 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 		known:         make(chan struct{}),
 		operations:    map[string]*socketOperation{},
 	}
+	if refused := refuseProfile(r.Header); refused != nil {
+		refused.write(w, typeJSON)
+		return
+	}
 	if len(s.authorization) > 1 {
 		e.refuseCaller(r.Context(), auth.ErrAmbiguous).write(w, typeJSON)
 		return

@@ -230,6 +230,41 @@ test("the playground in a browser", async (t) => {
     await result.getByText('"grace@example.com"').waitFor();
   });
 
+  await t.test("the SQL of an operation is shown, with plans on request", async () => {
+    const statements = page.locator("#statements");
+    assert.equal(await statements.locator("tr").count(), 0);
+    await page.getByLabel("SQL", { exact: true }).check();
+    await page.locator(".graphiql-query-editor .CodeMirror").click();
+    await page.keyboard.press("ControlOrMeta+A");
+    await page.keyboard.type("{ all: users { nodes { posts { totalCount } } } }");
+    const runShown = async () => {
+      await read();
+      const answered = page.waitForResponse((response) => response.url() === server.url && response.request().method() === "POST");
+      await run.click();
+      return answered;
+    };
+    const answered = await runShown();
+    assert.equal(answered.request().headers()["x-roster-profile"], "1");
+    assert.match(answered.headers()["server-timing"]!, /^total;dur=[\d.]+, db;dur=[\d.]+;desc="2 statements"$/);
+    await page.getByText(/^2 statements, [\d.]+ ms in the database, [\d.]+ ms in all, by plan, cost \d+$/).waitFor();
+    const rows = statements.locator("tr");
+    assert.equal(await rows.count(), 3); // with the titles
+    assert.match((await rows.nth(1).textContent())!, /^all.*SELECT .* FROM `users`/);
+    assert.match((await rows.nth(2).textContent())!, /^all\.nodes\.posts\.totalCount.*SELECT .* FROM `posts`/);
+    assert.equal(await statements.locator("pre").count(), 0);
+    assert.equal(await result.getByText('"extensions"').count(), 0);
+
+    await page.getByLabel("Plans").check();
+    assert.equal((await runShown()).request().headers()["x-roster-profile"], "explain");
+    await statements.locator("pre").first().waitFor();
+    assert.match((await statements.locator("pre").first().textContent())!, /^(SCAN|SEARCH) /);
+
+    await page.getByLabel("SQL", { exact: true }).uncheck();
+    assert.equal(await statements.locator("tr").count(), 0);
+    assert.equal((await runShown()).request().headers()["x-roster-profile"], undefined);
+    assert.equal(await statements.locator("tr").count(), 0);
+  });
+
   await t.test("the documentation explorer shows the descriptions of the contract", async () => {
     await page.getByLabel("Show Documentation Explorer").click();
     const explorer = page.locator(".graphiql-doc-explorer");

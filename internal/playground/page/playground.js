@@ -133,14 +133,91 @@ function storedHeaders() {
   }
 }
 
+// The choice to see the SQL of operations, and where it is shown.
+const choices = { sql: document.getElementById("sql"), plans: document.getElementById("plans") };
+const totals = document.getElementById("totals");
+const statements = document.getElementById("statements");
+
+// stored returns a choice that the storage of the browser has.
+function stored(name) {
+  try {
+    return localStorage.getItem(`roster:${name}`) === "true";
+  } catch {
+    return false; // there is no storage
+  }
+}
+
+for (const [name, box] of Object.entries(choices)) {
+  box.checked = stored(name);
+  box.onchange = () => {
+    localStorage.setItem(`roster:${name}`, String(box.checked));
+    if (!choices.sql.checked) showProfile(undefined);
+  };
+}
+
+// profileHeaders returns the header that asks for the SQL of an operation, if it is to be seen.
+function profileHeaders(params) {
+  if (!choices.sql.checked || isIntrospection(params)) return {};
+  return { "X-Roster-Profile": choices.plans.checked ? "explain" : "1" };
+}
+
+// cell returns a cell of a table with a text or an element.
+function cell(content, kind = "td") {
+  const element = document.createElement(kind);
+  element.append(...[content].flat());
+  if (typeof content === "string" && kind === "td" && content !== "" && !Number.isNaN(Number(content))) element.className = "number";
+  return element;
+}
+
+// withText returns an element with a text.
+function withText(name, text) {
+  const element = document.createElement(name);
+  element.textContent = text;
+  return element;
+}
+
+// showProfile shows the statements of an operation, or nothing.
+function showProfile(profile) {
+  statements.replaceChildren();
+  totals.textContent = "";
+  if (!profile) return;
+  const { statements: sent, databaseTimeMs, timeMs, way, retries, cost } = profile.totals;
+  totals.textContent = `${sent} statements, ${databaseTimeMs} ms in the database, ${timeMs} ms in all, by ${way}, cost ${cost}` +
+    (retries ? `, ${retries} retries` : "") + (profile.omitted ? `, ${profile.omitted} not listed` : "");
+  if (profile.statements.length === 0) return;
+  const table = document.createElement("table");
+  const head = document.createElement("tr");
+  head.append(...["Fields", "Rows", "Time (ms)", "Statement"].map((title) => cell(title, "th")));
+  table.append(head);
+  for (const { text, fields, rows, timeMs, failed, plan } of profile.statements) {
+    const row = document.createElement("tr");
+    const shown = [withText("code", text)];
+    if (failed) shown.push(" (failed)");
+    if (plan) shown.push(withText("pre", plan));
+    row.append(cell(fields.join(", ")), cell(String(rows)), cell(String(timeMs)), cell(shown));
+    table.append(row);
+  }
+  statements.append(table);
+}
+
+// takeProfile shows the profile in an answer, and returns the answer without it.
+function takeProfile(params, answer) {
+  if (isIntrospection(params)) return answer;
+  const { profile, ...extensions } = answer.extensions ?? {};
+  showProfile(profile);
+  if (!profile) return answer;
+  const { extensions: _, ...rest } = answer;
+  return Object.keys(extensions).length > 0 ? { ...rest, extensions } : rest;
+}
+
 // request sends one operation and returns its answer.
 async function request(params, extra) {
   const response = await fetch(endpoint, {
     method: "POST",
-    headers: { ...headers, ...extra, Accept: "application/graphql-response+json, application/json;q=0.9" },
+    headers: { ...headers, ...profileHeaders(params), ...extra, Accept: "application/graphql-response+json, application/json;q=0.9" },
     body: JSON.stringify(params),
   });
-  return explain(params, await response.json());
+  return takeProfile(params, explain(params, await response.json()));
 }
 
 // events subscribes by server-sent events and yields each answer.
