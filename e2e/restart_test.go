@@ -45,7 +45,7 @@ func TestRollingRestart(t *testing.T) {
 			t.Parallel()
 			database := dbtest.Empty(t, e)
 			launch := func() *process {
-				return startIn(t, []string{"ROSTER_DRAIN=1s"}, binary, database, displayName(t, e, database))
+				return startIn(t, []string{"ROSTER_DRAIN=2s"}, binary, database, displayName(t, e, database))
 			}
 			servers := []*process{launch(), launch()}
 			proxy := newBalancer(t, servers[0].url, servers[1].url)
@@ -153,7 +153,8 @@ func git(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// balancer is a proxy for two servers. It sends requests to those that are ready, and sends none again.
+// balancer is a proxy for two servers. It sends requests to those that are ready, and sends none again. A server is out when two
+// checks in a row have failed. While both are out, which happens on a busy machine, requests wait.
 type balancer struct {
 	url      string
 	backends []*backend
@@ -187,11 +188,13 @@ func newBalancer(t *testing.T, urls ...string) *balancer {
 		},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for range b.backends {
-			one := b.backends[b.next.Add(1)%uint64(len(b.backends))]
-			if one.ready.Load() {
-				proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), backendKey{}, one.url.Load())))
-				return
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
+			for range b.backends {
+				one := b.backends[b.next.Add(1)%uint64(len(b.backends))]
+				if one.ready.Load() {
+					proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), backendKey{}, one.url.Load())))
+					return
+				}
 			}
 		}
 		http.Error(w, "no server is ready", http.StatusServiceUnavailable)
@@ -232,15 +235,22 @@ func (b *backend) set(t *testing.T, address string) {
 
 // check asks a server whether it is ready until ctx ends.
 func (b *backend) check(ctx context.Context, client *http.Client) {
+	failures := 0
 	for ticker := time.NewTicker(50 * time.Millisecond); ; {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url.Load().JoinPath("readyz").String(), http.NoBody)
 		if err != nil {
 			panic(err)
 		}
 		response, err := client.Do(request)
-		b.ready.Store(err == nil && response.StatusCode == http.StatusOK)
+		failures++
 		if err == nil {
+			if response.StatusCode == http.StatusOK {
+				failures = 0
+			}
 			_ = response.Body.Close()
+		}
+		if failures != 1 {
+			b.ready.Store(failures == 0)
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,46 @@ func TestDrainEnds(t *testing.T) {
 	busy.wantNext(t, "the request under way", http.StatusOK, "finished", true)
 	if err := <-d.done; err != nil {
 		t.Errorf("Serve: got %v, want no error", err)
+	}
+}
+
+// TestDrainHTTP2 stops a server that a client uses with HTTP/2: the client goes on to other connections, and no request fails.
+func TestDrainHTTP2(t *testing.T) {
+	t.Parallel()
+	d := newDrainable(t, time.Hour)
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: &protocols}}
+	t.Cleanup(client.CloseIdleConnections)
+	get := func() (status int, reused bool) {
+		t.Helper()
+		trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }}
+		request, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "http://"+d.address+"/readyz", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.ProtoMajor != 2 {
+			t.Errorf("got %s, want HTTP/2", response.Proto)
+		}
+		return response.StatusCode, reused
+	}
+	get()
+	if status, reused := get(); status != http.StatusOK || !reused {
+		t.Errorf("got %d, reused %t, want 200 on the same connection", status, reused)
+	}
+	d.stop(nil)
+	for deadline := time.Now().Add(time.Minute); ; {
+		if status, reused := get(); status == http.StatusServiceUnavailable && !reused {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("got one connection, want another one")
+		}
 	}
 }
 
