@@ -13,6 +13,8 @@ PROPERTY ?= 10m
 CHAOS ?= 2000
 # Number of random queries that "make two-ways" sends to each database.
 DOCUMENTS ?= 50000
+# Number of restarts of each server of "make e2e-restart".
+RESTART ?= 10
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
 # Platforms that "make release-test" builds twice, separated by commas.
@@ -37,10 +39,10 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test
+.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart
 
 help: ## print every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: build ## build and start the server; settings come from the environment or from ARGS="--listen=…"
 	@exec bin/roster serve $(ARGS)
@@ -139,6 +141,9 @@ two-ways: ## send DOCUMENTS (50000) random queries to compiled reads and to reso
 
 follow: ## let eight writers begin FOLLOW (1000) transactions each, while readers follow the changes and servers are killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestFollow$$' ./e2e -follow=$(FOLLOW)
+
+e2e-restart: ## restart servers under load RESTART (10) times: behind a proxy, and by hand-over; and serve with an old program
+	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags restart -v -run '^Test(RollingRestart|Upgrade|OldServerOnNewerSchema)$$' ./e2e -restart=$(RESTART)
 
 chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)

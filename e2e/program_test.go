@@ -134,7 +134,7 @@ func startIn(t *testing.T, variables []string, binary, database, name string, fl
 	t.Helper()
 	args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database), variables...)
+	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s"), variables...)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

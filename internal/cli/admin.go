@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"roster/internal/admin"
 	"roster/internal/database"
 	"roster/internal/documents"
+	"roster/internal/handover"
 	"roster/internal/metrics"
 	"roster/internal/server"
 )
@@ -93,9 +96,10 @@ func (c *serveCommand) checkAdmin(ctx context.Context) error {
 }
 
 // startAdmin starts the admin listener, if there is one. It serves until stop is called: longer than ctx, so that operators see
-// how the server stops. ready is as in server.Options. The error of stop says that the listener failed before.
+// how the server stops. After a hand-over, it ends at once, and the successor has its socket. ready is as in server.Options. The error of stop says that the listener failed before.
 func (c *serveCommand) startAdmin(
-	ctx context.Context, o observers, ready func(ctx context.Context, reads bool) error, logger *slog.Logger,
+	ctx context.Context, process *handover.Process, o observers, ready func(ctx context.Context, reads bool) error,
+	streams *server.Streams, logger *slog.Logger,
 ) (stop func() error, err error) {
 	if c.AdminListen == "" {
 		return func() error { return nil }, nil
@@ -103,7 +107,7 @@ func (c *serveCommand) startAdmin(
 	_, socket := admin.SocketPath(c.AdminListen)
 	handler := admin.New(admin.Options{
 		Metrics: o.metrics.Handler(),
-		Checks:  server.Checks(server.Options{Ready: ready}),
+		Checks:  server.Checks(server.Options{Ready: ready, Streams: streams}),
 		Guard: func(next http.Handler) http.Handler {
 			if socket || c.AdminPublic { // browsers cannot use a socket
 				return next
@@ -111,12 +115,23 @@ func (c *serveCommand) startAdmin(
 			return server.GuardLocal(next, "the admin listener is for this machine alone", "allow others with ROSTER_ADMIN_PUBLIC=true")
 		},
 	})
-	listener, err := admin.Listen(ctx, c.AdminListen, c.AdminPublic)
+	listener, err := process.Listen(handover.Admin, func() (net.Listener, error) {
+		listener, err := admin.Listen(ctx, c.AdminListen, c.AdminPublic)
+		if err != nil {
+			return nil, fmt.Errorf("%w: choose another address with --admin-listen", err)
+		}
+		return listener, nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: choose another address with --admin-listen", err)
+		return nil, err
 	}
 	logger.InfoContext(ctx, "the admin listener is open", "address", listener.Addr().String())
-	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unwatch := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); errors.Is(cause, server.ErrHandedOver) { // the successor answers operators from now on
+			cancel(cause)
+		}
+	})
 	ended := make(chan error, 1)
 	go func() {
 		err := server.Serve(serving, listener, nil, handler, server.NewStreams(server.StreamOptions{}), server.Timeouts{
@@ -131,7 +146,8 @@ func (c *serveCommand) startAdmin(
 		ended <- err
 	}()
 	return func() error {
-		cancel()
+		unwatch()
+		cancel(nil)
 		return <-ended
 	}, nil
 }

@@ -118,7 +118,7 @@ func TestInsecureNoAuth(t *testing.T) {
 	var stderr bytes.Buffer
 	stdout := &onWrite{first: stop}
 	code := cli.Run(ctx, []string{
-		"serve", "--listen=:0", "--insecure-no-auth", "--cors-origins=*", "--log-level=warn", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
+		"serve", "--listen=:0", "--drain=0s", "--insecure-no-auth", "--cors-origins=*", "--log-level=warn", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
 	}, noEnvironment, strings.NewReader(""), stdout, &stderr, "1.2.3")
 	if code != 0 || !strings.Contains(stdout.String(), "WARNING     There is no authentication") ||
 		!strings.Contains(stderr.String(), "level=WARN") || !strings.Contains(stderr.String(), "ROSTER_INSECURE_NO_AUTH") {

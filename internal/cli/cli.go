@@ -31,6 +31,7 @@ const (
 // commands is the grammar of the command line.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Ready   readyCommand   `cmd:"" help:"Ask a server whether it is ready, for a health check."`
 	Migrate migrateCommand `cmd:"" help:"Change the database's schema or show its state."`
 	Seed    seedCommand    `cmd:"" help:"Create sample users and posts, all or none."`
 	Import  importCommand  `cmd:"" help:"Create or update users and posts from a file."`
@@ -50,7 +51,7 @@ type commands struct {
 
 // environment has the streams of the process, and the version. Commands get it beside their flags.
 type environment struct {
-	getenv         func(name string) string // for secrets alone: the flags have the other settings
+	getenv         func(name string) string // for secrets, and what a service manager passes: the flags have the settings
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
@@ -67,8 +68,8 @@ func (*commands) Validate(ctx *kong.Context) error {
 }
 
 func checkBounds(flag *kong.Flag) error {
-	if d, ok := reflect.TypeAssert[time.Duration](flag.Target); ok && d <= 0 {
-		return fmt.Errorf("--%s must be longer than 0s, not %s", flag.Name, d)
+	if d, ok := reflect.TypeAssert[time.Duration](flag.Target); ok {
+		return checkDuration(flag, d)
 	}
 	least, err := strconv.ParseInt(flag.Tag.Get("min"), 10, 64)
 	if err != nil {
@@ -84,6 +85,17 @@ func checkBounds(flag *kong.Flag) error {
 		return fmt.Errorf("--%s must be from %d to %d, not %d", flag.Name, least, most, value)
 	case value < least:
 		return fmt.Errorf("--%s must be %d or more, not %d", flag.Name, least, value)
+	}
+	return nil
+}
+
+// checkDuration checks the bounds of a duration, whose only possible tag is min:"0s".
+func checkDuration(flag *kong.Flag, d time.Duration) error {
+	switch zero := flag.Tag.Get("min") == "0s"; {
+	case zero && d < 0:
+		return fmt.Errorf("--%s must be 0s or longer, not %s", flag.Name, d)
+	case !zero && d <= 0:
+		return fmt.Errorf("--%s must be longer than 0s, not %s", flag.Name, d)
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ func TestHelp(t *testing.T) {
 		{nil, "help.txt"},
 		{[]string{"--help"}, "help.txt"},
 		{[]string{"serve", "--help"}, "help-serve.txt"},
+		{[]string{"ready", "--help"}, "help-ready.txt"},
 		{[]string{"migrate", "--help"}, "help-migrate.txt"},
 		{[]string{"seed", "--help"}, "help-seed.txt"},
 		{[]string{"import", "--help"}, "help-import.txt"},
@@ -112,6 +113,7 @@ func TestHelpOfCommands(t *testing.T) {
 		"keys revoke":    "Arguments, Flags, Used most, Database, Logging",
 		"user export":    "Arguments, Flags, Used most, Database, Logging",
 		"user erase":     "Arguments, Flags, Used most, Database, Logging",
+		"ready":          "Arguments, Flags, Used most",
 		"schema":         "Flags",
 		"version":        "Flags",
 		"completion":     "Arguments, Flags",
@@ -457,7 +459,7 @@ func TestServe(t *testing.T) {
 	var stderr bytes.Buffer
 	stdout := &onWrite{first: stop}
 	code := cli.Run(ctx, []string{
-		"serve", "--listen=localhost:0", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
+		"serve", "--listen=localhost:0", "--drain=0s", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
 	}, noEnvironment, strings.NewReader(""), stdout, &stderr, "1.2.3")
 	want := regexp.MustCompile(`^Roster 1\.2\.3 is running on SQLite \(.*roster\.db\)\.
   playground  http://localhost:[1-9]\d*/
@@ -476,7 +478,7 @@ func TestServeUntilHangUp(t *testing.T) {
 	defer stop()
 	var stderr bytes.Buffer
 	code := cli.Run(ctx, []string{
-		"serve", "--listen=localhost:0", "--log-level=error", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
+		"serve", "--listen=localhost:0", "--drain=0s", "--log-level=error", "--database-url=sqlite:" + filepath.Join(t.TempDir(), "roster.db"),
 	}, noEnvironment, strings.NewReader(""), &hungUp{first: stop}, &stderr, "1.2.3")
 	if code != 0 || stderr.Len() > 0 {
 		t.Errorf("got code %d, stderr %q, want code 0 and nothing", code, &stderr)

@@ -20,6 +20,7 @@ import (
 	"roster/internal/database"
 	"roster/internal/documents"
 	"roster/internal/feed"
+	"roster/internal/handover"
 	"roster/internal/limits"
 	"roster/internal/playground"
 	"roster/internal/ratelimit"
@@ -74,6 +75,11 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	memory, stopTuning := tuneMemory()
 	defer stopTuning()
 	logger := c.Logger(e.stderr)
+	process, err := e.newProcess(c.HandoverTimeout, logger)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
 	verifier, err := e.newVerifier(c.Auth, logger)
 	if err != nil {
 		return err
@@ -118,7 +124,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	_ = db.Ready(ctx) // a database that takes no changes is served for reading; Ready logs the reason
+	if err := db.Ready(ctx); err != nil && process.Inherited() {
+		return fmt.Errorf("the server before this one goes on, because this one is not ready: %w", err)
+	} // otherwise a database that takes no changes is served for reading; Ready logs the reason
 	page, err := c.page()
 	if err != nil {
 		return err
@@ -139,7 +147,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err != nil {
 		return err
 	}
-	authenticator, stopAuthenticator := c.authenticate(ctx, verifier, db, ids, changes.Wake, logger)
+	// These go on until the last request has ended, and end by their own functions.
+	background := context.WithoutCancel(ctx)
+	authenticator, stopAuthenticator := c.authenticate(background, verifier, db, ids, changes.Wake, logger)
 	defer stopAuthenticator()
 	o := server.Options{
 		Executor:      executor,
@@ -154,21 +164,19 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Logger:        logger,
 	}
 	handler := newHandler(c, db, o)
-	listen := server.Listen
-	if c.localOnly(verifier != nil) {
-		listen = server.ListenLocal
-	}
-	listener, err := listen(ctx, c.Listen)
+	listener, address, err := c.open(ctx, process, c.localOnly(verifier != nil))
 	if err != nil {
-		return fmt.Errorf("%w: choose another address with --listen", err)
+		return err
 	}
+	serving, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	observers.watch(ctx, db, changes)
-	stopAdmin, err := c.startAdmin(ctx, observers, readiness(db), logger)
+	stopAdmin, err := c.startAdmin(serving, process, observers, readiness(db), streams, logger)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer func() { err = errors.Join(err, stopAdmin()) }()
-	if err := c.announce(e, db, listener.Addr()); err != nil {
+	if err := c.announce(e, db, browsable(c.scheme(), address, listener.Addr())); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	timeouts := server.Timeouts{
@@ -177,15 +185,72 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		Write:      readTimeout + c.RequestTimeout + writeTimeout,
 		Idle:       idleTimeout,
 		WriteByte:  messageTimeout,
+		Drain:      c.Drain,
 		Shutdown:   c.ShutdownTimeout,
 	}
-	stopChores := startChores(ctx, c.Retention, db, changes, logger)
+	stopChores := startChores(background, c.Retention, db, changes, logger)
 	defer stopChores()
-	if err := server.Serve(ctx, listener, security, handler, streams, timeouts, logger); err != nil {
+	defer context.AfterFunc(ctx, process.Stopping)()
+	if err := process.Ready(func() { stop(server.ErrHandedOver) }); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if err := server.Serve(serving, listener, security, handler, streams, timeouts, logger); err != nil {
 		return err
 	}
-	fmt.Fprintln(e.stdout, "Roster has stopped.") // ignore the error: after SIGHUP, there may be no terminal
+	last := "Roster has stopped."
+	if errors.Is(context.Cause(serving), server.ErrHandedOver) {
+		last = "Roster has handed over to a new process."
+	}
+	fmt.Fprintln(e.stdout, last) // ignore the error: after SIGHUP, there may be no terminal
 	return nil
+}
+
+// newProcess returns the process of this server. It knows the sockets that were passed to it.
+func (e *environment) newProcess(timeout time.Duration, logger *slog.Logger) (*handover.Process, error) {
+	return handover.New(handover.Options{
+		Program:   os.Args[0],
+		Arguments: os.Args[1:],
+		Getenv:    e.getenv,
+		PID:       os.Getpid(),
+		Stdout:    e.stdout,
+		Stderr:    e.stderr,
+		Timeout:   timeout,
+		Logger:    logger,
+	})
+}
+
+// open returns the listener of the clients: the socket that was passed to this process, or else one on c.Listen. It also
+// returns HOST:PORT as it was configured. local says that only this machine may reach it.
+func (c *serveCommand) open(ctx context.Context, process *handover.Process, local bool) (listener net.Listener, address string, err error) {
+	listener, err = process.Listen(handover.Public, func() (net.Listener, error) {
+		address = c.Listen
+		listen := server.Listen
+		if local {
+			listen = server.ListenLocal
+		}
+		listener, err := listen(ctx, c.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("%w: choose another address with --listen", err)
+		}
+		return listener, nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if address == "" {
+		address = listener.Addr().String()
+	}
+	switch actual, ok := listener.Addr().(*net.TCPAddr); {
+	case !ok:
+		err = fmt.Errorf("the service manager passes the socket %s, which is not TCP: pass a TCP socket", listener.Addr())
+	case local && !actual.IP.IsLoopback():
+		err = fmt.Errorf("the service manager passes the socket %s, which can be reached from other machines, and there is no authentication: "+
+			"pass one on 127.0.0.1, or set %s. ROSTER_INSECURE_NO_AUTH=true lets everyone do everything", actual, config.AuthModes)
+	}
+	if err != nil {
+		return nil, "", errors.Join(err, listener.Close())
+	}
+	return listener, address, nil
 }
 
 // checkDoors checks the settings of access against authentication, before anything is opened.
@@ -238,13 +303,16 @@ func (c *serveCommand) page() (http.Handler, error) {
 	return playground.Handler()
 }
 
-// announce prints the addresses of a server that listens on actual.
-func (c *serveCommand) announce(e *environment, db *database.DB, actual net.Addr) error {
-	scheme := "http"
+// scheme returns the scheme of the server's URL.
+func (c *serveCommand) scheme() string {
 	if c.TLSCert != "" {
-		scheme = "https"
+		return "https"
 	}
-	address := browsable(scheme, c.Listen, actual)
+	return "http"
+}
+
+// announce prints the addresses of a server with this URL.
+func (c *serveCommand) announce(e *environment, db *database.DB, address string) error {
 	text := fmt.Sprintf("Roster %s is running on %s.\n", e.version, db)
 	if !c.Production() {
 		text += fmt.Sprintf("  playground  %s/\n", address)

@@ -2,8 +2,8 @@
 // bounds and help. Its environment variable is ROSTER_ and the flag's name, unless the tag env names another. The
 // package reads neither flags nor the environment.
 //
-// min and max are the bounds of a number. A duration must be longer than 0s. The group "Used most:" comes first in the
-// help.
+// min and max are the bounds of a number. A duration must be longer than 0s, or with min:"0s", 0s or longer. The group "Used
+// most:" comes first in the help.
 package config
 
 import (
@@ -36,7 +36,9 @@ type HTTP struct {
 	AnswerMemory    int64         `name:"answer-memory-bytes" env:"ROSTER_ANSWER_MEMORY_BYTES" default:"0" min:"0" placeholder:"BYTES" help:"Memory for all answers that are read, built or written at the same time, in bytes. A request that gets none within a second is answered with 503. 0: half of the memory limit, at most 1 GiB."`
 	MaxRequests     int           `group:"Used most:" default:"1000" min:"0" placeholder:"NUMBER" help:"Maximum number of requests that are executed at the same time. Further ones are answered with 503 at once. 0: no limit."`
 	RequestTimeout  time.Duration `group:"Used most:" default:"30s" placeholder:"DURATION" help:"Maximum time of an operation. After it, the operation fails with TIMEOUT."`
-	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time that a stopping server waits for its requests. After it, they are cut off."`
+	Drain           time.Duration `default:"1s" min:"0s" placeholder:"DURATION" help:"Time that a stopping server still takes new requests. /readyz answers 503 meanwhile. 0s: none."`
+	ShutdownTimeout time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time that a stopping server waits for its requests, after --drain. After it, they are cut off."`
+	HandoverTimeout time.Duration `default:"2m" placeholder:"DURATION" help:"Maximum time until a new process is ready, to which SIGUSR2 hands the server over. After it, the old process goes on."`
 	CORSOrigins     []string      `group:"Used most:" placeholder:"ORIGIN" help:"Origins of other sites whose pages may use the endpoint, such as https://app.example.com. * allows all, with authentication. Without the flag: none."`
 }
 
@@ -81,6 +83,15 @@ func (a Admin) Validate() error {
 		return fmt.Errorf("--admin-listen must be HOST:PORT, such as 127.0.0.1:9090, or unix:PATH, not %q", a.AdminListen)
 	}
 	return nil
+}
+
+// Ready has the settings of the question whether a server is ready. The first three are also those of the server, so that both
+// may have the same environment.
+type Ready struct {
+	Listen       string        `group:"Used most:" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address that the server listens on, unless a URL is given. If it is all addresses, this machine is asked."`
+	TLSCert      string        `group:"Used most:" placeholder:"FILE" help:"The server at --listen speaks TLS. The file is not read: no certificate is checked, because nothing secret is sent."`
+	AllowedHosts []string      `group:"Used most:" placeholder:"HOST" help:"Hosts that requests may name. The request names the first one. Without the flag: the host of the address."`
+	Timeout      time.Duration `group:"Used most:" env:"-" default:"3s" placeholder:"DURATION" help:"Maximum time to wait for the answer."`
 }
 
 // isOrigin reports whether an origin has the form that browsers send: scheme, host and port in lower case, without the

@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"roster/ent/rules"
+	"roster/internal/statement"
 )
 
 // A Migration is one versioned step of the schema.
@@ -121,8 +122,32 @@ func (m *migrator) down(ctx context.Context, to int64, logger *slog.Logger) (don
 			return done, err
 		}
 	}
+	// Undoing a migration can drop rows without changes. Forget the counts before, in case this program is killed, and
+	// after, in case a server has counted meanwhile.
+	if err := m.forgetCounts(ctx, min(version, to)); err != nil {
+		return done, err
+	}
 	results, err := m.DownTo(ctx, to)
-	return append(done, m.migrated(results, err)...), err
+	done = append(done, m.migrated(results, err)...)
+	if err != nil {
+		return done, err
+	}
+	return done, m.forgetCounts(ctx, min(version, to))
+}
+
+// feedCounts is the version of the migration that makes the table counts.
+const feedCounts = 20261129012500
+
+// forgetCounts makes the counts of rows unknown, so that a server counts the rows again. It does nothing if a schema of the
+// version has no counts.
+func (m *migrator) forgetCounts(ctx context.Context, version int64) error {
+	if _, counts := m.names[feedCounts]; !counts || version < feedCounts {
+		return nil
+	}
+	if _, err := m.pool.ExecContext(ctx, "UPDATE "+statement.FeedTable+" SET counted = NULL"); err != nil {
+		return fmt.Errorf("forget the counts of rows: %w", err)
+	}
+	return nil
 }
 
 // MigrateStatus returns all migrations of this program, in order.

@@ -370,6 +370,29 @@ func TestMigrateNothing(t *testing.T) {
 	})
 }
 
+// TestMigrateDownForgetsCounts undoes a migration that may have dropped rows. Nobody knows the number of rows then.
+func TestMigrateDownForgetsCounts(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
+		db := open(t, options(dbtest.Empty(t, e))).WithMigrations(later(t, map[string]string{"20990101000000_later.sql": makeLater}))
+		all := len(status(t, db, 0))
+		up(t, db, all)
+		const counted = "SELECT count(*) FROM feed WHERE counted IS NOT NULL"
+		if got := texts(t, db, counted); !slices.Equal(got, []string{"1"}) {
+			t.Errorf("a new database: got %q feeds with counts, want 1", got)
+		}
+		down(t, db, -1, 1)
+		if got := texts(t, db, counted); !slices.Equal(got, []string{"0"}) {
+			t.Errorf("after an undo: got %q feeds with counts, want 0", got)
+		}
+		down(t, db, 0, all-1)
+		up(t, db, all)
+		if got := texts(t, db, counted); !slices.Equal(got, []string{"1"}) {
+			t.Errorf("after all undone: got %q feeds with counts, want 1", got)
+		}
+	})
+}
+
 // TestMigrateInPieces refuses statements that a kill could leave half done.
 func TestMigrateInPieces(t *testing.T) {
 	t.Parallel()

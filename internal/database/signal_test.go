@@ -19,7 +19,12 @@ func listen(t *testing.T, db *database.DB) (heard <-chan string, stop func()) {
 	texts, done := make(chan string, 1000), make(chan struct{})
 	go func() {
 		defer close(done)
-		db.Listen(ctx, "news", func(text string) { texts <- text })
+		db.Listen(ctx, "news", func(text string) {
+			select {
+			case texts <- text:
+			case <-ctx.Done(): // nobody reads any more, and the channel may be full
+			}
+		})
 	}()
 	stop = func() {
 		t.Helper()

@@ -23,7 +23,7 @@ func observed(next http.Handler, clients clients, o Options) http.Handler {
 		}
 		w.Header().Set("X-Request-Id", id)
 		ctx := requestid.WithContext(r.Context(), id)
-		recorder := &recorder{ResponseWriter: w}
+		recorder := &recorder{ResponseWriter: w, streams: o.Streams}
 		r = r.WithContext(ctx) // the mux writes the pattern into it
 		if o.Observer != nil {
 			recorder.report = func() { recorder.tell(o.Observer, r, o.Clock().Sub(start)) }
@@ -69,6 +69,7 @@ func logPanic(ctx context.Context, logger *slog.Logger, cause any) {
 // recorder records the status and the size of an answer.
 type recorder struct {
 	http.ResponseWriter
+	streams *Streams
 	status  int // 0 until the answer starts
 	bytes   int64
 	refused *refusal // the answer, if the server refused the request
@@ -77,17 +78,26 @@ type recorder struct {
 
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
-		r.status = status
-		if r.report != nil && (status == http.StatusSwitchingProtocols || strings.HasPrefix(r.Header().Get("Content-Type"), typeEvents)) {
-			r.reportOnce() // a stream can last for days
-		}
+		r.start(status)
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
+// start records the status. If the server is about to stop, the next request of the client needs another connection.
+// HTTP/2 has no such header; there, net/http tells the client in its own way.
+func (r *recorder) start(status int) {
+	r.status = status
+	if status != http.StatusSwitchingProtocols && !r.streams.is(serving) {
+		r.Header().Set("Connection", "close")
+	}
+	if r.report != nil && (status == http.StatusSwitchingProtocols || strings.HasPrefix(r.Header().Get("Content-Type"), typeEvents)) {
+		r.reportOnce() // a stream can last for days
+	}
+}
+
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.start(http.StatusOK)
 	}
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)

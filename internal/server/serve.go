@@ -25,13 +25,21 @@ type Timeouts struct {
 	Write      time.Duration // from the end of the headers to the end of the answer
 	Idle       time.Duration // between two requests
 	WriteByte  time.Duration // until an HTTP/2 connection accepts another byte of any answer
-	Shutdown   time.Duration // until the requests end when the server stops
+	Drain      time.Duration // from the order to stop until the server accepts no more requests
+	Shutdown   time.Duration // from then until the requests have ended
 }
 
+// ErrHandedOver is the cause of the end of Serve's context when another process has a duplicate of the listener and serves.
+var ErrHandedOver = errors.New("another process serves")
+
 // Serve answers requests from a listener until ctx ends, with HTTP/1 and HTTP/2. security is the configuration of TLS. If
-// it is nil, there is no TLS, and a client must know beforehand that it can use HTTP/2. When ctx ends, Serve accepts no new
-// requests, ends the streams of the handler, waits for the other requests, and returns nil. Serve closes the listener. An
-// error says that the listener failed, or that requests were cut off after t.Shutdown.
+// it is nil, there is no TLS, and a client must know beforehand that it can use HTTP/2. Serve closes the listener. An error
+// says that the listener failed, or that requests were cut off after t.Shutdown.
+//
+// When ctx ends, Serve goes on for t.Drain. Meanwhile, /readyz says that the server is stopping, so that no more requests are
+// sent to it, and each answer closes its connection. Then Serve accepts no new requests, ends the streams, waits for the other
+// requests, and returns nil. If the cause is ErrHandedOver, Serve closes the listener at once, and /readyz says nothing of it,
+// because a server is ready at this address.
 func Serve(
 	ctx context.Context, listener net.Listener, security *tls.Config, handler http.Handler, streams *Streams, t Timeouts, logger *slog.Logger,
 ) error {
@@ -67,6 +75,21 @@ func Serve(
 	case err := <-failed:
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
+	}
+	lost := failed
+	if errors.Is(context.Cause(ctx), ErrHandedOver) {
+		streams.phase.Store(int32(handedOver))
+		_ = listener.Close() // the connections that wait in it are for the other process
+		lost = nil           // it gets only the error of this end
+	} else {
+		streams.phase.Store(int32(stopping))
+	}
+	drain := time.NewTimer(t.Drain)
+	defer drain.Stop()
+	select {
+	case err := <-lost:
+		logger.WarnContext(ctx, "the socket has failed while the server was stopping", "error", err)
+	case <-drain.C:
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.Shutdown)
 	defer cancel()

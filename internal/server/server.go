@@ -65,7 +65,8 @@ type Options struct {
 	Budget *budget.Budget
 	// WriteTimeout is the maximum time that a client may take to accept an answer that is not a stream. 0: no limit.
 	WriteTimeout time.Duration
-	// Streams are the open WebSockets and event streams. Serve ends them.
+	// Streams are the open WebSockets and event streams. Serve gets them too. It ends them, and tells by them that the server
+	// is stopping.
 	Streams *Streams
 	// Observer is told of answers and streams. nil: nobody is.
 	Observer Observer
@@ -124,6 +125,10 @@ func (o Options) readiness(w http.ResponseWriter, r *http.Request) {
 	reads := purpose.Get("for") == "reads"
 	if purpose.Has("for") && !reads {
 		refuse(http.StatusBadRequest, "for takes reads, or is left out").write(w, typeJSON)
+		return
+	}
+	if o.Streams.is(stopping) {
+		writePlain(w, http.StatusServiceUnavailable, typeJSON, `{"status":"stopping"}`)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"roster/internal/codes"
@@ -32,16 +33,28 @@ type StreamOptions struct {
 }
 
 // Streams are the open WebSockets, and the event streams of subscriptions. They are counted, and end when the server
-// stops.
+// stops. Streams also tell the handler that the server is about to stop.
 type Streams struct {
 	options StreamOptions
 	group   sync.WaitGroup // the open streams
+	phase   atomic.Int32   // a phase. Serve sets it
 
 	mu       sync.Mutex
 	open     map[*stream]struct{}
 	guests   int // the number of open streams that are guests
 	stopping bool
 }
+
+// phase is how far the server is from its end.
+type phase int32
+
+const (
+	serving    phase = iota
+	handedOver       // another process accepts the connections that come to this address
+	stopping         // the server will stop
+)
+
+func (s *Streams) is(p phase) bool { return phase(s.phase.Load()) == p }
 
 type stream struct {
 	// end ends the stream properly, or at once when its context ends.

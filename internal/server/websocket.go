@@ -25,6 +25,7 @@ const subprotocol = "graphql-transport-ws"
 const (
 	closeGoingAway       = websocket.StatusGoingAway
 	closeInternal        = websocket.StatusInternalError
+	closeServiceRestart  = websocket.StatusServiceRestart
 	closeTryAgain        = websocket.StatusTryAgainLater
 	closeInvalid         = websocket.StatusCode(4400)
 	closeUnauthorized    = websocket.StatusCode(4401)
@@ -340,7 +341,11 @@ func (s *socket) end(ctx context.Context) {
 	}()
 	select {
 	case <-finished:
-		s.close(fault{closeGoingAway, "The server is stopping"})
+		if s.streams.is(handedOver) {
+			s.close(fault{closeServiceRestart, "The server is restarting"})
+		} else {
+			s.close(fault{closeGoingAway, "The server is stopping"})
+		}
 	case <-ctx.Done():
 		s.drain(true)
 	}
