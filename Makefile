@@ -128,7 +128,7 @@ bench-import: ## measure the import of a million users on each database, against
 	go run ./bench/transfer -results bench/results/import $(ARGS)
 
 soak: ## kill servers and databases under load for SOAK (20m); then nothing is lost, and memory, goroutines and files are as before
-	$(WITH_SERVERS) go test -count=1 -timeout 120m -v -run '^TestSoak$$' ./e2e -soak=$(SOAK) -leaks
+	$(WITH_SERVERS) go test -count=1 -timeout 120m -parallel 4 -v -run '^TestSoak$$' ./e2e -soak=$(SOAK) -leaks
 
 contend: ## let concurrent clients change the same few rows of each database for CONTEND (60s)
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestContention$$' ./graph -contention=$(CONTEND)

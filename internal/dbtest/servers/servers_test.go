@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -61,6 +62,58 @@ func TestServers(t *testing.T) {
 			left, err := os.ReadDir(dir)
 			if err != nil || len(left) != 0 {
 				t.Errorf("after the end: got the files %v, %v, want none", left, err)
+			}
+		})
+	}
+}
+
+// TestCrash crashes a server: what was committed is still there at the same address, and nothing else.
+func TestCrash(t *testing.T) {
+	for name, start := range map[string]func(context.Context) (*servers.Server, error){
+		"postgres": func(ctx context.Context) (*servers.Server, error) {
+			return servers.StartPostgres(ctx, "synchronous_commit=on")
+		},
+		"mariadb": func(ctx context.Context) (*servers.Server, error) {
+			return servers.StartMariaDB(ctx, "--innodb-flush-log-at-trx-commit=2")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := start(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+			before := s.URL() // of MariaDB, it names no database
+			db, err := servers.Open(regexp.MustCompile(`/(\?|$)`).ReplaceAllString(before, "/mysql$1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			for _, statement := range []string{"CREATE TABLE crashed (id int)", "INSERT INTO crashed VALUES (7)"} {
+				if _, err := db.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(t.Context(), "INSERT INTO crashed VALUES (8)"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Crash(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(); err == nil {
+				t.Error("the commit after the crash: got success, want an error")
+			}
+			var sum int
+			if err := db.QueryRowContext(t.Context(), "SELECT SUM(id) FROM crashed").Scan(&sum); err != nil || sum != 7 || s.URL() != before {
+				t.Errorf("after the crash: got %d, %v at %s, want 7 at the same address", sum, err, s.URL())
 			}
 		})
 	}
