@@ -37,6 +37,8 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
+	Backup  backupCommand  `cmd:"" help:"Write a backup of an SQLite database, also while servers run."`
+	Restore restoreCommand `cmd:"" help:"Put a backup in place of an SQLite database."`
 	Token   tokenCommand   `cmd:"" help:"Make and explain tokens."`
 	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
 	User    userCommand    `cmd:"" help:"Export or erase the data of one person."`
