@@ -28,7 +28,7 @@ func (c *backupCommand) Validate() error {
 	case c.Record && c.Replace:
 		return errors.New("--record writes no file: leave out --replace")
 	case !c.Record && c.File == "":
-		return errors.New("the argument <file> is missing")
+		return errors.New("<file> is missing: give the path of the backup to write")
 	case c.File == "-":
 		return errors.New("<file> must be the path of a file: a backup is checked after it is written, which the standard output cannot be")
 	}

@@ -52,6 +52,9 @@ func TestHelp(t *testing.T) {
 		{[]string{"export", "--help"}, "help-export.txt"},
 		{[]string{"stats", "--help"}, "help-stats.txt"},
 		{[]string{"changes", "--help"}, "help-changes.txt"},
+		{[]string{"check", "--help"}, "help-check.txt"},
+		{[]string{"backup", "--help"}, "help-backup.txt"},
+		{[]string{"restore", "--help"}, "help-restore.txt"},
 		{[]string{"token", "mint", "--help"}, "help-token-mint.txt"},
 		{[]string{"token", "explain", "--help"}, "help-token-explain.txt"},
 		{[]string{"keys", "--help"}, "help-keys.txt"},
@@ -96,6 +99,10 @@ func TestHelpOfCommands(t *testing.T) {
 	for command, groups := range map[string]string{
 		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
 			"Database, Logging",
+		"check": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
+			"Database, Logging, Checks",
+		"backup":         "Arguments, Flags, Used most, Database, Logging",
+		"restore":        "Arguments, Flags, Used most, Database, Logging",
 		"migrate up":     "Flags, Used most, Database, Logging",
 		"migrate down":   "Flags, Used most, Database, Logging",
 		"migrate status": "Flags, Used most, Database, Logging",
@@ -210,6 +217,12 @@ func TestWrongUse(t *testing.T) {
 		"serve --listen":                        `--listen needs a value; see roster serve --help`,
 		"serve --cors-origins":                  `--cors-origins needs a value; see roster serve --help`,
 		"serve --introspection=maybe":           `--introspection must be true or false, not "maybe"; see roster serve --help`,
+		"backup":                                `<file> is missing: give the path of the backup to write; see roster backup --help`,
+		"backup -":                              `<file> must be the path of a file: a backup is checked after it is written, which the standard output cannot be; see roster backup --help`,
+		"backup --record a.db":                  `--record writes no file: leave out <file>; see roster backup --help`,
+		"backup --record --replace":             `--record writes no file: leave out --replace; see roster backup --help`,
+		"restore":                               `the argument <file> is missing; see roster restore --help`,
+		"check --listen=here":                   `--listen must be HOST:PORT, such as 127.0.0.1:8080, not "here"; see roster check --help`,
 		"changes":                               `the command is missing: reset; see roster changes --help`,
 		"keys":                                  `the command is missing: create, list or revoke; see roster keys --help`,
 		"keys create":                           `missing flags: --name=TEXT, --role=ROLE,...; see roster keys create --help`,

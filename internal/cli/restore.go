@@ -123,7 +123,7 @@ func (r *restoration) run(ctx context.Context, e *environment, c config.Database
 	if _, err := os.Lstat(fresh + "-wal"); !errors.Is(err, fs.ErrNotExist) { // closing the database has removed it
 		return errors.New("the restored database could not be completed: see the space on its disk, and try again")
 	}
-	f, err := os.OpenFile(fresh, os.O_RDWR, 0)
+	f, err := os.OpenFile(fresh, os.O_RDWR, 0) //nolint:gosec // G304: of this program
 	if err != nil {
 		return err
 	}
@@ -139,14 +139,14 @@ func (r *restoration) run(ctx context.Context, e *environment, c config.Database
 // copy copies the backup, and the -wal file that another program may have left beside it.
 func (r *restoration) copy(ctx context.Context, fresh string) error {
 	for _, suffix := range []string{"", "-wal"} {
-		in, err := os.Open(r.from + suffix)
+		in, err := os.Open(r.from + suffix) //nolint:gosec // G304: the file that the user names
 		if suffix != "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return unreadable(err)
 		}
-		out, err := os.OpenFile(fresh+suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		out, err := os.OpenFile(fresh+suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // G304: of this program
 		if err != nil {
 			return errors.Join(err, in.Close())
 		}

@@ -124,7 +124,7 @@ func CheckBackup(ctx context.Context, path string) (info BackupInfo, err error) 
 	if err := checkMagic(path); err != nil {
 		return info, err
 	}
-	pool := sql.OpenDB(&file{path, uri(path) + "?mode=rw&_pragma=query_only(1)", &sqliteFiles{}, false})
+	pool := sql.OpenDB(&file{path, uri(path) + "?mode=rw&_pragma=query_only(1)&_pragma=cache_size(-65536)", &sqliteFiles{}, false})
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	pool.SetMaxOpenConns(1)
 	var fault string

@@ -26,7 +26,7 @@ func Available(path string) error {
 
 // lockExisting opens and locks a file. It returns nil if the file does not exist.
 func lockExisting(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // G304: the operator names the file
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
