@@ -151,7 +151,7 @@ func run(ctx context.Context, args []string, e *environment) int {
 // printHelp prints the help of a command. That of the program leaves out the flag --help, which its last line names too: all
 // of it fits a screen.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
-	ctx.Model.HelpFlag.Hidden = ctx.Selected() == nil && ctx.Path[len(ctx.Path)-1].App != nil
+	ctx.Model.HelpFlag.Hidden = ctx.Selected() == nil
 	return kong.DefaultHelpPrinter(options, ctx)
 }
 
