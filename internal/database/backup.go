@@ -15,7 +15,7 @@ import (
 const backupsTable = "backups"
 
 // ErrOwnTools is the error of a backup or a restore of a database that is not a file.
-var ErrOwnTools = errors.New("only an SQLite database is backed up and restored by roster: use the tools of the database, as docs/operations.md says")
+var ErrOwnTools = errors.New("only an SQLite database is backed up and restored by roster: use pg_dump or mariadb-dump, as docs/operations.md says")
 
 // LastBackup returns the time as of which the last backup has the database, and whether one was recorded. The error is a
 // Failure.
