@@ -116,6 +116,9 @@ func TestBackupBesideServer(t *testing.T) {
 			t.Errorf("got code %d, stdout %q, stderr %q, want a backup", code, stdout, stderr)
 		}
 	}
+	if code, stdout, stderr := command(t, binary, database, "check", "--listen="+strings.TrimPrefix(server.url, "http://")); code != 0 || strings.Contains(stdout, "warning ") {
+		t.Errorf("check beside a server: got code %d, stdout\n%s\nstderr %q, want neither failures nor warnings", code, stdout, stderr)
+	}
 	create(t, server, "after")
 	close(stopping)
 	if err := <-wrote; err != nil {

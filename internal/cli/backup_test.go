@@ -3,7 +3,6 @@ package cli_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,8 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	_ "modernc.org/sqlite" // the driver, for databases that Roster did not make
+	"time"
 
 	"roster/internal/cli"
 	"roster/internal/database"
@@ -23,19 +21,23 @@ import (
 // pathOf returns the path of the database of a flag that seeded has made.
 func pathOf(flag string) string { return strings.TrimPrefix(flag, "--database-url=sqlite:") }
 
-// execute runs statements on an SQLite file, past Roster.
+// execute runs statements on an SQLite file, which need not be Roster's. It creates a missing file.
 func execute(t *testing.T, path string, statements ...string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
+	db, err := database.Open(t.Context(), database.Options{
+		URL: "sqlite:" + path, MaxConnections: 1, PoolWait: time.Minute, ConnectTimeout: time.Minute, StatementTimeout: time.Minute,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	tx := db.Session(database.Write)
+	defer tx.Rollback()
 	for _, s := range statements {
-		if _, err := db.ExecContext(t.Context(), s); err != nil {
+		if _, err := database.Affected(t.Context(), tx, s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
-	if err := db.Close(); err != nil {
+	if err := errors.Join(tx.Commit(), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -173,8 +175,8 @@ func TestRestoreRefuses(t *testing.T) {
 	execute(t, at("foreign.db"), "CREATE TABLE users (id INTEGER PRIMARY KEY)")
 	execute(t, at("goose.db"), "CREATE TABLE goose_db_version (version_id INTEGER)", "INSERT INTO goose_db_version VALUES (1)")
 	execute(t, at("newer.db"), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (29990101000000, 1)")
-	database := pathOf(url)
-	before := contents(t, filepath.Dir(database))
+	path := pathOf(url)
+	before := contents(t, filepath.Dir(path))
 	for name, says := range map[string]string{
 		"text.db":      "this is not an SQLite database: choose a file that roster backup has made",
 		"empty.db":     "this is not an SQLite database",
@@ -191,7 +193,7 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Errorf("%s: got code %d, stdout %q, stderr %q, want code 1 and %q in one line", name, code, stdout, stderr, says)
 		}
 	}
-	unchanged(t, filepath.Dir(database), before)
+	unchanged(t, filepath.Dir(path), before)
 }
 
 // TestBackupOfEarlierSchema backs up a database before its migration, as before an upgrade. The restored one is migrated.

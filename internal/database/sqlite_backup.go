@@ -128,7 +128,7 @@ func CheckBackup(ctx context.Context, path string) (info BackupInfo, err error) 
 	defer func() { err = errors.Join(err, pool.Close()) }()
 	pool.SetMaxOpenConns(1)
 	var fault string
-	if err := pool.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&fault); err != nil || fault != "ok" {
+	if err := pool.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&fault); err != nil || fault != "ok" {
 		if ctx.Err() != nil {
 			return info, ctx.Err()
 		}

@@ -50,7 +50,10 @@ func CheckOrder(ctx context.Context, db *database.DB) (tested bool, err error) {
 	for i, tx := range []*database.Session{first, second, first, second} {
 		node := typeid.New("user", random)
 		if err := Write(ctx, tx, []Change{{NodeID: node, Kind: Created, Version: i + 1, At: time.Now()}}); err != nil {
-			return false, err
+			if f := database.AsFailure(err); f != nil && f.Kind == database.Unique {
+				err = behind("the next change gets an ID that another change has")
+			}
+			return true, err
 		}
 		query, args := entsql.Dialect(tx.Dialect()).Select("id").From(entsql.Table(changesTable)).
 			Where(entsql.And(entsql.IsNull("number"), entsql.EQ("node_id", node), entsql.EQ("version", i+1))).Query()
@@ -60,10 +63,7 @@ func CheckOrder(ctx context.Context, db *database.DB) (tested bool, err error) {
 		}
 		switch {
 		case id <= at && i == 0:
-			return true, &OrderError{
-				Problem: fmt.Sprintf("the next change gets the ID %d, but there is one with the ID %d", id, at),
-				Remedy:  "set the sequence of changes.id behind the greatest ID, as a restore without sequences needs it",
-			}
+			return true, behind(fmt.Sprintf("the next change gets the ID %d, but there is one with the ID %d", id, at))
 		case id <= at:
 			return true, &OrderError{
 				Problem: fmt.Sprintf("a later change gets a lower ID (%d after %d): each connection takes IDs in advance", id, at),
@@ -73,6 +73,11 @@ func CheckOrder(ctx context.Context, db *database.DB) (tested bool, err error) {
 		at = id
 	}
 	return true, nil
+}
+
+// behind returns the error of a sequence that gives IDs again.
+func behind(problem string) *OrderError {
+	return &OrderError{Problem: problem, Remedy: "set the sequence of changes.id behind the greatest ID: perhaps a restore has left out the sequences"}
 }
 
 // autoIncrement returns the step between two IDs of MariaDB and MySQL, and 1 for another engine.
