@@ -82,6 +82,15 @@ type report struct {
 
 // Run prints what it finds.
 func (c *checkCommand) Run(ctx context.Context, e *environment) error {
+	used := filesOf(c.DatabaseURL)
+	if c.TrustedDocuments != "" {
+		if p, err := find(c.TrustedDocuments); err == nil {
+			used = append(used, usedFile{p, "the file of trusted documents"})
+		}
+	}
+	if err := e.clash(used); err != nil { // the results must not go into them
+		return err
+	}
 	k := &checker{checkCommand: c, environment: e, logger: slog.New(slog.DiscardHandler)}
 	k.checkSettings(ctx)
 	if err := k.checkDatabase(ctx); err != nil {

@@ -56,21 +56,26 @@ func Replace(path, fresh, old string) (err error) {
 		_, err := os.Lstat(path + suffix)
 		aside = aside || err == nil
 	}
+	// It has no content of its own. After the renames, it could be that of a server that starts then.
+	if err := os.Remove(path + "-shm"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// A link leaves the path without a database at no moment. But a file beside the old database must not meet the new one.
+	if held != nil && !aside && os.Link(path, old) == nil {
+		if err := os.Rename(fresh, path); err != nil {
+			return errors.Join(err, os.Remove(old))
+		}
+		return SyncDir(filepath.Dir(path))
+	}
 	if held != nil {
-		// A link leaves the path without a database at no moment. But with the file beside it, it must not meet the new one.
-		if aside || os.Link(path, old) != nil {
-			if err := os.Rename(path, old); err != nil {
-				return err
-			}
+		if err := os.Rename(path, old); err != nil {
+			return err
 		}
 	}
 	for _, suffix := range besides() {
 		if err := os.Rename(path+suffix, old+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the old database is now %s: %w", old, err)
 		}
-	}
-	if err := os.Remove(path + "-shm"); err != nil && !errors.Is(err, fs.ErrNotExist) { // it has no content of its own
-		return fmt.Errorf("the old database is now %s: %w", old, err)
 	}
 	if err := os.Rename(fresh, path); err != nil {
 		return fmt.Errorf("the old database is now %s: %w", old, err)
