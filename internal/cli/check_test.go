@@ -161,7 +161,7 @@ func TestCheckTables(t *testing.T) {
 		if err := db.RecordBackup(t.Context(), time.Now().AddDate(0, 0, -8)); err != nil {
 			t.Fatal(err)
 		}
-		checkup{}.finds(t, url, "backup", "warning", "192h0m0s ago")
+		checkup{}.finds(t, url, "backup", "warning", "192h0m")
 		exec("INSERT INTO counts (type, count) VALUES ('user', 7)")
 		checkup{}.finds(t, url, "counts", "failed", "user has 0 rows, not 7")
 		checkup{}.finds(t, url, "counts", "left out", "because of --no-counts", "--no-counts")
