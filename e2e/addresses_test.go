@@ -20,7 +20,7 @@ func TestOldAddresses(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		url := dbtest.Empty(t, e)
 		prints(t, binary, url, "migrate up", 0, `(applied  \d{14} \w+\n)+`, "")
-		prints(t, binary, url, "migrate down --to 20261122205753", 0, `undone   \d{14} feed_counts\nundone   \d{14} authentication\nundone   \d{14} fold_addresses\n`, "")
+		prints(t, binary, url, "migrate down --to 20261122205753", 0, `undone   \d{14} backups\nundone   \d{14} feed_counts\nundone   \d{14} authentication\nundone   \d{14} fold_addresses\n`, "")
 		db, err := database.Open(t.Context(), database.Options{
 			URL: url, MaxConnections: 2, PoolWait: time.Minute, ConnectTimeout: time.Minute, StatementTimeout: time.Minute,
 		})
@@ -41,7 +41,7 @@ func TestOldAddresses(t *testing.T) {
 		}
 		const listed = `.*level=WARN msg="a text keeps its old key" id=user_01j0000000e008000000000001 field=email reason="another user has it .*" todo="change one .*"\n` +
 			`.*level=WARN msg="a text keeps its old key" id=user_01j0000000e008000000000002 field=email reason=".* must be an address .*" todo="change it.*"\n`
-		prints(t, binary, url, "migrate up", 0, `applied  \d{14} fold_addresses\napplied  \d{14} authentication\napplied  \d{14} feed_counts\n`, listed)
+		prints(t, binary, url, "migrate up", 0, `applied  \d{14} fold_addresses\napplied  \d{14} authentication\napplied  \d{14} feed_counts\napplied  \d{14} backups\n`, listed)
 		prints(t, binary, url, "migrate up", 0, `nothing to apply\n`, listed)
 		server := start(t, binary, url, displayName(t, e, url))
 		for request, want := range map[string]string{

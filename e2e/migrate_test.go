@@ -78,17 +78,17 @@ func TestMigrateKilled(t *testing.T) {
 
 	killAt(t, binary, url, "CREATE TABLE `posts`", "migrate", "up")
 	prints(t, binary, url, "migrate status", 0,
-		`VERSION +NAME +APPLIED AT\n\d{14}  initial +interrupted while it was applied\n\d{14}  changes +pending\n\d{14}  idempotency_keys +pending\n\d{14}  fold_addresses +pending\n\d{14}  authentication +pending\n\d{14}  feed_counts +pending\n`, "")
+		`VERSION +NAME +APPLIED AT\n\d{14}  initial +interrupted while it was applied\n\d{14}  changes +pending\n\d{14}  idempotency_keys +pending\n\d{14}  fold_addresses +pending\n\d{14}  authentication +pending\n\d{14}  feed_counts +pending\n\d{14}  backups +pending\n`, "")
 	prints(t, binary, url, "serve --no-migrate --listen=127.0.0.1:0", 1, "",
 		`roster: MySQL \(.*\): a migration was interrupted: run roster migrate up, or roster migrate down again\n`)
-	prints(t, binary, url, "migrate up", 0, `applied  \d{14} initial\napplied  \d{14} changes\napplied  \d{14} idempotency_keys\napplied  \d{14} fold_addresses\napplied  \d{14} authentication\napplied  \d{14} feed_counts\n`, "")
+	prints(t, binary, url, "migrate up", 0, `applied  \d{14} initial\napplied  \d{14} changes\napplied  \d{14} idempotency_keys\napplied  \d{14} fold_addresses\napplied  \d{14} authentication\napplied  \d{14} feed_counts\napplied  \d{14} backups\n`, "")
 	prints(t, binary, url, "migrate up", 0, `nothing to apply\n`, "")
 
 	killAt(t, binary, url, "DROP TABLE `feed`", "migrate", "down", "--to", "0")
 	prints(t, binary, url, "migrate status", 0,
-		`VERSION +NAME +APPLIED AT\n\d{14}  initial +`+time+`\n\d{14}  changes +interrupted while it was undone\n\d{14}  idempotency_keys +pending\n\d{14}  fold_addresses +pending\n\d{14}  authentication +pending\n\d{14}  feed_counts +pending\n`, "")
+		`VERSION +NAME +APPLIED AT\n\d{14}  initial +`+time+`\n\d{14}  changes +interrupted while it was undone\n\d{14}  idempotency_keys +pending\n\d{14}  fold_addresses +pending\n\d{14}  authentication +pending\n\d{14}  feed_counts +pending\n\d{14}  backups +pending\n`, "")
 	prints(t, binary, url, "serve --no-migrate --listen=127.0.0.1:0", 1, "", `roster: .*: a migration was interrupted: .*\n`)
-	prints(t, binary, url, "migrate up", 0, `undone   \d{14} changes\napplied  \d{14} changes\napplied  \d{14} idempotency_keys\napplied  \d{14} fold_addresses\napplied  \d{14} authentication\napplied  \d{14} feed_counts\n`, "")
+	prints(t, binary, url, "migrate up", 0, `undone   \d{14} changes\napplied  \d{14} changes\napplied  \d{14} idempotency_keys\napplied  \d{14} fold_addresses\napplied  \d{14} authentication\napplied  \d{14} feed_counts\napplied  \d{14} backups\n`, "")
 
 	killAt(t, binary, url, "DROP TABLE `posts`", "migrate", "down", "--to", "0")
 	prints(t, binary, url, "migrate down", 0, `undone   \d{14} initial\n`, "")

@@ -135,6 +135,13 @@ func outputInUse(t *testing.T, binary string) {
 		{"seed --users=1", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
 		{"migrate status", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
 		{"changes reset --yes", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
+		{"check", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
+		{"check --trusted-documents=" + trusted, inherit{stdout: appending(trusted)}, "roster: the standard output is the file of trusted documents" + elsewhere},
+		{"check", inherit{stderr: appending(hard)}, ""},
+		{"backup " + file + "-backup", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
+		{"backup " + file + "-backup", inherit{stderr: appending(file)}, ""},
+		{"backup /proc/self/fd/3 --replace", inherit{three: open(t, file, os.O_RDWR)}, "roster: backup: /proc/self/fd/3 is the database" + elsewhere},
+		{"restore " + input + " --replace", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
 		{"serve --listen=127.0.0.1:0", inherit{stdout: appending(file)}, "roster: the standard output is the database" + elsewhere},
 		{"serve --listen=127.0.0.1:0 --trusted-documents=" + trusted, inherit{stdout: appending(trusted)}, "roster: --trusted-documents: the standard output is the file of trusted documents" + elsewhere},
 		{"export users", inherit{stderr: appending(file)}, ""}, // it has nowhere to say why

@@ -233,3 +233,16 @@ func (v *Verifier) Known(token string) bool {
 	_, known := v.remembered(sha256.Sum256([]byte(token)))
 	return known
 }
+
+// Keys returns the number of keys that can verify tokens now. It fetches those of a provider, and does not keep them. The
+// error names the address of the provider.
+func (v *Verifier) Keys(ctx context.Context) (int, error) {
+	set := v.keys.set
+	if v.keys.source != nil {
+		var err error
+		if set, err = v.keys.source.fetch(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return len(set.keys), nil
+}

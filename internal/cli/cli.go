@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"roster/ent/rules"
+	"roster/internal/database"
 )
 
 // The exit codes of the program.
@@ -38,6 +39,9 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write all users or all posts as CSV or JSON lines."`
 	Stats   statsCommand   `cmd:"" help:"Print counts, and sign-ups by day, week or month."`
 	Changes changesCommand `cmd:"" help:"Manage the change feed."`
+	Check   checkCommand   `cmd:"" help:"Check the settings and the database, and say what to mend."`
+	Backup  backupCommand  `cmd:"" help:"Write a backup of an SQLite database, also while servers run."`
+	Restore restoreCommand `cmd:"" help:"Put a backup in place of an SQLite database."`
 	Token   tokenCommand   `cmd:"" help:"Make and explain tokens."`
 	Keys    keysCommand    `cmd:"" help:"Manage API keys."`
 	User    userCommand    `cmd:"" help:"Export or erase the data of one person."`
@@ -55,6 +59,9 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	version        string
+	// For the checks of check:
+	clock func() time.Time
+	free  func(path string) (int64, error) // the number of bytes by which a file may grow
 }
 
 // Validate checks the bounds of the flags of a command, which package config describes. kong calls it.
@@ -107,6 +114,13 @@ func checkDuration(flag *kong.Flag, d time.Duration) error {
 func Run(
 	ctx context.Context, args []string, getenv func(name string) string, stdin io.Reader, stdout, stderr io.Writer, version string,
 ) int {
+	return run(ctx, args, &environment{
+		getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr, version: version, clock: time.Now, free: database.Space,
+	})
+}
+
+func run(ctx context.Context, args []string, e *environment) int {
+	stderr := e.stderr
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -116,10 +130,11 @@ func Run(
 		kong.Description("A GraphQL server for users and posts, on SQLite, PostgreSQL, MySQL and MariaDB."),
 		kong.DefaultEnvars("ROSTER"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: helpWidth}),
+		kong.Help(printHelp),
 		kong.ValueFormatter(describe),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), mapper(readDuration)),
 		kong.TypeMapper(reflect.TypeFor[time.Time](), mapper(readTime)),
-		kong.Writers(stdout, stderr),
+		kong.Writers(e.stdout, stderr),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Exit(func(int) { helped = true }),
 	)
@@ -134,7 +149,7 @@ func Run(
 	if err != nil {
 		return fail(stderr, exitUsage, usageError(err))
 	}
-	if err := command.Run(&environment{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr, version: version}); err != nil {
+	if err := command.Run(e); err != nil {
 		if errors.Is(err, errSilent) {
 			return exitFailure
 		}
@@ -147,6 +162,13 @@ func Run(
 		return fail(stderr, exitFailure, err)
 	}
 	return exitOK
+}
+
+// printHelp prints the help of a command. That of the program leaves out the flag --help, which its last line names too: all
+// of it fits a screen.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	ctx.Model.HelpFlag.Hidden = ctx.Selected() == nil
+	return kong.DefaultHelpPrinter(options, ctx)
 }
 
 // helpWidth is the maximum width of a line of help, in characters.

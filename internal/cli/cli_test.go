@@ -53,6 +53,9 @@ func TestHelp(t *testing.T) {
 		{[]string{"export", "--help"}, "help-export.txt"},
 		{[]string{"stats", "--help"}, "help-stats.txt"},
 		{[]string{"changes", "--help"}, "help-changes.txt"},
+		{[]string{"check", "--help"}, "help-check.txt"},
+		{[]string{"backup", "--help"}, "help-backup.txt"},
+		{[]string{"restore", "--help"}, "help-restore.txt"},
 		{[]string{"token", "mint", "--help"}, "help-token-mint.txt"},
 		{[]string{"token", "explain", "--help"}, "help-token-explain.txt"},
 		{[]string{"keys", "--help"}, "help-keys.txt"},
@@ -97,6 +100,10 @@ func TestHelpOfCommands(t *testing.T) {
 	for command, groups := range map[string]string{
 		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
 			"Database, Admin listener, Logging",
+		"check": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
+			"Database, Logging, Checks",
+		"backup":         "Arguments, Flags, Used most, Database, Logging",
+		"restore":        "Arguments, Flags, Used most, Database, Logging",
 		"migrate up":     "Flags, Used most, Database, Logging",
 		"migrate down":   "Flags, Used most, Database, Logging",
 		"migrate status": "Flags, Used most, Database, Logging",
@@ -230,6 +237,12 @@ func TestWrongUse(t *testing.T) {
 		"serve --drain=-1s":                           `--drain must be 0s or longer, not -1s; see roster serve --help`,
 		"serve --drain=1":                             `--drain must be a number with its unit, such as 500ms, 5s or 2m, not "1"; see roster serve --help`,
 		"serve --handover-timeout=0s":                 `--handover-timeout must be longer than 0s, not 0s; see roster serve --help`,
+		"backup":                                      `<file> is missing: give the path of the backup to write; see roster backup --help`,
+		"backup -":                                    `<file> must be the path of a file: a backup is checked after it is written, which the standard output cannot be; see roster backup --help`,
+		"backup --record a.db":                        `--record writes no file: leave out <file>; see roster backup --help`,
+		"backup --record --replace":                   `--record writes no file: leave out --replace; see roster backup --help`,
+		"restore":                                     `the argument <file> is missing; see roster restore --help`,
+		"check --listen=here":                         `--listen must be HOST:PORT, such as 127.0.0.1:8080, not "here"; see roster check --help`,
 		"keys create --name=a --role=MEMBER --expires-in=1h --expires-at=2999-01-01": `--expires-in and --expires-at can't be used together; see roster keys create --help`,
 		"keys list --format=xml": `--format must be table or jsonl, not "xml"; see roster keys list --help`,
 		"keys revoke":            `the argument <id> is missing; see roster keys revoke --help`,

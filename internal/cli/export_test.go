@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"io"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -36,3 +38,8 @@ func Operator(number int) string { return operator(number) }
 
 // BareToken is the token in the input of roster token explain.
 func BareToken(input string) string { return bareToken(input) }
+
+// RunWith is Run with another clock and another amount of free bytes.
+func RunWith(ctx context.Context, args []string, stdout, stderr io.Writer, clock func() time.Time, free func(string) (int64, error)) int {
+	return run(ctx, args, &environment{getenv: func(string) string { return "" }, stdout: stdout, stderr: stderr, clock: clock, free: free})
+}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"roster/internal/database"
 )
 
 // An output is a file that a command writes.
@@ -17,6 +19,8 @@ type output struct {
 	name string // as the user gave it
 	// private lets only the owner read a new file.
 	private bool
+	// durable writes the file to the disk before it appears.
+	durable bool
 }
 
 // newOutput finds the place of a path. It refuses a directory and a file in use.
@@ -58,7 +62,7 @@ func (o *output) inPlace() bool {
 // replace writes a file that appears when it is complete. An existing file keeps its permissions and, where the system
 // allows it, its owner. A link to it stays. A new file gets the permissions that the umask leaves,
 // and a private one those of its owner alone.
-func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err error) {
+func (o *output) replace(ctx context.Context, write func(io.Writer) error) error {
 	if o.inPlace() {
 		f, err := o.open(ctx)
 		if err != nil {
@@ -66,6 +70,11 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 		}
 		return errors.Join(write(f), f.Close())
 	}
+	return o.create(func(f *os.File) error { return write(f) })
+}
+
+// create makes the file that replace writes. The file is no pipe and no device.
+func (o *output) create(write func(*os.File) error) (err error) {
 	mode := fs.FileMode(0o666)
 	if o.private {
 		mode = 0o600
@@ -93,11 +102,21 @@ func (o *output) replace(ctx context.Context, write func(io.Writer) error) (err 
 			}
 		}
 	}()
-	if err := errors.Join(write(f), o.dress(f), f.Close()); err != nil {
+	err = write(f)
+	if err == nil {
+		err = o.dress(f)
+	}
+	if err == nil && o.durable {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), o.path); err != nil {
 		return fmt.Errorf("%s cannot be replaced: %w", o.name, reason(err))
+	}
+	if o.durable {
+		return database.SyncDir(dir)
 	}
 	return nil
 }

@@ -27,11 +27,12 @@ const (
 	lineInterval = 10 * time.Second
 )
 
-// progress shows how much of a file is read.
+// progress shows how much of a file is read or written.
 type progress struct {
 	w        io.Writer
 	terminal bool
-	size     int64 // of the file, in bytes; 0: unknown
+	size     int64                                        // of the file, in bytes; 0: unknown
+	rates    func(done int, elapsed time.Duration) string // what is done, and how fast
 	clock    func() time.Time
 	started  time.Time
 	shown    time.Time
@@ -45,10 +46,10 @@ func newProgress(w io.Writer, size int64, clock func() time.Time) *progress {
 		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
 	now := clock()
-	return &progress{w: w, terminal: ok, size: size, clock: clock, started: now, shown: now}
+	return &progress{w: w, terminal: ok, size: size, rates: rowRate, clock: clock, started: now, shown: now}
 }
 
-// update shows the number of rows, and the part of the file that is read.
+// update shows the number of rows, and the part of the file that is done.
 func (p *progress) update(rows int, read int64) {
 	now := p.clock()
 	interval := lineInterval
@@ -63,7 +64,7 @@ func (p *progress) update(rows int, read int64) {
 	if p.size > 0 {
 		done = min(1, float64(read)/float64(p.size))
 	}
-	if text := progressText(rows, done, now.Sub(p.started)); p.terminal {
+	if text := progressText(p.rates(rows, now.Sub(p.started)), done, now.Sub(p.started)); p.terminal {
 		fmt.Fprint(p.w, "\r\x1b[K", progressBar(done), text)
 		p.drawn = true
 	} else {
@@ -78,9 +79,32 @@ func (p *progress) clear() {
 	}
 }
 
-// progressText returns the number of rows and their rate. If the part that is done is known, it adds the remaining time.
-func progressText(rows int, done float64, elapsed time.Duration) string {
-	text := fmt.Sprintf("%d rows, %.0f rows/s", rows, float64(rows)/elapsed.Seconds())
+func rowRate(rows int, elapsed time.Duration) string {
+	return fmt.Sprintf("%d rows, %.0f rows/s", rows, float64(rows)/elapsed.Seconds())
+}
+
+func byteRate(bytes int, elapsed time.Duration) string {
+	return fmt.Sprintf("%s, %s/s", size(int64(bytes)), size(int64(float64(bytes)/elapsed.Seconds())))
+}
+
+// size returns a number of bytes for people.
+func size(bytes int64) string {
+	const k = 1000
+	value, unit := float64(bytes), "bytes"
+	for _, larger := range []string{"kB", "MB", "GB", "TB"} {
+		if value < k {
+			break
+		}
+		value, unit = value/k, larger
+	}
+	if unit == "bytes" {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%.1f %s", value, unit)
+}
+
+// progressText returns what is done. If the part that is done is known, it adds the remaining time.
+func progressText(text string, done float64, elapsed time.Duration) string {
 	if done > 0 {
 		left := time.Duration(float64(elapsed) * (1 - done) / done).Round(time.Second)
 		text = fmt.Sprintf("%3.0f %%, %s, %s left", 100*done, text, left)

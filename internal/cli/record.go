@@ -11,9 +11,8 @@ import (
 	"roster/internal/database"
 )
 
-// record logs the end of an import or export: the person who ran it, the file, the result, and the numbers of rows. An
-// auditor reads these lines, so each import and export has one, whatever its result is. message is "imported" or
-// "exported".
+// record logs the end of an import, export, backup or restore: the person who ran it, the file, the result, and numbers. An
+// auditor reads these lines, so each of them has one, whatever its result is. message is such as "imported".
 func record(ctx context.Context, logger *slog.Logger, message, file string, err error, numbers ...any) {
 	attributes := append([]any{"by", bounded(operator(os.Getuid())), "file", bounded(file), "result", result(ctx, err)}, numbers...)
 	logger.InfoContext(ctx, message, attributes...)

@@ -29,7 +29,7 @@ func TestUndoneAPIKeys(t *testing.T) {
 		if err := errors.Join(err, s.Commit()); err != nil {
 			t.Fatal(err)
 		}
-		down(t, db, beforeAuthentication, 2)
+		down(t, db, beforeAuthentication, 3)
 		var kinds string
 		err = database.Each(t.Context(), db.Session(database.Single), "SELECT type FROM changes ORDER BY number", nil, func(rows *sql.Rows) error {
 			var kind string

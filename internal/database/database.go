@@ -91,6 +91,9 @@ type engine interface {
 	// answer as a line, without values of the statement.
 	explaining(query string) (string, Mode)
 	planLine(names []string, values []sql.NullString) string
+	// clock returns a statement that selects the time of the server, in microseconds since 1970. Empty: the engine has the
+	// clock of this machine.
+	clock() string
 	// String names the database for people, without a password.
 	String() string
 }
@@ -106,6 +109,7 @@ func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	return execute(ctx, tx, w.statements)
 }
 func (base) signal() string                                        { return "" }
+func (base) clock() string                                         { return "" }
 func (base) listen(context.Context, Options, string, func(string)) {}
 func (base) unfinished(context.Context, *sql.DB) (way, error)      { return way{}, nil }
 
@@ -178,6 +182,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 func (db *DB) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%v: ended while connecting: %w", db, context.Cause(ctx))
+	}
+	if encoding, ok := errors.AsType[*EncodingError](err); ok {
+		return fmt.Errorf("%v: %w", db, encoding)
 	}
 	if why := db.engine.explain(err); why != "" {
 		return fmt.Errorf("%v: %s", db, why)

@@ -31,11 +31,11 @@ const beforeAuthentication = 20261128090000
 
 // versionBefore returns the migrations of the release before fold_addresses.
 func versionBefore(t *testing.T) fs.FS {
-	return before(t, "_fold_addresses.", "_authentication.", "_feed_counts.")
+	return before(t, "_fold_addresses.", "_authentication.", "_feed_counts.", "_backups.")
 }
 
 // folding returns the migrations of the release with fold_addresses.
-func folding(t *testing.T) fs.FS { return before(t, "_authentication.", "_feed_counts.") }
+func folding(t *testing.T) fs.FS { return before(t, "_authentication.", "_feed_counts.", "_backups.") }
 
 // before returns the migrations without those that are named.
 func before(t *testing.T, names ...string) fs.FS {

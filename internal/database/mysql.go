@@ -286,7 +286,7 @@ func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if charset != "utf8mb4" {
-		return fmt.Errorf("the database has the character set %s: take an empty one with utf8mb4, or ALTER DATABASE %s CHARACTER SET utf8mb4", charset, e.config.DBName)
+		return &EncodingError{fmt.Sprintf("the database has the character set %s: take an empty one with utf8mb4, or ALTER DATABASE %s CHARACTER SET utf8mb4", charset, e.config.DBName)}
 	}
 	return nil
 }
@@ -312,4 +312,8 @@ func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) er
 		return err
 	}
 	return f()
+}
+
+func (*mysqlEngine) clock() string {
+	return "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 }

@@ -248,7 +248,7 @@ func (*postgresEngine) check(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if encoding != "UTF8" {
-		return fmt.Errorf("the database has the encoding %s: take one that was created with ENCODING 'UTF8'", encoding)
+		return &EncodingError{fmt.Sprintf("the database has the encoding %s: take one that was created with ENCODING 'UTF8'", encoding)}
 	}
 	return nil
 }
@@ -265,4 +265,8 @@ func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) e
 		_, _ = db.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("SELECT pg_advisory_unlock(%d)", migrateLock))
 	}()
 	return f()
+}
+
+func (*postgresEngine) clock() string {
+	return "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 }

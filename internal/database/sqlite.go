@@ -258,7 +258,7 @@ func (*sqliteEngine) txOptions(write bool) *sql.TxOptions { return &sql.TxOption
 
 // check makes a change and rolls it back, since SQLite opens a read-only file without an error. It does not wait for
 // another writer: that shows too that the file is writable.
-func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
+func (e *sqliteEngine) check(ctx context.Context, pool *sql.DB) error {
 	// The file exists, because Open has connected.
 	db := sql.OpenDB(&file{e.path, uri(e.path) + "?mode=rw&_txlock=immediate", e.files, false})
 	defer db.Close() //nolint:errcheck // nothing is under way
@@ -269,6 +269,13 @@ func (e *sqliteEngine) check(ctx context.Context, _ *sql.DB) error {
 	}
 	if m, _ := e.classify(err); err != nil && m.kind != Retry {
 		return err
+	}
+	var encoding string
+	if err := pool.QueryRowContext(ctx, "PRAGMA encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF-8" { // keys would be compared in another order
+		return &EncodingError{fmt.Sprintf("the database has the encoding %s: take one with UTF-8, which SQLite makes unless told otherwise", encoding)}
 	}
 	_, read, err := e.connectors(Options{})
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 
 // All returns all tables. The whole program shares them: copy a table before you change it.
 func All() []*schema.Table {
-	return slices.Concat([]*schema.Table{changes(), feed(), counts(), idempotencyKeys(), formerIdentities()}, migrate.Tables)
+	return slices.Concat([]*schema.Table{changes(), feed(), counts(), idempotencyKeys(), formerIdentities(), backups()}, migrate.Tables)
 }
 
 // changes has a row for each change of an entity. Package feed writes it in the transaction that makes the change.
@@ -85,6 +85,12 @@ func idempotencyKeys() *schema.Table {
 // directory writes it.
 func formerIdentities() *schema.Table {
 	return table("former_identities", []*schema.Column{text("id", 2*sha256.Size)})
+}
+
+// backups has the time of the last backup, and perhaps those of later ones that were recorded before it. Package database
+// writes it.
+func backups() *schema.Table {
+	return table("backups", []*schema.Column{{Name: "at", Type: field.TypeInt64}}) // microseconds since 1970, UTC
 }
 
 func text(name string, size int) *schema.Column {
