@@ -217,6 +217,9 @@ func (k *checker) checkAccess(ctx context.Context, authentication bool) {
 	if err == nil {
 		_, err = k.Proxies(k.localOnly(authentication))
 	}
+	if err == nil {
+		err = k.checkAdmin(ctx)
+	}
 	if err != nil {
 		k.fail(name, err, "")
 		return

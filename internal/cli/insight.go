@@ -128,6 +128,16 @@ func (i *insight) watch(ctx context.Context, db *database.DB, changes *graph.Fee
 		Lag: func(ctx context.Context) (int, time.Duration, error) {
 			return changes.Lag(ctx, time.Now())
 		},
-		Pending: db.Pending,
+		Pending: func(ctx context.Context) (int, error) {
+			schema, err := db.Schema(ctx)
+			return schema.Pending, err
+		},
+		LastBackup: func(ctx context.Context) (time.Time, error) {
+			at, recorded, err := db.LastBackup(ctx)
+			if !recorded {
+				return time.Time{}, err
+			}
+			return at, err
+		},
 	})
 }

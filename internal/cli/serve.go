@@ -58,8 +58,8 @@ type serveCommand struct {
 	config.Retention `group:"Retention:"`
 	config.Database  `group:"Database:"`
 	config.Admin     `group:"Admin listener:"`
-	config.Log       `group:"Logging:"`
 	config.Insight   `group:"Slow operations and traces:"`
+	config.Log       `group:"Logging:"`
 	Migrate          bool `group:"Used most:" default:"true" negatable:"" help:"Apply pending migrations before serving."`
 }
 

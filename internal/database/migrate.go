@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	entsql "entgo.io/ent/dialect/sql"
 	"github.com/pressly/goose/v3"
 
 	"roster/ent/rules"
@@ -164,36 +163,6 @@ func (db *DB) MigrateStatus(ctx context.Context) (all []Migration, err error) {
 		return err
 	})
 	return all, err
-}
-
-// Pending returns the number of migrations of this program that are not applied. It costs one statement, and takes no lock: it
-// may count a migration that is being applied or undone. The error is a Failure.
-func (db *DB) Pending(ctx context.Context) (int, error) {
-	applied := map[int64]bool{}
-	err := Each(ctx, db.Session(Single), "SELECT version_id FROM "+goose.DefaultTablename, nil, func(rows *entsql.Rows) error {
-		var version int64
-		err := rows.Scan(&version)
-		applied[version] = true
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	dir, err := fs.Sub(db.migrations, db.Dialect())
-	if err != nil {
-		return 0, db.fail(err)
-	}
-	files, err := readMigrations(dir)
-	if err != nil {
-		return 0, db.fail(err)
-	}
-	pending := 0
-	for _, f := range files {
-		if !applied[f.version] {
-			pending++
-		}
-	}
-	return pending, nil
 }
 
 // CheckVersion returns an error when the schema is newer or older than this program, when a migration was interrupted,

@@ -26,8 +26,7 @@ type Sources struct {
 	Ready   func(ctx context.Context) error
 	Lag     func(ctx context.Context) (changes int, age time.Duration, err error)
 	Pending func(ctx context.Context) (migrations int, err error)
-	// LastBackup returns the time of the last backup. The zero time: there was none. nil: Roster does not know, because other
-	// programs make the backups.
+	// LastBackup returns the time of the last backup that was recorded. The zero time: none was.
 	LastBackup func(ctx context.Context) (time.Time, error)
 }
 
@@ -152,10 +151,8 @@ func (w *watch) ask() answers {
 		a.lag = err == nil
 		a.migrations, err = w.Pending(ctx)
 		a.versions = err == nil
-		if w.LastBackup != nil {
-			a.backup, err = w.LastBackup(ctx)
-			a.backups = err == nil
-		}
+		a.backup, err = w.LastBackup(ctx)
+		a.backups = err == nil
 		return a, nil
 	})
 	late := time.NewTimer(askTimeout)
