@@ -201,7 +201,7 @@ func TestBackupOfEarlierSchema(t *testing.T) {
 	t.Parallel()
 	url, file := seeded(t, "--users=3", "--posts-per-user=1"), filepath.Join(t.TempDir(), "backup.db")
 	want := exported(t, url)
-	if code, _, stderr := run(t, "migrate", "down", url); code != 0 {
+	if code, _, stderr := run(t, "migrate", "down", "--to=20261129012500", url); code != 0 {
 		t.Fatal(stderr)
 	}
 	code, _, stderr := run(t, "backup", file, url, "--log-level=warn")
@@ -209,7 +209,7 @@ func TestBackupOfEarlierSchema(t *testing.T) {
 		t.Fatalf("got code %d, stderr %q, want code 0 and a warning", code, stderr)
 	}
 	code, stdout, stderr := run(t, "restore", file, url, "--replace", "--log-level=error")
-	if code != 0 || stderr != "" || !strings.Contains(stdout, "backup.db.\napplied  20261129064730 backups\nAll cursors") {
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "backup.db.\napplied  20261129064730 backups\n") {
 		t.Errorf("got code %d, stdout %q, stderr %q, want code 0 and the applied migration", code, stdout, stderr)
 	}
 	if got := exported(t, url); got != want {
