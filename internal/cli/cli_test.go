@@ -95,7 +95,7 @@ func TestHelpOfCommands(t *testing.T) {
 	flag := regexp.MustCompile(`(?m)^ +(-\w|--[\w\[\]-]+)`)
 	for command, groups := range map[string]string{
 		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
-			"Database, Logging",
+			"Database, Logging, Slow operations and traces",
 		"migrate up":     "Flags, Used most, Database, Logging",
 		"migrate down":   "Flags, Used most, Database, Logging",
 		"migrate status": "Flags, Used most, Database, Logging",
