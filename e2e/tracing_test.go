@@ -221,7 +221,7 @@ func traced(t *testing.T, binary string) {
 		if operation.GetName() != "query" || len(operation.GetParentSpanId()) != 0 {
 			t.Errorf("got %v, want the span of a query without a parent", operation)
 		}
-		for _, line := range strings.Split(log, "\n") {
+		for line := range strings.SplitSeq(log, "\n") {
 			if strings.Count(line, "requestId=") > 1 || strings.Contains(line, "secretive") {
 				t.Errorf("got %s, want the ID once and no value", line)
 			}

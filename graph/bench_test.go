@@ -16,6 +16,7 @@ import (
 	"roster/internal/directory"
 	requests "roster/internal/documents"
 	"roster/internal/limits"
+	"roster/internal/slowlog"
 	"roster/internal/typeid"
 )
 
@@ -77,10 +78,15 @@ func BenchmarkPrepare(b *testing.B) {
 	}
 }
 
-// BenchmarkQuery executes queries by their plans, and by resolvers.
+// BenchmarkQuery executes queries by their plans, and by resolvers. A server logs slow operations: such queries are observed.
 func BenchmarkQuery(b *testing.B) {
-	for way, compiled := range map[string]bool{"plan": true, "resolvers": false} {
-		ctx, e := benchmark(b, compiled)
+	for way, test := range map[string]struct{ compiled, observed bool }{
+		"plan": {compiled: true}, "resolvers": {}, "plan, observed": {compiled: true, observed: true}, "resolvers, observed": {observed: true},
+	} {
+		ctx, e := benchmark(b, test.compiled)
+		if test.observed {
+			e.Observer = slowlog.New(slowlog.Options{Operation: time.Hour})
+		}
 		answers := answersOf(16 << 20)
 		for name, request := range benchmarked() {
 			b.Run(name+"/"+way, func(b *testing.B) {

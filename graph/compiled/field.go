@@ -58,5 +58,5 @@ func (r *run) ask(p *place, l load) {
 		r.asking.fields[l] = fields
 	}
 	fields.Add(record.NewFields(p.path()))
-	r.ctx = record.WithFields(r.around, fields)
+	r.ctx = record.WithFields(r.asking.around, fields)
 }

@@ -32,7 +32,7 @@ type run struct {
 	roots []rootArguments // by the indices of the roots
 	found map[foundKey]*rows
 
-	*asking // nil if the record of the operation does not ask for fields
+	asking *asking // nil if the record of the operation does not ask for fields
 }
 
 // A foundKey is equal for equal loads by IDs, which share a statement.

@@ -40,7 +40,7 @@ func TestReadOTel(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_ENDPOINT=grpc://127.0.0.1:4317 OTEL_TRACES_EXPORTER=none OTEL_TRACES_SAMPLER=broken": {},
 	} {
 		environment := map[string]string{}
-		for _, v := range strings.Fields(variables) {
+		for v := range strings.FieldsSeq(variables) {
 			name, value, _ := strings.Cut(v, "=")
 			environment[name] = value
 		}

@@ -146,7 +146,7 @@ func TestSnapshots(t *testing.T) {
 	snapshots.Close()
 	l.End(t.Context(), operation("Closed"), ended(time.Second))
 	third := filepath.Join(folder, "roster-slow-20260131T093100.000000000Z.trace")
-	for _, line := range strings.Split(strings.TrimSpace(log.String()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(log.String()), "\n") {
 		for name, file := range map[string]string{"First": first, "Second": "", "Third": third, "Closed": ""} {
 			if strings.Contains(line, "name="+name) && (strings.HasSuffix(line, " snapshot="+file) != (file != "") || strings.Contains(line, "napshot") != (file != "")) {
 				t.Errorf("got %s, want the file %q", line, file)
