@@ -22,8 +22,7 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.Handle("/healthz", o.Checks)
 	mux.Handle("/readyz", o.Checks)
-	mux.HandleFunc("/debug/pprof/", pprof.Index) // and the profiles below, by their names
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/", pprof.Index) // with the profiles below, but without cmdline: it can have a password
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
