@@ -69,6 +69,9 @@ func up(t *testing.T, db *database.DB, want int) {
 	if err := db.CheckVersion(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if pending, err := db.Pending(t.Context()); err != nil || pending != 0 {
+		t.Errorf("got %d pending migrations, %v, want none", pending, err)
+	}
 }
 
 func down(t *testing.T, db *database.DB, to int64, want int) {
@@ -79,6 +82,9 @@ func down(t *testing.T, db *database.DB, to int64, want int) {
 	}
 	if len(undone) != want {
 		t.Errorf("got %v undone, want %d migrations", undone, want)
+	}
+	if pending, err := db.Pending(t.Context()); err != nil || pending < want {
+		t.Errorf("got %d pending migrations, %v, want those that are undone", pending, err)
 	}
 }
 
