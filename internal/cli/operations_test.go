@@ -3,7 +3,7 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
-	goflag "flag"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,7 +23,7 @@ import (
 	"roster/internal/metrics"
 )
 
-var update = goflag.Bool("update", false, "write the table of settings in docs/operations.md")
+var update = flag.Bool("update", false, "write the table of settings in docs/operations.md")
 
 // The files that name metrics.
 const (
