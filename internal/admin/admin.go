@@ -1,6 +1,6 @@
-// Package admin is the admin listener: metrics, profiles of the running program and health checks, for operators alone. It has no
-// authentication. So by default it listens only where other machines cannot reach it, and the public listener has none of it
-// but for the health checks.
+// Package admin is the admin listener: metrics, profiles of the running program and health checks, for operators alone. It has
+// no authentication. So by default it listens only where other machines cannot reach it. The public listener has the health
+// checks too, and nothing else of it.
 package admin
 
 import (
