@@ -27,6 +27,8 @@ LARGEST ?= 10000000
 SEED ?= $(shell date +%s)
 # The browser of "make test-clients".
 CHROMIUM ?= chromium
+# The program that tests the alert rules.
+PROMTOOL ?= promtool
 # Arguments for "make run", added to "bin/roster serve", and for "make bench-import", such as "-engines=postgres -users=100000".
 ARGS ?=
 
@@ -39,7 +41,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart
+.PHONY: help run build generate migration verify lint format vulncheck test test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +84,12 @@ test: ## run all tests on all databases; starts the servers it needs
 race: export CGO_ENABLED := 1
 race: ## run all tests with the race detector, which needs a C compiler
 	$(WITH_SERVERS) go test -race -timeout 20m ./...
+
+test-ops: ## check and test the alert rules of ops/prometheus with PROMTOOL (promtool)
+	@command -v '$(PROMTOOL)' >/dev/null || { \
+		echo 'test-ops: promtool is missing: it is part of Prometheus; on Debian or Ubuntu: sudo apt-get install -y prometheus' >&2; exit 1; }
+	$(PROMTOOL) check rules ops/prometheus/alerts.yml
+	$(PROMTOOL) test rules ops/prometheus/alerts_test.yml
 
 test-resolvers: ## run the tests of package graph with compiled reads switched off
 	$(WITH_SERVERS) go test ./graph -compiled=false

@@ -10,8 +10,8 @@ import (
 	"roster/internal/metrics"
 )
 
-// TestMetricsOfStatements compares the statements that the metrics count with those that the driver gets: for operations of both
-// ways, with retries and with errors.
+// TestMetricsOfStatements compares the statements that the metrics count with those that the driver gets: for operations of
+// both ways, with retries and with errors.
 func TestMetricsOfStatements(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {

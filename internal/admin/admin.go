@@ -1,6 +1,6 @@
-// Package admin is the admin listener: metrics, profiles of the running program and health checks, for operators alone. It has no
-// authentication. So by default it listens only where other machines cannot reach it, and the public listener has none of it
-// but for the health checks.
+// Package admin is the admin listener: metrics, profiles of the running program and health checks, for operators alone. It has
+// no authentication. So by default it listens only where other machines cannot reach it. The public listener has the health
+// checks too, and nothing else of it.
 package admin
 
 import (
@@ -22,7 +22,7 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.Handle("/healthz", o.Checks)
 	mux.Handle("/readyz", o.Checks)
-	mux.HandleFunc("/debug/pprof/", pprof.Index) // and the profiles below, by their names
+	mux.HandleFunc("/debug/pprof/", pprof.Index) // with the profiles below, but without cmdline: it can have a password
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

@@ -26,8 +26,8 @@ func SocketPath(address string) (path string, ok bool) {
 }
 
 // Listen opens the admin listener on HOST:PORT or unix:PATH. Without public, it refuses an address that other machines can
-// reach. Only the user of the process, and root, can use a Unix socket. It replaces the file of a server that is gone, and the file
-// goes when the listener is closed. The error gives the reason in words for the operator.
+// reach. Only the user of the process, and root, can use a Unix socket. Listen replaces the socket of a killed server. Close
+// removes the socket. The error gives the reason in words for the operator.
 func Listen(ctx context.Context, address string, public bool) (net.Listener, error) {
 	path, socket := SocketPath(address)
 	switch {

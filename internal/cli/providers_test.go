@@ -41,7 +41,7 @@ func TestProvidersPage(t *testing.T) {
 		}
 		var flags []string
 		for _, s := range settings {
-			flags = append(flags, flag(s[1], s[2]))
+			flags = append(flags, flagOf(s[1], s[2]))
 		}
 		presets = append(presets, settings[0][2])
 		var claims map[string]any
@@ -57,7 +57,7 @@ func TestProvidersPage(t *testing.T) {
 		for _, more := range append([][]string{nil}, other.FindAllStringSubmatch(text, -1)...) {
 			all := slices.Clone(flags)
 			if more != nil {
-				all = append(all, flag(more[1], more[2]))
+				all = append(all, flagOf(more[1], more[2]))
 			}
 			code, stdout, stderr := explain(t, key.Secret(), strings.NewReader(key.Token(claims)), all...)
 			if code != 0 || !strings.Contains(stdout, "roles    MEMBER\n") || strings.Contains(stdout, "WARNING") || stderr != "" {
@@ -70,8 +70,8 @@ func TestProvidersPage(t *testing.T) {
 	}
 }
 
-// flag returns the flag of a variable with a value.
-func flag(variable, value string) string {
+// flagOf returns the flag of a variable with a value.
+func flagOf(variable, value string) string {
 	return "--" + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(variable, "ROSTER_")), "_", "-") + "=" + value
 }
 

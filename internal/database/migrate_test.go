@@ -69,6 +69,9 @@ func up(t *testing.T, db *database.DB, want int) {
 	if err := db.CheckVersion(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if s, err := db.Schema(t.Context()); err != nil || s.Pending != 0 || s.Interrupted {
+		t.Errorf("got the schema %+v, %v, want no pending migration", s, err)
+	}
 }
 
 func down(t *testing.T, db *database.DB, to int64, want int) {
@@ -79,6 +82,9 @@ func down(t *testing.T, db *database.DB, to int64, want int) {
 	}
 	if len(undone) != want {
 		t.Errorf("got %v undone, want %d migrations", undone, want)
+	}
+	if s, err := db.Schema(t.Context()); err != nil || s.Pending < want {
+		t.Errorf("got the schema %+v, %v, want those pending that are undone", s, err)
 	}
 }
 

@@ -28,12 +28,13 @@ func (f *Feed[N]) Stats() Stats {
 	return Stats{Subscribers: f.Subscribers(), Slow: f.slow.Load(), Listening: f.probes.Load() < lost}
 }
 
-// lagAtMost is the greatest number of changes that Lag counts of those without a place, and of those that the Feed has not read.
+// lagAtMost is the greatest number of changes that Lag counts: of those without a place, and of those that the Feed has not
+// read.
 const lagAtMost = 10_000
 
 // Lag returns the number of committed changes that subscribers of this server cannot have got yet, and the age of the oldest
-// one. Such a change has no place in the feed, or the Feed has not read it for its subscribers. Lag costs at most one statement.
-// The error is a Failure.
+// one. Such a change has no place in the feed, or the Feed has not read it for its subscribers. Lag costs at most one
+// statement. The error is a Failure.
 func (f *Feed[N]) Lag(ctx context.Context, now time.Time) (changes int, age time.Duration, err error) {
 	var parts []string
 	var args []any

@@ -8,11 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/vektah/gqlparser/v2/ast"
 	"go.opentelemetry.io/otel/trace"
 
+	"roster/graph"
 	"roster/internal/database"
+	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/metrics"
 	"roster/internal/record"
@@ -143,12 +147,19 @@ func TestStuckDatabase(t *testing.T) {
 	}
 }
 
-// BenchmarkEnd measures what a request with one statement costs, without its operation.
-func BenchmarkEnd(b *testing.B) {
+// BenchmarkRequest measures what the metrics of a query with one statement cost.
+func BenchmarkRequest(b *testing.B) {
 	m := metrics.New(metrics.Options{System: "sqlite"})
 	ctx := b.Context()
+	o := &documents.Operation{Definition: &ast.OperationDefinition{Operation: ast.Query, Name: "W1"}, Cost: 1}
+	response := &graphql.Response{}
+	b.ReportAllocs()
 	for b.Loop() {
-		m.Sent(ctx, record.Statement{Text: "SELECT 1", Took: time.Millisecond})
+		r := record.New()
+		s := record.Statement{Text: "SELECT 1", Took: time.Millisecond}
+		r.Sent(s)
+		m.Sent(ctx, s)
+		m.End(m.Begin(ctx, o), o, graph.Ended{Response: response, Record: r, Way: graph.ByPlan, Took: time.Millisecond})
 		m.Answered(ctx, server.Answer{Method: http.MethodPost, Scheme: "http", Route: "/graphql", Status: http.StatusOK, Took: time.Millisecond})
 	}
 }

@@ -108,8 +108,13 @@ func codeOf(errs gqlerror.List) codes.Code {
 	if len(errs) == 0 {
 		return ""
 	}
-	code, _ := errs[0].Extensions["code"].(codes.Code) // there is no other type
-	return code
+	switch code := errs[0].Extensions["code"].(type) {
+	case codes.Code:
+		return code
+	case string: // of an executor that does not know package codes
+		return codes.Code(code)
+	}
+	return ""
 }
 
 // errors returns the errors of a refusal without a response.
