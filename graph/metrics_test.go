@@ -44,7 +44,7 @@ func TestMetricsOfStatements(t *testing.T) {
 					}
 				}
 			}
-			if int(got) != sent || int(sum) != operations || int(byDriver) != sent { //nolint:gosec // small numbers
+			if int(got) != sent || int(sum) != operations || int(byDriver) != sent {
 				t.Errorf("%s\n%s\ngot %v statements of %d operations, %d in all, want %d of %d", document, text, got, sum, byDriver, sent, operations)
 			}
 		}

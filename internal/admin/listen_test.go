@@ -14,10 +14,10 @@ import (
 	"roster/internal/admin"
 )
 
-// socketIn returns the path of a socket in a new directory. That of t.TempDir is too long.
+// socketIn returns the path of a socket in a new directory.
 func socketIn(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "roster")
+	dir, err := os.MkdirTemp("", "roster") //nolint:usetesting // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,11 @@ func TestStaleSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed.(*net.UnixListener).SetUnlinkOnClose(false)
+	socket, ok := killed.(*net.UnixListener)
+	if !ok {
+		t.Fatalf("got a %T, want a socket", killed)
+	}
+	socket.SetUnlinkOnClose(false)
 	if err := killed.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (l *log) String() string {
 // serveWithAdmin runs a server with an admin listener on a Unix socket, until stop is called or the test ends.
 func serveWithAdmin(t *testing.T, database string, flags ...string) *rosterServer {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "roster") // t.TempDir is too long for a socket
+	dir, err := os.MkdirTemp("", "roster") //nolint:usetesting // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
