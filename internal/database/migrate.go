@@ -143,7 +143,7 @@ func (m *migrator) forgetCounts(ctx context.Context, version int64) error {
 	if _, counts := m.names[feedCounts]; !counts || version < feedCounts {
 		return nil
 	}
-	if _, err := m.pool.ExecContext(ctx, "UPDATE "+statement.FeedTable+" SET counted = NULL"); err != nil {
+	if _, err := m.pool.ExecContext(ctx, "UPDATE "+statement.FeedTable+" SET counted = NULL"); err != nil { //nolint:gosec // a constant
 		return fmt.Errorf("forget the counts of rows: %w", err)
 	}
 	return nil
