@@ -77,7 +77,7 @@ func (p *Process) receive() error {
 	}
 	if inherited {
 		p.own = map[string]bool{}
-		for _, name := range strings.Split(getenv(variableOwn), ":") {
+		for name := range strings.SplitSeq(getenv(variableOwn), ":") {
 			p.own[name] = true
 		}
 		p.predecessor = newPredecessor(firstDescriptor+count, firstDescriptor+count+1)

@@ -80,7 +80,7 @@ func Serve(
 	if errors.Is(context.Cause(ctx), ErrHandedOver) {
 		streams.phase.Store(int32(handedOver))
 		_ = listener.Close() // the connections that wait in it are for the other process
-		<-failed             // Shutdown must not find the closed listener, since it would return an error
+		_ = <-failed         // it says that the listener is closed. Shutdown must not find it, since it would return an error
 		lost = nil
 	} else {
 		streams.phase.Store(int32(stopping))
