@@ -80,7 +80,10 @@ func Serve(
 	if errors.Is(context.Cause(ctx), ErrHandedOver) {
 		streams.phase.Store(int32(handedOver))
 		_ = listener.Close() // the connections that wait in it are for the other process
-		_ = <-failed         // it says that the listener is closed. Shutdown must not find it, since it would return an error
+		// Wait for its end: a closed listener that Shutdown finds would be an error.
+		if err := <-failed; !errors.Is(err, net.ErrClosed) {
+			logger.WarnContext(ctx, "the socket has failed during the hand-over", "error", err)
+		}
 		lost = nil
 	} else {
 		streams.phase.Store(int32(stopping))
