@@ -92,6 +92,9 @@ func (r *relay) start() {
 		}
 		return r.url != ""
 	})
+	if got := r.get("/healthz"); got != `{"status":"ok"}` { // it answers when it can be handed over, a moment after it prints the address
+		r.Fatalf("got %s, want the new server", got)
+	}
 }
 
 // until waits until a condition holds.
@@ -318,22 +321,76 @@ func TestHandOverEndsWithTheServer(t *testing.T) {
 	}
 }
 
-// TestHandOverToAnUnreadyServer starts a new process that cannot serve. It says why, and the old one goes on.
+// TestHandOverToAnUnreadyServer starts a new process that cannot serve. It says why, and the old one goes on, also on the socket of
+// its admin listener.
 func TestHandOverToAnUnreadyServer(t *testing.T) {
 	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 32)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	admin := socketIn(t)
 	r := newRelay(t, build(t), []string{"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "roster.db")}, "--drain=0s",
-		"--auth-hs256-secret-file="+secret, "--auth-issuer=https://issuer.example.com", "--auth-audience=roster")
+		"--auth-hs256-secret-file="+secret, "--auth-issuer=https://issuer.example.com", "--auth-audience=roster", "--admin-listen=unix:"+admin)
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}
 	r.signal(syscall.SIGUSR2)
 	r.fails("the new process ended before it was ready: exit status 1")
 	r.logged("roster: --auth-hs256-secret-file: ", 1)
+	if conn, err := new(net.Dialer).DialContext(t.Context(), "unix", admin); err != nil {
+		t.Errorf("the admin listener of the old process: got %v, want a connection", err)
+	} else {
+		_ = conn.Close()
+	}
 	r.stop()
+}
+
+// socketIn returns the path of a socket in a new directory.
+func socketIn(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "roster") //nolint:usetesting // the path of t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "admin.sock")
+}
+
+// TestSocketFiles hands a server over, and stops it. The file of its own socket ends with the last process. That of a socket of
+// the service manager stays.
+func TestSocketFiles(t *testing.T) {
+	t.Parallel()
+	binary := build(t)
+	for name, passed := range map[string]bool{"own": false, "passed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			admin, directory := socketIn(t), t.TempDir()
+			var sockets []any
+			environment := []string{"ROSTER_LISTEN=127.0.0.1:0", "ROSTER_ADMIN_LISTEN=unix:" + admin}
+			if passed {
+				listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", admin)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = listener.Close() })
+				sockets, environment = append(sockets, listener), append(environment, "LISTEN_FDS=1", "LISTEN_FDNAMES=admin")
+			}
+			r := &relay{T: t, binary: binary, stdout: filepath.Join(directory, "stdout"), stderr: filepath.Join(directory, "stderr")}
+			r.first = passing(t, binary, "", environment, sockets...)
+			if !passed {
+				r.first.Args[2] = `exec "$0" serve --drain=0s`
+			}
+			r.start()
+			r.handOver()
+			if _, err := os.Lstat(admin); err != nil {
+				t.Errorf("after the hand-over: got %v, want the socket", err)
+			}
+			until(t, "the end of the old process", func() bool { return strings.Contains(r.text(r.stdout), "Roster has handed over") })
+			r.stop()
+			until(t, "the end of the socket's file, unless it was passed", func() bool { _, err := os.Lstat(admin); return (err == nil) == passed })
+		})
+	}
 }
 
 // TestServiceManager runs a server as systemd does: it gets a socket on which a client waits already, and tells its state.
@@ -454,9 +511,14 @@ func TestWrongSockets(t *testing.T) {
 		{"1", "", []any{local}, "which is not TCP: pass a TCP socket"},
 		{"1", "", []any{everywhere}, "which can be reached from other machines, and there is no authentication"},
 		{"2", "a:admin", []any{tcp, second}, `the service manager passes sockets that this server has no use for: "admin" (` + second.Addr().String() + ")"},
+		{"2", "a:admin", []any{tcp, everywhere}, "for the admin listener, which can be reached from other machines"},
 	} {
+		flags := "--listen=127.0.0.1:0 --log-level=error"
+		if strings.Contains(test.want, "admin listener") {
+			flags += " --admin-listen=unix:" + filepath.Join(t.TempDir(), "admin.sock")
+		}
 		var stderr bytes.Buffer
-		cmd := passing(t, binary, "--listen=127.0.0.1:0 --log-level=error", []string{"LISTEN_FDS=" + test.count, "LISTEN_FDNAMES=" + test.names}, test.sockets...)
+		cmd := passing(t, binary, flags, []string{"LISTEN_FDS=" + test.count, "LISTEN_FDNAMES=" + test.names}, test.sockets...)
 		cmd.Stderr = &stderr
 		err := cmd.Run()
 		exit, ok := errors.AsType[*exec.ExitError](err)

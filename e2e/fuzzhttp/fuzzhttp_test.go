@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -190,6 +191,10 @@ func (f *fuzz) against(serve func(ctx context.Context, stdout, stderr io.Writer)
 	for _, v := range gqlparser.MustLoadSchema(&ast.Source{Input: graph.SDL()}).Types["ErrorCode"].EnumValues {
 		f.codes[v.Name] = true
 	}
+	// A server asks for signals. This starts a goroutine that stays as long as the process.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	signal.Stop(signals)
 	goroutines, descriptors, heap := runtime.NumGoroutine(), openDescriptors(f.T), heapInUse()
 	ctx, stop := context.WithCancel(f.Context())
 	defer stop()

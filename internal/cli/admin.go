@@ -33,7 +33,8 @@ func (c *serveCommand) checkAdmin(ctx context.Context) error {
 }
 
 // startAdmin starts the admin listener, if there is one. It serves until stop is called: longer than ctx, so that operators see
-// how the server stops. After a hand-over, it ends at once, and the successor has its socket. ready is as in server.Options. The error of stop says that the listener failed before.
+// how the server stops. After a hand-over, it ends at once, and the successor has its socket. ready is as in server.Options. The
+// error of stop says that the listener failed before.
 func (c *serveCommand) startAdmin(
 	ctx context.Context, process *handover.Process, i *insight, ready func(ctx context.Context, reads bool) error,
 	streams *server.Streams, logger *slog.Logger,
@@ -41,17 +42,6 @@ func (c *serveCommand) startAdmin(
 	if c.AdminListen == "" {
 		return func() error { return nil }, nil
 	}
-	_, socket := admin.SocketPath(c.AdminListen)
-	handler := admin.New(admin.Options{
-		Metrics: i.metrics.Handler(),
-		Checks:  server.Checks(server.Options{Ready: ready, Streams: streams}),
-		Guard: func(next http.Handler) http.Handler {
-			if socket || c.AdminPublic { // browsers cannot use a socket
-				return next
-			}
-			return server.GuardLocal(next, "the admin listener is for this machine alone", "allow others with ROSTER_ADMIN_PUBLIC=true")
-		},
-	})
 	listener, err := process.Listen(handover.Admin, func() (net.Listener, error) {
 		listener, err := admin.Listen(ctx, c.AdminListen, c.AdminPublic)
 		if err != nil {
@@ -62,6 +52,22 @@ func (c *serveCommand) startAdmin(
 	if err != nil {
 		return nil, err
 	}
+	if address, ok := listener.Addr().(*net.TCPAddr); ok && !address.IP.IsLoopback() && !c.AdminPublic {
+		err := fmt.Errorf("the service manager passes the socket %s for the admin listener, which can be reached from other machines, and everyone "+
+			"may read metrics and profiles there: pass one on 127.0.0.1, or a Unix socket. ROSTER_ADMIN_PUBLIC=true allows it", address)
+		return nil, errors.Join(err, listener.Close())
+	}
+	_, socket := listener.(*net.UnixListener)
+	handler := admin.New(admin.Options{
+		Metrics: i.metrics.Handler(),
+		Checks:  server.Checks(server.Options{Ready: ready, Streams: streams}),
+		Guard: func(next http.Handler) http.Handler {
+			if socket || c.AdminPublic { // browsers cannot use a socket
+				return next
+			}
+			return server.GuardLocal(next, "the admin listener is for this machine alone", "allow others with ROSTER_ADMIN_PUBLIC=true")
+		},
+	})
 	logger.InfoContext(ctx, "the admin listener is open", "address", listener.Addr().String())
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	unwatch := context.AfterFunc(ctx, func() {

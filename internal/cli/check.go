@@ -18,6 +18,7 @@ import (
 	"entgo.io/ent/dialect"
 
 	"roster/internal/auth"
+	"roster/internal/config"
 	"roster/internal/database"
 	"roster/internal/feed"
 	"roster/internal/server"
@@ -162,6 +163,7 @@ func (k *checker) checkSettings(ctx context.Context) {
 	k.checkAccess(ctx, verifier != nil)
 	k.checkCertificate()
 	k.checkDocuments()
+	k.checkTraces()
 	k.checkListener(ctx)
 }
 
@@ -233,12 +235,12 @@ func (k *checker) checkCertificate() {
 		k.add(name, leftOut, "the server has no certificate", "")
 		return
 	}
-	config, err := k.security(k.logger)
+	security, err := k.security(k.logger)
 	if err != nil {
 		k.fail(name, err, "")
 		return
 	}
-	certificate, err := config.GetCertificate(&tls.ClientHelloInfo{})
+	certificate, err := security.GetCertificate(&tls.ClientHelloInfo{})
 	if err != nil {
 		k.fail(name, err, "")
 		return
@@ -272,6 +274,19 @@ func (k *checker) checkDocuments() {
 		return
 	}
 	k.add(name, passed, fmt.Sprintf("all %d are valid", len(documents)), "")
+}
+
+// checkTraces reads the variables of OpenTelemetry. It does not look for the collector, which may be away.
+func (k *checker) checkTraces() {
+	const name = "traces"
+	switch settings, err := config.ReadOTel(k.getenv); {
+	case err != nil:
+		k.fail(name, err, "")
+	case settings.Traces:
+		k.add(name, passed, "the variables of OpenTelemetry are valid", "")
+	default:
+		k.add(name, leftOut, "no variable of OpenTelemetry asks for them", "")
+	}
 }
 
 // checkListener tries the address. A server that is running has it.

@@ -76,7 +76,7 @@ func (c checkup) check(t *testing.T, url string, flags ...string) (code int, res
 		names = append(names, r.Name)
 		results[r.Name] = r
 	}
-	const all = "authentication provider access tls trusted documents listen disk database encoding migrations tables rights clock order of changes change feed counts backup"
+	const all = "authentication provider access tls trusted documents traces listen disk database encoding migrations tables rights clock order of changes change feed counts backup"
 	if got := strings.Join(names, " "); got != all {
 		t.Errorf("got the checks %s, want %s", got, all)
 	}
@@ -119,9 +119,9 @@ func TestCheck(t *testing.T) {
 		}
 		before := migrated.Dump(t, db)
 		code, results := checkup{}.check(t, url)
-		absent := []string{"provider", "tls", "trusted documents", "disk"}
+		absent := []string{"provider", "tls", "trusted documents", "traces", "disk"}
 		if e == dbtest.SQLite {
-			absent = []string{"provider", "tls", "trusted documents", "clock", "order of changes"}
+			absent = []string{"provider", "tls", "trusted documents", "traces", "clock", "order of changes"}
 		}
 		for _, r := range results {
 			want := "ok"
@@ -420,6 +420,24 @@ func TestCheckSettings(t *testing.T) {
 			t.Parallel()
 			test.c.finds(t, good, test.name, test.status, test.says, strings.Fields(test.flags)...)
 		})
+	}
+}
+
+// TestCheckTraces sets variables of OpenTelemetry. There is no database.
+func TestCheckTraces(t *testing.T) {
+	t.Parallel()
+	missing := "sqlite:" + filepath.Join(t.TempDir(), "missing.db")
+	for value, want := range map[string]string{
+		"":                       "left out  traces             no variable of OpenTelemetry asks for them\n",
+		"http://collector.test":  "ok        traces             the variables of OpenTelemetry are valid\n",
+		"user:s3cret@collector/": "failed    traces             OTEL_EXPORTER_OTLP_ENDPOINT must be an address such as http://localhost:4318\n",
+	} {
+		getenv := func(name string) string { return map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": value}[name] }
+		var stdout, stderr bytes.Buffer
+		code := cli.Run(t.Context(), []string{"check", "--listen=127.0.0.1:0", "--database-url", missing}, getenv, strings.NewReader(""), &stdout, &stderr, "test")
+		if code != 1 || !strings.Contains(stdout.String(), want) || strings.Contains(stdout.String(), "s3cret") {
+			t.Errorf("%q: got code %d, %s, %s, want the line %q", value, code, &stdout, &stderr, want)
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Insight has the settings of the log of slow operations and of traces. The variables of OpenTelemetry turn traces on: see
@@ -77,6 +79,11 @@ func ReadOTel(getenv func(name string) string) (OTel, error) {
 			return OTel{}, fmt.Errorf("%s must be http/protobuf, not %q: send traces to the HTTP port of the collector, usually 4318", name, text)
 		}
 	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		if text := getenv(name); text != "" && !areHeaders(text) { // the exporter would log the value, which is usually a secret
+			return OTel{}, fmt.Errorf("%s must be a list such as NAME=VALUE,NAME=VALUE, with %%2C for a comma and %%25 for a %% in a value", name)
+		}
+	}
 	o := OTel{Traces: true, Continue: true, Sampler: ParentBasedAlwaysOn, Ratio: 1}
 	if text := getenv("OTEL_PROPAGATORS"); text != "" {
 		o.Continue = slices.Contains(strings.Split(text, ","), "tracecontext")
@@ -95,4 +102,15 @@ func ReadOTel(getenv func(name string) string) (OTel, error) {
 		o.Ratio = ratio
 	}
 	return o, nil
+}
+
+// areHeaders reports whether the exporter can read a list of headers.
+func areHeaders(list string) bool {
+	for pair := range strings.SplitSeq(list, ",") {
+		name, value, ok := strings.Cut(pair, "=")
+		if _, err := url.PathUnescape(value); !ok || err != nil || !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) {
+			return false
+		}
+	}
+	return true
 }

@@ -36,6 +36,10 @@ func TestReadOTel(t *testing.T) {
 		endpoint + "OTEL_TRACES_SAMPLER=sometimes":                                                               {says: "OTEL_TRACES_SAMPLER must be one of always_on, "},
 		endpoint + "OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=NaN":                    {says: `OTEL_TRACES_SAMPLER_ARG must be a ratio from 0 to 1, not "NaN"`},
 		endpoint + "OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=2":                                  {says: "OTEL_TRACES_SAMPLER_ARG must be"},
+		endpoint + "OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20secret,x-tenant=a":                          {want: on},
+		endpoint + "OTEL_EXPORTER_OTLP_HEADERS=secret":                                                           {says: "OTEL_EXPORTER_OTLP_HEADERS must be a list such as NAME=VALUE"},
+		endpoint + "OTEL_EXPORTER_OTLP_TRACES_HEADERS=authorization=secret%":                                     {says: "OTEL_EXPORTER_OTLP_TRACES_HEADERS must be a list"},
+		endpoint + "OTEL_EXPORTER_OTLP_HEADERS=na@me=secret":                                                     {says: "OTEL_EXPORTER_OTLP_HEADERS must be a list"},
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http:// OTEL_TRACES_EXPORTER=otlp":                                          {says: "OTEL_EXPORTER_OTLP_ENDPOINT must be"},
 		"OTEL_EXPORTER_OTLP_ENDPOINT=grpc://127.0.0.1:4317 OTEL_TRACES_EXPORTER=none OTEL_TRACES_SAMPLER=broken": {},
 	} {

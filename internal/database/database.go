@@ -88,9 +88,10 @@ type engine interface {
 	// listen calls heard until ctx ends, like Listen.
 	listen(ctx context.Context, o Options, channel string, heard func(text string))
 	// explaining returns the statement that explains another one, and the mode of its session. planLine returns a row of its
-	// answer as a line, without values of the statement.
+	// answer as a line. withoutValues removes the values of the statement from all lines.
 	explaining(query string) (string, Mode)
 	planLine(names []string, values []sql.NullString) string
+	withoutValues(plan string) string
 	// clock returns a statement that selects the time of the server, in microseconds since 1970. Empty: the engine has the
 	// clock of this machine.
 	clock() string

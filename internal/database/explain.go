@@ -61,10 +61,12 @@ func (db *DB) explain(ctx context.Context, s *record.Statement) (string, error) 
 		lines = append(lines, db.engine.planLine(names, values))
 		return nil
 	})
-	return strings.Join(lines, "\n"), err
+	return db.engine.withoutValues(strings.Join(lines, "\n")), err
 }
 
 func (base) explaining(query string) (string, Mode) { return explaining + query, Snapshot }
+
+func (base) withoutValues(plan string) string { return plan }
 
 // planLine returns the columns that are not NULL, with their names.
 func (base) planLine(names []string, values []sql.NullString) string {

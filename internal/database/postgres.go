@@ -71,10 +71,13 @@ func isLocal(host string) bool {
 
 func (*postgresEngine) dialect() string { return dialect.Postgres }
 
-// planLine implements engine. PostgreSQL writes the values of a statement into the conditions of its plan.
-func (*postgresEngine) planLine(_ []string, values []sql.NullString) string {
-	line := postgresTexts.ReplaceAllString(values[0].String, "'…'")
-	return postgresNumbers.ReplaceAllString(line, "${1}…")
+// planLine implements engine.
+func (*postgresEngine) planLine(_ []string, values []sql.NullString) string { return values[0].String }
+
+// withoutValues implements engine. PostgreSQL writes the values of a statement into the conditions of its plan. A text can go
+// over several lines.
+func (*postgresEngine) withoutValues(plan string) string {
+	return postgresNumbers.ReplaceAllString(postgresTexts.ReplaceAllString(plan, "'…'"), "${1}…")
 }
 
 // The values in the conditions of a plan. Costs, rows and widths have no space before them, and so are none.

@@ -88,18 +88,3 @@ func autoIncrement(ctx context.Context, db *database.DB) (step int64, err error)
 	err = one(ctx, db.Session(database.Single), "SELECT @@auto_increment_increment", nil, &step)
 	return step, err
 }
-
-// maxWaiting is the greatest number of changes that Waiting counts.
-const maxWaiting = 10_000
-
-// Waiting returns the number of committed changes without a number, at most 10,000, and the time of the oldest of these. On
-// SQLite, there is none. The error is a Failure.
-func Waiting(ctx context.Context, db *database.DB) (changes int, oldest time.Time, err error) {
-	if numberingOf(db.Dialect()) == nil {
-		return 0, oldest, nil
-	}
-	var at entsql.NullInt64
-	query := fmt.Sprintf("SELECT count(*), min(at) FROM (SELECT at FROM %s WHERE number IS NULL LIMIT %d) AS c", changesTable, maxWaiting)
-	err = one(ctx, db.Session(database.Single), query, nil, &changes, &at)
-	return changes, time.UnixMicro(at.Int64).UTC(), err
-}

@@ -2,7 +2,7 @@ package feed
 
 import (
 	"context"
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,39 +28,57 @@ func (f *Feed[N]) Stats() Stats {
 	return Stats{Subscribers: f.Subscribers(), Slow: f.slow.Load(), Listening: f.probes.Load() < lost}
 }
 
-// lagAtMost is the greatest number of changes that Lag counts: of those without a place, and of those that the Feed has not
-// read.
+// lagAtMost is the greatest number of changes that is counted for each reason of a lag.
 const lagAtMost = 10_000
 
+// unnumbered is the condition of the changes that have no number yet.
+const unnumbered = "number IS NULL"
+
 // Lag returns the number of committed changes that subscribers of this server cannot have got yet, and the age of the oldest
-// one. Such a change has no place in the feed, or the Feed has not read it for its subscribers. Lag costs at most one
-// statement. The error is a Failure.
+// one. Such a change has no place in the feed, or the Feed has not read it for its subscribers. Of each kind, at most 10,000
+// count. Lag costs at most one statement. The error is a Failure.
 func (f *Feed[N]) Lag(ctx context.Context, now time.Time) (changes int, age time.Duration, err error) {
-	var parts []string
+	var reasons []string
 	var args []any
 	if numberingOf(f.Database.Dialect()) != nil {
-		parts = append(parts, "number IS NULL")
+		reasons = append(reasons, unnumbered)
 	}
 	if end, followed := f.end(); followed {
-		parts, args = append(parts, "number > ?"), append(args, end)
+		reasons, args = append(reasons, "number > ?"), append(args, end)
 	}
-	if len(parts) == 0 {
-		return 0, 0, nil
-	}
-	// Each part is bounded, and reads the index of the numbers alone to find its rows.
-	for i, condition := range parts {
-		alias := "part" + strconv.Itoa(i)
-		parts[i] = "SELECT at FROM (SELECT at FROM " + changesTable + " WHERE " + condition + " LIMIT " + strconv.Itoa(lagAtMost) + ") AS " + alias
-	}
-	query := "SELECT COUNT(*), MIN(at) FROM (" + strings.Join(parts, " UNION ALL ") + ") AS late"
-	if f.Database.Dialect() == dialect.Postgres {
-		query = strings.Replace(query, "?", "$1", 1)
-	}
-	var oldest entsql.NullInt64
-	if err := one(ctx, f.Database.Session(database.Single), query, args, &changes, &oldest); err != nil || changes == 0 {
+	changes, oldest, err := late(ctx, f.Database, reasons, args)
+	if err != nil || changes == 0 {
 		return 0, 0, err
 	}
-	return changes, max(now.Sub(time.UnixMicro(oldest.Int64)), 0), nil
+	return changes, max(now.Sub(oldest), 0), nil
+}
+
+// Waiting returns the number of committed changes without a number, at most 10,000, and the time of the oldest of these. On
+// SQLite, there is none. The error is a Failure.
+func Waiting(ctx context.Context, db *database.DB) (changes int, oldest time.Time, err error) {
+	if numberingOf(db.Dialect()) == nil {
+		return 0, oldest, nil
+	}
+	return late(ctx, db, []string{unnumbered}, nil)
+}
+
+// late counts the changes that meet one of the conditions, and returns the time of the oldest one. Each condition is counted up
+// to lagAtMost, and finds its rows by the index of the numbers.
+func late(ctx context.Context, db *database.DB, conditions []string, args []any) (changes int, oldest time.Time, err error) {
+	if len(conditions) == 0 {
+		return 0, oldest, nil
+	}
+	var parts []string
+	for i, condition := range conditions {
+		parts = append(parts, fmt.Sprintf("SELECT at FROM (SELECT at FROM %s WHERE %s LIMIT %d) AS part%d", changesTable, condition, lagAtMost, i))
+	}
+	query := "SELECT COUNT(*), MIN(at) FROM (" + strings.Join(parts, " UNION ALL ") + ") AS late"
+	if db.Dialect() == dialect.Postgres {
+		query = strings.Replace(query, "?", "$1", 1)
+	}
+	var at entsql.NullInt64
+	err = one(ctx, db.Session(database.Single), query, args, &changes, &at)
+	return changes, time.UnixMicro(at.Int64).UTC(), err
 }
 
 // end returns the number of the last change that the Feed has read for its subscribers, if it has any.

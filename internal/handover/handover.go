@@ -58,6 +58,7 @@ type Process struct {
 	stop    context.CancelFunc
 
 	passed      map[string]net.Listener // the sockets that nobody has asked for yet
+	own         map[string]bool         // the names of those that a process before this one has opened itself
 	predecessor *predecessor            // nil if this process was not started by a hand-over
 
 	mu         sync.Mutex
@@ -70,6 +71,7 @@ type Process struct {
 type socket struct {
 	name     string
 	listener net.Listener
+	own      bool // this process or one before it has opened it, not the service manager: so its file ends with it
 }
 
 type phase int
@@ -143,7 +145,7 @@ func (p *Process) Listen(name string, open func() (net.Listener, error)) (net.Li
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sockets = append(p.sockets, socket{name, listener})
+	p.sockets = append(p.sockets, socket{name, listener, !ok || p.own[name]})
 	return listener, nil
 }
 
@@ -162,6 +164,11 @@ func (p *Process) Ready(handedOver func()) error {
 	}
 	p.mu.Lock()
 	p.phase, p.handedOver = serving, handedOver
+	for _, s := range p.sockets {
+		if unix, ok := s.listener.(*net.UnixListener); ok {
+			unix.SetUnlinkOnClose(s.own) // not before: its path is that of the predecessor, which goes on if this process fails
+		}
+	}
 	p.mu.Unlock()
 	state := daemon.SdNotifyReady
 	if p.predecessor != nil {

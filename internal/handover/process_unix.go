@@ -19,12 +19,14 @@ import (
 )
 
 // The variables by which sockets are passed. The first three are those of sd_listen_fds(3). A process does not know the ID of
-// its successor beforehand, so it names itself in the last one, in place of LISTEN_PID.
+// its successor beforehand, so it names itself in variablePredecessor, in place of LISTEN_PID. variableOwn has the names of the
+// sockets that do not come from the service manager.
 const (
 	variablePID         = "LISTEN_PID"
 	variableCount       = "LISTEN_FDS"
 	variableNames       = "LISTEN_FDNAMES"
 	variablePredecessor = "ROSTER_PREDECESSOR"
+	variableOwn         = "ROSTER_OWN_SOCKETS"
 )
 
 // firstDescriptor is the first of the passed file descriptors. A successor gets two pipes after the sockets: it writes into
@@ -71,12 +73,13 @@ func (p *Process) receive() error {
 		if _, ok := p.passed[name]; ok {
 			return fmt.Errorf("%s passes more than one socket named %s: name them by FileDescriptorName=", variableCount, name)
 		}
-		if local, ok := listener.(*net.UnixListener); ok && inherited {
-			local.SetUnlinkOnClose(true) // as its predecessor would have done
-		}
 		p.passed[name] = listener
 	}
 	if inherited {
+		p.own = map[string]bool{}
+		for name := range strings.SplitSeq(getenv(variableOwn), ":") {
+			p.own[name] = true
+		}
 		p.predecessor = newPredecessor(firstDescriptor+count, firstDescriptor+count+1)
 	}
 	return nil
@@ -151,9 +154,12 @@ func (s *successor) pid() int { return s.process.Pid }
 func (p *Process) start(sockets []socket) (*successor, error) {
 	cmd := exec.Command(p.program, p.options.Arguments...) //nolint:gosec,noctx // The program itself. It outlives this process.
 	cmd.Stdout, cmd.Stderr = p.options.Stdout, p.options.Stderr
-	names := make([]string, len(sockets))
-	for i, s := range sockets {
-		names[i] = s.name
+	var names, own []string
+	for _, s := range sockets {
+		names = append(names, s.name)
+		if s.own {
+			own = append(own, s.name)
+		}
 		file, err := duplicate(s.listener)
 		if err != nil {
 			return nil, fmt.Errorf("the socket %s cannot be passed on: %s", s.listener.Addr(), reason(err))
@@ -173,7 +179,7 @@ func (p *Process) start(sockets []socket) (*successor, error) {
 	defer func() { _ = held.Close() }()
 	cmd.ExtraFiles = append(cmd.ExtraFiles, readyWriter, held)
 	cmd.Env = append(cmd.Environ(), variablePID+"=", variableCount+"="+strconv.Itoa(len(sockets)), variableNames+"="+strings.Join(names, ":"),
-		variablePredecessor+"="+strconv.Itoa(p.options.PID))
+		variablePredecessor+"="+strconv.Itoa(p.options.PID), variableOwn+"="+strings.Join(own, ":"))
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(errors.New("the program does not start: "+reason(err)), ready.Close(), holder.Close())
 	}

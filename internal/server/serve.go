@@ -80,7 +80,11 @@ func Serve(
 	if errors.Is(context.Cause(ctx), ErrHandedOver) {
 		streams.phase.Store(int32(handedOver))
 		_ = listener.Close() // the connections that wait in it are for the other process
-		lost = nil           // it gets only the error of this end
+		// Wait for its end: a closed listener that Shutdown finds would be an error.
+		if err := <-failed; !errors.Is(err, net.ErrClosed) {
+			logger.WarnContext(ctx, "the socket has failed during the hand-over", "error", err)
+		}
+		lost = nil
 	} else {
 		streams.phase.Store(int32(stopping))
 	}
