@@ -17,6 +17,7 @@ import (
 
 	"entgo.io/ent/dialect"
 
+	"roster/internal/admin"
 	"roster/internal/auth"
 	"roster/internal/config"
 	"roster/internal/database"
@@ -289,27 +290,45 @@ func (k *checker) checkTraces() {
 	}
 }
 
-// checkListener tries the address. A server that is running has it.
+// checkListener tries the addresses. A server that is running has them.
 func (k *checker) checkListener(ctx context.Context) {
 	const name = "listen"
-	var network net.ListenConfig
-	listener, err := network.Listen(ctx, "tcp", k.Listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		k.add(name, passed, "a program listens on "+k.Listen+", such as the running server", "")
-		return
-	case err == nil:
-		err = listener.Close()
-	default:
-		if listener, err = server.Listen(ctx, k.Listen); err == nil { // for its error in words
-			err = listener.Close()
+	found := make([]string, 0, 2)
+	for _, of := range []struct{ address, flag string }{{k.Listen, "--listen"}, {k.AdminListen, "--admin-listen"}} {
+		if of.address == "" {
+			continue
 		}
+		state, err := k.tryListener(ctx, of.address)
+		if err != nil {
+			k.fail(name, err, "choose another address with "+of.flag)
+			return
+		}
+		found = append(found, state)
+	}
+	k.add(name, passed, strings.Join(found, ", "), "")
+}
+
+// tryListener opens an address for a moment. The socket of a Unix address is not touched, because a server may have it. The
+// error says that no server can listen there.
+func (k *checker) tryListener(ctx context.Context, address string) (state string, err error) {
+	if path, socket := admin.SocketPath(address); socket {
+		folder, err := os.Stat(filepath.Dir(path))
+		if err != nil || !folder.IsDir() {
+			return "", fmt.Errorf("cannot listen on %s: its directory does not exist, or cannot be read", path)
+		}
+		return "the directory of " + path + " is there", nil
+	}
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "a program listens on " + address + ", such as the running server", nil
 	}
 	if err != nil {
-		k.fail(name, err, "choose another address with --listen")
-		return
+		if listener, err = server.Listen(ctx, address); err != nil { // for its error in words
+			return "", err
+		}
 	}
-	k.add(name, passed, k.Listen+" is free", "")
+	return address + " is free", listener.Close()
 }
 
 // notOpen is the reason to leave out a check of a database that cannot be opened.
