@@ -146,12 +146,26 @@ func (r *relay) logged(text string, number int) string {
 	return lines[number-1]
 }
 
-// handOver hands over to a new process, and waits until it serves.
+// handOver hands over to a new process, and waits until it serves. A process prints its last line a moment before it ends, and
+// until then the next hand-over is refused: then handOver asks again.
 func (r *relay) handOver() {
 	r.Helper()
-	r.signal(syscall.SIGUSR2)
+	count := func(text string) int { return strings.Count(r.log(), text) }
+	for refused := count(stillFinishing); ; refused++ {
+		r.signal(syscall.SIGUSR2)
+		until(r.T, "the result of a hand-over", func() bool {
+			return count(`msg="hand-over done`) > r.handed || count(stillFinishing) > refused
+		})
+		if count(`msg="hand-over done`) > r.handed {
+			break
+		}
+		r.refused++
+	}
 	r.done()
 }
+
+// stillFinishing is the reason of a hand-over that is refused because of the process before.
+const stillFinishing = "the process before this one is still finishing its requests"
 
 // done waits until a hand-over is done.
 func (r *relay) done() {
@@ -298,7 +312,7 @@ func TestTwoHandOversAtOnce(t *testing.T) {
 	if got := r.get("/readyz"); got != `{"status":"ready"}` {
 		t.Errorf("got %s, want the new process", got)
 	}
-	r.refuses("the process before this one is still finishing its requests")
+	r.refuses(stillFinishing)
 	if err := r.first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
