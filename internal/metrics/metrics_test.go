@@ -68,13 +68,16 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-// TestExemplars measures a request of a sampled trace, and one of a trace that is not sampled.
+// TestExemplars measures requests of a trace that is not sampled, of one that a client calls sampled, and of a sampled one.
 func TestExemplars(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.Options{})
 	ids := trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}
-	for _, flags := range []trace.TraceFlags{0, trace.FlagsSampled} {
-		ids.TraceFlags = flags
+	for _, test := range []struct {
+		flags        trace.TraceFlags
+		remote, want bool
+	}{{0, false, false}, {trace.FlagsSampled, true, false}, {trace.FlagsSampled, false, true}} {
+		ids.TraceFlags, ids.Remote = test.flags, test.remote
 		ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(ids))
 		m.Answered(ctx, server.Answer{Method: http.MethodPost, Route: "/graphql", Status: http.StatusOK, Took: time.Millisecond})
 		w := httptest.NewRecorder()
@@ -82,8 +85,8 @@ func TestExemplars(t *testing.T) {
 		r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
 		m.Handler().ServeHTTP(w, r)
 		const exemplar = `# {trace_id="01000000000000000000000000000000"} 0.001`
-		if got := strings.Contains(w.Body.String(), exemplar); got != (flags == trace.FlagsSampled) {
-			t.Errorf("flags %v: got an exemplar %t", flags, got)
+		if got := strings.Contains(w.Body.String(), exemplar); got != test.want {
+			t.Errorf("%+v: got an exemplar %t", test, got)
 		}
 	}
 }

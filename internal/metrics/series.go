@@ -41,10 +41,11 @@ func (s *series[K, V]) get(labels K) V {
 	return v
 }
 
-// exemplarOf returns the labels of an exemplar: the trace that runs in ctx, if it is sampled. Otherwise it returns nil.
+// exemplarOf returns the labels of an exemplar: the trace that runs in ctx, if this server sends it. Otherwise it returns nil: a
+// client that claims to be sampled must not name traces that do not exist.
 func exemplarOf(ctx context.Context) prometheus.Labels {
 	span := trace.SpanContextFromContext(ctx)
-	if !span.IsSampled() || !span.HasTraceID() {
+	if !span.IsSampled() || !span.HasTraceID() || span.IsRemote() {
 		return nil
 	}
 	return prometheus.Labels{"trace_id": span.TraceID().String()}
