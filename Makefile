@@ -83,7 +83,7 @@ test: ## run all tests on all databases; starts the servers it needs
 
 race: export CGO_ENABLED := 1
 race: ## run all tests with the race detector, which needs a C compiler
-	$(WITH_SERVERS) go test -race -timeout 20m ./...
+	$(WITH_SERVERS) go test -race -timeout 40m ./...
 
 test-ops: ## check and test the alert rules of ops/prometheus with PROMTOOL (promtool)
 	@command -v '$(PROMTOOL)' >/dev/null || { \
