@@ -68,18 +68,17 @@ func (s *twoWays) End(_ context.Context, o *requests.Operation, e graph.Ended) {
 	s.ways = append(s.ways, e.Way)
 }
 
-// execute returns the response of an executor as JSON, and what it did in the order of the texts: the statements that it sent,
-// and the edges that it loaded, with the numbers of entities.
-func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, did []string) {
+// execute returns the response of an executor as JSON, and the statements that it sent, in the order of their texts.
+func (s *twoWays) execute(e *graph.Executor, c rules.Caller, document string, variables map[string]any) (response string, statements []string) {
 	s.Helper()
-	response, did, _ = s.executeRecorded(e, c, document, variables)
-	return response, did
+	response, statements, _ = s.executeRecorded(e, c, document, variables)
+	return response, statements
 }
 
 // executeRecorded is execute that also returns the record of the operation.
 func (s *twoWays) executeRecorded(
 	e *graph.Executor, c rules.Caller, document string, variables map[string]any,
-) (response string, did []string, r *record.Operation) {
+) (response string, statements []string, r *record.Operation) {
 	s.Helper()
 	answer := answersOf(16 << 20).Open()
 	defer answer.Close()
@@ -95,12 +94,18 @@ func (s *twoWays) executeRecorded(
 	if err != nil {
 		s.Fatal(err)
 	}
-	did = reading(s.statements.take())
+	statements = reading(s.statements.take())
+	slices.Sort(statements)
+	return string(text), statements, r
+}
+
+// loadsOf returns the edges that an operation loaded, with the numbers of entities, in the order of the texts.
+func loadsOf(r *record.Operation) (loads []string) {
 	for _, b := range r.Batches() {
-		did = append(did, fmt.Sprintf("loaded %s for %d", b.Name, b.Size))
+		loads = append(loads, fmt.Sprintf("%s for %d", b.Name, b.Size))
 	}
-	slices.Sort(did)
-	return string(text), did, r
+	slices.Sort(loads)
+	return loads
 }
 
 // recordedOf returns the statements of a record with their fields, in the order of their texts. One without fields is about the
@@ -144,6 +149,9 @@ func (s *twoWays) compare(c rules.Caller, document string, send map[string]any, 
 	}
 	if !slices.Equal(recorded, recordedWanted) && slices.Equal(statements, wanted) {
 		s.Errorf("%+v\n%s\n%s\ngot the fields by its plan\n%s\nwant\n%s", c, document, text, strings.Join(recorded, "\n"), strings.Join(recordedWanted, "\n"))
+	}
+	if loads, loadsWanted := loadsOf(record), loadsOf(recordWanted); !slices.Equal(loads, loadsWanted) && slices.Equal(statements, wanted) {
+		s.Errorf("%+v\n%s\n%s\nloaded by its plan\n%s\nwant\n%s", c, document, text, strings.Join(loads, "\n"), strings.Join(loadsWanted, "\n"))
 	}
 	if got != want {
 		s.Errorf("%+v\n%s\n%s\ngot by its plan\n%s\nwant\n%s", c, document, text, got, want)
