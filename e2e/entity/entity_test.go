@@ -115,7 +115,7 @@ func onlyThese(t *testing.T, before, after string, named map[string]bool) {
 // commandLimit bounds one command, and commandGrace what its children still write after that. All commands together
 // take about two minutes on two processors.
 const (
-	commandLimit = 8 * time.Minute
+	commandLimit = 15 * time.Minute
 	commandGrace = 10 * time.Second
 )
 
