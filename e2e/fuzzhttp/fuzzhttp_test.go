@@ -129,7 +129,7 @@ func serveProgram(
 	ctx context.Context, url string, getenv func(string) string, stdout, stderr io.Writer, flags ...string,
 ) error {
 	code := cli.Run(ctx, append([]string{
-		"serve", "--listen=127.0.0.1:0", "--drain=0s", "--database-url=" + url, "--document-cache-bytes=4194304",
+		"serve", "--listen=127.0.0.1:0", "--drain=0s", "--slow-operation=0s", "--slow-statement=0s", "--database-url=" + url, "--document-cache-bytes=4194304",
 		"--ping-interval=1s", "--cors-origins=https://app.example.com",
 	}, flags...), getenv, strings.NewReader(""), stdout, stderr, "1.2.3")
 	if code != 0 {
