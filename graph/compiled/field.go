@@ -27,7 +27,7 @@ func (p *place) path() string {
 // asking knows which fields ask for which statement.
 type asking struct {
 	fields map[load]*record.Fields
-	around context.Context //nolint:containedctx // of the run
+	around context.Context // of the run, without fields
 }
 
 // newAsking returns nil if the record of the operation in ctx does not ask for fields.
