@@ -209,7 +209,7 @@ func (c *chaos) restart() {
 		c.Fatal(err)
 	}
 	exit, ok := errors.AsType[*exec.ExitError](c.server.cmd.Wait())
-	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck,forcetypeassert // it is that on Unix
+	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck // it is that on Unix
 		c.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, c.server.stderr)
 	}
 	c.note("kill")

@@ -473,7 +473,7 @@ func passing(t *testing.T, binary, flags string, environment []string, sockets .
 		file, ok := s.(*os.File)
 		if !ok {
 			var err error
-			if file, err = s.(interface{ File() (*os.File, error) }).File(); err != nil { //nolint:errcheck,forcetypeassert // the test passes nothing else
+			if file, err = s.(interface{ File() (*os.File, error) }).File(); err != nil { //nolint:errcheck // the test passes nothing else
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = file.Close() })

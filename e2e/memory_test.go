@@ -272,7 +272,7 @@ func deaf(t *testing.T, s *process, asks []hungryAsk) {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }()
-		if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { //nolint:errcheck,forcetypeassert // it is TCP
+		if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { //nolint:errcheck // it is TCP
 			t.Fatal(err)
 		}
 		if err := request(t.Context(), s, asks[i%len(asks)].body).Write(c); err != nil {

@@ -214,7 +214,7 @@ func newBalancer(t *testing.T, urls ...string) *balancer {
 type backendKey struct{}
 
 func (*balancer) backendOf(r *http.Request) *url.URL {
-	return r.Context().Value(backendKey{}).(*url.URL) //nolint:errcheck,forcetypeassert // the handler has set it
+	return r.Context().Value(backendKey{}).(*url.URL) //nolint:errcheck // the handler has set it
 }
 
 // use sets the address of a server, and waits until it is ready.

@@ -256,7 +256,7 @@ func (s *soak) kill() {
 		s.Fatal(err)
 	}
 	exit, ok := errors.AsType[*exec.ExitError](s.killed.cmd.Wait())
-	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck,forcetypeassert // it is that on Unix
+	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck // it is that on Unix
 		s.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, s.killed.stderr)
 	}
 	s.killed = s.start("")

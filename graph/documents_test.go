@@ -228,7 +228,7 @@ func (a *author) arguments(def *ast.Definition, f *ast.FieldDefinition, budget i
 				// What is there, in another case; or what is not, but could be.
 				v := texts(root.kind, snake(by.Name)).random(a.Random)
 				if found := pick(a.Random, root.kind.rows...); a.Chance(2) {
-					v = found.values[snake(by.Name)+"_key"].(string) //nolint:errcheck,forcetypeassert // a text
+					v = found.values[snake(by.Name)+"_key"].(string) //nolint:errcheck // a text
 				}
 				args["by"] = map[string]any{by.Name: v}
 			}
@@ -372,10 +372,10 @@ func (a *author) operators(k *kind, f *ast.FieldDefinition) map[string]any {
 			}
 			operators[operator.Name] = list
 		case operator.Name == "startsWith":
-			runes := []rune(value().(string)) //nolint:errcheck,forcetypeassert // a text
+			runes := []rune(value().(string)) //nolint:errcheck // a text
 			operators[operator.Name] = string(runes[:a.Random.IntN(len(runes)+1)])
 		case operator.Name == "contains":
-			runes := []rune(value().(string)) //nolint:errcheck,forcetypeassert // a text
+			runes := []rune(value().(string)) //nolint:errcheck // a text
 			if at := a.Random.IntN(len(runes) + 1); len(runes)-at >= 3 {
 				operators[operator.Name] = string(runes[at:])
 			} else {

@@ -626,7 +626,7 @@ func TestSubscribersLeaveNothing(t *testing.T) { //nolint:paralleltest // as sai
 	for _, e := range dbtest.Engines() {
 		t.Run(string(e), func(t *testing.T) {
 			s := follow(t, e, feed.Options{}, "")
-			s.client.Transport.(*http.Transport).DisableKeepAlives = true //nolint:errcheck,forcetypeassert // httptest makes one
+			s.client.Transport.(*http.Transport).DisableKeepAlives = true //nolint:errcheck // httptest makes one
 			start := s.cursor()
 			s.create("ada", "One")
 			const document = "subscription ($after: String) { changes(after: $after) { cursor node { id ... on User { posts { nodes { id } } } } } }"

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // value is what a flag of TestMain is set to.
 func value[T any](name string) T {
-	return flag.Lookup(name).Value.(flag.Getter).Get().(T) //nolint:errcheck,forcetypeassert // as TestMain defines it
+	return flag.Lookup(name).Value.(flag.Getter).Get().(T) //nolint:errcheck // as TestMain defines it
 }
 
 // tester is a server on a database of its own, over HTTP as clients see it, with fixed times and IDs.
@@ -286,7 +286,7 @@ func (s *tester) body(document string, variables ...any) []byte {
 	s.Helper()
 	values := map[string]any{}
 	for i := 0; i < len(variables); i += 2 {
-		values[variables[i].(string)] = variables[i+1] //nolint:errcheck,forcetypeassert // so the tests are written
+		values[variables[i].(string)] = variables[i+1] //nolint:errcheck // so the tests are written
 	}
 	body, err := json.Marshal(map[string]any{"query": document, "variables": values})
 	if err != nil {

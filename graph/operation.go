@@ -44,7 +44,7 @@ type attemptKey struct{}
 
 // attemptFrom returns the attempt that called a resolver.
 func attemptFrom(ctx context.Context) *attempt {
-	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck,forcetypeassert // every resolver has one
+	return ctx.Value(attemptKey{}).(*attempt) //nolint:errcheck // every resolver has one
 }
 
 // run runs an operation, or one event of a subscription, that has started at a time. It makes attempts until one succeeds or

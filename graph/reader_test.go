@@ -150,7 +150,7 @@ func (r *reader) root(f *selected) {
 	case byID, byNode:
 		r.entity(r.byID[fmt.Sprint(args["id"])], f.sets)
 	case byValue:
-		for name, v := range args["by"].(map[string]any) { //nolint:errcheck,forcetypeassert // the document is valid
+		for name, v := range args["by"].(map[string]any) { //nolint:errcheck // the document is valid
 			i := slices.IndexFunc(root.kind.rows, func(row *row) bool {
 				if name == "id" {
 					return row.id.String() == v
@@ -158,7 +158,7 @@ func (r *reader) root(f *selected) {
 				if parts, is := v.(map[string]any); is {
 					return !slices.ContainsFunc(slices.Collect(maps.Keys(parts)), func(part string) bool { return row.values[snake(name)+"_"+snake(part)] != parts[part] })
 				}
-				return row.values[snake(name)+"_key"] == texts(row.kind, snake(name)).fold(v.(string)) //nolint:errcheck,forcetypeassert // as above
+				return row.values[snake(name)+"_key"] == texts(row.kind, snake(name)).fold(v.(string)) //nolint:errcheck // as above
 			})
 			if i < 0 {
 				r.entity(nil, f.sets)
@@ -294,7 +294,7 @@ type sorting struct {
 
 func (*world) order(orderBy any) (o order) {
 	for _, v := range values(orderBy) {
-		by := v.(map[string]any) //nolint:errcheck,forcetypeassert // the document is valid
+		by := v.(map[string]any) //nolint:errcheck // the document is valid
 		next := sorting{strings.ToLower(fmt.Sprint(by["field"])), fmt.Sprint(by["direction"]) == "DESC"}
 		// What is equal stays so when it is sorted again.
 		if !slices.ContainsFunc(o, func(before sorting) bool { return before.column == next.column }) {
@@ -309,7 +309,7 @@ func (o order) compare(a, b *row) int {
 		var c int
 		switch v := a.values[s.column].(type) {
 		case time.Time:
-			c = v.Compare(b.values[s.column].(time.Time)) //nolint:errcheck,forcetypeassert // the same column
+			c = v.Compare(b.values[s.column].(time.Time)) //nolint:errcheck // the same column
 		default:
 			c = cmp.Compare(fmt.Sprint(a.values[s.column+"_key"]), fmt.Sprint(b.values[s.column+"_key"]))
 		}
@@ -383,9 +383,9 @@ func (r *reader) passes(n *row, name string, operators map[string]any) bool {
 			return value.Compare(t)
 		case string:
 			if folded {
-				return cmp.Compare(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck,forcetypeassert // as above
+				return cmp.Compare(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck // as above
 			}
-			return cmp.Compare(value, v.(string)) //nolint:errcheck,forcetypeassert // as above
+			return cmp.Compare(value, v.(string)) //nolint:errcheck // as above
 		default:
 			panic(fmt.Sprintf("no reader compares a %T", value))
 		}
@@ -412,9 +412,9 @@ func (r *reader) passes(n *row, name string, operators map[string]any) bool {
 		case "lte":
 			ok = compare(v) <= 0
 		case "startsWith":
-			ok = strings.HasPrefix(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck,forcetypeassert // as above
+			ok = strings.HasPrefix(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck // as above
 		case "contains":
-			ok = strings.Contains(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck,forcetypeassert // as above
+			ok = strings.Contains(n.values[snake(name)+"_key"].(string), r.fold(n, name, v)) //nolint:errcheck // as above
 		default:
 			panic("no reader knows the operator " + operator)
 		}
@@ -426,7 +426,7 @@ func (r *reader) passes(n *row, name string, operators map[string]any) bool {
 }
 
 func (*reader) fold(n *row, name string, v any) string {
-	return texts(n.kind, snake(name)).fold(v.(string)) //nolint:errcheck,forcetypeassert // as above
+	return texts(n.kind, snake(name)).fold(v.(string)) //nolint:errcheck // as above
 }
 
 // values is a list as it stands in a document, where one value is a list of it.

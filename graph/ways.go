@@ -168,7 +168,7 @@ func (e *Executor) planOf(o *documents.Operation) *plan {
 const bytesPerPlan = 256
 
 func (e *Executor) keep(o *documents.Operation, key string, create func() (*plan, int64)) *plan {
-	return o.Keep(key, func() (any, int64) { return create() }).(*plan) //nolint:errcheck,forcetypeassert // nothing else is kept
+	return o.Keep(key, func() (any, int64) { return create() }).(*plan) //nolint:errcheck // nothing else is kept
 }
 
 // newPlan returns the plan of an operation that has none.

@@ -21,7 +21,7 @@ type NodeReader[N any] struct {
 
 // NewNodeReader returns a reader of entities as values of N, which *T implements.
 func NewNodeReader[N, T any](r Reader[T]) NodeReader[N] {
-	node := func(n *T) N { return any(n).(N) } //nolint:errcheck,forcetypeassert // generated code calls it with an N that *T implements
+	node := func(n *T) N { return any(n).(N) } //nolint:errcheck // generated code calls it with an N that *T implements
 	return NodeReader[N]{
 		table: r.Entity.Table,
 		byIDs: func(ctx context.Context, columns Columns, ids []typeid.ID) (map[typeid.ID]N, error) {

@@ -147,5 +147,5 @@ func (s copyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (dr
 	if len(args) == 0 {
 		return s.Exec(nil)
 	}
-	return s.CopyData(ctx, args[0].Value.(string)) //nolint:errcheck,forcetypeassert // Copy passes a string
+	return s.CopyData(ctx, args[0].Value.(string)) //nolint:errcheck // Copy passes a string
 }

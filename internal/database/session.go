@@ -93,7 +93,7 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 		open.end()
 		return s.fail(err)
 	}
-	rows := v.(*entsql.Rows) //nolint:errcheck,forcetypeassert // ent's Query has checked it
+	rows := v.(*entsql.Rows) //nolint:errcheck // ent's Query has checked it
 	open.ColumnScanner = rows.ColumnScanner
 	// Rows that nobody closes end with their timeout. The next statement and the end of the session wait no longer.
 	open.stop = context.AfterFunc(ctx, func() {

@@ -283,7 +283,7 @@ func TestWritersAndReaders(t *testing.T) {
 		close(done)
 		reading.Wait()
 		want := 0
-		committed.Range(func(_, n any) bool { want += n.(int); return true }) //nolint:errcheck,forcetypeassert // what was stored
+		committed.Range(func(_, n any) bool { want += n.(int); return true }) //nolint:errcheck // what was stored
 		if want == 0 || len(seen[0]) != want {
 			s.Fatalf("got %d changes, want %d", len(seen[0]), want)
 		}

@@ -159,7 +159,7 @@ func (w *watch) ask() answers {
 	defer late.Stop()
 	select {
 	case r := <-asked:
-		return r.Val.(answers) //nolint:errcheck,forcetypeassert // it is what the function returns
+		return r.Val.(answers) //nolint:errcheck // it is what the function returns
 	case <-late.C:
 		return answers{}
 	}

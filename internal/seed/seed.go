@@ -225,7 +225,7 @@ func (q queue) Less(i, j int) bool {
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 
 // Push implements heap.Interface.
-func (q *queue) Push(x any) { *q = append(*q, x.(draft)) } //nolint:errcheck,forcetypeassert // nothing else is in it
+func (q *queue) Push(x any) { *q = append(*q, x.(draft)) } //nolint:errcheck // nothing else is in it
 
 // Pop implements heap.Interface.
 func (q *queue) Pop() any {

@@ -114,7 +114,7 @@ func (s *secured) serial(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64() //nolint:errcheck,forcetypeassert // it is what the Dialer returns
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64() //nolint:errcheck // it is what the Dialer returns
 }
 
 // TestCertificateChanges changes the files of a running server. Old connections go on.

@@ -108,6 +108,6 @@ func Standby(data string) error {
 	if err != nil {
 		return err
 	}
-	owner := info.Sys().(*syscall.Stat_t) //nolint:errcheck,forcetypeassert // it is one on Unix
+	owner := info.Sys().(*syscall.Stat_t) //nolint:errcheck // it is one on Unix
 	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }
