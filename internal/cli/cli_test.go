@@ -251,6 +251,9 @@ func TestWrongUse(t *testing.T) {
 		"keys revoke user_01jvsz5r0xe3k8m1p4s6t9w2yb": `<id> must be the ID of an API key, such as api_key_01jvsz5r0xe3k8m1p4s6t9w2yb, not "user_01jvsz5r0xe3k8m1p4s6t9w2yb"; see roster keys revoke --help`,
 
 		"serve --admin-public --admin-listen=unix:/a": `--admin-public has no effect on a Unix socket: leave it out; see roster serve --help`,
+
+		"serve --slow-traces=a --slow-operation=0s": `--slow-traces has no effect with --slow-operation=0s: leave one of them out; see roster serve --help`,
+		"check --slow-traces=a --slow-operation=0s": `--slow-traces has no effect with --slow-operation=0s: leave one of them out; see roster check --help`,
 	} {
 		code, stdout, stderr := run(t, strings.Fields(line)...)
 		if code != 2 || stdout != "" || stderr != "roster: "+want+"\n" {

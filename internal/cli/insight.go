@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -30,9 +29,6 @@ type insight struct {
 // insight starts what the settings ask for. memory is the limit of Go's memory, in bytes.
 func (c *serveCommand) insight(ctx context.Context, e *environment, trusted map[string]string, memory int64, logger *slog.Logger) (*insight, error) {
 	i := &insight{config: c.Insight, close: func() {}}
-	if c.SlowOperation == 0 && c.SlowTraces != "" {
-		return nil, misuse(errors.New("--slow-traces has no effect with --slow-operation=0s: leave one of them out"))
-	}
 	var err error
 	if i.tracer, err = newTracer(ctx, c.Insight, e, c.DatabaseURL, logger); err != nil {
 		return nil, err

@@ -68,6 +68,9 @@ func (c *serveCommand) Validate() error {
 	if err := c.HTTP.Validate(); err != nil {
 		return err
 	}
+	if err := c.Insight.Validate(); err != nil {
+		return err
+	}
 	return c.Admin.Validate()
 }
 

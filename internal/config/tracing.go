@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -20,6 +21,14 @@ type Insight struct {
 	TraceDocuments   bool          `help:"Add the GraphQL document to the span of an operation, with ? for each text and number."`
 	TraceSQLComments bool          `name:"trace-sql-comments" env:"ROSTER_TRACE_SQL_COMMENTS" help:"Add the ID of the trace to the SQL statements of sampled operations, as a comment. These statements are not prepared."`
 	TrustTraceparent bool          `help:"Let the header traceparent of a request decide whether it is sampled, as the sampler says. Without the flag, its trace is continued, but the client does not decide."`
+}
+
+// Validate checks that the settings fit each other. The error names the flags and says what to do.
+func (i Insight) Validate() error {
+	if i.SlowOperation == 0 && i.SlowTraces != "" {
+		return errors.New("--slow-traces has no effect with --slow-operation=0s: leave one of them out")
+	}
+	return nil
 }
 
 // OTel has the settings of traces from the variables of OpenTelemetry
