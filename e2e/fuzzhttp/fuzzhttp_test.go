@@ -244,6 +244,9 @@ func (f *fuzz) exchanges() {
 		f.exchange(*exchange)
 		return
 	}
+	if f.callers != nil {
+		f.callers.begin(f)
+	}
 	targets := len(dbtest.Engines()) + 2
 	end := time.Now().Add(*fuzzHTTP / time.Duration(targets))
 	var next atomic.Uint64
@@ -271,7 +274,10 @@ func (f *fuzz) exchanges() {
 // serves sends well-meant requests until done is closed.
 func (f *fuzz) serves(done <-chan struct{}) {
 	f.Helper()
-	client := &http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	token := ""
+	if f.callers != nil {
+		token = f.callers.wellMeant
+	}
 	pause := time.NewTicker(50 * time.Millisecond)
 	defer pause.Stop()
 	for {
@@ -280,28 +286,38 @@ func (f *fuzz) serves(done <-chan struct{}) {
 			return
 		case <-pause.C:
 		}
-		const body, want = `{"query":"{ __typename }"}`, `{"data":{"__typename":"Query"}}`
-		request, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "http://"+f.address+"/graphql", strings.NewReader(body))
-		if err != nil {
-			f.Error(err)
-			return
-		}
-		request.Header.Set("Content-Type", "application/json")
-		if f.callers != nil {
-			request.Header.Set("Authorization", "Bearer "+f.callers.wellMeant)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			f.Errorf("a well-meant request: got %v, want %s", err, want)
-			return
-		}
-		text, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		if err != nil || string(text) != want {
-			f.Errorf("a well-meant request: got %v, %s, want %s", err, text, want)
+		if !f.answers(token) {
 			return
 		}
 	}
+}
+
+// answers sends a well-meant request with a token, unless it is empty, and reports whether it is answered.
+func (f *fuzz) answers(token string) bool {
+	f.Helper()
+	const body, want = `{"query":"{ __typename }"}`, `{"data":{"__typename":"Query"}}`
+	client := &http.Client{Timeout: answerLimit, Transport: &http.Transport{DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "http://"+f.address+"/graphql", strings.NewReader(body))
+	if err != nil {
+		f.Error(err)
+		return false
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		f.Errorf("a well-meant request: got %v, want %s", err, want)
+		return false
+	}
+	text, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if err != nil || string(text) != want {
+		f.Errorf("a well-meant request: got %v, %s, want %s", err, text, want)
+		return false
+	}
+	return true
 }
 
 // exchange has the exchange of a number.

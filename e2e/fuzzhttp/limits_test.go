@@ -70,6 +70,17 @@ func (c *callers) credentials(r *requester) (headers [][2]string, caller int) {
 	return headers, -1
 }
 
+// begin lets each caller send a request that must be answered. Most random requests are refused, and each takes a point. So a
+// caller may have none left before its first random operation.
+func (c *callers) begin(f *fuzz) {
+	f.Helper()
+	for i, token := range c.tokens {
+		if f.answers(token) {
+			c.paid[i].Add(1)
+		}
+	}
+}
+
 // pays notes the response of an operation or an event that was executed. Most responses say what it costs, and each costs at
 // least a point.
 func (c *callers) pays(caller int, response []byte) {
