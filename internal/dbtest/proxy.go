@@ -7,7 +7,9 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // Proxy passes TCP connections on to a server. When it is cut, the database is away for its clients.
@@ -96,6 +98,10 @@ func (p *Proxy) Cut() {
 	p.serving.Wait()
 }
 
+// restoreLimit is the time in which the port of a cut proxy must be free again. While the last connections end, the system may
+// still hold it.
+const restoreLimit = 10 * time.Second
+
 // Restore accepts connections again.
 func (p *Proxy) Restore() {
 	p.tb.Helper()
@@ -105,6 +111,12 @@ func (p *Proxy) Restore() {
 		return
 	}
 	listener, err := new(net.ListenConfig).Listen(p.tb.Context(), "tcp", p.addr)
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(restoreLimit); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		<-ticker.C
+		listener, err = new(net.ListenConfig).Listen(p.tb.Context(), "tcp", p.addr)
+	}
 	if err != nil {
 		p.tb.Fatalf("dbtest: proxy: restore: %v", err)
 	}
