@@ -330,7 +330,7 @@ func TestHandOverEndsWithTheServer(t *testing.T) {
 	r.signal(syscall.SIGUSR2)
 	r.logged("hand-over begins", 1)
 	r.stop()
-	if line := r.logged(`msg="hand-over failed`, 1); !strings.Contains(line, "this server is stopping: signal: terminated") {
+	if line := r.logged(`msg="hand-over ended`, 1); !strings.Contains(line, "this server is stopping: signal: terminated") {
 		t.Errorf("got %s, want a new process that was ended too", line)
 	}
 }

@@ -388,6 +388,8 @@ func (k *checker) checkSchema(ctx context.Context, db *database.DB) bool {
 		k.fail(name, fmt.Errorf("the table of the migrations cannot be read: %w", err), "")
 	case s.Version > s.Known:
 		k.add(name, failing, fmt.Sprintf("the schema has version %d, newer than this program's %d", s.Version, s.Known), "use the newer roster, or undo its migrations with its migrate down")
+	case len(s.Foreign) > 0:
+		k.fail(name, &database.ForeignError{Tables: s.Foreign}, "")
 	case s.Interrupted && k.Migrate:
 		k.add(name, warned, "a migration was interrupted: roster serve completes it", up)
 	case s.Interrupted:

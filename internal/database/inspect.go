@@ -18,6 +18,8 @@ type Schema struct {
 	Version, Known int64
 	// Pending is the number of this program's migrations that are newer than Version.
 	Pending int
+	// Foreign are the tables of Roster's names in a database without migrations. MySQL and MariaDB have none.
+	Foreign []string
 	// Interrupted says that a migration was killed and must be completed.
 	Interrupted bool
 }
@@ -47,6 +49,11 @@ func (db *DB) Schema(ctx context.Context) (s Schema, err error) {
 		return s, db.fail(err)
 	}
 	s.Version = version.Int64
+	if s.Version == 0 && !s.Interrupted {
+		if s.Foreign, err = db.foreign(ctx, db.read.db); err != nil {
+			return s, db.fail(err)
+		}
+	}
 	for _, file := range files {
 		s.Known = file.version
 		if file.version > s.Version {

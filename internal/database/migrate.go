@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +72,11 @@ func (m *migrator) up(ctx context.Context, logger *slog.Logger) (done []Migratio
 	version, err := m.GetDBVersion(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if version == 0 {
+		if err := m.refuseForeign(ctx); err != nil {
+			return nil, err
+		}
 	}
 	_, folds := m.names[foldAddresses]
 	if folds && version < foldAddresses {
@@ -194,6 +200,8 @@ type migrator struct {
 	pool *sql.DB
 	// check checks the tables after the last migration.
 	check func(ctx context.Context) error
+	// foreign returns the tables of Roster's names, before the first migration.
+	foreign func(ctx context.Context) ([]string, error)
 	// names of the migrations, by version.
 	names map[int64]string
 	// unfinished is the interrupted migration and its direction. Version 0: none.
@@ -217,6 +225,26 @@ func (m *migrator) refuseNewer(ctx context.Context) error {
 		return fmt.Errorf("the schema has version %d, newer than this program's %d: run a newer roster, or undo it with the newer one's migrate down --to %d", current, known, known)
 	}
 	return nil
+}
+
+// refuseForeign refuses a database that has tables of Roster's names and no migration.
+func (m *migrator) refuseForeign(ctx context.Context) error {
+	found, err := m.foreign(ctx)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return &ForeignError{found}
+}
+
+// A ForeignError is the error of a database without migrations that has tables of Roster's names.
+type ForeignError struct {
+	// Tables are their names.
+	Tables []string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("no migration of this program has run, but the table %s already exists: take another database, or restore a whole backup",
+		strings.Join(e.Tables, ", the table "))
 }
 
 // complete completes an interrupted migration in its direction, and returns it.
@@ -250,6 +278,7 @@ func (db *DB) migrate(ctx context.Context, f func(*migrator) error) error {
 		}()
 		m := &migrator{engine: db.engine, pool: pool, names: map[int64]string{}}
 		m.check = func(ctx context.Context) error { return db.checkTables(ctx, pool) }
+		m.foreign = func(ctx context.Context) ([]string, error) { return db.foreign(ctx, pool) }
 		if m.unfinished, err = db.engine.unfinished(ctx, pool); err != nil {
 			return err
 		}

@@ -55,8 +55,8 @@ func (db *DB) checkTables(ctx context.Context, conn atlas.ExecQuerier) error {
 	return nil
 }
 
-// missing returns the missing parts of the tables, for people.
-func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*schema.Table) (lacks []string, err error) {
+// inspect returns what the database has of the tables.
+func inspect(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*schema.Table) (*atlas.Schema, error) {
 	open := map[string]func(atlas.ExecQuerier) (migrate.Driver, error){
 		dialect.SQLite: sqlite.Open, dialect.Postgres: postgres.Open, dialect.MySQL: mysql.Open,
 	}
@@ -72,6 +72,12 @@ func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*sche
 	if atlas.IsNotExistError(err) {
 		return nil, errors.New("the database has no schema of the name that the URL gives")
 	}
+	return found, err
+}
+
+// missing returns the missing parts of the tables, for people.
+func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*schema.Table) (lacks []string, err error) {
+	found, err := inspect(ctx, d, db, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +101,28 @@ func missing(ctx context.Context, d string, db atlas.ExecQuerier, wanted []*sche
 		}
 	}
 	return lacks, nil
+}
+
+// foreign returns the tables of Roster's names in a database without migrations. MySQL and MariaDB have none: there, an earlier
+// release may have been killed before it recorded its first migration. That migration refuses the tables of others.
+func (db *DB) foreign(ctx context.Context, conn atlas.ExecQuerier) (found []string, err error) {
+	if db.Dialect() == dialect.MySQL {
+		return nil, nil
+	}
+	wanted, err := db.tables(db.Dialect())
+	if err != nil {
+		return nil, err
+	}
+	there, err := inspect(ctx, db.Dialect(), conn, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range wanted {
+		if _, ok := there.Table(t.Name); ok {
+			found = append(found, t.Name)
+		}
+	}
+	return found, nil
 }
 
 // hasHidden looks for a foreign key in the definition of a table. MySQL and MariaDB list foreign keys only for users

@@ -184,11 +184,11 @@ func (p *Process) Ready(handedOver func()) error {
 // Stopping says that this process stops, without a successor. A hand-over that is under way fails, and further ones are
 // refused.
 func (p *Process) Stopping() {
-	p.stop()
 	p.mu.Lock()
 	succeeded := p.phase == ending
 	p.phase = ending
 	p.mu.Unlock()
+	p.stop()
 	if !succeeded {
 		p.tell(daemon.SdNotifyStopping)
 	}
@@ -218,11 +218,13 @@ func (p *Process) handOver() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		logger.Error("hand-over failed: this server goes on", "program", p.program, "error", err)
-		if p.phase == handing {
-			p.phase = serving
-			p.tell(daemon.SdNotifyReady)
+		if p.phase != handing { // this server stops
+			logger.Warn("hand-over ended: this server stops", "program", p.program, "because", err)
+			return
 		}
+		logger.Error("hand-over failed: this server goes on", "program", p.program, "error", err)
+		p.phase = serving
+		p.tell(daemon.SdNotifyReady)
 		return
 	}
 	p.phase = ending
