@@ -141,7 +141,7 @@ func (e *Executor) observe(ctx context.Context, o *documents.Operation,
 func (e *Executor) execute(ctx context.Context, o *documents.Operation, key string, started time.Time) (response *graphql.Response, way Way, replayed bool) {
 	way = ByResolvers
 	if key == "" && o.Definition.Operation == ast.Query {
-		if response, way = e.read(ctx, o); response != nil {
+		if response, way = e.read(ctx, o, started); response != nil {
 			e.addCost(o, response)
 			return response, way, false
 		}

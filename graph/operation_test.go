@@ -473,11 +473,18 @@ func TestDatabaseAway(t *testing.T) {
 			if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
 				t.Errorf("got the data %s, want null", a.Data)
 			}
+			response, _ := s.send(http.MethodPost, s.url, s.body(`{ users { nodes { id } } }`))
+			if got := response.Header.Get("Retry-After"); response.StatusCode != http.StatusOK || got != "1" {
+				t.Errorf("without a database: got %d and Retry-After %q, want 200 and 1", response.StatusCode, got)
+			}
 			if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("readiness without a database: got %d, want 503", response.StatusCode)
 			}
 			proxy.Restore()
 			s.must(nil, []string{several, one}[round], "id", u.ID)
+			if response, _ := s.send(http.MethodPost, s.url, s.body(`{ users { nodes { id } } }`)); response.Header.Get("Retry-After") != "" {
+				t.Errorf("with the database: got Retry-After %q, want none", response.Header.Get("Retry-After"))
+			}
 			s.must(nil, rename, "id", u.ID, "username", fmt.Sprintf("ada%d", round), "version", round+1)
 			proxy.Cut() // no request notices that the connections were broken for a moment
 			proxy.Restore()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -225,11 +226,12 @@ func conditional(doc *ast.QueryDocument) (names []string) {
 	return names
 }
 
-// read answers a query by its plan. The response is nil if there is no plan, if the caller in ctx may not select all fields,
-// or after an error. Then resolvers answer the query from its start: they are the author of all errors.
+// read answers a query by its plan, which started at a time. The response is nil if there is no plan, if the caller in ctx may
+// not select all fields, or after an error. Then resolvers answer the query from its start: they are the author of all errors,
+// except after a long wait for the database, which they would repeat.
 //
 // A stranger may read nothing, and its documents are not kept. So it gets no plan: its documents stay cheap.
-func (e *Executor) read(ctx context.Context, o *documents.Operation) (*graphql.Response, Way) {
+func (e *Executor) read(ctx context.Context, o *documents.Operation, started time.Time) (*graphql.Response, Way) {
 	caller := rules.CallerFrom(ctx)
 	if !e.CompiledReads || stranger(caller) {
 		return nil, ByResolvers
@@ -252,6 +254,11 @@ func (e *Executor) read(ctx context.Context, o *documents.Operation) (*graphql.R
 	}
 	if panicked, ok := errors.AsType[*compiled.PanicError](err); ok {
 		e.Logger.ErrorContext(ctx, "compiled read failed", "error", err, "stack", string(panicked.Stack))
+	}
+	if database.AsFailure(err) != nil && e.Clock().Sub(started) >= maxRetry {
+		response := failed(ctx, err)
+		e.tidyErrors(ctx, response)
+		return response, ByPlan
 	}
 	if err != nil {
 		return nil, ByBoth

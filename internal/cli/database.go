@@ -33,14 +33,15 @@ func (e *environment) openDatabase(
 		return nil, err
 	}
 	o := database.Options{
-		URL:              c.DatabaseURL,
-		MustExist:        prepare == checking || prepare == existing,
-		MaxConnections:   c.DatabaseMaxConnections,
-		PoolWait:         c.DatabasePoolWait,
-		ConnectTimeout:   c.DatabaseConnectTimeout,
-		StatementTimeout: c.StatementTimeout,
-		StatementCache:   c.DatabaseStatementCache,
-		Logger:           logger,
+		URL:                c.DatabaseURL,
+		MustExist:          prepare == checking || prepare == existing,
+		MaxConnections:     c.DatabaseMaxConnections,
+		PoolWait:           c.DatabasePoolWait,
+		ConnectTimeout:     c.DatabaseConnectTimeout,
+		ConnectionLifetime: c.DatabaseConnectionLifetime,
+		StatementTimeout:   c.StatementTimeout,
+		StatementCache:     c.DatabaseStatementCache,
+		Logger:             logger,
 	}
 	for _, change := range with {
 		change(&o)

@@ -22,12 +22,13 @@ import (
 
 // Database has the settings of the database.
 type Database struct {
-	DatabaseURL            string        `group:"Used most:" env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME."`
-	DatabaseMaxConnections int           `default:"16" min:"1" placeholder:"NUMBER" help:"Maximum number of open connections."`
-	DatabasePoolWait       time.Duration `default:"5s" placeholder:"DURATION" help:"Maximum wait for a free connection. After it, a request fails with UNAVAILABLE."`
-	DatabaseConnectTimeout time.Duration `default:"5s" placeholder:"DURATION" help:"Maximum time to open a connection."`
-	DatabaseStatementCache int           `default:"256" min:"0" placeholder:"NUMBER" help:"Number of prepared statements to keep per connection. 0 turns them off, as pgbouncer in transaction mode may need."`
-	StatementTimeout       time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time of one statement in the database."`
+	DatabaseURL                string        `group:"Used most:" env:"DATABASE_URL" default:"sqlite:roster.db" placeholder:"URL" help:"Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME."`
+	DatabaseMaxConnections     int           `default:"16" min:"1" placeholder:"NUMBER" help:"Maximum number of open connections."`
+	DatabasePoolWait           time.Duration `default:"5s" placeholder:"DURATION" help:"Maximum wait for a free connection. After it, a request fails with UNAVAILABLE."`
+	DatabaseConnectTimeout     time.Duration `default:"5s" placeholder:"DURATION" help:"Maximum time to open a connection."`
+	DatabaseConnectionLifetime time.Duration `default:"30m" min:"0s" placeholder:"DURATION" help:"Maximum age of a connection to a database server. Each one is replaced after 75 to 100 % of it. SQLite ignores it. 0s: no maximum."`
+	DatabaseStatementCache     int           `default:"256" min:"0" placeholder:"NUMBER" help:"Number of prepared statements to keep per connection. 0 turns them off, as pgbouncer in transaction mode may need."`
+	StatementTimeout           time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time of one statement in the database."`
 }
 
 // HTTP has the settings of the HTTP server.

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type connector struct {
 	finalize   bool // close statements before their connection
 	reads      bool // prepare SELECTs without arguments too
 	timeout    time.Duration
+	lifetime   time.Duration // of the oldest connection; 0 is no limit
 	observe    func(string)
 	comment    func(context.Context) string
 	logger     *slog.Logger
@@ -54,8 +56,17 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	statements, _ := simplelru.NewLRU[string, driverStmt](max(c.cache, 1), nil) // the error is of a size below 1
 	return &conn{
 		driverConn: raw.(driverConn), //nolint:errcheck // all drivers' are; another one would panic at once
-		connector:  c, generation: c.generation.Load(), statements: statements,
+		connector:  c, generation: c.generation.Load(), statements: statements, end: endOf(c.lifetime),
 	}, nil
+}
+
+// endOf returns the end of a connection that begins now: after 75 to 100 % of the lifetime, so that connections that began
+// together do not end together. It is zero without a lifetime.
+func endOf(lifetime time.Duration) time.Time {
+	if lifetime == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(lifetime - rand.N(lifetime/4+1)) //nolint:gosec // G404: no secret
 }
 
 // connect opens a connection of the driver. lib/pq panics when another program than a database answers with zeros.
@@ -65,7 +76,7 @@ func (c *connector) connect(ctx context.Context) (raw driver.Conn, err error) {
 			err = errOther
 		}
 	}()
-	return c.Connector.Connect(ctx)
+	return c.Connector.Connect(withConnecting(ctx))
 }
 
 var errOther = errors.New("what answers there does not speak the database's protocol")
@@ -93,6 +104,7 @@ type conn struct {
 	driverConn
 	connector  *connector
 	generation int64
+	end        time.Time                          // of its lifetime; zero is never
 	statements *simplelru.LRU[string, driverStmt] // by their texts
 }
 
@@ -219,7 +231,7 @@ func (c *conn) CheckNamedValue(v *driver.NamedValue) error {
 
 // ResetSession implements driver.SessionResetter.
 func (c *conn) ResetSession(ctx context.Context) error {
-	if c.generation != c.connector.generation.Load() {
+	if c.old() {
 		return driver.ErrBadConn
 	}
 	return c.driverConn.ResetSession(ctx)
@@ -227,5 +239,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 // IsValid implements driver.Validator.
 func (c *conn) IsValid() bool {
-	return c.driverConn.IsValid() && c.generation == c.connector.generation.Load()
+	return c.driverConn.IsValid() && !c.old()
+}
+
+// old reports whether the connection must not be used again: its lifetime has ended, or dropIdle was called.
+func (c *conn) old() bool {
+	return c.generation != c.connector.generation.Load() || !c.end.IsZero() && time.Now().After(c.end)
 }

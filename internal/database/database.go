@@ -36,6 +36,9 @@ type Options struct {
 	PoolWait time.Duration
 	// ConnectTimeout is the maximum time to open a connection.
 	ConnectTimeout time.Duration
+	// ConnectionLifetime is the maximum age of a connection to a server. Each connection ends after 75 to 100 % of it, before its
+	// next use. So a name that has moved to another server is followed, and not by all connections at once. 0 is no limit.
+	ConnectionLifetime time.Duration
 	// StatementTimeout is the maximum time of one statement and its rows. SQLite's driver stops before the first row
 	// and between rows, but not while it searches for the next one.
 	StatementTimeout time.Duration

@@ -139,3 +139,12 @@ func (l looking) attached() error {
 	l.before()
 	return l.engine.attached()
 }
+
+// LifeOf returns how long a connection lives. 0 is without a limit.
+func LifeOf(lifetime time.Duration) time.Duration {
+	end := endOf(lifetime)
+	if end.IsZero() {
+		return 0
+	}
+	return time.Until(end)
+}

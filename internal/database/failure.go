@@ -96,7 +96,7 @@ func (db *DB) fail(err error) *Failure {
 		f.Kind, f.Advice = TooLarge, myPacket
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		f.Kind = Timeout
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
+	case errors.Is(err, errSilent), errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
 		f.Kind = Lost
 	}
 	return f

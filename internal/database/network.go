@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"entgo.io/ent/dialect"
 )
 
 // serverURL is the address of a database on a server.
@@ -115,13 +117,35 @@ func untrusted(err error) bool {
 	return verified || unknown || host || invalid
 }
 
+// cancelLimit is the maximum time that a server may take to cancel a statement.
+const cancelLimit = 2 * time.Second
+
 // answerLimit is the maximum wait for a silent server that was asked to cancel its statement. After it, the connection
 // counts as broken. 0 is no limit.
 func (o Options) answerLimit() time.Duration {
 	if o.StatementTimeout == 0 {
 		return 0
 	}
-	return o.StatementTimeout + o.ConnectTimeout
+	return o.StatementTimeout + cancelLimit
+}
+
+// errSilent is the error of a statement on a server that does not answer.
+var errSilent = errors.New("the server does not answer")
+
+// answers reports whether the server answers to a new connection within cancelLimit. A refusal is an answer too.
+func (db *DB) answers(ctx context.Context, p *pool) bool {
+	if db.engine.dialect() == dialect.SQLite {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, cancelLimit)
+	defer cancel()
+	c, err := p.conns.Connect(ctx)
+	if err != nil {
+		m, _ := db.engine.classify(err)
+		return m.kind != Other
+	}
+	_ = c.Close() // it was not used
+	return true
 }
 
 // dialer opens connections with a limit on the wait for the server. lib/pq asks a server to cancel a statement, and
@@ -140,21 +164,59 @@ func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (ne
 
 // DialContext implements pq.DialerContext.
 func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if !connecting(ctx) {
+		return d.dialCancel(ctx, network, address)
+	}
 	c, err := d.Dialer.DialContext(ctx, network, address)
 	if err != nil || d.limit == 0 {
 		return c, err
 	}
-	return &limitedConn{Conn: c, limit: d.limit}, nil
+	end, _ := ctx.Deadline()
+	return &limitedConn{Conn: c, limit: d.limit, opened: end}, nil
 }
+
+// connectingKey marks the context of a connection for statements. lib/pq opens a connection with another context to cancel
+// a statement.
+type connectingKey struct{}
+
+func withConnecting(ctx context.Context) context.Context {
+	return context.WithValue(ctx, connectingKey{}, true)
+}
+
+func connecting(ctx context.Context) bool { return ctx.Value(connectingKey{}) != nil }
+
+// dialCancel opens a connection that asks the server to cancel a statement. lib/pq waits for its end, also after the
+// connection of the statement has counted as broken.
+func (d *dialer) dialCancel(ctx context.Context, network, address string) (net.Conn, error) {
+	end := time.Now().Add(cancelLimit)
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &cancelConn{c}, c.SetDeadline(end)
+}
+
+// cancelConn keeps its deadline.
+type cancelConn struct{ net.Conn }
+
+// SetDeadline implements net.Conn.
+func (*cancelConn) SetDeadline(time.Time) error { return nil }
 
 // limitedConn limits each read and write, unless its user has set a deadline.
 type limitedConn struct {
 	net.Conn
 	limit    time.Duration
+	opened   time.Time // the latest deadline: lib/pq sets one only until the server has said hello
 	deadline bool
 }
 
+// SetDeadline implements net.Conn.
 func (c *limitedConn) SetDeadline(t time.Time) error {
+	if !t.IsZero() && !c.opened.IsZero() && t.After(c.opened) {
+		t = c.opened
+	}
 	c.deadline = !t.IsZero()
 	return c.Conn.SetDeadline(t)
 }

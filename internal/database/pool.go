@@ -25,6 +25,9 @@ type pool struct {
 func newPool(c driver.Connector, o Options, size int) *pool {
 	conns := &connector{Connector: c, cache: o.StatementCache, timeout: o.ConnectTimeout, observe: o.Observe, comment: o.Comment, logger: o.Logger}
 	_, conns.finalize = c.(*file) // SQLite keeps the file open as long as it has a statement
+	if !conns.finalize {          // a file does not move
+		conns.lifetime = o.ConnectionLifetime
+	}
 	db := sql.OpenDB(conns)
 	db.SetMaxIdleConns(size)
 	// Two more than operations use: readiness and migrations do not queue behind them.

@@ -57,6 +57,10 @@ func parsePostgres(text string) (engine, error) {
 	if settings.Get("application_name") == "" {
 		settings.Set("application_name", "roster")
 	}
+	if several := strings.Contains(settings.Get("host")+settings.Get("hostaddr"), ","); several && settings.Get("target_session_attrs") == "" {
+		// One of the hosts is the primary, and it may become another one.
+		settings.Set("target_session_attrs", string(pq.TargetSessionAttrsReadWrite))
+	}
 	if settings.Get("connect_timeout") == "0" {
 		settings.Del("connect_timeout") // without a limit; Options.ConnectTimeout is one
 	}
@@ -188,6 +192,9 @@ func (e *postgresEngine) explain(err error) string {
 	if !errors.As(err, &pe) {
 		if errors.Is(err, pq.ErrSSLNotSupported) {
 			return "the server does not speak TLS: add ?sslmode=disable to the URL, or enable TLS on the server"
+		}
+		if text := err.Error(); strings.Contains(text, "session is read-only") || strings.Contains(text, "hot standby mode") {
+			return "no host takes changes: promote a standby, name the primary in the URL, or add target_session_attrs=any to read from a standby"
 		}
 		if strings.Contains(err.Error(), "pq: un") { // an unknown, or unexpected, message
 			return "what answers there is no PostgreSQL server: check host and port"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -20,7 +21,8 @@ const (
 func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, heard func(text string)) {
 	address := e.url
 	if config, err := pq.NewConfig(address); err == nil && config.ConnectTimeout == 0 {
-		address += fmt.Sprintf("&connect_timeout=%d", max(1, o.ConnectTimeout/time.Second))
+		share := o.ConnectTimeout / time.Duration(1+len(config.Multi)) // as in connectors
+		address += fmt.Sprintf("&connect_timeout=%d", max(1, share/time.Second))
 	}
 	connection := make(chan struct{}, 1) // it is new, or it broke
 	changed := func() {
@@ -29,16 +31,21 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 		default:
 		}
 	}
-	l := pq.NewDialListener(endingDialer{ctx}, address, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
+	d := &endingDialer{ctx: ctx, lifetime: o.ConnectionLifetime}
+	l := pq.NewDialListener(d, address, reconnectFirst, reconnectMost, func(event pq.ListenerEventType, err error) {
 		if ctx.Err() != nil { // listen has ended the listener
 			return
 		}
 		switch event {
 		case pq.ListenerEventDisconnected:
-			o.Logger.WarnContext(ctx, "the connection that listens to other servers broke", "error", err)
+			if !d.renewing.Load() {
+				o.Logger.WarnContext(ctx, "the connection that listens to other servers broke", "error", err)
+			}
 			changed()
 		case pq.ListenerEventReconnected:
-			o.Logger.InfoContext(ctx, "listening to other servers again")
+			if !d.renewing.Swap(false) {
+				o.Logger.InfoContext(ctx, "listening to other servers again")
+			}
 		case pq.ListenerEventConnectionAttemptFailed:
 			o.Logger.DebugContext(ctx, "no connection to listen to other servers", "error", err)
 		case pq.ListenerEventConnected:
@@ -50,6 +57,7 @@ func (e *postgresEngine) listen(ctx context.Context, o Options, channel string, 
 			changed()
 		}
 	}()
+	go d.watch(l, o.ConnectTimeout)
 	for {
 		select {
 		case <-connection:
@@ -93,32 +101,101 @@ func listenUntilHeard(ctx context.Context, o Options, l *pq.Listener, channel st
 	}
 }
 
-// endingDialer opens connections that end with a context. lib/pq's listener has no context. It connects under a lock,
-// and its Close needs the same lock. Its connection may be silent for any time; the operating system detects that the
-// server has failed.
-type endingDialer struct{ ctx context.Context }
+// endingDialer opens the connections of a listener. They end with a context. lib/pq's listener has no context. It connects
+// under a lock, and its Close needs the same lock.
+type endingDialer struct {
+	ctx      context.Context //nolint:containedctx // pq.Dialer has none
+	lifetime time.Duration   // of a connection; 0 is no limit
+	current  atomic.Pointer[endingConn]
+	renewing atomic.Bool // the last connection was closed because of its age
+}
 
-var _ pq.Dialer = endingDialer{}
+var _ pq.Dialer = (*endingDialer)(nil)
 
 // Dial implements pq.Dialer. lib/pq does not call it, since its address has a timeout.
-func (d endingDialer) Dial(network, address string) (net.Conn, error) {
+func (d *endingDialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialTimeout(network, address, reconnectMost)
 }
 
 // DialTimeout implements pq.Dialer.
-func (d endingDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+func (d *endingDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
-	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	raw, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &endingConn{Conn: c, stop: context.AfterFunc(d.ctx, func() { _ = c.Close() })}, nil
+	c := &endingConn{Conn: raw, end: endOf(d.lifetime)}
+	c.stop = context.AfterFunc(d.ctx, func() { _ = raw.Close() })
+	c.heard.Store(time.Now().UnixNano())
+	d.current.Store(c)
+	return c, nil
+}
+
+// quietLimits is the time without a word from the server, in times of its answer, after which the server is asked for one.
+const quietLimits = 3
+
+// watch closes the connection of a listener at its end, and when the server does not answer within a limit. A firewall or a
+// failed server may have forgotten the connection. Signals also count as words, so a server that sends some is not asked.
+func (d *endingDialer) watch(l *pq.Listener, limit time.Duration) {
+	ticker := time.NewTicker(limit)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		c := d.current.Load()
+		switch {
+		case c == nil:
+		case !c.end.IsZero() && time.Now().After(c.end):
+			d.renewing.Store(true)
+			d.current.CompareAndSwap(c, nil)
+			_ = c.Close() // the listener opens another one
+		case time.Since(time.Unix(0, c.heard.Load())) >= quietLimits*limit:
+			d.ask(l, limit)
+		}
+	}
+}
+
+// ask asks the server for an answer. Each time that it waits for longer than the limit, it closes the connection that the
+// listener has then: the listener may also wait for an answer while it connects, with its lock.
+func (d *endingDialer) ask(l *pq.Listener, limit time.Duration) {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		defer func() { _ = recover() }() // lib/pq panics if the server answers with an error, such as after a cancellation
+		_ = l.Ping()                     // the listener knows the error too
+	}()
+	ticker := time.NewTicker(limit)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-answered:
+			return
+		case <-ticker.C:
+			_ = d.current.Load().Close()
+		case <-d.ctx.Done():
+			return
+		}
+	}
 }
 
 type endingConn struct {
 	net.Conn
-	stop func() bool
+	stop  func() bool
+	end   time.Time    // of its lifetime; zero is never
+	heard atomic.Int64 // the time of the last bytes of the server, in nanoseconds since 1970
+}
+
+// Read implements net.Conn.
+func (c *endingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
 }
 
 func (c *endingConn) Close() error {

@@ -72,6 +72,15 @@ func (s *Session) fail(err error) error {
 	return f
 }
 
+// failStatement is fail for a statement of a caller with ctx. If the driver gave the statement up after its time, the
+// server may be slow, or it may be away.
+func (s *Session) failStatement(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !s.db.answers(ctx, s.pool) {
+		err = errSilent
+	}
+	return s.fail(err)
+}
+
 // Dialect implements dialect.Driver.
 func (s *Session) Dialect() string { return s.db.Dialect() }
 
@@ -84,20 +93,21 @@ func (s *Session) Close() error { return nil }
 // Query implements dialect.Driver. The error is a Failure.
 func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 	open := new(sessionRows)
-	ctx, err := open.start(ctx, s, query, args)
+	limited, err := open.start(ctx, s, query, args)
 	if err != nil {
 		return s.fail(err)
 	}
-	if err := s.conn().Query(ctx, query, args, v); err != nil {
+	if err := s.conn().Query(limited, query, args, v); err != nil {
 		open.failed.Store(true)
+		err := s.failStatement(ctx, err) // before another operation gets the connection: it may have to be dropped
 		open.end()
-		return s.fail(err)
+		return err
 	}
 	rows := v.(*entsql.Rows) //nolint:errcheck // ent's Query has checked it
 	open.ColumnScanner = rows.ColumnScanner
 	// Rows that nobody closes end with their timeout. The next statement and the end of the session wait no longer.
-	open.stop = context.AfterFunc(ctx, func() {
-		cut := s.fail(ctx.Err())
+	open.stop = context.AfterFunc(limited, func() {
+		cut := s.failStatement(ctx, limited.Err())
 		open.cut.Store(&cut)
 		open.failed.Store(true)
 		_ = open.ColumnScanner.Close() // nobody reads the remaining rows
@@ -110,14 +120,14 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 // Exec implements dialect.Driver. The error is a Failure.
 func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
 	r := new(running)
-	ctx, err := r.start(ctx, s, query, args)
+	limited, err := r.start(ctx, s, query, args)
 	if err != nil {
 		return s.fail(err)
 	}
 	defer r.end()
-	if err := s.conn().Exec(ctx, query, args, v); err != nil {
+	if err := s.conn().Exec(limited, query, args, v); err != nil {
 		r.failed.Store(true)
-		return s.fail(err)
+		return s.failStatement(ctx, err)
 	}
 	if result, ok := v.(*entsql.Result); ok && r.watched() {
 		n, _ := (*result).RowsAffected() // no driver of Roster fails here

@@ -26,6 +26,8 @@ type Proxy struct {
 	target   string
 	listener net.Listener // nil while cut
 	conns    map[net.Conn]struct{}
+	silences int  // calls of Silence
+	mute     bool // as set by Mute
 	loses    func(request []byte) bool
 }
 
@@ -130,6 +132,22 @@ func (p *Proxy) Redirect(target string) {
 	p.target = target
 }
 
+// Silence makes all open connections silent for ever, as when a firewall has forgotten them: both sides may send, and nothing
+// arrives. New connections are as usual.
+func (p *Proxy) Silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silences++
+}
+
+// Mute makes the proxy accept connections and data but pass nothing on, as when the server is frozen. Mute(false) ends
+// that. What was sent meanwhile is lost.
+func (p *Proxy) Mute(mute bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = mute
+}
+
 // LoseAnswers makes the proxy call f with each piece that a client sends. When f returns true, the server gets the
 // piece, but the connection ends before the answer: the client does not know the outcome. The drivers send a statement
 // in one piece. A nil f keeps all answers.
@@ -184,10 +202,18 @@ func (p *Proxy) pass(listener net.Listener, client net.Conn) {
 		return
 	}
 	defer p.leave(server)
+	p.mu.Lock()
+	silences := p.silences
+	p.mu.Unlock()
+	silent := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.mute || p.silences != silences
+	}
 	var lost atomic.Bool
 	var back sync.WaitGroup
-	back.Go(func() { stream(client, server, func([]byte) bool { return !lost.Load() }) })
-	stream(server, client, func(request []byte) bool {
+	back.Go(func() { stream(client, server, silent, func([]byte) bool { return !lost.Load() }) })
+	stream(server, client, silent, func(request []byte) bool {
 		p.mu.Lock()
 		loses := p.loses
 		p.mu.Unlock()
@@ -218,14 +244,15 @@ func (p *Proxy) leave(c net.Conn) {
 	hangUp(c)
 }
 
-// stream copies until a side ends or goesOn returns false. Then it ends both sides.
-func stream(to, from net.Conn, goesOn func([]byte) bool) {
+// stream copies until a side ends or goesOn returns false. Then it ends both sides. While silent returns true, it reads and
+// copies nothing.
+func stream(to, from net.Conn, silent func() bool, goesOn func([]byte) bool) {
 	defer hangUp(to)
 	defer hangUp(from)
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 {
+		if n > 0 && !silent() {
 			if !goesOn(buffer[:n]) {
 				return
 			}

@@ -6,9 +6,11 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"roster/internal/dbtest"
 )
@@ -168,4 +170,32 @@ func say(t *testing.T, c net.Conn, line string) {
 	if got, err := bufio.NewReader(c).ReadString('\n'); err != nil || got != line {
 		t.Fatalf("got %q, %v", got, err)
 	}
+}
+
+// TestProxySilence makes connections silent: neither side learns of it.
+func TestProxySilence(t *testing.T) {
+	t.Parallel()
+	p := dbtest.NewProxy(t, echo(t))
+	old := dial(t, p.Addr())
+	say(t, old, "hello\n")
+	p.Silence()
+	fresh := dial(t, p.Addr())
+	say(t, fresh, "new\n")
+	p.Mute(true)
+	for name, c := range map[string]net.Conn{"an old connection": old, "a new connection": fresh, "a connection since then": dial(t, p.Addr())} {
+		if _, err := io.WriteString(c, "lost\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: got %d bytes, %v, want silence", name, n, err)
+		}
+		if err := c.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Mute(false)
+	say(t, dial(t, p.Addr()), "again\n")
 }

@@ -96,7 +96,7 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 		e.logger.WarnContext(ctx, "the caller of a request cannot be found", "error", err)
 	}
 	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server cannot check credentials now: try again")
-	r.retryAfter = 1
+	r.retryAfter = busySeconds
 	return r
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -123,6 +125,9 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		}
 		if replayed {
 			w.Header().Set(headerReplayed, "true")
+		}
+		if slices.ContainsFunc(response.Errors, unavailable) {
+			w.Header().Set(headerRetryAfter, strconv.Itoa(busySeconds))
 		}
 		setTiming(w.Header(), response)
 	}

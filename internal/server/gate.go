@@ -28,7 +28,7 @@ func (g gate) enter() (leave func(), refused *refusal) {
 		return sync.OnceFunc(func() { <-g }), nil
 	default:
 		refused := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many requests as it takes at a time: try again")
-		refused.retryAfter = 1
+		refused.retryAfter = busySeconds
 		return nil, refused
 	}
 }

@@ -15,6 +15,12 @@ import (
 // messageInternal is the message of an unexpected error. Clients see no more of it.
 const messageInternal = "internal error"
 
+const (
+	headerRetryAfter = "Retry-After"
+	// busySeconds is the value of Retry-After for an operation that found no memory, or no database.
+	busySeconds = 1
+)
+
 // refusal is an answer of the HTTP layer itself. Its message never repeats what the client sent.
 type refusal struct {
 	status     int
@@ -44,9 +50,12 @@ func refuseFor(status int, code codes.Code, message string) *refusal {
 // refuseBusy refuses a request because there is no memory for its answer now.
 func refuseBusy() *refusal {
 	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has no memory for this answer now: try again")
-	r.retryAfter = 1
+	r.retryAfter = busySeconds
 	return r
 }
+
+// unavailable reports whether an error says that the same operation may succeed soon.
+func unavailable(e *gqlerror.Error) bool { return codeOf(gqlerror.List{e}) == codes.Unavailable }
 
 // refusalOf returns the refusal of a request as a whole because of its caller, from the response of the executor. It
 // returns nil for other responses.
@@ -83,7 +92,7 @@ func (r *refusal) write(w http.ResponseWriter, mediaType string) {
 		w.Header().Set("WWW-Authenticate", cmp.Or(r.challenge, challenge))
 	}
 	if r.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(r.retryAfter))
+		w.Header().Set(headerRetryAfter, strconv.Itoa(r.retryAfter))
 	}
 	if recorder, ok := w.(*recorder); ok {
 		recorder.refused = r
