@@ -37,6 +37,13 @@ func StartMariaDB(ctx context.Context, settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return mariadb(programs, func(s *site) []string {
+		return append([]string{"--init-file=" + s.path("init.sql"), "--skip-log-bin"}, settings...)
+	}).start(ctx)
+}
+
+// mariadb returns a MariaDB server with additional settings.
+func mariadb(programs mariadbPrograms, settings func(*site) []string) software {
 	return software{
 		name:    "mariadb",
 		account: "mysql",
@@ -52,22 +59,22 @@ func StartMariaDB(ctx context.Context, settings ...string) (*Server, error) {
 		},
 		serve: func(s *site, port int) program {
 			return program{programs.server, append([]string{
-				"--no-defaults", "--datadir=" + s.path("data"), "--init-file=" + s.path("init.sql"),
+				"--no-defaults", "--datadir=" + s.path("data"),
 				"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port), "--skip-name-resolve",
 				"--socket=" + s.path("socket"), "--pid-file=" + s.path("pid"),
 				"--max-connections=" + maxConnections, "--character-set-server=utf8mb4",
 				"--innodb-buffer-pool-size=64M", "--key-buffer-size=1M", "--aria-pagecache-buffer-size=8M",
 				// The data need not survive a crash.
 				"--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-fast-shutdown=2",
-				"--skip-log-bin", "--sync-binlog=0", "--sync-frm=0",
+				"--sync-binlog=0", "--sync-frm=0",
 				// As for PostgreSQL: tests fail for code that relies on the server's zone.
 				"--default-time-zone=+05:45",
-			}, settings...)}
+			}, settings(s)...)}
 		},
 		address: func(password string, port int) *url.URL {
 			return &url.URL{Scheme: "mysql", User: url.UserPassword(userName, password), Host: loopback(port), Path: "/"}
 		},
 		stop:   syscall.SIGTERM,
 		orphan: syscall.SIGKILL,
-	}.start(ctx)
+	}
 }

@@ -6,6 +6,7 @@ package servers
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -85,12 +86,20 @@ func (s *Server) Restart(ctx context.Context, change func(data string) error) er
 	if err := change(s.site.path("data")); err != nil {
 		return err
 	}
-	return s.again(ctx)
+	return s.Start(ctx)
 }
 
 // Crash ends the server at once, without notice to its clients, and runs it again at the same address. What it has written
 // to files stays, since the operating system goes on.
 func (s *Server) Crash(ctx context.Context) error {
+	if err := s.Kill(); err != nil {
+		return err
+	}
+	return s.Start(ctx)
+}
+
+// Kill ends the server at once, without notice to its clients.
+func (s *Server) Kill() error {
 	if err := s.process.Signal(s.software.orphan); err != nil {
 		return err
 	}
@@ -98,14 +107,20 @@ func (s *Server) Crash(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case <-s.process.Done():
+		return nil
 	case <-timer.C:
 		return fmt.Errorf("%s did not end within %s of %v", s.site.name, stopLimit, s.software.orphan)
 	}
-	return s.again(ctx)
 }
 
-// again runs the server at the same address, after its end.
-func (s *Server) again(ctx context.Context) error {
+// Pause stops the server from running, without closing its connections, until Resume.
+func (s *Server) Pause() error { return s.process.Signal(syscall.SIGSTOP) }
+
+// Resume lets the server run on after Pause.
+func (s *Server) Resume() error { return s.process.Signal(syscall.SIGCONT) }
+
+// Start runs the server at the same address, after its end.
+func (s *Server) Start(ctx context.Context) error {
 	again, err := s.software.run(ctx, s.site, s.port)
 	if err != nil {
 		return err
@@ -141,6 +156,8 @@ type software struct {
 	address func(password string, port int) *url.URL
 	stop    syscall.Signal // orderly and fast
 	orphan  syscall.Signal // immediate; leaves neither processes nor shared memory
+	// ready returns an error while the server cannot be used. nil: it can as soon as a connection opens.
+	ready func(context.Context, *sql.DB) error
 }
 
 type program struct {
@@ -230,6 +247,9 @@ func (sw software) run(ctx context.Context, s *site, port int) (_ *Server, err e
 	defer ticker.Stop()
 	for {
 		refusal := db.PingContext(ctx)
+		if refusal == nil && sw.ready != nil {
+			refusal = sw.ready(ctx, db)
+		}
 		if refusal == nil {
 			return server, nil
 		}
@@ -241,6 +261,20 @@ func (sw software) run(ctx context.Context, s *site, port int) (_ *Server, err e
 		case <-ticker.C:
 		}
 	}
+}
+
+// freePorts returns different ports.
+func freePorts(ctx context.Context, n int) (ports []int, err error) {
+	for len(ports) < n {
+		port, err := freePort(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
 }
 
 func freePort(ctx context.Context) (int, error) {
