@@ -87,20 +87,12 @@ func (s *Server) Restart(ctx context.Context, change func(data string) error) er
 	if err := change(s.site.path("data")); err != nil {
 		return err
 	}
-	return s.Start(ctx)
+	return s.again(ctx)
 }
 
 // Crash ends the server at once, without notice to its clients, and runs it again at the same address. What it has written
 // to files stays, since the operating system goes on.
 func (s *Server) Crash(ctx context.Context) error {
-	if err := s.Kill(); err != nil {
-		return err
-	}
-	return s.Start(ctx)
-}
-
-// Kill ends the server at once, without notice to its clients.
-func (s *Server) Kill() error {
 	if err := s.process.Signal(s.software.orphan); err != nil {
 		return err
 	}
@@ -108,20 +100,14 @@ func (s *Server) Kill() error {
 	defer timer.Stop()
 	select {
 	case <-s.process.Done():
-		return nil
 	case <-timer.C:
 		return fmt.Errorf("%s did not end within %s of %v", s.site.name, stopLimit, s.software.orphan)
 	}
+	return s.again(ctx)
 }
 
-// Pause stops the server from running, without closing its connections, until Resume.
-func (s *Server) Pause() error { return s.process.Signal(syscall.SIGSTOP) }
-
-// Resume lets the server run on after Pause.
-func (s *Server) Resume() error { return s.process.Signal(syscall.SIGCONT) }
-
-// Start runs the server at the same address, after its end.
-func (s *Server) Start(ctx context.Context) error {
+// again runs the server at the same address, after its end.
+func (s *Server) again(ctx context.Context) error {
 	again, err := s.software.run(ctx, s.site, s.port)
 	if err != nil {
 		return err
