@@ -93,6 +93,8 @@ type conn struct {
 	driverConn
 	connector  *connector
 	generation int64
+	open       driver.Tx                          // the transaction
+	uncertain  bool                               // a transaction may still be open after its end
 	statements *simplelru.LRU[string, driverStmt] // by their texts
 }
 
@@ -100,6 +102,28 @@ var (
 	_ driverConn               = (*conn)(nil)
 	_ driver.NamedValueChecker = (*conn)(nil)
 )
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.driverConn.BeginTx(ctx, o)
+	c.open = tx
+	return transaction{c}, err
+}
+
+// transaction is the transaction of a connection. When the server refuses to end it, it stays open, and the next one on this
+// connection would commit it on MySQL and MariaDB. Then nobody may use the connection again.
+type transaction struct{ *conn }
+
+// Commit implements driver.Tx.
+func (t transaction) Commit() error { return t.ended(t.open.Commit()) }
+
+// Rollback implements driver.Tx.
+func (t transaction) Rollback() error { return t.ended(t.open.Rollback()) }
+
+func (t transaction) ended(err error) error {
+	t.uncertain = t.uncertain || staysOpen(err)
+	return err
+}
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -227,5 +251,5 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 // IsValid implements driver.Validator.
 func (c *conn) IsValid() bool {
-	return c.driverConn.IsValid() && c.generation == c.connector.generation.Load()
+	return !c.uncertain && c.driverConn.IsValid() && c.generation == c.connector.generation.Load()
 }

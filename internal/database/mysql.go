@@ -23,6 +23,7 @@ type mysqlEngine struct {
 	name   string // host:port/database
 	config *mysql.Config
 	packet atomic.Int64 // max_allowed_packet of the last connection
+	galera atomic.Bool  // the server is a node of a Galera cluster
 }
 
 func parseMySQL(text string) (engine, error) {
@@ -101,12 +102,15 @@ const (
 	myTooMany          = 1040
 	myDatabaseDenied   = 1044
 	myAccessDenied     = 1045
+	myNotReady         = 1047
 	myNoDatabase       = 1049
 	mySyntax           = 1064
 	myUnspecific       = 1105
+	myAtCommit         = 1180
 	myNotFromHere      = 1130
 	myNoVariable       = 1193
 	myTooManyOfUser    = 1203
+	myDeadlock         = 1213
 	myUserLimit        = 1226
 	myNoMoreStatements = 1461
 	myNoPassword       = 1698 // "access denied" too
@@ -122,7 +126,11 @@ const (
 	myPacket     = "a statement is larger than the server takes: raise its max_allowed_packet, or send less at a time"
 	myLimit      = "the user has used up what the server grants it, such as MAX_UPDATES_PER_HOUR: raise the limit with ALTER USER"
 	mySchema     = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
-	myDamaged    = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
+	myQuorum     = "the Galera node does not take part in its cluster: it has lost the other nodes, or is joining them. " +
+		"See its wsrep_cluster_status, start the other nodes, and if they are lost, begin the cluster again with pc.bootstrap"
+	myNotSynced = "the Galera node sends its data to another node, or was taken out by wsrep_desync: it takes part again by itself, or with wsrep_desync=OFF"
+	myWriteSet  = "a transaction is larger than the Galera cluster takes: raise wsrep_max_ws_size and wsrep_max_ws_rows, or send less at a time"
+	myDamaged   = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
 )
 
 // mysqlMeanings is the table of the errors of MariaDB and MySQL.
@@ -131,7 +139,7 @@ func mysqlMeanings() map[uint16]meaning {
 		1062:               {kind: Unique},
 		1451:               {kind: ForeignKey},                              // of a parent
 		1452:               {kind: ForeignKey},                              // of a child
-		1213:               {kind: Retry},                                   // deadlock
+		myDeadlock:         {kind: Retry},                                   // on Galera also of a commit that another node was ahead of
 		1205:               {kind: Retry},                                   // the wait for a lock
 		1020:               {kind: Retry},                                   // the row changed since the snapshot
 		1317:               {kind: Timeout},                                 // interrupted
@@ -140,6 +148,8 @@ func mysqlMeanings() map[uint16]meaning {
 		myTooMany:          {kind: Lost},                                    // connections
 		myTooManyOfUser:    {kind: Lost},                                    // connections
 		myUserLimit:        {kind: ReadOnly, advice: myLimit},               // Lost when no connection can be opened
+		myAtCommit:         {kind: Lost},                                    // Galera lost its cluster during the commit
+		myNotReady:         {kind: Unusable, role: true, advice: myQuorum},  // of a Galera node
 		1053:               {kind: Lost},                                    // the server shuts down
 		1927:               {kind: Lost},                                    // the connection was killed
 		4031:               {kind: Lost},                                    // the connection was idle
@@ -184,6 +194,9 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 		return meaning{}, ""
 	case e.Number == myUnspecific && strings.Contains(e.Message, "max_allowed_packet"): // of a long parameter
 		return meaning{kind: TooLarge, advice: myPacket}, ""
+	case e.Number == myUnspecific && strings.Contains(e.Message, "writeset size"),
+		e.Number == myAtCommit && strings.Contains(e.Message, "wsrep_max_ws_rows"):
+		return meaning{kind: TooLarge, advice: myWriteSet}, ""
 	}
 	m = mysqlMeanings()[e.Number]
 	switch m.kind {
@@ -202,6 +215,13 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 	default:
 	}
 	return m, constraint
+}
+
+// staysOpen reports whether an error of COMMIT or ROLLBACK leaves the transaction open, or may do so. A server that ends a
+// transaction because of others says so by the error of a deadlock.
+func staysOpen(err error) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && e.Number != myDeadlock
 }
 
 // noMoreStatements reports whether the server refuses to prepare a statement because it keeps too many. The limit counts
@@ -276,7 +296,8 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 }
 
 // check refuses a database that cannot store every text. It accepts information_schema, in which nobody can create a
-// table: the planner of migrations connects to it to create a database of its own.
+// table: the planner of migrations connects to it to create a database of its own. It learns whether the server is a node of a
+// Galera cluster.
 func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if e.config.DBName == "information_schema" {
 		return nil
@@ -288,7 +309,7 @@ func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if charset != "utf8mb4" {
 		return &EncodingError{fmt.Sprintf("the database has the character set %s: take an empty one with utf8mb4, or ALTER DATABASE %s CHARACTER SET utf8mb4", charset, e.config.DBName)}
 	}
-	return nil
+	return e.findGalera(ctx, db)
 }
 
 // locked takes a lock of the server, named after the database.
