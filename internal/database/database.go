@@ -80,7 +80,7 @@ type engine interface {
 	// close releases the resources of check.
 	close() error
 	// locked runs f while no other server migrates the database. db has one connection, which gets the lock.
-	locked(ctx context.Context, db *sql.DB, f func() error) error
+	locked(ctx context.Context, db *sql.DB, o Options, f func() error) error
 	// apply runs a migration in the transaction that then records it.
 	apply(ctx context.Context, tx *sql.Tx, w way) error
 	// unfinished returns the interrupted migration and its direction. Version 0: none.

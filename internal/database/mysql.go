@@ -24,6 +24,7 @@ type mysqlEngine struct {
 	config *mysql.Config
 	packet atomic.Int64 // max_allowed_packet of the last connection
 	galera atomic.Bool  // the server is a node of a Galera cluster
+	lease  atomic.Pointer[lease]
 }
 
 func parseMySQL(text string) (engine, error) {
@@ -110,6 +111,7 @@ const (
 	myNotFromHere      = 1130
 	myNoVariable       = 1193
 	myTooManyOfUser    = 1203
+	myLockWait         = 1205
 	myDeadlock         = 1213
 	myUserLimit        = 1226
 	myNoMoreStatements = 1461
@@ -140,7 +142,7 @@ func mysqlMeanings() map[uint16]meaning {
 		1451:               {kind: ForeignKey},                              // of a parent
 		1452:               {kind: ForeignKey},                              // of a child
 		myDeadlock:         {kind: Retry},                                   // on Galera also of a commit that another node was ahead of
-		1205:               {kind: Retry},                                   // the wait for a lock
+		myLockWait:         {kind: Retry},                                   // the wait for a lock
 		1020:               {kind: Retry},                                   // the row changed since the snapshot
 		1317:               {kind: Timeout},                                 // interrupted
 		1969:               {kind: Timeout},                                 // max_statement_time of MariaDB
@@ -217,18 +219,26 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 	return m, constraint
 }
 
+// isDeadlock reports whether the server has rolled a transaction back because of others.
+func isDeadlock(err error) bool { return isNumber(err, myDeadlock) }
+
+// isNumber reports whether an error is that of the server with a number.
+func isNumber(err error, number uint16) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && e.Number == number
+}
+
 // staysOpen reports whether an error of COMMIT or ROLLBACK leaves the transaction open, or may do so. A server that ends a
 // transaction because of others says so by the error of a deadlock.
 func staysOpen(err error) bool {
-	e, ok := errors.AsType[*mysql.MySQLError](err)
-	return ok && e.Number != myDeadlock
+	_, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && !isDeadlock(err)
 }
 
 // noMoreStatements reports whether the server refuses to prepare a statement because it keeps too many. The limit counts
 // the statements of all clients.
 func noMoreStatements(err error) bool {
-	e, ok := errors.AsType[*mysql.MySQLError](err)
-	return ok && e.Number == myNoMoreStatements
+	return isNumber(err, myNoMoreStatements)
 }
 
 func (e *mysqlEngine) explain(err error) string {
@@ -312,27 +322,39 @@ func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	return e.findGalera(ctx, db)
 }
 
-// locked takes a lock of the server, named after the database.
-func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
+// locked takes a lock of the server, named after the database. On a Galera cluster, it also takes the lease.
+func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, o Options, f func() error) error {
 	name := "roster migrate " + e.config.DBName
 	if len(name) > 64 { // MySQL's limit
 		name = name[:64]
 	}
 	var got sql.NullInt64
-	if err := db.QueryRowContext(ctx, "SELECT GET_LOCK(?, 60)", name).Scan(&got); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, migrationWait.Seconds()).Scan(&got); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
 	if got.Int64 != 1 {
-		return errors.New("another server has been migrating the database for more than 60 s: see what it does")
+		return fmt.Errorf("another server has been migrating the database for more than %v: see what it does", migrationWait)
 	}
 	defer func() {
 		// If this fails, the connection is closed soon, which releases the lock.
 		_ = db.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
 	}()
-	if err := completeVersions(ctx, db); err != nil {
+	locked := func() error {
+		if err := completeVersions(ctx, db); err != nil {
+			return err
+		}
+		return f()
+	}
+	if !e.galera.Load() {
+		return locked()
+	}
+	write, _, err := e.connectors(o)
+	if err != nil {
 		return err
 	}
-	return f()
+	beside := sql.OpenDB(write)
+	defer beside.Close() //nolint:errcheck // nothing is under way
+	return e.underLease(ctx, db, beside, locked)
 }
 
 func (*mysqlEngine) clock() string {

@@ -20,6 +20,9 @@ func (e *mysqlEngine) findGalera(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
+// causally begins a statement that reads as soon as the node has applied all that the cluster has committed.
+const causally = "SET STATEMENT wsrep_sync_wait = 1 FOR "
+
 // synced is the state of a node that takes part in its cluster.
 const synced = "Synced"
 

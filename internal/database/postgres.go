@@ -259,7 +259,7 @@ func (*postgresEngine) check(ctx context.Context, db *sql.DB) error {
 // migrateLock is an arbitrary number, the same in all versions.
 const migrateLock = 0x726f73746572 // "roster"
 
-func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
+func (*postgresEngine) locked(ctx context.Context, db *sql.DB, _ Options, f func() error) error {
 	if _, err := db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrateLock)); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
