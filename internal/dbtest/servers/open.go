@@ -4,7 +4,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/lib/pq"
@@ -22,7 +24,22 @@ func Open(address string) (*sql.DB, error) {
 	}
 	switch u.Scheme {
 	case "postgres", "postgresql":
-		connector, err := pq.NewConnector(address)
+		// The driver wants several hosts and their ports as two lists.
+		var hosts, ports []string
+		for host := range strings.SplitSeq(u.Host, ",") {
+			name, port, err := net.SplitHostPort(host)
+			if err != nil {
+				name, port = host, "5432"
+			}
+			hosts, ports = append(hosts, name), append(ports, port)
+		}
+		if len(hosts) > 1 {
+			query := u.Query()
+			query.Set("host", strings.Join(hosts, ","))
+			query.Set("port", strings.Join(ports, ","))
+			u.Host, u.RawQuery = "", query.Encode()
+		}
+		connector, err := pq.NewConnector(u.String())
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", u.Redacted(), err)
 		}

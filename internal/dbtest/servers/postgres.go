@@ -39,20 +39,25 @@ func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return postgres(initdb, func(s *site) (program, error) {
+		passwordFile, err := s.write("password", s.password+"\n")
+		if err != nil {
+			return program{}, err
+		}
+		return program{initdb, append([]string{
+			"--pgdata=" + s.path("data"), "--no-sync",
+			"--username=" + userName, "--pwfile=" + passwordFile, "--auth=scram-sha-256",
+			"--encoding=UTF8",
+		}, collation...)}, nil
+	}, settings).start(ctx)
+}
+
+// postgres returns the software of a server whose data prepare makes.
+func postgres(initdb string, prepare func(*site) (program, error), settings []string) software {
 	return software{
 		name:    "postgres",
 		account: "postgres",
-		prepare: func(s *site) (program, error) {
-			passwordFile, err := s.write("password", s.password+"\n")
-			if err != nil {
-				return program{}, err
-			}
-			return program{initdb, append([]string{
-				"--pgdata=" + s.path("data"), "--no-sync",
-				"--username=" + userName, "--pwfile=" + passwordFile, "--auth=scram-sha-256",
-				"--encoding=UTF8",
-			}, collation...)}, nil
-		},
+		prepare: prepare,
 		serve: func(s *site, port int) program {
 			args := []string{"-D", s.path("data")}
 			for _, setting := range []string{
@@ -79,7 +84,7 @@ func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 		},
 		stop:   syscall.SIGINT,  // "fast shutdown": ends open sessions
 		orphan: syscall.SIGQUIT, // "immediate shutdown"
-	}.start(ctx)
+	}
 }
 
 // postgresCollation returns options of initdb for a default collation that is not byte order, as most servers have. So

@@ -65,6 +65,7 @@ type Server struct {
 	site     *site
 	process  *process.Process
 	stop     syscall.Signal
+	paused   bool
 	once     sync.Once
 	err      error
 }
@@ -116,6 +117,9 @@ func (s *Server) again(ctx context.Context) error {
 }
 
 func (s *Server) end() error {
+	if err := s.Resume(); err != nil {
+		return err
+	}
 	if err := s.process.Signal(s.stop); err != nil {
 		return err
 	}
@@ -260,8 +264,12 @@ func freePort(ctx context.Context) (int, error) {
 }
 
 // removal is the shell script that removes the directory $0. Ending programs may still create files there, so it tries
-// again for a while.
-const removal = `for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 1; done; exit 1`
+// again for a while. A PostgreSQL server that was killed has left shared memory. One that was paused can end when it goes on.
+const removal = `if read -r pid 2>/dev/null <"$0/data/postmaster.pid"; then
+	kill -CONT "$pid"
+	ipcrm -m "$(sed -n '7s/.* //p' "$0/data/postmaster.pid")"
+fi 2>/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 1; done; exit 1`
 
 // site has the directory, the account and the password of one server.
 type site struct {
