@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,15 +23,12 @@ type ReplicaOptions struct {
 	// URLs are those of the replicas, with the form of Options.URL. Without one, there are no replicas.
 	URLs []string
 	// MaxStaleness bounds what a replica may lack: everything that was committed longer ago is there, or nothing is read from
-	// it. At least MinStaleness.
+	// it. Replicas are measured ten times in MaxStaleness, and at least twice a second.
 	MaxStaleness time.Duration
 	// Wait is the maximum time that a read waits until a replica has reached the position that it needs. Then it goes to the
 	// primary. 0 waits for nothing.
 	Wait time.Duration
 }
-
-// MinStaleness is the least useful ReplicaOptions.MaxStaleness: replicas are measured ten times in MaxStaleness.
-const MinStaleness = 500 * time.Millisecond
 
 // The longest time between two measurements of a server, and the maximum time of one. A replica that does not answer within this
 // time loses its connections.
@@ -60,6 +58,8 @@ func CheckReplicaURLs(primary string, urls []string) error {
 	for i, url := range urls {
 		r, err := parse(url)
 		switch {
+		case err != nil && SystemName(url) == "" && !strings.Contains(url, "://"): // a part of a URL, whose rest may be in the error
+			return &ReplicaError{fmt.Sprintf("replica %d is no URL: write postgres://… or mysql://…, separate URLs by commas, and write a comma within one as %%2C", i+1)}
 		case err != nil:
 			return &ReplicaError{fmt.Sprintf("replica %d: %v", i+1, err)}
 		case r.dialect() != e.dialect():
@@ -172,6 +172,49 @@ func newReplica(o Options, url string, settings ReplicaOptions) (*replica, error
 	r.pool = newPool(read, o, o.MaxConnections)
 	r.pool.conns.reads = e.dialect() == dialect.Postgres
 	return r, nil
+}
+
+// ReplicaStats are the figures of a replica.
+type ReplicaStats struct {
+	// Name names the replica for people, without a password.
+	Name string
+	// Out says why no queries go to the replica. "": they do.
+	Out string
+	// Staleness bounds what the replica lacks: everything that was committed longer ago is there. Known is false if nothing is known.
+	Staleness time.Duration
+	Known     bool
+	// Reads is the number of sessions that it has answered.
+	Reads int64
+}
+
+// ReplicationStats are the figures of all replicas since the start.
+type ReplicationStats struct {
+	Replicas []ReplicaStats
+	// Primary is the number of sessions of clients' queries that the primary has answered, and Fallbacks counts them by the reason.
+	Primary   int64
+	Fallbacks map[string]int64
+}
+
+// Replication returns the figures of the replicas. Without replicas, they are empty. It sends nothing to a database.
+func (db *DB) Replication() (s ReplicationStats) {
+	rs := db.replicas
+	if rs == nil {
+		return s
+	}
+	s.Primary, s.Fallbacks = rs.onPrimary.Load(), make(map[string]int64, fallbacks)
+	for f := range fallbacks {
+		s.Fallbacks[f.String()] = rs.fallen[f].Load()
+	}
+	for _, r := range rs.all {
+		r.mu.Lock()
+		one := ReplicaStats{Name: r.name, Out: r.why, Reads: r.reads.Load(), Known: !r.fresh.IsZero()}
+		if one.Known {
+			one.Staleness = time.Since(r.fresh)
+		}
+		r.mu.Unlock()
+		s.Replicas = append(s.Replicas, one)
+	}
+	return s
 }
 
 // close ends the measurements and closes all connections. rs may be nil.

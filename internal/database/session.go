@@ -96,8 +96,12 @@ func (db *DB) Position(ctx context.Context) consistency.Position {
 	return db.replicas.now(ctx, db.write.db)
 }
 
-// OnReplica reports whether a replica answers the session.
-func (s *Session) OnReplica() bool { return s.replica.Load() != nil }
+// FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
+// statement that took too long, since it would take as long again.
+func (s *Session) FailedOnReplica() bool {
+	f := s.Failure()
+	return s.replica.Load() != nil && f != nil && f.Kind != Timeout
+}
 
 // Failure returns the first failure of the session, or nil.
 func (s *Session) Failure() *Failure { return s.failure.Load() }
