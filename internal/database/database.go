@@ -208,8 +208,9 @@ func (db *DB) pools() []*pool { return slices.Compact([]*pool{db.write, db.read}
 
 // Close closes all connections, after the running statements.
 func (db *DB) Close() error {
-	err := db.replicas.close()
+	db.replicas.close()
 	db.health.close()
+	var err error
 	for _, p := range db.pools() {
 		err = errors.Join(err, p.db.Close())
 	}

@@ -55,6 +55,7 @@ func CheckReplicaURLs(primary string, urls []string) error {
 	if e.replication() == nil {
 		return &ReplicaError{fmt.Sprintf("%v has no replicas: only PostgreSQL and MariaDB have", e)}
 	}
+	names := map[string]bool{}
 	for i, url := range urls {
 		r, err := parse(url)
 		switch {
@@ -64,7 +65,10 @@ func CheckReplicaURLs(primary string, urls []string) error {
 			return &ReplicaError{fmt.Sprintf("replica %d: %v", i+1, err)}
 		case r.dialect() != e.dialect():
 			return &ReplicaError{fmt.Sprintf("replica %d is %v, and the database is %v: a replica has the same engine", i+1, r, e)}
+		case names[r.String()]:
+			return &ReplicaError{fmt.Sprintf("replica %d, %v, is named twice: leave one out", i+1, r)}
 		}
+		names[r.String()] = true
 	}
 	return nil
 }
@@ -95,8 +99,8 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	for _, url := range o.URLs {
 		r, err := newReplica(db.options, url, o)
 		if err != nil {
-			cancel()
-			return errors.Join(err, rs.closePools())
+			rs.close()
+			return err
 		}
 		rs.all = append(rs.all, r)
 	}
@@ -218,23 +222,16 @@ func (db *DB) Replication() (s ReplicationStats) {
 }
 
 // close ends the measurements and closes all connections. rs may be nil.
-func (rs *replicas) close() error {
+func (rs *replicas) close() {
 	if rs == nil {
-		return nil
+		return
 	}
 	rs.cancel()
-	for _, r := range rs.all {
-		r.lines.cut() // nobody waits for a replica that is silent
-	}
 	rs.running.Wait()
-	return rs.closePools()
-}
-
-func (rs *replicas) closePools() (err error) {
 	for _, r := range rs.all {
-		err = errors.Join(err, r.pool.db.Close())
+		_ = r.pool.db.Close() // a replica that is away is no error
+		r.lines.cut()
 	}
-	return err
 }
 
 // repeat calls measure from time to time, and when it is asked to, until ctx ends.
