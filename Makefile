@@ -15,6 +15,8 @@ CHAOS ?= 2000
 DOCUMENTS ?= 50000
 # Number of restarts of each server of "make e2e-restart".
 RESTART ?= 10
+# Length of the load of each test of "make e2e-cluster".
+CLUSTER ?= 60s
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
 # Platforms that "make release-test" builds twice, separated by commas.
@@ -41,7 +43,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart
+.PHONY: help run build generate migration verify lint format vulncheck test test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart e2e-cluster
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -152,6 +154,9 @@ follow: ## let eight writers begin FOLLOW (1000) transactions each, while reader
 
 e2e-restart: ## restart servers under load RESTART (10) times: behind a proxy, and by hand-over; and serve with an old program
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags restart -v -run '^Test(RollingRestart|Upgrade|OldServerOnNewerSchema)$$' ./e2e -restart=$(RESTART)
+
+e2e-cluster: ## let the servers of databases fail under load, for CLUSTER (60s) each: failover, Patroni, replicas and Galera
+	go test -count=1 -timeout 60m -tags cluster -v ./e2e/cluster -cluster=$(CLUSTER)
 
 chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)

@@ -52,6 +52,8 @@ type Options struct {
 	Comment func(ctx context.Context) string
 	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
+
+	lines *lines // those to a replica; nil for the primary
 }
 
 // engine has the differences between the databases.
@@ -97,6 +99,8 @@ type engine interface {
 	// clock returns a statement that selects the time of the server, in microseconds since 1970. Empty: the engine has the
 	// clock of this machine.
 	clock() string
+	// replication returns how the servers of the engine tell their positions, or nil.
+	replication() replication
 	// String names the database for people, without a password.
 	String() string
 }
@@ -114,6 +118,7 @@ func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
 }
 func (base) signal() string                                        { return "" }
 func (base) clock() string                                         { return "" }
+func (base) replication() replication                              { return nil }
 func (base) listen(context.Context, Options, string, func(string)) {}
 func (base) unfinished(context.Context, *sql.DB) (way, error)      { return way{}, nil }
 
@@ -126,6 +131,7 @@ type DB struct {
 	migrations  fs.FS                                   // a folder for each dialect
 	tables      func(d string) ([]*schema.Table, error) // that the migrations make
 	looks       *singleflight.Group                     // shares concurrent calls of CheckTables
+	replicas    *replicas                               // nil without replicas
 	// observeMigrations gets the statements of migrations. It is for tests; Options.Observe does not get them.
 	observeMigrations func(query string)
 }
@@ -205,6 +211,7 @@ func (db *DB) pools() []*pool { return slices.Compact([]*pool{db.write, db.read}
 
 // Close closes all connections, after the running statements.
 func (db *DB) Close() error {
+	db.replicas.close()
 	db.health.close()
 	var err error
 	for _, p := range db.pools() {

@@ -90,6 +90,9 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = o.answerLimit()
 	}
+	if o.lines != nil {
+		c.DialFunc = o.dial()
+	}
 	connector, err := mysql.NewConnector(c)
 	learning := &packetConnector{connector, &e.packet}
 	return learning, learning, err

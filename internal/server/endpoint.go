@@ -12,6 +12,7 @@ import (
 	"roster/ent/rules"
 	"roster/internal/budget"
 	"roster/internal/codes"
+	"roster/internal/documents"
 	"roster/internal/ratelimit"
 )
 
@@ -84,6 +85,11 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		from.points.Charge(priceOfRefused(request.size))
 		return refused
 	}
+	after, refused := positionOf(r.Header)
+	if refused != nil {
+		from.points.Charge(priceOfRefused(request.size))
+		return refused
+	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
 		return refused
@@ -116,14 +122,15 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		if refused != nil {
 			return refused
 		}
-		var replayed bool
-		response, replayed = e.execute(ctx, operation, key)
+		var receipt documents.Receipt
+		response, receipt = e.execute(ctx, operation, documents.Terms{Key: key, After: after})
 		if busy(ctx) {
 			return refuseBusy()
 		}
-		if replayed {
+		if receipt.Replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
+		setPosition(w.Header(), receipt.Position)
 		setTiming(w.Header(), response)
 	}
 	leave() // while the client reads slowly, other requests may be executed

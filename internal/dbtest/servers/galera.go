@@ -113,11 +113,10 @@ type galeraNode struct {
 }
 
 func (n *galeraNode) software() software {
-	sw := mariadb(n.programs, n.serve)
+	sw := mariadb(n.programs, n.password, n.serve)
 	sw.name = "galera"
 	if !n.founds { // its data are those of the cluster
 		sw.prepare = func(s *site) (program, error) {
-			s.password = n.password
 			return program{"/bin/mkdir", []string{s.path("data")}}, nil
 		}
 	}

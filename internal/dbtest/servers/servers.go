@@ -4,6 +4,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -141,11 +142,13 @@ func (s *Server) end() error {
 type software struct {
 	name    string // for messages and the name of the directory
 	account string // the system user whose account the server's package creates
-	prepare func(*site) (program, error)
-	serve   func(s *site, port int) program
-	address func(password string, port int) *url.URL
-	stop    syscall.Signal // orderly and fast
-	orphan  syscall.Signal // immediate; leaves neither processes nor shared memory
+	// password is that of userName. "": a random one.
+	password string
+	prepare  func(*site) (program, error)
+	serve    func(s *site, port int) program
+	address  func(password string, port int) *url.URL
+	stop     syscall.Signal // orderly and fast
+	orphan   syscall.Signal // immediate; leaves neither processes nor shared memory
 	// ready returns an error while the server cannot be used. nil: it can as soon as a connection opens.
 	ready func(context.Context, *sql.DB) error
 }
@@ -165,6 +168,7 @@ func (sw software) start(ctx context.Context) (_ *Server, err error) {
 			err = errors.Join(fmt.Errorf("start %s: %w", sw.name, err), s.remove())
 		}
 	}()
+	s.password = cmp.Or(sw.password, s.password)
 	if err := sw.initialise(ctx, s); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,160 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// build makes the binary and returns its path.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "roster")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "roster")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// program is a running server of Roster.
+type program struct {
+	cmd    *exec.Cmd
+	stdout *bufio.Reader
+	log    *transcript
+	url    string
+}
+
+// transcript is the text that a program has printed. It may be read while the program prints more.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+// start runs a server on a free port, and waits until it serves. It is killed at the end of the test, unless stop came first.
+func start(t *testing.T, binary, database string, flags ...string) *program {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, append([]string{"serve", "--listen=127.0.0.1:0"}, flags...)...)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s")
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{cmd: cmd, stdout: bufio.NewReader(pipe), log: &transcript{}}
+	cmd.Stderr = p.log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("the log of %s:\n%s", p.url, p.log)
+		}
+	})
+	endpoint := regexp.MustCompile(`endpoint +(http://\S+)/graphql`)
+	for {
+		line, err := p.stdout.ReadString('\n')
+		if err != nil {
+			t.Fatalf("got %q, %v, want the address of the endpoint; the log: %s", line, err, p.log)
+		}
+		if found := endpoint.FindStringSubmatch(line); found != nil {
+			p.url = found[1]
+			return p
+		}
+	}
+}
+
+// stop ends the server in order.
+func (p *program) stop(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, p.stdout); err != nil {
+		t.Error(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the end of the server: got %v, want success", err)
+	}
+}
+
+// answer is an answer of the endpoint.
+type answer struct {
+	Data   json.RawMessage
+	Errors []struct {
+		Message    string
+		Extensions struct{ Code string }
+	}
+	header http.Header
+}
+
+// code returns the code of the first error, or "".
+func (a *answer) code() string {
+	if len(a.Errors) == 0 {
+		return ""
+	}
+	return a.Errors[0].Extensions.Code
+}
+
+// post sends an operation to the server at a URL. Its values are variables, because servers keep the documents that they
+// have seen. key is the idempotency key, or "".
+func post(ctx context.Context, client *http.Client, url, key, query string, variables map[string]any) (*answer, error) {
+	response, err := send(ctx, client, url, key, "application/json", query, variables)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	a := &answer{header: response.Header}
+	if err := json.Unmarshal(text, a); err != nil {
+		return nil, fmt.Errorf("%s: %w in %q", response.Status, err, text)
+	}
+	return a, nil
+}
+
+// send is post without reading the answer.
+func send(ctx context.Context, client *http.Client, url, key, accept, query string, variables map[string]any) (*http.Response, error) {
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/graphql", strings.NewReader(string(body)))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", accept)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	return client.Do(request)
+}
