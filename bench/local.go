@@ -46,7 +46,7 @@ func ask(ctx context.Context, executor *graph.Executor, w workload, i int) error
 	}
 	operation, response := executor.Prepare(ctx, documents.Request{Text: body.Query, Variables: body.Variables})
 	if response == nil {
-		response, _ = executor.Execute(ctx, operation, "")
+		response, _ = executor.Execute(ctx, operation, documents.Terms{})
 	}
 	if len(response.Errors) > 0 {
 		return fmt.Errorf("%s: no data, or errors: %v", w.name, response)

@@ -97,7 +97,7 @@ func BenchmarkQuery(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					answer := answers.Open()
-					if response, _ := e.Execute(budget.WithAnswer(ctx, answer), o, ""); len(response.Errors) > 0 {
+					if response, _ := e.Execute(budget.WithAnswer(ctx, answer), o, requests.Terms{}); len(response.Errors) > 0 {
 						b.Fatal(response.Errors)
 					}
 					answer.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -191,13 +192,12 @@ func changeOf(c *feed.Change, nodes *ent.NodeGroup) model.Change {
 
 // follows reports whether an operation is a query that reads changes. Committed changes need their numbers first.
 func follows(o *graphql.OperationContext) bool {
-	if o.Operation.Operation != ast.Query {
-		return false
-	}
-	for _, f := range graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"}) {
-		if f.Name == "changes" {
-			return true
-		}
-	}
-	return false
+	return o.Operation.Operation == ast.Query && selects(o, "changes")
+}
+
+// selects reports whether a query selects one of the root fields.
+func selects(o *graphql.OperationContext, names ...string) bool {
+	return slices.ContainsFunc(graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"}), func(f graphql.CollectedField) bool {
+		return slices.Contains(names, f.Name)
+	})
 }

@@ -88,7 +88,7 @@ func (s *twoWays) executeRecorded(
 	ctx = record.WithOperation(ctx, r)
 	o, refused := e.Prepare(ctx, requests.Request{Text: document, Variables: variables})
 	if refused == nil {
-		refused, _ = e.Execute(ctx, o, "")
+		refused, _ = e.Execute(ctx, o, requests.Terms{})
 	}
 	text, err := json.Marshal(refused)
 	if err != nil {
@@ -342,7 +342,7 @@ func TestPlanWaitsForMemory(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			response, _ = s.plan.Execute(ctx, o, "")
+			response, _ = s.plan.Execute(ctx, o, requests.Terms{})
 		}()
 		if free {
 			release()

@@ -94,25 +94,24 @@ func (e *Executor) secretFor(c rules.Caller) bool { return !e.Introspection && s
 func stranger(c rules.Caller) bool { return c.Nobody() && !c.Reader }
 
 // Execute executes a query or a mutation, if the caller in ctx may select its fields. The transaction has ended when
-// Execute returns. A mutation with an idempotency key runs once: replayed reports that the response is the answer to an
-// earlier request with the key. An empty key is none.
-func (e *Executor) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+// Execute returns. A mutation with an idempotency key runs once.
+func (e *Executor) Execute(ctx context.Context, o *documents.Operation, t documents.Terms) (*graphql.Response, documents.Receipt) {
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
-	return e.observe(ctx, o, func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool) {
-		return e.execute(ctx, o, key, started)
+	return e.observe(ctx, o, func(ctx context.Context, started time.Time) (*graphql.Response, Way, documents.Receipt) {
+		return e.execute(ctx, o, t, started)
 	})
 }
 
 // observe runs an operation, tells the observer of it, and adds its profile if the request asks for it.
 func (e *Executor) observe(ctx context.Context, o *documents.Operation,
-	run func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool),
-) (response *graphql.Response, replayed bool) {
+	run func(ctx context.Context, started time.Time) (*graphql.Response, Way, documents.Receipt),
+) (*graphql.Response, documents.Receipt) {
 	started := e.Clock()
 	request := profile.FromContext(ctx)
 	if e.Observer == nil && request == nil {
-		response, _, replayed = run(ctx, started)
-		return response, replayed
+		response, _, receipt := run(ctx, started)
+		return response, receipt
 	}
 	if e.Observer != nil {
 		ctx = e.Observer.Begin(ctx, o)
@@ -126,36 +125,38 @@ func (e *Executor) observe(ctx context.Context, o *documents.Operation,
 		r.Fields, r.Arguments = true, request.Plans
 	}
 	began := time.Now() // Clock gives the times of rows, and need not run like a watch
-	response, way, replayed := run(ctx, started)
-	ended := Ended{Response: response, Record: r, Way: way, Took: time.Since(began), Replayed: replayed}
+	response, way, receipt := run(ctx, started)
+	ended := Ended{Response: response, Record: r, Way: way, Took: time.Since(began), Replayed: receipt.Replayed}
 	if e.Observer != nil {
 		e.Observer.End(ctx, o, ended)
 	}
 	if request != nil {
 		e.addProfile(ctx, o, request, ended)
 	}
-	return response, replayed
+	return response, receipt
 }
 
 // execute is Execute for an operation that started at a time. It also returns the way of the answer.
-func (e *Executor) execute(ctx context.Context, o *documents.Operation, key string, started time.Time) (response *graphql.Response, way Way, replayed bool) {
+func (e *Executor) execute(
+	ctx context.Context, o *documents.Operation, t documents.Terms, started time.Time,
+) (response *graphql.Response, way Way, receipt documents.Receipt) {
 	way = ByResolvers
-	if key == "" && o.Definition.Operation == ast.Query {
-		if response, way = e.read(ctx, o, started); response != nil {
+	if t.Key == "" && o.Definition.Operation == ast.Query {
+		if response, way = e.read(ctx, o, t.After, started); response != nil {
 			e.addCost(o, response)
-			return response, way, false
+			return response, way, receipt
 		}
 	}
 	ctx = e.withOperation(ctx, o)
-	if response = e.authorize(ctx, key); response == nil {
-		response, replayed = e.run(ctx, key, started, func(ctx context.Context) *graphql.Response {
+	if response = e.authorize(ctx, t.Key); response == nil {
+		response, receipt = e.run(ctx, t, started, func(ctx context.Context) *graphql.Response {
 			return answer(ctx, e.executable.Exec(ctx))
 		})
 		refuseWhole(response)
 	}
 	e.tidyErrors(ctx, response)
 	e.addCost(o, response)
-	return response, way, replayed
+	return response, way, receipt
 }
 
 // executable returns the generated code with its resolvers.

@@ -16,6 +16,7 @@ import (
 	"roster/internal/budget"
 	"roster/internal/database"
 	"roster/internal/directory"
+	"roster/internal/documents"
 	"roster/internal/feed"
 	"roster/internal/idempotency"
 	"roster/internal/record"
@@ -48,22 +49,23 @@ func attemptFrom(ctx context.Context) *attempt {
 }
 
 // run runs an operation, or one event of a subscription, that has started at a time. It makes attempts until one succeeds or
-// a retry does not help. replayed reports that the response is the answer to an earlier request with the key.
-func (e *Executor) run(ctx context.Context, key string, started time.Time, execute graphql.ResponseHandler) (response *graphql.Response, replayed bool) {
+// a retry does not help.
+func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time, execute graphql.ResponseHandler) (*graphql.Response, documents.Receipt) {
 	ctx, cancel := context.WithTimeout(ctx, e.RequestTimeout)
 	defer cancel()
 	operation := graphql.GetOperationContext(ctx)
 	mode := e.sessionMode(operation.Operation)
-	entry, err := entryOf(ctx, key)
+	var none documents.Receipt
+	entry, err := entryOf(ctx, t.Key)
 	if err != nil {
-		return failed(ctx, err), false
+		return failed(ctx, err), none
 	}
 	answer := budget.FromContext(ctx)
 	pages := &changesPages{most: maxChanges}
-	careful, reconnected := false, false
+	careful, reconnected, replicas := false, false, mayReadReplica(operation)
 	answer.Reset()
 	for retries := 0; ; retries++ {
-		session := e.Database.Session(mode)
+		session := e.session(mode, replicas, t)
 		tx := directory.New(session, directory.Options{Clock: e.Clock, IDs: e.IDs, Careful: careful, Quiet: true})
 		a := &attempt{session: session, directory: tx, ent: tx.Client(), entry: entry, answer: answer, pages: pages}
 		response, failure := e.try(ctx, a, mode, execute)
@@ -72,7 +74,14 @@ func (e *Executor) run(ctx context.Context, key string, started time.Time, execu
 			continue
 		}
 		if failure == nil {
-			return response, a.stored != nil
+			return response, a.receipt(ctx, e.Database)
+		}
+		if session.FailedOnReplica() && ctx.Err() == nil {
+			replicas = false
+			retries--
+			record.FromContext(ctx).Retried()
+			answer.Reset()
+			continue
 		}
 		again := retries < maxRetries && ctx.Err() == nil && e.Clock().Sub(started) < maxRetry
 		switch failure.Kind {
@@ -87,11 +96,37 @@ func (e *Executor) run(ctx context.Context, key string, started time.Time, execu
 			again = false
 		}
 		if !again {
-			return response, false
+			return response, none
 		}
 		record.FromContext(ctx).Retried()
 		answer.Reset()
 	}
+}
+
+// session returns the session of an attempt.
+func (e *Executor) session(mode database.Mode, replicas bool, t documents.Terms) *database.Session {
+	switch {
+	case mode == database.Write:
+		return e.Database.WriteSession()
+	case replicas:
+		return e.Database.ReadSession(mode, t.After)
+	}
+	return e.Database.Session(mode)
+}
+
+// mayReadReplica reports whether a replica may answer an operation. Events of subscriptions come from the primary, and so does the
+// end of the change feed: a subscriber must not get a cursor that the primary has left behind.
+func mayReadReplica(o *graphql.OperationContext) bool {
+	return o.Operation.Operation == ast.Query && !selects(o, "changes", "changesCursor")
+}
+
+// receipt returns the receipt of an attempt that has succeeded. The answer to an earlier request was committed at an unknown
+// position before the current one.
+func (a *attempt) receipt(ctx context.Context, db *database.DB) documents.Receipt {
+	if a.stored != nil {
+		return documents.Receipt{Replayed: true, Position: db.Position(ctx)}
+	}
+	return documents.Receipt{Position: a.session.Position()}
 }
 
 // fits reports whether another attempt may fit into the memory, after this one did not: it waits for memory, or makes

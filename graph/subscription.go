@@ -117,7 +117,7 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 		return &graphql.Response{Errors: gqlerror.List{publicError(ctx, err)}}
 	}
 	respond := func(ctx context.Context, started time.Time, adopt bool) *graphql.Response {
-		response, _ := s.executor.run(ctx, "", started, func(ctx context.Context) *graphql.Response {
+		response, _ := s.executor.run(ctx, documents.Terms{}, started, func(ctx context.Context) *graphql.Response {
 			nodes := attemptFrom(ctx).ent.NodeGroup([]typeid.ID{e.NodeID})
 			if adopt {
 				nodes.Adopt(e.NodeID, e.Node)
@@ -132,14 +132,14 @@ func (s *subscription) event(ctx context.Context, responses graphql.ResponseHand
 		})
 		return response
 	}
-	response, _ := s.executor.observe(ctx, s.operation, func(ctx context.Context, started time.Time) (*graphql.Response, Way, bool) {
+	response, _ := s.executor.observe(ctx, s.operation, func(ctx context.Context, started time.Time) (*graphql.Response, Way, documents.Receipt) {
 		response := respond(ctx, started, e.Loaded)
 		if e.Loaded && len(response.Errors) > 0 {
 			// The node was read earlier, for all subscribers. An entity to which it has an edge may be deleted since. So read
 			// both in one snapshot.
 			response = respond(ctx, s.executor.Clock(), false)
 		}
-		return response, ByResolvers, false
+		return response, ByResolvers, documents.Receipt{}
 	})
 	if ctx.Err() != nil {
 		return nil

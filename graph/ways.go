@@ -17,8 +17,10 @@ import (
 	"roster/graph/compiled"
 	"roster/graph/model"
 	"roster/internal/budget"
+	"roster/internal/consistency"
 	"roster/internal/database"
 	"roster/internal/documents"
+	"roster/internal/record"
 	"roster/internal/typeid"
 )
 
@@ -231,7 +233,7 @@ func conditional(doc *ast.QueryDocument) (names []string) {
 // except after a long wait for the database, which they would repeat.
 //
 // A stranger may read nothing, and its documents are not kept. So it gets no plan: its documents stay cheap.
-func (e *Executor) read(ctx context.Context, o *documents.Operation, started time.Time) (*graphql.Response, Way) {
+func (e *Executor) read(ctx context.Context, o *documents.Operation, after consistency.Position, started time.Time) (*graphql.Response, Way) {
 	caller := rules.CallerFrom(ctx)
 	if !e.CompiledReads || stranger(caller) {
 		return nil, ByResolvers
@@ -243,14 +245,14 @@ func (e *Executor) read(ctx context.Context, o *documents.Operation, started tim
 	answer := budget.FromContext(ctx)
 	answer.Reset()
 	answer.Expect(o.Cost * compiled.BytesPerObject)
-	data, err := e.runPlan(ctx, p, o.Variables)
+	data, err := e.runPlan(ctx, p, o.Variables, after)
 	for errors.Is(answer.Err(), budget.ErrBusy) { // resolvers would need more memory, and wait for it too
 		if err := answer.Wait(ctx); err != nil {
 			response := failed(ctx, err)
 			e.tidyErrors(ctx, response)
 			return response, ByPlan
 		}
-		data, err = e.runPlan(ctx, p, o.Variables)
+		data, err = e.runPlan(ctx, p, o.Variables, after)
 	}
 	if panicked, ok := errors.AsType[*compiled.PanicError](err); ok {
 		e.Logger.ErrorContext(ctx, "compiled read failed", "error", err, "stack", string(panicked.Stack))
@@ -266,9 +268,20 @@ func (e *Executor) read(ctx context.Context, o *documents.Operation, started tim
 	return &graphql.Response{Data: data}, ByPlan
 }
 
-// runPlan makes one attempt at a plan, in a session of its own. It returns the data.
-func (e *Executor) runPlan(ctx context.Context, p *plan, variables map[string]any) ([]byte, error) {
-	session := e.Database.Session(p.mode)
+// runPlan makes one attempt at a plan, in a session of its own. If a replica fails meanwhile, the primary gets another attempt.
+// runPlan returns the data.
+func (e *Executor) runPlan(ctx context.Context, p *plan, variables map[string]any, after consistency.Position) ([]byte, error) {
+	session := e.Database.ReadSession(p.mode, after)
+	data, err := e.runPlanIn(ctx, p, variables, session)
+	if err != nil && session.FailedOnReplica() && ctx.Err() == nil {
+		record.FromContext(ctx).Retried()
+		budget.FromContext(ctx).Reset()
+		data, err = e.runPlanIn(ctx, p, variables, e.Database.Session(p.mode))
+	}
+	return data, err
+}
+
+func (e *Executor) runPlanIn(ctx context.Context, p *plan, variables map[string]any, session *database.Session) ([]byte, error) {
 	defer session.Rollback() // does nothing after a commit
 	data, err := e.reads.Run(ctx, p.compiled, session, variables)
 	if err != nil {

@@ -368,6 +368,7 @@ func (k *checker) checkDatabase(ctx context.Context) (err error) {
 	k.bounded(ctx, db, k.checkFeed)
 	k.checkCounts(ctx, db)
 	k.bounded(ctx, db, k.checkBackup)
+	k.bounded(ctx, db, k.checkReplicas)
 	return nil
 }
 

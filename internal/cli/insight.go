@@ -117,10 +117,11 @@ func (i *insight) watch(ctx context.Context, db *database.DB, changes *graph.Fee
 		return
 	}
 	i.metrics.Watch(metrics.Sources{
-		Pools:    db.Pools,
-		Feed:     changes.Stats,
-		Draining: func() bool { return ctx.Err() != nil },
-		Ready:    db.Ready,
+		Pools:       db.Pools,
+		Replication: db.Replication,
+		Feed:        changes.Stats,
+		Draining:    func() bool { return ctx.Err() != nil },
+		Ready:       db.Ready,
 		Lag: func(ctx context.Context) (int, time.Duration, error) {
 			return changes.Lag(ctx, time.Now())
 		},

@@ -57,6 +57,7 @@ type serveCommand struct {
 	limits.Limits    `group:"Limits of a request:"`
 	config.Retention `group:"Retention:"`
 	config.Database  `group:"Database:"`
+	config.Replicas  `group:"Replicas of the database:"`
 	config.Admin     `group:"Admin listener:"`
 	config.Insight   `group:"Slow operations and traces:"`
 	config.Log       `group:"Logging:"`
@@ -69,6 +70,9 @@ func (c *serveCommand) Validate() error {
 		return err
 	}
 	if err := c.Insight.Validate(); err != nil {
+		return err
+	}
+	if err := c.Replicas.Validate(); err != nil {
 		return err
 	}
 	return c.Admin.Validate()
@@ -92,6 +96,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 		return err
 	}
 	if err := c.checkAdmin(ctx); err != nil {
+		return err
+	}
+	if err := c.checkReplicas(); err != nil {
 		return err
 	}
 	proxies, err := c.Proxies(c.localOnly(verifier != nil))
@@ -135,6 +142,9 @@ func (c *serveCommand) Run(ctx context.Context, e *environment) (err error) {
 	if err := db.Ready(ctx); err != nil && process.Inherited() {
 		return fmt.Errorf("the server before this one goes on, because this one is not ready: %w", err)
 	} // otherwise a database that takes no changes is served for reading; Ready logs the reason
+	if err := c.useReplicas(ctx, db); err != nil {
+		return err
+	}
 	page, err := c.page()
 	if err != nil {
 		return err

@@ -105,6 +105,8 @@ type conn struct {
 	connector  *connector
 	generation int64
 	end        time.Time                          // of its lifetime; zero is never
+	open       driver.Tx                          // the transaction
+	uncertain  bool                               // a transaction may still be open after its end
 	statements *simplelru.LRU[string, driverStmt] // by their texts
 }
 
@@ -112,6 +114,28 @@ var (
 	_ driverConn               = (*conn)(nil)
 	_ driver.NamedValueChecker = (*conn)(nil)
 )
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.driverConn.BeginTx(ctx, o)
+	c.open = tx
+	return transaction{c}, err
+}
+
+// transaction is the transaction of a connection. When the server refuses to end it, it stays open, and the next one on this
+// connection would commit it on MySQL and MariaDB. Then nobody may use the connection again.
+type transaction struct{ *conn }
+
+// Commit implements driver.Tx.
+func (t transaction) Commit() error { return t.ended(t.open.Commit()) }
+
+// Rollback implements driver.Tx.
+func (t transaction) Rollback() error { return t.ended(t.open.Rollback()) }
+
+func (t transaction) ended(err error) error {
+	t.uncertain = t.uncertain || staysOpen(err)
+	return err
+}
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -239,7 +263,7 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 // IsValid implements driver.Validator.
 func (c *conn) IsValid() bool {
-	return c.driverConn.IsValid() && !c.old()
+	return !c.uncertain && c.driverConn.IsValid() && !c.old()
 }
 
 // old reports whether the connection must not be used again: its lifetime has ended, or dropIdle was called.

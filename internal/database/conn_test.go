@@ -27,6 +27,7 @@ import (
 type fake struct {
 	journal
 	refused map[string]int
+	ending  error // of COMMIT and ROLLBACK
 }
 
 func (f *fake) Connect(context.Context) (driver.Conn, error) {
@@ -96,8 +97,8 @@ func (c *fakeConn) Close() error {
 
 type fakeTx struct{ conn *fakeConn }
 
-func (t fakeTx) Commit() error   { t.conn.fake.note("commit"); return nil }
-func (t fakeTx) Rollback() error { t.conn.fake.note("rollback"); return nil }
+func (t fakeTx) Commit() error   { t.conn.fake.note("commit"); return t.conn.fake.ending }
+func (t fakeTx) Rollback() error { t.conn.fake.note("rollback"); return t.conn.fake.ending }
 
 type fakeStmt struct {
 	conn  *fakeConn
@@ -461,4 +462,40 @@ func TestFullMariaDB(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestRefusedEnd begins a transaction after one that the server refused to end: MariaDB would commit the first one then. So it
+// closes the connection of the first one. A deadlock ends a transaction.
+func TestRefusedEnd(t *testing.T) {
+	t.Parallel()
+	for what, end := range map[string]func(*sql.Tx) error{"commit": (*sql.Tx).Commit, "rollback": (*sql.Tx).Rollback} {
+		for _, c := range []struct {
+			refusal error
+			closes  bool
+		}{{nil, false}, {&mysql.MySQLError{Number: 1047}, true}, {&mysql.MySQLError{Number: 1213}, false}} {
+			f := &fake{ending: c.refusal}
+			caching, _ := database.Caching(f, 1, false)
+			db := sql.OpenDB(caching)
+			for range 2 {
+				tx, err := db.BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := end(tx); !errors.Is(err, c.refusal) {
+					t.Errorf("%s: got %v, want %v", what, err, c.refusal)
+				}
+			}
+			turn := "begin; " + what + "; "
+			want := "connect; " + turn + turn
+			if c.closes {
+				want = strings.Repeat("connect; "+turn+"close connection; ", 2)
+			}
+			if got := strings.Join(f.taken(), "; ") + "; "; got != want {
+				t.Errorf("%s with the error %v: got %s, want %s", what, c.refusal, got, want)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

@@ -55,6 +55,8 @@ type Options struct {
 	Comment func(ctx context.Context) string
 	// Logger gets messages for the operator. They contain no passwords and no values.
 	Logger *slog.Logger
+
+	lines *lines // those to a replica; nil for the primary
 }
 
 // engine has the differences between the databases.
@@ -76,12 +78,14 @@ type engine interface {
 	txOptions(write bool) *sql.TxOptions
 	// check refuses a database that opens but that Roster cannot use.
 	check(ctx context.Context, db *sql.DB) error
+	// ready returns an error while a server answers, but should not serve now. The error is a Failure or the driver's.
+	ready(ctx context.Context, db *sql.DB) error
 	// attached returns an error when the open files are no longer those of the database.
 	attached() error
 	// close releases the resources of check.
 	close() error
 	// locked runs f while no other server migrates the database. db has one connection, which gets the lock.
-	locked(ctx context.Context, db *sql.DB, f func() error) error
+	locked(ctx context.Context, db *sql.DB, o Options, f func() error) error
 	// apply runs a migration in the transaction that then records it.
 	apply(ctx context.Context, tx *sql.Tx, w way) error
 	// unfinished returns the interrupted migration and its direction. Version 0: none.
@@ -98,6 +102,8 @@ type engine interface {
 	// clock returns a statement that selects the time of the server, in microseconds since 1970. Empty: the engine has the
 	// clock of this machine.
 	clock() string
+	// replication returns how the servers of the engine tell their positions, or nil.
+	replication() replication
 	// String names the database for people, without a password.
 	String() string
 }
@@ -107,6 +113,7 @@ type base struct{}
 
 func (base) explainMigration(context.Context, *sql.DB, error) string { return "" }
 func (base) argumentLimit() int                                      { return 0 }
+func (base) ready(context.Context, *sql.DB) error                    { return nil }
 func (base) attached() error                                         { return nil }
 func (base) close() error                                            { return nil }
 func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
@@ -114,6 +121,7 @@ func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
 }
 func (base) signal() string                                        { return "" }
 func (base) clock() string                                         { return "" }
+func (base) replication() replication                              { return nil }
 func (base) listen(context.Context, Options, string, func(string)) {}
 func (base) unfinished(context.Context, *sql.DB) (way, error)      { return way{}, nil }
 
@@ -126,6 +134,7 @@ type DB struct {
 	migrations  fs.FS                                   // a folder for each dialect
 	tables      func(d string) ([]*schema.Table, error) // that the migrations make
 	looks       *singleflight.Group                     // shares concurrent calls of CheckTables
+	replicas    *replicas                               // nil without replicas
 	// observeMigrations gets the statements of migrations. It is for tests; Options.Observe does not get them.
 	observeMigrations func(query string)
 }
@@ -205,6 +214,7 @@ func (db *DB) pools() []*pool { return slices.Compact([]*pool{db.write, db.read}
 
 // Close closes all connections, after the running statements.
 func (db *DB) Close() error {
+	db.replicas.close()
 	db.health.close()
 	var err error
 	for _, p := range db.pools() {

@@ -124,6 +124,9 @@ func (db *DB) Ready(ctx context.Context) error {
 	wrong, news := db.health.state()
 	err := db.ReadyForReads(ctx)
 	if err == nil {
+		err = db.serves(ctx)
+	}
+	if err == nil {
 		err = db.takesChanges(ctx, wrong != nil && wrong.Kind == ReadOnly)
 	}
 	if err != nil {
@@ -137,6 +140,19 @@ func (db *DB) Ready(ctx context.Context) error {
 		h.wrong = nil
 	}
 	return nil
+}
+
+// serves checks that the server should serve now. The error is a Failure.
+func (db *DB) serves(ctx context.Context) error {
+	err := db.engine.ready(ctx, db.write.db)
+	if err == nil {
+		return nil
+	}
+	f := db.fail(err)
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		db.found(f)
+	}
+	return f
 }
 
 // ReadyForReads checks that the database can be read now, and that it has its tables. The error is a Failure.

@@ -27,11 +27,7 @@ type Schema struct {
 // Schema returns the state of the migrations. Unlike CheckVersion, it does not wait for a migration, and creates nothing in
 // an empty database. The error is a Failure.
 func (db *DB) Schema(ctx context.Context) (s Schema, err error) {
-	dir, err := fs.Sub(db.migrations, db.Dialect())
-	if err != nil {
-		return s, err
-	}
-	files, err := readMigrations(dir)
+	files, err := db.knownMigrations()
 	if err != nil {
 		return s, err
 	}
@@ -61,6 +57,15 @@ func (db *DB) Schema(ctx context.Context) (s Schema, err error) {
 		}
 	}
 	return s, nil
+}
+
+// knownMigrations returns the migrations of this program, in order.
+func (db *DB) knownMigrations() ([]migrationFile, error) {
+	dir, err := fs.Sub(db.migrations, db.Dialect())
+	if err != nil {
+		return nil, err
+	}
+	return readMigrations(dir)
 }
 
 // Clock returns the time of the database server. SQLite has the clock of this machine: then Clock returns the zero time. The

@@ -325,7 +325,7 @@ func (db *DB) locked(ctx context.Context, f func(pool *sql.DB) error) error {
 	pool := sql.OpenDB(&single{Connector: &connector{Connector: write, timeout: o.ConnectTimeout, observe: db.observeMigrations, logger: o.Logger}})
 	defer pool.Close() //nolint:errcheck // nothing is under way
 	pool.SetMaxOpenConns(1)
-	return db.engine.locked(ctx, pool, func() error { return f(pool) })
+	return db.engine.locked(ctx, pool, o, func() error { return f(pool) })
 }
 
 // single opens one connection.

@@ -23,6 +23,8 @@ type mysqlEngine struct {
 	name   string // host:port/database
 	config *mysql.Config
 	packet atomic.Int64 // max_allowed_packet of the last connection
+	galera atomic.Bool  // the server is a node of a Galera cluster
+	lease  atomic.Pointer[lease]
 }
 
 func parseMySQL(text string) (engine, error) {
@@ -88,6 +90,9 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = o.answerLimit()
 	}
+	if o.lines != nil {
+		c.DialFunc = o.dial()
+	}
 	connector, err := mysql.NewConnector(c)
 	learning := &packetConnector{connector, &e.packet}
 	return learning, learning, err
@@ -101,12 +106,16 @@ const (
 	myTooMany          = 1040
 	myDatabaseDenied   = 1044
 	myAccessDenied     = 1045
+	myNotReady         = 1047
 	myNoDatabase       = 1049
 	mySyntax           = 1064
 	myUnspecific       = 1105
+	myAtCommit         = 1180
 	myNotFromHere      = 1130
 	myNoVariable       = 1193
 	myTooManyOfUser    = 1203
+	myLockWait         = 1205
+	myDeadlock         = 1213
 	myUserLimit        = 1226
 	myNoMoreStatements = 1461
 	myNoPassword       = 1698 // "access denied" too
@@ -122,7 +131,11 @@ const (
 	myPacket     = "a statement is larger than the server takes: raise its max_allowed_packet, or send less at a time"
 	myLimit      = "the user has used up what the server grants it, such as MAX_UPDATES_PER_HOUR: raise the limit with ALTER USER"
 	mySchema     = "the schema is not the one that this program needs: run roster migrate up, or restore the tables from a backup"
-	myDamaged    = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
+	myQuorum     = "the Galera node does not take part in its cluster: it has lost the other nodes, or is joining them. " +
+		"See its wsrep_cluster_status, start the other nodes, and if they are lost, begin the cluster again with pc.bootstrap"
+	myNotSynced = "the Galera node sends its data to another node, or was taken out by wsrep_desync: it takes part again by itself, or with wsrep_desync=OFF"
+	myWriteSet  = "a transaction is larger than the Galera cluster takes: raise wsrep_max_ws_size and wsrep_max_ws_rows, or send less at a time"
+	myDamaged   = "the server cannot read or write its files: see its log, check its disk, or restore a backup"
 )
 
 // mysqlMeanings is the table of the errors of MariaDB and MySQL.
@@ -131,8 +144,8 @@ func mysqlMeanings() map[uint16]meaning {
 		1062:               {kind: Unique},
 		1451:               {kind: ForeignKey},                              // of a parent
 		1452:               {kind: ForeignKey},                              // of a child
-		1213:               {kind: Retry},                                   // deadlock
-		1205:               {kind: Retry},                                   // the wait for a lock
+		myDeadlock:         {kind: Retry},                                   // on Galera also of a commit that another node was ahead of
+		myLockWait:         {kind: Retry},                                   // the wait for a lock
 		1020:               {kind: Retry},                                   // the row changed since the snapshot
 		1317:               {kind: Timeout},                                 // interrupted
 		1969:               {kind: Timeout},                                 // max_statement_time of MariaDB
@@ -140,6 +153,8 @@ func mysqlMeanings() map[uint16]meaning {
 		myTooMany:          {kind: Lost},                                    // connections
 		myTooManyOfUser:    {kind: Lost},                                    // connections
 		myUserLimit:        {kind: ReadOnly, advice: myLimit},               // Lost when no connection can be opened
+		myAtCommit:         {kind: Lost},                                    // Galera lost its cluster during the commit
+		myNotReady:         {kind: Unusable, role: true, advice: myQuorum},  // of a Galera node
 		1053:               {kind: Lost},                                    // the server shuts down
 		1927:               {kind: Lost},                                    // the connection was killed
 		4031:               {kind: Lost},                                    // the connection was idle
@@ -184,6 +199,9 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 		return meaning{}, ""
 	case e.Number == myUnspecific && strings.Contains(e.Message, "max_allowed_packet"): // of a long parameter
 		return meaning{kind: TooLarge, advice: myPacket}, ""
+	case e.Number == myUnspecific && strings.Contains(e.Message, "writeset size"),
+		e.Number == myAtCommit && strings.Contains(e.Message, "wsrep_max_ws_rows"):
+		return meaning{kind: TooLarge, advice: myWriteSet}, ""
 	}
 	m = mysqlMeanings()[e.Number]
 	switch m.kind {
@@ -204,11 +222,26 @@ func (*mysqlEngine) classify(err error) (m meaning, constraint string) {
 	return m, constraint
 }
 
+// isDeadlock reports whether the server has rolled a transaction back because of others.
+func isDeadlock(err error) bool { return isNumber(err, myDeadlock) }
+
+// isNumber reports whether an error is that of the server with a number.
+func isNumber(err error, number uint16) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && e.Number == number
+}
+
+// staysOpen reports whether an error of COMMIT or ROLLBACK leaves the transaction open, or may do so. A server that ends a
+// transaction because of others says so by the error of a deadlock.
+func staysOpen(err error) bool {
+	_, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && !isDeadlock(err)
+}
+
 // noMoreStatements reports whether the server refuses to prepare a statement because it keeps too many. The limit counts
 // the statements of all clients.
 func noMoreStatements(err error) bool {
-	e, ok := errors.AsType[*mysql.MySQLError](err)
-	return ok && e.Number == myNoMoreStatements
+	return isNumber(err, myNoMoreStatements)
 }
 
 func (e *mysqlEngine) explain(err error) string {
@@ -276,7 +309,8 @@ func (*mysqlEngine) txOptions(write bool) *sql.TxOptions {
 }
 
 // check refuses a database that cannot store every text. It accepts information_schema, in which nobody can create a
-// table: the planner of migrations connects to it to create a database of its own.
+// table: the planner of migrations connects to it to create a database of its own. It learns whether the server is a node of a
+// Galera cluster.
 func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if e.config.DBName == "information_schema" {
 		return nil
@@ -288,30 +322,42 @@ func (e *mysqlEngine) check(ctx context.Context, db *sql.DB) error {
 	if charset != "utf8mb4" {
 		return &EncodingError{fmt.Sprintf("the database has the character set %s: take an empty one with utf8mb4, or ALTER DATABASE %s CHARACTER SET utf8mb4", charset, e.config.DBName)}
 	}
-	return nil
+	return e.findGalera(ctx, db)
 }
 
-// locked takes a lock of the server, named after the database.
-func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
+// locked takes a lock of the server, named after the database. On a Galera cluster, it also takes the lease.
+func (e *mysqlEngine) locked(ctx context.Context, db *sql.DB, o Options, f func() error) error {
 	name := "roster migrate " + e.config.DBName
 	if len(name) > 64 { // MySQL's limit
 		name = name[:64]
 	}
 	var got sql.NullInt64
-	if err := db.QueryRowContext(ctx, "SELECT GET_LOCK(?, 60)", name).Scan(&got); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, migrationWait.Seconds()).Scan(&got); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}
 	if got.Int64 != 1 {
-		return errors.New("another server has been migrating the database for more than 60 s: see what it does")
+		return fmt.Errorf("another server has been migrating the database for more than %v: see what it does", migrationWait)
 	}
 	defer func() {
 		// If this fails, the connection is closed soon, which releases the lock.
 		_ = db.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&got)
 	}()
-	if err := completeVersions(ctx, db); err != nil {
+	locked := func() error {
+		if err := completeVersions(ctx, db); err != nil {
+			return err
+		}
+		return f()
+	}
+	if !e.galera.Load() {
+		return locked()
+	}
+	write, _, err := e.connectors(o)
+	if err != nil {
 		return err
 	}
-	return f()
+	beside := sql.OpenDB(write)
+	defer beside.Close() //nolint:errcheck // nothing is under way
+	return e.underLease(ctx, db, beside, locked)
 }
 
 func (*mysqlEngine) clock() string {

@@ -151,8 +151,22 @@ func (db *DB) answers(ctx context.Context, p *pool) bool {
 // dialer opens connections with a limit on the wait for the server. lib/pq asks a server to cancel a statement, and
 // would wait for ever if the server hangs.
 type dialer struct {
-	net.Dialer
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	limit time.Duration
+}
+
+// dial returns the function that opens a network connection to a server.
+func (o Options) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := new(net.Dialer).DialContext
+	if o.lines != nil {
+		dial = o.lines.dial(dial)
+	}
+	return dial
+}
+
+// Dial implements pq.Dialer. lib/pq calls DialContext instead.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
 }
 
 // DialTimeout implements pq.Dialer.
@@ -167,7 +181,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	if !connecting(ctx) {
 		return d.dialCancel(ctx, network, address)
 	}
-	c, err := d.Dialer.DialContext(ctx, network, address)
+	c, err := d.dial(ctx, network, address)
 	if err != nil || d.limit == 0 {
 		return c, err
 	}
@@ -191,7 +205,7 @@ func (d *dialer) dialCancel(ctx context.Context, network, address string) (net.C
 	end := time.Now().Add(cancelLimit)
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	c, err := d.Dialer.DialContext(ctx, network, address)
+	c, err := d.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

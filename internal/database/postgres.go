@@ -109,7 +109,7 @@ func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, er
 	if err != nil {
 		return nil, nil, err
 	}
-	c.Dialer(&dialer{limit: o.answerLimit()})
+	c.Dialer(&dialer{dial: o.dial(), limit: o.answerLimit()})
 	return c, c, nil
 }
 
@@ -266,7 +266,7 @@ func (*postgresEngine) check(ctx context.Context, db *sql.DB) error {
 // migrateLock is an arbitrary number, the same in all versions.
 const migrateLock = 0x726f73746572 // "roster"
 
-func (*postgresEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
+func (*postgresEngine) locked(ctx context.Context, db *sql.DB, _ Options, f func() error) error {
 	if _, err := db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrateLock)); err != nil {
 		return fmt.Errorf("wait for the server that migrates the database: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
 
+	"roster/internal/consistency"
 	"roster/internal/record"
 )
 
@@ -36,6 +37,13 @@ type Session struct {
 
 	turn chan struct{} // holds a token while no statement of the transaction runs; nil for Single
 	tx   *sql.Tx       // used only by the statement that has the turn
+	seat seat          // of the transaction
+
+	replicas *replicas               // may answer the session; nil: the primary does
+	after    consistency.Position    // that a replica must have reached
+	replica  atomic.Pointer[replica] // answers the session
+	tells    bool                    // Commit reads the position
+	position consistency.Position    // of the commit
 
 	attempts int // the savepoints so far
 
@@ -58,6 +66,43 @@ func (db *DB) Session(mode Mode) *Session {
 	return s
 }
 
+// ReadSession returns a session for a query of a client. With replicas, the first statement chooses the server: a replica that has
+// everything up to the position, and everything that was committed before MaxStaleness, or else the primary. If a replica fails
+// then, the query may be repeated in a Session. The zero position is none.
+func (db *DB) ReadSession(mode Mode, after consistency.Position) *Session {
+	s := db.Session(mode)
+	s.replicas, s.after = db.replicas, after
+	return s
+}
+
+// WriteSession returns a session for a mutation of a client. With replicas, its Position is known after Commit.
+func (db *DB) WriteSession() *Session {
+	s := db.Session(Write)
+	s.tells = db.replicas != nil
+	return s
+}
+
+// Position returns a position that has what the session has committed, after a successful Commit of a WriteSession. It is zero
+// without replicas.
+func (s *Session) Position() consistency.Position { return s.position }
+
+// Position returns a position that has everything that is committed now. It is zero without replicas.
+func (db *DB) Position(ctx context.Context) consistency.Position {
+	if db.replicas == nil {
+		return consistency.Position{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
+	defer cancel()
+	return db.replicas.now(ctx, db.write.db)
+}
+
+// FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
+// statement that took too long, since it would take as long again.
+func (s *Session) FailedOnReplica() bool {
+	f := s.Failure()
+	return s.replica.Load() != nil && f != nil && f.Kind != Timeout
+}
+
 // Failure returns the first failure of the session, or nil.
 func (s *Session) Failure() *Failure { return s.failure.Load() }
 
@@ -67,18 +112,27 @@ func (s *Session) fail(err error) error {
 	if f.Kind == ReadOnly && s.mode != Write {
 		f.reading()
 	}
-	f = s.db.failed(s.pool, f)
+	f = s.failed(f)
 	s.failure.CompareAndSwap(nil, f)
 	return f
 }
 
 // failStatement is fail for a statement of a caller with ctx. If the driver gave the statement up after its time, the
-// server may be slow, or it may be away.
+// primary may be slow, or it may be away. A replica that is away has lost its lines before.
 func (s *Session) failStatement(ctx context.Context, err error) error {
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !s.db.answers(ctx, s.pool) {
+	if s.replica.Load() == nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !s.db.answers(ctx, s.pool) {
 		err = errSilent
 	}
 	return s.fail(err)
+}
+
+// failed tells those who watch the server of the session of a failure.
+func (s *Session) failed(f *Failure) *Failure {
+	if r := s.replica.Load(); r != nil {
+		r.failed(f)
+		return f
+	}
+	return s.db.failed(s.pool, f)
 }
 
 // Dialect implements dialect.Driver.
@@ -97,7 +151,7 @@ func (s *Session) Query(ctx context.Context, query string, args, v any) error {
 	if err != nil {
 		return s.fail(err)
 	}
-	if err := s.conn().Query(limited, query, args, v); err != nil {
+	if err := open.conn().Query(limited, query, args, v); err != nil {
 		open.failed.Store(true)
 		err := s.failStatement(ctx, err) // before another operation gets the connection: it may have to be dropped
 		open.end()
@@ -125,7 +179,7 @@ func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
 		return s.fail(err)
 	}
 	defer r.end()
-	if err := s.conn().Exec(limited, query, args, v); err != nil {
+	if err := r.conn().Exec(limited, query, args, v); err != nil {
 		r.failed.Store(true)
 		return s.failStatement(ctx, err)
 	}
@@ -136,18 +190,12 @@ func (s *Session) Exec(ctx context.Context, query string, args, v any) error {
 	return nil
 }
 
-func (s *Session) conn() entsql.Conn {
-	if s.tx != nil {
-		return entsql.Conn{ExecQuerier: s.tx}
-	}
-	return entsql.Conn{ExecQuerier: s.pool.db}
-}
-
 var errEnded = errors.New("database: the session has ended")
 
 // running is the turn of a statement: of its transaction or, without one, of the pool.
 type running struct {
 	of     *Session
+	seat   seat // without a transaction
 	cancel context.CancelFunc
 	ended  atomic.Bool
 
@@ -175,7 +223,8 @@ func (r *running) start(ctx context.Context, s *Session, query string, args any)
 		if s.ended.Load() {
 			return nil, errEnded
 		}
-		if err := s.pool.acquire(ctx); err != nil {
+		var err error
+		if r.seat, err = s.sit(ctx); err != nil {
 			return nil, err
 		}
 	} else {
@@ -194,6 +243,17 @@ func (r *running) start(ctx context.Context, s *Session, query string, args any)
 	}
 	ctx, r.cancel = context.WithTimeout(ctx, s.db.options.StatementTimeout)
 	return ctx, nil
+}
+
+// conn returns the connection of the statement.
+func (r *running) conn() entsql.Conn {
+	switch {
+	case r.of.tx != nil:
+		return entsql.Conn{ExecQuerier: r.of.tx}
+	case r.seat.conn != nil:
+		return entsql.Conn{ExecQuerier: r.seat.conn}
+	}
+	return entsql.Conn{ExecQuerier: r.seat.pool.db}
 }
 
 // watched reports whether somebody wants to know about the statement.
@@ -224,7 +284,7 @@ func (r *running) end() {
 	r.cancel()
 	r.report()
 	if r.of.mode == Single {
-		r.of.pool.release()
+		r.seat.leave()
 	} else {
 		r.of.turn <- struct{}{}
 	}
@@ -239,16 +299,44 @@ func (s *Session) begin(ctx context.Context) error {
 	if s.tx != nil {
 		return nil
 	}
-	if err := s.pool.acquire(ctx); err != nil {
-		return err
-	}
-	tx, err := s.pool.db.BeginTx(context.WithoutCancel(ctx), s.db.engine.txOptions(s.mode == Write))
+	seat, err := s.sit(ctx)
 	if err != nil {
-		s.pool.release()
 		return err
 	}
-	s.tx = tx
+	begin := seat.pool.db.BeginTx
+	if seat.conn != nil {
+		begin = seat.conn.BeginTx
+	}
+	tx, err := begin(context.WithoutCancel(ctx), s.db.engine.txOptions(s.mode == Write))
+	if err != nil {
+		seat.leave()
+		return err
+	}
+	s.seat, s.tx = seat, tx
 	return nil
+}
+
+// sit returns a seat on a replica, or else on the primary. It pins the connection if the position of a commit is read on it.
+func (s *Session) sit(ctx context.Context) (seat, error) {
+	if s.replicas != nil {
+		if seat, ok := s.replicas.sit(ctx, s.after); ok {
+			s.replica.Store(seat.replica)
+			return seat, nil
+		}
+		s.replicas.onPrimary.Add(1)
+	}
+	if err := s.pool.acquire(ctx); err != nil {
+		return seat{}, err
+	}
+	on := seat{pool: s.pool}
+	if s.tells {
+		var err error
+		if on.conn, err = s.pool.db.Conn(context.WithoutCancel(ctx)); err != nil {
+			s.pool.release()
+			return seat{}, err
+		}
+	}
+	return on, nil
 }
 
 // Commit commits the session, once. Without a statement, it does nothing. The error is a Failure: of kind Unknown when
@@ -269,16 +357,17 @@ func (s *Session) Commit() error {
 		}
 		if err := s.attached(); err != nil {
 			s.rollback(tx)
-			return s.db.failed(s.pool, s.db.fail(err))
+			return s.failed(s.db.fail(err))
 		}
 		err := tx.Commit()
 		if err == nil {
 			if err := s.attached(); err != nil { // the file was replaced just before or after the commit
-				return &Failure{Kind: Unknown, err: s.db.failed(s.pool, s.db.fail(err))}
+				return &Failure{Kind: Unknown, err: s.failed(s.db.fail(err))}
 			}
+			s.tell()
 			return nil
 		}
-		f := s.db.failed(s.pool, s.db.fail(err))
+		f := s.failed(s.db.fail(err))
 		if f.Kind == Lost || f.Kind == Timeout {
 			f = &Failure{Kind: Unknown, err: err}
 			if s.mode != Write {
@@ -287,6 +376,16 @@ func (s *Session) Commit() error {
 		}
 		return f
 	})
+}
+
+// tell reads the position of the commit.
+func (s *Session) tell() {
+	if !s.tells {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.db.options.StatementTimeout)
+	defer cancel()
+	s.position = s.db.replicas.now(ctx, s.seat.conn)
 }
 
 // attached returns an error when a commit would go to a file that is no longer the database.
@@ -324,7 +423,7 @@ func (s *Session) end(how func(tx *sql.Tx) error) error {
 	tx := s.tx
 	s.tx = nil
 	if tx != nil {
-		defer s.pool.release()
+		defer s.seat.leave()
 	}
 	return how(tx)
 }

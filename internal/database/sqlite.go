@@ -291,7 +291,7 @@ func (e *sqliteEngine) close() error { return e.files.close() }
 // locked locks an empty database file beside the database. SQLite has no lock that outlives a transaction, and
 // migrations are several transactions. Meanwhile foreign keys are off: a migration that replaces a table would delete
 // the rows that refer to it, or fail. No transaction can turn them off by itself.
-func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, f func() error) error {
+func (e *sqliteEngine) locked(ctx context.Context, db *sql.DB, _ Options, f func() error) error {
 	path := e.path + "-migrate"
 	beside := sql.OpenDB(&file{path, uri(path) + "?_pragma=busy_timeout(60000)", &sqliteFiles{}, true})
 	defer beside.Close() //nolint:errcheck // this releases the lock, and nothing is under way

@@ -36,7 +36,7 @@ const (
 
 // apply runs the remaining steps. Then it begins the transaction that ends the record. goose adds the version to it and
 // commits it.
-func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
+func (e *mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	for i, statement := range w.statements {
 		if err := resumable(statement); err != nil {
 			return fmt.Errorf("statement %d of %d: %w", i+1, len(w.statements), err)
@@ -45,11 +45,18 @@ func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	if _, err := tx.ExecContext(ctx, createRecord); err != nil {
 		return err
 	}
+	held := e.lease.Load()
+	if err := held.hold(ctx, tx); err != nil {
+		return err
+	}
 	step, err := nextStep(ctx, tx, w)
 	if err != nil {
 		return err
 	}
 	for ; step < len(w.statements); step++ {
+		if err := held.hold(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
 			return err
 		}
@@ -59,6 +66,14 @@ func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 				_, _ = tx.ExecContext(ctx, dropRecord)
 			}
 			return fmt.Errorf("statement %d of %d: %w", step+1, len(w.statements), err)
+		}
+		if held != nil && !changesRows(w.statements[step]) { // which has committed
+			if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
+				return err
+			}
+		}
+		if err := held.hold(ctx, tx); err != nil {
+			return err
 		}
 		if err := recordStep(ctx, tx, w, step+1); err != nil {
 			return err
@@ -70,8 +85,10 @@ func (*mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, dropRecord)
-	return err
+	if _, err = tx.ExecContext(ctx, dropRecord); err != nil {
+		return err
+	}
+	return held.hold(ctx, tx)
 }
 
 // nextStep returns the next step. It records the first one.

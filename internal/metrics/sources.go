@@ -17,9 +17,10 @@ const askTimeout = 2 * time.Second
 // Sources have the figures that are read when they are asked for. Each of them is required unless its comment says what nil
 // means.
 type Sources struct {
-	// Pools and Feed ask nobody.
-	Pools func() []database.PoolStats
-	Feed  func() feed.Stats
+	// Pools, Replication and Feed ask nobody. Replication may be nil.
+	Pools       func() []database.PoolStats
+	Replication func() database.ReplicationStats
+	Feed        func() feed.Stats
 	// Draining reports whether the server is stopping.
 	Draining func() bool
 	// Ready, Lag and Pending ask the database. Ready returns nil if the server can execute all operations.
@@ -41,6 +42,7 @@ type watch struct {
 	poolConnections, poolMax, poolPending, poolTimeouts, poolWaits, poolWaited *prometheus.Desc
 	subscribers, slow, listening, lagChanges, lagAge                           *prometheus.Desc
 	draining, ready, pending, backup                                           *prometheus.Desc
+	reads, fallbacks, replicaUsed, replicaStaleness                            *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*watch)(nil)
@@ -51,22 +53,26 @@ func newWatch(s Sources) *watch {
 	}
 	const pool, state = "db_client_connection_pool_name", "db_client_connection_state"
 	return &watch{
-		Sources:         s,
-		poolConnections: desc("db_client_connection_count", "Open connections, by their pool and by whether an operation uses them.", pool, state),
-		poolMax:         desc("db_client_connection_max", "Maximum number of connections that operations use at the same time.", pool),
-		poolPending:     desc("db_client_connection_pending_requests", "Operations that wait for a connection.", pool),
-		poolTimeouts:    desc("db_client_connection_timeouts_total", "Operations that have got no connection in time.", pool),
-		poolWaits:       desc("roster_pool_waits_total", "Operations that have waited for a connection.", pool),
-		poolWaited:      desc("roster_pool_wait_seconds_total", "Time for which operations have waited for a connection.", pool),
-		subscribers:     desc("roster_feed_subscribers", "Subscribers that follow the end of the change feed."),
-		slow:            desc("roster_feed_slow_subscribers_total", "Subscribers that were ended because they were too slow."),
-		listening:       desc("roster_feed_listening", "1 if the signals of other servers arrive, 0 if this server polls for changes."),
-		lagChanges:      desc("roster_feed_lag_changes", "Committed changes that subscribers of this server cannot have got yet."),
-		lagAge:          desc("roster_feed_lag_seconds", "Age of the oldest of these changes."),
-		draining:        desc("roster_draining", "1 if the server is stopping."),
-		ready:           desc("roster_ready", "1 if the server can execute all operations, as /readyz says."),
-		pending:         desc("roster_migrations_pending", "Migrations of this program that are not applied."),
-		backup:          desc("roster_last_backup_timestamp_seconds", "Time of the last backup, in seconds since 1970. 0: there was none."),
+		Sources:          s,
+		poolConnections:  desc("db_client_connection_count", "Open connections, by their pool and by whether an operation uses them.", pool, state),
+		poolMax:          desc("db_client_connection_max", "Maximum number of connections that operations use at the same time.", pool),
+		poolPending:      desc("db_client_connection_pending_requests", "Operations that wait for a connection.", pool),
+		poolTimeouts:     desc("db_client_connection_timeouts_total", "Operations that have got no connection in time.", pool),
+		poolWaits:        desc("roster_pool_waits_total", "Operations that have waited for a connection.", pool),
+		poolWaited:       desc("roster_pool_wait_seconds_total", "Time for which operations have waited for a connection.", pool),
+		subscribers:      desc("roster_feed_subscribers", "Subscribers that follow the end of the change feed."),
+		slow:             desc("roster_feed_slow_subscribers_total", "Subscribers that were ended because they were too slow."),
+		listening:        desc("roster_feed_listening", "1 if the signals of other servers arrive, 0 if this server polls for changes."),
+		lagChanges:       desc("roster_feed_lag_changes", "Committed changes that subscribers of this server cannot have got yet."),
+		lagAge:           desc("roster_feed_lag_seconds", "Age of the oldest of these changes."),
+		draining:         desc("roster_draining", "1 if the server is stopping."),
+		ready:            desc("roster_ready", "1 if the server can execute all operations, as /readyz says."),
+		pending:          desc("roster_migrations_pending", "Migrations of this program that are not applied."),
+		reads:            desc("roster_reads_total", "Queries that a server of the database has answered, if there are replicas: the primary, or a replica by its address.", "server"),
+		fallbacks:        desc("roster_replica_fallbacks_total", "Queries that went to the primary, by the reason.", "reason"),
+		replicaUsed:      desc("roster_replica_used", "1 if queries go to the replica, 0 if it is left out.", "replica"),
+		replicaStaleness: desc("roster_replica_staleness_seconds", "Age from which every committed change is on the replica.", "replica"),
+		backup:           desc("roster_last_backup_timestamp_seconds", "Time of the last backup, in seconds since 1970. 0: there was none."),
 	}
 }
 
@@ -74,7 +80,7 @@ func newWatch(s Sources) *watch {
 func (w *watch) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		w.poolConnections, w.poolMax, w.poolPending, w.poolTimeouts, w.poolWaits, w.poolWaited, w.subscribers, w.slow, w.listening,
-		w.lagChanges, w.lagAge, w.draining, w.ready, w.pending, w.backup,
+		w.lagChanges, w.lagAge, w.draining, w.ready, w.pending, w.backup, w.reads, w.fallbacks, w.replicaUsed, w.replicaStaleness,
 	} {
 		to <- d
 	}
@@ -99,6 +105,7 @@ func (w *watch) Collect(to chan<- prometheus.Metric) {
 		counter(w.poolWaits, float64(p.Waits), p.Name)
 		counter(w.poolWaited, p.Waited.Seconds(), p.Name)
 	}
+	w.collectReplication(gauge, counter)
 	f := w.Feed()
 	gauge(w.subscribers, float64(f.Subscribers))
 	counter(w.slow, float64(f.Slow))
@@ -119,6 +126,28 @@ func (w *watch) Collect(to chan<- prometheus.Metric) {
 			seconds = float64(answers.backup.UnixMilli()) / 1e3
 		}
 		gauge(w.backup, seconds)
+	}
+}
+
+// collectReplication collects the figures of the replicas, if there are any.
+func (w *watch) collectReplication(gauge, counter func(d *prometheus.Desc, value float64, labels ...string)) {
+	if w.Replication == nil {
+		return
+	}
+	r := w.Replication()
+	if len(r.Replicas) == 0 {
+		return
+	}
+	counter(w.reads, float64(r.Primary), "primary")
+	for reason, n := range r.Fallbacks {
+		counter(w.fallbacks, float64(n), reason)
+	}
+	for _, one := range r.Replicas {
+		counter(w.reads, float64(one.Reads), one.Name)
+		gauge(w.replicaUsed, number(one.Out == ""), one.Name)
+		if one.Known {
+			gauge(w.replicaStaleness, one.Staleness.Seconds(), one.Name)
+		}
 	}
 }
 

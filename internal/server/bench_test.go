@@ -36,8 +36,8 @@ func (p prepared) Prepare(context.Context, documents.Request) (*documents.Operat
 	return p.operation, nil
 }
 
-func (p prepared) Execute(context.Context, *documents.Operation, string) (*graphql.Response, bool) {
-	return &graphql.Response{Data: p.data}, false
+func (p prepared) Execute(context.Context, *documents.Operation, documents.Terms) (*graphql.Response, documents.Receipt) {
+	return &graphql.Response{Data: p.data}, documents.Receipt{}
 }
 
 // BenchmarkPost is the cost of a small request without its execution.

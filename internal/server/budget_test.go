@@ -27,12 +27,12 @@ type holding struct {
 	bytes int64
 }
 
-func (h holding) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+func (h holding) Execute(ctx context.Context, o *documents.Operation, t documents.Terms) (*graphql.Response, documents.Receipt) {
 	account := budget.FromContext(ctx)
 	if errors.Is(account.Hold(h.bytes), budget.ErrBusy) && account.Wait(ctx) == nil {
 		_ = account.Hold(h.bytes) // the server looks at the account
 	}
-	return h.Executor.Execute(ctx, o, key)
+	return h.Executor.Execute(ctx, o, t)
 }
 
 // withMemory gives a server a budget, of which each operation takes the whole second pool while it is executed. Its

@@ -18,8 +18,8 @@ const (
 	corsHeaders = "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Cache-Control, Last-Event-ID, " +
 		"Apollo-Require-Preflight, GraphQL-Preflight, X-Apollo-Operation-Name, " +
 		"Apollographql-Client-Name, Apollographql-Client-Version, " +
-		"Traceparent, Tracestate, Baggage, X-Roster-Profile"
-	corsExposed = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate, Server-Timing"
+		"Traceparent, Tracestate, Baggage, X-Roster-Profile, Roster-Consistency"
+	corsExposed = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate, Server-Timing, Roster-Consistency"
 	corsMaxAge  = "7200" // the maximum of Chromium
 )
 

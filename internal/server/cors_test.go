@@ -14,7 +14,7 @@ func TestCORS(t *testing.T) {
 	const (
 		app       = "https://app.test"
 		elsewhere = "https://elsewhere.test"
-		exposed   = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate, Server-Timing"
+		exposed   = "X-Request-Id, Idempotency-Replayed, Retry-After, WWW-Authenticate, Server-Timing, Roster-Consistency"
 	)
 	var (
 		none = []string(nil)
@@ -53,7 +53,7 @@ func TestCORS(t *testing.T) {
 				"Access-Control-Allow-Methods": "GET, HEAD, POST",
 				"Access-Control-Allow-Headers": "Content-Type, Authorization, Idempotency-Key, X-Request-Id, Cache-Control, Last-Event-ID, " +
 					"Apollo-Require-Preflight, GraphQL-Preflight, " +
-					"X-Apollo-Operation-Name, Apollographql-Client-Name, Apollographql-Client-Version, Traceparent, Tracestate, Baggage, X-Roster-Profile",
+					"X-Apollo-Operation-Name, Apollographql-Client-Name, Apollographql-Client-Version, Traceparent, Tracestate, Baggage, X-Roster-Profile, Roster-Consistency",
 				"Access-Control-Max-Age": "7200",
 			},
 		}, app, []string{"Origin"}},

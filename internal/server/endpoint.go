@@ -14,6 +14,7 @@ import (
 	"roster/ent/rules"
 	"roster/internal/budget"
 	"roster/internal/codes"
+	"roster/internal/documents"
 	"roster/internal/ratelimit"
 )
 
@@ -86,6 +87,11 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		from.points.Charge(priceOfRefused(request.size))
 		return refused
 	}
+	after, refused := positionOf(r.Header)
+	if refused != nil {
+		from.points.Charge(priceOfRefused(request.size))
+		return refused
+	}
 	leave, refused := e.requests.enter()
 	if refused != nil {
 		return refused
@@ -118,17 +124,18 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		if refused != nil {
 			return refused
 		}
-		var replayed bool
-		response, replayed = e.execute(ctx, operation, key)
+		var receipt documents.Receipt
+		response, receipt = e.execute(ctx, operation, documents.Terms{Key: key, After: after})
 		if busy(ctx) {
 			return refuseBusy()
 		}
-		if replayed {
+		if receipt.Replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
 		if slices.ContainsFunc(response.Errors, unavailable) {
 			w.Header().Set(headerRetryAfter, strconv.Itoa(busySeconds))
 		}
+		setPosition(w.Header(), receipt.Position)
 		setTiming(w.Header(), response)
 	}
 	leave() // while the client reads slowly, other requests may be executed

@@ -25,10 +25,10 @@ type held struct {
 	leave   chan struct{} // holds each operation until it has a value
 }
 
-func (h held) Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
+func (h held) Execute(ctx context.Context, o *documents.Operation, t documents.Terms) (*graphql.Response, documents.Receipt) {
 	h.entered <- struct{}{}
 	<-h.leave
-	return h.Executor.Execute(ctx, o, key)
+	return h.Executor.Execute(ctx, o, t)
 }
 
 func TestMostRequestsAtATime(t *testing.T) {

@@ -20,9 +20,8 @@ import (
 type Executor interface {
 	// Prepare returns the operation of a request of the caller in ctx, or a response with the errors of the request.
 	Prepare(ctx context.Context, r documents.Request) (*documents.Operation, *graphql.Response)
-	// Execute answers a query or a mutation. A mutation with a key, which is not "", is executed once. replayed says
-	// that the response is that of an earlier request with this key.
-	Execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool)
+	// Execute answers a query or a mutation. A mutation with an idempotency key is executed once.
+	Execute(ctx context.Context, o *documents.Operation, t documents.Terms) (*graphql.Response, documents.Receipt)
 	// Subscribe starts a subscription, or returns a response with the errors that keep it from starting. next waits for
 	// the next response. A response is valid until the next call. A response without data is the last one. nil says that
 	// the subscription has ended.
@@ -30,12 +29,12 @@ type Executor interface {
 }
 
 // execute answers a query or a mutation.
-func (e endpoint) execute(ctx context.Context, o *documents.Operation, key string) (response *graphql.Response, replayed bool) {
-	response, replayed = e.executor.Execute(ctx, o, key)
+func (e endpoint) execute(ctx context.Context, o *documents.Operation, t documents.Terms) (*graphql.Response, documents.Receipt) {
+	response, receipt := e.executor.Execute(ctx, o, t)
 	if busy(ctx) { // the operation has changed nothing
-		return &graphql.Response{Errors: refuseBusy().errors()}, false
+		return &graphql.Response{Errors: refuseBusy().errors()}, documents.Receipt{}
 	}
-	return response, replayed
+	return response, receipt
 }
 
 // busy reports whether there was no memory for the answer of an operation.
@@ -44,14 +43,17 @@ func busy(ctx context.Context) bool {
 }
 
 // responses runs an operation and yields its responses: one for a query or a mutation, any number for a subscription.
-// inTurn says more about them.
-func (e endpoint) responses(ctx context.Context, o *documents.Operation, events toll, copies int64) iter.Seq[*graphql.Response] {
+// inTurn says more about them. A query or a mutation is executed on the terms t, and told gets its receipt before the response.
+func (e endpoint) responses(
+	ctx context.Context, o *documents.Operation, t documents.Terms, told func(documents.Receipt), events toll, copies int64,
+) iter.Seq[*graphql.Response] {
 	if o.Definition.Operation == ast.Subscription {
 		next, _ := e.subscribe(ctx, o)
 		return e.inTurn(ctx, next, true, events, copies)
 	}
 	return e.inTurn(ctx, func() *graphql.Response {
-		response, _ := e.execute(ctx, o, "")
+		response, receipt := e.execute(ctx, o, t)
+		told(receipt)
 		return response
 	}, false, toll{}, copies)
 }

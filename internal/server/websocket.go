@@ -14,6 +14,7 @@ import (
 
 	"roster/ent/rules"
 	"roster/internal/auth"
+	"roster/internal/consistency"
 )
 
 // The WebSockets follow GraphQL over WebSocket, the sub-protocol graphql-transport-ws
@@ -72,6 +73,12 @@ func (e endpoint) serveSocket(w http.ResponseWriter, r *http.Request) {
 		refused.write(w, typeJSON)
 		return
 	}
+	after, refused := positionOf(r.Header)
+	if refused != nil {
+		refused.write(w, typeJSON)
+		return
+	}
+	s.after = after
 	if len(s.authorization) > 1 {
 		e.refuseCaller(r.Context(), auth.ErrAmbiguous).write(w, typeJSON)
 		return
@@ -167,6 +174,7 @@ type socket struct {
 	writing   sync.Mutex    // held while a message is written
 
 	mu         sync.Mutex
+	after      consistency.Position        // what later queries read: that of the handshake, or of a mutation on this socket
 	operations map[string]*socketOperation // the operations that the client waits for, by ID
 	running    int                         // number of operations that have not ended
 	draining   bool                        // no operation starts any more

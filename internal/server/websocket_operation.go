@@ -225,7 +225,7 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 			return
 		}
 	}
-	for response := range s.responses(ctx, operation, toll{s.from.points, price}, 2) { // in memory as a response and as a message
+	for response := range s.responses(ctx, operation, s.terms(), s.wrote, toll{s.from.points, price}, 2) { // in memory as a response and as a message
 		leave() // while the client reads slowly, other requests may be executed
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)
@@ -236,6 +236,22 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 		}
 	}
 	s.send(conn, o, completeMessage(o.id), true)
+}
+
+// terms returns those of an operation. Messages have no headers, so the socket remembers what it has written.
+func (s *socket) terms() documents.Terms {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return documents.Terms{After: s.after}
+}
+
+// wrote remembers the position of a mutation. Of mutations that overlap, the later position counts.
+func (s *socket) wrote(r documents.Receipt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := r.Position; !p.IsZero() && (p.Database != s.after.Database || p.Compare(s.after) > 0) {
+		s.after = p
+	}
 }
 
 // refuseOperation ends an operation that is not executed.

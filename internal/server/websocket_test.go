@@ -847,9 +847,9 @@ type odd struct {
 	keys chan string
 }
 
-func (o odd) Execute(_ context.Context, _ *documents.Operation, key string) (response *graphql.Response, replayed bool) {
-	o.keys <- key
-	return &graphql.Response{Data: []byte("null"), Extensions: map[string]any{"x": make(chan int)}}, false
+func (o odd) Execute(_ context.Context, _ *documents.Operation, t documents.Terms) (*graphql.Response, documents.Receipt) {
+	o.keys <- t.Key
+	return &graphql.Response{Data: []byte("null"), Extensions: map[string]any{"x": make(chan int)}}, documents.Receipt{}
 }
 
 // A key of the handshake would be the key of every mutation on the socket.

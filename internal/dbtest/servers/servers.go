@@ -4,8 +4,10 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -140,11 +142,15 @@ func (s *Server) end() error {
 type software struct {
 	name    string // for messages and the name of the directory
 	account string // the system user whose account the server's package creates
-	prepare func(*site) (program, error)
-	serve   func(s *site, port int) program
-	address func(password string, port int) *url.URL
-	stop    syscall.Signal // orderly and fast
-	orphan  syscall.Signal // immediate; leaves neither processes nor shared memory
+	// password is that of userName. "": a random one.
+	password string
+	prepare  func(*site) (program, error)
+	serve    func(s *site, port int) program
+	address  func(password string, port int) *url.URL
+	stop     syscall.Signal // orderly and fast
+	orphan   syscall.Signal // immediate; leaves neither processes nor shared memory
+	// ready returns an error while the server cannot be used. nil: it can as soon as a connection opens.
+	ready func(context.Context, *sql.DB) error
 }
 
 type program struct {
@@ -162,6 +168,7 @@ func (sw software) start(ctx context.Context) (_ *Server, err error) {
 			err = errors.Join(fmt.Errorf("start %s: %w", sw.name, err), s.remove())
 		}
 	}()
+	s.password = cmp.Or(sw.password, s.password)
 	if err := sw.initialise(ctx, s); err != nil {
 		return nil, err
 	}
@@ -234,6 +241,9 @@ func (sw software) run(ctx context.Context, s *site, port int) (_ *Server, err e
 	defer ticker.Stop()
 	for {
 		refusal := db.PingContext(ctx)
+		if refusal == nil && sw.ready != nil {
+			refusal = sw.ready(ctx, db)
+		}
 		if refusal == nil {
 			return server, nil
 		}
@@ -245,6 +255,20 @@ func (sw software) run(ctx context.Context, s *site, port int) (_ *Server, err e
 		case <-ticker.C:
 		}
 	}
+}
+
+// freePorts returns different ports.
+func freePorts(ctx context.Context, n int) (ports []int, err error) {
+	for len(ports) < n {
+		port, err := freePort(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
 }
 
 func freePort(ctx context.Context) (int, error) {

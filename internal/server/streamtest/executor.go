@@ -39,17 +39,17 @@ func (e *Executor) operation(ctx context.Context, r documents.Request) (*graphql
 	return operation, nil
 }
 
-// Execute implements server.Executor. Keys do nothing.
-func (e *Executor) Execute(ctx context.Context, o *documents.Operation, _ string) (response *graphql.Response, replayed bool) {
+// Execute implements server.Executor. Terms do nothing.
+func (e *Executor) Execute(ctx context.Context, o *documents.Operation, _ documents.Terms) (*graphql.Response, documents.Receipt) {
 	next, refused := e.Subscribe(ctx, o)
 	if refused != nil {
-		return refused, false
+		return refused, documents.Receipt{}
 	}
-	response = next()
+	response := next()
 	if response == nil { // gqlgen's answer to a context that has ended
 		response = &graphql.Response{Data: []byte("null"), Errors: gqlerror.List{failure(codes.Timeout, "the operation was cancelled")}}
 	}
-	return response, false
+	return response, documents.Receipt{}
 }
 
 // Subscribe implements server.Executor.

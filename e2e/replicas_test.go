@@ -1,0 +1,482 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"roster/internal/consistency"
+	"roster/internal/dbtest/servers"
+)
+
+// pair is a primary with a replica.
+type pair struct {
+	primary, replica *servers.Server
+	hold, goOn       string // the statement that stops the replica from replaying the log, and the one that lets it go on
+	promote          func(context.Context) error
+}
+
+func postgresPair(t *testing.T) pair {
+	t.Helper()
+	p := pair{hold: "SELECT pg_wal_replay_pause()", goOn: "SELECT pg_wal_replay_resume()"}
+	p.primary = kept(t)(servers.StartPostgresPrimary(t.Context()))
+	p.replica = kept(t)(servers.StartPostgresStandby(t.Context(), p.primary, "replica"))
+	p.promote = p.replica.Promote
+	return p
+}
+
+func mariadbPair(t *testing.T) pair {
+	t.Helper()
+	p := pair{hold: "STOP SLAVE SQL_THREAD", goOn: "START SLAVE SQL_THREAD"}
+	p.primary = kept(t)(servers.StartMariaDBPrimary(t.Context()))
+	p.replica = kept(t)(servers.StartMariaDBReplica(t.Context(), p.primary, 2))
+	p.promote = func(ctx context.Context) error {
+		return p.replica.Execute(ctx, "STOP SLAVE", "RESET SLAVE ALL", "CREATE DATABASE taken")
+	}
+	return p
+}
+
+// kept returns a function that stops a server at the end of the test.
+func kept(t *testing.T) func(*servers.Server, error) *servers.Server {
+	t.Helper()
+	return func(s *servers.Server, err error) *servers.Server {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
+}
+
+// eachPair runs f for each engine that has replicas.
+func eachPair(t *testing.T, f func(t *testing.T, p pair)) {
+	t.Helper()
+	for name, start := range map[string]func(*testing.T) pair{"postgres": postgresPair, "mysql": mariadbPair} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, start(t))
+		})
+	}
+}
+
+// databaseOn returns the URL of the database roster on a server.
+func databaseOn(t *testing.T, s *servers.Server) string {
+	t.Helper()
+	u, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal("a URL is malformed")
+	}
+	u.Path = "/roster"
+	return u.String()
+}
+
+// create creates the database roster.
+func (p pair) create(t *testing.T) {
+	t.Helper()
+	statement := "CREATE DATABASE roster CHARACTER SET utf8mb4"
+	if strings.HasPrefix(p.primary.URL(), "postgres") {
+		statement = "CREATE DATABASE roster TEMPLATE template0"
+	}
+	p.execute(t, p.primary, statement)
+}
+
+func (pair) execute(t *testing.T, s *servers.Server, statements ...string) {
+	t.Helper()
+	if err := s.Execute(t.Context(), statements...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replicated is a server of Roster whose database has replicas, and its client.
+type replicated struct {
+	*process
+	socket string // of the admin listener
+}
+
+// serve starts a server on a pair.
+func (p pair) serve(t *testing.T, binary string, flags ...string) *replicated {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "roster-") // the path of a socket is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r := &replicated{socket: filepath.Join(dir, "admin")}
+	name := map[bool]string{true: "PostgreSQL", false: "MySQL"}[strings.HasPrefix(p.primary.URL(), "postgres")] + " (" + p.primary.Addr() + "/roster)"
+	variables := []string{"DATABASE_REPLICA_URLS=" + databaseOn(t, p.replica), "ROSTER_ADMIN_LISTEN=unix:" + r.socket, "ROSTER_LOG_FORMAT=json"}
+	r.process = startIn(t, variables, binary, databaseOn(t, p.primary), name, flags...)
+	return r
+}
+
+// metric returns the value of a metric, or 0.
+func (r *replicated) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", r.socket)
+	}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		return 0
+	}
+	value, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// lines returns the number of lines of the log that have all the texts.
+func (r *replicated) lines(texts ...string) (n int) {
+	for line := range strings.Lines(r.stderr.String()) {
+		has := true
+		for _, text := range texts {
+			has = has && strings.Contains(line, text)
+		}
+		if has {
+			n++
+		}
+	}
+	return n
+}
+
+// wants waits until a condition is true.
+func (r *replicated) wants(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(time.Minute); !condition(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s; the log:\n%s", what, r.stderr)
+		}
+	}
+}
+
+// The lines of the log about a replica.
+const (
+	takenIn = `"a replica answers queries"`
+	leftOut = `"a replica is left out: other servers answer queries"`
+)
+
+// asks sends an operation with headers, and returns its status, its data, the code of its first error, and its token.
+func (r *replicated) asks(t *testing.T, query string, headers ...string) (status int, data, code, token string) {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"query": query})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/graphql", strings.NewReader(string(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Add(headers[i], headers[i+1])
+	}
+	client := &http.Client{Timeout: time.Minute}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Data   json.RawMessage
+		Errors []struct{ Extensions struct{ Code string } }
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if len(answer.Errors) > 0 {
+		code = answer.Errors[0].Extensions.Code
+	}
+	return response.StatusCode, string(answer.Data), code, response.Header.Get(tokenHeader)
+}
+
+const tokenHeader = "Roster-Consistency"
+
+// rename sets the email of ada and returns the token of the answer.
+func (r *replicated) rename(t *testing.T, email string) string {
+	t.Helper()
+	_, data, code, token := r.asks(t, fmt.Sprintf(`mutation { updateUser(input: { id: %q, email: %q }) { user { email } } }`, r.ada(t), email))
+	if code != "" || token == "" {
+		t.Fatalf("a mutation: got %s, %s and the token %q, want data and a token", data, code, token)
+	}
+	return token
+}
+
+// ada returns the ID of ada, whom it creates the first time.
+func (r *replicated) ada(t *testing.T) string {
+	t.Helper()
+	var found struct {
+		User       *struct{ ID string }
+		CreateUser struct{ User struct{ ID string } }
+	}
+	// The primary answers queries of changes.
+	_, data, _, _ := r.asks(t, `{ user(by: { username: "ada" }) { id } changesCursor }`)
+	if err := json.Unmarshal([]byte(data), &found); err != nil {
+		t.Fatal(err)
+	}
+	if found.User != nil {
+		return found.User.ID
+	}
+	_, data, code, _ := r.asks(t, `mutation { createUser(input: { username: "ada", email: "first@example.com" }) { user { id } } }`)
+	if err := json.Unmarshal([]byte(data), &found); err != nil {
+		t.Fatal(err, code)
+	}
+	return found.CreateUser.User.ID
+}
+
+// email wants that a query with headers finds an email address of ada.
+func (r *replicated) email(t *testing.T, what, want string, headers ...string) {
+	t.Helper()
+	const query = `{ user(by: { username: "ada" }) { email } }`
+	// One statement reads alone, and two have a transaction. A fragment on an unknown variable of @include has resolvers.
+	for _, query := range []string{query, `{ user(by: { username: "ada" }) { email } users { totalCount } }`} {
+		_, data, code, token := r.asks(t, query, headers...)
+		if !strings.Contains(data, `"email":"`+want+`"`) || code != "" || token != "" {
+			t.Errorf("%s: %s: got %s, %s and the token %q, want %s and no token; the log:\n%s", what, query, data, code, token, want, r.stderr)
+		}
+	}
+}
+
+// TestReplicas writes and reads while the replica lags. With the token of a mutation, a query reads what the mutation has written;
+// without it, what the replica has.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	binary := build(t)
+	eachPair(t, func(t *testing.T, p pair) {
+		p.create(t)
+		r := p.serve(t, binary, "--replica-max-staleness=1h")
+		r.wants(t, "the replica is used", func() bool { return r.lines(takenIn) == 1 })
+		onReplica := `roster_reads_total{server="` + strings.TrimPrefix(r.replicaName(t), " ") + `"}`
+		token := r.rename(t, "second@example.com")
+		r.email(t, "with the token", "second@example.com", tokenHeader, token)
+		r.wants(t, "the replica has answered", func() bool {
+			r.email(t, "with the token", "second@example.com", tokenHeader, token)
+			return r.metric(t, onReplica) > 0
+		})
+		r.strange(t, token, onReplica)
+		p.execute(t, p.replica, p.hold)
+		later := r.rename(t, "third@example.com")
+		if later <= token {
+			t.Errorf("the tokens of two mutations: got %s and %s, want the later one to be greater", token, later)
+		}
+		r.email(t, "with the token, while the replica lags", "third@example.com", tokenHeader, later)
+		r.email(t, "with an earlier token, while the replica lags", "second@example.com", tokenHeader, token)
+		r.email(t, "without a token, while the replica lags", "second@example.com")
+		r.email(t, "resolvers without a token, while the replica lags", "second@example.com", "X-Roster-Profile", "1")
+		r.replayed(t)
+		r.socketReads(t)
+		p.execute(t, p.replica, p.goOn)
+		r.wants(t, "the replica has caught up", func() bool {
+			_, data, _, _ := r.asks(t, `{ user(by: { username: "ada" }) { email } }`)
+			return strings.Contains(data, "socket@example.com")
+		})
+		r.stop(t, syscall.SIGTERM)
+	})
+}
+
+// replicaName returns the name of the replica in metrics.
+func (r *replicated) replicaName(t *testing.T) string {
+	t.Helper()
+	found := regexp.MustCompile(`"a replica answers queries","replica":"([^"]+)"`).FindStringSubmatch(r.stderr.String())
+	if found == nil {
+		t.Fatalf("no replica is in the log:\n%s", r.stderr)
+	}
+	return found[1]
+}
+
+// replayed repeats a mutation by its key: the answer has a token too, with which queries read the mutation.
+func (r *replicated) replayed(t *testing.T) {
+	t.Helper()
+	mutation := fmt.Sprintf(`mutation { updateUser(input: { id: %q, email: "key@example.com" }) { user { email } } }`, r.ada(t))
+	_, first, _, token := r.asks(t, mutation, "Idempotency-Key", "k")
+	_, second, _, again := r.asks(t, mutation, "Idempotency-Key", "k")
+	if first != second || token == "" || again < token {
+		t.Errorf("a repeated mutation: got %s with the token %q, and %s with %q, want the same answer, and a token that is not less", first, token, second, again)
+	}
+	r.email(t, "with the token of a repeated mutation", "key@example.com", tokenHeader, again)
+	// A mutation that is rolled back has written nothing.
+	if _, data, code, token := r.asks(t, `mutation { createUser(input: { username: "ada", email: "x@example.com" }) { user { id } } }`); code != "TAKEN" || token != "" {
+		t.Errorf("a mutation with a fault: got %s, %q and the token %q, want TAKEN and none", data, code, token)
+	}
+}
+
+// strange sends tokens that are malformed, and those that no replica can reach: the primary answers these.
+func (r *replicated) strange(t *testing.T, token, onReplica string) {
+	t.Helper()
+	const query = `{ user(by: { username: "ada" }) { email } }`
+	for _, headers := range [][]string{
+		{tokenHeader, ""}, {tokenHeader, "x"}, {tokenHeader, token[1:]}, {tokenHeader, strings.ToLower(token)}, {tokenHeader, token + token},
+		{tokenHeader, strings.Repeat("0", 10_000)}, {tokenHeader, token, tokenHeader, token},
+	} {
+		if status, data, code, _ := r.asks(t, query, headers...); status != http.StatusBadRequest || code != "BAD_REQUEST" || data != "" {
+			t.Errorf("%.200v: got %d, %s and %s, want 400 and BAD_REQUEST", headers, status, data, code)
+		}
+	}
+	p, err := consistency.Parse(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, beyond, branch := p, p, p
+	other.Database[0]++
+	beyond.Number += 1 << 40
+	branch.Branch++
+	before := r.metric(t, onReplica)
+	for what, position := range map[string]consistency.Position{
+		"another cluster": other, "beyond the primary": beyond, "another branch": branch, "the last one": consistency.Last(p.Database, p.Log),
+		"another kind of log": {Database: p.Database, Log: 9, Branch: p.Branch, Number: p.Number},
+	} {
+		r.email(t, what, "second@example.com", tokenHeader, position.String())
+	}
+	if after := r.metric(t, onReplica); after != before {
+		t.Errorf("the replica has answered %v queries with a token that it cannot reach, want none", after-before)
+	}
+	for reason, least := range map[string]float64{"other_database": 4, "beyond_primary": 2} {
+		if got := r.metric(t, `roster_replica_fallbacks_total{reason="`+reason+`"}`); got < least {
+			t.Errorf("%s: got %v fallbacks, want at least %v", reason, got, least)
+		}
+	}
+}
+
+// socketReads reads on a WebSocket what the same socket has written, and what the token of its handshake names.
+func (r *replicated) socketReads(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	dial := func(token string) *websocket.Conn {
+		o := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{tokenHeader: {token}}}
+		c, _, err := websocket.Dial(ctx, r.url+"/graphql", o) //nolint:bodyclose // the library does
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.CloseNow() })
+		if err := c.Write(ctx, websocket.MessageText, []byte(`{"type":"connection_init"}`)); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	ask := func(c *websocket.Conn, query string) string {
+		message, err := json.Marshal(map[string]any{"id": "1", "type": "subscribe", "payload": map[string]any{"query": query}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Write(ctx, websocket.MessageText, message); err != nil {
+			t.Fatal(err)
+		}
+		for answer := ""; ; {
+			_, text, err := c.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), `"complete"`) {
+				return answer
+			}
+			answer = string(text)
+		}
+	}
+	const query = `{ user(by: { username: "ada" }) { email } }`
+	token := r.rename(t, "handshake@example.com")
+	c := dial(token)
+	if got := ask(c, query); !strings.Contains(got, "handshake@example.com") {
+		t.Errorf("with the token in the handshake: got %s, want what the mutation wrote", got)
+	}
+	ask(c, fmt.Sprintf(`mutation { updateUser(input: { id: %q, email: "socket@example.com" }) { user { email } } }`, r.ada(t)))
+	if got := ask(c, query); !strings.Contains(got, "socket@example.com") {
+		t.Errorf("after a mutation on the socket: got %s, want what it wrote", got)
+	}
+	o := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{tokenHeader: {"x"}}}
+	if _, response, err := websocket.Dial(ctx, r.url+"/graphql", o); err == nil || response.StatusCode != http.StatusBadRequest { //nolint:bodyclose // the library does
+		t.Errorf("a handshake with a malformed token: got %v, want 400", err)
+	}
+}
+
+// TestReplicaFails kills the replica, and lets it become another server than a replica: it is left out, with one line in the log,
+// and no client gets an error.
+func TestReplicaFails(t *testing.T) {
+	t.Parallel()
+	binary := build(t)
+	eachPair(t, func(t *testing.T, p pair) {
+		p.create(t)
+		p.execute(t, p.replica, p.hold) // it has no tables yet
+		r := p.serve(t, binary, "--replica-max-staleness=2s")
+		r.wants(t, "the replica without tables is left out", func() bool { return r.lines(leftOut) == 1 })
+		r.answered(t, r.rename(t, "second@example.com"))
+		p.execute(t, p.replica, p.goOn)
+		r.wants(t, "the replica is used", func() bool { return r.lines(takenIn) == 1 })
+		p.execute(t, p.replica, p.hold)
+		token := r.rename(t, "third@example.com")
+		r.wants(t, "the stale replica is left out", func() bool {
+			r.answered(t, token)
+			return r.lines(leftOut, "older than 2s") == 1
+		})
+		r.email(t, "while all replicas are stale", "third@example.com")
+		p.execute(t, p.replica, p.goOn)
+		r.wants(t, "the replica is used again", func() bool { return r.lines(takenIn) == 2 })
+		if err := p.replica.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		r.wants(t, "the killed replica is left out", func() bool {
+			r.email(t, "while the replica is down", "third@example.com")
+			return r.lines(leftOut, "nothing answers there") == 1
+		})
+		if err := p.replica.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.wants(t, "the replica is used after its start", func() bool { return r.lines(takenIn) == 3 })
+		if err := p.promote(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.wants(t, "the promoted replica is left out", func() bool {
+			r.email(t, "after the promotion", "third@example.com", tokenHeader, token)
+			return r.lines(leftOut, "it takes changes itself") == 1
+		})
+		if got := r.lines(leftOut); got != 4 {
+			t.Errorf("got %d lines about a replica that is left out, want 4:\n%s", got, r.stderr)
+		}
+		if got := r.get(t, "/readyz"); got != `{"status":"ready"}` {
+			t.Errorf("readyz: got %s, want ready", got)
+		}
+		r.stop(t, syscall.SIGTERM)
+	})
+}
+
+// answered wants an answer with data to a query with a token.
+func (r *replicated) answered(t *testing.T, token string) {
+	t.Helper()
+	if _, data, code, _ := r.asks(t, `{ user(by: { username: "ada" }) { email } }`, tokenHeader, token); code != "" || !strings.Contains(data, "@") {
+		t.Errorf("got %s and %s, want data", data, code)
+	}
+}

@@ -1,0 +1,128 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"roster/internal/consistency"
+)
+
+// mariadbReplication is replication by GTIDs, as MariaDB has it. A position is the last GTID of the domain in which the primary
+// writes.
+type mariadbReplication struct{}
+
+func (*mysqlEngine) replication() replication { return mariadbReplication{} }
+
+func (mariadbReplication) check(ctx context.Context, q querier) error {
+	var version string
+	if err := q.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return err
+	}
+	if !strings.Contains(version, "MariaDB") {
+		return &ReplicaError{"the database is MySQL, whose replicas Roster does not know: only those of PostgreSQL and MariaDB"}
+	}
+	var logs bool
+	if err := q.QueryRowContext(ctx, "SELECT @@global.log_bin").Scan(&logs); err != nil {
+		return err
+	}
+	if !logs {
+		return errors.New("the primary writes no binary log, from which replicas read: set log_bin on the server")
+	}
+	return nil
+}
+
+// end implements replication.
+func (mariadbReplication) end(ctx context.Context, q querier, d consistency.Database) (consistency.Position, error) {
+	var current string
+	var domain, server uint32
+	if err := q.QueryRowContext(ctx, "SELECT @@global.gtid_current_pos, @@global.gtid_domain_id, @@global.server_id").Scan(&current, &domain, &server); err != nil {
+		return consistency.Position{}, err
+	}
+	list, err := parseGTIDs(current)
+	if err != nil {
+		return consistency.Position{}, err
+	}
+	last := gtid{domain: domain, server: server} // nothing is in the log
+	for _, g := range list {
+		if g.domain == domain {
+			last = g
+		}
+	}
+	return consistency.Position{Database: d, Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, nil
+}
+
+// progress implements replication.
+func (mariadbReplication) progress(ctx context.Context, q querier) (progress, error) {
+	var current, logged string
+	var own uint32
+	if err := q.QueryRowContext(ctx, "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id").Scan(&current, &logged, &own); err != nil {
+		return nil, err
+	}
+	var p mariadbProgress
+	var err error
+	if p.current, err = parseGTIDs(current); err != nil {
+		return nil, err
+	}
+	if p.logged, err = parseGTIDs(logged); err != nil {
+		return nil, err
+	}
+	for _, g := range p.current {
+		if g.server == own {
+			return nil, errNoReplica
+		}
+	}
+	return p, nil
+}
+
+// mariadbProgress has the last GTID of each domain, and the last logged GTID of each domain and server.
+type mariadbProgress struct{ current, logged []gtid }
+
+// reached compares GTIDs of one server alone: after a failover, the old primary may have written transactions that are lost, and
+// their numbers may be greater than those of the new primary. If the replica follows another server by now, it has what it has
+// logged of the first one. The log alone proves nothing, because a transaction is logged just before its commit.
+func (p mariadbProgress) reached(to consistency.Position) bool {
+	if to.Log != consistency.GTID {
+		return false
+	}
+	for _, at := range p.current {
+		switch {
+		case at.domain != to.Branch || at.number < to.Number:
+		case at.server == to.Server, slices.ContainsFunc(p.logged, func(g gtid) bool {
+			return g.domain == to.Branch && g.server == to.Server && g.number >= to.Number
+		}):
+			return true
+		}
+	}
+	return to.Number == 0
+}
+
+// gtid is a global transaction ID of MariaDB.
+type gtid struct {
+	domain, server uint32
+	number         uint64
+}
+
+// parseGTIDs reads a list such as 0-1-100,1-1-7.
+func parseGTIDs(text string) (list []gtid, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for one := range strings.SplitSeq(text, ",") {
+		parts := strings.Split(strings.TrimSpace(one), "-")
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("database: %q is no list of GTIDs", text)
+		}
+		domain, err1 := strconv.ParseUint(parts[0], 10, 32)
+		server, err2 := strconv.ParseUint(parts[1], 10, 32)
+		number, err3 := strconv.ParseUint(parts[2], 10, 64)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return nil, fmt.Errorf("database: %q is no list of GTIDs: %w", text, err)
+		}
+		list = append(list, gtid{uint32(domain), uint32(server), number})
+	}
+	return list, nil
+}
