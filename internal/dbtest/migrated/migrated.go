@@ -25,8 +25,20 @@ import (
 // change the options before it opens, such as the URL.
 func Open(tb testing.TB, e dbtest.Engine, settings ...func(*database.Options)) *database.DB {
 	tb.Helper()
-	o := options(URL(tb, e))
-	copied := o.URL
+	url := URL(tb, e)
+	return open(tb, url, func(o *database.Options) bool { return o.URL == url }, settings...)
+}
+
+// At opens the database of a URL, such as one from URL. Pending migrations are applied. It is closed when the test ends.
+func At(tb testing.TB, url string, settings ...func(*database.Options)) *database.DB {
+	tb.Helper()
+	return open(tb, url, func(*database.Options) bool { return false }, settings...)
+}
+
+// open opens a database, and applies pending migrations unless it is known to have all.
+func open(tb testing.TB, url string, migrated func(*database.Options) bool, settings ...func(*database.Options)) *database.DB {
+	tb.Helper()
+	o := options(url)
 	for _, set := range settings {
 		set(&o)
 	}
@@ -39,7 +51,7 @@ func Open(tb testing.TB, e dbtest.Engine, settings ...func(*database.Options)) *
 			tb.Errorf("close the database of the test: %v", err)
 		}
 	})
-	if o.URL != copied { // it may be another database
+	if !migrated(&o) {
 		if _, err := db.MigrateUp(tb.Context()); err != nil {
 			tb.Fatalf("migrate the database of the test: %v", err)
 		}
