@@ -19,6 +19,8 @@ RESTART ?= 10
 CLUSTER ?= 60s
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
+# Tests of package graph that choose compiled reads and resolvers themselves. For them, "make test-resolvers" is "make test".
+BOTH_WAYS = ^Test(TwoWays|Plans|Suite)$$
 # Platforms that "make release-test" builds twice, separated by commas.
 PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64
 # Number of runs of each benchmark of "make bench-go".
@@ -84,8 +86,8 @@ test: ## run all tests on all databases; starts the servers it needs
 	$(WITH_SERVERS) go test ./...
 
 race: export CGO_ENABLED := 1
-race: ## run all tests with the race detector, which needs a C compiler
-	$(WITH_SERVERS) go test -race -timeout 40m ./...
+race: ## run all tests with the race detector, which needs a C compiler; "make lint" runs vet
+	$(WITH_SERVERS) go test -race -vet=off -timeout 40m ./...
 
 test-ops: ## check and test the alert rules of ops/prometheus with PROMTOOL (promtool)
 	@command -v '$(PROMTOOL)' >/dev/null || { \
@@ -94,7 +96,7 @@ test-ops: ## check and test the alert rules of ops/prometheus with PROMTOOL (pro
 	$(PROMTOOL) test rules ops/prometheus/alerts_test.yml
 
 test-resolvers: ## run the tests of package graph with compiled reads switched off
-	$(WITH_SERVERS) go test ./graph -compiled=false
+	$(WITH_SERVERS) go test -vet=off ./graph -compiled=false -skip '$(BOTH_WAYS)'
 
 test-entity: ## follow docs/adding-an-entity.md in a copy of the tree, and test the result; takes minutes
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags entity -v ./e2e/entity

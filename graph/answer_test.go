@@ -10,6 +10,7 @@ import (
 
 	"roster/internal/budget"
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/migrated"
 	"roster/internal/feed"
 )
 
@@ -66,13 +67,13 @@ func TestLargestAnswer(t *testing.T) {
 		"changes that are one":       `{ changes(first: 1) { changes { ` + strings.Repeat("a", 2000) + `: version } } }`,
 	}
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		free := serve(t, e, settings{})
+		url := migrated.URL(t, e)
+		free := serve(t, e, settings{url: url})
 		free.large(5, 1000)
 		for name, document := range documents {
 			want := free.data(document)
 			for _, room := range []int{0, -1} {
-				s := serve(t, e, settings{answers: answersOf(int64(len(want) + room))})
-				s.large(5, 1000)
+				s := serve(t, e, settings{url: url, answers: answersOf(int64(len(want) + room))})
 				status, text := s.send(http.MethodPost, s.url, s.body(document))
 				got := string(text)
 				if room == 0 {

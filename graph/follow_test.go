@@ -50,11 +50,7 @@ func followAs(t *testing.T, e dbtest.Engine, o feed.Options, url string, callers
 	s.tester = serve(t, e, settings{
 		callers: callers,
 		answers: o.Budget,
-		database: func(d *database.Options) {
-			if url != "" {
-				d.URL = url
-			}
-		},
+		url:     url,
 		graph: func(g *graph.Options) {
 			o.Database, o.Logger = g.Database, g.Logger
 			load := graph.LoadNodes(g.Database)
@@ -529,7 +525,7 @@ func listening(t *testing.T, db *database.DB, n int) {
 // eventually waits until something holds.
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); runtime.Gosched() {
+	for deadline := time.Now().Add(patience); !holds(); <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("got changes without an end, want a steady state")
 		}

@@ -58,6 +58,7 @@ type tester struct {
 
 // settings is what a test changes of a server.
 type settings struct {
+	url      string // of the database; empty for one of its own
 	database func(*database.Options)
 	graph    func(*graph.Options)
 	answers  *budget.Budget // nil is one as a server has it
@@ -70,13 +71,18 @@ func serve(t *testing.T, e dbtest.Engine, s settings) *tester {
 	t.Helper()
 	s2 := &tester{T: t, engine: e, statements: new(recording), failures: new(recording)}
 	logger := slog.New(failures{logging.NewHandler(slog.NewTextHandler(s2.failures, &slog.HandlerOptions{Level: slog.LevelError}))})
-	s2.db = migrated.Open(t, e, func(o *database.Options) {
+	set := func(o *database.Options) {
 		o.Observe = s2.statements.add
 		o.Logger = logger
 		if s.database != nil {
 			s.database(o)
 		}
-	})
+	}
+	if s.url != "" {
+		s2.db = migrated.At(t, s.url, set)
+	} else {
+		s2.db = migrated.Open(t, e, set)
+	}
 	clock := tick(time.Date(2026, 1, 31, 9, 30, 0, 999, time.UTC), time.Millisecond+time.Microsecond+time.Nanosecond)
 	o := graph.Options{
 		Database:           s2.db,

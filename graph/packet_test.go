@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"roster/internal/database"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 	"roster/internal/directory"
@@ -62,8 +61,8 @@ func serveOn(t *testing.T, server *servers.Server, packet int) *tester {
 	}
 	address.Path = "/" + name
 	return serve(t, dbtest.MySQL, settings{
-		database: func(o *database.Options) { o.URL = address.String() },
-		answers:  answersOf(64 << 20), // the longest body is 24 MiB as JSON
+		url:     address.String(),
+		answers: answersOf(64 << 20), // the longest body is 24 MiB as JSON
 	})
 }
 

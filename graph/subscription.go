@@ -27,7 +27,11 @@ type Feed = feed.Feed[ent.Node]
 // fields.
 func LoadNodes(db *database.DB) feed.Loader[ent.Node] {
 	return func(ctx context.Context, ids []typeid.ID) (map[typeid.ID]ent.Node, error) {
-		session := db.Session(database.Snapshot)
+		mode := database.Single // each type has a statement
+		if slices.ContainsFunc(ids, func(id typeid.ID) bool { return id.Type() != ids[0].Type() }) {
+			mode = database.Snapshot
+		}
+		session := db.Session(mode)
 		defer session.Rollback()
 		ctx = rules.WithCaller(ctx, rules.Everyone())
 		group, nodes := ent.NewClient(ent.Driver(session)).NodeGroup(ids), make(map[typeid.ID]ent.Node, len(ids))

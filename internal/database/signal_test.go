@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"runtime"
 	"testing"
 	"time"
 
@@ -42,7 +41,7 @@ func listen(t *testing.T, db *database.DB) (heard <-chan string, stop func()) {
 // hears sends a signal again and again until the listener gets the text.
 func hears(t *testing.T, from *database.DB, heard <-chan string, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(time.Millisecond) {
 		if err := from.Signal(t.Context(), "news", "again"); err != nil {
 			t.Fatal(err)
 		}

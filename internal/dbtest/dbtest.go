@@ -57,17 +57,14 @@ func Each(t *testing.T, f func(t *testing.T, e Engine)) {
 // ends, even if clients are still connected.
 func Empty(tb testing.TB, e Engine) string {
 	tb.Helper()
-	name := "roster_test_" + strings.ToLower(rand.Text())
+	name := newName()
 	switch e {
 	case SQLite:
 		return "sqlite:" + filepath.Join(tb.TempDir(), name+".db")
 	case PostgreSQL:
 		server := serverOf(tb, servers.PostgresVariable)
 		// template1 may have been changed, and cannot be copied while a client is connected to it.
-		create(tb, server, "CREATE DATABASE "+name+" TEMPLATE template0", func(ctx context.Context, db *sql.DB) error {
-			_, err := db.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
-			return err
-		})
+		create(tb, server, "CREATE DATABASE "+name+" TEMPLATE template0", dropPostgres(name))
 		return withDatabase(server, name)
 	case MySQL:
 		server := serverOf(tb, servers.MySQLVariable)
@@ -78,6 +75,16 @@ func Empty(tb testing.TB, e Engine) string {
 	default:
 		tb.Fatalf("dbtest: no engine is called %q", e)
 		return ""
+	}
+}
+
+func newName() string { return "roster_test_" + strings.ToLower(rand.Text()) }
+
+// dropPostgres returns a function that drops a database.
+func dropPostgres(name string) func(context.Context, *sql.DB) error {
+	return func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+		return err
 	}
 }
 
@@ -112,11 +119,17 @@ func create(tb testing.TB, server *url.URL, statement string, drop func(context.
 	if err != nil {
 		tb.Fatalf("dbtest: %s: %v", statement, err)
 	}
+	dropAfter(tb, server, drop)
+}
+
+// dropAfter calls drop when the test ends.
+func dropAfter(tb testing.TB, server *url.URL, drop func(context.Context, *sql.DB) error) {
+	tb.Helper()
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), dropLimit)
 		defer cancel()
 		if err := administer(ctx, server, drop); err != nil {
-			tb.Errorf("dbtest: undo %s: %v", statement, err)
+			tb.Errorf("dbtest: drop the database of the test: %v", err)
 		}
 	})
 }

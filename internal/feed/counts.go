@@ -173,7 +173,7 @@ func (r *Recount) Store(ctx context.Context, db *database.DB, replace bool) (sto
 		return false, err
 	}
 	state.counted = entsql.NullInt64{Int64: state.last, Valid: true}
-	if err := state.save(ctx, tx); err != nil {
+	if err := state.save(ctx, tx, ""); err != nil {
 		return false, err
 	}
 	return true, tx.Commit()

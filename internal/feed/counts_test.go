@@ -132,8 +132,10 @@ func (s *tester) follower(o feed.Options) (f *feed.Feed[any], stop func()) {
 // until waits for a condition.
 func (s *tester) until(what string, is func() bool) {
 	s.Helper()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
 	for deadline := time.Now().Add(30 * time.Second); !is(); {
-		if time.Now().After(deadline) {
+		if now := <-ticker.C; now.After(deadline) {
 			s.Fatalf("%s: did not happen within 30 s", what)
 		}
 	}

@@ -88,18 +88,23 @@ func lock(ctx context.Context, tx dialect.Driver) (*State, error) {
 	return s, one(ctx, tx, query, args, s.destinations()...)
 }
 
-// save writes the numbers of the feed's row. The transaction must hold its lock.
-func (s *State) save(ctx context.Context, tx dialect.Driver) error {
-	return setFeed(ctx, tx, map[string]any{"last": s.last, "pruned": s.pruned, "counted": s.counted})
+// save writes the numbers of the feed's row. The transaction must hold its lock. On an engine with signals, the commit sends
+// the signal, if there is one.
+func (s *State) save(ctx context.Context, tx dialect.Driver, signal string) error {
+	return setFeed(ctx, tx, map[string]any{"last": s.last, "pruned": s.pruned, "counted": s.counted}, signal)
 }
 
-// setFeed writes columns of the feed's row.
-func setFeed(ctx context.Context, tx dialect.Driver, values map[string]any) error {
+// setFeed writes columns of the feed's row. On PostgreSQL, the commit sends the signal, if there is one.
+func setFeed(ctx context.Context, tx dialect.Driver, values map[string]any, signal string) error {
 	q := entsql.Dialect(tx.Dialect()).Update(feedTable).Where(entsql.EQ("id", 1))
 	for _, column := range slices.Sorted(maps.Keys(values)) {
 		q.Set(column, values[column])
 	}
 	query, args := q.Query()
+	if signal != "" && tx.Dialect() == dialect.Postgres {
+		query += fmt.Sprintf(" RETURNING pg_notify($%d, $%d)", len(args)+1, len(args)+2)
+		args = append(args, channel, signal)
+	}
 	_, err := database.Affected(ctx, tx, query, args...)
 	return err
 }
@@ -154,11 +159,15 @@ func (s *State) read(ctx context.Context, d dialect.Driver, r Request) (*Page, e
 	if err != nil {
 		return nil, err
 	}
-	to := min(from+window, s.last)
-	page := &Page{CaughtUp: to == s.last}
-	epoch := epochOf(s.epoch)
+	return readPage(ctx, d, r, epochOf(s.epoch), from, s.last)
+}
+
+// readPage reads a page of the changes of an epoch after a number, up to another, in one statement.
+func readPage(ctx context.Context, d dialect.Driver, r Request, epoch epoch, from, last int64) (*Page, error) {
+	to := min(from+window, last)
+	page := &Page{CaughtUp: to == last}
 	query, args := r.statement(d.Dialect(), from, to)
-	err = database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
+	err := database.Each(ctx, d, query, args, func(rows *entsql.Rows) error {
 		c, err := scan(rows, epoch)
 		page.Changes = append(page.Changes, c)
 		return err

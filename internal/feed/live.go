@@ -3,11 +3,11 @@ package feed
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,10 +34,10 @@ type Options struct {
 	// Tables are those of the entities. Run counts their rows if the database does not know the counts.
 	Tables []*statement.Table
 	// Poll is the interval of looks for changes while there are subscribers, but signals do not arrive, and after a look
-	// that fails. Without subscribers, it is the wait before changes are numbered. 0 is half a second.
+	// that fails. If no server has subscribers, it is the wait before changes are numbered. 0 is half a second.
 	Poll time.Duration
 	// Rest is the interval of looks at all other times. They find the changes of a program that ended between its commit
-	// and its signal. 0 is 10 seconds.
+	// and its signal. One server looks for all servers whose signals arrive. 0 is 10 seconds.
 	Rest time.Duration
 	// After waits for Poll and Rest; nil is time.After.
 	After  func(time.Duration) <-chan time.Time
@@ -56,10 +56,6 @@ const (
 	segmentsWithNodes = 4
 	// recountWait is the wait before rows are counted again after an error.
 	recountWait = time.Minute
-	// channel is the channel on which servers signal commits to each other.
-	channel = "roster_changes"
-	// probe is the start of a text that a server sends to itself, to learn whether signals arrive.
-	probe = "?"
 	// lost is the number of unanswered probes from which signals do not arrive. One may be on its way.
 	lost = 2
 )
@@ -80,6 +76,11 @@ type Feed[N any] struct {
 	name      string        // identifies this Feed in signals between servers
 	committed chan struct{} // this server has committed changes
 	woken     chan struct{} // new changes may exist
+	foreign   chan struct{} // another program has committed changes, and does not number them
+	told      chan struct{} // another server tells the end of the feed
+	wanted    chan struct{} // another server has subscribers
+	asked     chan struct{} // another server asks whether this one has subscribers
+	looked    chan struct{} // another server has looked for this one
 	unsure    chan struct{} // the connection for signals is new, or it broke
 	uncounted chan struct{} // the rows must be counted
 	due       chan struct{} // changes must be counted
@@ -87,6 +88,8 @@ type Feed[N any] struct {
 	slow      atomic.Int64  // subscribers that ended with ErrSlow
 	away      bool          // the last look failed
 	behind    bool          // the last look has left changes without a number, or has not counted all that it numbered
+	last      Cursor        // the end of the feed at the last look that did not fail
+	others    others
 
 	mu   sync.Mutex
 	tail *tail[N] // nil without followers
@@ -125,8 +128,8 @@ func New[N any](o Options, load Loader[N]) *Feed[N] {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Feed[N]{Options: o, load: load, name: rand.Text()}
-	for _, c := range []*chan struct{}{&f.committed, &f.woken, &f.unsure, &f.uncounted, &f.due} {
+	f := &Feed[N]{Options: o, load: load, name: cryptorand.Text()}
+	for _, c := range []*chan struct{}{&f.committed, &f.woken, &f.foreign, &f.told, &f.wanted, &f.asked, &f.looked, &f.unsure, &f.uncounted, &f.due} {
 		*c = make(chan struct{}, 1)
 	}
 	f.probes.Store(lost)
@@ -155,16 +158,13 @@ func poke(c chan struct{}) {
 	}
 }
 
-// A signaler sends a text to all listeners on a channel: a *database.DB or a *database.Session.
-type signaler interface {
-	Signal(ctx context.Context, channel, text string) error
+// take takes a signal, if there is one.
+func take(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
 }
-
-var _, _ signaler = (*database.DB)(nil), (*database.Session)(nil)
-
-// Announce tells all servers that a program has committed changes, or has reset the feed. A server calls Wake instead.
-// Servers that miss it find the changes when they look. The error is a Failure.
-func Announce(ctx context.Context, s signaler) error { return s.Signal(ctx, channel, "announced") }
 
 // Run does the Feed's work until ctx ends. Subscribers wait while Run does not run.
 func (f *Feed[N]) Run(ctx context.Context) {
@@ -177,39 +177,85 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	rest := f.After(f.Rest)
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	var later <-chan time.Time // without subscribers: changes may need numbers, or the last look failed
+	var later <-chan time.Time // no server has subscribers: changes may need numbers. Or the last look failed
+	var soon <-chan time.Time  // another server may number these changes first
 	for ctx.Err() == nil {
 		followed := f.followed()
 		var poll <-chan time.Time
 		switch {
-		case followed && (f.away || f.probes.Load() >= lost):
+		case followed && (f.away || !f.hears()):
 			poll = f.After(f.Poll)
 		case f.away && !followed && later == nil:
 			later = f.After(f.Poll)
 		}
-		look := true
+		look, wait := f.round, time.Duration(0)
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.committed:
-			f.signal(ctx, f.name)
-			look = followed
+			switch {
+			case !f.hears():
+				f.signal(ctx, f.name) // other servers may have subscribers
+				if look = f.numberNow; !followed {
+					wait = f.Poll
+				}
+			case !followed && !f.others.follow(f.Clock(), f.Rest):
+				wait = f.Poll
+			case f.others.number(f.Clock()):
+				look, soon = nil, time.After(jitter(pace))
+			default:
+				look = f.numberNow
+			}
+		case <-f.foreign:
+			switch {
+			case followed:
+				look, soon = nil, time.After(jitter(pace))
+			case f.others.follow(f.Clock(), f.Rest): // they number
+				look = nil
+			default:
+				wait = f.Poll + jitter(f.Poll)
+			}
+		case <-f.told:
+			look = nil
+			f.catchUp(ctx)
+			if soon != nil { // that server has probably numbered these changes too
+				soon = time.After(pace + jitter(pace))
+			}
 		case <-f.woken:
-			look = f.behind || f.followed() // the first subscriber wakes the Feed too
+			if !f.behind && !f.followed() { // the first subscriber wakes the Feed too
+				wait = f.Poll
+			}
+		case <-f.wanted:
+			if later == nil {
+				look = nil
+			}
+		case <-f.asked:
+			look = nil
+		case <-f.looked:
+			look, rest = nil, f.After(f.Rest+jitter(f.Rest/4))
 		case <-f.unsure:
-			f.probe(ctx)
-			look = followed
+			f.probe(ctx, false)
+			if !followed {
+				wait = f.Poll
+			}
 		case <-rest:
 			rest = f.After(f.Rest)
-			f.probe(ctx)
+			f.round(ctx)
+			f.probe(ctx, !f.away)
+			look, later = nil, nil
 		case <-poll:
 		case <-later:
+		case <-soon:
 		}
-		if look {
-			later = nil
-			f.round(ctx)
-		} else if later == nil {
-			later = f.After(f.Poll)
+		switch {
+		case wait > 0 && later == nil:
+			later = f.After(wait)
+		case wait == 0 && look != nil:
+			later, soon = nil, nil
+			look(ctx)
+		}
+		if f.followed() && f.hears() && f.others.unaware(f.Clock(), f.Rest) {
+			f.probe(ctx, false)
 		}
 		pause.Reset(pace)
 		select {
@@ -219,40 +265,21 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	}
 }
 
-// hear takes a signal.
-func (f *Feed[N]) hear(text string) {
-	switch {
-	case text == probe+f.name:
-		f.probes.Store(0)
-		return
-	case strings.HasPrefix(text, probe), text == f.name:
-		return
-	case text == "":
-		f.probes.Store(lost)
-		poke(f.unsure)
-	}
-	poke(f.woken)
-}
-
-// probe sends a probe. Signals can fail to arrive silently, as through pgbouncer.
-func (f *Feed[N]) probe(ctx context.Context) {
-	f.probes.Add(1)
-	f.signal(ctx, probe+f.name)
-}
-
-// signal sends a signal. Other servers find the changes without it too.
-func (f *Feed[N]) signal(ctx context.Context, text string) {
-	if err := f.Database.Signal(ctx, channel, text); err != nil && ctx.Err() == nil {
-		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
-	}
-}
-
 // followed reports whether subscribers follow the end of the feed.
-func (f *Feed[N]) followed() bool {
+func (f *Feed[N]) followed() bool { return f.followers() != nil }
+
+// followers returns the end of the feed that subscribers follow, or nil.
+func (f *Feed[N]) followers() *tail[N] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.tail != nil
+	return f.tail
 }
+
+// hears reports whether signals arrive.
+func (f *Feed[N]) hears() bool { return f.probes.Load() < lost }
+
+// jitter returns a random part of a duration.
+func jitter(d time.Duration) time.Duration { return rand.N(d + 1) } //nolint:gosec // it only keeps servers apart
 
 // recount counts the rows when a look finds that the database does not know the counts. Subscribers do not wait for it. It
 // logs a failure once, until it succeeds.
@@ -293,17 +320,49 @@ func (f *Feed[N]) countRows(ctx context.Context) error {
 	return err
 }
 
-// round looks for new changes. It logs a failure once, until a look succeeds again.
-func (f *Feed[N]) round(ctx context.Context) {
-	f.mu.Lock()
-	t := f.tail
-	f.mu.Unlock()
-	state, err := f.number(ctx)
+// round looks for new changes.
+func (f *Feed[N]) round(ctx context.Context) { f.update(ctx, f.look) }
+
+// numberNow numbers changes that this server has just committed. It is a round without the look, where each transaction
+// does not number its own.
+func (f *Feed[N]) numberNow(ctx context.Context) {
+	if numberingOf(f.Database.Dialect()) == nil {
+		f.round(ctx)
+		return
+	}
+	f.update(ctx, f.number)
+}
+
+// catchUp reads the changes that another server has numbered. If it cannot, it looks for changes.
+func (f *Feed[N]) catchUp(ctx context.Context) {
+	end, t := f.others.takeEnd(), f.followers()
+	if t == nil || end.epoch == t.epoch && end.number <= t.end {
+		return
+	}
+	if end.epoch == t.epoch {
+		if complete, err := f.read(ctx, t, end.number); err == nil && complete {
+			return
+		}
+	}
+	f.round(ctx)
+}
+
+// update gets the feed's row and adds new changes to the tail. It logs a failure once, until it succeeds again.
+func (f *Feed[N]) update(ctx context.Context, row func(ctx context.Context) (*State, error)) {
+	for _, c := range []chan struct{}{f.woken, f.foreign, f.wanted} { // this round is for them too
+		take(c)
+	}
+	t := f.followers()
+	f.behind = false
+	state, err := row(ctx)
 	if err == nil && t != nil {
 		err = f.follow(ctx, t, state)
 	}
-	if err == nil && state.due() {
-		poke(f.due)
+	if err == nil {
+		f.last = state.End()
+		if state.due() {
+			poke(f.due)
+		}
 	}
 	if err != nil && ctx.Err() == nil && !f.away {
 		f.Logger.WarnContext(ctx, "the change feed cannot be read", "error", err)
@@ -314,9 +373,8 @@ func (f *Feed[N]) round(ctx context.Context) {
 	}
 }
 
-// number numbers committed changes and returns the feed's row. If nothing is new, it costs one statement.
-func (f *Feed[N]) number(ctx context.Context) (*State, error) {
-	f.behind = false
+// look numbers committed changes and returns the feed's row. If nothing is new, it costs one statement.
+func (f *Feed[N]) look(ctx context.Context) (*State, error) {
 	state, pending, err := glance(ctx, f.Database)
 	if err != nil {
 		return nil, err
@@ -327,12 +385,17 @@ func (f *Feed[N]) number(ctx context.Context) (*State, error) {
 	if !pending {
 		return state, nil
 	}
-	after, more, err := batch(ctx, f.Database)
+	return f.number(ctx)
+}
+
+// number numbers committed changes and returns the feed's row.
+func (f *Feed[N]) number(ctx context.Context) (*State, error) {
+	state, more, err := batch(ctx, f.Database, f.name)
 	if failure := database.AsFailure(err); failure != nil && failure.Kind == database.ReadOnly {
-		return state, nil // changes with numbers can still be read
+		return ReadState(ctx, f.Database.Session(database.Single)) // changes with numbers can still be read
 	}
 	f.behind = more
-	return after, err
+	return state, err
 }
 
 // count counts changes that have numbers, when a look finds enough of them: those of SQLite, and of a server of the release
@@ -347,7 +410,7 @@ func (f *Feed[N]) count(ctx context.Context) {
 		}
 		for more := true; more; {
 			var err error
-			if _, more, err = batch(ctx, f.Database); err != nil {
+			if _, more, err = batch(ctx, f.Database, f.name); err != nil {
 				if ctx.Err() == nil {
 					f.Logger.DebugContext(ctx, "the changes are not counted", "error", err)
 				}
@@ -359,26 +422,33 @@ func (f *Feed[N]) count(ctx context.Context) {
 
 // follow adds new changes to the tail.
 func (f *Feed[N]) follow(ctx context.Context, t *tail[N], state *State) error {
-	d := f.Database.Session(database.Single)
 	if epochOf(state.epoch) != t.epoch || state.last < t.end { // the database was reset or restored
 		f.finish(t, ErrExpired)
 		return nil
 	}
-	for t.end < state.last {
-		page, err := state.read(ctx, d, Request{After: &Cursor{t.epoch, t.end}, First: segmentSize})
-		switch {
-		case errors.Is(err, ErrExpired), err == nil && int64(len(page.Changes)) != page.End.number-t.end: // already pruned
-			f.finish(t, ErrExpired)
-			return nil
-		case err != nil:
-			return err
+	complete, err := f.read(ctx, t, state.last)
+	if err == nil && !complete { // already pruned
+		f.finish(t, ErrExpired)
+	}
+	return err
+}
+
+// read adds the changes up to a number to the tail. It reports whether the database has all of them.
+func (f *Feed[N]) read(ctx context.Context, t *tail[N], last int64) (complete bool, err error) {
+	for t.end < last {
+		page, err := readPage(ctx, f.Database.Session(database.Single), Request{First: segmentSize}, t.epoch, t.end, last)
+		if err != nil {
+			return false, err
+		}
+		if int64(len(page.Changes)) != page.End.number-t.end {
+			return false, nil
 		}
 		f.mu.Lock()
 		withNodes := t.nodes > 0
 		f.mu.Unlock()
 		f.add(t, f.segment(ctx, page, withNodes))
 	}
-	return nil
+	return true, nil
 }
 
 // segment makes a segment of the first changes of a page. With nodes, it takes only as many changes as have nodes of at

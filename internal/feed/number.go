@@ -54,7 +54,7 @@ func NumberSome(ctx context.Context, db *database.DB) (more bool, err error) {
 	if err != nil || !pending {
 		return false, err
 	}
-	_, more, err = batch(ctx, db)
+	_, more, err = batch(ctx, db, nobody)
 	if f := database.AsFailure(err); f != nil && f.Kind == database.ReadOnly {
 		return false, nil // changes with numbers can still be read
 	}
@@ -72,8 +72,12 @@ func glance(ctx context.Context, db *database.DB) (s *State, pending bool, err e
 	return s, pending, err
 }
 
-// batch numbers and counts changes in one transaction. It returns the feed's row, and whether others may be left.
-func batch(ctx context.Context, db *database.DB) (s *State, more bool, err error) {
+// nobody is the name of a program in signals that is not a Feed.
+const nobody = "-"
+
+// batch numbers and counts changes in one transaction. It returns the feed's row, and whether others may be left. If it numbers
+// any, the commit signals this to all servers, with the name of this one.
+func batch(ctx context.Context, db *database.DB, name string) (s *State, more bool, err error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	s, err = lock(ctx, tx)
@@ -83,12 +87,12 @@ func batch(ctx context.Context, db *database.DB) (s *State, more bool, err error
 	before := *s
 	if n := numberingOf(db.Dialect()); n != nil {
 		// The isolation of writing transactions lets the next statement see everything that is committed by now.
-		numbered, err := n.number(ctx, tx, s.last)
+		count, err := n.number(ctx, tx, s.last)
 		if err != nil {
 			return nil, false, err
 		}
-		s.last += numbered
-		more = numbered == numberAtOnce
+		s.last += count
+		more = count == numberAtOnce
 	}
 	if s.due() {
 		if err := s.count(ctx, tx); err != nil {
@@ -98,7 +102,11 @@ func batch(ctx context.Context, db *database.DB) (s *State, more bool, err error
 	if *s == before {
 		return s, false, nil
 	}
-	if err := s.save(ctx, tx); err != nil {
+	signal := ""
+	if s.last > before.last {
+		signal = numbered + name + " " + s.End().String()
+	}
+	if err := s.save(ctx, tx, signal); err != nil {
 		return nil, false, err
 	}
 	return s, more || s.due(), tx.Commit()

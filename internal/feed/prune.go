@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	entsql "entgo.io/ent/dialect/sql"
@@ -18,6 +19,15 @@ const pruneAtOnce = 1_000
 // when none is left. Cursors before them expire. The times of changes rise with their numbers, except for the duration
 // of transactions. So Prune also deletes later changes whose numbers are lower than that of a change before the time.
 func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
+	// Each server prunes. Nearly always there is nothing to do, and numbering need not wait for that.
+	needed := false
+	d := entsql.Dialect(db.Dialect())
+	pruned, _ := d.Select("pruned").From(entsql.Table(feedTable)).Query()
+	query := fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM (SELECT at FROM %s WHERE number > (%s) ORDER BY number LIMIT %d) AS oldest WHERE at < %d)",
+		changesTable, pruned, pruneAtOnce, before.UnixMicro())
+	if err := one(ctx, db.Session(database.Single), query, nil, &needed); err != nil || !needed {
+		return 0, err
+	}
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	state, err := lock(ctx, tx)
@@ -25,7 +35,6 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 		return 0, err
 	}
 	to := state.pruned
-	d := entsql.Dialect(tx.Dialect())
 	query, args := d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", state.pruned)).OrderBy("number").Limit(pruneAtOnce).Query()
 	err = database.Each(ctx, tx, query, args, func(rows *entsql.Rows) error {
 		var number, at int64
@@ -49,7 +58,7 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 		return 0, err
 	}
 	state.pruned = to
-	if err := state.save(ctx, tx); err != nil {
+	if err := state.save(ctx, tx, ""); err != nil {
 		return 0, err
 	}
 	return n, tx.Commit()
@@ -62,7 +71,7 @@ func Reset(ctx context.Context, db *database.DB) error {
 	_, _ = rand.Read(fresh) // crypto/rand never fails
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
-	if err := setFeed(ctx, tx, map[string]any{"epoch": hex.EncodeToString(fresh)}); err != nil {
+	if err := setFeed(ctx, tx, map[string]any{"epoch": hex.EncodeToString(fresh)}, ""); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -25,7 +25,7 @@ type Stats struct {
 
 // Stats returns the figures of the Feed. It sends nothing to the database.
 func (f *Feed[N]) Stats() Stats {
-	return Stats{Subscribers: f.Subscribers(), Slow: f.slow.Load(), Listening: f.probes.Load() < lost}
+	return Stats{Subscribers: f.Subscribers(), Slow: f.slow.Load(), Listening: f.hears()}
 }
 
 // lagAtMost is the greatest number of changes that is counted for each reason of a lag.

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -708,7 +707,7 @@ func TestEndsAtAnyMoment(t *testing.T) {
 		t.Errorf("got %d watches, want none", watched)
 	}
 	for deadline := time.Now().Add(10 * time.Second); s.schema.Active() > 0 && time.Now().Before(deadline); {
-		runtime.Gosched() // Subscriptions end just after their streams.
+		<-time.After(time.Millisecond) // Subscriptions end just after their streams.
 	}
 	if active := s.schema.Active(); active != 0 {
 		t.Errorf("got %d subscriptions, want none", active)

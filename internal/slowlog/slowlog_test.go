@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -139,7 +138,7 @@ func TestSnapshots(t *testing.T) {
 	l.End(t.Context(), operation("Second"), ended(time.Hour)) // within the same minute
 	first := filepath.Join(folder, "roster-slow-20260131T093000.000000000Z.trace")
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && log.lines() < 2; { // until it is written
-		runtime.Gosched()
+		<-time.After(time.Millisecond)
 	}
 	now = now.Add(time.Minute)
 	l.End(t.Context(), operation("Third"), ended(time.Second))
