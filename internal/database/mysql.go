@@ -166,6 +166,7 @@ func mysqlMeanings() map[uint16]meaning {
 		myNoDatabase:       {kind: Unusable, advice: mySchema},  // dropped
 		1054:               {kind: Unusable, advice: mySchema},  // no such column
 		1146:               {kind: Unusable, advice: mySchema},  // no such table
+		1176:               {kind: Unusable, advice: mySchema},  // no such index
 		1932:               {kind: Unusable, advice: myDamaged}, // a table without its data
 		1812:               {kind: Unusable, advice: myDamaged}, // a tablespace is missing
 		1034:               {kind: Unusable, advice: myDamaged}, // a damaged index
