@@ -64,8 +64,9 @@ func parseMySQL(text string) (engine, error) {
 func (*mysqlEngine) dialect() string { return dialect.MySQL }
 
 // explaining implements engine. The engine refuses to explain writes and locks in a transaction that only reads. A SELECT has the
-// same plan without its locks, and might wait for them.
+// same plan without its locks, and might wait for them. MySQL's own choice of a format may be one that shows values.
 func (*mysqlEngine) explaining(query string) (string, Mode) {
+	const explaining = explaining + "FORMAT=TRADITIONAL "
 	if strings.HasPrefix(query, "SELECT ") {
 		for _, lock := range []string{" FOR UPDATE", " FOR SHARE", " LOCK IN SHARE MODE"} {
 			query = strings.TrimSuffix(query, lock)
