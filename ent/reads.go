@@ -74,6 +74,7 @@ var ApiKeyTable = &statement.Table{
 	Unique: [][]string{
 		{"secret_hash"},
 	},
+	ByID: map[string]string{},
 	Fields: map[string][]string{
 		"id":         {apikey.FieldID},
 		"createdAt":  {apikey.FieldCreatedAt},
@@ -225,6 +226,9 @@ var PostTable = &statement.Table{
 		{Name: post.FieldAuthorID, Kind: statement.ID, Type: user.Label},
 	},
 	Unique: [][]string{},
+	ByID: map[string]string{
+		post.FieldAuthorID: "post_author_id_id",
+	},
 	Fields: map[string][]string{
 		"id":        {post.FieldID},
 		"createdAt": {post.FieldCreatedAt},
@@ -367,6 +371,7 @@ var UserTable = &statement.Table{
 		{"email_key"},
 		{"identity_subject", "identity_issuer"},
 	},
+	ByID: map[string]string{},
 	Fields: map[string][]string{
 		"id":          {user.FieldID},
 		"createdAt":   {user.FieldCreatedAt},

@@ -378,7 +378,7 @@ func (s *tester) blocked() bool {
 	s.Helper()
 	query := "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	if s.engine == dbtest.MySQL {
-		query = `SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+		query = "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN " + dbtest.Processes(s) + ` p ON p.id = t.trx_mysql_thread_id
 			WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'`
 	}
 	rows, waiting := new(sql.Rows), 0

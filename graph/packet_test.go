@@ -19,7 +19,7 @@ import (
 // answer names the setting.
 func TestPackets(t *testing.T) {
 	t.Parallel()
-	server, err := servers.StartMariaDB(t.Context())
+	server, err := servers.StartMySQL(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

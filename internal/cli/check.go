@@ -340,7 +340,7 @@ func (k *checker) checkDatabase(ctx context.Context) (err error) {
 	c := k.Database
 	c.DatabaseMaxConnections = max(c.DatabaseMaxConnections, 3) // two transactions at once, and one connection more
 	db, err := k.openDatabase(ctx, c, k.logger, existing)
-	rest := []string{"encoding", "migrations", "tables", "rights", "clock", "order of changes", "change feed", "counts", "backup"}
+	rest := []string{"encoding", "product", "migrations", "tables", "rights", "clock", "order of changes", "change feed", "counts", "backup"}
 	if err != nil {
 		text := []string{"database"}
 		if _, ok := errors.AsType[*database.EncodingError](err); ok {
@@ -356,10 +356,11 @@ func (k *checker) checkDatabase(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	k.add("database", passed, db.String()+" answers", "")
 	k.add("encoding", passed, "the database stores every text", "")
+	k.bounded(ctx, db, k.checkProduct)
 	usable := k.bounded(ctx, db, k.checkSchema)
 	k.bounded(ctx, db, k.checkClock)
 	if !usable {
-		for _, name := range rest[5:] {
+		for _, name := range rest[6:] {
 			k.add(name, leftOut, "it needs the tables, and the right to change them", "")
 		}
 		return nil
@@ -377,6 +378,23 @@ func (k *checker) bounded(ctx context.Context, db *database.DB, check func(conte
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	return check(ctx, db)
+}
+
+// checkProduct tells servers that Roster knows from others.
+func (k *checker) checkProduct(ctx context.Context, db *database.DB) bool {
+	const name = "product"
+	p, err := db.Product(ctx)
+	switch problem := p.Problem(); {
+	case err != nil:
+		k.fail(name, err, "")
+	case problem == "":
+		k.add(name, passed, p.String(), "")
+	case k.DatabaseAllowUnknown:
+		k.add(name, warned, problem, "see docs/engines.md")
+	default:
+		k.add(name, failing, problem, "see docs/engines.md, and then take another server, or accept this one with --database-allow-unknown")
+	}
+	return err == nil
 }
 
 // checkSchema checks migrations, tables and rights. It reports whether further checks can use the tables.

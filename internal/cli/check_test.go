@@ -76,7 +76,7 @@ func (c checkup) check(t *testing.T, url string, flags ...string) (code int, res
 		names = append(names, r.Name)
 		results[r.Name] = r
 	}
-	const all = "authentication provider access tls trusted documents traces listen disk database encoding migrations tables rights clock order of changes change feed counts backup"
+	const all = "authentication provider access tls trusted documents traces listen disk database encoding product migrations tables rights clock order of changes change feed counts backup"
 	if got := strings.Join(names, " "); got != all {
 		t.Errorf("got the checks %s, want %s", got, all)
 	}
@@ -264,6 +264,51 @@ func TestCheckServers(t *testing.T) {
 		}
 		checkup{}.finds(t, latin.String(), "encoding", "failed", map[dbtest.Engine]string{dbtest.PostgreSQL: "LATIN1", dbtest.MySQL: "utf8mb3"}[e])
 	})
+}
+
+// disguised returns the URL of a PostgreSQL database whose server says that it has another version: a function hides its own.
+func disguised(t *testing.T, url, version string) string {
+	t.Helper()
+	admin, err := servers.Open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { admin.Close() })
+	for _, statement := range []string{
+		"CREATE SCHEMA IF NOT EXISTS disguise",
+		"CREATE OR REPLACE FUNCTION disguise.version() RETURNS text LANGUAGE sql AS $$ SELECT '" + version + "' $$",
+	} {
+		if _, err := admin.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return url + "&search_path=public,disguise,pg_catalog"
+}
+
+// TestCheckProduct checks servers that Roster does not know, and those that are too old. Other commands go on, with a warning.
+func TestCheckProduct(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t, dbtest.PostgreSQL)
+	migrated.Open(t, dbtest.PostgreSQL, func(o *database.Options) { o.URL = url })
+	const allow = "--database-allow-unknown"
+	for version, says := range map[string]string{
+		"CockroachDB CCL v23.1.11 (x86_64-pc-linux-gnu, built 2023/09/27 01:53:43, go1.19.10)":               "the server is CockroachDB, with the version ",
+		"PostgreSQL 11.2-YB-2.20.1.0-b0 on x86_64-pc-linux-gnu, compiled by clang version 16.0.6, 64-bit":    "the server is YugabyteDB, with the version ",
+		"PostgreSQL 12.22 on x86_64-pc-linux-gnu, compiled by gcc (Debian 12.2.0-14+deb12u1) 12.2.0, 64-bit": "the server is PostgreSQL 12.22: Roster needs at least 13",
+		"NewDB 1.0": `the server is an unknown product, with the version "NewDB 1.0": Roster is not tested on it see docs/engines.md, and then`,
+	} {
+		other := disguised(t, url, version)
+		checkup{}.finds(t, other, "product", "failed", says)
+		checkup{}.finds(t, other, "product", "warning", says[:20], allow)
+		code, _, stderr := run(t, "stats", "--database-url", other)
+		if code != 0 || strings.Count(stderr, "level=WARN") != 1 || !strings.Contains(stderr, "docs/engines.md") {
+			t.Errorf("stats on %s: got code %d, stderr %q, want 0 and one warning", version, code, stderr)
+		}
+		if code, _, stderr := run(t, "stats", "--database-url", other, allow); code != 0 || stderr != "" {
+			t.Errorf("stats %s on %s: got code %d, stderr %q, want 0 and no warning", allow, version, code, stderr)
+		}
+	}
+	checkup{}.finds(t, disguised(t, url, "PostgreSQL 13.0 on x86_64-pc-linux-gnu, compiled by gcc, 64-bit"), "product", "ok", "PostgreSQL 13.0")
 }
 
 // TestCheckSQLite checks files that a server cannot use, and a full disk.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"roster/internal/config"
@@ -50,6 +51,11 @@ func (e *environment) openDatabase(
 	if err != nil {
 		return nil, err
 	}
+	if !c.DatabaseAllowUnknown {
+		if err := warnOfProduct(ctx, db, logger); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
 	switch prepare {
 	case migrating:
 		err = migrateDatabase(ctx, db, logger)
@@ -61,6 +67,19 @@ func (e *environment) openDatabase(
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// warnOfProduct logs that Roster may not work on the product of the database server. The product comes first in a log: it may
+// be the reason of what follows.
+func warnOfProduct(ctx context.Context, db *database.DB, logger *slog.Logger) error {
+	p, err := db.Product(ctx)
+	if err != nil {
+		return fmt.Errorf("%v: ask for the version of the server: %w", db, err)
+	}
+	if problem := p.Problem(); problem != "" {
+		logger.WarnContext(ctx, "the database server may not do what Roster needs", "problem", problem, "advice", "see docs/engines.md")
+	}
+	return nil
 }
 
 // migrateDatabase applies the pending migrations and logs them.

@@ -29,6 +29,7 @@ type Database struct {
 	DatabaseConnectionLifetime time.Duration `default:"30m" min:"0s" placeholder:"DURATION" help:"Maximum age of a connection to a database server. Each one is replaced after 75 to 100 % of it. SQLite ignores it. 0s: no maximum."`
 	DatabaseStatementCache     int           `default:"256" min:"0" placeholder:"NUMBER" help:"Number of prepared statements to keep per connection. 0 turns them off, as pgbouncer in transaction mode may need."`
 	StatementTimeout           time.Duration `default:"10s" placeholder:"DURATION" help:"Maximum time of one statement in the database."`
+	DatabaseAllowUnknown       bool          `help:"Accept a database server on which Roster is not tested, such as CockroachDB, or one that is too old: docs/engines.md. Without the flag, roster check fails, and other commands log a warning."`
 }
 
 // HTTP has the settings of the HTTP server.

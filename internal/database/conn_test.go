@@ -366,7 +366,7 @@ func all(t *testing.T, s *database.Session, query string, args ...any) (rows [][
 // statements.
 func TestFullMariaDB(t *testing.T) {
 	t.Parallel()
-	admin, u := mariaDB(t, "--max-allowed-packet=1M")
+	admin, u := ownMySQL(t, "--max-allowed-packet=1M")
 	const kept = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'Prepared_stmt_count'"
 	var log journal
 	full := func(t *testing.T, limit int) *database.DB {

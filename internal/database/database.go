@@ -76,6 +76,8 @@ type engine interface {
 	argumentLimit() int
 	// txOptions returns the options of a transaction that writes, or that reads a snapshot.
 	txOptions(write bool) *sql.TxOptions
+	// identify returns the product of the server.
+	identify(ctx context.Context, db *sql.DB) (Product, error)
 	// check refuses a database that opens but that Roster cannot use.
 	check(ctx context.Context, db *sql.DB) error
 	// ready returns an error while a server answers, but should not serve now. The error is a Failure or the driver's.
@@ -221,6 +223,15 @@ func (db *DB) Close() error {
 		err = errors.Join(err, p.db.Close())
 	}
 	return errors.Join(err, db.engine.close())
+}
+
+// Product asks the server for its product and version. The error is a Failure.
+func (db *DB) Product(ctx context.Context) (Product, error) {
+	p, err := db.engine.identify(ctx, db.read.db)
+	if err != nil {
+		return Product{}, db.fail(err)
+	}
+	return p, nil
 }
 
 // pinging names the operation of Ping in errors.

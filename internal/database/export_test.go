@@ -148,3 +148,13 @@ func LifeOf(lifetime time.Duration) time.Duration {
 	}
 	return time.Until(end)
 }
+
+// PostgresProduct returns the product of a PostgreSQL server that says so much about itself.
+func PostgresProduct(version string, citus, aurora bool) Product {
+	return postgresTraits{version, citus, aurora}.product()
+}
+
+// MySQLProduct is the same for the MySQL family.
+func MySQLProduct(version, comment string, aurora bool) Product {
+	return mysqlTraits{version, comment, aurora}.product()
+}

@@ -286,7 +286,7 @@ func TestCancel(t *testing.T) {
 		// What is cancelled before it runs is not cancelled.
 		if running := map[dbtest.Engine]string{
 			dbtest.PostgreSQL: "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '%(' || ? || ')'",
-			dbtest.MySQL:      "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND info LIKE concat('%(', ?, ')')",
+			dbtest.MySQL:      "SELECT count(*) FROM " + dbtest.Processes(t) + " WHERE db = database() AND info LIKE concat('%(', ?, ')')",
 		}[e]; running != "" {
 			eventually(t, func() error {
 				n, err := number(t.Context(), db.Session(database.Single), running, "600")

@@ -122,7 +122,7 @@ func TestEncoding(t *testing.T) {
 }
 
 // TestPinnedSettings opens a URL that turns constraints off, and has another character set than the one for which the
-// driver escapes arguments. In TestMariaDBRefuses, the server turns constraints off.
+// driver escapes arguments. In TestMySQLRefuses, the server turns constraints off.
 func TestPinnedSettings(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(dbtest.Empty(t, dbtest.MySQL))

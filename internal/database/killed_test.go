@@ -372,8 +372,8 @@ func TestMigrateStatementOutlivesClient(t *testing.T) {
 			"SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
 		},
 		dbtest.MySQL: {
-			"SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state LIKE 'Waiting for table metadata lock%'",
-			"SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state = 'User lock'",
+			"SELECT count(*) FROM " + dbtest.Processes(t) + " WHERE db = database() AND state LIKE 'Waiting for table metadata lock%'",
+			"SELECT count(*) FROM " + dbtest.Processes(t) + " WHERE db = database() AND state = 'User lock'",
 		},
 	}
 	for e, queries := range waits {

@@ -29,7 +29,7 @@ func raised(code string) cause {
 	return cause{fails: fmt.Sprintf("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '%s', MESSAGE = 'raised'; END $$", code)}
 }
 
-// signalled makes MariaDB send such an error.
+// signalled makes a server of the MySQL family send such an error.
 func signalled(number string) cause {
 	return cause{fails: fmt.Sprintf("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %s, MESSAGE_TEXT = 'signalled'", number)}
 }
@@ -59,20 +59,28 @@ func postgresCauses() map[string]cause {
 	return causes
 }
 
-func mysqlCauses() map[string]cause {
+func mysqlCauses(mariaDB bool) map[string]cause {
 	causes := map[string]cause{
 		"1062": {fails: "INSERT INTO things VALUES (1, 0)"},
 		"1452": {[]string{"CREATE TABLE parts (thing int NOT NULL, FOREIGN KEY (thing) REFERENCES things (id))"}, "INSERT INTO parts VALUES (9)"},
 		"1451": {[]string{"CREATE TABLE parts (thing int NOT NULL, FOREIGN KEY (thing) REFERENCES things (id))", "INSERT INTO parts VALUES (1)"}, "DELETE FROM things"},
-		"1969": {[]string{"SET max_statement_time = 0.01"}, "SELECT count(*) FROM information_schema.COLLATIONS a, information_schema.COLLATIONS b, information_schema.COLLATIONS c"},
 		"1114": {[]string{"SET max_heap_table_size = 16384", "CREATE TEMPORARY TABLE heap (n binary(255)) ENGINE = MEMORY"}, "INSERT INTO heap SELECT repeat('x', 255) FROM information_schema.COLLATIONS"},
 		"1049": {fails: "USE absent"},
 		"1054": {fails: "SELECT absent FROM things"},
 		"1146": {fails: "SELECT 1 FROM absent"},
+		"1176": {fails: "SELECT 1 FROM things FORCE INDEX (absent)"},
+		"1969": signalled("1969"),
+		"3024": signalled("3024"),
 	}
-	// Of servers and users of their own: TestMariaDBRefuses; the others of two sessions, of a full disk or of damage.
+	const long = "SELECT count(*) FROM information_schema.COLLATIONS a, information_schema.COLLATIONS b, information_schema.COLLATIONS c"
+	if mariaDB {
+		causes["1969"] = cause{[]string{"SET max_statement_time = 0.01"}, long}
+	} else {
+		causes["3024"] = cause{[]string{"SET max_execution_time = 10"}, long}
+	}
+	// Of servers and users of their own: TestMySQLRefuses; the others of two sessions, of a full disk or of damage.
 	for _, number := range []string{
-		"1213", "1205", "1020", "1317", "3024", "1040", "1203", "1226", "1053", "1927", "4031", "1290", "1792", "1836", "1142",
+		"1213", "1205", "1020", "1317", "1040", "1203", "1226", "1053", "1927", "4031", "1290", "1792", "1836", "1142",
 		"1143", "1227", "1044", "1021", "1026", "1030", "1036", "1037", "1038", "1041", "1461", "1153", "1162", "1301", "1046", "1932",
 		"1812", "1034", "1194", "1047", "1180",
 	} {
@@ -84,7 +92,7 @@ func mysqlCauses() map[string]cause {
 // TestMeanings makes a server send the error of each row of its table.
 func TestMeanings(t *testing.T) {
 	t.Parallel()
-	for e, causes := range map[dbtest.Engine]map[string]cause{dbtest.PostgreSQL: postgresCauses(), dbtest.MySQL: mysqlCauses()} {
+	for e, causes := range map[dbtest.Engine]map[string]cause{dbtest.PostgreSQL: postgresCauses(), dbtest.MySQL: mysqlCauses(dbtest.IsMariaDB(t))} {
 		t.Run(string(e), func(t *testing.T) {
 			t.Parallel()
 			kinds, advice := database.Meanings(string(e))
@@ -169,10 +177,10 @@ func TestIdleTransaction(t *testing.T) {
 	wantKind(t, run(t.Context(), s, "SELECT 1"), database.Lost)
 }
 
-// mariaDB starts a server for one test, with the database d: settings of a server concern all of its users.
-func mariaDB(t *testing.T, settings ...string) (admin func(statements ...string), address *url.URL) {
+// ownMySQL starts a server for one test, with the database d: settings of a server concern all of its users.
+func ownMySQL(t *testing.T, settings ...string) (admin func(statements ...string), address *url.URL) {
 	t.Helper()
-	server, err := dbservers.StartMariaDB(t.Context(), settings...)
+	server, err := dbservers.StartMySQL(t.Context(), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,10 +212,10 @@ func mariaDB(t *testing.T, settings ...string) (admin func(statements ...string)
 	return admin, address
 }
 
-// TestMariaDBRefuses changes the settings and grants of a server so that it refuses statements.
-func TestMariaDBRefuses(t *testing.T) {
+// TestMySQLRefuses changes the settings and grants of a server so that it refuses statements.
+func TestMySQLRefuses(t *testing.T) {
 	t.Parallel()
-	admin, u := mariaDB(t, "--max-allowed-packet=1M")
+	admin, u := ownMySQL(t, "--max-allowed-packet=1M")
 	admin("SET GLOBAL foreign_key_checks = 0", "SET GLOBAL unique_checks = 0")
 	t.Run("checks", func(t *testing.T) {
 		db := open(t, options(u.String()))
@@ -241,7 +249,7 @@ func TestMariaDBRefuses(t *testing.T) {
 		kind   database.Kind
 	}{
 		{"1290", []string{"SET GLOBAL read_only = 1"}, "DELETE FROM things", []string{"SET GLOBAL read_only = 0"}, database.ReadOnly},
-		{"1792", []string{"SET GLOBAL tx_read_only = 1"}, "DELETE FROM things", []string{"SET GLOBAL tx_read_only = 0"}, database.ReadOnly},
+		{"1792", []string{"SET GLOBAL TRANSACTION READ ONLY"}, "DELETE FROM things", []string{"SET GLOBAL TRANSACTION READ WRITE"}, database.ReadOnly},
 		{"1227", nil, "SET GLOBAL max_connections = 9", nil, database.ReadOnly},
 		{"1044", nil, "CREATE DATABASE other", nil, database.ReadOnly},
 		{

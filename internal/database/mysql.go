@@ -66,8 +66,9 @@ func parseMySQL(text string) (engine, error) {
 func (*mysqlEngine) dialect() string { return dialect.MySQL }
 
 // explaining implements engine. The engine refuses to explain writes and locks in a transaction that only reads. A SELECT has the
-// same plan without its locks, and might wait for them.
+// same plan without its locks, and might wait for them. MySQL's own choice of a format may be one that shows values.
 func (*mysqlEngine) explaining(query string) (string, Mode) {
+	const explaining = explaining + "FORMAT=TRADITIONAL "
 	if strings.HasPrefix(query, "SELECT ") {
 		for _, lock := range []string{" FOR UPDATE", " FOR SHARE", " LOCK IN SHARE MODE"} {
 			query = strings.TrimSuffix(query, lock)
@@ -181,6 +182,7 @@ func mysqlMeanings() map[uint16]meaning {
 		myNoDatabase:       {kind: Unusable, advice: mySchema},  // dropped
 		1054:               {kind: Unusable, advice: mySchema},  // no such column
 		1146:               {kind: Unusable, advice: mySchema},  // no such table
+		1176:               {kind: Unusable, advice: mySchema},  // no such index
 		1932:               {kind: Unusable, advice: myDamaged}, // a table without its data
 		1812:               {kind: Unusable, advice: myDamaged}, // a tablespace is missing
 		1034:               {kind: Unusable, advice: myDamaged}, // a damaged index

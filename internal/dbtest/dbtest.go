@@ -161,9 +161,47 @@ func dropMySQL(ctx context.Context, db *sql.DB, name string) error {
 	return err
 }
 
+// IsMariaDB reports whether the server of the MySQL family is MariaDB.
+func IsMariaDB(tb testing.TB) bool {
+	tb.Helper()
+	var is bool
+	err := administer(tb.Context(), serverOf(tb, servers.MySQLVariable), func(ctx context.Context, db *sql.DB) (err error) {
+		is, err = isMariaDB(ctx, db)
+		return err
+	})
+	if err != nil {
+		tb.Fatalf("dbtest: %v", err)
+	}
+	return is
+}
+
+func isMariaDB(ctx context.Context, db *sql.DB) (bool, error) {
+	var version string
+	err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
+	return strings.Contains(version, "MariaDB"), err
+}
+
+// Processes returns the name of the table with the connections of the MySQL server and their statements.
+func Processes(tb testing.TB) string {
+	tb.Helper()
+	return processesOf(IsMariaDB(tb))
+}
+
+// processesOf returns another table for MySQL: the one of MariaDB fails there when a statement has binary values.
+func processesOf(mariaDB bool) string {
+	if mariaDB {
+		return "information_schema.processlist"
+	}
+	return "performance_schema.processlist"
+}
+
 func connectionsTo(ctx context.Context, db *sql.DB, name string) (ids []int64, err error) {
+	mariaDB, err := isMariaDB(ctx, db)
+	if err != nil {
+		return nil, err
+	}
 	// Without an argument, so that the server need not prepare it: a test may have forbidden that.
-	query := "SELECT id FROM information_schema.processlist WHERE db = '" + name + "'" //nolint:gosec // Empty made the name
+	query := "SELECT id FROM " + processesOf(mariaDB) + " WHERE db = '" + name + "'" //nolint:gosec // Empty made the name
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return nil, err

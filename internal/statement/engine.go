@@ -33,6 +33,9 @@ type Engine interface {
 	comparesRows() bool
 	// filtered writes the end of a statement with a Filter.
 	filtered(b *sql.Builder)
+	// sorting names the index that has the rows of one parent in the order of the selection, if the planner does not find
+	// it.
+	sorting(q *sql.Selector, s *Select)
 	// pages writes the statement that reads a page of each parent.
 	pages(b *sql.Builder, s *Select)
 	// maxParents returns the greatest number of parents for pages; 0 is no limit.
@@ -82,6 +85,8 @@ func (standard) contains(b *sql.Builder, column, text string) {
 func (standard) comparesRows() bool { return true }
 
 func (standard) filtered(*sql.Builder) {}
+
+func (standard) sorting(*sql.Selector, *Select) {}
 
 func (standard) maxParents() int { return 0 }
 

@@ -61,6 +61,23 @@ func (mysql) comparesRows() bool { return false }
 
 func (mysql) maxParents() int { return maxArms }
 
+// sorting forces the index of the parent and the ID. MySQL only looks for another index with the parent if the one that it has
+// chosen lacks a column of the order. But all indexes have the ID, so MySQL would read and sort all rows of the parent. The
+// index is forced for the order alone: a filter may still be served by another one.
+func (mysql) sorting(q *sql.Selector, s *Select) {
+	if s.Parents.Join != "" || len(s.Order) != 1 || s.Order[0].Column != s.Table.ID {
+		return
+	}
+	name := s.Table.ByID[s.Parents.Column]
+	if name == "" {
+		return
+	}
+	table := sql.Dialect(q.Dialect()).String(func(b *sql.Builder) {
+		b.Ident(s.Table.Name).WriteString(" AS ").Ident(rowAlias).WriteString(" FORCE INDEX FOR ORDER BY (").Ident(name).WriteByte(')')
+	})
+	q.From(sql.Table(table).As(rowAlias).Unquote())
+}
+
 // pages reads a page of each parent by an index, mostly with UNION ALL: MariaDB has no LATERAL.
 func (m mysql) pages(b *sql.Builder, s *Select) {
 	switch {

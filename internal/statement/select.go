@@ -191,6 +191,9 @@ func (s *Select) grouped(d string) *sql.Selector {
 // children selects all rows of parents, or a page of the rows of one parent.
 func (s *Select) children(d string, parents func(column string) *sql.Predicate) *sql.Selector {
 	q, _ := s.unsorted(d, parents)
+	if s.Limit > 0 {
+		Of(d).sorting(q, s)
+	}
 	s.sort(q)
 	return q
 }

@@ -35,6 +35,7 @@ func table() *statement.Table {
 			{Name: "created_at", Kind: statement.Time},
 			{Name: "version", Kind: statement.Int},
 		},
+		ByID: map[string]string{"author_id": "post_author_id_id"},
 	}
 }
 

@@ -11,6 +11,8 @@ type Table struct {
 	Columns []Column
 	// Unique has the columns of each unique index of texts.
 	Unique [][]string
+	// ByID maps a column with IDs of other rows to the name of the index that has this column and the ID, and no more.
+	ByID map[string]string
 	// Fields maps the name of each GraphQL field to the columns that it needs besides the ID.
 	Fields map[string][]string
 	// Orders maps the values of the GraphQL enum for orders to their columns.

@@ -18,13 +18,19 @@ func find(dirs []string, names ...string) (string, bool) {
 			}
 		}
 		for _, dir := range dirs {
-			path := filepath.Join(dir, name)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			if path, ok := inFolder(dir, name); ok {
 				return path, true
 			}
 		}
 	}
 	return "", false
+}
+
+// inFolder returns the path of a program in a directory.
+func inFolder(dir, name string) (string, bool) {
+	path := filepath.Join(dir, name)
+	info, err := os.Stat(path)
+	return path, err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 // versions returns the directories that match the pattern dir/*/sub, where * is a version, newest first.

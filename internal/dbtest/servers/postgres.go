@@ -20,6 +20,13 @@ func FindPostgres() error {
 
 // findInitdb returns the path of initdb. The server's program lies beside it.
 func findInitdb() (string, error) {
+	if dir := os.Getenv(PostgresPrograms); dir != "" {
+		path, ok := inFolder(dir, "initdb")
+		if !ok {
+			return "", &MissingError{Software: "PostgreSQL", Program: "initdb", Folder: dir}
+		}
+		return path, nil
+	}
 	path, ok := find(versions("/usr/lib/postgresql", "bin"), "initdb")
 	if !ok {
 		return "", &MissingError{Software: "PostgreSQL", Program: "initdb"}

@@ -32,6 +32,13 @@ const (
 	MySQLVariable    = "TEST_MYSQL_URL"
 )
 
+// These environment variables name folders with the programs of PostgreSQL and MySQL, in place of the installed
+// PostgreSQL and MariaDB. internal/dbtest/cmd/newest sets them.
+const (
+	PostgresPrograms = "TEST_POSTGRES_PROGRAMS"
+	MySQLPrograms    = "TEST_MYSQL_PROGRAMS"
+)
+
 const (
 	// userName is the account of a server's URL. It has all rights.
 	userName = "roster"
@@ -52,9 +59,13 @@ const (
 type MissingError struct {
 	Software string // its usual name: "PostgreSQL"
 	Program  string // the name of the missing program
+	Folder   string // where it must be, or empty if it may be anywhere
 }
 
 func (e *MissingError) Error() string {
+	if e.Folder != "" {
+		return fmt.Sprintf("%s is incomplete: no program %s in %s", e.Software, e.Program, e.Folder)
+	}
 	return fmt.Sprintf("%s is not installed: no %s found", e.Software, e.Program)
 }
 

@@ -17,7 +17,7 @@ import (
 func TestServers(t *testing.T) {
 	// The temporary directory is this test's own, so that what a server leaves in it can be told.
 	for name, start := range map[string]func(context.Context, ...string) (*servers.Server, error){
-		"postgres": servers.StartPostgres, "mariadb": servers.StartMariaDB,
+		"postgres": servers.StartPostgres, "mysql": servers.StartMySQL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := publicDir(t)
@@ -73,8 +73,8 @@ func TestCrash(t *testing.T) {
 		"postgres": func(ctx context.Context) (*servers.Server, error) {
 			return servers.StartPostgres(ctx, "synchronous_commit=on")
 		},
-		"mariadb": func(ctx context.Context) (*servers.Server, error) {
-			return servers.StartMariaDB(ctx, "--innodb-flush-log-at-trx-commit=2")
+		"mysql": func(ctx context.Context) (*servers.Server, error) {
+			return servers.StartMySQL(ctx, "--innodb-flush-log-at-trx-commit=2")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestCrash(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			before := s.URL() // of MariaDB, it names no database
+			before := s.URL() // of MySQL, it names no database
 			db, err := servers.Open(regexp.MustCompile(`/(\?|$)`).ReplaceAllString(before, "/mysql$1"))
 			if err != nil {
 				t.Fatal(err)
@@ -121,7 +121,7 @@ func TestCrash(t *testing.T) {
 
 func TestStartIsCancelled(t *testing.T) {
 	for name, start := range map[string]func(context.Context, ...string) (*servers.Server, error){
-		"postgres": servers.StartPostgres, "mariadb": servers.StartMariaDB,
+		"postgres": servers.StartPostgres, "mysql": servers.StartMySQL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := publicDir(t)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"roster/internal/dbtest/servers"
 )
 
 // host describes how to install programs on this machine.
@@ -32,6 +34,9 @@ func ensure(ctx context.Context, needed []database, h host) error {
 	var packages, variables []string
 	for _, d := range needed {
 		if err := d.find(); err != nil {
+			if m, ok := errors.AsType[*servers.MissingError](err); ok && m.Folder != "" {
+				return err // no package puts it there
+			}
 			missing = append(missing, err)
 			packages = append(packages, d.packages)
 			variables = append(variables, d.variable)

@@ -48,7 +48,7 @@ type database struct {
 func databases() []database {
 	return []database{
 		{servers.PostgresVariable, "postgresql", servers.FindPostgres, servers.StartPostgres},
-		{servers.MySQLVariable, "mariadb-server", servers.FindMariaDB, servers.StartMariaDB},
+		{servers.MySQLVariable, "mariadb-server", servers.FindMySQL, servers.StartMySQL},
 	}
 }
 
