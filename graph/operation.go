@@ -107,11 +107,11 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 func (e *Executor) session(mode database.Mode, replicas bool, t documents.Terms) *database.Session {
 	switch {
 	case mode == database.Write:
-		return e.Database.WriteSession()
+		return e.Database.WriteSession(t.After)
 	case replicas:
 		return e.Database.ReadSession(mode, t.After)
 	}
-	return e.Database.Session(mode)
+	return e.Database.PrimarySession(mode, t.After)
 }
 
 // mayReadReplica reports whether a replica may answer an operation. Events of subscriptions come from the primary, and so does the

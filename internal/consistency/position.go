@@ -23,6 +23,10 @@ const (
 	WAL Log = 1
 	// GTID is MariaDB's binary log. Branch is the domain, Number the sequence number, and Server the server that wrote it.
 	GTID Log = 2
+	// Galera is the order of commits of a MariaDB Galera cluster. Branch is the domain, and Number the sequence number. Database
+	// is zero: a node that does not have a position waits for all that its cluster has, so a position of another cluster does no
+	// harm.
+	Galera Log = 3
 )
 
 // A Database identifies the contents of a database: the first bytes of the epoch of its feed. A database that was restored from

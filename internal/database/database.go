@@ -82,6 +82,8 @@ type engine interface {
 	check(ctx context.Context, db *sql.DB) error
 	// ready returns an error while a server answers, but should not serve now. The error is a Failure or the driver's.
 	ready(ctx context.Context, db *sql.DB) error
+	// cluster returns the cluster that the server is a node of, if each node takes changes. nil: none.
+	cluster() cluster
 	// attached returns an error when the open files are no longer those of the database.
 	attached() error
 	// close releases the resources of check.
@@ -116,6 +118,7 @@ type base struct{}
 func (base) explainMigration(context.Context, *sql.DB, error) string { return "" }
 func (base) argumentLimit() int                                      { return 0 }
 func (base) ready(context.Context, *sql.DB) error                    { return nil }
+func (base) cluster() cluster                                        { return nil }
 func (base) attached() error                                         { return nil }
 func (base) close() error                                            { return nil }
 func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {

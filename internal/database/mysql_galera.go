@@ -3,9 +3,14 @@ package database
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"math"
 
 	entsql "entgo.io/ent/dialect/sql"
+	"github.com/go-sql-driver/mysql"
+
+	"roster/internal/consistency"
 )
 
 // On a Galera cluster, each node has all data, and takes reads and writes. A transaction runs on one node, and its locks are
@@ -22,6 +27,46 @@ func (e *mysqlEngine) findGalera(ctx context.Context, db *sql.DB) error {
 
 // causally begins a statement that reads as soon as the node has applied all that the cluster has committed.
 const causally = "SET STATEMENT wsrep_sync_wait = 1 FOR "
+
+// galera is the cluster of a node.
+type galera struct{}
+
+func (e *mysqlEngine) cluster() cluster {
+	if e.galera.Load() {
+		return galera{}
+	}
+	return nil
+}
+
+// end implements cluster.
+func (galera) end(ctx context.Context, q querier) (consistency.Position, error) {
+	var seen sql.NullString
+	if err := q.QueryRowContext(ctx, "SELECT WSREP_LAST_SEEN_GTID()").Scan(&seen); err != nil {
+		return consistency.Position{}, err
+	}
+	list, err := parseGTIDs(seen.String)
+	if err == nil && len(list) != 1 {
+		err = errNoPosition
+	}
+	if err != nil {
+		return consistency.Position{}, err
+	}
+	return consistency.Position{Log: consistency.Galera, Branch: list[0].domain, Number: list[0].number}, nil
+}
+
+// await implements cluster. If the node does not have the position yet, it waits for all that the cluster has committed by now. So
+// it does not wait for a position that never comes, such as one of another cluster.
+func (galera) await(ctx context.Context, q querier, p consistency.Position) error {
+	if p.Log == consistency.Galera && p.Number <= math.MaxInt64 {
+		const reached = "SELECT WSREP_SYNC_WAIT_UPTO_GTID(?, 0)"
+		err := q.QueryRowContext(ctx, reached, fmt.Sprintf("%d-0-%d", p.Branch, p.Number)).Scan(new(int))
+		var refused *mysql.MySQLError // not reached, or a server without this function
+		if err == nil || !errors.As(err, &refused) {
+			return err
+		}
+	}
+	return q.QueryRowContext(ctx, causally+"SELECT 1").Scan(new(int))
+}
 
 // synced is the state of a node that takes part in its cluster.
 const synced = "Synced"

@@ -75,10 +75,19 @@ func (db *DB) ReadSession(mode Mode, after consistency.Position) *Session {
 	return s
 }
 
-// WriteSession returns a session for a mutation of a client. With replicas, its Position is known after Commit.
-func (db *DB) WriteSession() *Session {
+// PrimarySession returns a session for a query of a client that no replica may answer. On a node of a cluster, it waits for the
+// position.
+func (db *DB) PrimarySession(mode Mode, after consistency.Position) *Session {
+	s := db.Session(mode)
+	s.after = after
+	return s
+}
+
+// WriteSession returns a session for a mutation of a client. With replicas and on a cluster, its Position is known after Commit.
+// On a node of a cluster, it waits for the position after.
+func (db *DB) WriteSession(after consistency.Position) *Session {
 	s := db.Session(Write)
-	s.tells = db.replicas != nil
+	s.tells, s.after = db.tellsPositions(), after
 	return s
 }
 
@@ -88,12 +97,12 @@ func (s *Session) Position() consistency.Position { return s.position }
 
 // Position returns a position that has everything that is committed now. It is zero without replicas.
 func (db *DB) Position(ctx context.Context) consistency.Position {
-	if db.replicas == nil {
+	if !db.tellsPositions() {
 		return consistency.Position{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
 	defer cancel()
-	return db.replicas.now(ctx, db.write.db)
+	return db.now(ctx, db.write.db)
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -329,10 +338,17 @@ func (s *Session) sit(ctx context.Context) (seat, error) {
 		return seat{}, err
 	}
 	on := seat{pool: s.pool}
-	if s.tells {
+	waits := !s.after.IsZero() && s.db.engine.cluster() != nil
+	if s.tells || waits {
 		var err error
 		if on.conn, err = s.pool.db.Conn(context.WithoutCancel(ctx)); err != nil {
 			s.pool.release()
+			return seat{}, err
+		}
+	}
+	if waits {
+		if err := s.db.await(ctx, on.conn, s.after); err != nil {
+			on.leave()
 			return seat{}, err
 		}
 	}
@@ -385,7 +401,7 @@ func (s *Session) tell() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.db.options.StatementTimeout)
 	defer cancel()
-	s.position = s.db.replicas.now(ctx, s.seat.conn)
+	s.position = s.db.now(ctx, s.seat.conn)
 }
 
 // attached returns an error when a commit would go to a file that is no longer the database.

@@ -422,6 +422,12 @@ func (f *Feed[N]) count(ctx context.Context) {
 
 // follow adds new changes to the tail.
 func (f *Feed[N]) follow(ctx context.Context, t *tail[N], state *State) error {
+	if state.last < t.end { // another node of a cluster may answer now, which is not as far
+		var err error
+		if state, err = state.caughtUp(ctx, f.Database); err != nil {
+			return err
+		}
+	}
 	if epochOf(state.epoch) != t.epoch || state.last < t.end { // the database was reset or restored
 		f.finish(t, ErrExpired)
 		return nil

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,10 +46,14 @@ func Number(ctx context.Context, db *database.DB) error {
 }
 
 // NumberSome numbers as many changes as one transaction takes, because an import can leave too many to wait for. It
-// reports whether others may be left. It does nothing on a read-only database.
+// reports whether others may be left. It does nothing on a read-only database. On a node of a cluster, it first waits for the
+// changes and numbers that other nodes have committed.
 func NumberSome(ctx context.Context, db *database.DB) (more bool, err error) {
 	if numberingOf(db.Dialect()) == nil {
 		return false, nil
+	}
+	if _, err := db.CatchUp(ctx); err != nil {
+		return false, err
 	}
 	_, pending, err := glance(ctx, db)
 	if err != nil || !pending {
@@ -76,8 +81,21 @@ func glance(ctx context.Context, db *database.DB) (s *State, pending bool, err e
 const nobody = "-"
 
 // batch numbers and counts changes in one transaction. It returns the feed's row, and whether others may be left. If it numbers
-// any, the commit signals this to all servers, with the name of this one.
+// any, the commit signals this to all servers, with the name of this one. If another node of a cluster does so at the same time,
+// it was perhaps ahead. Then batch has done nothing, and the feed's row has its numbers.
 func batch(ctx context.Context, db *database.DB, name string) (s *State, more bool, err error) {
+	s, more, err = tryBatch(ctx, db, name)
+	if f := database.AsFailure(err); f == nil || f.Kind != database.Retry {
+		return s, more, err
+	}
+	caughtUp, waitErr := db.CatchUp(ctx)
+	if waitErr != nil || !caughtUp {
+		return nil, false, cmp.Or(waitErr, err)
+	}
+	return glance(ctx, db)
+}
+
+func tryBatch(ctx context.Context, db *database.DB, name string) (s *State, more bool, err error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	s, err = lock(ctx, tx)
@@ -110,6 +128,14 @@ func batch(ctx context.Context, db *database.DB, name string) (s *State, more bo
 		return nil, false, err
 	}
 	return s, more || s.due(), tx.Commit()
+}
+
+// caughtUp returns the feed's row after all that the cluster has committed by now. Without a cluster, it returns s.
+func (s *State) caughtUp(ctx context.Context, db *database.DB) (*State, error) {
+	if waited, err := db.CatchUp(ctx); err != nil || !waited {
+		return s, err
+	}
+	return ReadState(ctx, db.Session(database.Single))
 }
 
 // numberPostgres has no arguments, so that PostgreSQL plans the statement each time: a cached plan from a small table would

@@ -30,14 +30,10 @@ func CheckOrder(ctx context.Context, db *database.DB) (tested bool, err error) {
 	if err := one(ctx, db.Session(database.Single), "SELECT max(id) FROM "+changesTable, nil, &last); err != nil {
 		return false, err
 	}
-	if increment, err := autoIncrement(ctx, db); err != nil || increment > 1 {
-		if err == nil {
-			err = &OrderError{
-				Problem: fmt.Sprintf("auto_increment_increment of the database server is %d, as in a cluster whose nodes all write: the nodes give IDs in different orders", increment),
-				Remedy:  "let all Roster servers use one node that writes, and set auto_increment_increment to 1 there (on Galera, with wsrep_auto_increment_control=OFF)",
-			}
+	if !db.InCluster() { // there, a node gives higher IDs than those of all changes that it has
+		if err := checkIncrement(ctx, db); err != nil {
+			return true, err
 		}
-		return true, err
 	}
 	first, second := db.Session(database.Write), db.Session(database.Write)
 	defer first.Rollback()
@@ -80,11 +76,18 @@ func behind(problem string) *OrderError {
 	return &OrderError{Problem: problem, Remedy: "set the sequence of changes.id behind the greatest ID: perhaps a restore has left out the sequences"}
 }
 
-// autoIncrement returns the step between two IDs of MariaDB and MySQL, and 1 for another engine.
-func autoIncrement(ctx context.Context, db *database.DB) (step int64, err error) {
+// checkIncrement returns an OrderError if servers of MariaDB or MySQL replicate each other without the order of a cluster.
+func checkIncrement(ctx context.Context, db *database.DB) error {
 	if db.Dialect() != dialect.MySQL {
-		return 1, nil
+		return nil
 	}
-	err = one(ctx, db.Session(database.Single), "SELECT @@auto_increment_increment", nil, &step)
-	return step, err
+	var increment int64
+	err := one(ctx, db.Session(database.Single), "SELECT @@auto_increment_increment", nil, &increment)
+	if err == nil && increment > 1 {
+		err = &OrderError{
+			Problem: fmt.Sprintf("auto_increment_increment of the database server is %d, as of servers that all write and replicate each other: they give IDs in different orders", increment),
+			Remedy:  "let all Roster servers use one server that writes, and set auto_increment_increment to 1 there",
+		}
+	}
+	return err
 }

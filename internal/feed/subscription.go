@@ -1,7 +1,9 @@
 package feed
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sort"
 	"time"
@@ -99,10 +101,7 @@ func (s *Subscription[N]) advance(ctx context.Context) error {
 	if !following {
 		r := s.request
 		r.After, r.First = &s.at, segmentSize
-		// A snapshot: otherwise, changes that are pruned between the two statements would be missing.
-		snapshot := s.feed.Database.Session(database.Snapshot)
-		page, err := Read(ctx, snapshot, r)
-		snapshot.Rollback()
+		page, err := s.read(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -115,6 +114,23 @@ func (s *Subscription[N]) advance(ctx context.Context) error {
 	}
 	s.segment, s.next = segment, 0
 	return nil
+}
+
+// read reads a page in a snapshot: otherwise, changes that are pruned between the two statements would be missing. The node of a
+// cluster may not have applied yet what another node has told the subscriber.
+func (s *Subscription[N]) read(ctx context.Context, r Request) (page *Page, err error) {
+	for caughtUp := false; ; {
+		snapshot := s.feed.Database.Session(database.Snapshot)
+		page, err = Read(ctx, snapshot, r)
+		snapshot.Rollback()
+		if caughtUp || !errors.Is(err, ErrExpired) {
+			return page, err
+		}
+		var waitErr error
+		if caughtUp, waitErr = s.feed.Database.CatchUp(ctx); waitErr != nil || !caughtUp {
+			return nil, cmp.Or(waitErr, err)
+		}
+	}
 }
 
 // reserve reserves memory for the nodes of the subscriber's own segment, and reports whether it succeeded.
