@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"entgo.io/ent/dialect/sql"
+	"github.com/coder/websocket"
 
 	"roster/ent"
 	"roster/ent/rules"
@@ -473,10 +474,13 @@ func TestDatabaseAway(t *testing.T) {
 			if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
 				t.Errorf("got the data %s, want null", a.Data)
 			}
-			response, _ := s.send(http.MethodPost, s.url, s.body(`{ users { nodes { id } } }`))
-			if got := response.Header.Get("Retry-After"); response.StatusCode != http.StatusOK || got != "1" {
-				t.Errorf("without a database: got %d and Retry-After %q, want 200 and 1", response.StatusCode, got)
+			for _, accept := range []string{"application/json", "application/graphql-response+json", "text/event-stream"} {
+				response, text := s.send(http.MethodPost, s.url, s.body(`{ users { nodes { id } } }`), "Accept", accept)
+				if got := response.Header.Get("Retry-After"); response.StatusCode != http.StatusOK || got != "1" || !strings.Contains(string(text), `"UNAVAILABLE"`) {
+					t.Errorf("%s without a database: got %d, Retry-After %q and %s, want 200, 1 and UNAVAILABLE", accept, response.StatusCode, got, text)
+				}
 			}
+			s.unavailableOnSocket(`{ users { nodes { id } } }`)
 			if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("readiness without a database: got %d, want 503", response.StatusCode)
 			}
@@ -496,6 +500,34 @@ func TestDatabaseAway(t *testing.T) {
 			})
 		}
 	})
+}
+
+// unavailableOnSocket sends a query over a WebSocket, where the answer has the code alone, and the socket stays open.
+func (s *tester) unavailableOnSocket(document string) {
+	s.Helper()
+	c, _, err := websocket.Dial(s.Context(), s.url, &websocket.DialOptions{HTTPClient: s.client, Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	for _, message := range []string{`{"type":"connection_init"}`, fmt.Sprintf(`{"type":"subscribe","id":"1","payload":{"query":%q}}`, document), `{"type":"ping"}`} {
+		if err := c.Write(s.Context(), websocket.MessageText, []byte(message)); err != nil {
+			s.Fatal(err)
+		}
+	}
+	var got []string
+	for range 4 { // the answer to the ping comes at any time
+		_, text, err := c.Read(s.Context())
+		if err != nil {
+			s.Fatal(err)
+		}
+		got = append(got, string(text))
+	}
+	slices.Sort(got)
+	if !strings.HasPrefix(got[2], `{"type":"next","id":"1"`) || !strings.Contains(got[2], `"code":"UNAVAILABLE"`) ||
+		got[0] != `{"type":"complete","id":"1"}` || got[3] != `{"type":"pong"}` {
+		s.Errorf("over a WebSocket without a database: got %q, want the code UNAVAILABLE and an open socket", got)
+	}
 }
 
 // TestStandby sends an operation to a standby that is promoted when it has refused the first attempt.
