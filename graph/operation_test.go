@@ -26,6 +26,7 @@ import (
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
 	"roster/internal/dbtest/servers"
+	"roster/internal/record"
 	"roster/internal/typeid"
 )
 
@@ -500,6 +501,49 @@ func TestDatabaseAway(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestDatabaseFrozen sends operations to a database that keeps its connections but does not answer. Each one waits for one
+// statement: no retry and no other way of the query waits again. An operation that has changed nothing is UNAVAILABLE.
+func TestDatabaseFrozen(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			var waited atomic.Int64
+			s := serve(t, e, settings{
+				database: func(o *database.Options) {
+					o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+					o.StatementTimeout, o.ConnectTimeout = time.Second, time.Second
+					o.Sent = func(_ context.Context, statement record.Statement) {
+						if statement.Failed && strings.Contains(statement.Text, "username_key") {
+							waited.Add(1)
+						}
+					}
+				},
+				graph: func(o *graph.Options) { o.Clock = time.Now },
+			})
+			s.create("ada")
+			proxy.Mute(true)
+			defer proxy.Mute(false)
+			const query = "{ user(by: {username: \"ada\"}) { username } }"
+			s.fails("UNAVAILABLE", query)
+			if n := waited.Load(); n != 1 {
+				t.Errorf("got %d statements that waited, want 1: resolvers do not repeat the wait", n)
+			}
+			s.fails("UNAVAILABLE", `mutation { createUser(input: {username: "eve", email: "eve@example.com"}) { user { id } } }`)
+			proxy.Mute(false)
+			for deadline := time.Now().Add(time.Minute); ; {
+				if a := s.do(query); len(a.Errors) == 0 {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("the database is back: got no answer within a minute, want one")
+				}
+			}
+		})
+	}
 }
 
 // unavailableOnSocket sends a query over a WebSocket, where the answer has the code alone, and the socket stays open.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"roster/internal/dbtest/process"
+	"roster/internal/dbtest/servers"
 )
 
 // patroniPackages are what TestPatroni needs on Debian and Ubuntu, beside PostgreSQL.
@@ -103,7 +103,7 @@ func newPatroni(t *testing.T) *patroni {
 		if t.Failed() {
 			for _, name := range []string{"etcd", "node0", "node1", "node2"} {
 				text, _ := os.ReadFile(filepath.Join(c.dir, name+".log"))
-				t.Logf("the log of %s:\n%s", name, text[max(0, len(text)-4000):])
+				t.Logf("the log of %s:\n%s", name, text[max(0, len(text)-2000):])
 			}
 		}
 		if err := guard.Release(); err != nil {
@@ -153,14 +153,11 @@ func (c *patroni) address(database string, nodes ...*patroniNode) string {
 // free returns a free loopback address.
 func (c *patroni) free() string {
 	c.Helper()
-	l, err := new(net.ListenConfig).Listen(c.Context(), "tcp4", "127.0.0.1:0")
+	address, err := servers.FreeAddress(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		c.Fatal(err)
-	}
-	return l.Addr().String()
+	return address
 }
 
 // run starts a program with its output in a file. It is killed at the end of the test.
