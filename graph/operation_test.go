@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"entgo.io/ent/dialect/sql"
+	"github.com/coder/websocket"
 
 	"roster/ent"
 	"roster/ent/rules"
@@ -25,6 +26,7 @@ import (
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/migrated"
 	"roster/internal/dbtest/servers"
+	"roster/internal/record"
 	"roster/internal/typeid"
 )
 
@@ -473,10 +475,13 @@ func TestDatabaseAway(t *testing.T) {
 			if a := s.fails("UNAVAILABLE", rename, "id", u.ID, "username", "eva", "version", nil); string(a.Data) != "null" {
 				t.Errorf("got the data %s, want null", a.Data)
 			}
-			response, _ := s.send(http.MethodPost, s.url, s.body(`{ users { nodes { id } } }`))
-			if got := response.Header.Get("Retry-After"); response.StatusCode != http.StatusOK || got != "1" {
-				t.Errorf("without a database: got %d and Retry-After %q, want 200 and 1", response.StatusCode, got)
+			for _, accept := range []string{"application/json", "application/graphql-response+json", "text/event-stream"} {
+				response, text := s.send(http.MethodPost, s.url, s.body(`{ users { nodes { id } } }`), "Accept", accept)
+				if got := response.Header.Get("Retry-After"); response.StatusCode != http.StatusOK || got != "1" || !strings.Contains(string(text), `"UNAVAILABLE"`) {
+					t.Errorf("%s without a database: got %d, Retry-After %q and %s, want 200, 1 and UNAVAILABLE", accept, response.StatusCode, got, text)
+				}
 			}
+			s.unavailableOnSocket(`{ users { nodes { id } } }`)
 			if response, _ := s.send(http.MethodGet, strings.Replace(s.url, "/graphql", "/readyz", 1), nil); response.StatusCode != http.StatusServiceUnavailable {
 				t.Errorf("readiness without a database: got %d, want 503", response.StatusCode)
 			}
@@ -496,6 +501,77 @@ func TestDatabaseAway(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestDatabaseFrozen sends operations to a database that keeps its connections but does not answer. Each one waits for one
+// statement: no retry and no other way of the query waits again. An operation that has changed nothing is UNAVAILABLE.
+func TestDatabaseFrozen(t *testing.T) {
+	t.Parallel()
+	for _, e := range []dbtest.Engine{dbtest.PostgreSQL, dbtest.MySQL} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			var proxy *dbtest.Proxy
+			var waited atomic.Int64
+			s := serve(t, e, settings{
+				database: func(o *database.Options) {
+					o.URL, proxy = dbtest.ProxyURL(t, o.URL)
+					o.StatementTimeout, o.ConnectTimeout = time.Second, time.Second
+					o.Sent = func(_ context.Context, statement record.Statement) {
+						if statement.Failed && strings.Contains(statement.Text, "username_key") {
+							waited.Add(1)
+						}
+					}
+				},
+				graph: func(o *graph.Options) { o.Clock = time.Now },
+			})
+			s.create("ada")
+			proxy.Mute(true)
+			defer proxy.Mute(false)
+			const query = "{ user(by: {username: \"ada\"}) { username } }"
+			s.fails("UNAVAILABLE", query)
+			if n := waited.Load(); n != 1 {
+				t.Errorf("got %d statements that waited, want 1: resolvers do not repeat the wait", n)
+			}
+			s.fails("UNAVAILABLE", `mutation { createUser(input: {username: "eve", email: "eve@example.com"}) { user { id } } }`)
+			proxy.Mute(false)
+			for deadline := time.Now().Add(time.Minute); ; {
+				if a := s.do(query); len(a.Errors) == 0 {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatal("the database is back: got no answer within a minute, want one")
+				}
+			}
+		})
+	}
+}
+
+// unavailableOnSocket sends a query over a WebSocket, where the answer has the code alone, and the socket stays open.
+func (s *tester) unavailableOnSocket(document string) {
+	s.Helper()
+	c, _, err := websocket.Dial(s.Context(), s.url, &websocket.DialOptions{HTTPClient: s.client, Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	for _, message := range []string{`{"type":"connection_init"}`, fmt.Sprintf(`{"type":"subscribe","id":"1","payload":{"query":%q}}`, document), `{"type":"ping"}`} {
+		if err := c.Write(s.Context(), websocket.MessageText, []byte(message)); err != nil {
+			s.Fatal(err)
+		}
+	}
+	var got []string
+	for range 4 { // the answer to the ping comes at any time
+		_, text, err := c.Read(s.Context())
+		if err != nil {
+			s.Fatal(err)
+		}
+		got = append(got, string(text))
+	}
+	slices.Sort(got)
+	if !strings.HasPrefix(got[2], `{"type":"next","id":"1"`) || !strings.Contains(got[2], `"code":"UNAVAILABLE"`) ||
+		got[0] != `{"type":"complete","id":"1"}` || got[3] != `{"type":"pong"}` {
+		s.Errorf("over a WebSocket without a database: got %q, want the code UNAVAILABLE and an open socket", got)
+	}
 }
 
 // TestStandby sends an operation to a standby that is promoted when it has refused the first attempt.

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -148,11 +149,13 @@ func (db *DB) answers(ctx context.Context, p *pool) bool {
 	return true
 }
 
-// dialer opens connections with a limit on the wait for the server. lib/pq asks a server to cancel a statement, and
-// would wait for ever if the server hangs.
+// dialer opens connections to a PostgreSQL server with a limit on the wait for the server. lib/pq asks a server to cancel a
+// statement, and would wait for ever if the server hangs.
 type dialer struct {
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	limit time.Duration
+	// quiet is the wait after which the server is asked whether it answers at all. So a dead server is found before the limit.
+	quiet time.Duration
 }
 
 // dial returns the function that opens a network connection to a server.
@@ -186,7 +189,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		return c, err
 	}
 	end, _ := ctx.Deadline()
-	return &limitedConn{Conn: c, limit: d.limit, opened: end}, nil
+	return &limitedConn{Conn: c, dialer: d, network: network, address: address, opened: end}, nil
 }
 
 // connectingKey marks the context of a connection for statements. lib/pq opens a connection with another context to cancel
@@ -221,7 +224,9 @@ func (*cancelConn) SetDeadline(time.Time) error { return nil }
 // limitedConn limits each read and write, unless its user has set a deadline.
 type limitedConn struct {
 	net.Conn
-	limit    time.Duration
+	dialer   *dialer
+	network  string
+	address  string
 	opened   time.Time // the latest deadline: lib/pq sets one only until the server has said hello
 	deadline bool
 }
@@ -235,12 +240,48 @@ func (c *limitedConn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t)
 }
 
-func (c *limitedConn) Read(b []byte) (int, error)  { c.extend(); return c.Conn.Read(b) }
-func (c *limitedConn) Write(b []byte) (int, error) { c.extend(); return c.Conn.Write(b) }
-
-// extend begins the time of a read or write, which would return its error too.
-func (c *limitedConn) extend() {
+// Write implements net.Conn.
+func (c *limitedConn) Write(b []byte) (int, error) {
 	if !c.deadline {
-		_ = c.Conn.SetDeadline(time.Now().Add(c.limit))
+		_ = c.SetWriteDeadline(time.Now().Add(c.dialer.limit)) // Write would return its error too
 	}
+	return c.Conn.Write(b)
+}
+
+// Read implements net.Conn.
+func (c *limitedConn) Read(b []byte) (int, error) {
+	if c.deadline {
+		return c.Conn.Read(b)
+	}
+	now := time.Now()
+	for end := now.Add(c.dialer.limit); ; now = time.Now() {
+		quiet := now.Add(c.dialer.quiet)
+		last := !quiet.Before(end)
+		if last {
+			quiet = end
+		}
+		_ = c.SetReadDeadline(quiet) // Read would return its error too
+		n, err := c.Conn.Read(b)
+		if n > 0 || last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.dialer.answers(c.network, c.address) {
+			return n, err
+		}
+	}
+}
+
+// answers reports whether a PostgreSQL server answers to a question about TLS within cancelLimit. It answers before it asks
+// for a user, and any answer will do.
+func (d *dialer) answers(network, address string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), cancelLimit)
+	defer cancel()
+	c, err := d.dialCancel(ctx, network, address)
+	if err != nil {
+		return false
+	}
+	defer c.Close()                               //nolint:errcheck // nothing is under way
+	request := []byte{0, 0, 0, 8, 4, 210, 22, 47} // SSLRequest
+	if _, err := c.Write(request); err != nil {
+		return false
+	}
+	_, err = io.ReadFull(c, make([]byte, 1))
+	return err == nil
 }

@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -282,16 +283,28 @@ func freePorts(ctx context.Context, n int) (ports []int, err error) {
 	return ports, nil
 }
 
-func freePort(ctx context.Context) (int, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+// The ports of servers lie below those that Linux and other systems give to connections. So no connection takes the port of
+// a server that is down for a while.
+const (
+	lowestPort = 15_000
+	ports      = 17_000
+)
+
+// FreeAddress returns a loopback address on which nothing listens.
+func FreeAddress(ctx context.Context) (string, error) {
+	port, err := freePort(ctx)
+	return loopback(port), err
+}
+
+func freePort(ctx context.Context) (port int, err error) {
+	for range 100 {
+		port = lowestPort + mathrand.N(ports)
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp4", loopback(port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	address, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.Join(fmt.Errorf("find a free port: %v is no TCP address", l.Addr()), l.Close())
-	}
-	return address.Port, l.Close()
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // removal is the shell script that removes the directory $0. Ending programs may still create files there, so it tries
