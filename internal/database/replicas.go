@@ -339,15 +339,18 @@ func (rs *replicas) look(ctx context.Context, r *replica) (p progress, fresh tim
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	cut := time.AfterFunc(measureLimit, r.lines.cut)
-	defer cut.Stop()
-	if p, err = rs.log.progress(ctx, r.pool.db); err != nil {
+	p, err = rs.log.progress(ctx, r.pool.db)
+	var has contents
+	if err == nil {
+		has, err = contentsOf(ctx, r.pool.db)
+	}
+	if !cut.Stop() {
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
 		if !errors.Is(err, errNoReplica) {
 			r.pool.conns.dropIdle()
 		}
-		return nil, fresh, err
-	}
-	has, err := contentsOf(ctx, r.pool.db)
-	if err != nil {
 		return nil, fresh, err
 	}
 	rs.mu.Lock()
