@@ -26,7 +26,7 @@ func TestFailover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roster := []*program{start(t, binary, address), start(t, binary, address)}
+	roster := []*program{start(t, binary, address), start(t, binary, address, "--log-level=error")}
 	l := newLoad(t, roster...)
 	ends := []struct {
 		name string

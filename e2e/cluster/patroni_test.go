@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -92,7 +93,7 @@ func newPatroni(t *testing.T) *patroni {
 	t.Helper()
 	c := &patroni{T: t}
 	var err error
-	if c.dir, err = os.MkdirTemp("", "roster-patroni-"); err != nil {
+	if c.dir, err = os.MkdirTemp("", "roster-patroni-"); err != nil { //nolint:usetesting // other accounts cannot reach t.TempDir
 		t.Fatal(err)
 	}
 	guard, err := process.NewGuard(t.Context(), endPatroni, c.dir)
@@ -184,7 +185,9 @@ func (c *patroni) run(name, command string, args ...string) *process.Process {
 func (c *patroni) command(out *os.File, command string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.WithoutCancel(c.Context()), command, args...)
 	cmd.Dir = c.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "LC_ALL=C.UTF-8", "TMPDIR=" + c.dir}
+	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(variable string) bool {
+		return !strings.HasPrefix(variable, "PATH=")
+	}), "HOME="+c.dir, "LC_ALL=C.UTF-8", "TMPDIR="+c.dir)
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd
 }

@@ -298,7 +298,7 @@ func FreeAddress(ctx context.Context) (string, error) {
 
 func freePort(ctx context.Context) (port int, err error) {
 	for range 100 {
-		port = lowestPort + mathrand.N(ports)
+		port = lowestPort + mathrand.N(ports) //nolint:gosec // G404: no secret
 		var l net.Listener
 		if l, err = new(net.ListenConfig).Listen(ctx, "tcp4", loopback(port)); err == nil {
 			return port, l.Close()
