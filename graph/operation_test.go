@@ -379,9 +379,13 @@ func TestClientGoesAway(t *testing.T) {
 func (s *tester) blocked() bool {
 	s.Helper()
 	query := "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	if s.engine == dbtest.MySQL {
-		query = "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN " + dbtest.Processes(s) + ` p ON p.id = t.trx_mysql_thread_id
+	switch {
+	case s.engine == dbtest.MySQL && dbtest.IsMariaDB(s):
+		query = `SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
 			WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'`
+	case s.engine == dbtest.MySQL:
+		query = `SELECT COUNT(*) FROM performance_schema.data_lock_waits w JOIN performance_schema.threads t ON t.thread_id = w.requesting_thread_id
+			WHERE t.processlist_db = DATABASE()`
 	}
 	rows, waiting := new(sql.Rows), 0
 	if err := s.db.Session(database.Single).Query(s.Context(), query, []any{}, rows); err != nil {

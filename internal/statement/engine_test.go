@@ -63,7 +63,7 @@ func store(t *testing.T, e dbtest.Engine, all []thing) *database.DB {
 	}
 	exec("CREATE TABLE posts (id " + kind + " PRIMARY KEY, author_id " + kind + " NOT NULL, title_key varchar(20) NOT NULL)")
 	exec("CREATE TABLE tag_posts (tag_id " + kind + " NOT NULL, post_id " + kind + " NOT NULL, PRIMARY KEY (tag_id, post_id))")
-	exec("CREATE INDEX by_author ON posts (author_id, id)")
+	exec("CREATE INDEX post_author_id_id ON posts (author_id, id)")
 	exec("CREATE INDEX by_post ON tag_posts (post_id)")
 	for some := range slices.Chunk(all, 500) {
 		posts := sql.Dialect(db.Dialect()).Insert("posts").Columns("id", "author_id", "title_key")

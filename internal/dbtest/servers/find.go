@@ -26,6 +26,9 @@ func find(dirs []string, names ...string) (string, bool) {
 	return "", false
 }
 
+// given returns the folder of programs that the environment variable names, or nothing.
+func given(variable string) string { return os.Getenv(variable) }
+
 // inFolder returns the path of a program in a directory.
 func inFolder(dir, name string) (string, bool) {
 	path := filepath.Join(dir, name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"strconv"
 	"syscall"
 )
@@ -17,7 +16,7 @@ func FindMySQL() error {
 
 // findMySQL returns the path of MySQL's mysqld, or nothing if the server under test is MariaDB.
 func findMySQL() (string, error) {
-	dir := os.Getenv(MySQLPrograms)
+	dir := given(MySQLPrograms)
 	if dir == "" {
 		return "", FindMariaDB()
 	}

@@ -20,7 +20,7 @@ func FindPostgres() error {
 
 // findInitdb returns the path of initdb. The server's program lies beside it.
 func findInitdb() (string, error) {
-	if dir := os.Getenv(PostgresPrograms); dir != "" {
+	if dir := given(PostgresPrograms); dir != "" {
 		path, ok := inFolder(dir, "initdb")
 		if !ok {
 			return "", &MissingError{Software: "PostgreSQL", Program: "initdb", Folder: dir}

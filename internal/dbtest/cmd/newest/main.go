@@ -73,7 +73,7 @@ func run(ctx context.Context, args, environ []string, messages io.Writer) error 
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w", path, syscall.Exec(path, flags.Args(), environ)) //nolint:gosec // G204: the command is the caller's
+	return fmt.Errorf("%s: %w", path, syscall.Exec(path, flags.Args(), environ))
 }
 
 // cache returns the folder of the downloads. The servers of root run as other accounts, which cannot read root's cache.

@@ -20,10 +20,10 @@ func TestMirror(t *testing.T) {
 	t.Parallel()
 	for targets, want := range map[string]string{
 		"bookworm Debian http://mirror.example/debian/\nbookworm-updates Debian http://mirror.example/debian/\n": "http://mirror.example/debian/",
-		"bookworm-security Debian http://security.example/\ntrixie Debian file:/srv/debian/\n":                  "file:/srv/debian/",
-		"noble Ubuntu http://ubuntu.example/\n": "",
-		"nodistro  http://node.example/\n":      "",
-		"":                                      "",
+		"bookworm-security Debian http://security.example/\ntrixie Debian file:/srv/debian/\n":                   "file:/srv/debian/",
+		"noble Ubuntu http://ubuntu.example/\n":                                                                  "",
+		"nodistro  http://node.example/\n":                                                                       "",
+		"":                                                                                                       "",
 	} {
 		if got, err := mirror(targets); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: got %q, %v, want %q", targets, got, err, want)
@@ -99,7 +99,7 @@ func TestLauncher(t *testing.T) {
 	if err := launcher(before); err == nil {
 		t.Error("without a linker: got no error, want one")
 	}
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o700); err != nil { //nolint:gosec // G306: a program
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := launcher(before); err != nil {
