@@ -33,7 +33,8 @@ SEED ?= $(shell date +%s)
 CHROMIUM ?= chromium
 # The program that tests the alert rules.
 PROMTOOL ?= promtool
-# Arguments for "make run", added to "bin/roster serve", and for "make bench-import", such as "-engines=postgres -users=100000".
+# Arguments for "make run", added to "bin/roster serve", for "make bench-import", such as "-engines=postgres -users=100000", and for
+# "make bench-servers".
 ARGS ?=
 
 # Only the race detector needs a C compiler.
@@ -45,7 +46,7 @@ LINT := go tool -modfile=tools/go.mod golangci-lint
 WITH_SERVERS := go run ./internal/dbtest/cmd/withservers --
 
 .DEFAULT_GOAL := help
-.PHONY: help run build generate migration verify lint format vulncheck test test-engines test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import soak contend property two-ways follow chaos release release-test e2e-restart e2e-cluster
+.PHONY: help run build generate migration verify lint format vulncheck test test-engines test-ops test-resolvers test-entity test-clients race fuzz fuzz-http bench bench-compare bench-go bench-growth bench-import bench-servers soak contend property two-ways follow chaos release release-test e2e-restart e2e-cluster
 
 help: ## print every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -138,6 +139,9 @@ bench-go: ## run all Go benchmarks, and compare them with those of bench/results
 
 bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LARGEST (10000000) users, and draw docs/growth.svg
 	$(WITH_SERVERS) go run ./bench -growth docs/growth.svg -largest $(LARGEST) -results bench/results
+
+bench-servers: ## measure ten servers on one database: statements, delays, numbering, memory; ARGS="-engines=postgres -servers=3"
+	go run ./bench -servers 10 -users 1000 $(ARGS)
 
 bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"
 	go run ./bench/transfer -results bench/results/import $(ARGS)

@@ -237,3 +237,24 @@ func BenchmarkWorkloads(b *testing.B) {
 		})
 	}
 }
+
+// TestServers measures two servers on one database of each engine that has several.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr strings.Builder
+	args := []string{"-servers=2", "-users=1000", "-n=20", "-c=2", "-idle=10ms"}
+	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
+	}
+	for what, want := range map[string]int{
+		": 2 servers on one database\n": 2, "\nnumbers for changes, ": 4, "\nsecond without requests, ": 4, "\nmutation with pauses, ": 4,
+		"\nmutation under load, ": 4, "\npeak memory of a server: ": 2, "\nopen connections: ": 2,
+	} {
+		if n := strings.Count(stdout.String(), what); n != want {
+			t.Errorf("%q: got %d, want %d, in\n%s", what, n, want, &stdout)
+		}
+	}
+	if code := run(t.Context(), []string{"-servers=-1"}, os.Getenv, &stdout, &stderr); code != 2 { //nolint:forbidigo // main passes it too
+		t.Errorf("a negative number of servers: got code %d, want 2", code)
+	}
+}

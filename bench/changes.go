@@ -114,11 +114,11 @@ func (f *followers) commit(ctx context.Context, one load, address string, subscr
 	answered := time.Now()
 	for range subscribers {
 		select {
-		case at, ok := <-f.arrivals:
+		case a, ok := <-f.arrivals:
 			if !ok {
 				return nil, errors.New("a subscription has ended")
 			}
-			delays = append(delays, max(at.Sub(answered), 0))
+			delays = append(delays, max(a.at.Sub(answered), 0))
 		case <-time.After(answerLimit):
 			return nil, errors.New("a change does not come")
 		}
@@ -126,18 +126,24 @@ func (f *followers) commit(ctx context.Context, one load, address string, subscr
 	return delays, nil
 }
 
+// An arrival is that of a change at a follower.
+type arrival struct {
+	at       time.Time
+	username string // of the user that was created
+}
+
 // followers are clients of the change feed.
 type followers struct {
 	ctx      context.Context //nolint:containedctx // it is their life
 	cancel   context.CancelFunc
 	reading  sync.WaitGroup
-	arrivals chan time.Time // of each change at each of them
-	after    string         // the cursor where all of them begin
+	arrivals chan arrival
+	after    string // the cursor where all of them begin
 }
 
 // newFollowers returns n followers.
 func newFollowers(ctx context.Context, address, token string, n int) (*followers, error) {
-	f := &followers{arrivals: make(chan time.Time, 1<<16)}
+	f := &followers{arrivals: make(chan arrival, 1<<16)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	end := load{
 		n: 1, connections: 1,
@@ -199,7 +205,10 @@ func (f *followers) add(client *http.Client, address, token string) error {
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			if strings.HasPrefix(lines.Text(), `data: {"data":{"changes":{`) {
-				f.arrivals <- time.Now()
+				now := time.Now()
+				_, after, _ := strings.Cut(lines.Text(), `"username":"`)
+				username, _, _ := strings.Cut(after, `"`)
+				f.arrivals <- arrival{now, username}
 			}
 		}
 	})

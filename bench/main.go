@@ -44,6 +44,8 @@ type settings struct {
 	profiles    string
 	growth      string
 	largest     int
+	servers     int
+	idle        time.Duration
 }
 
 const (
@@ -78,6 +80,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if s.growth != "" {
 		limit, work = growthLimit, measureGrowth
 	}
+	if s.servers > 0 {
+		work = measureServers
+	}
 	ctx, cancel := context.WithTimeout(rules.WithCaller(ctx, rules.Everyone()), limit)
 	defer cancel()
 	if err := work(ctx, s, getenv, stdout, stderr); err != nil {
@@ -109,6 +114,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		"CPU profile into this `directory`, as ENGINE-WORKLOAD.pprof")
 	flags.StringVar(&s.growth, "growth", "", "instead of measuring, measure how latencies grow with the database on PostgreSQL, and draw them into this SVG `file`")
 	flags.IntVar(&s.largest, "largest", 10_000_000, "users at the largest size of -growth; 10,000,000 need 15 GB")
+	flags.IntVar(&s.servers, "servers", 0, "instead of measuring the workloads, measure what this number of servers on one database costs, and how soon subscribers get changes")
+	flags.DurationVar(&s.idle, "idle", 16*time.Second, "how long -servers watches servers without requests")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -119,6 +126,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.requests < 1 || s.connections < 1 || s.rounds < 1:
 		err = errors.New("-n, -c and -rounds must be 1 or more")
+	case s.servers < 0 || s.servers > 0 && s.results != "":
+		err = errors.New("-servers must be 1 or more, and writes no -results")
 	case s.compare && s.results == "":
 		err = errors.New("-compare needs -results")
 	case s.largest < 10*smallest:

@@ -128,18 +128,26 @@ type bench struct {
 
 // startAll starts Roster and, on PostgreSQL, the floor.
 func (b *bench) startAll(ctx context.Context, engine, dir string, stderr io.Writer) (err error) {
-	secret := rand.Text() + rand.Text() // 52 bytes
-	environment := append(slices.Clone(b.environment), "ROSTER_AUTH_HS256_SECRET="+secret, "ROSTER_AUTH_ISSUER="+issuer, "ROSTER_AUTH_AUDIENCE="+audience)
-	if b.roster, err = b.start(ctx, stderr, environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
-		return err
-	}
-	if b.tokens, err = newTokens(ctx, secret, b.roster.address); err != nil || engine != postgres {
+	if err := b.startRoster(ctx, dir, stderr, 1); err != nil || engine != postgres {
 		return err
 	}
 	if b.floor, err = b.start(ctx, stderr, nil, filepath.Join(dir, "floor")); err != nil {
 		return err
 	}
 	b.pgbench, err = newPgbench(ctx, b.store, dir)
+	return err
+}
+
+// startRoster starts some servers. All of them accept the same tokens.
+func (b *bench) startRoster(ctx context.Context, dir string, stderr io.Writer, servers int) (err error) {
+	secret := rand.Text() + rand.Text() // 52 bytes
+	environment := append(slices.Clone(b.environment), "ROSTER_AUTH_HS256_SECRET="+secret, "ROSTER_AUTH_ISSUER="+issuer, "ROSTER_AUTH_AUDIENCE="+audience)
+	for range servers {
+		if b.roster, err = b.start(ctx, stderr, environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
+			return err
+		}
+	}
+	b.tokens, err = newTokens(ctx, secret, b.roster.address)
 	return err
 }
 
