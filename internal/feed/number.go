@@ -81,7 +81,7 @@ func glance(ctx context.Context, db *database.DB) (s *State, pending bool, err e
 // of a cluster does so at the same time, it was perhaps ahead. Then batch has done nothing, and the feed's row has its numbers.
 func batch(ctx context.Context, db *database.DB) (s *State, more bool, err error) {
 	s, more, err = tryBatch(ctx, db)
-	if f := database.AsFailure(err); f == nil || f.Kind != database.Retry {
+	if f := database.AsFailure(err); f == nil || f.Kind != database.Retry && f.Kind != database.Unique {
 		return s, more, err
 	}
 	caughtUp, waitErr := db.CatchUp(ctx)
