@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -115,12 +114,7 @@ type replicated struct {
 // serve starts a server on a pair.
 func (p pair) serve(t *testing.T, binary string, flags ...string) *replicated {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "roster-") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &replicated{socket: filepath.Join(dir, "admin")}
+	r := &replicated{socket: filepath.Join(t.TempDir(), "admin")}
 	name := map[bool]string{true: "PostgreSQL", false: "MySQL"}[strings.HasPrefix(p.primary.URL(), "postgres")] + " (" + p.primary.Addr() + "/roster)"
 	variables := []string{"DATABASE_REPLICA_URLS=" + databaseOn(t, p.replica), "ROSTER_ADMIN_LISTEN=unix:" + r.socket, "ROSTER_LOG_FORMAT=json"}
 	r.process = startIn(t, variables, binary, databaseOn(t, p.primary), name, flags...)
@@ -339,8 +333,13 @@ func (r *replicated) strange(t *testing.T, token, onReplica string) {
 	t.Helper()
 	const query = `{ user(by: { username: "ada" }) { email } }`
 	for _, headers := range [][]string{
-		{tokenHeader, ""}, {tokenHeader, "x"}, {tokenHeader, token[1:]}, {tokenHeader, strings.ToLower(token)}, {tokenHeader, token + token},
-		{tokenHeader, strings.Repeat("0", 10_000)}, {tokenHeader, token, tokenHeader, token},
+		{tokenHeader, ""},
+		{tokenHeader, "x"},
+		{tokenHeader, token[1:]},
+		{tokenHeader, strings.ToLower(token)},
+		{tokenHeader, token + token},
+		{tokenHeader, strings.Repeat("0", 10_000)},
+		{tokenHeader, token, tokenHeader, token},
 	} {
 		if status, data, code, _ := r.asks(t, query, headers...); status != http.StatusBadRequest || code != "BAD_REQUEST" || data != "" {
 			t.Errorf("%.200v: got %d, %s and %s, want 400 and BAD_REQUEST", headers, status, data, code)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql/schema"
 	"github.com/pressly/goose/v3"
+
+	"roster/internal/consistency"
 )
 
 // WithMigrations returns the same database with other migrations.
@@ -138,4 +141,18 @@ type looking struct {
 func (l looking) attached() error {
 	l.before()
 	return l.engine.attached()
+}
+
+// ReachedPostgres reports whether a replica that has replayed a timeline up to an LSN has a position.
+func ReachedPostgres(timeline int64, lsn uint64, to consistency.Position) bool {
+	return postgresProgress{timeline, lsn}.reached(to)
+}
+
+// ReachedMariaDB reports whether a replica with the values of gtid_current_pos and gtid_binlog_state has a position.
+func ReachedMariaDB(current, logged string, to consistency.Position) (bool, error) {
+	var p mariadbProgress
+	var err1, err2 error
+	p.current, err1 = parseGTIDs(current)
+	p.logged, err2 = parseGTIDs(logged)
+	return p.reached(to), errors.Join(err1, err2)
 }

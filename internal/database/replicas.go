@@ -93,7 +93,7 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	rs := &replicas{
-		options: o, primary: db, log: log, newest: known[len(known)-1].version, cancel: cancel,
+		options: o, primary: db, log: log, newest: known[len(known)-1].version, ctx: background, cancel: cancel,
 		interval: min(o.MaxStaleness/10, measureMost), logger: db.options.Logger,
 	}
 	for _, url := range o.URLs {
@@ -127,6 +127,7 @@ type replicas struct {
 	interval time.Duration
 	all      []*replica
 	logger   *slog.Logger
+	ctx      context.Context // of what outlives its caller
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 
@@ -338,15 +339,18 @@ func (rs *replicas) look(ctx context.Context, r *replica) (p progress, fresh tim
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	cut := time.AfterFunc(measureLimit, r.lines.cut)
-	defer cut.Stop()
-	if p, err = rs.log.progress(ctx, r.pool.db); err != nil {
+	p, err = rs.log.progress(ctx, r.pool.db)
+	var has contents
+	if err == nil {
+		has, err = contentsOf(ctx, r.pool.db)
+	}
+	if !cut.Stop() {
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
 		if !errors.Is(err, errNoReplica) {
 			r.pool.conns.dropIdle()
 		}
-		return nil, fresh, err
-	}
-	has, err := contentsOf(ctx, r.pool.db)
-	if err != nil {
 		return nil, fresh, err
 	}
 	rs.mu.Lock()

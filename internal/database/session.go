@@ -389,7 +389,7 @@ func (s *Session) tell() {
 	if !s.tells {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.db.options.StatementTimeout)
+	ctx, cancel := context.WithTimeout(s.db.replicas.ctx, s.db.options.StatementTimeout)
 	defer cancel()
 	s.position = s.db.now(ctx, s.seat.conn)
 }

@@ -1,0 +1,71 @@
+package database_test
+
+import (
+	"testing"
+
+	"roster/internal/consistency"
+	"roster/internal/database"
+)
+
+// TestReachedPostgres compares what a replica has replayed with positions. After a failover, a replica of the old primary may have
+// more of the log than the new primary, but of another timeline.
+func TestReachedPostgres(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		timeline int64
+		lsn      uint64
+		to       consistency.Position
+		want     bool
+	}{
+		{1, 100, consistency.Position{Log: consistency.WAL, Branch: 1, Number: 100}, true},
+		{1, 99, consistency.Position{Log: consistency.WAL, Branch: 1, Number: 100}, false},
+		{2, 100, consistency.Position{Log: consistency.WAL, Branch: 1, Number: 90}, true},
+		{1, 200, consistency.Position{Log: consistency.WAL, Branch: 2, Number: 100}, false},
+		{0, 200, consistency.Position{Log: consistency.WAL, Branch: 1, Number: 100}, false}, // the user may not see the timeline
+		{1, 200, consistency.Position{Log: consistency.GTID, Branch: 0, Number: 1}, false},
+		{1, 200, consistency.Last(consistency.Database{}, consistency.WAL), false},
+	} {
+		if got := database.ReachedPostgres(test.timeline, test.lsn, test.to); got != test.want {
+			t.Errorf("the timeline %d at %d: got %t for %+v, want %t", test.timeline, test.lsn, got, test.to, test.want)
+		}
+	}
+}
+
+// TestReachedMariaDB compares the GTIDs of a replica with positions. After a failover, a replica of the old primary may have
+// greater numbers than the new primary, but of another server.
+func TestReachedMariaDB(t *testing.T) {
+	t.Parallel()
+	at := func(domain, server uint32, number uint64) consistency.Position {
+		return consistency.Position{Log: consistency.GTID, Branch: domain, Server: server, Number: number}
+	}
+	for _, test := range []struct {
+		current, logged string
+		to              consistency.Position
+		want            bool
+	}{
+		{"0-1-100", "0-1-100", at(0, 1, 100), true},
+		{"0-1-100", "", at(0, 1, 99), true},
+		{"0-1-99", "0-1-100", at(0, 1, 100), false}, // it is logged, but perhaps not committed
+		{"0-1-100", "0-1-100", at(1, 1, 100), false},
+		{"0-1-100,1-1-7", "0-1-100", at(1, 1, 7), true},
+		{"0-1-105", "0-1-105", at(0, 2, 104), false}, // of the old primary alone
+		{"0-2-110", "0-1-100,0-2-110", at(0, 1, 100), true},
+		{"0-2-110", "0-1-100,0-2-110", at(0, 1, 105), false}, // lost in the failover
+		{"0-2-110", "0-2-110", at(0, 1, 100), false},         // unknown without a log
+		{"0-1-100", "0-1-100,0-2-101", at(0, 2, 101), false},
+		{"", "", at(0, 1, 1), false},
+		{"", "", at(0, 1, 0), true},
+		{"0-1-100", "0-1-100", consistency.Position{Log: consistency.WAL, Number: 1}, false},
+		{"0-1-100", "0-1-100", consistency.Last(consistency.Database{}, consistency.GTID), false},
+	} {
+		got, err := database.ReachedMariaDB(test.current, test.logged, test.to)
+		if err != nil || got != test.want {
+			t.Errorf("%q, and in the log %q: got %t, %v for %+v, want %t", test.current, test.logged, got, err, test.to, test.want)
+		}
+	}
+	for _, text := range []string{"0", "0-1", "0-1-2-3", "0-1-x", "-1-1-1", "4294967296-1-1", "0-1-2,", ","} {
+		if _, err := database.ReachedMariaDB(text, "", at(0, 1, 1)); err == nil {
+			t.Errorf("%q: got a list of GTIDs, want an error", text)
+		}
+	}
+}
