@@ -23,9 +23,8 @@ const (
 	WAL Log = 1
 	// GTID is MariaDB's binary log. Branch is the domain, Number the sequence number, and Server the server that wrote it.
 	GTID Log = 2
-	// Galera is the order of commits of a MariaDB Galera cluster. Branch is the domain, and Number the sequence number. Database
-	// is zero: a node that does not have a position waits for all that its cluster has, so a position of another cluster does no
-	// harm.
+	// Galera is the order of commits of a MariaDB Galera cluster. A position is always the last one: a node waits for all that the
+	// cluster has committed.
 	Galera Log = 3
 )
 

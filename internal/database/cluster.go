@@ -2,8 +2,6 @@ package database
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,11 +10,9 @@ import (
 
 // cluster is a cluster of servers that all take changes. Each applies those of the others a little later.
 type cluster interface {
-	// end returns a position of the cluster that has everything that this node has.
-	end(ctx context.Context, q querier) (consistency.Position, error)
-	// await waits until this node has everything up to a position, or with the zero position everything that the cluster has
-	// committed by now. Later statements on the same connection see it.
-	await(ctx context.Context, q querier, p consistency.Position) error
+	// await waits until this node has everything that the cluster has committed by now. Later statements on the same connection
+	// see it.
+	await(ctx context.Context, q querier) error
 }
 
 // clusterWait is the maximum time that an operation waits until its node has applied what it needs.
@@ -37,41 +33,32 @@ func (db *DB) CatchUp(ctx context.Context) (bool, error) {
 		return false, s.fail(err)
 	}
 	defer seat.leave()
-	if err := db.await(ctx, seat.pool.db, consistency.Position{}); err != nil {
+	if err := db.await(ctx, seat.pool.db); err != nil {
 		return false, s.fail(err)
 	}
 	return true, nil
 }
 
-// await waits until the server has a position. The error is a Failure or the driver's.
-func (db *DB) await(ctx context.Context, q querier, p consistency.Position) error {
+// await waits until the server has everything that its cluster has committed by now. The error is a Failure or the driver's.
+func (db *DB) await(ctx context.Context, q querier) error {
 	limited, cancel := context.WithTimeout(ctx, clusterWait)
 	defer cancel()
-	err := db.engine.cluster().await(limited, q, p)
+	err := db.engine.cluster().await(limited, q)
 	if err != nil && (limited.Err() != nil || db.fail(err).Kind == Retry) && ctx.Err() == nil { // a stale answer would be wrong
 		return &Failure{Kind: Busy, err: fmt.Errorf("the node has not applied in time what the cluster has committed: %w", err)}
 	}
 	return err
 }
 
-// now returns a position that has everything that this server has committed. If it is unknown, the position is one that no server
-// has reached: reads after it wait for all that the cluster has committed.
+// now returns a position that has everything that this server has committed. On a cluster, it is one that no server has reached: a
+// node waits for all that the cluster has committed by then, so it need not know what a client has written. A token of another
+// cluster does no harm.
 func (db *DB) now(ctx context.Context, q querier) consistency.Position {
 	if db.replicas != nil {
 		return db.replicas.now(ctx, q)
 	}
-	end, err := db.engine.cluster().end(ctx, q)
-	if err != nil {
-		db.options.Logger.WarnContext(ctx, "the position of a commit is unknown, so the client waits for more", "error", err)
-		return consistency.Last(consistency.Database{}, consistency.Galera)
-	}
-	return end
+	return consistency.Last(consistency.Database{}, consistency.Galera)
 }
 
 // tellsPositions reports whether clients get tokens.
 func (db *DB) tellsPositions() bool { return db.replicas != nil || db.engine.cluster() != nil }
-
-var _, _ querier = (*sql.Conn)(nil), (*sql.DB)(nil)
-
-// errNoPosition is the error of a server that tells none.
-var errNoPosition = errors.New("the server tells no position")

@@ -339,7 +339,7 @@ func (s *Session) sit(ctx context.Context) (seat, error) {
 	}
 	on := seat{pool: s.pool}
 	waits := !s.after.IsZero() && s.db.engine.cluster() != nil
-	if s.tells || waits {
+	if s.tells && s.db.replicas != nil || waits {
 		var err error
 		if on.conn, err = s.pool.db.Conn(context.WithoutCancel(ctx)); err != nil {
 			s.pool.release()
@@ -347,7 +347,7 @@ func (s *Session) sit(ctx context.Context) (seat, error) {
 		}
 	}
 	if waits {
-		if err := s.db.await(ctx, on.conn, s.after); err != nil {
+		if err := s.db.await(ctx, on.conn); err != nil {
 			on.leave()
 			return seat{}, err
 		}

@@ -85,7 +85,7 @@ const nobody = "-"
 // it was perhaps ahead. Then batch has done nothing, and the feed's row has its numbers.
 func batch(ctx context.Context, db *database.DB, name string) (s *State, more bool, err error) {
 	s, more, err = tryBatch(ctx, db, name)
-	if f := database.AsFailure(err); f == nil || f.Kind != database.Retry {
+	if f := database.AsFailure(err); f == nil || f.Kind != database.Retry && f.Kind != database.Unique {
 		return s, more, err
 	}
 	caughtUp, waitErr := db.CatchUp(ctx)
