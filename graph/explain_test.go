@@ -114,7 +114,7 @@ func newLibrary(t *testing.T, e dbtest.Engine) *library {
 			columns = append(columns, c.Name)
 		}
 		kinds := ent.Kinds()
-		known := slices.IndexFunc(kinds, func(known *query.Kind) bool { return known.Table.Name == k.table.Name })
+		known := slices.IndexFunc(kinds, func(known *query.Kind) bool { return known.Name == k.table.Name })
 		l.fill(kinds[known].Table, columns, func(i int) (values []any) {
 			for _, c := range k.table.Columns {
 				values = append(values, l.cell(k, c, i, random))
