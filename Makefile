@@ -15,8 +15,9 @@ CHAOS ?= 2000
 DOCUMENTS ?= 50000
 # Number of restarts of each server of "make e2e-restart".
 RESTART ?= 10
-# Length of the load of each test of "make e2e-cluster".
+# Length of the load of each test of "make e2e-cluster", and which tests: Failover, Patroni, Replicas, Galera.
 CLUSTER ?= 60s
+CLUSTERS ?= .
 # Number of transactions of each writer of "make follow".
 FOLLOW ?= 1000
 # Tests of package graph that choose compiled reads and resolvers themselves. For them, "make test-resolvers" is "make test".
@@ -165,7 +166,7 @@ e2e-restart: ## restart servers under load RESTART (10) times: behind a proxy, a
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags restart -v -run '^Test(RollingRestart|Upgrade|OldServerOnNewerSchema)$$' ./e2e -restart=$(RESTART)
 
 e2e-cluster: ## let the servers of databases fail under load, for CLUSTER (60s) each: failover, Patroni, replicas and Galera
-	go test -count=1 -timeout 60m -tags cluster -v ./e2e/cluster -cluster=$(CLUSTER)
+	go test -count=1 -timeout 60m -tags cluster -v -run '$(CLUSTERS)' ./e2e/cluster -cluster=$(CLUSTER)
 
 chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -v -run '^TestChaos$$' ./e2e -chaos=$(CHAOS)

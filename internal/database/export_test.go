@@ -175,3 +175,9 @@ func ReachedMariaDB(current, logged string, to consistency.Position) (bool, erro
 	p.logged, err2 = parseGTIDs(logged)
 	return p.reached(to), errors.Join(err1, err2)
 }
+
+// LikeGalera makes migrations of a MariaDB server lock like those of a node of a Galera cluster.
+func (db *DB) LikeGalera() *DB {
+	db.engine.(*mysqlEngine).galera.Store(true)
+	return db
+}
