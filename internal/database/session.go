@@ -97,12 +97,15 @@ func (s *Session) Position() consistency.Position { return s.position }
 
 // Position returns a position that has everything that is committed now. It is zero without replicas.
 func (db *DB) Position(ctx context.Context) consistency.Position {
-	if !db.tellsPositions() {
+	switch {
+	case !db.tellsPositions():
 		return consistency.Position{}
+	case db.replicas == nil:
+		return endOfCluster()
 	}
 	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
 	defer cancel()
-	return db.now(ctx, db.write.db)
+	return db.replicas.now(ctx, db.write.db)
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -389,9 +392,13 @@ func (s *Session) tell() {
 	if !s.tells {
 		return
 	}
+	if s.db.replicas == nil {
+		s.position = endOfCluster()
+		return
+	}
 	ctx, cancel := context.WithTimeout(s.db.replicas.ctx, s.db.options.StatementTimeout)
 	defer cancel()
-	s.position = s.db.now(ctx, s.seat.conn)
+	s.position = s.db.replicas.now(ctx, s.seat.conn)
 }
 
 // attached returns an error when a commit would go to a file that is no longer the database.
