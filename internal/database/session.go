@@ -42,8 +42,9 @@ type Session struct {
 	replicas *replicas               // may answer the session; nil: the primary does
 	after    consistency.Position    // that a replica must have reached
 	replica  atomic.Pointer[replica] // answers the session
-	tells    bool                    // Commit reads the position
-	position consistency.Position    // of the commit
+	tells    bool                    // Commit reads the position, by tell
+	tell     func() consistency.Position
+	position consistency.Position // of the commit
 
 	attempts int // the savepoints so far
 
@@ -315,6 +316,16 @@ func (s *Session) begin(ctx context.Context) error {
 		return err
 	}
 	s.seat, s.tx = seat, tx
+	switch {
+	case s.tells && s.db.replicas == nil:
+		s.tell = endOfCluster
+	case s.tells:
+		s.tell = func() consistency.Position { // like the commit, it does not end with the client
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.db.options.StatementTimeout)
+			defer cancel()
+			return s.db.replicas.now(ctx, seat.conn)
+		}
+	}
 	return nil
 }
 
@@ -373,7 +384,9 @@ func (s *Session) Commit() error {
 			if err := s.attached(); err != nil { // the file was replaced just before or after the commit
 				return &Failure{Kind: Unknown, err: s.failed(s.db.fail(err))}
 			}
-			s.tell()
+			if s.tell != nil {
+				s.position = s.tell()
+			}
 			return nil
 		}
 		f := s.failed(s.db.fail(err))
@@ -385,20 +398,6 @@ func (s *Session) Commit() error {
 		}
 		return f
 	})
-}
-
-// tell reads the position of the commit.
-func (s *Session) tell() {
-	if !s.tells {
-		return
-	}
-	if s.db.replicas == nil {
-		s.position = endOfCluster()
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.db.replicas.ctx, s.db.options.StatementTimeout)
-	defer cancel()
-	s.position = s.db.replicas.now(ctx, s.seat.conn)
 }
 
 // attached returns an error when a commit would go to a file that is no longer the database.

@@ -17,7 +17,17 @@ const pruneAtOnce = 1_000
 // Prune deletes some of the oldest changes in one small transaction: those before a time. It returns their number, 0
 // when none is left. Cursors before them expire. The times of changes rise with their numbers, except for the duration
 // of transactions. So Prune also deletes later changes whose numbers are lower than that of a change before the time.
+//
+// If another node of a cluster prunes at the same time and is ahead, Prune returns 0: that node goes on.
 func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
+	n, err := prune(ctx, db, before)
+	if f := database.AsFailure(err); f != nil && f.Kind == database.Retry && db.InCluster() {
+		return 0, nil
+	}
+	return n, err
+}
+
+func prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	state, err := lock(ctx, tx)
