@@ -50,13 +50,9 @@ func (db *DB) await(ctx context.Context, q querier) error {
 	return err
 }
 
-// now returns a position that has everything that this server has committed. On a cluster, it is one that no server has reached: a
-// node waits for all that the cluster has committed by then, so it need not know what a client has written. A token of another
-// cluster does no harm.
-func (db *DB) now(ctx context.Context, q querier) consistency.Position {
-	if db.replicas != nil {
-		return db.replicas.now(ctx, q)
-	}
+// endOfCluster is a position that no server has reached: a node waits for all that the cluster has committed by then. So it need not
+// know what a client has written, and a token of another cluster does no harm.
+func endOfCluster() consistency.Position {
 	return consistency.Last(consistency.Database{}, consistency.Galera)
 }
 

@@ -178,6 +178,9 @@ func ReachedMariaDB(current, logged string, to consistency.Position) (bool, erro
 
 // LikeGalera makes migrations of a MariaDB server lock like those of a node of a Galera cluster.
 func (db *DB) LikeGalera() *DB {
-	db.engine.(*mysqlEngine).galera.Store(true)
+	e, ok := db.engine.(*mysqlEngine)
+	if ok {
+		e.galera.Store(true)
+	}
 	return db
 }

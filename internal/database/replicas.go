@@ -93,7 +93,7 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	rs := &replicas{
-		options: o, primary: db, log: log, newest: known[len(known)-1].version, ctx: background, cancel: cancel,
+		options: o, primary: db, log: log, newest: known[len(known)-1].version, cancel: cancel,
 		interval: min(o.MaxStaleness/10, measureMost), logger: db.options.Logger,
 	}
 	for _, url := range o.URLs {
@@ -127,7 +127,6 @@ type replicas struct {
 	interval time.Duration
 	all      []*replica
 	logger   *slog.Logger
-	ctx      context.Context // of what outlives its caller
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 

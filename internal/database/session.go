@@ -42,8 +42,9 @@ type Session struct {
 	replicas *replicas               // may answer the session; nil: the primary does
 	after    consistency.Position    // that a replica must have reached
 	replica  atomic.Pointer[replica] // answers the session
-	tells    bool                    // Commit reads the position
-	position consistency.Position    // of the commit
+	tells    bool                    // Commit reads the position, by tell
+	tell     func() consistency.Position
+	position consistency.Position // of the commit
 
 	attempts int // the savepoints so far
 
@@ -97,12 +98,15 @@ func (s *Session) Position() consistency.Position { return s.position }
 
 // Position returns a position that has everything that is committed now. It is zero without replicas.
 func (db *DB) Position(ctx context.Context) consistency.Position {
-	if !db.tellsPositions() {
+	switch {
+	case !db.tellsPositions():
 		return consistency.Position{}
+	case db.replicas == nil:
+		return endOfCluster()
 	}
 	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
 	defer cancel()
-	return db.now(ctx, db.write.db)
+	return db.replicas.now(ctx, db.write.db)
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -322,6 +326,16 @@ func (s *Session) begin(ctx context.Context) error {
 		return err
 	}
 	s.seat, s.tx = seat, tx
+	switch {
+	case s.tells && s.db.replicas == nil:
+		s.tell = endOfCluster
+	case s.tells:
+		s.tell = func() consistency.Position { // like the commit, it does not end with the client
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.db.options.StatementTimeout)
+			defer cancel()
+			return s.db.replicas.now(ctx, seat.conn)
+		}
+	}
 	return nil
 }
 
@@ -380,7 +394,9 @@ func (s *Session) Commit() error {
 			if err := s.attached(); err != nil { // the file was replaced just before or after the commit
 				return &Failure{Kind: Unknown, err: s.failed(s.db.fail(err))}
 			}
-			s.tell()
+			if s.tell != nil {
+				s.position = s.tell()
+			}
 			return nil
 		}
 		f := s.failed(s.db.fail(err))
@@ -392,16 +408,6 @@ func (s *Session) Commit() error {
 		}
 		return f
 	})
-}
-
-// tell reads the position of the commit.
-func (s *Session) tell() {
-	if !s.tells {
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.db.replicas.ctx, s.db.options.StatementTimeout)
-	defer cancel()
-	s.position = s.db.now(ctx, s.seat.conn)
 }
 
 // attached returns an error when a commit would go to a file that is no longer the database.

@@ -18,23 +18,32 @@ const pruneAtOnce = 1_000
 // Prune deletes some of the oldest changes in one small transaction: those before a time. It returns their number, 0
 // when none is left. Cursors before them expire. The times of changes rise with their numbers, except for the duration
 // of transactions. So Prune also deletes later changes whose numbers are lower than that of a change before the time.
+//
+// If another node of a cluster prunes at the same time and is ahead, Prune returns 0: that node goes on.
 func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
 	// Each server prunes. Nearly always there is nothing to do, and numbering need not wait for that.
 	needed := false
-	d := entsql.Dialect(db.Dialect())
-	pruned, _ := d.Select("pruned").From(entsql.Table(feedTable)).Query()
+	pruned, _ := entsql.Dialect(db.Dialect()).Select("pruned").From(entsql.Table(feedTable)).Query()
 	query := fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM (SELECT at FROM %s WHERE number > (%s) ORDER BY number LIMIT %d) AS oldest WHERE at < %d)",
 		changesTable, pruned, pruneAtOnce, before.UnixMicro())
 	if err := one(ctx, db.Session(database.Single), query, nil, &needed); err != nil || !needed {
 		return 0, err
 	}
+	n, err := prune(ctx, db, before)
+	if f := database.AsFailure(err); f != nil && f.Kind == database.Retry && db.InCluster() {
+		return 0, nil
+	}
+	return n, err
+}
+
+func prune(ctx context.Context, db *database.DB, before time.Time) (int64, error) {
 	tx := db.Session(database.Write)
 	defer tx.Rollback()
 	state, err := lock(ctx, tx)
 	if err != nil {
 		return 0, err
 	}
-	to := state.pruned
+	to, d := state.pruned, entsql.Dialect(db.Dialect())
 	query, args := d.Select("number", "at").From(entsql.Table(changesTable)).Where(entsql.GT("number", state.pruned)).OrderBy("number").Limit(pruneAtOnce).Query()
 	err = database.Each(ctx, tx, query, args, func(rows *entsql.Rows) error {
 		var number, at int64
