@@ -134,6 +134,7 @@ func (t transaction) Rollback() error { return t.ended(t.open.Rollback()) }
 
 func (t transaction) ended(err error) error {
 	t.uncertain = t.uncertain || staysOpen(err)
+	t.open = nil // SQLite's has the context of its operation
 	return err
 }
 

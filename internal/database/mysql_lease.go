@@ -47,8 +47,8 @@ type lease struct{ owner string }
 func (e *mysqlEngine) underLease(ctx context.Context, db, beside *sql.DB, f func() error) error {
 	l := &lease{rand.Text()}
 	err := l.take(ctx, db)
-	if m, _ := e.classify(err); m.advice == myGrant {
-		return f() // this program cannot change the schema
+	if m, _ := e.classify(err); m.kind == ReadOnly {
+		return f() // this program cannot change the schema either
 	}
 	if err != nil {
 		return err

@@ -63,7 +63,9 @@ func (e *mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 		if err := runStep(ctx, tx, w.statements[step]); err != nil {
 			if step == 0 { // nothing has happened; if the connection broke, this fails, and the record stays
 				_, _ = tx.ExecContext(ctx, "ROLLBACK")
-				_, _ = tx.ExecContext(ctx, dropRecord)
+				if held.hold(ctx, tx) == nil { // otherwise, the record is of another program
+					_, _ = tx.ExecContext(ctx, dropRecord)
+				}
 			}
 			return fmt.Errorf("statement %d of %d: %w", step+1, len(w.statements), err)
 		}

@@ -88,6 +88,7 @@ type Feed[N any] struct {
 	slow      atomic.Int64  // subscribers that ended with ErrSlow
 	away      bool          // the last look failed
 	behind    bool          // the last look has left changes without a number, or has not counted all that it numbered
+	powerless bool          // the last numbering found a database that is read only for this server
 	last      Cursor        // the end of the feed at the last look that did not fail
 	others    others
 
@@ -179,11 +180,12 @@ func (f *Feed[N]) Run(ctx context.Context) {
 	defer pause.Stop()
 	var later <-chan time.Time // no server has subscribers: changes may need numbers. Or the last look failed
 	var soon <-chan time.Time  // another server may number these changes first
+	spared := 0                // Rests that others have spared this server since it last looked
 	for ctx.Err() == nil {
 		followed := f.followed()
 		var poll <-chan time.Time
 		switch {
-		case followed && (f.away || !f.hears()):
+		case followed && (f.away || !f.hears() || f.others.numberSilently(f.Clock(), f.Rest)):
 			poll = f.After(f.Poll)
 		case f.away && !followed && later == nil:
 			later = f.After(f.Poll)
@@ -217,8 +219,7 @@ func (f *Feed[N]) Run(ctx context.Context) {
 			}
 		case <-f.told:
 			look = nil
-			f.catchUp(ctx)
-			if soon != nil { // that server has probably numbered these changes too
+			if news := f.catchUp(ctx); news && soon != nil { // that server has probably numbered these changes too
 				soon = time.After(pace + jitter(pace))
 			}
 		case <-f.woken:
@@ -232,14 +233,18 @@ func (f *Feed[N]) Run(ctx context.Context) {
 		case <-f.asked:
 			look = nil
 		case <-f.looked:
-			look, rest = nil, f.After(f.Rest+jitter(f.Rest/4))
+			look = nil
+			if f.others.look(f.last.epoch) && spared < mostSpared {
+				spared++
+				rest = f.After(f.Rest + jitter(f.Rest/4))
+			}
 		case <-f.unsure:
 			f.probe(ctx, false)
 			if !followed {
 				wait = f.Poll
 			}
 		case <-rest:
-			rest = f.After(f.Rest)
+			rest, spared = f.After(f.Rest), 0
 			f.round(ctx)
 			f.probe(ctx, !f.away)
 			look, later = nil, nil
@@ -331,20 +336,26 @@ func (f *Feed[N]) numberNow(ctx context.Context) {
 		return
 	}
 	f.update(ctx, f.number)
+	if f.away { // others may be able to
+		f.signal(ctx, f.name)
+	}
 }
 
-// catchUp reads the changes that another server has numbered. If it cannot, it looks for changes.
-func (f *Feed[N]) catchUp(ctx context.Context) {
-	end, t := f.others.takeEnd(), f.followers()
+// catchUp reads the changes that another server has numbered, and reports whether there are any. If it cannot read them, it looks
+// for changes.
+func (f *Feed[N]) catchUp(ctx context.Context) (news bool) {
+	end, news := f.others.takeEnd()
+	t := f.followers()
 	if t == nil || end.epoch == t.epoch && end.number <= t.end {
-		return
+		return news
 	}
 	if end.epoch == t.epoch {
 		if complete, err := f.read(ctx, t, end.number); err == nil && complete {
-			return
+			return news
 		}
 	}
 	f.round(ctx)
+	return news
 }
 
 // update gets the feed's row and adds new changes to the tail. It logs a failure once, until it succeeds again.
@@ -391,7 +402,9 @@ func (f *Feed[N]) look(ctx context.Context) (*State, error) {
 // number numbers committed changes and returns the feed's row.
 func (f *Feed[N]) number(ctx context.Context) (*State, error) {
 	state, more, err := batch(ctx, f.Database, f.name)
-	if failure := database.AsFailure(err); failure != nil && failure.Kind == database.ReadOnly {
+	failure := database.AsFailure(err)
+	f.powerless = failure != nil && failure.Kind == database.ReadOnly
+	if f.powerless {
 		return ReadState(ctx, f.Database.Session(database.Single)) // changes with numbers can still be read
 	}
 	f.behind = more
@@ -410,7 +423,7 @@ func (f *Feed[N]) count(ctx context.Context) {
 		}
 		for more := true; more; {
 			var err error
-			if _, more, err = batch(ctx, f.Database, f.name); err != nil {
+			if _, more, err = batch(ctx, f.Database, nobody); err != nil { // this server hears of what it numbers
 				if ctx.Err() == nil {
 					f.Logger.DebugContext(ctx, "the changes are not counted", "error", err)
 				}

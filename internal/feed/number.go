@@ -77,22 +77,38 @@ func glance(ctx context.Context, db *database.DB) (s *State, pending bool, err e
 	return s, pending, err
 }
 
-// nobody is the name of a program in signals that is not a Feed.
-const nobody = "-"
+// The names of programs in signals that are not Feeds: of one that has numbered changes, and of one that sends no signal.
+const (
+	nobody = "-"
+	silent = ""
+)
 
 // batch numbers and counts changes in one transaction. It returns the feed's row, and whether others may be left. If it numbers
 // any, the commit signals this to all servers, with the name of this one. If another node of a cluster does so at the same time,
 // it was perhaps ahead. Then batch has done nothing, and the feed's row has its numbers.
 func batch(ctx context.Context, db *database.DB, name string) (s *State, more bool, err error) {
 	s, more, err = tryBatch(ctx, db, name)
-	if f := database.AsFailure(err); f == nil || f.Kind != database.Retry && f.Kind != database.Unique {
+	f := database.AsFailure(err)
+	if f == nil {
 		return s, more, err
 	}
-	caughtUp, waitErr := db.CatchUp(ctx)
-	if waitErr != nil || !caughtUp {
-		return nil, false, cmp.Or(waitErr, err)
+	switch f.Kind {
+	case database.Retry, database.Unique:
+		caughtUp, waitErr := db.CatchUp(ctx)
+		if waitErr != nil || !caughtUp {
+			return nil, false, cmp.Or(waitErr, err)
+		}
+		return glance(ctx, db)
+	case database.ReadOnly, database.TooLarge, database.Other:
+		if db.Dialect() != dialect.Postgres {
+			break
+		}
+		// The server may refuse the signal alone: its queue is full, or the right to pg_notify was revoked. Nothing may depend on
+		// a signal.
+		return tryBatch(ctx, db, silent)
+	default:
 	}
-	return glance(ctx, db)
+	return s, more, err
 }
 
 func tryBatch(ctx context.Context, db *database.DB, name string) (s *State, more bool, err error) {
@@ -121,7 +137,7 @@ func tryBatch(ctx context.Context, db *database.DB, name string) (s *State, more
 		return s, false, nil
 	}
 	signal := ""
-	if s.last > before.last {
+	if s.last > before.last && name != silent {
 		signal = numbered + name + " " + s.End().String()
 	}
 	if err := s.save(ctx, tx, signal); err != nil {

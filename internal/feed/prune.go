@@ -10,6 +10,7 @@ import (
 	entsql "entgo.io/ent/dialect/sql"
 
 	"roster/internal/database"
+	"roster/internal/statement"
 )
 
 // pruneAtOnce is the greatest number of changes that one transaction prunes.
@@ -24,8 +25,8 @@ func Prune(ctx context.Context, db *database.DB, before time.Time) (int64, error
 	// Each server prunes. Nearly always there is nothing to do, and numbering need not wait for that.
 	needed := false
 	pruned, _ := entsql.Dialect(db.Dialect()).Select("pruned").From(entsql.Table(feedTable)).Query()
-	query := fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM (SELECT at FROM %s WHERE number > (%s) ORDER BY number LIMIT %d) AS oldest WHERE at < %d)",
-		changesTable, pruned, pruneAtOnce, before.UnixMicro())
+	query := fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM (SELECT at FROM %s WHERE number > (%s) ORDER BY number LIMIT %d) AS oldest WHERE at < %d)"+statement.PlanAnew,
+		changesTable, pruned, pruneAtOnce, before.UnixMicro()) // as in between
 	if err := one(ctx, db.Session(database.Single), query, nil, &needed); err != nil || !needed {
 		return 0, err
 	}

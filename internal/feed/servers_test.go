@@ -299,3 +299,50 @@ func TestStrangeSignals(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedSignals numbers changes on a server whose database refuses signals, as when its queue is full. Nothing may depend on
+// a signal.
+func TestRefusedSignals(t *testing.T) {
+	t.Parallel()
+	i := newIdle(t, dbtest.PostgreSQL)
+	i.ready()
+	s, err := i.Subscribe(t.Context(), feed.Request{}, false)
+	i.must(err)
+	defer s.Close()
+	for n, code := range []string{"54000", "42501"} {
+		i.exec("SET allow_system_table_mods = on; CREATE OR REPLACE FUNCTION pg_catalog.pg_notify(text, text) RETURNS void LANGUAGE plpgsql AS " +
+			"$$ BEGIN RAISE EXCEPTION 'no signals' USING ERRCODE = '" + code + "'; END $$; RESET allow_system_table_mods")
+		i.must(i.write(feed.Change{NodeID: thing(byte(n + 1)), Kind: feed.Created, Version: 1, At: time.Unix(1, 0)}).Commit())
+		i.Wake()
+		if c, err := s.Next(t.Context()); err != nil || c.NodeID != thing(byte(n+1)) {
+			t.Fatalf("%s: got %v, %v, want the change", code, c, err)
+		}
+	}
+}
+
+// TestSilentNumbering follows changes that a server of the release before numbers. It tells nobody, but it says that it exists.
+func TestSilentNumbering(t *testing.T) {
+	t.Parallel()
+	i := newIdle(t, dbtest.PostgreSQL)
+	i.ready()
+	s, err := i.Subscribe(t.Context(), feed.Request{}, false)
+	i.must(err)
+	defer s.Close()
+	i.must(i.db.Signal(t.Context(), "roster_changes", "?before"))
+	for version := range 3 {
+		i.must(i.write(feed.Change{NodeID: thing(1), Kind: feed.Updated, Version: version, At: time.Unix(1, 0)}).Commit())
+		i.must(i.numberOld())
+		got := make(chan int, 1)
+		go func() {
+			c, err := s.Next(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got <- c.Version
+		}()
+		i.until("the change", func() bool { i.end(poll); return len(got) == 1 })
+		if v := <-got; v != version {
+			t.Fatalf("got version %d, want %d", v, version)
+		}
+	}
+}

@@ -28,6 +28,9 @@ const (
 	announced = "announced"
 )
 
+// mostSpared is the number of Rests after which a server looks itself, whatever others say: anyone may send signals.
+const mostSpared = 30
+
 // The numbers of Rests for which a server remembers that others have subscribers, and after which it says again that it has
 // some itself. One of them says it in each Rest.
 const (
@@ -65,7 +68,10 @@ func (f *Feed[N]) hear(text string) {
 		f.others.numbered(f.Clock(), end)
 		poke(f.told)
 	case strings.HasPrefix(text, probe):
-		follows := len(words) == 1 || words[1] == following // a server of the release before does not say it
+		follows := len(words) == 1 || words[1] == following
+		if len(words) == 1 { // a server of the release before says no more
+			f.others.old(f.Clock())
+		}
 		if follows {
 			f.others.followed(f.Clock())
 			poke(f.wanted)
@@ -80,6 +86,7 @@ func (f *Feed[N]) hear(text string) {
 		f.others.tell(end)
 		poke(f.told)
 		if follows || !f.followed() { // otherwise, this server must say that it has subscribers
+			f.others.looked(end)
 			poke(f.looked)
 		}
 	default:
@@ -93,10 +100,12 @@ func (f *Feed[N]) probe(ctx context.Context, looked bool) {
 	f.probes.Add(1)
 	words := []string{probe + f.name, resting}
 	if f.followed() {
-		words[1] = following
 		f.others.said(f.Clock())
+		if !f.powerless { // otherwise, others would leave the numbering to this server
+			words[1] = following
+		}
 	}
-	if looked {
+	if looked && !f.powerless {
 		words = append(words, f.last.String())
 	}
 	f.signal(ctx, strings.Join(words, " "))
@@ -113,17 +122,55 @@ func (f *Feed[N]) signal(ctx context.Context, text string) {
 type others struct {
 	mu         sync.Mutex
 	end        Cursor    // the greatest end of the feed that they told since the last takeEnd
+	newest     Cursor    // the greatest end of the feed that they told
+	news       bool      // newest is of a numbering since the last takeEnd
+	lookedFor  epoch     // the epoch of the feed for which one of them has just looked
+	oldAt      time.Time // when a server of the release before last signalled: its numberings have no signal
 	numberedAt time.Time // when one of them last numbered changes
 	followedAt time.Time // when one of them last said that it has subscribers
 	saidAt     time.Time // when they or this server last said it
 }
 
-// numbered notes that another server has numbered changes.
+// numbered notes that another server has numbered changes. An end that is not beyond all others is no news: old signals must not
+// keep this server from numbering.
 func (o *others) numbered(now time.Time, end Cursor) {
 	o.tell(end)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.numberedAt = now
+	if end.epoch == o.newest.epoch && end.number > o.newest.number {
+		o.numberedAt, o.news = now, true
+	}
+	if end.epoch != o.newest.epoch || end.number > o.newest.number {
+		o.newest = end
+	}
+}
+
+// looked notes that another server has looked for changes of a feed.
+func (o *others) looked(end Cursor) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lookedFor = end.epoch
+}
+
+// look reports whether the last server that has looked did so for the feed of an epoch.
+func (o *others) look(e epoch) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lookedFor == e
+}
+
+// old notes a server of the release before.
+func (o *others) old(now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.oldAt = now
+}
+
+// numberSilently reports whether there may be servers that number without a signal.
+func (o *others) numberSilently(now time.Time, rest time.Duration) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.oldAt.IsZero() && now.Sub(o.oldAt) < followedFor*rest
 }
 
 // number reports whether another server has just numbered changes.
@@ -142,13 +189,13 @@ func (o *others) tell(end Cursor) {
 	}
 }
 
-// takeEnd returns the greatest end of the feed, and forgets it.
-func (o *others) takeEnd() Cursor {
+// takeEnd returns the greatest end of the feed, and forgets it. news says that another server has numbered changes up to there.
+func (o *others) takeEnd() (end Cursor, news bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	end := o.end
-	o.end = Cursor{}
-	return end
+	end, news = o.end, o.news
+	o.end, o.news = Cursor{}, false
+	return end, news
 }
 
 // followed notes that another server has subscribers.
