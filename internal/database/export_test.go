@@ -184,3 +184,18 @@ func (db *DB) LikeGalera() *DB {
 	}
 	return db
 }
+
+// LastGTID returns the position that a primary with the value of gtid_current_pos is at.
+func LastGTID(current string, domain, server uint32) (consistency.Position, error) {
+	last, err := lastOf(current, domain, server)
+	return consistency.Position{Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, err
+}
+
+// Unreached returns the position of a commit after which the primary did not tell it. It told an end some time ago, or never.
+func Unreached(d consistency.Database, end consistency.Position, ago time.Duration) consistency.Position {
+	var log replication = postgresReplication{}
+	if end.Log == consistency.GTID {
+		log = mariadbReplication{}
+	}
+	return (&replicas{log: log, database: d, end: end, seen: time.Now().Add(-ago)}).unreached()
+}

@@ -13,6 +13,9 @@ type postgresReplication struct{}
 
 func (*postgresEngine) replication() replication { return postgresReplication{} }
 
+// log implements replication: 1 GiB.
+func (postgresReplication) log() (consistency.Log, uint64) { return consistency.WAL, 1 << 30 }
+
 func (postgresReplication) check(context.Context, querier) error { return nil }
 
 // end implements replication. The commit record of a committed transaction ends before the place where the next record goes.
