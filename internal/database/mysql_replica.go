@@ -75,10 +75,11 @@ func lastOf(current string, domain, server uint32) (gtid, error) {
 func (mariadbReplication) progress(ctx context.Context, q querier) (progress, error) {
 	var current, logged string
 	var own uint32
-	if err := q.QueryRowContext(ctx, "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id").Scan(&current, &logged, &own); err != nil {
+	var p mariadbProgress
+	const query = "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id, @@global.gtid_domain_id"
+	if err := q.QueryRowContext(ctx, query).Scan(&current, &logged, &own, &p.domain); err != nil {
 		return nil, err
 	}
-	var p mariadbProgress
 	var err error
 	if p.current, err = parseGTIDs(current); err != nil {
 		return nil, err
@@ -95,7 +96,18 @@ func (mariadbReplication) progress(ctx context.Context, q querier) (progress, er
 }
 
 // mariadbProgress has the last GTID of each domain, and the last logged GTID of each domain and server.
-type mariadbProgress struct{ current, logged []gtid }
+type mariadbProgress struct {
+	current, logged []gtid
+	domain          uint32 // in which the replica would write
+}
+
+// suits implements progress. After a failover to a server with another domain, later changes would not have greater positions.
+func (p mariadbProgress) suits(end consistency.Position) error {
+	if p.domain == end.Branch {
+		return nil
+	}
+	return fmt.Errorf("its gtid_domain_id is %d, and that of the primary is %d: give all servers the same one", p.domain, end.Branch)
+}
 
 // reached compares GTIDs of one server alone: after a failover, the old primary may have written transactions that are lost, and
 // their numbers may be greater than those of the new primary. If the replica follows another server by now, it has what it has

@@ -64,6 +64,8 @@ type postgresProgress struct {
 	lsn      uint64
 }
 
+func (postgresProgress) suits(consistency.Position) error { return nil }
+
 func (p postgresProgress) reached(to consistency.Position) bool {
 	return to.Log == consistency.WAL && p.timeline >= int64(to.Branch) && p.lsn >= to.Number
 }

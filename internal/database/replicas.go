@@ -390,6 +390,9 @@ func (rs *replicas) look(ctx context.Context, r *replica) (p progress, fresh tim
 	case has.version < rs.newest:
 		return nil, fresh, fmt.Errorf("it does not have the newest migration: it is at version %d, and this program needs %d", has.version, rs.newest)
 	}
+	if err := p.suits(rs.samples[len(rs.samples)-1].end); err != nil {
+		return nil, fresh, err
+	}
 	for _, s := range slices.Backward(rs.samples) {
 		if p.reached(s.end) {
 			return p, s.at, nil

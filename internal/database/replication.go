@@ -29,6 +29,8 @@ type replication interface {
 type progress interface {
 	// reached reports whether everything up to a position of the replica's database is there. If in doubt, it is not.
 	reached(p consistency.Position) bool
+	// suits returns an error that says what to set, if a primary at an end and this replica would number their changes apart.
+	suits(end consistency.Position) error
 }
 
 // querier is a connection, or a pool of them.

@@ -1,6 +1,7 @@
 package database_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -113,5 +114,27 @@ func TestUnreached(t *testing.T) {
 		t.Errorf("without an end: got %+v, want the last position", got)
 	} else if _, err := consistency.Parse(got.String()); err != nil {
 		t.Errorf("the last position: got %v, want a token", err)
+	}
+}
+
+// TestWaiters wants that readers which wait for a position use at most half of the connections to a replica.
+func TestWaiters(t *testing.T) {
+	t.Parallel()
+	for connections, want := range map[int]int{1: 1, 2: 1, 16: 8} {
+		if got, err := database.Waiters(t.Context(), connections, 20, 20-want); err != nil || got != want {
+			t.Errorf("%d connections: got %d sessions that wait, %v, want %d", connections, got, err, want)
+		}
+	}
+}
+
+// TestSilentPrimary wants that a commit does not wait for its position, although the driver does.
+func TestSilentPrimary(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	end := consistency.Position{Database: consistency.Database{1}, Log: consistency.WAL, Branch: 1, Number: 2}
+	p, before, after := database.PositionOfSilent(ctx, end)
+	if p.Compare(end) <= 0 || before != 0 || after != 1 {
+		t.Errorf("got %+v, and %d and %d free connections, want a position after %+v, and none and one", p, before, after, end)
 	}
 }
