@@ -2,11 +2,14 @@ package database_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"roster/internal/consistency"
 	"roster/internal/database"
+	"roster/internal/dbtest"
 )
 
 // TestReachedPostgres compares what a replica has replayed with positions. After a failover, a replica of the old primary may have
@@ -136,5 +139,15 @@ func TestSilentPrimary(t *testing.T) {
 	p, before, after := database.PositionOfSilent(ctx, end)
 	if p.Compare(end) <= 0 || before != 0 || after != 1 {
 		t.Errorf("got %+v, and %d and %d free connections, want a position after %+v, and none and one", p, before, after, end)
+	}
+}
+
+// TestReplicasOfGalera wants that a node of a Galera cluster gets no replicas: their GTIDs do not tell what the other nodes committed.
+func TestReplicasOfGalera(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t, dbtest.MySQL)
+	err := open(t, options(url)).LikeGalera().UseReplicas(t.Context(), database.ReplicaOptions{URLs: []string{url}, MaxStaleness: time.Minute})
+	if _, ok := errors.AsType[*database.ReplicaError](err); !ok || !strings.Contains(err.Error(), "Galera") {
+		t.Errorf("got %v, want an error that names Galera", err)
 	}
 }
