@@ -472,6 +472,27 @@ func TestReplicaFails(t *testing.T) {
 	})
 }
 
+// TestReplicaDomains changes gtid_domain_id of the servers. GTIDs of two domains have no order: nothing is read from the replica that
+// could miss what was written.
+func TestReplicaDomains(t *testing.T) {
+	t.Parallel()
+	binary := build(t)
+	p := mariadbPair(t)
+	p.create(t)
+	r := p.serve(t, binary, "--replica-max-staleness=1h")
+	r.wants(t, "the replica is used", func() bool { return r.lines(takenIn) == 1 })
+	p.execute(t, p.replica, "SET GLOBAL gtid_domain_id = 3")
+	r.wants(t, "the replica with another domain is left out", func() bool { return r.lines(leftOut, "its gtid_domain_id is 3") == 1 })
+	p.execute(t, p.replica, "SET GLOBAL gtid_domain_id = 0")
+	r.wants(t, "the replica is used again", func() bool { return r.lines(takenIn) == 2 })
+	p.execute(t, p.primary, "SET GLOBAL gtid_domain_id = 5")
+	r.wants(t, "the position of the primary is unknown", func() bool { return r.lines("the position of the primary is unknown", "gtid_domain_id") == 1 })
+	for _, email := range []string{"second@example.com", "third@example.com"} {
+		r.email(t, "with the token of a mutation whose position is unknown", email, tokenHeader, r.rename(t, email))
+	}
+	r.stop(t, syscall.SIGTERM)
+}
+
 // answered wants an answer with data to a query with a token.
 func (r *replicated) answered(t *testing.T, token string) {
 	t.Helper()

@@ -276,7 +276,7 @@ func (e *Executor) runPlan(ctx context.Context, p *plan, variables map[string]an
 	if err != nil && session.FailedOnReplica() && ctx.Err() == nil {
 		record.FromContext(ctx).Retried()
 		budget.FromContext(ctx).Reset()
-		data, err = e.runPlanIn(ctx, p, variables, e.Database.Session(p.mode))
+		data, err = e.runPlanIn(ctx, p, variables, e.Database.PrimarySession(p.mode, after))
 	}
 	return data, err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -183,4 +184,74 @@ func (db *DB) LikeGalera() *DB {
 		e.galera.Store(true)
 	}
 	return db
+}
+
+// LastGTID returns the position that a primary with the value of gtid_current_pos is at.
+func LastGTID(current string, domain, server uint32) (consistency.Position, error) {
+	last, err := lastOf(current, domain, server)
+	return consistency.Position{Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, err
+}
+
+// Unreached returns the position of a commit after which the primary did not tell it. It told an end some time ago, or never.
+func Unreached(d consistency.Database, end consistency.Position, ago time.Duration) consistency.Position {
+	var log replication = postgresReplication{}
+	if end.Log == consistency.GTID {
+		log = mariadbReplication{}
+	}
+	return (&replicas{log: log, database: d, end: end, seen: time.Now().Add(-ago)}).unreached()
+}
+
+// stuck is the replication of a replica that reaches nothing, and of a primary that answers when silent is closed, whatever ctx says.
+type stuck struct {
+	postgresReplication
+
+	silent chan struct{}
+}
+
+func (s stuck) end(_ context.Context, _ querier, d consistency.Database) (consistency.Position, error) {
+	<-s.silent
+	return consistency.Position{Database: d, Log: consistency.WAL, Number: 3}, nil
+}
+
+func (stuck) progress(context.Context, querier) (progress, error) { return postgresProgress{}, nil }
+
+// Waiters lets sessions wait for a position on a replica with so many connections, which never reaches it. It returns how many wait
+// when all others go to the primary.
+func Waiters(ctx context.Context, connections, sessions, others int) (int, error) {
+	const url = "postgres://roster@localhost/roster"
+	settings := ReplicaOptions{Wait: time.Hour}
+	r, err := newReplica(Options{MaxConnections: connections}, url, settings)
+	if err != nil {
+		return 0, err
+	}
+	rs := &replicas{options: settings, log: stuck{}, end: consistency.Position{Number: 2}}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{}, sessions)
+	var running sync.WaitGroup
+	for range sessions {
+		running.Go(func() {
+			rs.await(ctx, seat{replica: r}, consistency.Position{Number: 1})
+			done <- struct{}{}
+		})
+	}
+	for range others {
+		<-done
+	}
+	n := len(r.waiting)
+	cancel()
+	running.Wait()
+	return n, r.pool.db.Close()
+}
+
+// PositionOfSilent returns the position of a commit while the primary, which was at an end, is silent, and how many of the permits of
+// its pool were free before and after its answer.
+func PositionOfSilent(ctx context.Context, end consistency.Position) (p consistency.Position, before, after int) {
+	log := stuck{silent: make(chan struct{})}
+	primary := &pool{free: make(chan struct{}, 1)}
+	rs := &replicas{log: log, database: end.Database, end: end, seen: time.Now(), logger: slog.New(slog.DiscardHandler)}
+	p = rs.now(ctx, seat{pool: primary})
+	before = len(primary.free)
+	close(log.silent)
+	rs.running.Wait()
+	return p, before, len(primary.free)
 }

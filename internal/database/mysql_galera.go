@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	entsql "entgo.io/ent/dialect/sql"
 )
@@ -12,11 +13,12 @@ import (
 // only there. At the commit, the cluster puts it in one order with those of the other nodes. If one that is before it changed
 // the same rows, the commit fails like a deadlock, and nothing of it stays. The other nodes apply it a little later.
 
-// findGalera learns whether the server is a node of a Galera cluster.
+// findGalera learns whether the server is a node of a Galera cluster of MariaDB. Other products do not have all statements of this
+// file.
 func (e *mysqlEngine) findGalera(ctx context.Context, db *sql.DB) error {
-	settings, err := pairs(ctx, db, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_provider')")
+	settings, err := pairs(ctx, db, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_provider', 'version')")
 	provider := settings["wsrep_provider"]
-	e.galera.Store(settings["wsrep_on"] == "ON" && provider != "" && provider != "none")
+	e.galera.Store(strings.Contains(settings["version"], "MariaDB") && settings["wsrep_on"] == "ON" && provider != "" && provider != "none")
 	return err
 }
 

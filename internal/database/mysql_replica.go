@@ -17,6 +17,9 @@ type mariadbReplication struct{}
 
 func (*mysqlEngine) replication() replication { return mariadbReplication{} }
 
+// log implements replication: each transaction has a number.
+func (mariadbReplication) log() (consistency.Log, uint64) { return consistency.GTID, 1_000_000 }
+
 func (mariadbReplication) check(ctx context.Context, q querier) error {
 	var version string
 	if err := q.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
@@ -37,32 +40,46 @@ func (mariadbReplication) check(ctx context.Context, q querier) error {
 
 // end implements replication.
 func (mariadbReplication) end(ctx context.Context, q querier, d consistency.Database) (consistency.Position, error) {
+	const query = "SELECT @@global.gtid_current_pos, @@global.gtid_domain_id, @@session.gtid_domain_id, @@global.server_id"
 	var current string
-	var domain, server uint32
-	if err := q.QueryRowContext(ctx, "SELECT @@global.gtid_current_pos, @@global.gtid_domain_id, @@global.server_id").Scan(&current, &domain, &server); err != nil {
+	var domain, session, server uint32
+	if err := q.QueryRowContext(ctx, query).Scan(&current, &domain, &session, &server); err != nil {
 		return consistency.Position{}, err
 	}
-	list, err := parseGTIDs(current)
+	if domain != session {
+		return consistency.Position{}, fmt.Errorf("gtid_domain_id is now %d, and a connection still writes in %d: restart Roster", domain, session)
+	}
+	last, err := lastOf(current, domain, server)
 	if err != nil {
 		return consistency.Position{}, err
 	}
-	last := gtid{domain: domain, server: server} // nothing is in the log
+	return consistency.Position{Database: d, Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, nil
+}
+
+// lastOf returns the last GTID of a domain in a list. With an empty list, nothing is in the log, and the number is 0. Otherwise the
+// domain must be there: changes of another domain would seem to be on each replica.
+func lastOf(current string, domain, server uint32) (gtid, error) {
+	list, err := parseGTIDs(current)
+	if err != nil || len(list) == 0 {
+		return gtid{domain: domain, server: server}, err
+	}
 	for _, g := range list {
 		if g.domain == domain {
-			last = g
+			return g, nil
 		}
 	}
-	return consistency.Position{Database: d, Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, nil
+	return gtid{}, fmt.Errorf("the primary has written nothing with its gtid_domain_id %d: its log has %s", domain, current)
 }
 
 // progress implements replication.
 func (mariadbReplication) progress(ctx context.Context, q querier) (progress, error) {
 	var current, logged string
 	var own uint32
-	if err := q.QueryRowContext(ctx, "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id").Scan(&current, &logged, &own); err != nil {
+	var p mariadbProgress
+	const query = "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id, @@global.gtid_domain_id"
+	if err := q.QueryRowContext(ctx, query).Scan(&current, &logged, &own, &p.domain); err != nil {
 		return nil, err
 	}
-	var p mariadbProgress
 	var err error
 	if p.current, err = parseGTIDs(current); err != nil {
 		return nil, err
@@ -79,7 +96,18 @@ func (mariadbReplication) progress(ctx context.Context, q querier) (progress, er
 }
 
 // mariadbProgress has the last GTID of each domain, and the last logged GTID of each domain and server.
-type mariadbProgress struct{ current, logged []gtid }
+type mariadbProgress struct {
+	current, logged []gtid
+	domain          uint32 // in which the replica would write
+}
+
+// suits implements progress. After a failover to a server with another domain, later changes would not have greater positions.
+func (p mariadbProgress) suits(end consistency.Position) error {
+	if p.domain == end.Branch {
+		return nil
+	}
+	return fmt.Errorf("its gtid_domain_id is %d, and that of the primary is %d: give all servers the same one", p.domain, end.Branch)
+}
 
 // reached compares GTIDs of one server alone: after a failover, the old primary may have written transactions that are lost, and
 // their numbers may be greater than those of the new primary. If the replica follows another server by now, it has what it has

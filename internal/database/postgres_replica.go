@@ -13,6 +13,9 @@ type postgresReplication struct{}
 
 func (*postgresEngine) replication() replication { return postgresReplication{} }
 
+// log implements replication: 1 GiB.
+func (postgresReplication) log() (consistency.Log, uint64) { return consistency.WAL, 1 << 30 }
+
 func (postgresReplication) check(context.Context, querier) error { return nil }
 
 // end implements replication. The commit record of a committed transaction ends before the place where the next record goes.
@@ -60,6 +63,8 @@ type postgresProgress struct {
 	timeline int64
 	lsn      uint64
 }
+
+func (postgresProgress) suits(consistency.Position) error { return nil }
 
 func (p postgresProgress) reached(to consistency.Position) bool {
 	return to.Log == consistency.WAL && p.timeline >= int64(to.Branch) && p.lsn >= to.Number

@@ -83,8 +83,15 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	if err := CheckReplicaURLs(db.options.URL, o.URLs); err != nil {
 		return err
 	}
+	if db.InCluster() {
+		return &ReplicaError{fmt.Sprintf("%v is a node of a Galera cluster: Roster does not read from its replicas", db)}
+	}
 	log := db.engine.replication()
 	if err := log.check(ctx, db.write.db); err != nil {
+		return fmt.Errorf("%v: %w", db, err)
+	}
+	has, err := contentsOf(ctx, db.write.db)
+	if err != nil {
 		return fmt.Errorf("%v: %w", db, err)
 	}
 	known, err := db.knownMigrations()
@@ -93,7 +100,7 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	rs := &replicas{
-		options: o, primary: db, log: log, newest: known[len(known)-1].version, cancel: cancel,
+		options: o, primary: db, log: log, newest: known[len(known)-1].version, cancel: cancel, database: has.database,
 		interval: min(o.MaxStaleness/10, measureMost), logger: db.options.Logger,
 	}
 	for _, url := range o.URLs {
@@ -135,7 +142,9 @@ type replicas struct {
 	fallen    [fallbacks]atomic.Int64
 	mu        sync.Mutex
 	database  consistency.Database // of the primary, when it was last measured
-	end       consistency.Position // the greatest position that the primary is known to have
+	end       consistency.Position // the greatest position that the primary is known to have; zero: unknown
+	seen      time.Time            // when a server last told an end
+	lost      bool                 // the last measurement of the primary failed
 	samples   []sample             // the oldest first
 }
 
@@ -152,6 +161,7 @@ type replica struct {
 	pool    *pool
 	lines   *lines
 	suspect chan struct{} // asks for a measurement
+	waiting chan struct{} // has a token for each session that waits for a position. They use at most half of the connections.
 	reads   atomic.Int64
 
 	mu       sync.Mutex
@@ -168,7 +178,8 @@ func newReplica(o Options, url string, settings ReplicaOptions) (*replica, error
 	}
 	r := &replica{name: e.String(), engine: e, lines: new(lines), suspect: make(chan struct{}, 1)}
 	o.URL, o.lines = url, r.lines
-	o.PoolWait = min(o.PoolWait, settings.Wait)
+	o.PoolWait, o.ConnectTimeout = min(o.PoolWait, settings.Wait), min(o.ConnectTimeout, measureLimit)
+	r.waiting = make(chan struct{}, max(1, o.MaxConnections/2))
 	_, read, err := e.connectors(o)
 	if err != nil {
 		return nil, &ReplicaError{fmt.Sprintf("%v: %v", e, err)}
@@ -251,18 +262,31 @@ func (rs *replicas) repeat(ctx context.Context, asked <-chan struct{}, measure f
 
 // measurePrimary remembers the position of the primary. Without an answer, nothing new is known, and replicas become stale.
 func (rs *replicas) measurePrimary(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	limited, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	before := time.Now()
-	c, err := contentsOf(ctx, rs.primary.write.db)
+	c, err := contentsOf(limited, rs.primary.write.db)
+	var end consistency.Position
 	if err == nil {
-		var end consistency.Position
-		if end, err = rs.log.end(ctx, rs.primary.write.db, c.database); err == nil {
-			rs.remember(before, end)
-			return
-		}
+		end, err = rs.log.end(limited, rs.primary.write.db, c.database)
 	}
-	rs.logger.DebugContext(ctx, "the position of the primary is unknown", "database", rs.primary.String(), "error", err)
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		rs.remember(before, end)
+	}
+	rs.mu.Lock()
+	changed := rs.lost != (err != nil)
+	rs.lost = err != nil
+	rs.mu.Unlock()
+	switch {
+	case !changed:
+	case err == nil:
+		rs.logger.InfoContext(ctx, "the position of the primary is known again", "database", rs.primary.String())
+	default:
+		rs.logger.WarnContext(ctx, "the position of the primary is unknown: clients read from the primary what they write now", "database", rs.primary.String(), "error", err)
+	}
 }
 
 func (rs *replicas) remember(at time.Time, end consistency.Position) {
@@ -287,9 +311,13 @@ func (rs *replicas) remember(at time.Time, end consistency.Position) {
 
 // saw remembers the greatest position that the primary is known to have. The caller holds mu.
 func (rs *replicas) saw(end consistency.Position) {
-	if end.Database == rs.database && end.Compare(rs.end) > 0 {
+	if end.Database != rs.database {
+		return
+	}
+	if end.Compare(rs.end) > 0 {
 		rs.end = end
 	}
+	rs.seen = time.Now()
 }
 
 // measured returns the time of the last sample.
@@ -361,6 +389,9 @@ func (rs *replicas) look(ctx context.Context, r *replica) (p progress, fresh tim
 		return nil, fresh, errors.New("it has the data of another database: name a replica of the primary")
 	case has.version < rs.newest:
 		return nil, fresh, fmt.Errorf("it does not have the newest migration: it is at version %d, and this program needs %d", has.version, rs.newest)
+	}
+	if err := p.suits(rs.samples[len(rs.samples)-1].end); err != nil {
+		return nil, fresh, err
 	}
 	for _, s := range slices.Backward(rs.samples) {
 		if p.reached(s.end) {
@@ -505,7 +536,8 @@ func (r *replica) state(before time.Time, after consistency.Position) (ready, re
 func (rs *replicas) isForeign(p consistency.Position) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	return p.Database != rs.database || p.Log != rs.end.Log
+	kind, _ := rs.log.log()
+	return p.Database != rs.database || p.Log != kind
 }
 
 // await waits until the server of a seat has reached a position. The statements that follow on its connection read at least what
@@ -525,10 +557,18 @@ func (rs *replicas) await(ctx context.Context, s seat, after consistency.Positio
 			return toBroken, false
 		case p.reached(after):
 			return 0, true
-		case pause == time.Millisecond && rs.isBeyond(ctx, after):
-			return toBeyond, false
 		case time.Until(until) < pause:
 			return toBehind, false
+		case pause > time.Millisecond: // it waits
+		case rs.isBeyond(ctx, after):
+			return toBeyond, false
+		default:
+			select {
+			case s.replica.waiting <- struct{}{}:
+				defer func() { <-s.replica.waiting }()
+			default: // queries that need not wait find a connection
+				return toBehind, false
+			}
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -540,38 +580,90 @@ func (rs *replicas) await(ctx context.Context, s seat, after consistency.Positio
 	}
 }
 
-// isBeyond reports whether the primary does not have a position. It asks the primary if it is not known to have it.
+// isBeyond reports whether the primary does not have a position. It asks the primary if it is not known to have it. If the primary
+// has been silent, or has no free connection, it is not asked: its answer, or its error, is then that of the query.
 func (rs *replicas) isBeyond(ctx context.Context, p consistency.Position) bool {
 	rs.mu.Lock()
-	end, database := rs.end, rs.database
+	end := rs.end
 	rs.mu.Unlock()
 	if p.Compare(end) <= 0 {
 		return false
 	}
-	end, err := rs.log.end(ctx, rs.primary.write.db, database)
-	if err != nil {
-		return true // its answer is an error, or has what the position needs
+	if time.Since(rs.measured()) > 3*measureMost {
+		return true
 	}
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.saw(end)
-	return p.Compare(end) > 0
+	select {
+	case <-rs.primary.write.free:
+	default:
+		return true
+	}
+	end, err := rs.ask(ctx, seat{pool: rs.primary.write})
+	return err != nil || p.Compare(end) > 0
 }
 
-// now returns a position that has everything that is committed now. If the primary does not tell it, the position is one that no
-// server has reached: reads after it go to the primary.
-func (rs *replicas) now(ctx context.Context, q querier) consistency.Position {
+// ask asks the primary for its end, and leaves the seat. It waits at most measureLimit. The driver may wait longer: lib/pq waits
+// until the server has cancelled the statement.
+func (rs *replicas) ask(ctx context.Context, s seat) (consistency.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
 	rs.mu.Lock()
-	database, log := rs.database, rs.end.Log
+	database := rs.database
 	rs.mu.Unlock()
-	end, err := rs.log.end(ctx, q, database)
-	if err != nil {
-		rs.logger.WarnContext(ctx, "the position of a commit is unknown, so the client reads from the primary", "error", err)
-		return consistency.Last(database, log)
+	type answer struct {
+		end consistency.Position
+		err error
 	}
+	answers := make(chan answer, 1)
+	rs.running.Go(func() {
+		var q querier = s.pool.db
+		if s.conn != nil {
+			q = s.conn
+		}
+		end, err := rs.log.end(ctx, q, database)
+		if err != nil {
+			s.pool.concludes(rs.primary.fail(err))
+		}
+		s.leave()
+		answers <- answer{end, err}
+	})
+	select {
+	case a := <-answers:
+		if a.err == nil {
+			rs.mu.Lock()
+			rs.saw(a.end)
+			rs.mu.Unlock()
+		}
+		return a.end, a.err
+	case <-ctx.Done():
+		return consistency.Position{}, ctx.Err()
+	}
+}
+
+// now returns a position that has everything that is committed now, and leaves the seat. If the primary does not tell it in time,
+// the position is one that no server has reached: reads after it go to the primary, until the log has passed it.
+func (rs *replicas) now(ctx context.Context, s seat) consistency.Position {
+	end, err := rs.ask(ctx, s)
+	if err != nil {
+		rs.logger.DebugContext(ctx, "the position of a commit is unknown, so the client reads from the primary", "error", err)
+		return rs.unreached()
+	}
+	return end
+}
+
+// unreached returns a position that no server has reached yet.
+func (rs *replicas) unreached() consistency.Position {
+	kind, growth := rs.log.log()
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.saw(end)
+	if rs.end.IsZero() {
+		return consistency.Last(rs.database, kind)
+	}
+	return ahead(rs.end, growth, time.Since(rs.seen))
+}
+
+// ahead returns a position that a log cannot have reached that was at an end some time ago.
+func ahead(end consistency.Position, growth uint64, ago time.Duration) consistency.Position {
+	end.Number += growth * (1 + uint64(ago/(10*time.Second))) //nolint:gosec // G115: never negative
 	return end
 }
 

@@ -13,6 +13,8 @@ import (
 // replication is how the servers of an engine tell their positions in the log. An engine without it has no replicas and no
 // tokens.
 type replication interface {
+	// log is the kind of the positions. growth is more than a primary adds to their numbers in ten seconds.
+	log() (kind consistency.Log, growth uint64)
 	// check returns an error that says what to set, if the primary cannot have replicas. It is a ReplicaError if no setting
 	// helps.
 	check(ctx context.Context, q querier) error
@@ -27,6 +29,8 @@ type replication interface {
 type progress interface {
 	// reached reports whether everything up to a position of the replica's database is there. If in doubt, it is not.
 	reached(p consistency.Position) bool
+	// suits returns an error that says what to set, if a primary at an end and this replica would number their changes apart.
+	suits(end consistency.Position) error
 }
 
 // querier is a connection, or a pool of them.

@@ -1,10 +1,15 @@
 package database_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"roster/internal/consistency"
 	"roster/internal/database"
+	"roster/internal/dbtest"
 )
 
 // TestReachedPostgres compares what a replica has replayed with positions. After a failover, a replica of the old primary may have
@@ -67,5 +72,82 @@ func TestReachedMariaDB(t *testing.T) {
 		if _, err := database.ReachedMariaDB(text, "", at(0, 1, 1)); err == nil {
 			t.Errorf("%q: got a list of GTIDs, want an error", text)
 		}
+	}
+}
+
+// TestLastGTID reads the position of a primary. A domain that is not in its log is no position: each replica would have it.
+func TestLastGTID(t *testing.T) {
+	t.Parallel()
+	for current, want := range map[string]consistency.Position{
+		"":              {Log: consistency.GTID, Branch: 1, Server: 5},
+		"1-7-100":       {Log: consistency.GTID, Branch: 1, Server: 7, Number: 100},
+		"0-1-3,1-5-100": {Log: consistency.GTID, Branch: 1, Server: 5, Number: 100},
+	} {
+		if got, err := database.LastGTID(current, 1, 5); err != nil || got != want {
+			t.Errorf("%q: got %+v, %v, want %+v", current, got, err, want)
+		}
+	}
+	for _, current := range []string{"0-5-100", "0-5-100,2-5-7", "x"} {
+		if got, err := database.LastGTID(current, 1, 5); err == nil {
+			t.Errorf("%q: got %+v, want an error", current, got)
+		}
+	}
+}
+
+// TestUnreached wants that a position which the primary did not tell is a token that is later than all that clients have, and not for
+// ever.
+func TestUnreached(t *testing.T) {
+	t.Parallel()
+	d := consistency.Database{1}
+	for _, end := range []consistency.Position{
+		{Database: d, Log: consistency.WAL, Branch: 1, Number: 1 << 40},
+		{Database: d, Log: consistency.GTID, Branch: 0, Number: 1000, Server: 7},
+	} {
+		got := database.Unreached(d, end, 0)
+		later := database.Unreached(d, end, time.Minute)
+		last := consistency.Last(d, end.Log)
+		if got.Compare(end) <= 0 || later.Compare(got) <= 0 || last.Compare(later) <= 0 || got.String() <= end.String() {
+			t.Errorf("after %+v: got %+v, and a minute later %+v, want later ones that are not the last", end, got, later)
+		}
+		if p, err := consistency.Parse(got.String()); err != nil || p != got {
+			t.Errorf("%+v: got %+v, %v from its token, want the same", got, p, err)
+		}
+	}
+	if got := database.Unreached(d, consistency.Position{}, 0); got != consistency.Last(d, consistency.WAL) {
+		t.Errorf("without an end: got %+v, want the last position", got)
+	} else if _, err := consistency.Parse(got.String()); err != nil {
+		t.Errorf("the last position: got %v, want a token", err)
+	}
+}
+
+// TestWaiters wants that readers which wait for a position use at most half of the connections to a replica.
+func TestWaiters(t *testing.T) {
+	t.Parallel()
+	for connections, want := range map[int]int{1: 1, 2: 1, 16: 8} {
+		if got, err := database.Waiters(t.Context(), connections, 20, 20-want); err != nil || got != want {
+			t.Errorf("%d connections: got %d sessions that wait, %v, want %d", connections, got, err, want)
+		}
+	}
+}
+
+// TestSilentPrimary wants that a commit does not wait for its position, although the driver does.
+func TestSilentPrimary(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	end := consistency.Position{Database: consistency.Database{1}, Log: consistency.WAL, Branch: 1, Number: 2}
+	p, before, after := database.PositionOfSilent(ctx, end)
+	if p.Compare(end) <= 0 || before != 0 || after != 1 {
+		t.Errorf("got %+v, and %d and %d free connections, want a position after %+v, and none and one", p, before, after, end)
+	}
+}
+
+// TestReplicasOfGalera wants that a node of a Galera cluster gets no replicas: their GTIDs do not tell what the other nodes committed.
+func TestReplicasOfGalera(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t, dbtest.MySQL)
+	err := open(t, options(url)).LikeGalera().UseReplicas(t.Context(), database.ReplicaOptions{URLs: []string{url}, MaxStaleness: time.Minute})
+	if _, ok := errors.AsType[*database.ReplicaError](err); !ok || !strings.Contains(err.Error(), "Galera") {
+		t.Errorf("got %v, want an error that names Galera", err)
 	}
 }

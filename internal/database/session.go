@@ -104,9 +104,12 @@ func (db *DB) Position(ctx context.Context) consistency.Position {
 	case db.replicas == nil:
 		return endOfCluster()
 	}
-	ctx, cancel := context.WithTimeout(ctx, db.options.StatementTimeout)
+	limited, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
-	return db.replicas.now(ctx, db.write.db)
+	if db.write.acquire(limited) != nil {
+		return db.replicas.unreached()
+	}
+	return db.replicas.now(ctx, seat{pool: db.write})
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -312,28 +315,27 @@ func (s *Session) begin(ctx context.Context) error {
 	if s.tx != nil {
 		return nil
 	}
-	seat, err := s.sit(ctx)
+	on, err := s.sit(ctx)
 	if err != nil {
 		return err
 	}
-	begin := seat.pool.db.BeginTx
-	if seat.conn != nil {
-		begin = seat.conn.BeginTx
+	begin := on.pool.db.BeginTx
+	if on.conn != nil {
+		begin = on.conn.BeginTx
 	}
 	tx, err := begin(context.WithoutCancel(ctx), s.db.engine.txOptions(s.mode == Write))
 	if err != nil {
-		seat.leave()
+		on.leave()
 		return err
 	}
-	s.seat, s.tx = seat, tx
+	s.seat, s.tx = on, tx
 	switch {
 	case s.tells && s.db.replicas == nil:
 		s.tell = endOfCluster
 	case s.tells:
 		s.tell = func() consistency.Position { // like the commit, it does not end with the client
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.db.options.StatementTimeout)
-			defer cancel()
-			return s.db.replicas.now(ctx, seat.conn)
+			s.seat = seat{}
+			return s.db.replicas.now(context.WithoutCancel(ctx), on)
 		}
 	}
 	return nil
@@ -445,7 +447,7 @@ func (s *Session) end(how func(tx *sql.Tx) error) error {
 	tx := s.tx
 	s.tx = nil
 	if tx != nil {
-		defer s.seat.leave()
+		defer func() { s.seat.leave() }() // unless tell has left it
 	}
 	return how(tx)
 }
