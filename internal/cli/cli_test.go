@@ -99,9 +99,9 @@ func TestHelpOfCommands(t *testing.T) {
 	flag := regexp.MustCompile(`(?m)^ +(-\w|--[\w\[\]-]+)`)
 	for command, groups := range map[string]string{
 		"serve": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
-			"Database, Admin listener, Slow operations and traces, Logging",
+			"Database, Replicas of the database, Admin listener, Slow operations and traces, Logging",
 		"check": "Flags, Used most, Listening and requests, Authentication, Access and TLS, Clients, WebSockets and event streams, GraphQL, Limits of a request, Retention, " +
-			"Database, Admin listener, Slow operations and traces, Logging, Checks",
+			"Database, Replicas of the database, Admin listener, Slow operations and traces, Logging, Checks",
 		"backup":         "Arguments, Flags, Used most, Database, Logging",
 		"restore":        "Arguments, Flags, Used most, Database, Logging",
 		"migrate up":     "Flags, Used most, Database, Logging",

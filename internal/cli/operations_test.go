@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"roster/internal/dbtest"
+	"roster/internal/dbtest/servers"
 )
 
 var update = flag.Bool("update", false, "write the table of settings in docs/operations.md")
@@ -41,7 +42,7 @@ type measured struct {
 	labels map[string]bool
 }
 
-// allMetrics returns the metrics of a server that has done something of everything.
+// allMetrics returns the metrics of servers that have done something of everything: of one on SQLite, and of one with a replica.
 func allMetrics(t *testing.T) map[string]measured {
 	t.Helper()
 	s := serveWithAdmin(t, dbtest.Empty(t, dbtest.SQLite))
@@ -63,10 +64,42 @@ func allMetrics(t *testing.T) map[string]measured {
 	cancel()
 	s.eventually(t, "after a stream", figures{`roster_streams_ended_total{code="disconnected",kind="event_stream"}`: 1})
 	all := map[string]measured{}
+	s.addMetrics(t, all)
+	replicated(t).addMetrics(t, all)
+	return all
+}
+
+// replicated runs a server whose database has a replica that answers queries.
+func replicated(t *testing.T) *rosterServer {
+	t.Helper()
+	stopped := func(s *servers.Server, err error) *servers.Server {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
+	primary := stopped(servers.StartPostgresPrimary(t.Context()))
+	replica := stopped(servers.StartPostgresStandby(t.Context(), primary, "replica"))
+	s := serveWithAdmin(t, primary.URL(), "--database-replica-urls="+replica.URL())
+	s.eventually(t, "the replica answers", figures{`roster_replica_used{replica="PostgreSQL (` + replica.Addr() + `/postgres)"}`: 1})
+	return s
+}
+
+// addMetrics adds the metrics of the server that are not there.
+func (s *rosterServer) addMetrics(t *testing.T, all map[string]measured) {
+	t.Helper()
 	kinds := regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)
 	_, text := get(t, s.admin, "http://admin/metrics")
 	for _, found := range kinds.FindAllStringSubmatch(text, -1) {
-		all[found[1]] = measured{found[2], map[string]bool{}}
+		if _, ok := all[found[1]]; !ok {
+			all[found[1]] = measured{found[2], map[string]bool{}}
+		}
 	}
 	label := regexp.MustCompile(`(\w+)="`)
 	for series := range s.figures(t) {
@@ -78,7 +111,6 @@ func allMetrics(t *testing.T) map[string]measured {
 			all[name].labels[found[1]] = true
 		}
 	}
-	return all
 }
 
 // TestMetricsAreDocumented compares the table of metrics with those of a server.
