@@ -116,6 +116,20 @@ func (g *galera) text(t *testing.T, i int, query string) string {
 	return value.String
 }
 
+// size returns the number of nodes that the first node knows, or "" while it does not say so.
+func (g *galera) size(t *testing.T) (nodes string) {
+	t.Helper()
+	db, err := servers.Open(g.url(0, "mysql", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if db.QueryRowContext(t.Context(), "SHOW STATUS LIKE 'wsrep_cluster_size'").Scan(new(string), &nodes) != nil {
+		return ""
+	}
+	return nodes
+}
+
 // command returns the command that migrates the database through a node.
 func (g *galera) command(ctx context.Context, database string, i int) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, g.binary, "migrate", "up")
@@ -444,6 +458,8 @@ func (g *galera) load(t *testing.T) {
 	node := g.cluster.Nodes[2]
 	var rejoined time.Duration
 	for _, step := range []func() error{node.Kill, func() error {
+		// A node that joins while the others still wait for its predecessor can cost the cluster its quorum.
+		await(t, "the other nodes go on without it", func() bool { return g.size(t) == "2" })
 		killed := time.Now()
 		defer func() { rejoined = time.Since(killed) }()
 		return node.Start(t.Context())

@@ -244,10 +244,10 @@ func TestSocketRateLimit(t *testing.T) {
 		c := s.socketOf(t, "ada") // 1 point
 		c.send(t, subscribe("1", `{ echo(text: "hi") }`))
 		c.want(t, next("1", `{"data":{"echo":"hi"}}`), complete("1"))
-		c.send(t, subscribe("2", "{"), `{"type":"subscribe","id":"3","payload":{"query":""}}`) // 1 point each
-		c.want(t,
-			failed("2", `[{"message":"Expected Name, found \u003cEOF\u003e","locations":[{"line":1,"column":2}],"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]`),
-			failed("3", `[{"message":"the parameter query is empty","extensions":{"code":"BAD_REQUEST"}}]`))
+		c.send(t, subscribe("2", "{")) // 1 point
+		c.want(t, failed("2", `[{"message":"Expected Name, found \u003cEOF\u003e","locations":[{"line":1,"column":2}],"extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]`))
+		c.send(t, `{"type":"subscribe","id":"3","payload":{"query":""}}`) // 1 point
+		c.want(t, failed("3", `[{"message":"the parameter query is empty","extensions":{"code":"BAD_REQUEST"}}]`))
 		// 47 points: the start and three events, and not the fourth one.
 		c.send(t, subscribe("4", "subscription { counter(to: 9) { number } }"))
 		c.want(t, next("4", `{"data":{"counter":{"number":1}}}`), next("4", `{"data":{"counter":{"number":2}}}`),
