@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"roster/internal/consistency"
+	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
 
@@ -32,8 +33,8 @@ type pair struct {
 func postgresPair(t *testing.T) pair {
 	t.Helper()
 	p := pair{hold: "SELECT pg_wal_replay_pause()", goOn: "SELECT pg_wal_replay_resume()"}
-	p.primary = kept(t)(servers.StartPostgresPrimary(t.Context()))
-	p.replica = kept(t)(servers.StartPostgresStandby(t.Context(), p.primary, "replica"))
+	p.primary = dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
+	p.replica = dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), p.primary, "replica"))
 	p.promote = p.replica.Promote
 	return p
 }
@@ -41,29 +42,12 @@ func postgresPair(t *testing.T) pair {
 func mariadbPair(t *testing.T) pair {
 	t.Helper()
 	p := pair{hold: "STOP SLAVE SQL_THREAD", goOn: "START SLAVE SQL_THREAD"}
-	p.primary = kept(t)(servers.StartMariaDBPrimary(t.Context()))
-	p.replica = kept(t)(servers.StartMariaDBReplica(t.Context(), p.primary, 2))
+	p.primary = dbtest.Keep(t)(servers.StartMariaDBPrimary(t.Context()))
+	p.replica = dbtest.Keep(t)(servers.StartMariaDBReplica(t.Context(), p.primary, 2))
 	p.promote = func(ctx context.Context) error {
 		return p.replica.Execute(ctx, "STOP SLAVE", "RESET SLAVE ALL", "CREATE DATABASE taken")
 	}
 	return p
-}
-
-// kept returns a function that stops a server at the end of the test.
-func kept(t *testing.T) func(*servers.Server, error) *servers.Server {
-	t.Helper()
-	return func(s *servers.Server, err error) *servers.Server {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
 }
 
 // eachPair runs f for each engine that has replicas.

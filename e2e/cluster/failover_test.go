@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
 
@@ -18,8 +19,8 @@ const serviceLimit = 15 * time.Second
 // both hosts.
 func TestFailover(t *testing.T) {
 	binary := build(t)
-	primary := keep(t)(servers.StartPostgresPrimary(t.Context()))
-	standby := keep(t)(servers.StartPostgresStandby(t.Context(), primary, "standby"))
+	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
+	standby := dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), primary, "standby"))
 	execute(t, primary.URL(), "CREATE DATABASE roster")
 	synchronise(t, primary, "standby")
 	address, err := servers.Hosts("roster", primary, standby)
@@ -63,23 +64,6 @@ func TestFailover(t *testing.T) {
 	contiguous(t, address)
 	for _, p := range roster {
 		p.stop(t)
-	}
-}
-
-// keep returns a function that stops a server at the end of the test.
-func keep(t *testing.T) func(*servers.Server, error) *servers.Server {
-	t.Helper()
-	return func(s *servers.Server, err error) *servers.Server {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
 
@@ -54,14 +55,14 @@ func postgresReplicas(t *testing.T) *replicated {
 		create: "CREATE DATABASE roster TEMPLATE template0", hold: "SELECT pg_wal_replay_pause()", goOn: "SELECT pg_wal_replay_resume()",
 		promote: func(ctx context.Context, s *servers.Server) error { return s.Promote(ctx) },
 	}
-	r.primary = stopped(t)(servers.StartPostgresPrimary(t.Context()))
+	r.primary = dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
 	for i := range r.replicas {
 		// The second replica is always a little late, so that reads have to wait for it.
 		settings := []string{}
 		if i == 1 {
 			settings = []string{"recovery_min_apply_delay=50ms"}
 		}
-		r.replicas[i] = stopped(t)(servers.StartPostgresStandby(t.Context(), r.primary, "replica"+strconv.Itoa(i), settings...))
+		r.replicas[i] = dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), r.primary, "replica"+strconv.Itoa(i), settings...))
 	}
 	return r
 }
@@ -74,28 +75,11 @@ func mariadbReplicas(t *testing.T) *replicated {
 			return s.Execute(ctx, "STOP SLAVE", "RESET SLAVE ALL", "CREATE DATABASE own")
 		},
 	}
-	r.primary = stopped(t)(servers.StartMariaDBPrimary(t.Context()))
+	r.primary = dbtest.Keep(t)(servers.StartMariaDBPrimary(t.Context()))
 	for i := range r.replicas {
-		r.replicas[i] = stopped(t)(servers.StartMariaDBReplica(t.Context(), r.primary, i+2))
+		r.replicas[i] = dbtest.Keep(t)(servers.StartMariaDBReplica(t.Context(), r.primary, i+2))
 	}
 	return r
-}
-
-// stopped returns a function that stops a server at the end of the test.
-func stopped(t *testing.T) func(*servers.Server, error) *servers.Server {
-	t.Helper()
-	return func(s *servers.Server, err error) *servers.Server {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
 }
 
 // database returns the URL of the database roster on a server.

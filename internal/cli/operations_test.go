@@ -72,20 +72,8 @@ func allMetrics(t *testing.T) map[string]measured {
 // replicated runs a server whose database has a replica that answers queries.
 func replicated(t *testing.T) *rosterServer {
 	t.Helper()
-	stopped := func(s *servers.Server, err error) *servers.Server {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
-	primary := stopped(servers.StartPostgresPrimary(t.Context()))
-	replica := stopped(servers.StartPostgresStandby(t.Context(), primary, "replica"))
+	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
+	replica := dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), primary, "replica"))
 	s := serveWithAdmin(t, primary.URL(), "--database-replica-urls="+replica.URL())
 	s.eventually(t, "the replica answers", figures{`roster_replica_used{replica="PostgreSQL (` + replica.Addr() + `/postgres)"}`: 1})
 	return s
