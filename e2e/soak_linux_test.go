@@ -145,7 +145,8 @@ func (s *soak) database(e dbtest.Engine) string {
 	case dbtest.PostgreSQL:
 		server, err = servers.StartPostgres(s.Context(), "synchronous_commit=on")
 	case dbtest.MySQL:
-		server, err = servers.StartMySQL(s.Context(), "--innodb-flush-log-at-trx-commit=2")
+		// A kill can cut off the write of a page.
+		server, err = servers.StartMySQL(s.Context(), "--innodb-flush-log-at-trx-commit=2", "--innodb-doublewrite=1")
 	default:
 		return dbtest.Empty(s, e)
 	}
