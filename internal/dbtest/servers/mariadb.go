@@ -63,8 +63,10 @@ func StartMariaDBReplica(ctx context.Context, primary *Server, number int, setti
 
 // replicating returns the settings of a server that writes a binary log with its own number, and applies that of others to it.
 func replicating(number int) []string {
-	return []string{"--log-bin=binlog", "--binlog-format=ROW", "--log-slave-updates=1", "--innodb-flush-log-at-trx-commit=2",
-		"--innodb-doublewrite=1", "--server-id=" + strconv.Itoa(number)}
+	return []string{
+		"--log-bin=binlog", "--binlog-format=ROW", "--log-slave-updates=1", "--innodb-flush-log-at-trx-commit=2",
+		"--innodb-doublewrite=1", "--server-id=" + strconv.Itoa(number),
+	}
 }
 
 // FollowMariaDB makes the server a replica of a primary, from the position that it has.
