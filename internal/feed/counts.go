@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
@@ -19,6 +20,8 @@ const (
 	countFrom = 100
 	// countAtOnce is the greatest number of changes that one statement counts.
 	countAtOnce = 10_000
+	// recountWait is the wait before rows are counted again after an error.
+	recountWait = time.Minute
 )
 
 // known reports whether the database knows the number of rows: they were counted, and no later change is deleted.
@@ -177,4 +180,65 @@ func (r *Recount) Store(ctx context.Context, db *database.DB, replace bool) (sto
 		return false, err
 	}
 	return true, tx.Commit()
+}
+
+// recount counts the rows when a look finds that the database does not know the counts. Subscribers do not wait for it. It
+// logs a failure once, until it succeeds.
+func (f *Feed[N]) recount(ctx context.Context) {
+	for failed := false; ; {
+		select {
+		case <-f.uncounted:
+		case <-ctx.Done():
+			return
+		}
+		err := f.countRows(ctx)
+		if err == nil {
+			failed = false
+			continue
+		}
+		if failure := database.AsFailure(err); ctx.Err() == nil && !failed && (failure == nil || failure.Kind != database.ReadOnly) {
+			f.Logger.WarnContext(ctx, "the rows cannot be counted: totalCount reads all rows", "error", err)
+		}
+		failed = true
+		select {
+		case <-f.After(recountWait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// countRows counts the rows if the database still does not know the counts.
+func (f *Feed[N]) countRows(ctx context.Context) error {
+	state, err := ReadState(ctx, f.Database.Session(database.Single))
+	if err != nil || state.known() {
+		return err
+	}
+	r, err := Count(ctx, f.Database, f.Tables)
+	if err == nil {
+		_, err = r.Store(ctx, f.Database, false)
+	}
+	return err
+}
+
+// count counts changes that have numbers, when a look finds enough of them: those of SQLite, and of a server of the release
+// before. Subscribers do not wait for it: on SQLite, another program may write for a long time. After a failure, the next
+// look asks again.
+func (f *Feed[N]) count(ctx context.Context) {
+	for {
+		select {
+		case <-f.due:
+		case <-ctx.Done():
+			return
+		}
+		for more := true; more; {
+			var err error
+			if _, more, err = batch(ctx, f.Database, nobody); err != nil { // this server hears of what it numbers
+				if ctx.Err() == nil {
+					f.Logger.DebugContext(ctx, "the changes are not counted", "error", err)
+				}
+				break
+			}
+		}
+	}
 }

@@ -3,8 +3,6 @@ package feed
 import (
 	"context"
 	"strings"
-	"sync"
-	"time"
 
 	"roster/internal/database"
 )
@@ -28,15 +26,8 @@ const (
 	announced = "announced"
 )
 
-// mostSpared is the number of Rests after which a server looks itself, whatever others say: anyone may send signals.
-const mostSpared = 30
-
-// The numbers of Rests for which a server remembers that others have subscribers, and after which it says again that it has
-// some itself. One of them says it in each Rest.
-const (
-	followedFor = 4
-	saidFor     = 2
-)
+// lost is the number of unanswered probes from which signals do not arrive. One may be on its way.
+const lost = 2
 
 // A signaler sends a text to all listeners on a channel: a *database.DB or a *database.Session.
 type signaler interface {
@@ -53,8 +44,7 @@ func Announce(ctx context.Context, s signaler) error { return s.Signal(ctx, chan
 func (f *Feed[N]) hear(text string) {
 	if text == "" {
 		f.probes.Store(lost)
-		poke(f.unsure)
-		poke(f.woken)
+		f.inbox.add(unsure)
 		return
 	}
 	f.probes.Store(0)
@@ -65,32 +55,32 @@ func (f *Feed[N]) hear(text string) {
 	end, err := ParseCursor(words[len(words)-1])
 	switch {
 	case strings.HasPrefix(text, numbered) && err == nil:
-		f.others.numbered(f.Clock(), end)
-		poke(f.told)
+		f.others.numbered(end)
+		f.inbox.add(told)
 	case strings.HasPrefix(text, probe):
 		follows := len(words) == 1 || words[1] == following
 		if len(words) == 1 { // a server of the release before says no more
-			f.others.old(f.Clock())
+			f.others.old()
 		}
 		if follows {
-			f.others.followed(f.Clock())
-			poke(f.wanted)
+			f.others.followed()
+			f.inbox.add(wanted)
 		}
 		if len(words) == 2 && !follows { // it has just begun to hear
 			f.others.forget()
-			poke(f.asked)
+			f.inbox.add(asked)
 		}
 		if len(words) < 3 || err != nil {
 			return
 		}
 		f.others.tell(end)
-		poke(f.told)
+		f.inbox.add(told)
 		if follows || !f.followed() { // otherwise, this server must say that it has subscribers
 			f.others.looked(end)
-			poke(f.looked)
+			f.inbox.add(spared)
 		}
 	default:
-		poke(f.foreign)
+		f.inbox.add(foreign)
 	}
 }
 
@@ -100,7 +90,7 @@ func (f *Feed[N]) probe(ctx context.Context, looked bool) {
 	f.probes.Add(1)
 	words := []string{probe + f.name, resting}
 	if f.followed() {
-		f.others.said(f.Clock())
+		f.others.said()
 		if !f.powerless { // otherwise, others would leave the numbering to this server
 			words[1] = following
 		}
@@ -116,119 +106,4 @@ func (f *Feed[N]) signal(ctx context.Context, text string) {
 	if err := f.Database.Signal(ctx, channel, text); err != nil && ctx.Err() == nil {
 		f.Logger.DebugContext(ctx, "other servers are not told of changes", "error", err)
 	}
-}
-
-// others is what a Feed knows of other servers. Safe for concurrent use.
-type others struct {
-	mu         sync.Mutex
-	end        Cursor    // the greatest end of the feed that they told since the last takeEnd
-	newest     Cursor    // the greatest end of the feed that they told
-	news       bool      // newest is of a numbering since the last takeEnd
-	lookedFor  epoch     // the epoch of the feed for which one of them has just looked
-	oldAt      time.Time // when a server of the release before last signalled: its numberings have no signal
-	numberedAt time.Time // when one of them last numbered changes
-	followedAt time.Time // when one of them last said that it has subscribers
-	saidAt     time.Time // when they or this server last said it
-}
-
-// numbered notes that another server has numbered changes. An end that is not beyond all others is no news: old signals must not
-// keep this server from numbering.
-func (o *others) numbered(now time.Time, end Cursor) {
-	o.tell(end)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if end.epoch == o.newest.epoch && end.number > o.newest.number {
-		o.numberedAt, o.news = now, true
-	}
-	if end.epoch != o.newest.epoch || end.number > o.newest.number {
-		o.newest = end
-	}
-}
-
-// looked notes that another server has looked for changes of a feed.
-func (o *others) looked(end Cursor) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.lookedFor = end.epoch
-}
-
-// look reports whether the last server that has looked did so for the feed of an epoch.
-func (o *others) look(e epoch) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.lookedFor == e
-}
-
-// old notes a server of the release before.
-func (o *others) old(now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.oldAt = now
-}
-
-// numberSilently reports whether there may be servers that number without a signal.
-func (o *others) numberSilently(now time.Time, rest time.Duration) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.oldAt.IsZero() && now.Sub(o.oldAt) < followedFor*rest
-}
-
-// number reports whether another server has just numbered changes.
-func (o *others) number(now time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return now.Sub(o.numberedAt) < pace
-}
-
-// tell notes an end of the feed.
-func (o *others) tell(end Cursor) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if end.epoch != o.end.epoch || end.number > o.end.number {
-		o.end = end
-	}
-}
-
-// takeEnd returns the greatest end of the feed, and forgets it. news says that another server has numbered changes up to there.
-func (o *others) takeEnd() (end Cursor, news bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	end, news = o.end, o.news
-	o.end, o.news = Cursor{}, false
-	return end, news
-}
-
-// followed notes that another server has subscribers.
-func (o *others) followed(now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.followedAt, o.saidAt = now, now
-}
-
-// follow reports whether another server has subscribers.
-func (o *others) follow(now time.Time, rest time.Duration) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.followedAt.IsZero() && now.Sub(o.followedAt) < followedFor*rest
-}
-
-// said notes that this server has said that it has subscribers.
-func (o *others) said(now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.saidAt = now
-}
-
-// forget has this server say again that it has subscribers.
-func (o *others) forget() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.saidAt = time.Time{}
-}
-
-// unaware reports whether other servers may believe that none has subscribers.
-func (o *others) unaware(now time.Time, rest time.Duration) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.saidAt.IsZero() || now.Sub(o.saidAt) >= saidFor*rest
 }

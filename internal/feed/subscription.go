@@ -173,12 +173,12 @@ func (s *Subscription[N]) join(at Cursor) (later <-chan struct{}) {
 	}
 	if f.tail == nil {
 		f.tail = &tail[N]{epoch: at.epoch, start: at.number, end: at.number, more: make(chan struct{})}
-		poke(f.woken)
+		f.inbox.add(arrived)
 	}
 	t := f.tail
 	switch {
 	case t.epoch != at.epoch:
-		poke(f.woken)
+		f.inbox.add(arrived)
 		return t.more
 	case t.start <= at.number:
 		s.tail, s.level = t, f.Clock()
