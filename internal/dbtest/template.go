@@ -31,8 +31,9 @@ type Template struct {
 const (
 	// postgresNoSuchDatabase is invalid_catalog_name.
 	postgresNoSuchDatabase = "3D000"
-	// mysqlNoSuchTable is ER_NO_SUCH_TABLE.
-	mysqlNoSuchTable = 1146
+	// mysqlNoSuchDatabase is ER_BAD_DB_ERROR of MySQL, and mysqlNoSuchTable ER_NO_SUCH_TABLE, also of MariaDB without the
+	// database.
+	mysqlNoSuchDatabase, mysqlNoSuchTable = 1049, 1146
 	// templateLock is the number and the name of the lock of the program that makes a template.
 	templateLock = 7130917
 )
@@ -144,7 +145,7 @@ func (t Template) copyMySQL(ctx context.Context, address string) error {
 	}
 	return administer(ctx, server, func(ctx context.Context, db *sql.DB) error {
 		statements, err := t.readMySQL(ctx, db)
-		if missing, ok := errors.AsType[*mysql.MySQLError](err); ok && missing.Number == mysqlNoSuchTable {
+		if missing, ok := errors.AsType[*mysql.MySQLError](err); ok && (missing.Number == mysqlNoSuchTable || missing.Number == mysqlNoSuchDatabase) {
 			if err = t.makeMySQL(ctx, db, server); err == nil {
 				statements, err = t.readMySQL(ctx, db)
 			}
@@ -164,8 +165,8 @@ func (t Template) copyMySQL(ctx context.Context, address string) error {
 // copies is the table of a template that has the statements that copy it.
 func (t Template) copies() string { return t.Name + ".template_copies" }
 
-// readMySQL returns the statements that copy the template into another database. The error is that of a missing table if
-// there is no template yet.
+// readMySQL returns the statements that copy the template into another database. The error is that of a missing table
+// or database if there is no template yet.
 func (t Template) readMySQL(ctx context.Context, db *sql.DB) (statements []string, err error) {
 	rows, err := db.QueryContext(ctx, fmt.Sprintf("SELECT statement FROM %s ORDER BY id", t.copies()))
 	if err != nil {

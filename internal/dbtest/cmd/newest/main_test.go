@@ -86,8 +86,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestLauncher runs a program with the linker of a folder, after the folder got its name.
-func TestLauncher(t *testing.T) {
+// TestLaunchers runs a program with the linker of a folder, after the folder got its name.
+func TestLaunchers(t *testing.T) {
 	t.Parallel()
 	before := filepath.Join(t.TempDir(), "before")
 	linker := map[string]string{"amd64": "usr/lib64/ld-linux-x86-64.so.2", "arm64": "usr/lib/ld-linux-aarch64.so.1"}[runtime.GOARCH]
@@ -96,13 +96,18 @@ func TestLauncher(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := launcher(before); err == nil {
+	mysqld := launcher{"usr/sbin/mysql?", ` --plugin-dir="$root/plugin"`}
+	if err := launchers(before, mysqld); err == nil {
 		t.Error("without a linker: got no error, want one")
 	}
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := launcher(before); err != nil {
+	program := filepath.Join(before, "root/usr/sbin/mysqld")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(program), 0o700), os.WriteFile(program, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := launchers(before, mysqld); err != nil {
 		t.Fatal(err)
 	}
 	after := filepath.Join(filepath.Dir(before), "after")
@@ -112,9 +117,7 @@ func TestLauncher(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), filepath.Join(after, "bin/mysqld"), "--no-defaults", "--a b").Output()
 	root := filepath.Join(after, "root")
 	want := strings.Join([]string{
-		"--library-path", root + "/usr/lib/x86_64-linux-gnu", root + "/usr/sbin/mysqld", "--no-defaults", "--a b",
-		"--lc-messages-dir=" + root + "/usr/share/mysql", "--character-sets-dir=" + root + "/usr/share/mysql/charsets",
-		"--plugin-dir=" + root + "/usr/lib/mysql/plugin", "",
+		"--library-path", root + "/usr/lib/x86_64-linux-gnu", root + "/usr/sbin/mysqld", "--no-defaults", "--a b", "--plugin-dir=" + root + "/plugin", "",
 	}, "\n")
 	if err != nil || string(out) != want {
 		t.Errorf("got %v, %q, want %q", err, out, want)
@@ -130,13 +133,13 @@ func TestRun(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, output)
 	}
 	cached := filepath.Join(dir, "cache")
-	if err := errors.Join(os.MkdirAll(filepath.Join(cached, "postgres-"+postgresVersion), 0o700), os.MkdirAll(filepath.Join(cached, "mysql-sid"), 0o700)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(cached, "postgres-"+postgresVersion), 0o700), os.MkdirAll(filepath.Join(cached, "mysql-sid"), 0o700), os.MkdirAll(filepath.Join(cached, "postgres-clients-sid"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), binary, "-dir", cached, "--", "sh", "-c", "echo $"+servers.PostgresPrograms+" $"+servers.MySQLPrograms+"; exit 7")
+	command := exec.CommandContext(t.Context(), binary, "-dir", cached, "--", "sh", "-c", "echo $"+servers.PostgresPrograms+" $"+servers.MySQLPrograms+" ${PATH%%:*}; exit 7")
 	command.Stderr = t.Output()
 	out, err := command.Output()
-	want := filepath.Join(cached, "postgres-"+postgresVersion, "package/native/bin") + " " + filepath.Join(cached, "mysql-sid/bin") + "\n"
+	want := filepath.Join(cached, "postgres-"+postgresVersion, "package/native/bin") + " " + filepath.Join(cached, "mysql-sid/bin") + " " + filepath.Join(cached, "postgres-clients-sid/bin") + "\n"
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 7 || string(out) != want {
 		t.Errorf("got %v, %q, want the exit code 7 and %q", err, out, want)
 	}

@@ -58,6 +58,14 @@ func postgres(ctx context.Context, cache string) (string, error) {
 	return filepath.Join(dir, "package", "native", "bin"), nil
 }
 
+// postgresClients returns a folder with programs that connect to PostgreSQL. npm's package has only the server, and the installed
+// ones refuse a server that is newer than they are.
+func postgresClients(ctx context.Context, cache string) (string, error) {
+	const programs = "usr/lib/postgresql/*/bin/"
+	return unpack(ctx, cache, "postgres-clients", "postgresql-client",
+		launcher{path: programs + "pg_basebackup"}, launcher{path: programs + "pg_dump"}, launcher{path: programs + "pg_restore"}, launcher{path: programs + "psql"})
+}
+
 // verify checks the checksum of a file.
 func verify(path, integrity string) error {
 	content, err := os.ReadFile(path) //nolint:gosec // G304: npm wrote it there
