@@ -14,9 +14,9 @@ import (
 // serviceLimit is the time after a promotion within which the service is back by itself.
 const serviceLimit = 15 * time.Second
 
-// TestFailover lets a PostgreSQL primary with a synchronous standby fail under load, again and again: by SIGKILL, by a freeze, and
-// by an orderly end. Each time the standby is promoted, and the old primary becomes its standby. Two servers of Roster know
-// both hosts.
+// TestFailover lets a PostgreSQL primary with a synchronous standby fail under load, again and again: by SIGKILL, by a freeze, by
+// an orderly end, and by a network that drops its packets. Each time the standby is promoted, and the old primary becomes its
+// standby. Two servers of Roster know both hosts.
 func TestFailover(t *testing.T) {
 	binary := build(t)
 	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
@@ -36,6 +36,7 @@ func TestFailover(t *testing.T) {
 		{"SIGKILL", (*servers.Server).Kill},
 		{"SIGSTOP", (*servers.Server).Pause},
 		{"an orderly end", (*servers.Server).End},
+		{"a cut network", func(s *servers.Server) error { return s.Isolate(t.Context()) }},
 	}
 	deadline := time.Now().Add(*length)
 	for round := 0; round == 0 || time.Now().Before(deadline); round++ {
@@ -48,7 +49,7 @@ func TestFailover(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.back(end.name, serviceLimit)
-		if err := primary.Kill(); err != nil { // a frozen primary must not go on
+		if err := primary.Kill(); err != nil { // a primary that is frozen or isolated must not go on
 			t.Fatal(err)
 		}
 		if err := primary.Follow(t.Context(), standby, "standby"); err != nil {

@@ -79,6 +79,7 @@ type Server struct {
 	process  *process.Process
 	stop     syscall.Signal
 	paused   bool
+	isolated bool
 	once     sync.Once
 	err      error
 }
@@ -130,7 +131,7 @@ func (s *Server) again(ctx context.Context) error {
 }
 
 func (s *Server) end() error {
-	if err := s.Resume(); err != nil {
+	if err := errors.Join(s.Rejoin(context.Background()), s.Resume()); err != nil {
 		return err
 	}
 	if err := s.process.Signal(s.stop); err != nil {
