@@ -261,3 +261,15 @@ func PositionOfSilent(ctx context.Context, end consistency.Position) (at consist
 	p.running.Wait()
 	return at, before, len(free.free)
 }
+
+// Decide returns the reason to leave out a replica after each of its measurements, and how many lines the log has.
+func Decide(measurements ...OutReason) (reasons []OutReason, lines int) {
+	var r replica
+	for _, m := range measurements {
+		if _, changed := r.decide(outError{reason: m}); changed {
+			lines++
+		}
+		reasons = append(reasons, r.out.reason)
+	}
+	return reasons, lines
+}

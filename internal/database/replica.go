@@ -123,22 +123,29 @@ func (rs *replicas) measure(ctx context.Context, r *replica) {
 	if err == nil {
 		r.standing, r.fresh = s, fresh
 	}
-	before, known := r.out, r.known
-	if out.reason != InUse {
-		r.good = 0
-	} else if r.good++; known && before.reason != InUse && r.good < steady {
-		return
-	}
-	r.out, r.known = out, true
-	switch {
-	case known && out.reason == before.reason:
+	switch before, changed := r.decide(out); {
+	case !changed:
 	case out.reason == InUse:
 		rs.logger.InfoContext(ctx, "a replica answers queries", "replica", r.name)
-	case known && before.reason != InUse:
+	case before != InUse:
 		rs.logger.WarnContext(ctx, "a replica is still left out, for another reason", "replica", r.name, "because", out.text)
 	default:
 		rs.logger.WarnContext(ctx, "a replica is left out: other servers answer queries", "replica", r.name, "because", out.text)
 	}
+}
+
+// decide decides after a measurement whether the replica is left out. It returns the reason before, and whether the reason is another
+// one now. The caller holds mu.
+func (r *replica) decide(out outError) (before OutReason, changed bool) {
+	before = r.out.reason
+	if out.reason != InUse {
+		r.good = 0
+	} else if r.good++; before != InUse && r.good < steady {
+		return before, false
+	}
+	changed = !r.known || out.reason != before
+	r.out, r.known = out, true
+	return before, changed
 }
 
 // look asks a replica how far it is. Everything that was committed before fresh is there.
@@ -154,20 +161,23 @@ func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh tim
 	if !cut.Stop() {
 		err = context.DeadlineExceeded
 	}
+	if s != nil && has.database == rs.primary.contents() {
+		rs.primary.doubt(ctx, s)
+	}
 	switch {
+	case s != nil && !s.replays():
+		return nil, fresh, outError{TakesChanges, errNoReplica.Error()}
 	case err != nil:
 		r.pool.conns.dropIdle()
 		return nil, fresh, err
-	case !s.replays():
-		return nil, fresh, outError{TakesChanges, errNoReplica.Error()}
 	}
 	fresh, err = rs.primary.compare(s, has, rs.newest)
 	return s, fresh, err
 }
 
-// ask asks a replica for its standing and its contents. The error is the driver's.
+// ask asks a replica for its standing and its contents. After an error, the standing may be known. The error is the driver's.
 func (r *replica) ask(ctx context.Context, by replication) (s standing, has contents, err error) {
-	if s, err = by.look(ctx, r.pool.db); err == nil && s.replays() {
+	if s, err = by.look(ctx, r.pool.db); err == nil {
 		has, err = contentsOf(ctx, r.pool.db)
 	}
 	return s, has, err
