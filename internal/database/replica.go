@@ -119,11 +119,12 @@ func (rs *replicas) measure(ctx context.Context, r *replica) {
 		out = outError{Stale, fmt.Sprintf("it lacks changes that are older than %v: see whether it replicates, and how far behind it is", most)}
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err == nil {
 		r.standing, r.fresh = s, fresh
 	}
-	switch before, changed := r.decide(out); {
+	before, changed := r.decide(out)
+	r.mu.Unlock()
+	switch {
 	case !changed:
 	case out.reason == InUse:
 		rs.logger.InfoContext(ctx, "a replica answers queries", "replica", r.name)
@@ -131,6 +132,9 @@ func (rs *replicas) measure(ctx context.Context, r *replica) {
 		rs.logger.WarnContext(ctx, "a replica is still left out, for another reason", "replica", r.name, "because", out.text)
 	default:
 		rs.logger.WarnContext(ctx, "a replica is left out: other servers answer queries", "replica", r.name, "because", out.text)
+	}
+	if s != nil {
+		rs.primary.doubt(ctx, s)
 	}
 }
 
@@ -148,7 +152,8 @@ func (r *replica) decide(out outError) (before OutReason, changed bool) {
 	return before, changed
 }
 
-// look asks a replica how far it is. Everything that was committed before fresh is there.
+// look asks a replica how far it is. Everything that was committed before fresh is there. After an error, the standing is that of a server
+// with the same database, or nil.
 func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
@@ -161,17 +166,17 @@ func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh tim
 	if !cut.Stop() {
 		err = context.DeadlineExceeded
 	}
-	if s != nil && has.database == rs.primary.contents() {
-		rs.primary.doubt(ctx, s)
-	}
 	switch {
 	case s != nil && !s.replays():
-		return nil, fresh, outError{TakesChanges, errNoReplica.Error()}
+		err = outError{TakesChanges, errNoReplica.Error()}
 	case err != nil:
 		r.pool.conns.dropIdle()
-		return nil, fresh, err
+	default:
+		fresh, err = rs.primary.compare(s, has, rs.newest)
 	}
-	fresh, err = rs.primary.compare(s, has, rs.newest)
+	if has.database != rs.primary.contents() {
+		s = nil
+	}
 	return s, fresh, err
 }
 
