@@ -45,6 +45,7 @@ type Session struct {
 	tells    bool                    // Commit reads the position, by tell
 	tell     func() consistency.Position
 	position consistency.Position // of the commit
+	sent     atomic.Bool          // a statement has been sent
 
 	attempts int // the savepoints so far
 
@@ -84,7 +85,7 @@ func (db *DB) PrimarySession(mode Mode, after consistency.Position) *Session {
 	return s
 }
 
-// WriteSession returns a session for a mutation of a client. With replicas and on a cluster, its Position is known after Commit.
+// WriteSession returns a session for a mutation of a client. With replicas and on a cluster, Commit reads its Position.
 // On a node of a cluster, it waits for the position after.
 func (db *DB) WriteSession(after consistency.Position) *Session {
 	s := db.Session(Write)
@@ -92,12 +93,18 @@ func (db *DB) WriteSession(after consistency.Position) *Session {
 	return s
 }
 
-// Position returns a position that has what the session has committed, after a successful Commit of a WriteSession. It is zero
-// without replicas.
-func (s *Session) Position() consistency.Position { return s.position }
+// Position returns a position that has everything that the session has committed, or has read on the primary. Call it after Commit
+// or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession knows the position of its
+// commit. In other cases the primary is asked, for at most a second.
+func (s *Session) Position(ctx context.Context) consistency.Position {
+	if !s.position.IsZero() || !s.sent.Load() {
+		return s.position
+	}
+	return s.db.end(context.WithoutCancel(ctx)) // the answer does not end with the time of the operation
+}
 
-// Position returns a position that has everything that is committed now. It is zero without replicas.
-func (db *DB) Position(ctx context.Context) consistency.Position {
+// end returns a position that has everything that is committed now. It is zero without replicas.
+func (db *DB) end(ctx context.Context) consistency.Position {
 	switch {
 	case !db.tellsPositions():
 		return consistency.Position{}
@@ -109,7 +116,7 @@ func (db *DB) Position(ctx context.Context) consistency.Position {
 	if db.write.acquire(limited) != nil {
 		return db.replicas.unreached()
 	}
-	return db.replicas.now(ctx, seat{pool: db.write})
+	return db.replicas.now(limited, seat{pool: db.write})
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -254,6 +261,7 @@ func (r *running) start(ctx context.Context, s *Session, query string, args any)
 			return nil, err
 		}
 	}
+	s.sent.Store(true)
 	if r.watched() {
 		r.began = time.Now()
 	}
