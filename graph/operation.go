@@ -64,7 +64,7 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 	answer := budget.FromContext(ctx)
 	pages := &changesPages{most: maxChanges}
 	careful, reconnected, replicas := false, false, mayReadReplica(operation)
-	tells := !replicas && operation.Operation.Operation != ast.Subscription
+	withPosition := !replicas && operation.Operation.Operation != ast.Subscription
 	answer.Reset()
 	for retries := 0; ; retries++ {
 		session := e.session(mode, replicas, t)
@@ -76,7 +76,7 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 			continue
 		}
 		if failure == nil {
-			return response, a.receipt(ctx, response, tells)
+			return response, a.receipt(ctx, response, withPosition)
 		}
 		if session.FailedOnReplica() && ctx.Err() == nil {
 			replicas = false
@@ -98,7 +98,7 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 			again = false
 		}
 		if !again {
-			return response, a.receipt(ctx, response, tells)
+			return response, a.receipt(ctx, response, withPosition)
 		}
 		record.FromContext(ctx).Retried()
 		answer.Reset()
@@ -122,12 +122,12 @@ func mayReadReplica(o *graphql.OperationContext) bool {
 	return o.Operation.Operation == ast.Query && !selects(o, "changes", "changesCursor")
 }
 
-// receipt returns the receipt of the last attempt. It has a position if tells: for each mutation, because an error such as
+// receipt returns the receipt of the last attempt. It can have a position: for each mutation, because an error such as
 // STALE_VERSION also tells of rows that a replica may lack, and for each query of the change feed, because what a copy of the data
 // lacks must not be before its cursor. A failure that says only to try again tells of no rows.
-func (a *attempt) receipt(ctx context.Context, response *graphql.Response, tells bool) documents.Receipt {
+func (a *attempt) receipt(ctx context.Context, response *graphql.Response, withPosition bool) documents.Receipt {
 	r := documents.Receipt{Replayed: a.stored != nil}
-	if tells && (!isNull(response.Data) || !slices.ContainsFunc(response.Errors, isTransient)) {
+	if withPosition && (!isNull(response.Data) || !slices.ContainsFunc(response.Errors, isTransient)) {
 		r.Position = a.session.Position(ctx)
 	}
 	return r

@@ -39,13 +39,13 @@ type Session struct {
 	tx   *sql.Tx       // used only by the statement that has the turn
 	seat seat          // of the transaction
 
-	replicas *replicas               // may answer the session; nil: the primary does
-	after    consistency.Position    // that a replica must have reached
-	replica  atomic.Pointer[replica] // answers the session
-	tells    bool                    // Commit reads the position, by tell
-	tell     func() consistency.Position
-	position consistency.Position // of the commit
-	sent     atomic.Bool          // a statement has been sent
+	replicas   *replicas               // may answer the session; nil: the primary does
+	after      consistency.Position    // that a replica must have reached
+	replica    atomic.Pointer[replica] // answers the session
+	tells      bool                    // Commit reads the position, by tell
+	tell       func() consistency.Position
+	position   consistency.Position // of the commit
+	statements atomic.Int64         // that it has sent
 
 	attempts int // the savepoints so far
 
@@ -97,7 +97,7 @@ func (db *DB) WriteSession(after consistency.Position) *Session {
 // or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession knows the position of its
 // commit. In other cases the primary is asked, for at most a second.
 func (s *Session) Position(ctx context.Context) consistency.Position {
-	if !s.position.IsZero() || !s.sent.Load() {
+	if !s.position.IsZero() || s.statements.Load() == 0 {
 		return s.position
 	}
 	return s.db.end(context.WithoutCancel(ctx)) // the answer does not end with the time of the operation
@@ -261,7 +261,7 @@ func (r *running) start(ctx context.Context, s *Session, query string, args any)
 			return nil, err
 		}
 	}
-	s.sent.Store(true)
+	s.statements.Add(1)
 	if r.watched() {
 		r.began = time.Now()
 	}
