@@ -23,8 +23,8 @@ func TestWithoutReplicas(t *testing.T) {
 			}
 		}
 		for query, code := range map[string]string{
-			`{ changesCursor users { totalCount } }`:                                                          "",
-			`{ changes { caughtUp } }`:                                                                        "",
+			`{ changesCursor users { totalCount } }`: "",
+			`{ changes { caughtUp } }`:               "",
 			`mutation { createUser(input: { username: "ada", email: "other@example.com" }) { user { id } } }`: "TAKEN",
 		} {
 			response, text := s.send(http.MethodPost, s.url, s.body(query))
