@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/internal/consistency"
 	"roster/internal/database"
 	"roster/internal/dbtest"
 	dbservers "roster/internal/dbtest/servers"
@@ -89,7 +90,12 @@ func TestReplicasWithoutPrimary(t *testing.T) {
 	}
 	proxy.Restore()
 	eventually(t, func() error {
-		if p := db.Position(t.Context()); p.Number == math.MaxUint64 {
+		s := db.PrimarySession(database.Single, consistency.Position{})
+		if _, err := number(t.Context(), s, "SELECT 1"); err != nil {
+			return err
+		}
+		s.Rollback()
+		if p := s.Position(t.Context()); p.Number == math.MaxUint64 {
 			return fmt.Errorf("got the position %+v, want a known one", p)
 		}
 		return nil
