@@ -134,7 +134,9 @@ func (l *lease) renew(ctx context.Context, beside *sql.DB) {
 }
 
 // hold implements engine. It renews the lease, so the commit fails if another program takes the lease before it on another node.
-func (e *mysqlEngine) hold(ctx context.Context, tx *sql.Tx) error { return e.lease.Load().hold(ctx, tx) }
+func (e *mysqlEngine) hold(ctx context.Context, tx *sql.Tx) error {
+	return e.lease.Load().hold(ctx, tx)
+}
 
 // hold renews the lease, in the transaction of db if it has one. It returns errLeaseLost if another program has it, and the error
 // of a deadlock if that is not known yet: then the caller tries again. On a server without a cluster, l is nil, and hold does
