@@ -32,6 +32,10 @@ func (c *serveCommand) useReplicas(ctx context.Context, db *database.DB) error {
 // checkReplicas checks each replica, if there are any.
 func (k *checker) checkReplicas(ctx context.Context, db *database.DB) bool {
 	const name = "replicas"
+	if len(k.DatabaseReplicaURLs) == 0 {
+		k.add(name, leftOut, "the primary answers all queries", "")
+		return true
+	}
 	if err := k.useReplicas(ctx, db); err != nil {
 		k.fail(name, err, "")
 		return false

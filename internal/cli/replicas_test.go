@@ -52,6 +52,12 @@ func TestReplicasNeedBinaryLog(t *testing.T) {
 func TestCheckReplicas(t *testing.T) {
 	t.Parallel()
 	url := dbtest.Empty(t, dbtest.PostgreSQL)
+	for primary, why := range map[string]string{url: "it needs the tables", "postgres://u:secret@127.0.0.1:1/roster": "the database cannot be opened"} {
+		_, results := checkup{}.check(t, primary, "--database-replica-urls="+url)
+		if r := results["replicas"]; r.Status != "left out" || !strings.Contains(r.Detail, why) {
+			t.Errorf("got the replicas %+v, want left out, because %s", r, why)
+		}
+	}
 	if code, _, stderr := run(t, "migrate", "up", "--database-url="+url); code != 0 {
 		t.Fatal(stderr)
 	}
