@@ -21,11 +21,10 @@ const (
 	idleCPU = 200 * time.Millisecond
 )
 
-// A reader is a server of Roster, and the database server that answers its queries.
+// A reader is a server of Roster, and the process of the database server that answers its queries.
 type reader struct {
 	program *program
-	tokens  tokens
-	process int // of the database server
+	process int
 }
 
 // measureReplica prints how many reads a replica answers, in shares of those of its primary. Both run on this machine, and take
@@ -71,14 +70,11 @@ func measureReplica(ctx context.Context, engine, dir string, s settings, out, st
 	}
 	defer func() { err = errors.Join(err, copied.DB.Close()) }()
 	var readers [2]reader // of the primary, and of the replica
+	if err := b.startRoster(ctx, dir, stderr, nil, []string{"DATABASE_REPLICA_URLS=" + address.String()}); err != nil {
+		return err
+	}
 	for i, of := range []*store{st, copied} {
-		if i > 0 {
-			b.environment = append(b.environment, "DATABASE_REPLICA_URLS="+address.String())
-		}
-		if err := b.startRoster(ctx, dir, stderr, 1); err != nil {
-			return err
-		}
-		readers[i] = reader{program: b.roster, tokens: b.tokens}
+		readers[i].program = b.programs[i]
 		if readers[i].process, err = of.serverProcess(ctx); err != nil {
 			return err
 		}
@@ -121,7 +117,7 @@ func (b *bench) compareReaders(ctx context.Context, w workload, readers [2]reade
 	for range b.settings.rounds {
 		for i, r := range readers {
 			other := readers[1-i].process
-			b.roster, b.tokens, b.databaseServer = r.program, r.tokens, r.process
+			b.roster, b.databaseServer = r.program, r.process
 			before := familyTime(other)
 			f, err := b.run(ctx, w, r.program, b.authorised(w))
 			if err != nil {

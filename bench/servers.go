@@ -117,7 +117,7 @@ func (f *fleet) startServers(ctx context.Context, dir string, stderr io.Writer) 
 			return err
 		}
 	}
-	return f.startRoster(ctx, dir, stderr, f.servers)
+	return f.startRoster(ctx, dir, stderr, make([][]string, f.servers)...)
 }
 
 // report prints the figures of the servers.
