@@ -69,11 +69,12 @@ func measureReplica(ctx context.Context, engine, dir string, s settings, out, st
 		return err
 	}
 	defer func() { err = errors.Join(err, copied.DB.Close()) }()
-	var readers [2]reader // of the primary, and of the replica
-	if err := b.startRoster(ctx, dir, stderr, nil, []string{"DATABASE_REPLICA_URLS=" + address.String()}); err != nil {
+	var readers [2]reader // of the replica, and of the primary
+	// The last one creates the callers, and reads them at once.
+	if err := b.startRoster(ctx, dir, stderr, []string{"DATABASE_REPLICA_URLS=" + address.String()}, nil); err != nil {
 		return err
 	}
-	for i, of := range []*store{st, copied} {
+	for i, of := range []*store{copied, st} {
 		readers[i].program = b.programs[i]
 		if readers[i].process, err = of.serverProcess(ctx); err != nil {
 			return err
@@ -130,7 +131,7 @@ func (b *bench) compareReaders(ctx context.Context, w workload, readers [2]reade
 			all[i] = append(all[i], f)
 		}
 	}
-	fmt.Fprintf(out, "%-32s%14s%20s\n", w.name+" "+w.title, decimal(2, ratio(all[1], all[0], rate)),
-		decimal(2, ratio(all[1], all[0], func(f figures) float64 { return float64(f.database) })))
+	fmt.Fprintf(out, "%-32s%14s%20s\n", w.name+" "+w.title, decimal(2, ratio(all[0], all[1], rate)),
+		decimal(2, ratio(all[0], all[1], func(f figures) float64 { return float64(f.database) })))
 	return nil
 }
