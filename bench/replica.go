@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strconv"
 	"time"
 
 	"roster/internal/database"
@@ -64,7 +63,7 @@ func measureReplica(ctx context.Context, engine, dir string, s settings, out, st
 		return err
 	}
 	address.Host = replica.Addr()
-	copied, err := follower(ctx, address.String(), s)
+	copied, err := st.copied(ctx, address.String())
 	if err != nil {
 		return err
 	}
@@ -89,22 +88,26 @@ func measureReplica(ctx context.Context, engine, dir string, s settings, out, st
 	return nil
 }
 
-// follower opens the database on a replica, as soon as it has all users.
-func follower(ctx context.Context, address string, s settings) (*store, error) {
+// copied opens the store on a replica, as soon as it has all that has been written.
+func (st *store) copied(ctx context.Context, address string) (*store, error) {
+	last := st.Session(database.Write)
+	defer last.Rollback()
+	if err := errors.Join(last.Exec(ctx, "CREATE TABLE last_of_all (n int)", []any{}, nil), last.Commit()); err != nil {
+		return nil, err
+	}
 	for began := time.Now(); ; {
 		db, err := database.Open(ctx, database.Options{
 			URL: address, MaxConnections: 1, PoolWait: fillTimeout, ConnectTimeout: fillTimeout, StatementTimeout: fillTimeout,
 		})
 		if err == nil {
-			st := &store{DB: db, url: address, users: s.users}
-			users := ""
-			if users, err = st.text(ctx, "SELECT count(*) FROM users"); err == nil && users == strconv.Itoa(s.users) {
-				return st, nil
+			copied := &store{DB: db, url: address, users: st.users}
+			if _, err = copied.text(ctx, "SELECT count(*) FROM last_of_all"); err == nil {
+				return copied, nil
 			}
 			err = errors.Join(err, db.Close())
 		}
 		if time.Since(began) > catchUpLimit {
-			return nil, errors.Join(errors.New("the replica does not get all users"), err)
+			return nil, errors.Join(errors.New("the replica does not catch up"), err)
 		}
 		if err := wait(ctx, catchUpPause); err != nil {
 			return nil, err
