@@ -41,10 +41,13 @@ func (k *checker) checkReplicas(ctx context.Context, db *database.DB) bool {
 		return false
 	}
 	for _, r := range db.Replication().Replicas {
-		if r.Out != "" {
-			k.add(name, warned, r.Name+" is left out: "+r.Out, "")
-		} else {
+		switch r.Reason {
+		case database.InUse:
 			k.add(name, passed, r.Name+" answers queries", "")
+		case database.Refused, database.OtherDatabase, database.Incompatible: // time does not mend these
+			k.add(name, failing, r.Name+" is left out: "+r.Out, "")
+		default:
+			k.add(name, warned, r.Name+" is left out: "+r.Out, "")
 		}
 	}
 	return true

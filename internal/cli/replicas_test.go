@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	neturl "net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ func TestReplicaURLs(t *testing.T) {
 		{postgres, "postgres://u:sec,ret:x@127.0.0.1:2/roster", "replica 1: database URL: "},
 		{postgres, "postgres://u:secret@127.0.0.1:2/roster,ret@127.0.0.1:3", "replica 2 is no URL: write postgres://… or mysql://…, separate URLs by commas, and write a comma within one as %2C"},
 		{postgres, "postgres://u:secret@127.0.0.1:2/roster,postgres://v:secret@127.0.0.1:2/roster", "replica 2, PostgreSQL (127.0.0.1:2/roster), is named twice: leave one out"},
+		{strings.Replace(postgres, "127.0.0.1", "db", 1), "postgres://u:secret@Db:5432/roster,postgres://v:secret@db/roster", "replica 2, PostgreSQL (db/roster), is named twice: leave one out"},
 		{postgres, "postgres://u:secret@127.0.0.1:2", "replica 1: database URL: no name of a database"},
 	} {
 		code, stdout, stderr := run(t, "serve", "--listen=127.0.0.1:0", "--database-url="+test.url, "--database-replica-urls="+test.replicas)
@@ -48,7 +50,7 @@ func TestReplicasNeedBinaryLog(t *testing.T) {
 	}
 }
 
-// TestCheckReplicas lets roster check find a replica that is the primary itself, and one that is away.
+// TestCheckReplicas lets roster check find a replica that is the primary itself, one that is away, and one that refuses the user.
 func TestCheckReplicas(t *testing.T) {
 	t.Parallel()
 	url := dbtest.Empty(t, dbtest.PostgreSQL)
@@ -68,4 +70,10 @@ func TestCheckReplicas(t *testing.T) {
 			t.Errorf("got code %d, %q and\n%s\nwant %q", code, stderr, stdout, want)
 		}
 	}
+	refused, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.User = neturl.UserPassword("nobody", "s3cret")
+	checkup{}.finds(t, url, "replicas", "failed", "the server refuses the user or the password", "--database-replica-urls="+refused.String())
 }
