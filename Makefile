@@ -142,7 +142,7 @@ bench-go: ## run all Go benchmarks, and compare them with those of bench/results
 bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LARGEST (10000000) users, and draw docs/growth.svg
 	$(WITH_SERVERS) go run ./bench -growth docs/growth.svg -largest $(LARGEST) -results bench/results
 
-bench-servers: ## measure ten servers on one database: statements, delays, numbering, memory; ARGS="-engines=postgres -servers=3"
+bench-servers: ## measure ten servers on one database: statements, delays, numbering, memory, and reads of a replica; ARGS="-engines=postgres -servers=3"
 	go run ./bench -servers 10 -users 1000 $(ARGS)
 
 bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"
