@@ -113,6 +113,7 @@ test-clients: ## test with clients and tools from npm, and with a browser, CHROM
 		echo "test-clients: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y nodejs npm chromium" >&2; exit 1; }
 	$(MAKE) build
 	go build -trimpath -o bin/testserver ./internal/server/testserver
+	go build -trimpath -o bin/pair ./internal/dbtest/cmd/pair
 	cd examples/replica && npm ci
 	cd clients && npm ci && npm run generate && npm run compile && npm test
 

@@ -263,6 +263,18 @@ func PositionOfSilent(ctx context.Context, end consistency.Position) (at consist
 	return at, before, len(free.free)
 }
 
+// Decide returns the reason to leave out a replica after each of its measurements, and how many lines the log has.
+func Decide(measurements ...OutReason) (reasons []OutReason, lines int) {
+	var r replica
+	for _, m := range measurements {
+		if _, changed := r.decide(outError{reason: m}); changed {
+			lines++
+		}
+		reasons = append(reasons, r.out.reason)
+	}
+	return reasons, lines
+}
+
 // ReadSilent reads from a server that accepts connections and answers nothing, as a frozen one, and returns the error. The
 // connection was opened as those of statements on the engine of the URL.
 func ReadSilent(ctx context.Context, o Options) error {
