@@ -131,7 +131,7 @@ func (s *Server) again(ctx context.Context) error {
 }
 
 func (s *Server) end() error {
-	if err := errors.Join(s.Rejoin(context.Background()), s.Resume()); err != nil {
+	if err := errors.Join(s.Rejoin(), s.Resume()); err != nil {
 		return err
 	}
 	if err := s.process.Signal(s.stop); err != nil {
