@@ -164,7 +164,7 @@ func TestParametersOfPostgres(t *testing.T) {
 // how old its data are. A single server says of itself what such a node says.
 func TestReadyOfNode(t *testing.T) {
 	t.Parallel()
-	db := open(t, options(dbtest.Empty(t, dbtest.MySQL)))
+	db := open(t, options(dbtest.EmptyMariaDB(t)))
 	up(t, db, len(status(t, db, 0)))
 	if err := db.LikeGalera().Ping(t.Context()); err != nil {
 		t.Fatal(err)

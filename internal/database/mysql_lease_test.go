@@ -58,7 +58,7 @@ func TestLeaseLost(t *testing.T) {
 // changes no more of them.
 func TestLeaseLostBetweenKeys(t *testing.T) {
 	t.Parallel()
-	url := dbtest.Empty(t, dbtest.MySQL)
+	url := dbtest.EmptyMariaDB(t)
 	thief := open(t, options(url))
 	older := open(t, options(url)).LikeGalera().Released(versionBefore(t))
 	up(t, older, len(status(t, older, 0)))
@@ -111,7 +111,7 @@ func TestMigrateAgainstWriters(t *testing.T) {
 		"UPDATE later SET n = n + 1, m = n;\n\n" +
 		"-- +goose Down\nDROP TABLE later;\n"
 	files := later(t, map[string]string{"20990101000000_later.sql": script})
-	url := dbtest.Empty(t, dbtest.MySQL)
+	url := dbtest.EmptyMariaDB(t)
 	beside := open(t, options(url))
 	all := len(status(t, beside, 0))
 	up(t, beside, all)
