@@ -592,7 +592,7 @@ func TestReplicaFails(t *testing.T) {
 	eachPair(t, func(t *testing.T, p pair) {
 		p.create(t)
 		p.execute(t, p.replica, p.hold) // it has no tables yet
-		r := p.serve(t, binary, "--replica-max-staleness=2s")
+		r := p.serve(t, binary, "--replica-max-staleness=5s")
 		r.wants(t, "the replica without tables is left out", func() bool { return r.lines(leftOut) == 1 })
 		r.answered(t, r.rename(t, "second@example.com"))
 		p.execute(t, p.replica, p.goOn)
@@ -601,7 +601,7 @@ func TestReplicaFails(t *testing.T) {
 		token := r.rename(t, "third@example.com")
 		r.wants(t, "the stale replica is left out", func() bool {
 			r.answered(t, token)
-			return r.lines(leftOut, "older than 2s") == 1
+			return r.lines(leftOut, "older than 5s") == 1
 		})
 		r.email(t, "while all replicas are stale", "third@example.com")
 		p.execute(t, p.replica, p.goOn)
@@ -611,7 +611,8 @@ func TestReplicaFails(t *testing.T) {
 		}
 		r.wants(t, "the killed replica is left out", func() bool {
 			r.email(t, "while the replica is down", "third@example.com")
-			return r.lines(leftOut, "nothing answers there") == 1
+			// It can break a connection, or be silent, before nothing answers there.
+			return r.lines(leftOut) == 3 && r.metric(t, r.outMetric(p.replica, "roster", "unreachable")) == 1
 		})
 		if err := p.replica.Start(t.Context()); err != nil {
 			t.Fatal(err)
