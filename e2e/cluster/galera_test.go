@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -204,34 +203,7 @@ func (g *galera) migrations(t *testing.T) {
 
 // ask sends an operation to a server, with a key and a token, which may be "". It fails if the server does not answer.
 func (g *galera) ask(ctx context.Context, i int, key, token, query string, variables map[string]any) (*answer, error) {
-	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, g.programs[i].url+"/graphql", strings.NewReader(string(body)))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	for name, value := range map[string]string{"Idempotency-Key": key, "Roster-Consistency": token} {
-		if value != "" {
-			request.Header.Set(name, value)
-		}
-	}
-	response, err := g.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	a := &answer{header: response.Header}
-	if err := json.Unmarshal(text, a); err != nil {
-		return nil, fmt.Errorf("%s: %w in %q", response.Status, err, text)
-	}
-	return a, nil
+	return post(ctx, g.client, g.programs[i].url, operation{query, variables, key, token})
 }
 
 // passing are the codes after which a client sends an operation again.
@@ -334,7 +306,7 @@ func (g *galera) syncWait(t *testing.T) {
 		if _, ok := g.insist(t, 0, "", "", galeraUpdate, map[string]any{"id": id, "email": fmt.Sprintf("syncwait%d@example.com", n)}, &w); !ok {
 			return
 		}
-		a, err := post(t.Context(), g.client, p.url, "", galeraRead, map[string]any{"id": id})
+		a, err := post(t.Context(), g.client, p.url, operation{query: galeraRead, variables: map[string]any{"id": id}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -597,8 +569,9 @@ func (l *galeraLoad) listen(i int) (all []galeraChange) {
 func (l *galeraLoad) subscribe(i int, after string) (all []galeraChange) {
 	ctx, cancel := context.WithTimeout(l.Context(), time.Second)
 	defer cancel()
-	response, err := send(ctx, l.client, l.programs[i].url, "", "text/event-stream",
-		"subscription ($after: String) { changes(after: $after) { cursor nodeId kind version } }", map[string]any{"after": after})
+	response, err := send(ctx, l.client, l.programs[i].url, "text/event-stream", operation{
+		query: "subscription ($after: String) { changes(after: $after) { cursor nodeId kind version } }", variables: map[string]any{"after": after},
+	})
 	if err != nil {
 		return nil
 	}
@@ -702,7 +675,7 @@ func (g *galera) noQuorum(t *testing.T) {
 	}
 	await(t, "/readyz without quorum is 503", func() bool { return g.ready(t, g.programs[2]) == http.StatusServiceUnavailable })
 	await(t, "/readyz with dirty reads is 503", func() bool { return g.ready(t, dirty) == http.StatusServiceUnavailable })
-	if a, err := post(t.Context(), g.client, dirty.url, "", galeraRead, map[string]any{"id": id}); err != nil || len(a.Errors) > 0 {
+	if a, err := post(t.Context(), g.client, dirty.url, operation{query: galeraRead, variables: map[string]any{"id": id}}); err != nil || len(a.Errors) > 0 {
 		t.Errorf("a dirty read: got %+v, %v, want data", a, err)
 	}
 	for n := range 40 { // more than one for each connection

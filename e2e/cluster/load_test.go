@@ -178,7 +178,7 @@ func (l *load) insist(turn int, key, query string, variables map[string]any, dat
 // try sends an operation once. The error says why it has no data, and again that it may be sent again.
 func (l *load) try(ctx context.Context, p *program, key, query string, variables map[string]any, data any) (again bool, err error) {
 	began := time.Now()
-	a, err := post(ctx, l.client, p.url, key, query, variables)
+	a, err := post(ctx, l.client, p.url, operation{query: query, variables: variables, key: key})
 	took := time.Since(began)
 	l.mu.Lock()
 	l.slowest = max(l.slowest, took)
@@ -275,7 +275,7 @@ func (l *load) take(f *follower, event []byte) error {
 
 // listen reads an event stream. It ends cleanly by the event "complete", or by an answer that is no stream.
 func (l *load) listen(ctx context.Context, p *program, f *follower) error {
-	response, err := send(ctx, &http.Client{}, p.url, "", "text/event-stream", subscription, map[string]any{"after": f.cursor})
+	response, err := send(ctx, &http.Client{}, p.url, "text/event-stream", operation{query: subscription, variables: map[string]any{"after": f.cursor}})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}

@@ -8,11 +8,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +39,7 @@ type program struct {
 	stdout *bufio.Reader
 	log    *transcript
 	url    string
+	admin  string // the socket of its admin listener
 }
 
 // transcript is the text that a program has printed. It may be read while the program prints more.
@@ -60,13 +63,14 @@ func (t *transcript) String() string {
 // start runs a server on a free port, and waits until it serves. It is killed at the end of the test, unless stop came first.
 func start(t *testing.T, binary, database string, flags ...string) *program {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, append([]string{"serve", "--listen=127.0.0.1:0"}, flags...)...)
+	admin := filepath.Join(t.TempDir(), "admin")
+	cmd := exec.CommandContext(t.Context(), binary, append([]string{"serve", "--listen=127.0.0.1:0", "--admin-listen=unix:" + admin}, flags...)...)
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s")
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{cmd: cmd, stdout: bufio.NewReader(pipe), log: &transcript{}}
+	p := &program{cmd: cmd, stdout: bufio.NewReader(pipe), log: &transcript{}, admin: admin}
 	cmd.Stderr = p.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -104,6 +108,45 @@ func (p *program) stop(t *testing.T) {
 	}
 }
 
+// metrics returns the metrics with a name, by their labels.
+func (p *program) metrics(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", p.admin)
+	}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, found := range regexp.MustCompile(`(?m)^`+name+`\{(.*)\} (\S+)$`).FindAllSubmatch(text, -1) {
+		if values[string(found[1])], err = strconv.ParseFloat(string(found[2]), 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return values
+}
+
+// complaints returns the number of warnings and errors in the log.
+func (p *program) complaints() (n int) {
+	for line := range strings.Lines(p.log.String()) {
+		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+			n++
+		}
+	}
+	return n
+}
+
 // answer is an answer of the endpoint.
 type answer struct {
 	Data   json.RawMessage
@@ -122,10 +165,16 @@ func (a *answer) code() string {
 	return a.Errors[0].Extensions.Code
 }
 
-// post sends an operation to the server at a URL. Its values are variables, because servers keep the documents that they
-// have seen. key is the idempotency key, or "".
-func post(ctx context.Context, client *http.Client, url, key, query string, variables map[string]any) (*answer, error) {
-	response, err := send(ctx, client, url, key, "application/json", query, variables)
+// operation is a request of a client. Its values are variables, because servers keep the documents that they have seen.
+type operation struct {
+	query      string
+	variables  map[string]any
+	key, token string // of Idempotency-Key and Roster-Consistency. "": without
+}
+
+// post sends an operation to the server at a URL.
+func post(ctx context.Context, client *http.Client, url string, o operation) (*answer, error) {
+	response, err := send(ctx, client, url, "application/json", o)
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +191,8 @@ func post(ctx context.Context, client *http.Client, url, key, query string, vari
 }
 
 // send is post without reading the answer.
-func send(ctx context.Context, client *http.Client, url, key, accept, query string, variables map[string]any) (*http.Response, error) {
-	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+func send(ctx context.Context, client *http.Client, url, accept string, o operation) (*http.Response, error) {
+	body, err := json.Marshal(map[string]any{"query": o.query, "variables": o.variables})
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +202,10 @@ func send(ctx context.Context, client *http.Client, url, key, accept, query stri
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", accept)
-	if key != "" {
-		request.Header.Set("Idempotency-Key", key)
+	for name, value := range map[string]string{"Idempotency-Key": o.key, "Roster-Consistency": o.token} {
+		if value != "" {
+			request.Header.Set(name, value)
+		}
 	}
 	return client.Do(request)
 }
