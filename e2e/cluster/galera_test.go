@@ -31,10 +31,18 @@ const (
 	galeraPatience = 90 * time.Second
 	// galeraPause is the time before a client repeats an operation on the next server.
 	galeraPause = 20 * time.Millisecond
+	// galeraReads is the number of reads with a token that a test of full length makes at least.
+	galeraReads = 1000
+	// galeraMisses bounds the reads without data on a node that lives, for each death of another one: each client can get one while
+	// the cluster waits for the dead node.
+	galeraMisses = 2 * galeraWriters
+	// galeraComplaints bounds the warnings and errors in the log of a server for each death of a node.
+	galeraComplaints = 40
 )
 
 // TestGalera runs three nodes with a server of Roster beside each.
 func TestGalera(t *testing.T) {
+	sideBySide(t)
 	g := newGalera(t)
 	t.Run("migrations", g.migrations)
 	database := g.database(t, "roster")
@@ -385,6 +393,8 @@ type galeraLoad struct {
 	mu       sync.Mutex
 	created  map[string]bool // by ID
 	updates  map[string]int  // acknowledged, by ID
+	away     time.Time       // a read that begins before may find no cluster
+	without  [galeraSize]int // reads without data, by their server
 	reads    atomic.Int64
 	stale    atomic.Int64
 	bare     atomic.Int64 // reads without a token
@@ -399,6 +409,19 @@ func (l *galeraLoad) over(c <-chan struct{}) bool {
 	default:
 		return l.Failed()
 	}
+}
+
+// idle lets the clients work for a time.
+func (*galeraLoad) idle() { <-time.After(*length / 6) }
+
+// least is the number of reads with a token that the test makes at least.
+func (*galeraLoad) least() int64 { return galeraReads * int64(*length) / int64(fullLength) }
+
+// mayBeAway says that the cluster may fail reads that begin within a time.
+func (l *galeraLoad) mayBeAway(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = time.Now().Add(d)
 }
 
 // load puts load on all servers, kills a node, and lets it join again.
@@ -425,26 +448,25 @@ func (g *galera) load(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	quarter := time.NewTicker(max(*length/4, time.Second))
-	defer quarter.Stop()
 	node := g.cluster.Nodes[2]
-	var rejoined time.Duration
-	for _, step := range []func() error{node.Kill, func() error {
+	var rejoined []time.Duration
+	for len(rejoined) == 0 || time.Since(began) < *length || l.reads.Load() < l.least() {
+		l.idle()
+		l.mayBeAway(galeraPatience)
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		l.idle()
 		// A node that joins while the others still wait for its predecessor can cost the cluster its quorum.
 		await(t, "the other nodes go on without it", func() bool { return g.size(t) == "2" })
-		killed := time.Now()
-		defer func() { rejoined = time.Since(killed) }()
-		return node.Start(t.Context())
-	}, nil, nil} {
-		<-quarter.C
-		if step == nil {
-			continue
+		started := time.Now()
+		if err := node.Start(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		if err := step(); err != nil {
-			t.Error(err)
-		}
+		await(t, "server 3 is ready again", func() bool { return g.ready(t, g.programs[2]) == http.StatusOK })
+		rejoined = append(rejoined, time.Since(started).Round(time.Second))
+		l.mayBeAway(serviceLimit)
 	}
-	await(t, "server 3 is ready again", func() bool { return g.ready(t, g.programs[2]) == http.StatusOK })
 	close(l.stop)
 	clients.Wait()
 	close(l.done)
@@ -460,6 +482,10 @@ func (g *galera) load(t *testing.T) {
 	}
 	l.check(feed[len(before):])
 	for i, p := range g.programs {
+		p.complainsLittle(t, galeraComplaints*len(rejoined))
+		if n := l.without[i]; i < 2 && n > galeraMisses*len(rejoined) {
+			t.Errorf("server %d: got %d reads without data, want at most %d, since its node lives", i+1, n, galeraMisses*len(rejoined))
+		}
 		texts := []string{"Deadlock", "Duplicate entry", "CURSOR_EXPIRED", "INTERNAL"}
 		if i < 2 { // the node of the third one was killed: commits were left without an answer
 			texts = append(texts, "operation failed", "the change feed cannot be read")
@@ -470,8 +496,8 @@ func (g *galera) load(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%v: %d users, %d updates; %d reads with a token, %d stale; %d without, %d stale; the node was back %v after its start",
-		time.Since(began).Round(time.Second), len(l.created), sum(l.updates), l.reads.Load(), l.stale.Load(), l.bare.Load(), l.bareLate.Load(), rejoined.Round(time.Second))
+	t.Logf("%v: %d users, %d updates; %d reads with a token, %d stale; %d without, %d stale; reads without data on each server: %v; the node was back %v after its starts",
+		time.Since(began).Round(time.Second), len(l.created), sum(l.updates), l.reads.Load(), l.stale.Load(), l.bare.Load(), l.bareLate.Load(), l.without, rejoined)
 	if n := l.stale.Load(); n > 0 {
 		t.Errorf("got %d stale reads with the token, want none", n)
 	}
@@ -515,8 +541,20 @@ func (l *galeraLoad) write(writer int) {
 // read reads an object on one server, first without a token and then with it: the second read has at least the version.
 func (l *galeraLoad) read(i int, token, id string, version int) {
 	for _, with := range []string{"", token} {
+		began := time.Now()
 		a, err := l.ask(l.Context(), i%galeraSize, "", with, galeraRead, map[string]any{"id": id})
-		if err != nil || a.code() == "UNAVAILABLE" || a.code() == "TIMEOUT" { // the node is away
+		if err != nil {
+			l.Errorf("a read on server %d: got %v, want an answer", i%galeraSize+1, err)
+			return
+		}
+		if code := a.code(); code == "UNAVAILABLE" || code == "TIMEOUT" {
+			l.mu.Lock()
+			l.without[i%galeraSize]++
+			away := l.away
+			l.mu.Unlock()
+			if !began.Before(away) {
+				l.Errorf("a read on server %d: got %+v, want data: all nodes are there", i%galeraSize+1, a.Errors)
+			}
 			continue
 		}
 		var data struct{ User *struct{ Version int } }

@@ -137,14 +137,24 @@ func (p *program) metrics(t *testing.T, name string) map[string]float64 {
 	return values
 }
 
-// complaints returns the number of warnings and errors in the log.
-func (p *program) complaints() (n int) {
-	for line := range strings.Lines(p.log.String()) {
-		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
-			n++
-		}
+// complaints counts the warnings and errors in the log, by their messages.
+func (p *program) complaints() (n int, messages map[string]int) {
+	messages = map[string]int{}
+	for _, found := range regexp.MustCompile(`(?m)level=(?:WARN|ERROR) msg=("[^"]*"|\S+)`).FindAllStringSubmatch(p.log.String(), -1) {
+		n++
+		messages[found[1]]++
 	}
-	return n
+	return n, messages
+}
+
+// complainsLittle checks that a server has logged at most a number of warnings and errors.
+func (p *program) complainsLittle(t *testing.T, most int) {
+	t.Helper()
+	n, messages := p.complaints()
+	t.Logf("%s: %d warnings and errors: %v", p.url, n, messages)
+	if n > most {
+		t.Errorf("%s: got %d warnings and errors, want at most %d", p.url, n, most)
+	}
 }
 
 // answer is an answer of the endpoint.

@@ -30,9 +30,11 @@ type replicated struct {
 // TestReplicas lets clients write through one server and read through two, with the token of what they have written, while the
 // replicas of the database are killed, paused and lag, and one is promoted. No read is stale, and no client gets an error.
 func TestReplicas(t *testing.T) {
+	sideBySide(t)
 	binary := build(t)
 	for name, start := range map[string]func(*testing.T) *replicated{"postgres": postgresReplicas, "mariadb": mariadbReplicas} {
 		t.Run(name, func(t *testing.T) {
+			sideBySide(t)
 			start(t).test(t, binary)
 		})
 	}
@@ -102,7 +104,7 @@ func (r *replicated) test(t *testing.T, binary string) {
 		t.Error(err)
 	}
 	l.idle(*length - time.Since(began))
-	l.finish(failures)
+	l.finish(failures, 0.5)
 	for _, s := range roster {
 		if log := s.log.String(); !strings.Contains(log, "a replica answers queries") || !strings.Contains(log, "it takes changes itself") {
 			t.Errorf("the log does not have that replicas were used, and that the promoted one was left out:\n%s", log)
