@@ -56,5 +56,5 @@ func endOfCluster() consistency.Position {
 	return consistency.Last(consistency.Database{}, consistency.Galera)
 }
 
-// tellsPositions reports whether clients get tokens.
-func (db *DB) tellsPositions() bool { return db.replicas != nil || db.engine.cluster() != nil }
+// givesPositions reports whether clients get tokens.
+func (db *DB) givesPositions() bool { return db.replicas != nil || db.engine.cluster() != nil }

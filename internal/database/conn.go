@@ -46,6 +46,7 @@ func (e *connectError) Unwrap() error { return e.error }
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	generation := c.generation.Load() // first: if dropIdle is called meanwhile, the connection is an older one
 	raw, err := c.connect(limited)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -56,7 +57,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	statements, _ := simplelru.NewLRU[string, driverStmt](max(c.cache, 1), nil) // the error is of a size below 1
 	return &conn{
 		driverConn: raw.(driverConn), //nolint:errcheck // all drivers' are; another one would panic at once
-		connector:  c, generation: c.generation.Load(), statements: statements, end: endOf(c.lifetime),
+		connector:  c, generation: generation, statements: statements, end: endOf(c.lifetime),
 	}, nil
 }
 

@@ -110,6 +110,8 @@ type engine interface {
 	replication() replication
 	// String names the database for people, without a password.
 	String() string
+	// address is the same for two URLs of one database, if they name its servers alike.
+	address() string
 }
 
 // base is the part of an engine that most engines share.
@@ -121,6 +123,7 @@ func (base) ready(context.Context, *sql.DB) error                    { return ni
 func (base) cluster() cluster                                        { return nil }
 func (base) attached() error                                         { return nil }
 func (base) close() error                                            { return nil }
+func (base) address() string                                         { return "" }
 func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	return execute(ctx, tx, w.statements)
 }

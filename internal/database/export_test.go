@@ -165,16 +165,19 @@ func MySQLProduct(version, comment string, aurora bool) Product {
 
 // ReachedPostgres reports whether a replica that has replayed a timeline up to an LSN has a position.
 func ReachedPostgres(timeline int64, lsn uint64, to consistency.Position) bool {
-	return postgresProgress{timeline, lsn}.reached(to)
+	return postgresStanding{recovering: true, timeline: timeline, lsn: lsn}.reached(to)
 }
+
+// EndOfRecord returns the end of the last record before the place where the next one goes.
+func EndOfRecord(next, page, segment int64) int64 { return endOfRecord(next, page, segment) }
 
 // ReachedMariaDB reports whether a replica with the values of gtid_current_pos and gtid_binlog_state has a position.
 func ReachedMariaDB(current, logged string, to consistency.Position) (bool, error) {
-	var p mariadbProgress
+	var s mariadbStanding
 	var err1, err2 error
-	p.current, err1 = parseGTIDs(current)
-	p.logged, err2 = parseGTIDs(logged)
-	return p.reached(to), errors.Join(err1, err2)
+	s.current, err1 = parseGTIDs(current)
+	s.logged, err2 = parseGTIDs(logged)
+	return s.reached(to), errors.Join(err1, err2)
 }
 
 // LikeGalera makes migrations of a MariaDB server lock like those of a node of a Galera cluster.
@@ -192,13 +195,13 @@ func LastGTID(current string, domain, server uint32) (consistency.Position, erro
 	return consistency.Position{Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, err
 }
 
-// Unreached returns the position of a commit after which the primary did not tell it. It told an end some time ago, or never.
-func Unreached(d consistency.Database, end consistency.Position, ago time.Duration) consistency.Position {
-	var log replication = postgresReplication{}
+// Ahead returns the position of a commit after which the primary did not tell it. It told an end some time ago, or never.
+func Ahead(d consistency.Database, end consistency.Position, ago time.Duration) consistency.Position {
+	var r replication = postgresReplication{}
 	if end.Log == consistency.GTID {
-		log = mariadbReplication{}
+		r = mariadbReplication{}
 	}
-	return (&replicas{log: log, database: d, end: end, seen: time.Now().Add(-ago)}).unreached()
+	return (&primary{replication: r, database: d, end: end, endAt: time.Now().Add(-ago)}).ahead()
 }
 
 // stuck is the replication of a replica that reaches nothing, and of a primary that answers when silent is closed, whatever ctx says.
@@ -208,15 +211,16 @@ type stuck struct {
 	silent chan struct{}
 }
 
-func (s stuck) end(_ context.Context, _ querier, d consistency.Database) (consistency.Position, error) {
+func (s stuck) look(context.Context, querier) (standing, error) {
+	if s.silent == nil {
+		return postgresStanding{recovering: true}, nil
+	}
 	<-s.silent
-	return consistency.Position{Database: d, Log: consistency.WAL, Number: 3}, nil
+	return postgresStanding{lsn: 3}, nil
 }
 
-func (stuck) progress(context.Context, querier) (progress, error) { return postgresProgress{}, nil }
-
-// Waiters lets sessions wait for a position on a replica with so many connections, which never reaches it. It returns how many wait
-// when all others go to the primary.
+// Waiters lets sessions wait for a position on a replica with so many connections, which never reaches it. The primary has no free
+// connection to ask by. Waiters returns how many wait when all others go to the primary.
 func Waiters(ctx context.Context, connections, sessions, others int) (int, error) {
 	const url = "postgres://roster@localhost/roster"
 	settings := ReplicaOptions{Wait: time.Hour}
@@ -224,7 +228,9 @@ func Waiters(ctx context.Context, connections, sessions, others int) (int, error
 	if err != nil {
 		return 0, err
 	}
-	rs := &replicas{options: settings, log: stuck{}, end: consistency.Position{Number: 2}}
+	rs := &replicas{options: settings, primary: &primary{
+		db: &DB{write: &pool{}}, replication: stuck{}, samples: []sample{{at: time.Now()}},
+	}}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{}, sessions)
 	var running sync.WaitGroup
@@ -245,13 +251,13 @@ func Waiters(ctx context.Context, connections, sessions, others int) (int, error
 
 // PositionOfSilent returns the position of a commit while the primary, which was at an end, is silent, and how many of the permits of
 // its pool were free before and after its answer.
-func PositionOfSilent(ctx context.Context, end consistency.Position) (p consistency.Position, before, after int) {
-	log := stuck{silent: make(chan struct{})}
-	primary := &pool{free: make(chan struct{}, 1)}
-	rs := &replicas{log: log, database: end.Database, end: end, seen: time.Now(), logger: slog.New(slog.DiscardHandler)}
-	p = rs.now(ctx, seat{pool: primary})
-	before = len(primary.free)
-	close(log.silent)
-	rs.running.Wait()
-	return p, before, len(primary.free)
+func PositionOfSilent(ctx context.Context, end consistency.Position) (at consistency.Position, before, after int) {
+	r := stuck{silent: make(chan struct{})}
+	free := &pool{free: make(chan struct{}, 1)}
+	p := &primary{replication: r, database: end.Database, end: end, endAt: time.Now(), logger: slog.New(slog.DiscardHandler)}
+	at = p.now(ctx, seat{pool: free})
+	before = len(free.free)
+	close(r.silent)
+	p.running.Wait()
+	return at, before, len(free.free)
 }

@@ -21,6 +21,7 @@ type mysqlEngine struct {
 	base
 
 	name   string // host:port/database
+	server string // see address
 	config *mysql.Config
 	packet atomic.Int64 // max_allowed_packet of the last connection
 	galera atomic.Bool  // the server is a node of a Galera cluster
@@ -60,7 +61,7 @@ func parseMySQL(text string) (engine, error) {
 	// The server must check constraints, even if its default is off, as after an interrupted restore.
 	c.Params["foreign_key_checks"], c.Params["unique_checks"] = "1", "1"
 	c.Logger = &mysql.NopLogger{} // the driver also returns its messages as errors
-	return &mysqlEngine{name: u.String(), config: c}, nil
+	return &mysqlEngine{name: u.String(), server: u.address(), config: c}, nil
 }
 
 func (*mysqlEngine) dialect() string { return dialect.MySQL }
@@ -77,6 +78,8 @@ func (*mysqlEngine) explaining(query string) (string, Mode) {
 	}
 	return explaining + query, Write
 }
+
+func (e *mysqlEngine) address() string { return e.server }
 
 func (e *mysqlEngine) String() string { return "MySQL (" + e.name + ")" }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-sql-driver/mysql"
+
 	"roster/internal/consistency"
 )
 
@@ -17,8 +19,8 @@ type mariadbReplication struct{}
 
 func (*mysqlEngine) replication() replication { return mariadbReplication{} }
 
-// log implements replication: each transaction has a number.
-func (mariadbReplication) log() (consistency.Log, uint64) { return consistency.GTID, 1_000_000 }
+// kind implements replication: each transaction has a number.
+func (mariadbReplication) kind() (consistency.Log, uint64) { return consistency.GTID, 10_000_000 }
 
 func (mariadbReplication) check(ctx context.Context, q querier) error {
 	var version string
@@ -38,24 +40,6 @@ func (mariadbReplication) check(ctx context.Context, q querier) error {
 	return nil
 }
 
-// end implements replication.
-func (mariadbReplication) end(ctx context.Context, q querier, d consistency.Database) (consistency.Position, error) {
-	const query = "SELECT @@global.gtid_current_pos, @@global.gtid_domain_id, @@session.gtid_domain_id, @@global.server_id"
-	var current string
-	var domain, session, server uint32
-	if err := q.QueryRowContext(ctx, query).Scan(&current, &domain, &session, &server); err != nil {
-		return consistency.Position{}, err
-	}
-	if domain != session {
-		return consistency.Position{}, fmt.Errorf("gtid_domain_id is now %d, and a connection still writes in %d: restart Roster", domain, session)
-	}
-	last, err := lastOf(current, domain, server)
-	if err != nil {
-		return consistency.Position{}, err
-	}
-	return consistency.Position{Database: d, Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, nil
-}
-
 // lastOf returns the last GTID of a domain in a list. With an empty list, nothing is in the log, and the number is 0. Otherwise the
 // domain must be there: changes of another domain would seem to be on each replica.
 func lastOf(current string, domain, server uint32) (gtid, error) {
@@ -71,55 +55,80 @@ func lastOf(current string, domain, server uint32) (gtid, error) {
 	return gtid{}, fmt.Errorf("the primary has written nothing with its gtid_domain_id %d: its log has %s", domain, current)
 }
 
-// progress implements replication.
-func (mariadbReplication) progress(ctx context.Context, q querier) (progress, error) {
-	var current, logged string
-	var own uint32
-	var p mariadbProgress
-	const query = "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id, @@global.gtid_domain_id"
-	if err := q.QueryRowContext(ctx, query).Scan(&current, &logged, &own, &p.domain); err != nil {
+// look implements replication.
+func (mariadbReplication) look(ctx context.Context, q querier) (standing, error) {
+	const query = "SELECT @@global.gtid_current_pos, @@global.gtid_binlog_state, @@global.server_id, @@global.gtid_domain_id, " +
+		"@@session.gtid_domain_id, @@global.read_only NOT IN ('0', 'OFF')" // a number, or a word
+	var logged string
+	var s mariadbStanding
+	if err := q.QueryRowContext(ctx, query).Scan(&s.text, &logged, &s.own, &s.domain, &s.session, &s.readOnly); err != nil {
 		return nil, err
 	}
 	var err error
-	if p.current, err = parseGTIDs(current); err != nil {
+	if s.current, err = parseGTIDs(s.text); err != nil {
 		return nil, err
 	}
-	if p.logged, err = parseGTIDs(logged); err != nil {
-		return nil, err
-	}
-	for _, g := range p.current {
-		if g.server == own {
-			return nil, errNoReplica
-		}
-	}
-	return p, nil
+	s.logged, err = parseGTIDs(logged)
+	return s, err
 }
 
-// mariadbProgress has the last GTID of each domain, and the last logged GTID of each domain and server.
-type mariadbProgress struct {
+// refuses implements replication.
+func (mariadbReplication) refuses(err error) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && slices.Contains([]uint16{myAccessDenied, myNoPassword, myNoDatabase, myDatabaseDenied, myNotFromHere}, e.Number)
+}
+
+// mariadbStanding has the last GTID of each domain, and the last logged GTID of each domain and server.
+type mariadbStanding struct {
 	current, logged []gtid
-	domain          uint32 // in which the replica would write
+	text            string // of current
+	own             uint32 // the number of the server
+	domain, session uint32 // in which the server writes, and in which this connection does
+	readOnly        bool
 }
 
-// suits implements progress. After a failover to a server with another domain, later changes would not have greater positions.
-func (p mariadbProgress) suits(end consistency.Position) error {
-	if p.domain == end.Branch {
+func (s mariadbStanding) takesChanges() bool { return !s.readOnly }
+
+// replays implements standing. A server that was promoted replays as long as it has written nothing.
+func (s mariadbStanding) replays() bool {
+	return !slices.ContainsFunc(s.current, func(g gtid) bool { return g.server == s.own })
+}
+
+// decides implements standing: a server gives its own numbers. They have no order with those of another one.
+func (s mariadbStanding) decides(to consistency.Position) bool { return to.Server == s.own }
+
+func (s mariadbStanding) server() serverID { return serverID{number: s.own, changes: !s.readOnly} }
+
+func (s mariadbStanding) end(d consistency.Database) (consistency.Position, error) {
+	if s.domain != s.session {
+		return consistency.Position{}, fmt.Errorf("gtid_domain_id is now %d, and a connection still writes in %d: restart Roster", s.domain, s.session)
+	}
+	last, err := lastOf(s.text, s.domain, s.own)
+	if err != nil {
+		return consistency.Position{}, err
+	}
+	return consistency.Position{Database: d, Log: consistency.GTID, Branch: last.domain, Number: last.number, Server: last.server}, nil
+}
+
+// compatible implements standing. After a failover to a server with another domain, later changes would not have greater positions.
+func (s mariadbStanding) compatible(end consistency.Position) error {
+	if s.domain == end.Branch {
 		return nil
 	}
-	return fmt.Errorf("its gtid_domain_id is %d, and that of the primary is %d: give all servers the same one", p.domain, end.Branch)
+	return fmt.Errorf("its gtid_domain_id is %d, and that of the primary is %d: give all servers the same one", s.domain, end.Branch)
 }
 
 // reached compares GTIDs of one server alone: after a failover, the old primary may have written transactions that are lost, and
 // their numbers may be greater than those of the new primary. If the replica follows another server by now, it has what it has
 // logged of the first one. The log alone proves nothing, because a transaction is logged just before its commit.
-func (p mariadbProgress) reached(to consistency.Position) bool {
+func (s mariadbStanding) reached(to consistency.Position) bool {
 	if to.Log != consistency.GTID {
 		return false
 	}
-	for _, at := range p.current {
+	for _, at := range s.current {
 		switch {
 		case at.domain != to.Branch || at.number < to.Number:
-		case at.server == to.Server, slices.ContainsFunc(p.logged, func(g gtid) bool {
+		case at.server == to.Server, slices.ContainsFunc(s.logged, func(g gtid) bool {
 			return g.domain == to.Branch && g.server == to.Server && g.number >= to.Number
 		}):
 			return true

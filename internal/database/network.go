@@ -81,6 +81,15 @@ func (s *serverURL) String() string {
 	return s.Host + s.EscapedPath()
 }
 
+// address returns the hosts, with their ports, and the name of the database: two URLs of one database have the same.
+func (s *serverURL) address() string {
+	var b strings.Builder
+	for i, host := range s.hosts {
+		b.WriteString(net.JoinHostPort(strings.ToLower(host), s.ports[i]) + ",")
+	}
+	return b.String() + "/" + s.database
+}
+
 // explainNetwork says why no server answered, or why its answer is not that of a database. It does not explain slow
 // servers.
 func explainNetwork(err error) string {
@@ -133,8 +142,8 @@ func (o Options) answerLimit() time.Duration {
 // errSilent is the error of a statement on a server that does not answer.
 var errSilent = errors.New("the server does not answer")
 
-// answers reports whether the server answers to a new connection within cancelLimit. A refusal is an answer too.
-func (db *DB) answers(ctx context.Context, p *pool) bool {
+// acceptsConnection reports whether the server answers to a new connection within cancelLimit. A refusal is an answer too.
+func (db *DB) acceptsConnection(ctx context.Context, p *pool) bool {
 	if db.engine.dialect() == dialect.SQLite {
 		return true
 	}
@@ -262,15 +271,15 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		}
 		_ = c.SetReadDeadline(quiet) // Read would return its error too
 		n, err := c.Conn.Read(b)
-		if n > 0 || last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.dialer.answers(c.network, c.address) {
+		if n > 0 || last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.dialer.ping(c.network, c.address) {
 			return n, err
 		}
 	}
 }
 
-// answers reports whether a PostgreSQL server answers to a question about TLS within cancelLimit. It answers before it asks
+// ping reports whether a PostgreSQL server answers to a question about TLS within cancelLimit. It answers before it asks
 // for a user, and any answer will do.
-func (d *dialer) answers(network, address string) bool {
+func (d *dialer) ping(network, address string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), cancelLimit)
 	defer cancel()
 	c, err := d.dialCancel(ctx, network, address)

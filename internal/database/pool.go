@@ -81,7 +81,7 @@ func (p *pool) concludes(f *Failure) {
 
 // PoolStats are the figures of a pool of connections since the start.
 type PoolStats struct {
-	// Name is write or read. A server's only pool is write. SQLite also has a pool for reads.
+	// Name is write, read, or the name of a replica. A server's only pool is write. SQLite also has a pool for reads.
 	Name string
 	// Max is the maximum number of connections that operations use at the same time. Used is the number that they use now, and
 	// Idle the number of open connections that nobody uses.
@@ -97,10 +97,19 @@ func (db *DB) Pools() []PoolStats {
 	names := []string{"write", "read"}
 	var all []PoolStats
 	for i, p := range db.pools() {
-		all = append(all, PoolStats{
-			Name: names[i], Max: cap(p.free), Used: cap(p.free) - len(p.free), Idle: p.db.Stats().Idle,
-			Waiting: p.waiting.Load(), Waits: p.waits.Load(), Timeouts: p.timeouts.Load(), Waited: time.Duration(p.waited.Load()),
-		})
+		all = append(all, p.stats(names[i]))
+	}
+	if db.replicas != nil {
+		for _, r := range db.replicas.all {
+			all = append(all, r.pool.stats(r.name))
+		}
 	}
 	return all
+}
+
+func (p *pool) stats(name string) PoolStats {
+	return PoolStats{
+		Name: name, Max: cap(p.free), Used: cap(p.free) - len(p.free), Idle: p.db.Stats().Idle,
+		Waiting: p.waiting.Load(), Waits: p.waits.Load(), Timeouts: p.timeouts.Load(), Waited: time.Duration(p.waited.Load()),
+	}
 }

@@ -22,8 +22,9 @@ import (
 type postgresEngine struct {
 	base
 
-	name string // host:port/database
-	url  string // for the driver
+	name   string // host:port/database
+	server string // see address
+	url    string // for the driver
 }
 
 func parsePostgres(text string) (engine, error) {
@@ -65,7 +66,7 @@ func parsePostgres(text string) (engine, error) {
 		settings.Del("connect_timeout") // without a limit; Options.ConnectTimeout is one
 	}
 	driverURL := url.URL{Scheme: "postgres", Path: "/", RawQuery: settings.Encode()}
-	return &postgresEngine{name: u.String(), url: driverURL.String()}, nil
+	return &postgresEngine{name: u.String(), server: u.address(), url: driverURL.String()}, nil
 }
 
 func isLocal(host string) bool {
@@ -89,6 +90,8 @@ var (
 	postgresTexts   = regexp.MustCompile(`'(?:[^']|'')*'`)
 	postgresNumbers = regexp.MustCompile(`([=<>~] |, |\()-?\d[\d.]*`)
 )
+
+func (e *postgresEngine) address() string { return e.server }
 
 func (e *postgresEngine) String() string { return "PostgreSQL (" + e.name + ")" }
 

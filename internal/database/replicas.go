@@ -1,7 +1,6 @@
 package database
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"entgo.io/ent/dialect"
 
 	"roster/internal/consistency"
 )
@@ -37,9 +34,6 @@ const (
 	measureLimit = time.Second
 )
 
-// maxSamples bounds the remembered positions of the primary: about half an hour of a busy one.
-const maxSamples = 3600
-
 // A ReplicaError says why the URL of a replica cannot be right.
 type ReplicaError struct{ text string }
 
@@ -55,7 +49,7 @@ func CheckReplicaURLs(primary string, urls []string) error {
 	if e.replication() == nil {
 		return &ReplicaError{fmt.Sprintf("%v has no replicas: only PostgreSQL and MariaDB have", e)}
 	}
-	names := map[string]bool{}
+	addresses := map[string]bool{}
 	for i, url := range urls {
 		r, err := parse(url)
 		switch {
@@ -65,17 +59,18 @@ func CheckReplicaURLs(primary string, urls []string) error {
 			return &ReplicaError{fmt.Sprintf("replica %d: %v", i+1, err)}
 		case r.dialect() != e.dialect():
 			return &ReplicaError{fmt.Sprintf("replica %d is %v, and the database is %v: a replica has the same engine", i+1, r, e)}
-		case names[r.String()]:
+		case addresses[r.address()]:
 			return &ReplicaError{fmt.Sprintf("replica %d, %v, is named twice: leave one out", i+1, r)}
 		}
-		names[r.String()] = true
+		addresses[r.address()] = true
 	}
 	return nil
 }
 
 // UseReplicas makes ReadSession read from replicas, and WriteSession tell positions. Call it once, before the first of them. It
-// measures the replicas once before it returns. A replica that cannot be used is left out, and logged, until it can. The error says
-// why the primary cannot have replicas; it is a ReplicaError if no other setting of the server helps.
+// measures the replicas once before it returns. A replica that cannot be used is left out, and logged, until it can; so are all
+// replicas while the primary does not answer. The error says why the primary cannot have replicas; it is a ReplicaError if no other
+// setting of the server helps.
 func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	if len(o.URLs) == 0 {
 		return nil
@@ -86,21 +81,13 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	if db.InCluster() {
 		return &ReplicaError{fmt.Sprintf("%v is a node of a Galera cluster: Roster does not read from its replicas", db)}
 	}
-	log := db.engine.replication()
-	if err := log.check(ctx, db.write.db); err != nil {
-		return fmt.Errorf("%v: %w", db, err)
-	}
-	has, err := contentsOf(ctx, db.write.db)
-	if err != nil {
-		return fmt.Errorf("%v: %w", db, err)
-	}
 	known, err := db.knownMigrations()
 	if err != nil {
 		return err
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	rs := &replicas{
-		options: o, primary: db, log: log, newest: known[len(known)-1].version, cancel: cancel, database: has.database,
+		options: o, primary: newPrimary(db), newest: known[len(known)-1].version, cancel: cancel,
 		interval: min(o.MaxStaleness/10, measureMost), logger: db.options.Logger,
 	}
 	for _, url := range o.URLs {
@@ -111,13 +98,18 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 		}
 		rs.all = append(rs.all, r)
 	}
-	rs.measurePrimary(ctx)
+	if err := rs.primary.measure(ctx); err != nil && !db.isTransient(err) {
+		rs.close()
+		return fmt.Errorf("%v: %w", db, err)
+	}
 	var first sync.WaitGroup
 	for _, r := range rs.all {
 		first.Go(func() { rs.measure(ctx, r) })
 	}
 	first.Wait()
-	rs.running.Go(func() { rs.repeat(background, nil, rs.measurePrimary) })
+	rs.running.Go(func() {
+		rs.repeat(background, nil, func(ctx context.Context) { _ = rs.primary.measure(ctx) }) // it logs the error
+	})
 	for _, r := range rs.all {
 		rs.running.Go(func() { rs.repeat(background, r.suspect, func(ctx context.Context) { rs.measure(ctx, r) }) })
 	}
@@ -125,11 +117,15 @@ func (db *DB) UseReplicas(ctx context.Context, o ReplicaOptions) error {
 	return nil
 }
 
+// isTransient reports whether an error may be gone without a change of settings.
+func (db *DB) isTransient(err error) bool {
+	return errors.Is(err, errStandby) || slices.Contains([]Kind{Lost, Busy, Timeout, Retry}, db.fail(err).Kind)
+}
+
 // replicas are the replicas of a primary. One goroutine measures each server.
 type replicas struct {
 	options  ReplicaOptions
-	primary  *DB
-	log      replication
+	primary  *primary
 	newest   int64 // the version of the migration that a replica needs
 	interval time.Duration
 	all      []*replica
@@ -139,62 +135,16 @@ type replicas struct {
 
 	turn      atomic.Uint64 // of replicas that are equally busy
 	onPrimary atomic.Int64  // reads
-	fallen    [fallbacks]atomic.Int64
-	mu        sync.Mutex
-	database  consistency.Database // of the primary, when it was last measured
-	end       consistency.Position // the greatest position that the primary is known to have; zero: unknown
-	seen      time.Time            // when a server last told an end
-	lost      bool                 // the last measurement of the primary failed
-	samples   []sample             // the oldest first
-}
-
-// sample says that everything that was committed before a time is at or before a position.
-type sample struct {
-	at  time.Time
-	end consistency.Position
-}
-
-// replica is a server that reads go to.
-type replica struct {
-	name    string
-	engine  engine
-	pool    *pool
-	lines   *lines
-	suspect chan struct{} // asks for a measurement
-	waiting chan struct{} // has a token for each session that waits for a position. They use at most half of the connections.
-	reads   atomic.Int64
-
-	mu       sync.Mutex
-	progress progress  // nil: unknown
-	fresh    time.Time // everything that was committed before is there
-	why      string    // why it is left out. "": it is used
-	judged   bool      // why has been set
-}
-
-func newReplica(o Options, url string, settings ReplicaOptions) (*replica, error) {
-	e, err := parse(url)
-	if err != nil {
-		return nil, err
-	}
-	r := &replica{name: e.String(), engine: e, lines: new(lines), suspect: make(chan struct{}, 1)}
-	o.URL, o.lines = url, r.lines
-	o.PoolWait, o.ConnectTimeout = min(o.PoolWait, settings.Wait), min(o.ConnectTimeout, measureLimit)
-	r.waiting = make(chan struct{}, max(1, o.MaxConnections/2))
-	_, read, err := e.connectors(o)
-	if err != nil {
-		return nil, &ReplicaError{fmt.Sprintf("%v: %v", e, err)}
-	}
-	r.pool = newPool(read, o, o.MaxConnections)
-	r.pool.conns.reads = e.dialect() == dialect.Postgres
-	return r, nil
+	fallbacks [fallbackReasons]atomic.Int64
 }
 
 // ReplicaStats are the figures of a replica.
 type ReplicaStats struct {
 	// Name names the replica for people, without a password.
 	Name string
-	// Out says why no queries go to the replica. "": they do.
-	Out string
+	// Out says why no queries go to the replica, for people. "": they do. Reason is its kind.
+	Out    string
+	Reason OutReason
 	// Staleness bounds what the replica lacks: everything that was committed longer ago is there. Known is false if nothing is known.
 	Staleness time.Duration
 	Known     bool
@@ -216,13 +166,13 @@ func (db *DB) Replication() (s ReplicationStats) {
 	if rs == nil {
 		return s
 	}
-	s.Primary, s.Fallbacks = rs.onPrimary.Load(), make(map[string]int64, fallbacks)
-	for f := range fallbacks {
-		s.Fallbacks[f.String()] = rs.fallen[f].Load()
+	s.Primary, s.Fallbacks = rs.onPrimary.Load(), make(map[string]int64, fallbackReasons)
+	for f := range fallbackReasons {
+		s.Fallbacks[f.String()] = rs.fallbacks[f].Load()
 	}
 	for _, r := range rs.all {
 		r.mu.Lock()
-		one := ReplicaStats{Name: r.name, Out: r.why, Reads: r.reads.Load(), Known: !r.fresh.IsZero()}
+		one := ReplicaStats{Name: r.name, Out: r.out.text, Reason: r.out.reason, Reads: r.reads.Load(), Known: !r.fresh.IsZero()}
 		if one.Known {
 			one.Staleness = time.Since(r.fresh)
 		}
@@ -243,6 +193,7 @@ func (rs *replicas) close() {
 		_ = r.pool.db.Close() // a replica that is away is no error
 		r.lines.cut()
 	}
+	rs.primary.close()
 }
 
 // repeat calls measure from time to time, and when it is asked to, until ctx ends.
@@ -260,187 +211,17 @@ func (rs *replicas) repeat(ctx context.Context, asked <-chan struct{}, measure f
 	}
 }
 
-// measurePrimary remembers the position of the primary. Without an answer, nothing new is known, and replicas become stale.
-func (rs *replicas) measurePrimary(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, measureLimit)
-	defer cancel()
-	before := time.Now()
-	c, err := contentsOf(limited, rs.primary.write.db)
-	var end consistency.Position
-	if err == nil {
-		end, err = rs.log.end(limited, rs.primary.write.db, c.database)
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	if err == nil {
-		rs.remember(before, end)
-	}
-	rs.mu.Lock()
-	changed := rs.lost != (err != nil)
-	rs.lost = err != nil
-	rs.mu.Unlock()
-	switch {
-	case !changed:
-	case err == nil:
-		rs.logger.InfoContext(ctx, "the position of the primary is known again", "database", rs.primary.String())
-	default:
-		rs.logger.WarnContext(ctx, "the position of the primary is unknown: clients read from the primary what they write now", "database", rs.primary.String(), "error", err)
-	}
-}
-
-func (rs *replicas) remember(at time.Time, end consistency.Position) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if rs.database != end.Database { // it was reset or restored
-		rs.samples = nil
-		rs.database, rs.end = end.Database, consistency.Position{}
-	}
-	rs.saw(end)
-	if n := len(rs.samples); n > 0 && rs.samples[n-1].end == end {
-		if at.After(rs.samples[n-1].at) {
-			rs.samples[n-1].at = at // whoever has the position lacks nothing older than this time
-		}
-		return
-	}
-	if len(rs.samples) == maxSamples {
-		rs.samples = slices.Delete(rs.samples, 0, maxSamples/10)
-	}
-	rs.samples = append(rs.samples, sample{at, end})
-}
-
-// saw remembers the greatest position that the primary is known to have. The caller holds mu.
-func (rs *replicas) saw(end consistency.Position) {
-	if end.Database != rs.database {
-		return
-	}
-	if end.Compare(rs.end) > 0 {
-		rs.end = end
-	}
-	rs.seen = time.Now()
-}
-
-// measured returns the time of the last sample.
-func (rs *replicas) measured() (at time.Time) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if n := len(rs.samples); n > 0 {
-		at = rs.samples[n-1].at
-	}
-	return at
-}
-
-// measure finds out how far a replica is, and whether it can be used.
-func (rs *replicas) measure(ctx context.Context, r *replica) {
-	p, fresh, err := rs.look(ctx, r)
-	if ctx.Err() != nil {
-		return
-	}
-	why := ""
-	switch {
-	case err != nil:
-		why = rs.reason(r, err)
-	case time.Since(rs.measured()) > rs.options.MaxStaleness:
-		why = "the primary does not answer, so it is not known what the replica lacks"
-	case time.Since(fresh) > rs.options.MaxStaleness:
-		why = fmt.Sprintf("it lacks changes that are older than %v: see whether it replicates, and how far behind it is", rs.options.MaxStaleness)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err == nil {
-		r.progress, r.fresh = p, fresh
-	}
-	changed := !r.judged || (why == "") != (r.why == "")
-	r.why, r.judged = why, true
-	switch {
-	case !changed:
-	case why == "":
-		rs.logger.InfoContext(ctx, "a replica answers queries", "replica", r.name)
-	default:
-		rs.logger.WarnContext(ctx, "a replica is left out: other servers answer queries", "replica", r.name, "because", why)
-	}
-}
-
-// look asks a replica how far it is. Everything that was committed before fresh is there.
-func (rs *replicas) look(ctx context.Context, r *replica) (p progress, fresh time.Time, err error) {
-	ctx, cancel := context.WithTimeout(ctx, measureLimit)
-	defer cancel()
-	cut := time.AfterFunc(measureLimit, r.lines.cut)
-	p, err = rs.log.progress(ctx, r.pool.db)
-	var has contents
-	if err == nil {
-		has, err = contentsOf(ctx, r.pool.db)
-	}
-	if !cut.Stop() {
-		err = context.DeadlineExceeded
-	}
-	if err != nil {
-		if !errors.Is(err, errNoReplica) {
-			r.pool.conns.dropIdle()
-		}
-		return nil, fresh, err
-	}
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	switch {
-	case len(rs.samples) == 0:
-		return nil, fresh, errors.New("the position of the primary is not known yet")
-	case has.database != rs.database:
-		return nil, fresh, errors.New("it has the data of another database: name a replica of the primary")
-	case has.version < rs.newest:
-		return nil, fresh, fmt.Errorf("it does not have the newest migration: it is at version %d, and this program needs %d", has.version, rs.newest)
-	}
-	if err := p.suits(rs.samples[len(rs.samples)-1].end); err != nil {
-		return nil, fresh, err
-	}
-	for _, s := range slices.Backward(rs.samples) {
-		if p.reached(s.end) {
-			return p, s.at, nil
-		}
-	}
-	return p, fresh, nil
-}
-
-// reason says why a replica cannot be measured, for people.
-func (rs *replicas) reason(r *replica, err error) string {
-	m, _ := r.engine.classify(err)
-	switch {
-	case errors.Is(err, errNoReplica):
-		return err.Error()
-	case m.kind == Unusable:
-		return "it lacks tables: it does not have the newest migration, or is no replica of the primary"
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("it does not answer within %v", measureLimit)
-	}
-	return cmp.Or(r.engine.explain(err), err.Error())
-}
-
-// failed handles a failure of an operation on the replica. If a connection broke, the replica is measured before it is used again.
-func (r *replica) failed(f *Failure) {
-	r.pool.concludes(f)
-	if f.Kind != Lost && f.Kind != Unusable {
-		return
-	}
-	r.mu.Lock()
-	r.progress = nil
-	r.mu.Unlock()
-	select {
-	case r.suspect <- struct{}{}:
-	default: // somebody has asked
-	}
-}
-
 // A fallback is the reason why the primary answers a read.
 type fallback int
 
 const (
-	toFresh  fallback = iota // no replica is fresh enough
+	toStale  fallback = iota // no replica is fresh enough
 	toOther                  // the position is of another database
-	toBeyond                 // the primary does not know the position
+	toBeyond                 // the primary does not have the position
 	toBehind                 // no replica reached the position in time
 	toBusy                   // the replica had no free connection
 	toBroken                 // the replica failed
-	fallbacks
+	fallbackReasons
 )
 
 // String returns the reason for metrics.
@@ -448,7 +229,7 @@ func (f fallback) String() string {
 	return [...]string{"stale", "other_database", "beyond_primary", "behind", "busy", "failed"}[f]
 }
 
-func (rs *replicas) fallBack(to fallback) { rs.fallen[to].Add(1) }
+func (rs *replicas) fallBack(to fallback) { rs.fallbacks[to].Add(1) }
 
 // seat is the right to use one connection of a pool and, if pinned, the connection.
 type seat struct {
@@ -471,7 +252,7 @@ func (rs *replicas) sit(ctx context.Context, after consistency.Position) (s seat
 	conn, err := r.pool.db.Conn(context.WithoutCancel(ctx))
 	if err != nil {
 		r.pool.release()
-		r.failed(rs.primary.fail(err))
+		r.failed(rs.primary.db.fail(err))
 		rs.fallBack(toBroken)
 		return seat{}, false
 	}
@@ -489,14 +270,14 @@ func (rs *replicas) sit(ctx context.Context, after consistency.Position) (s seat
 
 // choose returns the least busy of the replicas that may answer. If it is nil, the second result says why.
 func (rs *replicas) choose(after consistency.Position) (*replica, fallback) {
-	if !after.IsZero() && rs.isForeign(after) {
+	if !after.IsZero() && rs.primary.isForeign(after) {
 		return nil, toOther
 	}
 	now := time.Now()
 	// With an equal load, they take turns. The next two are of the best replica so far.
 	var best *replica
 	var load int
-	why, start := toFresh, int(rs.turn.Add(1)%uint64(len(rs.all))) //nolint:gosec // G115: less than the number of replicas
+	why, start := toStale, int(rs.turn.Add(1)%uint64(len(rs.all))) //nolint:gosec // G115: less than the number of replicas
 	for i := range rs.all {
 		r := rs.all[(start+i)%len(rs.all)]
 		ready, reached := r.state(now.Add(-rs.options.MaxStaleness), after)
@@ -521,25 +302,6 @@ func (rs *replicas) choose(after consistency.Position) (*replica, fallback) {
 	return best, why
 }
 
-// state reports whether the replica has everything that was committed before a time, and whether it was at a position when it was
-// last measured.
-func (r *replica) state(before time.Time, after consistency.Position) (ready, reached bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.why != "" || r.progress == nil || r.fresh.Before(before) {
-		return false, false
-	}
-	return true, r.progress.reached(after)
-}
-
-// isForeign reports whether a position is of another database than the primary.
-func (rs *replicas) isForeign(p consistency.Position) bool {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	kind, _ := rs.log.log()
-	return p.Database != rs.database || p.Log != kind
-}
-
 // await waits until the server of a seat has reached a position. The statements that follow on its connection read at least what
 // the server had then. A statement that read the position itself could return one that its snapshot does not have.
 func (rs *replicas) await(ctx context.Context, s seat, after consistency.Position) (fallback, bool) {
@@ -547,20 +309,20 @@ func (rs *replicas) await(ctx context.Context, s seat, after consistency.Positio
 	defer cancel()
 	until := time.Now().Add(rs.options.Wait)
 	for pause := time.Millisecond; ; pause = min(2*pause, 16*time.Millisecond) {
-		p, err := rs.log.progress(ctx, s.conn)
+		at, err := rs.primary.replication.look(ctx, s.conn)
 		switch {
-		case errors.Is(err, errNoReplica):
-			s.replica.failed(&Failure{Kind: Lost, err: err})
-			return toBroken, false
 		case err != nil:
-			s.replica.failed(rs.primary.fail(err))
+			s.replica.failed(rs.primary.db.fail(err))
 			return toBroken, false
-		case p.reached(after):
+		case !at.replays():
+			s.replica.failed(&Failure{Kind: Lost, err: errNoReplica})
+			return toBroken, false
+		case at.reached(after):
 			return 0, true
 		case time.Until(until) < pause:
 			return toBehind, false
 		case pause > time.Millisecond: // it waits
-		case rs.isBeyond(ctx, after):
+		case rs.isBeyond(ctx, until, after):
 			return toBeyond, false
 		default:
 			select {
@@ -580,91 +342,11 @@ func (rs *replicas) await(ctx context.Context, s seat, after consistency.Positio
 	}
 }
 
-// isBeyond reports whether the primary does not have a position. It asks the primary if it is not known to have it. If the primary
-// has been silent, or has no free connection, it is not asked: its answer, or its error, is then that of the query.
-func (rs *replicas) isBeyond(ctx context.Context, p consistency.Position) bool {
-	rs.mu.Lock()
-	end := rs.end
-	rs.mu.Unlock()
-	if p.Compare(end) <= 0 {
-		return false
-	}
-	if time.Since(rs.measured()) > 3*measureMost {
-		return true
-	}
-	select {
-	case <-rs.primary.write.free:
-	default:
-		return true
-	}
-	end, err := rs.ask(ctx, seat{pool: rs.primary.write})
-	return err != nil || p.Compare(end) > 0
-}
-
-// ask asks the primary for its end, and leaves the seat. It waits at most measureLimit. The driver may wait longer: lib/pq waits
-// until the server has cancelled the statement.
-func (rs *replicas) ask(ctx context.Context, s seat) (consistency.Position, error) {
-	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+// isBeyond reports whether the primary is known before a time to lack a position. If it is not, the replica may still reach it.
+func (rs *replicas) isBeyond(ctx context.Context, until time.Time, after consistency.Position) bool {
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	rs.mu.Lock()
-	database := rs.database
-	rs.mu.Unlock()
-	type answer struct {
-		end consistency.Position
-		err error
-	}
-	answers := make(chan answer, 1)
-	rs.running.Go(func() {
-		var q querier = s.pool.db
-		if s.conn != nil {
-			q = s.conn
-		}
-		end, err := rs.log.end(ctx, q, database)
-		if err != nil {
-			s.pool.concludes(rs.primary.fail(err))
-		}
-		s.leave()
-		answers <- answer{end, err}
-	})
-	select {
-	case a := <-answers:
-		if a.err == nil {
-			rs.mu.Lock()
-			rs.saw(a.end)
-			rs.mu.Unlock()
-		}
-		return a.end, a.err
-	case <-ctx.Done():
-		return consistency.Position{}, ctx.Err()
-	}
-}
-
-// now returns a position that has everything that is committed now, and leaves the seat. If the primary does not tell it in time,
-// the position is one that no server has reached: reads after it go to the primary, until the log has passed it.
-func (rs *replicas) now(ctx context.Context, s seat) consistency.Position {
-	end, err := rs.ask(ctx, s)
-	if err != nil {
-		rs.logger.DebugContext(ctx, "the position of a commit is unknown, so the client reads from the primary", "error", err)
-		return rs.unreached()
-	}
-	return end
-}
-
-// unreached returns a position that no server has reached yet.
-func (rs *replicas) unreached() consistency.Position {
-	kind, growth := rs.log.log()
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if rs.end.IsZero() {
-		return consistency.Last(rs.database, kind)
-	}
-	return ahead(rs.end, growth, time.Since(rs.seen))
-}
-
-// ahead returns a position that a log cannot have reached that was at an end some time ago.
-func ahead(end consistency.Position, growth uint64, ago time.Duration) consistency.Position {
-	end.Number += growth * (1 + uint64(ago/(10*time.Second))) //nolint:gosec // G115: never negative
-	return end
+	return rs.primary.isBeyond(ctx, after)
 }
 
 // leave gives the seat back. Its statements have ended.

@@ -94,17 +94,17 @@ func TestLastGTID(t *testing.T) {
 	}
 }
 
-// TestUnreached wants that a position which the primary did not tell is a token that is later than all that clients have, and not for
+// TestAhead wants that a position which the primary did not tell is a token that is later than all that clients have, and not for
 // ever.
-func TestUnreached(t *testing.T) {
+func TestAhead(t *testing.T) {
 	t.Parallel()
 	d := consistency.Database{1}
 	for _, end := range []consistency.Position{
 		{Database: d, Log: consistency.WAL, Branch: 1, Number: 1 << 40},
 		{Database: d, Log: consistency.GTID, Branch: 0, Number: 1000, Server: 7},
 	} {
-		got := database.Unreached(d, end, 0)
-		later := database.Unreached(d, end, time.Minute)
+		got := database.Ahead(d, end, 0)
+		later := database.Ahead(d, end, time.Minute)
 		last := consistency.Last(d, end.Log)
 		if got.Compare(end) <= 0 || later.Compare(got) <= 0 || last.Compare(later) <= 0 || got.String() <= end.String() {
 			t.Errorf("after %+v: got %+v, and a minute later %+v, want later ones that are not the last", end, got, later)
@@ -113,7 +113,7 @@ func TestUnreached(t *testing.T) {
 			t.Errorf("%+v: got %+v, %v from its token, want the same", got, p, err)
 		}
 	}
-	if got := database.Unreached(d, consistency.Position{}, 0); got != consistency.Last(d, consistency.WAL) {
+	if got := database.Ahead(d, consistency.Position{}, 0); got != consistency.Last(d, consistency.WAL) {
 		t.Errorf("without an end: got %+v, want the last position", got)
 	} else if _, err := consistency.Parse(got.String()); err != nil {
 		t.Errorf("the last position: got %v, want a token", err)

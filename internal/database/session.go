@@ -42,9 +42,10 @@ type Session struct {
 	replicas *replicas               // may answer the session; nil: the primary does
 	after    consistency.Position    // that a replica must have reached
 	replica  atomic.Pointer[replica] // answers the session
-	tells    bool                    // Commit reads the position, by tell
-	tell     func() consistency.Position
-	position consistency.Position // of the commit
+	receipt  bool                    // Commit reads the position, by commitPosition
+	position consistency.Position    // of the commit
+	// commitPosition reads the position of the commit and leaves the seat.
+	commitPosition func() consistency.Position
 
 	attempts int // the savepoints so far
 
@@ -77,7 +78,7 @@ func (db *DB) ReadSession(mode Mode, after consistency.Position) *Session {
 }
 
 // PrimarySession returns a session for a query of a client that no replica may answer. On a node of a cluster, it waits for the
-// position.
+// position. With replicas, its connection leads to a server with the position or, if the primary does not have it, to the primary.
 func (db *DB) PrimarySession(mode Mode, after consistency.Position) *Session {
 	s := db.Session(mode)
 	s.after = after
@@ -85,10 +86,10 @@ func (db *DB) PrimarySession(mode Mode, after consistency.Position) *Session {
 }
 
 // WriteSession returns a session for a mutation of a client. With replicas and on a cluster, its Position is known after Commit.
-// On a node of a cluster, it waits for the position after.
+// It treats the position after like a PrimarySession.
 func (db *DB) WriteSession(after consistency.Position) *Session {
 	s := db.Session(Write)
-	s.tells, s.after = db.tellsPositions(), after
+	s.receipt, s.after = db.givesPositions(), after
 	return s
 }
 
@@ -99,7 +100,7 @@ func (s *Session) Position() consistency.Position { return s.position }
 // Position returns a position that has everything that is committed now. It is zero without replicas.
 func (db *DB) Position(ctx context.Context) consistency.Position {
 	switch {
-	case !db.tellsPositions():
+	case !db.givesPositions():
 		return consistency.Position{}
 	case db.replicas == nil:
 		return endOfCluster()
@@ -107,9 +108,9 @@ func (db *DB) Position(ctx context.Context) consistency.Position {
 	limited, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	if db.write.acquire(limited) != nil {
-		return db.replicas.unreached()
+		return db.replicas.primary.ahead()
 	}
-	return db.replicas.now(ctx, seat{pool: db.write})
+	return db.replicas.primary.now(ctx, seat{pool: db.write})
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -136,7 +137,7 @@ func (s *Session) fail(err error) error {
 // failStatement is fail for a statement of a caller with ctx. If the driver gave the statement up after its time, the
 // primary may be slow, or it may be away. A replica that is away has lost its lines before.
 func (s *Session) failStatement(ctx context.Context, err error) error {
-	if s.replica.Load() == nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !s.db.answers(ctx, s.pool) {
+	if s.replica.Load() == nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !s.db.acceptsConnection(ctx, s.pool) {
 		err = errSilent
 	}
 	return s.fail(err)
@@ -330,18 +331,18 @@ func (s *Session) begin(ctx context.Context) error {
 	}
 	s.seat, s.tx = on, tx
 	switch {
-	case s.tells && s.db.replicas == nil:
-		s.tell = endOfCluster
-	case s.tells:
-		s.tell = func() consistency.Position { // like the commit, it does not end with the client
+	case s.receipt && s.db.replicas == nil:
+		s.commitPosition = endOfCluster
+	case s.receipt:
+		s.commitPosition = func() consistency.Position { // like the commit, it does not end with the client
 			s.seat = seat{}
-			return s.db.replicas.now(context.WithoutCancel(ctx), on)
+			return s.db.replicas.primary.now(context.WithoutCancel(ctx), on)
 		}
 	}
 	return nil
 }
 
-// sit returns a seat on a replica, or else on the primary. It pins the connection if the position of a commit is read on it.
+// sit returns a seat on a replica, or else on the primary. It pins the connection if a position is read on it.
 func (s *Session) sit(ctx context.Context) (seat, error) {
 	if s.replicas != nil {
 		if seat, ok := s.replicas.sit(ctx, s.after); ok {
@@ -355,7 +356,8 @@ func (s *Session) sit(ctx context.Context) (seat, error) {
 	}
 	on := seat{pool: s.pool}
 	waits := !s.after.IsZero() && s.db.engine.cluster() != nil
-	if s.tells && s.db.replicas != nil || waits {
+	proves := s.db.replicas != nil && s.db.replicas.primary.mustProve(s.after)
+	if s.receipt && s.db.replicas != nil || waits || proves {
 		var err error
 		if on.conn, err = s.pool.db.Conn(context.WithoutCancel(ctx)); err != nil {
 			s.pool.release()
@@ -367,6 +369,9 @@ func (s *Session) sit(ctx context.Context) (seat, error) {
 			on.leave()
 			return seat{}, err
 		}
+	}
+	if proves {
+		return s.db.replicas.primary.lead(ctx, on, s.after)
 	}
 	return on, nil
 }
@@ -396,8 +401,8 @@ func (s *Session) Commit() error {
 			if err := s.attached(); err != nil { // the file was replaced just before or after the commit
 				return &Failure{Kind: Unknown, err: s.failed(s.db.fail(err))}
 			}
-			if s.tell != nil {
-				s.position = s.tell()
+			if s.commitPosition != nil {
+				s.position = s.commitPosition()
 			}
 			return nil
 		}
@@ -447,7 +452,7 @@ func (s *Session) end(how func(tx *sql.Tx) error) error {
 	tx := s.tx
 	s.tx = nil
 	if tx != nil {
-		defer func() { s.seat.leave() }() // unless tell has left it
+		defer func() { s.seat.leave() }() // unless commitPosition has left it
 	}
 	return how(tx)
 }
