@@ -89,7 +89,8 @@ func failOver(t *testing.T, binary string, o operator) {
 		l.promoted()
 		promoted := time.Since(failed)
 		first := l.acknowledged(serviceLimit)
-		t.Logf("after %s: back %v after the promotion, which came %v after the failure", end.name, first.Round(time.Millisecond), promoted.Round(time.Millisecond))
+		t.Logf("%v: after %s: back %v after the promotion, which came %v after the failure", failed.Sub(began).Round(time.Second), end.name,
+			first.Round(time.Millisecond), promoted.Round(time.Millisecond))
 		l.idle(behind)
 		o.follow(other, next)
 		l.awaitReads(other, roster[1:])
