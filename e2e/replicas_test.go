@@ -28,6 +28,7 @@ type pair struct {
 	primary, replica *servers.Server
 	hold, goOn       string // the statement that stops the replica from replaying the log, and the one that lets it go on
 	promote          func(context.Context) error
+	second           func(*testing.T) *servers.Server // starts another replica
 }
 
 func postgresPair(t *testing.T) pair {
@@ -36,6 +37,10 @@ func postgresPair(t *testing.T) pair {
 	p.primary = dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
 	p.replica = dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), p.primary, "replica"))
 	p.promote = p.replica.Promote
+	p.second = func(t *testing.T) *servers.Server {
+		t.Helper()
+		return dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), p.primary, "second"))
+	}
 	return p
 }
 
@@ -46,6 +51,10 @@ func mariadbPair(t *testing.T) pair {
 	p.replica = dbtest.Keep(t)(servers.StartMariaDBReplica(t.Context(), p.primary, 2))
 	p.promote = func(ctx context.Context) error {
 		return p.replica.Execute(ctx, "STOP SLAVE", "RESET SLAVE ALL", "CREATE DATABASE taken")
+	}
+	p.second = func(t *testing.T) *servers.Server {
+		t.Helper()
+		return dbtest.Keep(t)(servers.StartMariaDBReplica(t.Context(), p.primary, 3))
 	}
 	return p
 }
@@ -64,22 +73,32 @@ func eachPair(t *testing.T, f func(t *testing.T, p pair)) {
 // databaseOn returns the URL of the database roster on a server.
 func databaseOn(t *testing.T, s *servers.Server) string {
 	t.Helper()
+	return namedOn(t, s, "roster")
+}
+
+// namedOn returns the URL of a database on a server.
+func namedOn(t *testing.T, s *servers.Server, name string) string {
+	t.Helper()
 	u, err := url.Parse(s.URL())
 	if err != nil {
 		t.Fatal("a URL is malformed")
 	}
-	u.Path = "/roster"
+	u.Path = "/" + name
 	return u.String()
 }
 
 // create creates the database roster.
 func (p pair) create(t *testing.T) {
 	t.Helper()
-	statement := "CREATE DATABASE roster CHARACTER SET utf8mb4"
+	p.execute(t, p.primary, p.statement())
+}
+
+// statement returns the statement that creates the database roster.
+func (p pair) statement() string {
 	if strings.HasPrefix(p.primary.URL(), "postgres") {
-		statement = "CREATE DATABASE roster TEMPLATE template0"
+		return "CREATE DATABASE roster TEMPLATE template0"
 	}
-	p.execute(t, p.primary, statement)
+	return "CREATE DATABASE roster CHARACTER SET utf8mb4"
 }
 
 func (pair) execute(t *testing.T, s *servers.Server, statements ...string) {
@@ -98,10 +117,20 @@ type replicated struct {
 // serve starts a server on a pair.
 func (p pair) serve(t *testing.T, binary string, flags ...string) *replicated {
 	t.Helper()
+	return serveReplicated(t, binary, databaseOn(t, p.primary), []string{databaseOn(t, p.replica)}, flags...)
+}
+
+// serveReplicated starts a server on a database with replicas.
+func serveReplicated(t *testing.T, binary, primary string, replicas []string, flags ...string) *replicated {
+	t.Helper()
+	u, err := url.Parse(primary)
+	if err != nil {
+		t.Fatal("a URL is malformed")
+	}
 	r := &replicated{socket: filepath.Join(t.TempDir(), "admin")}
-	name := map[bool]string{true: "PostgreSQL", false: "MySQL"}[strings.HasPrefix(p.primary.URL(), "postgres")] + " (" + p.primary.Addr() + "/roster)"
-	variables := []string{"DATABASE_REPLICA_URLS=" + databaseOn(t, p.replica), "ROSTER_ADMIN_LISTEN=unix:" + r.socket, "ROSTER_LOG_FORMAT=json"}
-	r.process = startIn(t, variables, binary, databaseOn(t, p.primary), name, flags...)
+	name := map[bool]string{true: "PostgreSQL", false: "MySQL"}[u.Scheme == "postgres"] + " (" + u.Host + u.Path + ")"
+	variables := []string{"DATABASE_REPLICA_URLS=" + strings.Join(replicas, ","), "ROSTER_ADMIN_LISTEN=unix:" + r.socket, "ROSTER_LOG_FORMAT=json"}
+	r.process = startIn(t, variables, binary, primary, name, flags...)
 	return r
 }
 

@@ -21,6 +21,7 @@ func TestReplicaURLs(t *testing.T) {
 		{postgres, "postgres://u:sec,ret:x@127.0.0.1:2/roster", "replica 1: database URL: "},
 		{postgres, "postgres://u:secret@127.0.0.1:2/roster,ret@127.0.0.1:3", "replica 2 is no URL: write postgres://… or mysql://…, separate URLs by commas, and write a comma within one as %2C"},
 		{postgres, "postgres://u:secret@127.0.0.1:2/roster,postgres://v:secret@127.0.0.1:2/roster", "replica 2, PostgreSQL (127.0.0.1:2/roster), is named twice: leave one out"},
+		{strings.Replace(postgres, "127.0.0.1", "db", 1), "postgres://u:secret@Db:5432/roster,postgres://v:secret@db/roster", "replica 2, PostgreSQL (db/roster), is named twice: leave one out"},
 		{postgres, "postgres://u:secret@127.0.0.1:2", "replica 1: database URL: no name of a database"},
 	} {
 		code, stdout, stderr := run(t, "serve", "--listen=127.0.0.1:0", "--database-url="+test.url, "--database-replica-urls="+test.replicas)

@@ -42,7 +42,7 @@ type watch struct {
 	poolConnections, poolMax, poolPending, poolTimeouts, poolWaits, poolWaited *prometheus.Desc
 	subscribers, slow, listening, lagChanges, lagAge                           *prometheus.Desc
 	draining, ready, pending, backup                                           *prometheus.Desc
-	reads, fallbacks, replicaUsed, replicaStaleness                            *prometheus.Desc
+	reads, fallbacks, replicaUsed, replicaOut, replicaStaleness                *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*watch)(nil)
@@ -71,6 +71,7 @@ func newWatch(s Sources) *watch {
 		reads:            desc("roster_reads_total", "Queries that a server of the database has answered, if there are replicas: the primary, or a replica by its address.", "server"),
 		fallbacks:        desc("roster_replica_fallbacks_total", "Queries that went to the primary, by the reason.", "reason"),
 		replicaUsed:      desc("roster_replica_used", "1 if queries go to the replica, 0 if it is left out.", "replica"),
+		replicaOut:       desc("roster_replica_out", "1 for the reason for which the replica is left out, 0 for the others.", "replica", "reason"),
 		replicaStaleness: desc("roster_replica_staleness_seconds", "Age from which every committed change is on the replica.", "replica"),
 		backup:           desc("roster_last_backup_timestamp_seconds", "Time of the last backup, in seconds since 1970. 0: there was none."),
 	}
@@ -80,7 +81,8 @@ func newWatch(s Sources) *watch {
 func (w *watch) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		w.poolConnections, w.poolMax, w.poolPending, w.poolTimeouts, w.poolWaits, w.poolWaited, w.subscribers, w.slow, w.listening,
-		w.lagChanges, w.lagAge, w.draining, w.ready, w.pending, w.backup, w.reads, w.fallbacks, w.replicaUsed, w.replicaStaleness,
+		w.lagChanges, w.lagAge, w.draining, w.ready, w.pending, w.backup, w.reads, w.fallbacks, w.replicaUsed, w.replicaOut,
+		w.replicaStaleness,
 	} {
 		to <- d
 	}
@@ -144,7 +146,10 @@ func (w *watch) collectReplication(gauge, counter func(d *prometheus.Desc, value
 	}
 	for _, one := range r.Replicas {
 		counter(w.reads, float64(one.Reads), one.Name)
-		gauge(w.replicaUsed, number(one.Out == ""), one.Name)
+		gauge(w.replicaUsed, number(one.Reason == database.InUse), one.Name)
+		for _, reason := range database.OutReasons() {
+			gauge(w.replicaOut, number(one.Reason == reason), one.Name, reason.String())
+		}
 		if one.Known {
 			gauge(w.replicaStaleness, one.Staleness.Seconds(), one.Name)
 		}

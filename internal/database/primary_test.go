@@ -1,0 +1,105 @@
+package database_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"roster/internal/database"
+	"roster/internal/dbtest"
+	"roster/internal/dbtest/servers"
+)
+
+// TestEndOfRecord corrects the place where the next record goes: behind the header of a page, or the longer one of a segment.
+func TestEndOfRecord(t *testing.T) {
+	t.Parallel()
+	const page, segment = 8 << 10, 16 << 20
+	for next, want := range map[int64]int64{
+		segment + 40:          segment,
+		segment + page + 24:   segment + page,
+		segment + page + 40:   segment + page + 40,
+		segment + 3*page + 48: segment + 3*page + 48,
+		segment + 48:          segment + 48,
+	} {
+		if got := database.EndOfRecord(next, page, segment); got != want {
+			t.Errorf("%d: got %d, want %d", next, got, want)
+		}
+	}
+}
+
+// TestSegmentSwitch wants that a replica is not left out on a primary that has begun a new segment of its log and then writes nothing.
+func TestSegmentSwitch(t *testing.T) {
+	t.Parallel()
+	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
+	replica := dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), primary, "replica"))
+	db := open(t, options(primary.URL()))
+	if _, err := db.MigrateUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.UseReplicas(t.Context(), database.ReplicaOptions{URLs: []string{replica.URL()}, MaxStaleness: 5 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	state := func() database.ReplicaStats { return db.Replication().Replicas[0] }
+	eventually(t, func() error {
+		if out := state().Out; out != "" {
+			return fmt.Errorf("the replica is left out: %s", out)
+		}
+		return nil
+	})
+	// The server may write something else just then.
+	eventually(t, func() error {
+		if err := primary.Execute(t.Context(), "SELECT pg_logical_emit_message(true, 'roster', 'a commit')", "SELECT pg_switch_wal()"); err != nil {
+			t.Fatal(err)
+		}
+		const place = "SELECT ((pg_current_wal_insert_lsn() - '0/0') % pg_size_bytes(current_setting('wal_segment_size')))::int"
+		if got, err := number(t.Context(), db.Session(database.Single), place); got != 40 || err != nil {
+			return fmt.Errorf("got the place %d in the segment, %w, want that behind the header", got, err)
+		}
+		return nil
+	})
+	switched := time.Now()
+	eventually(t, func() error {
+		r := state()
+		if r.Out != "" {
+			t.Fatalf("the replica is left out: %s", r.Out)
+		}
+		if r.Staleness > time.Since(switched) {
+			return fmt.Errorf("the replica is known to have what is %v old, and not the new segment", r.Staleness)
+		}
+		return nil
+	})
+}
+
+// TestReplicasWithoutPrimary wants that a server starts while the primary is away, and knows positions when it is there again.
+func TestReplicasWithoutPrimary(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t, dbtest.PostgreSQL)
+	behind, proxy := dbtest.ProxyURL(t, url)
+	db := open(t, options(behind))
+	if _, err := db.MigrateUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	if err := db.UseReplicas(t.Context(), database.ReplicaOptions{URLs: []string{url}, MaxStaleness: 5 * time.Second}); err != nil {
+		t.Fatalf("got %v, want no error: the primary can come back", err)
+	}
+	if got := db.Replication().Replicas[0]; got.Reason != database.TakesChanges {
+		t.Errorf("got %+v, want a replica that takes changes", got)
+	}
+	proxy.Restore()
+	eventually(t, func() error {
+		if p := db.Position(t.Context()); p.Number == math.MaxUint64 {
+			return fmt.Errorf("got the position %+v, want a known one", p)
+		}
+		return nil
+	})
+	for _, p := range db.Pools() {
+		if p.Max != 4 || p.Used != 0 {
+			t.Errorf("the pool %s: got %+v, want 4 connections and none in use", p.Name, p)
+		}
+	}
+	if names := len(db.Pools()); names != 2 {
+		t.Errorf("got %d pools, want those of the primary and of the replica", names)
+	}
+}
