@@ -85,21 +85,15 @@ func (p *primary) measure(ctx context.Context) error {
 
 // sample takes a sample. If a connection leads to a server that is not the primary now, or broke, it tries a new one.
 func (p *primary) sample(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, measureLimit)
-	defer cancel()
-	if err := p.check(ctx); err != nil {
-		return err
-	}
 	for again := false; ; again = true {
-		at := time.Now()
-		c, err := contentsOf(ctx, p.db.write.db)
-		var s standing
-		var end consistency.Position
-		if err == nil {
-			s, end, err = p.look(ctx, p.db.write.db, c.database)
+		c, err := p.open(ctx, p.db.write.db)
+		if err != nil {
+			return err
 		}
+		at := time.Now()
+		s, end, err := p.sampleOn(ctx, c)
 		switch {
-		case err != nil && (!p.dropsIdle(err) || again || ctx.Err() != nil):
+		case err != nil && (!p.dropsIdle(err) || again || time.Since(at) > measureLimit):
 			return err
 		case err != nil:
 		case !again && p.isEarlier(end):
@@ -111,15 +105,38 @@ func (p *primary) sample(ctx context.Context) error {
 	}
 }
 
+// sampleOn looks at the server of a connection within measureLimit, and closes the connection.
+func (p *primary) sampleOn(ctx context.Context, c *sql.Conn) (standing, consistency.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
+	defer func() { _ = c.Close() }() // it goes back to its pool, or is broken
+	if err := p.check(ctx, c); err != nil {
+		return nil, consistency.Position{}, err
+	}
+	has, err := contentsOf(ctx, c)
+	if err != nil {
+		return nil, consistency.Position{}, err
+	}
+	return p.look(ctx, c, has.database)
+}
+
+// open takes a connection of a pool. A new one may take the time that all have: if one of several hosts is silent, its share of
+// this time is longer than measureLimit.
+func (p *primary) open(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.db.options.ConnectTimeout)
+	defer cancel()
+	return db.Conn(ctx)
+}
+
 // check checks the settings of the primary, once.
-func (p *primary) check(ctx context.Context) error {
+func (p *primary) check(ctx context.Context, q querier) error {
 	p.mu.Lock()
 	checked := p.checked
 	p.mu.Unlock()
 	if checked {
 		return nil
 	}
-	if err := p.replication.check(ctx, p.db.write.db); err != nil {
+	if err := p.replication.check(ctx, q); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -309,10 +326,18 @@ func (p *primary) lookAnew(ctx context.Context) (standing, error) {
 	if a := p.answer; a.asked.After(came) {
 		return a.standing, a.err
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), measureLimit) // others wait for it too
-	defer cancel()
+	ctx = context.WithoutCancel(ctx) // others wait for it too
 	p.answer.asked = time.Now()
-	p.answer.standing, p.answer.err = p.replication.look(limited, p.anew)
+	p.answer.standing, p.answer.err = nil, nil
+	c, err := p.open(ctx, p.anew)
+	if err != nil {
+		p.answer.err = err
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	limited, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
+	p.answer.standing, p.answer.err = p.replication.look(limited, c)
 	return p.answer.standing, p.answer.err
 }
 
