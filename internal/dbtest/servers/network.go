@@ -10,18 +10,19 @@ import (
 // Isolate drops all packets to and from the server, as a cut network does: nobody is told, and nobody can connect. Its replicas
 // lose it too. Rejoin ends this. Isolate needs Linux, the program nft, and the rights of root.
 func (s *Server) Isolate(ctx context.Context) error {
-	s.isolated = true
+	s.rejoin = func() error { return nft(context.WithoutCancel(ctx), "delete table inet "+s.table()) }
 	return nft(ctx, fmt.Sprintf("table inet %s { chain input { type filter hook input priority 0; tcp dport %[2]d drop; tcp sport %[2]d drop; }; }",
 		s.table(), s.port))
 }
 
 // Rejoin lets packets through again. It does nothing to a server that is not isolated.
-func (s *Server) Rejoin(ctx context.Context) error {
-	if !s.isolated {
+func (s *Server) Rejoin() error {
+	if s.rejoin == nil {
 		return nil
 	}
-	s.isolated = false
-	return nft(ctx, "delete table inet "+s.table())
+	rejoin := s.rejoin
+	s.rejoin = nil
+	return rejoin()
 }
 
 // table is the name of the server's table of nftables.

@@ -79,7 +79,7 @@ type Server struct {
 	process  *process.Process
 	stop     syscall.Signal
 	paused   bool
-	isolated bool
+	rejoin   func() error // nil: its packets pass
 	once     sync.Once
 	err      error
 }
@@ -131,7 +131,7 @@ func (s *Server) again(ctx context.Context) error {
 }
 
 func (s *Server) end() error {
-	if err := errors.Join(s.Rejoin(context.Background()), s.Resume()); err != nil {
+	if err := errors.Join(s.Rejoin(), s.Resume()); err != nil {
 		return err
 	}
 	if err := s.process.Signal(s.stop); err != nil {
