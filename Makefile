@@ -113,6 +113,7 @@ test-clients: ## test with clients and tools from npm, and with a browser, CHROM
 		echo "test-clients: missing:$$missing; on Debian or Ubuntu: sudo apt-get install -y nodejs npm chromium" >&2; exit 1; }
 	$(MAKE) build
 	go build -trimpath -o bin/testserver ./internal/server/testserver
+	go build -trimpath -o bin/pair ./internal/dbtest/cmd/pair
 	cd examples/replica && npm ci
 	cd clients && npm ci && npm run generate && npm run compile && npm test
 
@@ -141,7 +142,7 @@ bench-go: ## run all Go benchmarks, and compare them with those of bench/results
 bench-growth: ## measure how latencies grow with PostgreSQL's database, up to LARGEST (10000000) users, and draw docs/growth.svg
 	$(WITH_SERVERS) go run ./bench -growth docs/growth.svg -largest $(LARGEST) -results bench/results
 
-bench-servers: ## measure ten servers on one database: statements, delays, numbering, memory; ARGS="-engines=postgres -servers=3"
+bench-servers: ## measure ten servers on one database: statements, delays, numbering, memory, and reads of a replica; ARGS="-engines=postgres -servers=3"
 	go run ./bench -servers 10 -users 1000 $(ARGS)
 
 bench-import: ## measure the import of a million users on each database, against \copy with changes; ARGS="-engines=postgres"

@@ -247,7 +247,7 @@ func TestServers(t *testing.T) {
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
 	for what, want := range map[string]int{
-		": 2 servers on one database\n": 2, "\nnumbers for changes, ": 4, "\nsecond without requests, ": 4, "\nmutation with pauses, ": 4,
+		": 2 servers on one database\n": 2, ": reads of a replica, in shares of those of its primary\n": 2, "\nW1 one user by name": 2, "\nnumbers for changes, ": 4, "\nsecond without requests, ": 4, "\nmutation with pauses, ": 4,
 		"\nmutation under load, ": 4, "\npeak memory of a server: ": 2, "\nopen connections: ": 2,
 	} {
 		if n := strings.Count(stdout.String(), what); n != want {

@@ -128,7 +128,7 @@ type bench struct {
 
 // startAll starts Roster and, on PostgreSQL, the floor.
 func (b *bench) startAll(ctx context.Context, engine, dir string, stderr io.Writer) (err error) {
-	if err := b.startRoster(ctx, dir, stderr, 1); err != nil || engine != postgres {
+	if err := b.startRoster(ctx, dir, stderr, nil); err != nil || engine != postgres {
 		return err
 	}
 	if b.floor, err = b.start(ctx, stderr, nil, filepath.Join(dir, "floor")); err != nil {
@@ -138,12 +138,12 @@ func (b *bench) startAll(ctx context.Context, engine, dir string, stderr io.Writ
 	return err
 }
 
-// startRoster starts some servers. All of them accept the same tokens.
-func (b *bench) startRoster(ctx context.Context, dir string, stderr io.Writer, servers int) (err error) {
+// startRoster starts a server for each list of settings of its own. All of them accept the same tokens.
+func (b *bench) startRoster(ctx context.Context, dir string, stderr io.Writer, settings ...[]string) (err error) {
 	secret := rand.Text() + rand.Text() // 52 bytes
 	environment := append(slices.Clone(b.environment), "ROSTER_AUTH_HS256_SECRET="+secret, "ROSTER_AUTH_ISSUER="+issuer, "ROSTER_AUTH_AUDIENCE="+audience)
-	for range servers {
-		if b.roster, err = b.start(ctx, stderr, environment, filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
+	for _, own := range settings {
+		if b.roster, err = b.start(ctx, stderr, append(slices.Clone(environment), own...), filepath.Join(dir, "roster"), "serve", "--listen=127.0.0.1:0"); err != nil {
 			return err
 		}
 	}

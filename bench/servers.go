@@ -42,7 +42,8 @@ type fleet struct {
 	admin  *sql.DB
 }
 
-// measureServers measures what several servers on one database cost, and how soon subscribers of one get the changes of another.
+// measureServers measures what several servers on one database cost, how soon subscribers of one get the changes of another, and
+// what a replica answers.
 func measureServers(ctx context.Context, s settings, _ func(string) string, stdout, stderr io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "roster-bench-")
 	if err != nil {
@@ -58,6 +59,9 @@ func measureServers(ctx context.Context, s settings, _ func(string) string, stdo
 		}
 		if err := measureFleet(ctx, engine, dir, s, stdout, stderr); err != nil {
 			return fmt.Errorf("%s: %w", engine, err)
+		}
+		if err := measureReplica(ctx, engine, dir, s, stdout, stderr); err != nil {
+			return fmt.Errorf("a replica of %s: %w", engine, err)
 		}
 	}
 	return nil
@@ -113,7 +117,7 @@ func (f *fleet) startServers(ctx context.Context, dir string, stderr io.Writer) 
 			return err
 		}
 	}
-	return f.startRoster(ctx, dir, stderr, f.servers)
+	return f.startRoster(ctx, dir, stderr, make([][]string, f.servers)...)
 }
 
 // report prints the figures of the servers.

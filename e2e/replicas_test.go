@@ -305,6 +305,8 @@ func TestReplicas(t *testing.T) {
 		r.email(t, "without a token, while the replica lags", "second@example.com")
 		r.email(t, "resolvers without a token, while the replica lags", "second@example.com", "X-Roster-Profile", "1")
 		r.replayed(t)
+		r.faults(t)
+		r.copies(t)
 		r.socketReads(t)
 		p.execute(t, p.replica, p.goOn)
 		r.wants(t, "the replica has caught up", func() bool {
@@ -335,9 +337,131 @@ func (r *replicated) replayed(t *testing.T) {
 		t.Errorf("a repeated mutation: got %s with the token %q, and %s with %q, want the same answer, and a token that is not less", first, token, second, again)
 	}
 	r.email(t, "with the token of a repeated mutation", "key@example.com", tokenHeader, again)
-	// A mutation that is rolled back has written nothing.
-	if _, data, code, token := r.asks(t, `mutation { createUser(input: { username: "ada", email: "x@example.com" }) { user { id } } }`); code != "TAKEN" || token != "" {
-		t.Errorf("a mutation with a fault: got %s, %q and the token %q, want TAKEN and none", data, code, token)
+	other := strings.Replace(mutation, "key@", "other@", 1)
+	if _, _, code, token := r.asks(t, other, "Idempotency-Key", "k"); code != "IDEMPOTENCY_KEY_REUSED" || token == "" {
+		t.Errorf("a key with another mutation: got %s and the token %q, want IDEMPOTENCY_KEY_REUSED and a token", code, token)
+	}
+}
+
+// faults wants tokens of mutations that failed because of rows that the replica, which is held, does not have: after the error, a
+// client reads what the error was about.
+func (r *replicated) faults(t *testing.T) {
+	t.Helper()
+	id := r.ada(t)
+	const create = `mutation { createUser(input: { username: %q, email: %q }) { user { id } } }`
+	if _, data, code, _ := r.asks(t, fmt.Sprintf(create, "bob", "bob@example.com")); code != "" {
+		t.Fatalf("got %s and %s, want a user", data, code)
+	}
+	var read struct{ Node struct{ Version int } }
+	version := fmt.Sprintf("{ node(id: %q) { ... on User { version } } }", id)
+	_, data, _, _ := r.asks(t, version)
+	if err := json.Unmarshal([]byte(data), &read); err != nil {
+		t.Fatal(err)
+	}
+	stale := read.Node.Version
+	for _, test := range []struct{ mutation, code, query, data string }{
+		{
+			fmt.Sprintf(`mutation { updateUser(input: { id: %q, email: "stale@example.com", expectedVersion: %d }) { user { id } } }`, id, stale), "STALE_VERSION",
+			version, "",
+		},
+		{fmt.Sprintf(create, "bob", "other@example.com"), "TAKEN", `{ user(by: { username: "bob" }) { email } }`, `{"user":{"email":"bob@example.com"}}`},
+		{
+			`mutation { deleteUser(input: { id: "` + strangeID(id) + `" }) { deletedId } }`, "NOT_FOUND",
+			`{ user(by: { username: "bob" }) { email } }`, `{"user":{"email":"bob@example.com"}}`,
+		},
+	} {
+		_, data, code, token := r.asks(t, test.mutation)
+		if code != test.code || data != "null" || token == "" {
+			t.Errorf("%s: got %s, %s and the token %q, want %s and a token", test.mutation, data, code, token, test.code)
+			continue
+		}
+		if _, data, _, _ = r.asks(t, test.query); data == test.data {
+			t.Errorf("%s: got %s without a token: the replica is not behind", test.query, data)
+		}
+		_, data, _, _ = r.asks(t, test.query, tokenHeader, token)
+		if test.data != "" && data != test.data {
+			t.Errorf("%s after %s: got %s, want %s", test.query, test.code, data, test.data)
+		}
+		if test.data == "" {
+			if err := json.Unmarshal([]byte(data), &read); err != nil || read.Node.Version <= stale {
+				t.Errorf("%s after %s: got %s (%v), want a version after %d", test.query, test.code, data, err, stale)
+			}
+		}
+	}
+	// These did not reach the database.
+	for mutation, want := range map[string]string{
+		`mutation { createUser(input: { username: "", email: "x" }) { user { id } } }`: "BLANK",
+		`mutation { nothing }`: "GRAPHQL_VALIDATION_FAILED",
+	} {
+		if _, data, code, token := r.asks(t, mutation); code != want || token != "" {
+			t.Errorf("%s: got %s, %s and the token %q, want %s and none", mutation, data, code, token, want)
+		}
+	}
+}
+
+// strangeID returns the ID of a user that does not exist.
+func strangeID(id string) string {
+	last := map[bool]string{true: "1", false: "0"}[strings.HasSuffix(id, "0")]
+	return id[:len(id)-1] + last
+}
+
+// copies takes a copy of the data, page by page, while the replica is held. A client that sends the token of the cursor misses no
+// change: what is before the cursor is on the later pages.
+func (r *replicated) copies(t *testing.T) {
+	t.Helper()
+	const page = `{ %s users(first: 1%s) { nodes { username email } pageInfo { endCursor } } }`
+	r.rename(t, "copied@example.com") // the replica has neither this nor bob
+	type copied struct {
+		ChangesCursor string
+		Users         struct {
+			Nodes    []struct{ Username, Email string }
+			PageInfo struct{ EndCursor string }
+		}
+	}
+	ask := func(query string, headers ...string) (c copied, token string) {
+		_, data, code, token := r.asks(t, query, headers...)
+		if err := json.Unmarshal([]byte(data), &c); err != nil || code != "" {
+			t.Fatalf("%s: got %s and %s: %v", query, data, code, err)
+		}
+		return c, token
+	}
+	ask(`{ changes(first: 1) { caughtUp } }`) // all changes get their numbers, so that the cursor is after them
+	first, token := ask(fmt.Sprintf(page, "changesCursor", ""))
+	if token == "" || len(first.Users.Nodes) != 1 || first.Users.Nodes[0].Email != "copied@example.com" {
+		t.Fatalf("the first page: got %v and the token %q, want ada as she is now, and a token", first, token)
+	}
+	second := fmt.Sprintf(page, "", `, after: "`+first.Users.PageInfo.EndCursor+`"`)
+	if got, _ := ask(second); len(got.Users.Nodes) != 0 {
+		t.Errorf("the second page without the token: got %v: the replica is not behind", got)
+	}
+	if got, again := ask(second, tokenHeader, token); len(got.Users.Nodes) != 1 || got.Users.Nodes[0].Username != "bob" || again != "" {
+		t.Errorf("the second page with the token: got %v and the token %q, want bob and none", got, again)
+	}
+	changes := `{ changes(after: "` + first.ChangesCursor + `") { changes { nodeId } } }`
+	if _, data, _, token := r.asks(t, changes); data != `{"changes":{"changes":[]}}` || token == "" {
+		t.Errorf("the changes after the cursor: got %s and the token %q, want none and a token", data, token)
+	}
+	if _, token := ask("query { changesCursor @skip(if: true) users(first: 1) { nodes { username } } }"); token != "" {
+		t.Errorf("a query without the cursor: got the token %q, want none", token)
+	}
+	r.getsToken(t)
+}
+
+// getsToken asks for the cursor by GET: no cache may keep the token.
+func (r *replicated) getsToken(t *testing.T) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/graphql?query="+url.QueryEscape("{ changesCursor }"), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Client{Timeout: time.Minute}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	h := response.Header
+	if h.Get(tokenHeader) == "" || h.Get("Cache-Control") != "no-store" || h.Get("ETag") != "" {
+		t.Errorf("the cursor by GET: got %d and %v, want a token that nobody stores", response.StatusCode, h)
 	}
 }
 
@@ -353,6 +477,8 @@ func (r *replicated) strange(t *testing.T, token, onReplica string) {
 		{tokenHeader, token + token},
 		{tokenHeader, strings.Repeat("0", 10_000)},
 		{tokenHeader, token, tokenHeader, token},
+		{tokenHeader, token + "," + token},
+		{tokenHeader, token + ", "},
 	} {
 		if status, data, code, _ := r.asks(t, query, headers...); status != http.StatusBadRequest || code != "BAD_REQUEST" || data != "" {
 			t.Errorf("%.200v: got %d, %s and %s, want 400 and BAD_REQUEST", headers, status, data, code)
@@ -383,25 +509,30 @@ func (r *replicated) strange(t *testing.T, token, onReplica string) {
 	}
 }
 
-// socketReads reads on a WebSocket what the same socket has written, and what the token of its handshake names.
+// socketReads reads on a WebSocket what the same socket has written, and what a token names: that of its handshake, of connection_init,
+// or of an operation.
 func (r *replicated) socketReads(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	dial := func(token string) *websocket.Conn {
-		o := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{tokenHeader: {token}}}
+	dial := func(token, payload string) *websocket.Conn {
+		o := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{}}
+		if token != "" {
+			o.HTTPHeader.Set(tokenHeader, token)
+		}
 		c, _, err := websocket.Dial(ctx, r.url+"/graphql", o) //nolint:bodyclose // the library does
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.CloseNow() })
-		if err := c.Write(ctx, websocket.MessageText, []byte(`{"type":"connection_init"}`)); err != nil {
+		if err := c.Write(ctx, websocket.MessageText, []byte(`{"type":"connection_init","payload":{`+payload+`}}`)); err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	ask := func(c *websocket.Conn, query string) string {
-		message, err := json.Marshal(map[string]any{"id": "1", "type": "subscribe", "payload": map[string]any{"query": query}})
+	ask := func(c *websocket.Conn, query string, extensions map[string]string) string {
+		payload := map[string]any{"query": query, "extensions": extensions}
+		message, err := json.Marshal(map[string]any{"id": "1", "type": "subscribe", "payload": payload})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -421,13 +552,31 @@ func (r *replicated) socketReads(t *testing.T) {
 	}
 	const query = `{ user(by: { username: "ada" }) { email } }`
 	token := r.rename(t, "handshake@example.com")
-	c := dial(token)
-	if got := ask(c, query); !strings.Contains(got, "handshake@example.com") {
+	c := dial(token, "")
+	if got := ask(c, query, nil); !strings.Contains(got, "handshake@example.com") {
 		t.Errorf("with the token in the handshake: got %s, want what the mutation wrote", got)
 	}
-	ask(c, fmt.Sprintf(`mutation { updateUser(input: { id: %q, email: "socket@example.com" }) { user { email } } }`, r.ada(t)))
-	if got := ask(c, query); !strings.Contains(got, "socket@example.com") {
-		t.Errorf("after a mutation on the socket: got %s, want what it wrote", got)
+	answer := ask(c, fmt.Sprintf(`mutation { updateUser(input: { id: %q, email: "socket@example.com" }) { user { email } } }`, r.ada(t)), nil)
+	if got := ask(c, query, nil); !strings.Contains(got, "socket@example.com") || strings.Contains(got, "consistency") {
+		t.Errorf("after a mutation on the socket: got %s, want what it wrote, and no token", got)
+	}
+	found := regexp.MustCompile(`"extensions":\{"consistency":"(\w+)"\}`).FindStringSubmatch(answer)
+	if found == nil || found[1] <= token {
+		t.Fatalf("a mutation on the socket: got %s, want a token after %s", answer, token)
+	}
+	if got := ask(c, "{ changesCursor }", nil); !strings.Contains(got, `"consistency":"`) {
+		t.Errorf("a query of the cursor on the socket: got %s, want a token", got)
+	}
+	r.email(t, "with the token of a socket", "socket@example.com", tokenHeader, found[1])
+	if got := ask(dial("", `"`+tokenHeader+`":"`+found[1]+`"`), query, nil); !strings.Contains(got, "socket@example.com") {
+		t.Errorf("with the token in connection_init: got %s, want what the mutation wrote", got)
+	}
+	c = dial("", "")
+	if got := ask(c, query, nil); strings.Contains(got, "socket@example.com") {
+		t.Errorf("on a new socket: got %s: the replica is not behind", got)
+	}
+	if got := ask(c, query, map[string]string{"consistency": found[1]}); !strings.Contains(got, "socket@example.com") {
+		t.Errorf("with the token in the extensions: got %s, want what the mutation wrote", got)
 	}
 	o := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{tokenHeader: {"x"}}}
 	if _, response, err := websocket.Dial(ctx, r.url+"/graphql", o); err == nil || response.StatusCode != http.StatusBadRequest { //nolint:bodyclose // the library does

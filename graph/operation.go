@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -14,6 +15,7 @@ import (
 	"roster/ent"
 	"roster/ent/rules"
 	"roster/internal/budget"
+	"roster/internal/codes"
 	"roster/internal/database"
 	"roster/internal/directory"
 	"roster/internal/documents"
@@ -55,14 +57,14 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 	defer cancel()
 	operation := graphql.GetOperationContext(ctx)
 	mode := e.sessionMode(operation.Operation)
-	var none documents.Receipt
 	entry, err := entryOf(ctx, t.Key)
 	if err != nil {
-		return failed(ctx, err), none
+		return failed(ctx, err), documents.Receipt{}
 	}
 	answer := budget.FromContext(ctx)
 	pages := &changesPages{most: maxChanges}
 	careful, reconnected, replicas := false, false, mayReadReplica(operation)
+	withPosition := !replicas && operation.Operation.Operation != ast.Subscription
 	answer.Reset()
 	for retries := 0; ; retries++ {
 		session := e.session(mode, replicas, t)
@@ -74,7 +76,7 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 			continue
 		}
 		if failure == nil {
-			return response, a.receipt(ctx, e.Database)
+			return response, a.receipt(ctx, response, withPosition)
 		}
 		if session.FailedOnReplica() && ctx.Err() == nil {
 			replicas = false
@@ -96,7 +98,7 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 			again = false
 		}
 		if !again {
-			return response, none
+			return response, a.receipt(ctx, response, withPosition)
 		}
 		record.FromContext(ctx).Retried()
 		answer.Reset()
@@ -120,13 +122,22 @@ func mayReadReplica(o *graphql.OperationContext) bool {
 	return o.Operation.Operation == ast.Query && !selects(o, "changes", "changesCursor")
 }
 
-// receipt returns the receipt of an attempt that has succeeded. The answer to an earlier request was committed at an unknown
-// position before the current one.
-func (a *attempt) receipt(ctx context.Context, db *database.DB) documents.Receipt {
-	if a.stored != nil {
-		return documents.Receipt{Replayed: true, Position: db.Position(ctx)}
+// receipt returns the receipt of the last attempt. It can have a position: for each mutation, because an error such as
+// STALE_VERSION also tells of rows that a replica may lack, and for each query of the change feed, because what a copy of the data
+// lacks must not be before its cursor. A failure that says only to try again tells of no rows.
+func (a *attempt) receipt(ctx context.Context, response *graphql.Response, withPosition bool) documents.Receipt {
+	r := documents.Receipt{Replayed: a.stored != nil}
+	if withPosition && (!isNull(response.Data) || !slices.ContainsFunc(response.Errors, isTransient)) {
+		r.Position = a.session.Position(ctx)
 	}
-	return documents.Receipt{Position: a.session.Position()}
+	return r
+}
+
+func isNull(data json.RawMessage) bool { return data == nil || string(data) == "null" }
+
+func isTransient(err *gqlerror.Error) bool {
+	code := err.Extensions["code"]
+	return code == codes.Unavailable || code == codes.Timeout
 }
 
 // fits reports whether another attempt may fit into the memory, after this one did not: it waits for memory, or makes

@@ -37,6 +37,48 @@ export async function startRoster(t: TestContext, ...flags: string[]): Promise<S
   return server;
 }
 
+/** A server whose database has a replica. */
+export interface Replicated extends Server {
+  /** Stops the replica where it has everything that was written until now. */
+  hold(): Promise<void>;
+  /** Expires all cursors: the database has another identity then. */
+  resetChanges(): Promise<void>;
+}
+
+/** Starts bin/roster with an empty PostgreSQL database and a replica of it, until the end of the test. */
+export async function startReplicated(t: TestContext): Promise<Replicated> {
+  const pair = spawn(join(root, "bin/pair"), [], { stdio: ["pipe", "pipe", "inherit"] });
+  children.add(pair);
+  const lines = createInterface(pair.stdout)[Symbol.asyncIterator]();
+  const line = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("bin/pair has ended");
+    return value;
+  };
+  const environment = { DATABASE_URL: await line(), DATABASE_REPLICA_URLS: await line() };
+  const program = join(root, "bin/roster");
+  const server = await start(program, ["serve", "--replica-max-staleness=1h"], environment);
+  t.after(async () => {
+    await server.kill();
+    const ended = once(pair, "exit");
+    pair.stdin.end(); // it removes its data
+    await ended;
+    children.delete(pair);
+  });
+  return {
+    ...server,
+    hold: async () => {
+      pair.stdin.write("hold\n");
+      await line();
+    },
+    resetChanges: async () => {
+      const child = spawn(program, ["changes", "reset", "--yes"], { stdio: ["ignore", "ignore", "inherit"], env: environment });
+      const [code] = await once(child, "exit");
+      if (code !== 0) throw new Error(`roster changes reset has ended with ${code}`);
+    },
+  };
+}
+
 /** Starts the server with the schema of internal/server/streamtest, until the end of the test. */
 export async function startTestServer(t: TestContext): Promise<Server> {
   const server = await start(join(root, "bin/testserver"), [], {});

@@ -53,6 +53,7 @@ func TestGalera(t *testing.T) {
 	t.Run("one row in turn", g.inTurn)
 	t.Run("one key on all servers", g.oneKey)
 	t.Run("wsrep_sync_wait", g.syncWait)
+	t.Run("copy", g.copies)
 	t.Run("load", g.load)
 	t.Run("no quorum", g.noQuorum)
 	t.Run("desynced", g.desynced)

@@ -19,31 +19,39 @@ const post = "id version title body author { id }";
 /** The cursor of the last change, and the entities after this change, by their IDs. */
 let copy = await readFile(file, "utf8").then(JSON.parse, () => undefined);
 
-async function query(text, variables) {
+/** Sends a query. With the token of an earlier answer, whichever server answers has what that answer was about. */
+async function query(text, variables, token) {
   const response = await fetch(url, {
     method: "POST",
-    headers: { "Content-Type": "application/json", Accept: "application/graphql-response+json" },
+    headers: {
+      "Content-Type": "application/json",
+      Accept: "application/graphql-response+json",
+      ...(token && { "Roster-Consistency": token }),
+    },
     body: JSON.stringify({ query: text, variables }),
   });
   const { data, errors } = await response.json();
   if (errors) throw Object.assign(new Error(errors[0].message), { code: errors[0].extensions.code });
-  return data;
+  return { data, token: response.headers.get("Roster-Consistency") };
 }
 
 /**
- * Takes a copy. One operation reads the cursor and the first pages. If an entity changes while the other pages are read,
- * its change comes from the feed later. A change that is in the copy already has no effect.
+ * Takes a copy. One operation reads the cursor and the first pages. Its answer has a token: with it, the other pages have all
+ * changes before the cursor, also from a server that is behind. If an entity changes while the other pages are read, its change
+ * comes from the feed later. A change that is in the copy already has no effect.
  */
 async function takeCopy() {
   const things = {};
   const pages = { users: user, posts: post };
-  let cursor;
+  let cursor, token;
   for (let after = {}; Object.keys(pages).length > 0; ) {
     const fields = Object.entries(pages).map(
       ([name, of]) => `${name}(first: 100, after: $${name}) { nodes { __typename ${of} } pageInfo { hasNextPage endCursor } }`);
     const parameters = Object.keys(pages).map((name) => `$${name}: String`);
-    const data = await query(`query (${parameters}) { changesCursor ${fields.join(" ")} }`, after);
-    cursor ??= data.changesCursor;
+    const first = cursor ? "" : "changesCursor";
+    const answer = await query(`query (${parameters}) { ${first} ${fields.join(" ")} }`, after, token);
+    const { data } = answer;
+    if (first) ({ data: { changesCursor: cursor }, token } = answer);
     for (const name of Object.keys(pages)) {
       for (const thing of data[name].nodes) things[thing.id] = thing;
       after[name] = data[name].pageInfo.endCursor;

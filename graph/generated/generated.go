@@ -1788,8 +1788,9 @@ type Query {
   ): ChangePage!
   """
   The end of the change feed, at the moment that this operation reads. For ADMIN.
-  To copy the data, read it and this cursor in one operation. Then follow the feed from the cursor: no change is missing. A
-  change that the copy has already may come again.
+  To copy the data, read it and this cursor in one operation. If the copy takes more operations, send them the token of this
+  answer, if it has one (Roster-Consistency). Then follow the feed from the cursor: no change is missing. A change that the copy
+  has already may come again.
   """
   changesCursor: String!
   "Counts, all of one moment. For ADMIN."

@@ -340,7 +340,7 @@ func (k *checker) checkDatabase(ctx context.Context) (err error) {
 	c := k.Database
 	c.DatabaseMaxConnections = max(c.DatabaseMaxConnections, 3) // two transactions at once, and one connection more
 	db, err := k.openDatabase(ctx, c, k.logger, existing)
-	rest := []string{"encoding", "product", "migrations", "tables", "rights", "clock", "order of changes", "change feed", "counts", "backup"}
+	rest := []string{"encoding", "product", "migrations", "tables", "rights", "clock", "order of changes", "change feed", "counts", "backup", "replicas"}
 	if err != nil {
 		text := []string{"database"}
 		if _, ok := errors.AsType[*database.EncodingError](err); ok {

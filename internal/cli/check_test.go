@@ -76,7 +76,7 @@ func (c checkup) check(t *testing.T, url string, flags ...string) (code int, res
 		names = append(names, r.Name)
 		results[r.Name] = r
 	}
-	const all = "authentication provider access tls trusted documents traces listen disk database encoding product migrations tables rights clock order of changes change feed counts backup"
+	const all = "authentication provider access tls trusted documents traces listen disk database encoding product migrations tables rights clock order of changes change feed counts backup replicas"
 	if got := strings.Join(names, " "); got != all {
 		t.Errorf("got the checks %s, want %s", got, all)
 	}
@@ -119,9 +119,9 @@ func TestCheck(t *testing.T) {
 		}
 		before := migrated.Dump(t, db)
 		code, results := checkup{}.check(t, url)
-		absent := []string{"provider", "tls", "trusted documents", "traces", "disk"}
+		absent := []string{"provider", "tls", "trusted documents", "traces", "disk", "replicas"}
 		if e == dbtest.SQLite {
-			absent = []string{"provider", "tls", "trusted documents", "traces", "clock", "order of changes"}
+			absent = []string{"provider", "tls", "trusted documents", "traces", "clock", "order of changes", "replicas"}
 		}
 		for _, r := range results {
 			want := "ok"

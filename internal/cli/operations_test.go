@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,11 +21,12 @@ import (
 
 var update = flag.Bool("update", false, "write the table of settings in docs/operations.md")
 
-// The files that name metrics.
+// The files of operations, which name metrics and exit codes.
 const (
 	operationsFile = "../../docs/operations.md"
 	alertsFile     = "../../ops/prometheus/alerts.yml"
 	dashboardFile  = "../../ops/grafana/roster.json"
+	unitFile       = "../../ops/systemd/roster.service"
 )
 
 func textOf(t *testing.T, file string) string {
@@ -330,4 +332,31 @@ func settingsTable(t *testing.T, help string) string {
 	}
 	flush()
 	return strings.TrimPrefix(table.String(), "\n")
+}
+
+// TestUnitStartsAgain compares the unit of systemd with the exit codes of a server that cannot start: it starts again until the
+// database is there, and never with wrong settings.
+func TestUnitStartsAgain(t *testing.T) {
+	t.Parallel()
+	unit := textOf(t, unitFile)
+	setting := func(name string) string {
+		match := regexp.MustCompile(`(?m)^` + name + `=(.*)$`).FindStringSubmatch(unit)
+		if match == nil {
+			t.Fatalf("the unit has no %s", name)
+		}
+		return match[1]
+	}
+	if limit, restart := setting("StartLimitIntervalSec"), setting("Restart"); limit != "0" || restart != "on-failure" {
+		t.Errorf("got StartLimitIntervalSec=%s and Restart=%s, want a start after each failure, for ever", limit, restart)
+	}
+	final := setting("RestartPreventExitStatus")
+	for args, again := range map[string]bool{
+		"--database-url=postgres://roster:secret@127.0.0.1:1/roster": true,
+		"--listen=0.0.0.0:0": false, // without authentication
+	} {
+		code, _, stderr := run(t, "serve", "--listen=127.0.0.1:0", args)
+		if code == 0 || (strconv.Itoa(code) == final) == again {
+			t.Errorf("serve %s: got code %d and %q, want a code with which systemd starts again: %t", args, code, stderr, again)
+		}
+	}
 }

@@ -32,15 +32,22 @@ func (c *serveCommand) useReplicas(ctx context.Context, db *database.DB) error {
 // checkReplicas checks each replica, if there are any.
 func (k *checker) checkReplicas(ctx context.Context, db *database.DB) bool {
 	const name = "replicas"
+	if len(k.DatabaseReplicaURLs) == 0 {
+		k.add(name, leftOut, "the primary answers all queries", "")
+		return true
+	}
 	if err := k.useReplicas(ctx, db); err != nil {
 		k.fail(name, err, "")
 		return false
 	}
 	for _, r := range db.Replication().Replicas {
-		if r.Out != "" {
-			k.add(name, warned, r.Name+" is left out: "+r.Out, "")
-		} else {
+		switch r.Reason {
+		case database.InUse:
 			k.add(name, passed, r.Name+" answers queries", "")
+		case database.Refused, database.OtherDatabase, database.Incompatible: // time does not mend these
+			k.add(name, failing, r.Name+" is left out: "+r.Out, "")
+		default:
+			k.add(name, warned, r.Name+" is left out: "+r.Out, "")
 		}
 	}
 	return true

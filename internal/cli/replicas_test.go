@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	neturl "net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,10 +50,16 @@ func TestReplicasNeedBinaryLog(t *testing.T) {
 	}
 }
 
-// TestCheckReplicas lets roster check find a replica that is the primary itself, and one that is away.
+// TestCheckReplicas lets roster check find a replica that is the primary itself, one that is away, and one that refuses the user.
 func TestCheckReplicas(t *testing.T) {
 	t.Parallel()
 	url := dbtest.Empty(t, dbtest.PostgreSQL)
+	for primary, why := range map[string]string{url: "it needs the tables", "postgres://u:secret@127.0.0.1:1/roster": "the database cannot be opened"} {
+		_, results := checkup{}.check(t, primary, "--database-replica-urls="+url)
+		if r := results["replicas"]; r.Status != "left out" || !strings.Contains(r.Detail, why) {
+			t.Errorf("got the replicas %+v, want left out, because %s", r, why)
+		}
+	}
 	if code, _, stderr := run(t, "migrate", "up", "--database-url="+url); code != 0 {
 		t.Fatal(stderr)
 	}
@@ -63,4 +70,10 @@ func TestCheckReplicas(t *testing.T) {
 			t.Errorf("got code %d, %q and\n%s\nwant %q", code, stderr, stdout, want)
 		}
 	}
+	refused, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused.User = neturl.UserPassword("nobody", "s3cret")
+	checkup{}.finds(t, url, "replicas", "failed", "the server refuses the user or the password", "--database-replica-urls="+refused.String())
 }

@@ -90,6 +90,9 @@ type engine interface {
 	close() error
 	// locked runs f while no other server migrates the database. db has one connection, which gets the lock.
 	locked(ctx context.Context, db *sql.DB, o Options, f func() error) error
+	// hold returns an error if another program may migrate the database now. Call it in locked, at the end of a transaction: until
+	// its commit, no other program gets the right.
+	hold(ctx context.Context, tx *sql.Tx) error
 	// apply runs a migration in the transaction that then records it.
 	apply(ctx context.Context, tx *sql.Tx, w way) error
 	// unfinished returns the interrupted migration and its direction. Version 0: none.
@@ -123,6 +126,7 @@ func (base) ready(context.Context, *sql.DB) error                    { return ni
 func (base) cluster() cluster                                        { return nil }
 func (base) attached() error                                         { return nil }
 func (base) close() error                                            { return nil }
+func (base) hold(context.Context, *sql.Tx) error                     { return nil }
 func (base) address() string                                         { return "" }
 func (base) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	return execute(ctx, tx, w.statements)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -260,4 +261,44 @@ func PositionOfSilent(ctx context.Context, end consistency.Position) (at consist
 	close(r.silent)
 	p.running.Wait()
 	return at, before, len(free.free)
+}
+
+// Decide returns the reason to leave out a replica after each of its measurements, and how many lines the log has.
+func Decide(measurements ...OutReason) (reasons []OutReason, lines int) {
+	var r replica
+	for _, m := range measurements {
+		if _, changed := r.decide(outError{reason: m}); changed {
+			lines++
+		}
+		reasons = append(reasons, r.out.reason)
+	}
+	return reasons, lines
+}
+
+// ReadSilent reads from a server that accepts connections and answers nothing, as a frozen one, and returns the error. The
+// connection was opened as those of statements on the engine of the URL.
+func ReadSilent(ctx context.Context, o Options) error {
+	silent := func(context.Context, string, string) (net.Conn, error) {
+		c, _ := net.Pipe()
+		return c, nil
+	}
+	e, err := parse(o.URL)
+	if err != nil {
+		return err
+	}
+	dial := (&dialer{silence: o.silence(), dial: silent}).DialContext
+	if e, ok := e.(*mysqlEngine); ok {
+		c := e.config.Clone()
+		c.DialFunc = silent
+		if dial, err = limiting(c, o.silence()); err != nil {
+			return err
+		}
+	}
+	c, err := dial(withConnecting(ctx), "tcp", "db.example.com:1")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Read(make([]byte, 1))
+	return err
 }

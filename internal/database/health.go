@@ -124,9 +124,6 @@ func (db *DB) Ready(ctx context.Context) error {
 	wrong, news := db.health.state()
 	err := db.ReadyForReads(ctx)
 	if err == nil {
-		err = db.serves(ctx)
-	}
-	if err == nil {
 		err = db.takesChanges(ctx, wrong != nil && wrong.Kind == ReadOnly)
 	}
 	if err != nil {
@@ -142,20 +139,8 @@ func (db *DB) Ready(ctx context.Context) error {
 	return nil
 }
 
-// serves checks that the server should serve now. The error is a Failure.
-func (db *DB) serves(ctx context.Context) error {
-	err := db.engine.ready(ctx, db.write.db)
-	if err == nil {
-		return nil
-	}
-	f := db.fail(err)
-	if !errors.Is(ctx.Err(), context.Canceled) {
-		db.found(f)
-	}
-	return f
-}
-
-// ReadyForReads checks that the database can be read now, and that it has its tables. The error is a Failure.
+// ReadyForReads checks that the database can be read now, that it has its tables, and that the server should serve: a node of a
+// cluster that is apart from the others would answer with old data. The error is a Failure.
 func (db *DB) ReadyForReads(ctx context.Context) error {
 	err := db.Ping(ctx)
 	if err == nil {
@@ -166,6 +151,9 @@ func (db *DB) ReadyForReads(ctx context.Context) error {
 	}
 	if err == nil {
 		err = db.CheckTables(ctx)
+	}
+	if err == nil {
+		err = db.engine.ready(ctx, db.write.db)
 	}
 	if err == nil {
 		return nil

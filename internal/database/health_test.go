@@ -1,6 +1,7 @@
 package database_test
 
 import (
+	"context"
 	"net/url"
 	"os"
 	"strings"
@@ -156,5 +157,22 @@ func TestParametersOfPostgres(t *testing.T) {
 	db := open(t, options(u.String()))
 	if n, err := number(t.Context(), db.Session(database.Single), "SELECT 1"); n != 1 || err != nil {
 		t.Errorf("got %d, %v, want 1", n, err)
+	}
+}
+
+// TestReadyOfNode wants that a node of a Galera cluster that is apart from the others is not ready, for reads either: nobody knows
+// how old its data are. A single server says of itself what such a node says.
+func TestReadyOfNode(t *testing.T) {
+	t.Parallel()
+	db := open(t, options(dbtest.Empty(t, dbtest.MySQL)))
+	up(t, db, len(status(t, db, 0)))
+	if err := db.LikeGalera().Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, ready := range map[string]func(context.Context) error{"ready": db.Ready, "ready for reads": db.ReadyForReads} {
+		f := database.AsFailure(ready(t.Context()))
+		if f == nil || f.Kind != database.Unusable || !strings.Contains(f.Advice, "wsrep_cluster_status") {
+			t.Errorf("%s: got %v, want a failure that says what to do", name, f)
+		}
 	}
 }

@@ -24,8 +24,8 @@ import (
 // version rises, and the feed has no change.
 const foldAddresses = 20261128090000
 
-// Bounds: the rows that one statement returns, the rows that one transaction locks, the attempts after a lost race, and
-// the rows that the log names.
+// Bounds: the rows that one statement returns, the rows that one transaction locks, the attempts at a transaction that loses
+// races, and the rows that the log names.
 const (
 	rowsRead   = 10_000
 	rowsLocked = 100
@@ -54,8 +54,8 @@ type wrong struct {
 	fault         *rules.Fault // if the rules refuse the text
 }
 
-// check returns the texts of a user with wrong keys.
-func (r *rekeying) check(u userRow) (found []wrong) {
+// wrongKeys returns the texts of a user with wrong keys.
+func (r *rekeying) wrongKeys(u userRow) (found []wrong) {
 	if key, fault := rules.Username(u.username); fault != nil || key != u.usernameKey {
 		found = append(found, wrong{u.id, user.FieldUsername, user.FieldUsernameKey, key, fault})
 	}
@@ -67,9 +67,9 @@ func (r *rekeying) check(u userRow) (found []wrong) {
 
 // rekeying is one run over all users.
 type rekeying struct {
+	*migrator
+
 	email   rule
-	engine  engine
-	pool    *sql.DB // has one connection
 	changed int
 	left    []wrong
 }
@@ -78,7 +78,7 @@ type rekeying struct {
 // During a run, a key of another user may become free. So it repeats the run until nothing changes.
 func (m *migrator) rekey(ctx context.Context, email rule, logger *slog.Logger) error {
 	for {
-		r := &rekeying{email: email, engine: m.engine, pool: m.pool}
+		r := &rekeying{migrator: m, email: email}
 		if err := r.run(ctx); err != nil {
 			return fmt.Errorf("compute the keys of users again: %w", err)
 		}
@@ -110,7 +110,7 @@ func (r *rekeying) run(ctx context.Context) error {
 		}
 		var ids []any
 		for _, row := range rows {
-			found := r.check(row)
+			found := r.wrongKeys(row)
 			for _, w := range found {
 				if w.fault != nil {
 					r.left = append(r.left, w)
@@ -147,38 +147,33 @@ func (r *rekeying) suspect() string {
 // write gives users their keys in one transaction. If another user has one of the keys, each user gets a transaction of
 // its own.
 func (r *rekeying) write(ctx context.Context, ids []any) error {
-	for try := 1; ; try++ {
-		changed, failed, err := r.writeOnce(ctx, ids)
-		m, _ := r.engine.classify(err)
-		switch {
-		case err == nil:
-			r.changed += changed
-			return nil
-		case m.kind == Retry && try < tries:
-		case m.kind == Unique && len(ids) > 1:
-			for id := range slices.Chunk(ids, 1) {
-				if err := r.write(ctx, id); err != nil {
-					return err
-				}
+	var changed int
+	var failed wrong
+	err := r.transact(ctx, func(tx *sql.Tx) (err error) {
+		changed, failed, err = r.writeOnce(ctx, tx, ids)
+		return err
+	})
+	m, _ := r.engine.classify(err)
+	switch {
+	case err == nil:
+		r.changed += changed
+	case m.kind == Unique && len(ids) > 1:
+		for id := range slices.Chunk(ids, 1) {
+			if err := r.write(ctx, id); err != nil {
+				return err
 			}
-			return nil
-		case m.kind == Unique:
-			r.left = append(r.left, failed)
-			return nil
-		default:
-			return err
 		}
+	case m.kind == Unique:
+		r.left = append(r.left, failed)
+	default:
+		return err
 	}
+	return nil
 }
 
 // writeOnce tries to give users their keys. If another user has a key, it returns the user that wanted it, with the
 // error.
-func (r *rekeying) writeOnce(ctx context.Context, ids []any) (changed int, failed wrong, err error) {
-	tx, err := r.pool.BeginTx(ctx, r.engine.txOptions(true))
-	if err != nil {
-		return 0, failed, err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+func (r *rekeying) writeOnce(ctx context.Context, tx *sql.Tx, ids []any) (changed int, failed wrong, err error) {
 	locked := r.users().Where(entsql.In(user.FieldID, ids...))
 	if r.engine.dialect() != dialect.SQLite { // SQLite has one writer at a time
 		locked.ForUpdate()
@@ -188,7 +183,7 @@ func (r *rekeying) writeOnce(ctx context.Context, ids []any) (changed int, faile
 		return 0, failed, err
 	}
 	for _, row := range rows {
-		for _, w := range r.check(row) {
+		for _, w := range r.wrongKeys(row) {
 			if w.fault != nil {
 				continue
 			}
@@ -199,7 +194,7 @@ func (r *rekeying) writeOnce(ctx context.Context, ids []any) (changed int, faile
 			changed++
 		}
 	}
-	return changed, failed, tx.Commit()
+	return changed, failed, nil
 }
 
 // users selects all users, in the order of their IDs.

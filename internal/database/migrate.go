@@ -149,7 +149,11 @@ func (m *migrator) forgetCounts(ctx context.Context, version int64) error {
 	if _, counts := m.names[feedCounts]; !counts || version < feedCounts {
 		return nil
 	}
-	if _, err := m.pool.ExecContext(ctx, "UPDATE "+statement.FeedTable+" SET counted = NULL"); err != nil { //nolint:gosec // a constant
+	err := m.transact(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE "+statement.FeedTable+" SET counted = NULL") //nolint:gosec // a constant
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("forget the counts of rows: %w", err)
 	}
 	return nil
@@ -352,6 +356,31 @@ func execute(ctx context.Context, tx *sql.Tx, statements []string) error {
 		}
 	}
 	return nil
+}
+
+// transact runs f in a transaction, which is committed only while no other program migrates the database. If the transaction
+// loses a race, transact runs f again.
+func (m *migrator) transact(ctx context.Context, f func(tx *sql.Tx) error) error {
+	once := func() error {
+		tx, err := m.pool.BeginTx(ctx, m.engine.txOptions(true))
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+		if err := f(tx); err != nil {
+			return err
+		}
+		if err := m.engine.hold(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+	for try := 1; ; try++ {
+		err := once()
+		if lost, _ := m.engine.classify(err); lost.kind != Retry || try == tries {
+			return err
+		}
+	}
 }
 
 // migrated returns the migrations that were applied or undone, also before err.

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -88,18 +90,65 @@ func (e *mysqlEngine) connectors(o Options) (write, read driver.Connector, err e
 	if c.Timeout == 0 {
 		c.Timeout = o.ConnectTimeout
 	}
-	if c.ReadTimeout == 0 {
-		c.ReadTimeout = o.answerLimit()
-	}
-	if c.WriteTimeout == 0 {
-		c.WriteTimeout = o.answerLimit()
-	}
-	if o.lines != nil {
-		c.DialFunc = o.dial()
+	c.DialFunc = o.dial()
+	limits := o.silence()
+	if c.ReadTimeout == 0 && c.WriteTimeout == 0 && limits.limit > 0 {
+		if c.DialFunc, err = limiting(c, limits); err != nil {
+			return nil, nil, err
+		}
+	} else { // the URL has limits, which the driver keeps
+		c.ReadTimeout, c.WriteTimeout = cmp.Or(c.ReadTimeout, limits.limit), cmp.Or(c.WriteTimeout, limits.limit)
 	}
 	connector, err := mysql.NewConnector(c)
 	learning := &packetConnector{connector, &e.packet}
 	return learning, learning, err
+}
+
+// limiting returns a function that opens connections with a limit on the wait for the server. To ask whether the server answers,
+// they open a connection as c says, and log in: servers count and log connections that do not.
+func limiting(c *mysql.Config, limits silence) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
+	dial := c.DialFunc
+	asking, err := mysql.NewConnector(c.Clone())
+	if err != nil {
+		return nil, err
+	}
+	ping := func(ctx context.Context) bool {
+		ctx, cancel := context.WithTimeout(ctx, cancelLimit)
+		defer cancel()
+		other, err := asking.Connect(ctx)
+		if err == nil {
+			_ = other.Close() // it was not used
+			return true
+		}
+		_, refused := errors.AsType[*mysql.MySQLError](err)
+		return refused
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		limited := &limitedConn{Conn: raw, silence: limits, ping: ping}
+		if socket, ok := raw.(syscall.Conn); ok {
+			return checkedConn{limited, socket}, nil
+		}
+		return limited, nil
+	}, nil
+}
+
+// checkedConn lets the driver find out whether the server has closed an idle connection.
+type checkedConn struct {
+	*limitedConn
+
+	socket syscall.Conn
+}
+
+// SyscallConn implements syscall.Conn. The deadline of the last answer does not count any more.
+func (c checkedConn) SyscallConn() (syscall.RawConn, error) {
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	return c.socket.SyscallConn()
 }
 
 // argumentLimit returns max_allowed_packet of the server, which bounds each argument.

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -132,17 +133,26 @@ func (l *lease) renew(ctx context.Context, beside *sql.DB) {
 	}
 }
 
-// hold renews the lease, in the transaction of db if it has one. It returns errLeaseLost if another program has it. On a
-// server without a cluster, l is nil, and hold does nothing.
+// hold implements engine. It renews the lease, so the commit fails if another program takes the lease before it on another node.
+func (e *mysqlEngine) hold(ctx context.Context, tx *sql.Tx) error {
+	return e.lease.Load().hold(ctx, tx)
+}
+
+// hold renews the lease, in the transaction of db if it has one. It returns errLeaseLost if another program has it, and the error
+// of a deadlock if that is not known yet: then the caller tries again. On a server without a cluster, l is nil, and hold does
+// nothing.
 func (l *lease) hold(ctx context.Context, db entsql.ExecQuerier) error {
 	if l == nil {
 		return nil
 	}
-	changed, err := affected(db.ExecContext(ctx, renewLease, l.owner))
-	if err == nil && !changed {
-		err = errLeaseLost
+	result, err := db.ExecContext(ctx, renewLease, l.owner)
+	if err != nil {
+		return err
 	}
-	return err
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return cmp.Or(err, errLeaseLost)
+	}
+	return nil
 }
 
 // end gives the lease back. If this fails, it expires.

@@ -161,11 +161,21 @@ func (db *DB) acceptsConnection(ctx context.Context, p *pool) bool {
 // dialer opens connections to a PostgreSQL server with a limit on the wait for the server. lib/pq asks a server to cancel a
 // statement, and would wait for ever if the server hangs.
 type dialer struct {
-	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	silence
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// silence bounds the wait for a server that answers nothing.
+type silence struct {
+	// limit is the maximum wait. 0: there is none.
 	limit time.Duration
-	// quiet is the wait after which the server is asked whether it answers at all. So a dead server is found before the limit.
+	// quiet is the wait after which the server is asked, on a new connection, whether it answers at all. So a dead server is found
+	// after quiet and cancelLimit, and the limit is only for the other ways to lose a connection.
 	quiet time.Duration
 }
+
+func (o Options) silence() silence { return silence{limit: o.answerLimit(), quiet: o.ConnectTimeout} }
 
 // dial returns the function that opens a network connection to a server.
 func (o Options) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -198,7 +208,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		return c, err
 	}
 	end, _ := ctx.Deadline()
-	return &limitedConn{Conn: c, dialer: d, network: network, address: address, opened: end}, nil
+	return &limitedConn{Conn: c, silence: d.silence, ping: func(ctx context.Context) bool { return d.ping(ctx, network, address) }, opened: end}, nil
 }
 
 // connectingKey marks the context of a connection for statements. lib/pq opens a connection with another context to cancel
@@ -233,10 +243,10 @@ func (*cancelConn) SetDeadline(time.Time) error { return nil }
 // limitedConn limits each read and write, unless its user has set a deadline.
 type limitedConn struct {
 	net.Conn
-	dialer   *dialer
-	network  string
-	address  string
-	opened   time.Time // the latest deadline: lib/pq sets one only until the server has said hello
+	silence
+
+	ping     func(ctx context.Context) bool // reports whether the server answers to a new connection, within cancelLimit
+	opened   time.Time                      // the latest deadline: lib/pq sets one only until the server has said hello
 	deadline bool
 }
 
@@ -252,7 +262,7 @@ func (c *limitedConn) SetDeadline(t time.Time) error {
 // Write implements net.Conn.
 func (c *limitedConn) Write(b []byte) (int, error) {
 	if !c.deadline {
-		_ = c.SetWriteDeadline(time.Now().Add(c.dialer.limit)) // Write would return its error too
+		_ = c.SetWriteDeadline(time.Now().Add(c.limit)) // Write would return its error too
 	}
 	return c.Conn.Write(b)
 }
@@ -263,15 +273,15 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 		return c.Conn.Read(b)
 	}
 	now := time.Now()
-	for end := now.Add(c.dialer.limit); ; now = time.Now() {
-		quiet := now.Add(c.dialer.quiet)
+	for end := now.Add(c.limit); ; now = time.Now() {
+		quiet := now.Add(c.quiet)
 		last := !quiet.Before(end)
 		if last {
 			quiet = end
 		}
 		_ = c.SetReadDeadline(quiet) // Read would return its error too
 		n, err := c.Conn.Read(b)
-		if n > 0 || last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.dialer.ping(c.network, c.address) {
+		if n > 0 || last || !errors.Is(err, os.ErrDeadlineExceeded) || !c.ping(context.Background()) {
 			return n, err
 		}
 	}
@@ -279,8 +289,8 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 
 // ping reports whether a PostgreSQL server answers to a question about TLS within cancelLimit. It answers before it asks
 // for a user, and any answer will do.
-func (d *dialer) ping(network, address string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), cancelLimit)
+func (d *dialer) ping(ctx context.Context, network, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, cancelLimit)
 	defer cancel()
 	c, err := d.dialCancel(ctx, network, address)
 	if err != nil {

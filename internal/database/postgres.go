@@ -112,7 +112,7 @@ func (e *postgresEngine) connectors(o Options) (write, read driver.Connector, er
 	if err != nil {
 		return nil, nil, err
 	}
-	c.Dialer(&dialer{dial: o.dial(), limit: o.answerLimit(), quiet: o.ConnectTimeout})
+	c.Dialer(&dialer{silence: o.silence(), dial: o.dial()})
 	return c, c, nil
 }
 

@@ -93,7 +93,7 @@ func (p *primary) sample(ctx context.Context) error {
 		at := time.Now()
 		s, end, err := p.sampleOn(ctx, c)
 		switch {
-		case err != nil && (!p.dropsIdle(err) || again || time.Since(at) > measureLimit):
+		case err != nil && (!p.dropsIdle(ctx, err) || again || time.Since(at) > measureLimit):
 			return err
 		case err != nil:
 		case !again && p.isEarlier(end):
@@ -158,11 +158,12 @@ func (p *primary) look(ctx context.Context, q querier, d consistency.Database) (
 	return s, end, err
 }
 
-// dropsIdle drops idle connections if an error says that they may not lead to the primary, and reports whether it did.
-func (p *primary) dropsIdle(err error) bool {
+// dropsIdle drops idle connections if an error says that they may not lead to the primary, and reports whether it did. The error is that
+// of a caller with ctx.
+func (p *primary) dropsIdle(ctx context.Context, err error) bool {
 	_, connecting := errors.AsType[*connectError](err)
 	f := p.db.fail(err)
-	if connecting || !errors.Is(err, errStandby) && !f.role && f.Kind != Lost && f.Kind != Timeout {
+	if ctx.Err() != nil || connecting || !errors.Is(err, errStandby) && !f.role && f.Kind != Lost && f.Kind != Timeout {
 		return false
 	}
 	p.db.write.conns.dropIdle()
@@ -247,6 +248,25 @@ func (p *primary) covers(at consistency.Position) bool {
 	return p.standing != nil && p.standing.reached(at)
 }
 
+// contents returns the database that the primary has, or zero.
+func (p *primary) contents() consistency.Database {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.database
+}
+
+// doubt compares the primary with another server of the same database. If that server has what the primary lacks and another one may
+// have written, the pooled connections may lead to a former primary.
+func (p *primary) doubt(ctx context.Context, s standing) {
+	p.mu.Lock()
+	end, err := s.end(p.database)
+	sure := err != nil || p.standing == nil || p.standing.reached(end) || p.standing.decides(end)
+	p.mu.Unlock()
+	if !sure {
+		_, _, _ = p.has(ctx, p.db.write.db, end) // it drops the connections, if new ones lead to another server
+	}
+}
+
 // mustProve reports whether a connection must show that it leads to the primary, or to a server with the position of a client. If the
 // primary is known to have the position, it need not: that costs no round trip.
 func (p *primary) mustProve(at consistency.Position) bool {
@@ -264,7 +284,7 @@ func (p *primary) has(ctx context.Context, q querier, at consistency.Position) (
 	defer cancel()
 	s, err := p.replication.look(limited, q)
 	if err != nil {
-		p.dropsIdle(err)
+		p.dropsIdle(ctx, err)
 		return false, false, p.noAnswer(ctx, err)
 	}
 	if s.reached(at) {
@@ -402,7 +422,7 @@ func (p *primary) isBeyond(ctx context.Context, at consistency.Position) bool {
 		return false
 	}
 	has, err := within(ctx, &p.running, seat{pool: p.db.write}, func(ctx context.Context, q querier) (bool, error) {
-		has, _, err := p.has(ctx, q, at)
+		has, _, err := p.has(context.WithoutCancel(ctx), q, at) // a cancellation costs the connection
 		return has, err
 	})
 	return err == nil && !has
@@ -419,7 +439,7 @@ func (p *primary) now(ctx context.Context, s seat) consistency.Position {
 	pinned := s.conn != nil
 	end, err := within(ctx, &p.running, s, func(ctx context.Context, q querier) (consistency.Position, error) {
 		s, end, err := p.look(ctx, q, d)
-		if err != nil && p.dropsIdle(err) && !pinned { // it takes another connection
+		if err != nil && p.dropsIdle(ctx, err) && !pinned { // it takes another connection
 			s, end, err = p.look(ctx, q, d)
 		}
 		if err == nil {

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"roster/internal/consistency"
 	"roster/internal/database"
 	"roster/internal/dbtest"
-	"roster/internal/dbtest/servers"
+	dbservers "roster/internal/dbtest/servers"
 )
 
 // TestEndOfRecord corrects the place where the next record goes: behind the header of a page, or the longer one of a segment.
@@ -31,8 +32,8 @@ func TestEndOfRecord(t *testing.T) {
 // TestSegmentSwitch wants that a replica is not left out on a primary that has begun a new segment of its log and then writes nothing.
 func TestSegmentSwitch(t *testing.T) {
 	t.Parallel()
-	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
-	replica := dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), primary, "replica"))
+	primary := dbtest.Keep(t)(dbservers.StartPostgresPrimary(t.Context()))
+	replica := dbtest.Keep(t)(dbservers.StartPostgresStandby(t.Context(), primary, "replica"))
 	db := open(t, options(primary.URL()))
 	if _, err := db.MigrateUp(t.Context()); err != nil {
 		t.Fatal(err)
@@ -89,7 +90,12 @@ func TestReplicasWithoutPrimary(t *testing.T) {
 	}
 	proxy.Restore()
 	eventually(t, func() error {
-		if p := db.Position(t.Context()); p.Number == math.MaxUint64 {
+		s := db.PrimarySession(database.Single, consistency.Position{})
+		if _, err := number(t.Context(), s, "SELECT 1"); err != nil {
+			return err
+		}
+		s.Rollback()
+		if p := s.Position(t.Context()); p.Number == math.MaxUint64 {
 			return fmt.Errorf("got the position %+v, want a known one", p)
 		}
 		return nil

@@ -56,7 +56,7 @@ type postgresTraits struct {
 
 // postgresVersion is the text of PostgreSQL's version(). A distribution adds its name and the version of its package in
 // parentheses, and Percona its name after a hyphen.
-var postgresVersion = regexp.MustCompile(`^PostgreSQL (\d+(?:\.\d+){0,2}(?:beta\d+|rc\d+|devel)?)( \(Homebrew\)| \(\w+ [^)\s]+\)| - Percona [^,]*)?(?: on |, compiled by )`)
+var postgresVersion = regexp.MustCompile(`^PostgreSQL (\d+(?:\.\d+){0,2}(?:beta\d+|rc\d+|devel)?)( \(Homebrew\)| \(Postgres\.app\)| \(\w+ [^)\s]+\)| - Percona [^,]*)?(?: on |, compiled by )`)
 
 // product returns the product of a server that speaks the protocol of PostgreSQL.
 func (t postgresTraits) product() Product {
@@ -79,7 +79,7 @@ func (t postgresTraits) product() Product {
 // isPackage reports whether the addition to a version of PostgreSQL is one of a distribution, such as
 // " (Debian 15.2-1.pgdg110+1)". Other products that are made from PostgreSQL have versions of their own there.
 func isPackage(addition, version string) bool {
-	if !strings.HasPrefix(addition, " (") || addition == " (Homebrew)" {
+	if !strings.HasPrefix(addition, " (") || addition == " (Homebrew)" || addition == " (Postgres.app)" {
 		return true
 	}
 	_, of, _ := strings.Cut(strings.TrimSuffix(addition, ")"), " (")
@@ -116,6 +116,8 @@ func (t mysqlTraits) product() Product {
 	case p.Name != "":
 	case mariaDB != nil:
 		return known("MariaDB", mariaDB[1], mariaDBNeeded)
+	case mysql != nil && strings.Contains(t.comment, "wsrep"): // on which Roster does not know that each node takes changes
+		p.Name = "MySQL with Galera"
 	case mysql != nil && strings.HasPrefix(t.comment, "Percona Server"):
 		return known("Percona Server", mysql[1], mysqlNeeded)
 	case mysql != nil && mysqlComment.MatchString(t.comment):

@@ -23,6 +23,7 @@ func TestPostgresProducts(t *testing.T) {
 		{version: "PostgreSQL 14.9 (Ubuntu 14.9-0ubuntu0.22.04.1) on x86_64-pc-linux-gnu, compiled by gcc (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0, 64-bit", want: "PostgreSQL 14.9", known: true},
 		{version: "PostgreSQL 18.4 on x86_64-pc-linux-gnu, compiled by gcc (Debian 6.3.0-18+deb9u1) 6.3.0 20170516, 64-bit", want: "PostgreSQL 18.4", known: true},
 		{version: "PostgreSQL 15.4 (Homebrew) on aarch64-apple-darwin22.4.0, compiled by Apple clang version 14.0.3, 64-bit", want: "PostgreSQL 15.4", known: true},
+		{version: "PostgreSQL 15.3 (Postgres.app) on aarch64-apple-darwin21.6.0, compiled by Apple clang version 14.0.0 (clang-1400.0.29.102), 64-bit", want: "PostgreSQL 15.3", known: true},
 		{version: "PostgreSQL 16.1, compiled by Visual C++ build 1937, 64-bit", want: "PostgreSQL 16.1", known: true},
 		{version: "PostgreSQL 19beta1 on x86_64-pc-linux-gnu, compiled by gcc 15.1.0, 64-bit", want: "PostgreSQL 19beta1", known: true},
 		{version: "PostgreSQL 17.2 - Percona Server for PostgreSQL 17.2.1 on x86_64-pc-linux-gnu, compiled by gcc (GCC) 11.5.0, 64-bit", want: "PostgreSQL 17.2", known: true},
@@ -72,6 +73,8 @@ func TestMySQLProducts(t *testing.T) {
 		{version: "8.0.31-google", comment: "(Google)", want: "MySQL 8.0.31", known: true},
 		{version: "8.0.35-27", comment: "Percona Server (GPL), Release 27, Revision 2f8eeab2", want: "Percona Server 8.0.35", known: true},
 
+		{version: "10.11.9-MariaDB-log", comment: "Source distribution, wsrep_26.22", want: "MariaDB 10.11.9", known: true},
+
 		{version: "10.5.23-MariaDB-0+deb11u1", comment: "Debian 11", want: "MariaDB 10.5.23: Roster needs at least 10.6", known: true},
 		{version: "5.5.68-MariaDB", comment: "MariaDB Server", want: "MariaDB 5.5.68: Roster needs at least 10.6", known: true},
 		{version: "5.7.44-log", comment: "MySQL Community Server (GPL)", want: "MySQL 5.7.44: Roster needs at least 8.0.11", known: true},
@@ -86,6 +89,8 @@ func TestMySQLProducts(t *testing.T) {
 		{version: "5.7.25-OceanBase-v4.2.1.0", comment: "OceanBase 4.2.1.0", want: "OceanBase"},
 		{version: "5.7.32", comment: "SingleStoreDB source distribution (compatible; MySQL Enterprise & MySQL Commercial)", want: "SingleStore"},
 		{version: "8.0.35-27.1", comment: "Percona XtraDB Cluster (GPL), Release rel27, Revision 3430bf0, WSREP version 26.1.4.3", want: "Percona XtraDB Cluster"},
+		{version: "8.0.37", comment: "MySQL Community Server - (GPL), wsrep_26.22", want: "MySQL with Galera"},
+		{version: "5.7.44-log", comment: "MySQL Community Server (GPL), wsrep_25.36", want: "MySQL with Galera"},
 		{version: "8.0.35-cluster", comment: "MySQL Cluster Community Server - GPL", want: "MySQL Cluster"},
 		{version: "8.0.33", comment: "Dolt", want: "Dolt"},
 		{version: "8.0.33", comment: "something else", want: "an unknown product"},

@@ -119,29 +119,41 @@ func (rs *replicas) measure(ctx context.Context, r *replica) {
 		out = outError{Stale, fmt.Sprintf("it lacks changes that are older than %v: see whether it replicates, and how far behind it is", most)}
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err == nil {
 		r.standing, r.fresh = s, fresh
 	}
-	before, known := r.out, r.known
-	if out.reason != InUse {
-		r.good = 0
-	} else if r.good++; known && before.reason != InUse && r.good < steady {
-		return
-	}
-	r.out, r.known = out, true
+	before, changed := r.decide(out)
+	r.mu.Unlock()
 	switch {
-	case known && out.reason == before.reason:
+	case !changed:
 	case out.reason == InUse:
 		rs.logger.InfoContext(ctx, "a replica answers queries", "replica", r.name)
-	case known && before.reason != InUse:
+	case before != InUse:
 		rs.logger.WarnContext(ctx, "a replica is still left out, for another reason", "replica", r.name, "because", out.text)
 	default:
 		rs.logger.WarnContext(ctx, "a replica is left out: other servers answer queries", "replica", r.name, "because", out.text)
 	}
+	if s != nil {
+		rs.primary.doubt(ctx, s)
+	}
 }
 
-// look asks a replica how far it is. Everything that was committed before fresh is there.
+// decide decides after a measurement whether the replica is left out. It returns the reason before, and whether the reason is another
+// one now. The caller holds mu.
+func (r *replica) decide(out outError) (before OutReason, changed bool) {
+	before = r.out.reason
+	if out.reason != InUse {
+		r.good = 0
+	} else if r.good++; before != InUse && r.good < steady {
+		return before, false
+	}
+	changed = !r.known || out.reason != before
+	r.out, r.known = out, true
+	return before, changed
+}
+
+// look asks a replica how far it is. Everything that was committed before fresh is there. After an error, the standing is that of a server
+// with the same database, or nil.
 func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
@@ -155,19 +167,22 @@ func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh tim
 		err = context.DeadlineExceeded
 	}
 	switch {
+	case s != nil && !s.replays():
+		err = outError{TakesChanges, errNoReplica.Error()}
 	case err != nil:
 		r.pool.conns.dropIdle()
-		return nil, fresh, err
-	case !s.replays():
-		return nil, fresh, outError{TakesChanges, errNoReplica.Error()}
+	default:
+		fresh, err = rs.primary.compare(s, has, rs.newest)
 	}
-	fresh, err = rs.primary.compare(s, has, rs.newest)
+	if has.database != rs.primary.contents() {
+		s = nil
+	}
 	return s, fresh, err
 }
 
-// ask asks a replica for its standing and its contents. The error is the driver's.
+// ask asks a replica for its standing and its contents. After an error, the standing may be known. The error is the driver's.
 func (r *replica) ask(ctx context.Context, by replication) (s standing, has contents, err error) {
-	if s, err = by.look(ctx, r.pool.db); err == nil && s.replays() {
+	if s, err = by.look(ctx, r.pool.db); err == nil {
 		has, err = contentsOf(ctx, r.pool.db)
 	}
 	return s, has, err

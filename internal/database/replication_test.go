@@ -3,6 +3,7 @@ package database_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,25 @@ func TestWaiters(t *testing.T) {
 	for connections, want := range map[int]int{1: 1, 2: 1, 16: 8} {
 		if got, err := database.Waiters(t.Context(), connections, 20, 20-want); err != nil || got != want {
 			t.Errorf("%d connections: got %d sessions that wait, %v, want %d", connections, got, err, want)
+		}
+	}
+}
+
+// TestSteadyReplica wants that a replica whose age is near the limit stays out, and is used after several good measurements. Another
+// reason is news.
+func TestSteadyReplica(t *testing.T) {
+	t.Parallel()
+	const in, stale, away = database.InUse, database.Stale, database.Unreachable
+	for _, test := range []struct {
+		measurements, want []database.OutReason
+		lines              int
+	}{
+		{[]database.OutReason{in, in, stale, in, stale, in}, []database.OutReason{in, in, stale, stale, stale, stale}, 2},
+		{[]database.OutReason{stale, in, in, in, in, in, in}, []database.OutReason{stale, stale, stale, stale, stale, in, in}, 2},
+		{[]database.OutReason{away, away, stale, stale, in, away}, []database.OutReason{away, away, stale, stale, stale, away}, 3},
+	} {
+		if got, lines := database.Decide(test.measurements...); !slices.Equal(got, test.want) || lines != test.lines {
+			t.Errorf("%v: got %v and %d lines, want %v and %d", test.measurements, got, lines, test.want, test.lines)
 		}
 	}
 }

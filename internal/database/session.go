@@ -46,6 +46,7 @@ type Session struct {
 	position consistency.Position    // of the commit
 	// commitPosition reads the position of the commit and leaves the seat.
 	commitPosition func() consistency.Position
+	statements     atomic.Int64 // that it has sent
 
 	attempts int // the savepoints so far
 
@@ -85,7 +86,7 @@ func (db *DB) PrimarySession(mode Mode, after consistency.Position) *Session {
 	return s
 }
 
-// WriteSession returns a session for a mutation of a client. With replicas and on a cluster, its Position is known after Commit.
+// WriteSession returns a session for a mutation of a client. With replicas and on a cluster, Commit reads its Position.
 // It treats the position after like a PrimarySession.
 func (db *DB) WriteSession(after consistency.Position) *Session {
 	s := db.Session(Write)
@@ -93,12 +94,18 @@ func (db *DB) WriteSession(after consistency.Position) *Session {
 	return s
 }
 
-// Position returns a position that has what the session has committed, after a successful Commit of a WriteSession. It is zero
-// without replicas.
-func (s *Session) Position() consistency.Position { return s.position }
+// Position returns a position that has everything that the session has committed, or has read on the primary. Call it after Commit
+// or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession knows the position of its
+// commit. In other cases the primary is asked, for at most a second.
+func (s *Session) Position(ctx context.Context) consistency.Position {
+	if !s.position.IsZero() || s.statements.Load() == 0 {
+		return s.position
+	}
+	return s.db.end(context.WithoutCancel(ctx)) // the answer does not end with the time of the operation
+}
 
-// Position returns a position that has everything that is committed now. It is zero without replicas.
-func (db *DB) Position(ctx context.Context) consistency.Position {
+// end returns a position that has everything that is committed now. It is zero without replicas.
+func (db *DB) end(ctx context.Context) consistency.Position {
 	switch {
 	case !db.givesPositions():
 		return consistency.Position{}
@@ -110,7 +117,7 @@ func (db *DB) Position(ctx context.Context) consistency.Position {
 	if db.write.acquire(limited) != nil {
 		return db.replicas.primary.ahead()
 	}
-	return db.replicas.primary.now(ctx, seat{pool: db.write})
+	return db.replicas.primary.now(limited, seat{pool: db.write})
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -255,6 +262,7 @@ func (r *running) start(ctx context.Context, s *Session, query string, args any)
 			return nil, err
 		}
 	}
+	s.statements.Add(1)
 	if r.watched() {
 		r.began = time.Now()
 	}

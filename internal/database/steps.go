@@ -45,44 +45,25 @@ func (e *mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	if _, err := tx.ExecContext(ctx, createRecord); err != nil {
 		return err
 	}
-	held := e.lease.Load()
-	if err := held.hold(ctx, tx); err != nil {
-		return err
+	m := &stepper{tx, e.lease.Load(), w}
+	step, err := m.next(ctx)
+	for try := 1; err == nil && step < len(w.statements); {
+		err = m.step(ctx, step)
+		switch {
+		case err == nil:
+			step, try = step+1, 1
+		case isDeadlock(err) && try < tries: // the record says whether the step has happened
+			try++
+			step, err = m.next(ctx)
+		default:
+			if step == 0 {
+				m.forget(ctx)
+			}
+			err = fmt.Errorf("statement %d of %d: %w", step+1, len(w.statements), err)
+		}
 	}
-	step, err := nextStep(ctx, tx, w)
 	if err != nil {
 		return err
-	}
-	for ; step < len(w.statements); step++ {
-		if err := held.hold(ctx, tx); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
-			return err
-		}
-		if err := runStep(ctx, tx, w.statements[step]); err != nil {
-			if step == 0 { // nothing has happened; if the connection broke, this fails, and the record stays
-				_, _ = tx.ExecContext(ctx, "ROLLBACK")
-				if held.hold(ctx, tx) == nil { // otherwise, the record is of another program
-					_, _ = tx.ExecContext(ctx, dropRecord)
-				}
-			}
-			return fmt.Errorf("statement %d of %d: %w", step+1, len(w.statements), err)
-		}
-		if held != nil && !changesRows(w.statements[step]) { // which has committed
-			if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
-				return err
-			}
-		}
-		if err := held.hold(ctx, tx); err != nil {
-			return err
-		}
-		if err := recordStep(ctx, tx, w, step+1); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "COMMIT"); err != nil {
-			return err
-		}
 	}
 	if _, err := tx.ExecContext(ctx, "START TRANSACTION"); err != nil {
 		return err
@@ -90,7 +71,78 @@ func (e *mysqlEngine) apply(ctx context.Context, tx *sql.Tx, w way) error {
 	if _, err = tx.ExecContext(ctx, dropRecord); err != nil {
 		return err
 	}
-	return held.hold(ctx, tx)
+	return m.lease.hold(ctx, tx)
+}
+
+// stepper runs the steps of a migration.
+type stepper struct {
+	tx    *sql.Tx
+	lease *lease // nil: the server is in no cluster
+	way   way
+}
+
+// transact runs f in a transaction, which is committed only while this program has the lease. After an error, nothing of f stays.
+func (m *stepper) transact(ctx context.Context, f func() error) error {
+	_, err := m.tx.ExecContext(ctx, "START TRANSACTION")
+	if err == nil {
+		err = f()
+	}
+	if err == nil {
+		err = m.lease.hold(ctx, m.tx)
+	}
+	if err == nil {
+		_, err = m.tx.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		_, _ = m.tx.ExecContext(ctx, "ROLLBACK") // what matters is err
+	}
+	return err
+}
+
+// step runs a step and records the next one.
+func (m *stepper) step(ctx context.Context, step int) error {
+	statement := m.way.statements[step]
+	run := func() error { return runStep(ctx, m.tx, statement) }
+	record := func() error { return recordStep(ctx, m.tx, m.way, step+1) }
+	if changesRows(statement) {
+		return m.transact(ctx, func() error {
+			if err := run(); err != nil {
+				return err
+			}
+			return record()
+		})
+	}
+	if err := m.lease.hold(ctx, m.tx); err != nil {
+		return err
+	}
+	if err := run(); err != nil {
+		return err
+	}
+	return m.transact(ctx, record)
+}
+
+// forget ends the record if no step has happened. If the connection broke, or another program has the lease, the record stays.
+func (m *stepper) forget(ctx context.Context) {
+	if step, err := m.next(ctx); err != nil || step > 0 {
+		return
+	}
+	_ = m.transact(ctx, func() error { // the migration has failed anyway
+		_, err := m.tx.ExecContext(ctx, dropRecord)
+		return err
+	})
+}
+
+// next returns the next step. It records the first one.
+func (m *stepper) next(ctx context.Context) (step int, err error) {
+	for try := 1; ; try++ {
+		err = m.transact(ctx, func() (err error) {
+			step, err = nextStep(ctx, m.tx, m.way)
+			return err
+		})
+		if !isDeadlock(err) || try == tries {
+			return step, err
+		}
+	}
 }
 
 // nextStep returns the next step. It records the first one.

@@ -95,9 +95,7 @@ func (e endpoint) refuseCaller(ctx context.Context, err error) *refusal {
 	if ctx.Err() == nil { // otherwise the client has disconnected
 		e.logger.WarnContext(ctx, "the caller of a request cannot be found", "error", err)
 	}
-	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server cannot check credentials now: try again")
-	r.retryAfter = busySeconds
-	return r
+	return refuseUnavailable("the server cannot check credentials now: try again")
 }
 
 // headerAuthorization has the credentials of a request.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -132,12 +130,10 @@ func (e endpoint) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		if receipt.Replayed {
 			w.Header().Set(headerReplayed, "true")
 		}
-		if slices.ContainsFunc(response.Errors, unavailable) {
-			w.Header().Set(headerRetryAfter, strconv.Itoa(busySeconds))
-		}
 		setPosition(w.Header(), receipt.Position)
 		setTiming(w.Header(), response)
 	}
+	setRetryAfter(w.Header(), response)
 	leave() // while the client reads slowly, other requests may be executed
 	account.Settle(int64(len(response.Data)))
 	if refused := refusalOf(response); refused != nil {

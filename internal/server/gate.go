@@ -1,11 +1,6 @@
 package server
 
-import (
-	"net/http"
-	"sync"
-
-	"roster/internal/codes"
-)
+import "sync"
 
 // A gate bounds the number of requests that are executed at the same time. A nil gate has no bound.
 type gate chan struct{}
@@ -27,8 +22,6 @@ func (g gate) enter() (leave func(), refused *refusal) {
 	case g <- struct{}{}:
 		return sync.OnceFunc(func() { <-g }), nil
 	default:
-		refused := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many requests as it takes at a time: try again")
-		refused.retryAfter = busySeconds
-		return nil, refused
+		return nil, refuseUnavailable("the server has as many requests as it takes at a time: try again")
 	}
 }

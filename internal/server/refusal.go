@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -17,7 +18,7 @@ const messageInternal = "internal error"
 
 const (
 	headerRetryAfter = "Retry-After"
-	// busySeconds is the value of Retry-After for an operation that found no memory, or no database.
+	// busySeconds is the value of Retry-After for an answer with UNAVAILABLE.
 	busySeconds = 1
 )
 
@@ -47,15 +48,24 @@ func refuseFor(status int, code codes.Code, message string) *refusal {
 	return &refusal{status: status, message: message, extensions: map[string]any{"code": code}}
 }
 
-// refuseBusy refuses a request because there is no memory for its answer now.
-func refuseBusy() *refusal {
-	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has no memory for this answer now: try again")
+// refuseUnavailable refuses a request that may be sent again soon.
+func refuseUnavailable(message string) *refusal {
+	r := refuseFor(http.StatusServiceUnavailable, codes.Unavailable, message)
 	r.retryAfter = busySeconds
 	return r
 }
 
-// unavailable reports whether an error says that the same operation may succeed soon.
-func unavailable(e *gqlerror.Error) bool { return codeOf(gqlerror.List{e}) == codes.Unavailable }
+// refuseBusy refuses a request because there is no memory for its answer now.
+func refuseBusy() *refusal {
+	return refuseUnavailable("the server has no memory for this answer now: try again")
+}
+
+// setRetryAfter sets the header of an answer with an error that says that the same operation may succeed soon.
+func setRetryAfter(h http.Header, response *graphql.Response) {
+	if slices.ContainsFunc(response.Errors, func(e *gqlerror.Error) bool { return codeOf(gqlerror.List{e}) == codes.Unavailable }) {
+		h.Set(headerRetryAfter, strconv.Itoa(busySeconds))
+	}
+}
 
 // refusalOf returns the refusal of a request as a whole because of its caller, from the response of the executor. It
 // returns nil for other responses.

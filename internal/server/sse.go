@@ -37,6 +37,7 @@ func (e endpoint) serveEvents(
 		if refused := refusalOf(failure); refused != nil {
 			return refused
 		}
+		setRetryAfter(w.Header(), failure)
 	}
 	events := &eventStream{w: w, control: http.NewResponseController(w), timeout: e.streams.options.WriteTimeout, http2: r.ProtoMajor > 1}
 	e.observer.Opened(EventStream)

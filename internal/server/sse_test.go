@@ -230,8 +230,8 @@ func TestEventStreamsAreBounded(t *testing.T) {
 		}
 		const one = "subscription { counter(to: 0) { number } }"
 		got := s.ask(t, http.MethodPost, "/graphql", body(one), "Accept", typeEvents)
-		if got.status != http.StatusServiceUnavailable || onlyCode([]byte(got.text)) != "UNAVAILABLE" {
-			t.Errorf("one stream more: got status %d, %s, want 503 and UNAVAILABLE", got.status, got.text)
+		if got.status != http.StatusServiceUnavailable || onlyCode([]byte(got.text)) != "UNAVAILABLE" || got.header.Get("Retry-After") == "" {
+			t.Errorf("one stream more: got status %d, %v, %s, want 503 and UNAVAILABLE with Retry-After", got.status, got.header, got.text)
 		}
 		if got := s.ask(t, http.MethodPost, "/graphql", body("{ echo }"), "Accept", typeEvents); got.status != http.StatusOK {
 			t.Errorf("a query: got status %d, want 200", got.status)

@@ -3,12 +3,9 @@ package server
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"roster/internal/codes"
 )
 
 // StreamOptions are the bounds of WebSockets and event streams. Every field is required unless its comment
@@ -77,10 +74,10 @@ func (s *Streams) enter(end func(context.Context), guest bool) (leave, welcome f
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return nil, nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server is stopping")
+		return nil, nil, refuseUnavailable("the server is stopping")
 	}
 	if len(s.open) >= s.options.MaxStreams || guest && s.guests >= max(1, s.options.MaxStreams/guestShare) {
-		return nil, nil, refuseFor(http.StatusServiceUnavailable, codes.Unavailable, "the server has as many streams as it keeps: try again later")
+		return nil, nil, refuseUnavailable("the server has as many streams as it keeps: try again later")
 	}
 	one := &stream{end: end, guest: guest}
 	s.open[one] = struct{}{}

@@ -174,7 +174,7 @@ type socket struct {
 	writing   sync.Mutex    // held while a message is written
 
 	mu         sync.Mutex
-	after      consistency.Position        // what later queries read: that of the handshake, or of a mutation on this socket
+	after      consistency.Position        // what later operations read: that of the handshake, of connection_init, of a request or of an answer
 	operations map[string]*socketOperation // the operations that the client waits for, by ID
 	running    int                         // number of operations that have not ended
 	draining   bool                        // no operation starts any more
@@ -260,12 +260,14 @@ func (s *socket) close(f fault) {
 // admit finds the caller of the socket by the payload of connection_init, and watches it. If the caller may not use the
 // server, admit returns the fault.
 func (s *socket) admit(ctx context.Context, payload map[string]any) *fault {
-	authorization, f := credentials(payload)
-	if f != nil {
-		return f
-	}
-	if authorization == nil {
-		authorization = s.authorization
+	authorization := s.authorization
+	switch value, ok, err := headerIn(payload, headerAuthorization); {
+	case err != nil:
+		return &fault{closeForbidden, err.Error()}
+	case ok:
+		authorization = []string{value}
+	case payload["headers"] != nil && !isObject(payload["headers"]):
+		return &fault{closeForbidden, "headers in connection_init must be an object"}
 	}
 	caller, _, refused := s.authenticate(ctx, s.from.client, authorization) // the end of ctx, which is that of the connection, cancels it
 	if refused != nil {

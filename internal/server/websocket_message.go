@@ -74,36 +74,36 @@ func parseMessage(data []byte, most int) (message, error) {
 	return m, nil
 }
 
-// credentials returns the value of Authorization in the payload of connection_init or, if there is none, in its object
-// headers. Without both, it returns nil. The names of headers have any case.
-func credentials(payload map[string]any) ([]string, *fault) {
-	authorization, f := credentialsIn(payload)
-	if authorization != nil || f != nil || payload["headers"] == nil {
-		return authorization, f
+// headerIn returns the value of a header in the payload of connection_init or, if there is none, in its object headers. The names
+// of headers have any case. It ignores headers that are no object. The error is for the client.
+func headerIn(payload map[string]any, name string) (value string, ok bool, err error) {
+	value, ok, err = valueIn(payload, name)
+	if headers, is := payload["headers"].(map[string]any); is && !ok && err == nil {
+		return valueIn(headers, name)
 	}
-	headers, ok := payload["headers"].(map[string]any)
-	if !ok {
-		return nil, &fault{closeForbidden, "headers in connection_init must be an object"}
-	}
-	return credentialsIn(headers)
+	return value, ok, err
 }
 
-func credentialsIn(object map[string]any) ([]string, *fault) {
-	var authorization []string
-	for key, value := range object {
-		if !strings.EqualFold(key, headerAuthorization) {
+func valueIn(object map[string]any, name string) (value string, ok bool, err error) {
+	for key, v := range object {
+		if !strings.EqualFold(key, name) {
 			continue
 		}
-		text, ok := value.(string)
+		text, isString := v.(string)
 		switch {
-		case !ok:
-			return nil, &fault{closeForbidden, "Authorization in connection_init must be a string"}
-		case authorization != nil:
-			return nil, &fault{closeForbidden, "Authorization in connection_init is doubled"}
+		case !isString:
+			return "", false, fmt.Errorf("%s in connection_init must be a string", name)
+		case ok:
+			return "", false, fmt.Errorf("%s in connection_init is doubled", name)
 		}
-		authorization = []string{text}
+		value, ok = text, true
 	}
-	return authorization, nil
+	return value, ok, nil
+}
+
+func isObject(value any) bool {
+	_, ok := value.(map[string]any)
+	return ok
 }
 
 // replyMessage returns a message that belongs to no operation. The payload may be nil. It panics if the payload cannot

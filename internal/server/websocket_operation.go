@@ -14,6 +14,7 @@ import (
 
 	"roster/internal/budget"
 	"roster/internal/codes"
+	"roster/internal/consistency"
 	"roster/internal/documents"
 )
 
@@ -95,6 +96,9 @@ func (s *socket) answer(ctx context.Context, m *message, account *budget.Answer)
 		}
 		close(s.initiated)
 		if f := s.admit(ctx, m.payload); f != nil {
+			return false, f
+		}
+		if f := s.reachInit(m.payload); f != nil {
 			return false, f
 		}
 		s.reply(ctx, replyMessage(messageAck, nil))
@@ -187,6 +191,9 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 		return
 	}
 	defer leave()
+	if refused == nil {
+		refused = s.reachOf(request.Extensions)
+	}
 	if debt := refuseRate(s.from.points.Wait(0)); debt != nil {
 		refused = debt
 	} else if refused != nil {
@@ -225,12 +232,18 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 			return
 		}
 	}
-	for response := range s.responses(ctx, operation, s.terms(), s.wrote, toll{s.from.points, price}, 2) { // in memory as a response and as a message
+	var position consistency.Position // of the answer
+	told := func(r documents.Receipt) {
+		position = r.Position
+		s.reach(position)
+	}
+	for response := range s.responses(ctx, operation, s.terms(), told, toll{s.from.points, price}, 2) { // in memory as a response and as a message
 		leave() // while the client reads slowly, other requests may be executed
 		if response.Data == nil {
 			s.send(conn, o, errorMessage(o.id, response.Errors), true)
 			return
 		}
+		addPosition(response, position)
 		if !s.send(conn, o, nextMessage(o.id, response), false) {
 			return
 		}
@@ -238,20 +251,11 @@ func (s *socket) run(conn, ctx context.Context, o *socketOperation, request rece
 	s.send(conn, o, completeMessage(o.id), true)
 }
 
-// terms returns those of an operation. Messages have no headers, so the socket remembers what it has written.
+// terms returns those of an operation. The socket remembers the position that it has reached.
 func (s *socket) terms() documents.Terms {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return documents.Terms{After: s.after}
-}
-
-// wrote remembers the position of a mutation. Of mutations that overlap, the later position counts.
-func (s *socket) wrote(r documents.Receipt) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := r.Position; !p.IsZero() && (p.Database != s.after.Database || p.Compare(s.after) > 0) {
-		s.after = p
-	}
 }
 
 // refuseOperation ends an operation that is not executed.
