@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest/servers"
 )
 
@@ -63,7 +64,7 @@ func TestGalera(t *testing.T) {
 type galera struct {
 	cluster  *servers.Galera
 	binary   string
-	programs []*program
+	programs []*server
 	client   *http.Client
 }
 
@@ -82,7 +83,7 @@ func newGalera(t *testing.T) *galera {
 		}
 	})
 	return &galera{
-		cluster: cluster, binary: build(t),
+		cluster: cluster, binary: program.Build(t),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * galeraWriters}},
 	}
 }
@@ -212,7 +213,7 @@ func (g *galera) migrations(t *testing.T) {
 
 // ask sends an operation to a server, with a key and a token, which may be "". It fails if the server does not answer.
 func (g *galera) ask(ctx context.Context, i int, key, token, query string, variables map[string]any) (*answer, error) {
-	return post(ctx, g.client, g.programs[i].url, operation{query, variables, key, token})
+	return post(ctx, g.client, g.programs[i].URL, operation{query, variables, key, token})
 }
 
 // passing are the codes after which a client sends an operation again.
@@ -315,7 +316,7 @@ func (g *galera) syncWait(t *testing.T) {
 		if _, ok := g.insist(t, 0, "", "", galeraUpdate, map[string]any{"id": id, "email": fmt.Sprintf("syncwait%d@example.com", n)}, &w); !ok {
 			return
 		}
-		a, err := post(t.Context(), g.client, p.url, operation{query: galeraRead, variables: map[string]any{"id": id}})
+		a, err := post(t.Context(), g.client, p.URL, operation{query: galeraRead, variables: map[string]any{"id": id}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -492,7 +493,7 @@ func (g *galera) load(t *testing.T) {
 			texts = append(texts, "operation failed", "the change feed cannot be read")
 		}
 		for _, text := range texts {
-			if strings.Contains(p.log.String(), text) {
+			if strings.Contains(p.Log.String(), text) {
 				t.Errorf("the log of server %d: got a line with %q, want none", i+1, text)
 			}
 		}
@@ -608,7 +609,7 @@ func (l *galeraLoad) listen(i int) (all []galeraChange) {
 func (l *galeraLoad) subscribe(i int, after string) (all []galeraChange) {
 	ctx, cancel := context.WithTimeout(l.Context(), time.Second)
 	defer cancel()
-	response, err := send(ctx, l.client, l.programs[i].url, "text/event-stream", operation{
+	response, err := send(ctx, l.client, l.programs[i].URL, "text/event-stream", operation{
 		query: "subscription ($after: String) { changes(after: $after) { cursor nodeId kind version } }", variables: map[string]any{"after": after},
 	})
 	if err != nil {
@@ -686,9 +687,9 @@ func (l *galeraLoad) check(feed []galeraChange) {
 }
 
 // ready returns the status of /readyz.
-func (g *galera) ready(t *testing.T, p *program) int {
+func (g *galera) ready(t *testing.T, p *server) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/readyz", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/readyz", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -714,7 +715,7 @@ func (g *galera) noQuorum(t *testing.T) {
 	}
 	await(t, "/readyz without quorum is 503", func() bool { return g.ready(t, g.programs[2]) == http.StatusServiceUnavailable })
 	await(t, "/readyz with dirty reads is 503", func() bool { return g.ready(t, dirty) == http.StatusServiceUnavailable })
-	if a, err := post(t.Context(), g.client, dirty.url, operation{query: galeraRead, variables: map[string]any{"id": id}}); err != nil || len(a.Errors) > 0 {
+	if a, err := post(t.Context(), g.client, dirty.URL, operation{query: galeraRead, variables: map[string]any{"id": id}}); err != nil || len(a.Errors) > 0 {
 		t.Errorf("a dirty read: got %+v, %v, want data", a, err)
 	}
 	for n := range 40 { // more than one for each connection
@@ -727,7 +728,7 @@ func (g *galera) noQuorum(t *testing.T) {
 	if a, err := g.ask(t.Context(), 2, "", "", galeraRead, map[string]any{"id": id}); err != nil || a.code() != "UNAVAILABLE" {
 		t.Errorf("a read without quorum: got %+v, %v, want UNAVAILABLE", a, err)
 	}
-	if log := g.programs[2].log.String(); !strings.Contains(log, "the database cannot be used") || !strings.Contains(log, "wsrep_cluster_status") {
+	if log := g.programs[2].Log.String(); !strings.Contains(log, "the database cannot be used") || !strings.Contains(log, "wsrep_cluster_status") {
 		t.Errorf("the log: got %s, want a line with the advice", log)
 	}
 	for _, node := range g.cluster.Nodes[:2] {

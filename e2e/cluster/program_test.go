@@ -3,157 +3,56 @@
 package cluster
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
+
+	"roster/e2e/program"
 )
 
-// build makes the binary and returns its path.
-func build(t *testing.T) string {
+// server is a running server of Roster.
+type server struct {
+	*program.Server
+	admin string // the socket of its admin listener
+}
+
+// start runs a server. Its log is shown if the test fails.
+func start(t *testing.T, binary, database string, flags ...string) *server {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "roster")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "roster")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return binary
-}
-
-// program is a running server of Roster.
-type program struct {
-	cmd    *exec.Cmd
-	stdout *bufio.Reader
-	log    *transcript
-	url    string
-	admin  string // the socket of its admin listener
-}
-
-// transcript is the text that a program has printed. It may be read while the program prints more.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.Write(p)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
-
-// start runs a server on a free port, and waits until it serves. It is killed at the end of the test, unless stop came first.
-func start(t *testing.T, binary, database string, flags ...string) *program {
-	t.Helper()
-	admin := filepath.Join(t.TempDir(), "admin")
-	cmd := exec.CommandContext(t.Context(), binary, append([]string{"serve", "--listen=127.0.0.1:0", "--admin-listen=unix:" + admin}, flags...)...)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s")
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{cmd: cmd, stdout: bufio.NewReader(pipe), log: &transcript{}, admin: admin}
-	cmd.Stderr = p.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	s := &server{admin: filepath.Join(t.TempDir(), "admin")}
+	s.Server = program.Start(t, program.Serve(t, binary, database, []string{"ROSTER_ADMIN_LISTEN=unix:" + s.admin}, flags...))
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", p.url, p.log)
+			t.Logf("the log of %s:\n%s", s.URL, s.Log)
 		}
 	})
-	endpoint := regexp.MustCompile(`endpoint +(http://\S+)/graphql`)
-	for {
-		line, err := p.stdout.ReadString('\n')
-		if err != nil {
-			t.Fatalf("got %q, %v, want the address of the endpoint; the log: %s", line, err, p.log)
-		}
-		if found := endpoint.FindStringSubmatch(line); found != nil {
-			p.url = found[1]
-			return p
-		}
-	}
+	return s
 }
 
 // stop ends the server in order.
-func (p *program) stop(t *testing.T) {
+func (s *server) stop(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, p.stdout); err != nil {
-		t.Error(err)
-	}
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("the end of the server: got %v, want success", err)
-	}
+	s.Stop(t, syscall.SIGTERM)
 }
 
-// metrics returns the metrics with a name, by their labels.
-func (p *program) metrics(t *testing.T, name string) map[string]float64 {
+// complainsLittle checks that the server has logged at most a number of warnings and errors, and logs their messages.
+func (s *server) complainsLittle(t *testing.T, most int) {
 	t.Helper()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", p.admin)
-	}}}
-	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := map[string]float64{}
-	for _, found := range regexp.MustCompile(`(?m)^`+name+`\{(.*)\} (\S+)$`).FindAllSubmatch(text, -1) {
-		if values[string(found[1])], err = strconv.ParseFloat(string(found[2]), 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return values
-}
-
-// complaints counts the warnings and errors in the log, by their messages.
-func (p *program) complaints() (n int, messages map[string]int) {
-	messages = map[string]int{}
-	for _, found := range regexp.MustCompile(`(?m)level=(?:WARN|ERROR) msg=("[^"]*"|\S+)`).FindAllStringSubmatch(p.log.String(), -1) {
+	n, messages := 0, map[string]int{}
+	for _, found := range regexp.MustCompile(`(?m)level=(?:WARN|ERROR) msg=("[^"]*"|\S+)`).FindAllStringSubmatch(s.Log.String(), -1) {
 		n++
 		messages[found[1]]++
 	}
-	return n, messages
-}
-
-// complainsLittle checks that a server has logged at most a number of warnings and errors.
-func (p *program) complainsLittle(t *testing.T, most int) {
-	t.Helper()
-	n, messages := p.complaints()
-	t.Logf("%s: %d warnings and errors: %v", p.url, n, messages)
+	t.Logf("%s: %d warnings and errors: %v", s.URL, n, messages)
 	if n > most {
-		t.Errorf("%s: got %d warnings and errors, want at most %d", p.url, n, most)
+		t.Errorf("%s: got %d warnings and errors, want at most %d", s.URL, n, most)
 	}
 }
 

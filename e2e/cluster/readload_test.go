@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"roster/e2e/program"
 )
 
 const (
@@ -23,16 +25,17 @@ const (
 	// readClients is the number of clients, and readsEach that of reads after each mutation of one.
 	readClients = 6
 	readsEach   = 40
-	// complaintsEach bounds the warnings and errors in the log of a server for each failure of a database server.
-	complaintsEach = 25
+	// complaintsEach bounds the warnings and errors in the log of a server for each failure of a database server. When a primary
+	// freezes, the slow operations of all clients are among them.
+	complaintsEach = 60
 )
 
 // readLoad are clients that read what they have written, with the token of their last mutation. A client has only one mutation
 // at a time, and nobody else writes its user. While the primary is away, it repeats the mutation with the same key.
 type readLoad struct {
 	*testing.T
-	servers []*program // take the reads in turn
-	takers  []*program // take the mutations in turn
+	servers []*server // take the reads in turn
+	takers  []*server // take the mutations in turn
 	stop    chan struct{}
 	working sync.WaitGroup
 	clients []*readClient
@@ -62,7 +65,7 @@ type write struct {
 }
 
 // newReadLoad starts the clients. They work until finish.
-func newReadLoad(t *testing.T, servers, takers []*program) *readLoad {
+func newReadLoad(t *testing.T, servers, takers []*server) *readLoad {
 	t.Helper()
 	l := &readLoad{T: t, servers: servers, takers: takers, stop: make(chan struct{}), told: map[string]int{}}
 	for i := range readClients {
@@ -222,9 +225,9 @@ func (c *readClient) mutate(query string, input map[string]any) *versioned {
 
 // ask sends an operation once. While the primary may be away, the answer may have one of some codes: then ask waits a little, and
 // returns nil.
-func (c *readClient) ask(p *program, o operation, codes ...string) *answer {
+func (c *readClient) ask(p *server, o operation, codes ...string) *answer {
 	began := time.Now()
-	a, err := post(context.WithoutCancel(c.Context()), c.http, p.url, o)
+	a, err := post(context.WithoutCancel(c.Context()), c.http, p.URL, o)
 	if err != nil {
 		c.Errorf("%s: got %v after %v, want an answer", o.query, err, time.Since(began))
 		return nil
@@ -240,7 +243,7 @@ func (c *readClient) ask(p *program, o operation, codes ...string) *answer {
 	c.mu.Unlock()
 	switch {
 	case !slices.Contains(codes, code) || !began.Before(away):
-		c.Errorf("%s: got %+v from %s after %v, want data", o.query, a.Errors, p.url, time.Since(began))
+		c.Errorf("%s: got %+v from %s after %v, want data", o.query, a.Errors, p.URL, time.Since(began))
 	case code == "UNAVAILABLE" && a.header.Get("Retry-After") == "":
 		c.Errorf("%s: got UNAVAILABLE without Retry-After, want it", o.query)
 	}
@@ -299,7 +302,7 @@ func (c *readClient) read(i int) {
 		return
 	}
 	if got != c.n {
-		c.Errorf("%s: a read with the token %s on %s: got %d, want %d", c.name, c.token, c.servers[i%len(c.servers)].url, got, c.n)
+		c.Errorf("%s: a read with the token %s on %s: got %d, want %d", c.name, c.token, c.servers[i%len(c.servers)].URL, got, c.n)
 	}
 	c.reads.Add(1)
 	for took := int64(time.Since(began)); ; {
@@ -325,7 +328,7 @@ func (c *readClient) readAny() {
 	}
 	c.others.Add(1)
 	if got < least || got > c.n {
-		c.Errorf("%s: a read without a token on %s: got %d, want %d to %d: the first was committed more than %v before", c.name, c.servers[c.n%len(c.servers)].url, got, least, c.n, maxStaleness)
+		c.Errorf("%s: a read without a token on %s: got %d, want %d to %d: the first was committed more than %v before", c.name, c.servers[c.n%len(c.servers)].URL, got, least, c.n, maxStaleness)
 	}
 }
 
@@ -359,9 +362,9 @@ func (l *readLoad) finish(failures int, share float64) {
 }
 
 // replicaReads returns the number of reads that replicas have answered, and that of all.
-func (p *program) replicaReads(t *testing.T) (replicas, all float64) {
+func (s *server) replicaReads(t *testing.T) (replicas, all float64) {
 	t.Helper()
-	for labels, n := range p.metrics(t, "roster_reads_total") {
+	for labels, n := range s.metrics(t, "roster_reads_total") {
 		if all += n; labels != `server="primary"` {
 			replicas += n
 		}
@@ -370,12 +373,24 @@ func (p *program) replicaReads(t *testing.T) (replicas, all float64) {
 }
 
 // readsOf returns the number of reads that a database server has answered as a replica.
-func (p *program) readsOf(t *testing.T, addr string) (n float64) {
+func (s *server) readsOf(t *testing.T, addr string) (n float64) {
 	t.Helper()
-	for labels, reads := range p.metrics(t, "roster_reads_total") {
+	for labels, reads := range s.metrics(t, "roster_reads_total") {
 		if strings.Contains(labels, "("+addr+"/") {
 			n += reads
 		}
 	}
 	return n
+}
+
+// metrics returns the values of a metric by its labels.
+func (s *server) metrics(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	values := map[string]float64{}
+	for key, value := range program.Metrics(t, s.admin) {
+		if labels, ok := strings.CutPrefix(key, name+"{"); ok {
+			values[strings.TrimSuffix(labels, "}")] = value
+		}
+	}
+	return values
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
@@ -23,7 +24,7 @@ import (
 // one takes mutations: the second one learns of the failover by its reads alone.
 func TestReplicasFailover(t *testing.T) {
 	sideBySide(t)
-	binary := build(t)
+	binary := program.Build(t)
 	for name, start := range map[string]func(*testing.T) operator{"postgres": newPostgresOperator, "mariadb": newMariaDBOperator} {
 		t.Run(name, func(t *testing.T) {
 			sideBySide(t)
@@ -66,7 +67,7 @@ const behind = maxStaleness + time.Second
 func failOver(t *testing.T, binary string, o operator) {
 	primary, replicas := o.servers()
 	o.synchronise(primary, replicas)
-	var roster []*program
+	var roster []*server
 	for i := range 2 {
 		var all []string
 		for _, s := range []*servers.Server{primary, replicas[0], replicas[1]} {
@@ -109,7 +110,7 @@ func failOver(t *testing.T, binary string, o operator) {
 }
 
 // awaitReads waits until servers of Roster read from a replica.
-func (l *readLoad) awaitReads(replica *servers.Server, roster []*program) {
+func (l *readLoad) awaitReads(replica *servers.Server, roster []*server) {
 	l.Helper()
 	ticker := time.NewTicker(rest)
 	defer ticker.Stop()
@@ -117,7 +118,7 @@ func (l *readLoad) awaitReads(replica *servers.Server, roster []*program) {
 		before := p.readsOf(l.T, replica.Addr())
 		for deadline := time.Now().Add(patience); p.readsOf(l.T, replica.Addr()) == before; <-ticker.C {
 			if l.Failed() || time.Now().After(deadline) {
-				l.Fatalf("%s: got no reads of the replica %s within %v, want some", p.url, replica.Addr(), patience)
+				l.Fatalf("%s: got no reads of the replica %s within %v, want some", p.URL, replica.Addr(), patience)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
@@ -31,7 +32,7 @@ type replicated struct {
 // replicas of the database are killed, paused and lag, and one is promoted. No read is stale, and no client gets an error.
 func TestReplicas(t *testing.T) {
 	sideBySide(t)
-	binary := build(t)
+	binary := program.Build(t)
 	for name, start := range map[string]func(*testing.T) *replicated{"postgres": postgresReplicas, "mariadb": mariadbReplicas} {
 		t.Run(name, func(t *testing.T) {
 			sideBySide(t)
@@ -93,7 +94,7 @@ func (r *replicated) test(t *testing.T, binary string) {
 		"--database-replica-urls=" + database(t, r.replicas[0]) + "," + database(t, r.replicas[1]),
 		"--replica-max-staleness=" + maxStaleness.String(),
 	}
-	roster := []*program{start(t, binary, database(t, r.primary), flags...), start(t, binary, database(t, r.primary), flags...)}
+	roster := []*server{start(t, binary, database(t, r.primary), flags...), start(t, binary, database(t, r.primary), flags...)}
 	l := newReadLoad(t, roster, roster)
 	began := time.Now()
 	failures := 1
@@ -106,7 +107,7 @@ func (r *replicated) test(t *testing.T, binary string) {
 	l.idle(*length - time.Since(began))
 	l.finish(failures, 0.5)
 	for _, s := range roster {
-		if log := s.log.String(); !strings.Contains(log, "a replica answers queries") || !strings.Contains(log, "it takes changes itself") {
+		if log := s.Log.String(); !strings.Contains(log, "a replica answers queries") || !strings.Contains(log, "it takes changes itself") {
 			t.Errorf("the log does not have that replicas were used, and that the promoted one was left out:\n%s", log)
 		}
 		s.stop(t)

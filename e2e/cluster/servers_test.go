@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
@@ -17,14 +18,14 @@ const manyServers = 10
 // the same changes in the same order, and each change once.
 func TestServers(t *testing.T) {
 	sideBySide(t)
-	binary := build(t)
+	binary := program.Build(t)
 	database := dbtest.Keep(t)(servers.StartPostgres(t.Context()))
 	execute(t, database.URL(), "CREATE DATABASE roster TEMPLATE template0")
 	address, err := servers.Hosts("roster", database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var roster []*program
+	var roster []*server
 	for range manyServers {
 		roster = append(roster, start(t, binary, address, "--slow-statement=0s", "--slow-operation=0s")) // a busy machine is no complaint
 	}
