@@ -251,8 +251,8 @@ func (r *replicated) email(t *testing.T, what, want string, headers ...string) {
 	}
 }
 
-// TestReplicas writes and reads while the replica lags. With the token of a mutation, a query reads what the mutation has written;
-// without it, what the replica has.
+// TestReplicas writes and reads while the replica lags. With the token of a mutation, a query reads what the mutation has
+// written; without it, what the replica has.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
@@ -482,8 +482,8 @@ func (r *replicated) strange(t *testing.T, token, onReplica string) {
 	}
 }
 
-// socketReads reads on a WebSocket what the same socket has written, and what a token names: that of its handshake, of connection_init,
-// or of an operation.
+// socketReads reads on a WebSocket what the same socket has written, and what a token names: that of its handshake, of
+// connection_init, or of an operation.
 func (r *replicated) socketReads(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -9,8 +9,8 @@ import (
 	"roster/internal/dbtest"
 )
 
-// TestWithoutReplicas wants that a server without replicas sends no token, and reads after any token. A malformed one is an error
-// also there, and so is a list of tokens.
+// TestWithoutReplicas wants that a server without replicas sends no token, and reads after any token. A malformed one is an
+// error also there, and so is a list of tokens.
 func TestWithoutReplicas(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {

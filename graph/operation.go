@@ -123,8 +123,8 @@ func mayReadReplica(o *graphql.OperationContext) bool {
 }
 
 // receipt returns the receipt of the last attempt. It can have a position: for each mutation, because an error such as
-// STALE_VERSION also tells of rows that a replica may lack, and for each query of the change feed, because what a copy of the data
-// lacks must not be before its cursor. A failure that says only to try again tells of no rows.
+// STALE_VERSION also tells of rows that a replica may lack, and for each query of the change feed, because what a copy of the
+// data lacks must not be before its cursor. A failure that says only to try again tells of no rows.
 func (a *attempt) receipt(ctx context.Context, response *graphql.Response, withPosition bool) documents.Receipt {
 	r := documents.Receipt{Replayed: a.stored != nil}
 	if withPosition && (!isNull(response.Data) || !slices.ContainsFunc(response.Errors, isTransient)) {

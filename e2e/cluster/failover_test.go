@@ -37,7 +37,7 @@ func TestFailover(t *testing.T) {
 		{"SIGKILL", (*servers.Server).Kill},
 		{"SIGSTOP", (*servers.Server).Pause},
 		{"an orderly end", (*servers.Server).End},
-		{"a cut network", func(s *servers.Server) error { return s.Isolate(t.Context()) }},
+		{"a cut network", (*servers.Server).Isolate},
 	}
 	deadline := time.Now().Add(*length)
 	for round := 0; round == 0 || time.Now().Before(deadline); round++ {

@@ -10,8 +10,8 @@ import (
 	"roster/internal/dbtest/servers"
 )
 
-// copies takes a copy of the data by two servers. The node of the second one applies nothing meanwhile. With the token of the cursor,
-// the second server never answers with less than what is before the cursor.
+// copies takes a copy of the data by two servers. The node of the second one applies nothing meanwhile. With the token of the
+// cursor, the second server never answers with less than what is before the cursor.
 func (g *galera) copies(t *testing.T) {
 	ctx := t.Context()
 	g.create(t, 0, "copied0")

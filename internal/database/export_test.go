@@ -64,9 +64,16 @@ func (db *DB) MigrateAsReleased(ctx context.Context, up bool) error {
 	return err
 }
 
-// Leaked returns an error if sessions hold connections.
+// Leaked returns an error if sessions hold connections. It ends the measurements of replicas, which use some too.
 func (db *DB) Leaked() error {
-	for _, p := range []*pool{db.write, db.read} {
+	db.replicas.close()
+	pools := []*pool{db.write, db.read}
+	if db.replicas != nil {
+		for _, r := range db.replicas.all {
+			pools = append(pools, r.pool)
+		}
+	}
+	for _, p := range pools {
 		if used := p.db.Stats().InUse; used > 0 {
 			return fmt.Errorf("%d connections are in use", used)
 		}

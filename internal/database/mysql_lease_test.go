@@ -15,7 +15,7 @@ import (
 // killed at once: its lease expires, and the next one completes the migrations. Locks work as on a node of a cluster.
 func TestLeaseLost(t *testing.T) {
 	t.Parallel()
-	url := dbtest.Empty(t, dbtest.MySQL)
+	url := dbtest.EmptyMariaDB(t)
 	thief := open(t, options(url))
 	var stolen atomic.Bool
 	var after atomic.Int64 // definitions

@@ -8,8 +8,8 @@ import (
 	"roster/internal/dbtest"
 )
 
-// TestSessionPosition wants no position, and no statement for it, without replicas. On a node of a cluster, each session has one that
-// has read or written.
+// TestSessionPosition wants no position, and no statement for it, without replicas. On a node of a cluster, each session has
+// one that has read or written.
 func TestSessionPosition(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {

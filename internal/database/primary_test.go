@@ -3,6 +3,7 @@ package database_test
 import (
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,4 +109,76 @@ func TestReplicasWithoutPrimary(t *testing.T) {
 	if names := len(db.Pools()); names != 2 {
 		t.Errorf("got %d pools, want those of the primary and of the replica", names)
 	}
+}
+
+// TestFormerPrimary reads with a position of the new primary while all connections of a pool lead to the former one, which takes changes
+// too. Sessions of each kind read at the same time.
+func TestFormerPrimary(t *testing.T) {
+	t.Parallel()
+	former := dbtest.Keep(t)(dbservers.StartPostgresPrimary(t.Context()))
+	promoted := dbtest.Keep(t)(dbservers.StartPostgresStandby(t.Context(), former, "promoted"))
+	other := dbtest.Keep(t)(dbservers.StartPostgresStandby(t.Context(), former, "other"))
+	behind, proxy := dbtest.ProxyURL(t, former.URL())
+	db := open(t, options(behind))
+	if _, err := db.MigrateUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, db, "CREATE TABLE things (n int NOT NULL)", "INSERT INTO things (n) VALUES (1)")
+	settings := database.ReplicaOptions{URLs: []string{other.URL()}, MaxStaleness: time.Hour, Wait: time.Millisecond}
+	if err := db.UseReplicas(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	const read = "SELECT n FROM things"
+	sessions := map[string]func(after consistency.Position) *database.Session{
+		"reads":   func(after consistency.Position) *database.Session { return db.ReadSession(database.Single, after) },
+		"reads 2": func(after consistency.Position) *database.Session { return db.ReadSession(database.Snapshot, after) },
+		"primary": func(after consistency.Position) *database.Session { return db.PrimarySession(database.Single, after) },
+		"writes":  db.WriteSession,
+	}
+	// All connections are open, and idle.
+	var began, running sync.WaitGroup
+	began.Add(4)
+	for range 4 {
+		running.Go(func() {
+			s := db.Session(database.Snapshot)
+			defer s.Rollback()
+			if n, err := number(t.Context(), s, read); n != 1 || err != nil {
+				t.Errorf("before: got %d, %v, want 1", n, err)
+			}
+			began.Done()
+			began.Wait()
+		})
+	}
+	running.Wait()
+	// The promoted server has the table.
+	eventually(t, func() error { return promoted.Execute(t.Context(), read) })
+	if err := promoted.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Redirect(promoted.Addr())
+	now := open(t, options(promoted.URL()))
+	settings.URLs = []string{former.URL()}
+	if err := now.UseReplicas(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	s := now.WriteSession(consistency.Position{})
+	if err := run(t.Context(), s, "UPDATE things SET n = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	after := s.Position(t.Context())
+	for range 3 {
+		for name, session := range sessions {
+			running.Go(func() {
+				s := session(after)
+				defer s.Rollback()
+				if n, err := number(t.Context(), s, read); n != 2 || err != nil {
+					t.Errorf("%s: got %d, %v, want 2", name, n, err)
+				}
+			})
+		}
+	}
+	running.Wait()
 }

@@ -94,9 +94,9 @@ func (db *DB) WriteSession(after consistency.Position) *Session {
 	return s
 }
 
-// Position returns a position that has everything that the session has committed, or has read on the primary. Call it after Commit
-// or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession knows the position of its
-// commit. In other cases the primary is asked, for at most a second.
+// Position returns a position that has everything that the session has committed, or has read on the primary. Call it after
+// Commit or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession knows the position
+// of its commit. In other cases the primary is asked, for at most a second.
 func (s *Session) Position(ctx context.Context) consistency.Position {
 	if !s.position.IsZero() || s.statements.Load() == 0 {
 		return s.position

@@ -67,11 +67,7 @@ func Empty(tb testing.TB, e Engine) string {
 		create(tb, server, "CREATE DATABASE "+name+" TEMPLATE template0", dropPostgres(name))
 		return withDatabase(server, name)
 	case MySQL:
-		server := serverOf(tb, servers.MySQLVariable)
-		create(tb, server, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4", func(ctx context.Context, db *sql.DB) error {
-			return dropMySQL(ctx, db, name)
-		})
-		return withDatabase(server, name)
+		return emptyMySQL(tb, serverOf(tb, servers.MySQLVariable), name)
 	default:
 		tb.Fatalf("dbtest: no engine is called %q", e)
 		return ""
@@ -144,6 +140,15 @@ func administer(ctx context.Context, server *url.URL, f func(context.Context, *s
 	return errors.Join(f(ctx, db), db.Close())
 }
 
+// emptyMySQL returns the URL of a new database on a server of the MySQL family. It is dropped when the test ends.
+func emptyMySQL(tb testing.TB, server *url.URL, name string) string {
+	tb.Helper()
+	create(tb, server, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4", func(ctx context.Context, db *sql.DB) error {
+		return dropMySQL(ctx, db, name)
+	})
+	return withDatabase(server, name)
+}
+
 // dropMySQL drops a database. It first ends the connections to it: an open transaction of a test would make the drop
 // wait.
 func dropMySQL(ctx context.Context, db *sql.DB, name string) error {
@@ -173,6 +178,21 @@ func IsMariaDB(tb testing.TB) bool {
 		tb.Fatalf("dbtest: %v", err)
 	}
 	return is
+}
+
+// EmptyMariaDB returns the URL of an empty database of MariaDB, which is dropped when the test ends. If the server under test is
+// MySQL, the database has a server of its own.
+func EmptyMariaDB(tb testing.TB) string {
+	tb.Helper()
+	if IsMariaDB(tb) {
+		return Empty(tb, MySQL)
+	}
+	s := Keep(tb)(servers.StartMariaDB(tb.Context()))
+	server, err := url.Parse(s.URL())
+	if err != nil {
+		tb.Fatal("dbtest: the URL of a server is malformed")
+	}
+	return emptyMySQL(tb, server, newName())
 }
 
 func isMariaDB(ctx context.Context, db *sql.DB) (bool, error) {

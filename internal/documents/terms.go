@@ -14,7 +14,7 @@ type Terms struct {
 type Receipt struct {
 	// Replayed reports that the response is that of an earlier request with the key.
 	Replayed bool
-	// Position is one from which reads see what a mutation has written or an error says, and what the cursor of the changes covers.
-	// Zero: the server keeps no positions, or the answer says nothing of this kind.
+	// Position is one from which reads see what a mutation has written or an error says, and what the cursor of the changes
+	// covers. Zero: the server keeps no positions, or the answer says nothing of this kind.
 	Position consistency.Position
 }

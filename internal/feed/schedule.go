@@ -96,12 +96,12 @@ func (s situation) urgencyOf(thing news) urgency {
 	switch thing {
 	case committed:
 		switch {
-		case !s.followed && !(s.hears && s.elsewhere):
-			return later
-		case s.hears && s.raced:
+		case s.hears && s.raced && (s.followed || s.elsewhere):
 			return soon
+		case s.followed, s.hears && s.elsewhere:
+			return now
 		}
-		return now
+		return later
 	case foreign:
 		switch {
 		case s.followed:
@@ -119,6 +119,7 @@ func (s situation) urgencyOf(thing news) urgency {
 		if s.waiting {
 			return now
 		}
+	case told, asked, spared: // heed does what they need
 	}
 	return never
 }

@@ -8,9 +8,9 @@ import (
 	"roster/internal/consistency"
 )
 
-// A token of a position is in the header of an answer and of a request. Messages on a WebSocket have no headers: there it is in the
-// extensions of an answer and of a request, and in the payload of connection_init by the name of the header. An answer has a token if
-// it says what replicas may lack, and if the database has replicas. A request with the token reads at least as much.
+// A token of a position is in the header of an answer and of a request. Messages on a WebSocket have no headers: there it is in
+// the extensions of an answer and of a request, and in the payload of connection_init by the name of the header. An answer has
+// a token if it says what replicas may lack, and if the database has replicas. A request with the token reads at least as much.
 const (
 	headerConsistency    = "Roster-Consistency"
 	extensionConsistency = "consistency"
@@ -55,8 +55,8 @@ func addPosition(response *graphql.Response, p consistency.Position) {
 	response.Extensions[extensionConsistency] = p.String()
 }
 
-// reach remembers a position for the later operations of a socket. Of two positions in one database, the later one counts. The zero
-// position is none.
+// reach remembers a position for the later operations of a socket. Of two positions in one database, the later one counts. The
+// zero position is none.
 func (s *socket) reach(p consistency.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -74,8 +74,8 @@ func parseMessage(data []byte, most int) (message, error) {
 	return m, nil
 }
 
-// headerIn returns the value of a header in the payload of connection_init or, if there is none, in its object headers. The names
-// of headers have any case. It ignores headers that are no object. The error is for the client.
+// headerIn returns the value of a header in the payload of connection_init or, if there is none, in its object headers. The
+// names of headers have any case. It ignores headers that are no object. The error is for the client.
 func headerIn(payload map[string]any, name string) (value string, ok bool, err error) {
 	value, ok, err = valueIn(payload, name)
 	if headers, is := payload["headers"].(map[string]any); is && !ok && err == nil {

@@ -79,7 +79,7 @@ type Server struct {
 	process  *process.Process
 	stop     syscall.Signal
 	paused   bool
-	rejoin   func() error // nil: its packets pass
+	isolated bool
 	once     sync.Once
 	err      error
 }

@@ -59,20 +59,14 @@ func run(ctx context.Context, args, environ []string, messages io.Writer) error 
 	for _, s := range []struct {
 		variable string
 		get      func(context.Context, string) (string, error)
-		after    string
-	}{
-		{servers.PostgresPrograms, postgres, ""},
-		{servers.MySQLPrograms, mysql, ""},
-		{"PATH", postgresClients, string(os.PathListSeparator) + os.Getenv("PATH")},
-	} {
+	}{{servers.PostgresPrograms, postgres}, {servers.MySQLPrograms, mysql}, {"PATH", postgresClients}} {
 		limited, cancel := context.WithTimeout(ctx, downloadLimit)
 		programs, err := s.get(limited, *dir)
 		cancel()
 		if err != nil {
 			return err
 		}
-		environ = slices.DeleteFunc(environ, func(v string) bool { return strings.HasPrefix(v, s.variable+"=") }) // some programs take the first one
-		environ = append(environ, s.variable+"="+programs+s.after)
+		environ = with(environ, s.variable, programs)
 		fmt.Fprintf(messages, "newest: %s=%s\n", s.variable, programs)
 	}
 	if flags.NArg() == 0 {
@@ -83,6 +77,19 @@ func run(ctx context.Context, args, environ []string, messages io.Writer) error 
 		return err
 	}
 	return fmt.Errorf("%s: %w", path, syscall.Exec(path, flags.Args(), environ))
+}
+
+// with returns the environment with a folder as a variable's value. Of PATH, it is the first folder.
+func with(environ []string, variable, folder string) []string {
+	value := folder
+	rest := slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		name, old, _ := strings.Cut(v, "=")
+		if name == "PATH" && variable == "PATH" {
+			value += string(os.PathListSeparator) + old
+		}
+		return name == variable
+	})
+	return append(rest, variable+"="+value)
 }
 
 // cache returns the folder of the downloads. The servers of root run as other accounts, which cannot read root's cache.

@@ -1,5 +1,5 @@
-// Command pair runs a PostgreSQL primary with a replica, for tests in other languages. It prints the URL of the database roster on
-// each of them, in a line. Then it reads lines, and answers each one with done:
+// Command pair runs a PostgreSQL primary with a replica, for tests in other languages. It prints the URL of the database roster
+// on each of them, in a line. Then it reads lines, and answers each one with done:
 //
 //	hold     wait until the replica has everything that the primary has, and stop it there
 //	release  let the replica go on
