@@ -15,7 +15,7 @@ CHAOS ?= 2000
 DOCUMENTS ?= 50000
 # Number of restarts of each server of "make e2e-restart".
 RESTART ?= 10
-# Length of the load of each test of "make e2e-cluster", and which tests: Failover, Patroni, Replicas, Galera.
+# Length of the load of each test of "make e2e-cluster", and which tests: Failover, Patroni, Replicas, Galera, Servers.
 CLUSTER ?= 60s
 CLUSTERS ?= .
 # Number of transactions of each writer of "make follow".
@@ -166,7 +166,7 @@ follow: ## let eight writers begin FOLLOW (1000) transactions each, while reader
 e2e-restart: ## restart servers under load RESTART (10) times: behind a proxy, and by hand-over; and serve with an old program
 	$(WITH_SERVERS) go test -count=1 -timeout 30m -tags restart -v -run '^Test(RollingRestart|Upgrade|OldServerOnNewerSchema)$$' ./e2e -restart=$(RESTART)
 
-e2e-cluster: ## let the servers of databases fail under load, for CLUSTER (60s) each: failover, Patroni, replicas and Galera
+e2e-cluster: ## let the servers of databases fail under load, for CLUSTER (60s) each: failover, Patroni, replicas, Galera; and run ten servers
 	go test -count=1 -timeout 60m -tags cluster -v -run '$(CLUSTERS)' ./e2e/cluster -cluster=$(CLUSTER)
 
 chaos: ## send CHAOS (2000) mutations to each database, while connections break and the server is killed

@@ -31,7 +31,7 @@ func TestAbuse(t *testing.T) {
 		t.Run(r.Name, func(t *testing.T) {
 			var senders sync.WaitGroup
 			for i := range 4 {
-				senders.Go(func() { refused(t, server.url, r, i%2 == 0) })
+				senders.Go(func() { refused(t, server.URL, r, i%2 == 0) })
 			}
 			server.serves(t)
 			senders.Wait()
@@ -127,7 +127,7 @@ func TestSlowClients(t *testing.T) {
 	var slow []net.Conn
 	for i := range 100 {
 		var dialer net.Dialer
-		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(server.url, "http://"))
+		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -132,7 +132,7 @@ func (a *accessible) send(server int, credentials, query, accept string) *http.R
 	if err != nil {
 		a.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(a.Context(), http.MethodPost, a.servers[server].url+"/graphql", strings.NewReader(string(body)))
+	r, err := http.NewRequestWithContext(a.Context(), http.MethodPost, a.servers[server].URL+"/graphql", strings.NewReader(string(body)))
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func (a *accessible) listen(server int, credentials string, ends chan<- string) 
 // its end.
 func (a *accessible) socket(server int, credentials string, ends chan<- string) {
 	a.Helper()
-	c, _, err := websocket.Dial(a.Context(), a.servers[server].url+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
+	c, _, err := websocket.Dial(a.Context(), a.servers[server].URL+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
 	if err != nil {
 		a.Fatal(err)
 	}

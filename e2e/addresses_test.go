@@ -53,8 +53,8 @@ func TestOldAddresses(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", request, got, want)
 			}
 		}
-		if n := strings.Count(server.stderr.String(), "a text keeps its old key"); n != 2 {
-			t.Errorf("got %d texts in the server's log, want 2:\n%s", n, server.stderr)
+		if n := strings.Count(server.Log.String(), "a text keeps its old key"); n != 2 {
+			t.Errorf("got %d texts in the server's log, want 2:\n%s", n, server.Log)
 		}
 		server.stop(t, syscall.SIGTERM)
 	})

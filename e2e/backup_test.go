@@ -51,7 +51,7 @@ func writeUntil(ctx context.Context, p *process, stop <-chan struct{}) error {
 		if err != nil {
 			return err
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/graphql", bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/graphql", bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func TestBackupBesideServer(t *testing.T) {
 			t.Errorf("got code %d, stdout %q, stderr %q, want a backup", code, stdout, stderr)
 		}
 	}
-	if code, stdout, stderr := command(t, binary, database, "check", "--listen="+strings.TrimPrefix(server.url, "http://")); code != 0 || strings.Contains(stdout, "warning ") {
+	if code, stdout, stderr := command(t, binary, database, "check", "--listen="+strings.TrimPrefix(server.URL, "http://")); code != 0 || strings.Contains(stdout, "warning ") {
 		t.Errorf("check beside a server: got code %d, stdout\n%s\nstderr %q, want neither failures nor warnings", code, stdout, stderr)
 	}
 	create(t, server, "after")
@@ -173,10 +173,10 @@ func TestRestoreAfterKill(t *testing.T) {
 	create(t, server, "ada")
 	rosterOn(t.Context(), t, binary, database, "backup", at("backup.db"), "--log-level=error")
 	create(t, server, "grace")
-	if err := server.cmd.Process.Kill(); err != nil {
+	if err := server.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = server.cmd.Wait() // it was killed
+	_ = server.Cmd.Wait() // it was killed
 	for _, suffix := range []string{"", "-wal"} {
 		content, err := os.ReadFile(file + suffix)
 		if err != nil || len(content) == 0 {

@@ -118,7 +118,7 @@ func newChaos(t *testing.T, e dbtest.Engine, binary string) *chaos {
 	return c
 }
 
-func (c *chaos) address() string { return strings.TrimPrefix(c.server.url, "http://") }
+func (c *chaos) address() string { return strings.TrimPrefix(c.server.URL, "http://") }
 
 // countdown says how long something goes well.
 type countdown struct {
@@ -205,12 +205,12 @@ func (c *chaos) interrupt(p *dbtest.Proxy, what string) {
 func (c *chaos) restart() {
 	c.setCalm(true)
 	defer c.setCalm(false)
-	if err := c.server.cmd.Process.Kill(); err != nil {
+	if err := c.server.Cmd.Process.Kill(); err != nil {
 		c.Fatal(err)
 	}
-	exit, ok := errors.AsType[*exec.ExitError](c.server.cmd.Wait())
+	exit, ok := errors.AsType[*exec.ExitError](c.server.Cmd.Wait())
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck // it is that on Unix
-		c.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, c.server.stderr)
+		c.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, c.server.Log)
 	}
 	c.note("kill")
 	c.server = c.start()

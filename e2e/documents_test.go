@@ -31,7 +31,7 @@ func TestClosedServer(t *testing.T) {
 		`{"query":"{ __schema { queryType { name } } }"}`:  refusal,
 		`{"documentId":"0b8b"}`:                            refusal,
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.url+"/graphql", strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/graphql", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestClosedServer(t *testing.T) {
 			t.Errorf("%s: got %s, %s, %v, want %d, %s", body, response.Status, got, err, status, want)
 		}
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.url+"/schema.graphql", http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/schema.graphql", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

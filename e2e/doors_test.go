@@ -35,12 +35,12 @@ func TestTLS(t *testing.T) {
 	}
 	install(1)
 	p := start(t, build(t), "sqlite:"+file, "SQLite ("+file+")", "--tls-cert="+certFile, "--tls-key="+keyFile)
-	if !strings.HasPrefix(p.url, "https://127.0.0.1:") {
-		t.Errorf("got the address %s, want one with https", p.url)
+	if !strings.HasPrefix(p.URL, "https://127.0.0.1:") {
+		t.Errorf("got the address %s, want one with https", p.URL)
 	}
 	// ask returns the protocol and the serial number of the certificate of a new connection.
 	ask := func(ctx context.Context) (proto string, serial int64) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/graphql", strings.NewReader(`{"query":"{ users { totalCount } }"}`))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/graphql", strings.NewReader(`{"query":"{ users { totalCount } }"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestTLS(t *testing.T) {
 		_, serial = ask(ctx)
 	}
 	p.stop(t, syscall.SIGTERM)
-	if log := p.stderr.String(); !strings.Contains(log, "the TLS certificate has changed") {
+	if log := p.Log.String(); !strings.Contains(log, "the TLS certificate has changed") {
 		t.Errorf("got the log %q, want a line about the certificate", log)
 	}
 }
@@ -89,7 +89,7 @@ func TestShutDoors(t *testing.T) {
 			"another host": func(r *http.Request) { r.Host = "evil.example" },
 			"a proxy":      func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") },
 		} {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/graphql?query={users{totalCount}}", http.NoBody)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/graphql?query={users{totalCount}}", http.NoBody)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,9 +106,9 @@ func TestShutDoors(t *testing.T) {
 			}
 		}
 		if open {
-			line, err := p.stdout.ReadString('\n')
-			if err != nil || !strings.HasPrefix(line, "  WARNING     There is no authentication") || !strings.Contains(p.stderr.String(), "NO AUTHENTICATION") {
-				t.Errorf("got %q, %v, log %q, want warnings", line, err, p.stderr)
+			line, err := p.Stdout.ReadString('\n')
+			if err != nil || !strings.HasPrefix(line, "  WARNING     There is no authentication") || !strings.Contains(p.Log.String(), "NO AUTHENTICATION") {
+				t.Errorf("got %q, %v, log %q, want warnings", line, err, p.Log)
 			}
 			continue
 		}
@@ -149,7 +149,7 @@ func TestProduction(t *testing.T) {
 		{"the schema", "/schema.graphql", nil, 404, "nothing is at this address"},
 		{"health", "/healthz", nil, 200, "ok"},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+test.path, http.NoBody)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+test.path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -94,8 +94,8 @@ func newFollowing(t *testing.T, e dbtest.Engine, binary string) *following {
 	f.start = func() *process { return start(t, binary, url, displayName(t, e, url)) }
 	f.killed = f.start()
 	f.steady = f.start()
-	f.urls[0].Store(&f.killed.url)
-	f.urls[1].Store(&f.steady.url)
+	f.urls[0].Store(&f.killed.URL)
+	f.urls[1].Store(&f.steady.URL)
 	f.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	var err error
 	f.db, err = database.Open(t.Context(), database.Options{
@@ -192,14 +192,14 @@ func (f *following) run() {
 
 // restart kills a server and starts it again.
 func (f *following) restart() {
-	if err := f.killed.cmd.Process.Kill(); err != nil {
+	if err := f.killed.Cmd.Process.Kill(); err != nil {
 		f.Fatal(err)
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](f.killed.cmd.Wait()); !ok {
-		f.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, f.killed.stderr)
+	if exit, ok := errors.AsType[*exec.ExitError](f.killed.Cmd.Wait()); !ok {
+		f.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, f.killed.Log)
 	}
 	f.killed = f.start()
-	f.urls[0].Store(&f.killed.url)
+	f.urls[0].Store(&f.killed.URL)
 }
 
 // deafen breaks the connections through which servers hear of each other.
@@ -542,7 +542,7 @@ func TestStopWhileFollowed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "roster.db")
 	p := start(t, build(t), "sqlite:"+file, "SQLite ("+file+")")
 	f := &following{T: t, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, users: []typeid.ID{{}}}
-	f.urls[0].Store(&p.url)
+	f.urls[0].Store(&p.URL)
 	end := f.data(p.ask(t, "{ changesCursor }"), "changesCursor")
 	var ends []<-chan error
 	for _, follow := range []func(context.Context, int, *reader) error{f.listen, f.socket} {

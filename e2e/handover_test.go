@@ -24,6 +24,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"roster/e2e/program"
 	"roster/internal/typeid"
 )
 
@@ -203,12 +204,12 @@ func (r *relay) fails(because string) {
 
 func (r *relay) get(path string) string {
 	r.Helper()
-	return (&process{url: r.url}).get(r.T, path)
+	return (&process{&program.Server{URL: r.url}}).get(r.T, path)
 }
 
 func (r *relay) ask(query string) string {
 	r.Helper()
-	return (&process{url: r.url}).ask(r.T, query)
+	return (&process{&program.Server{URL: r.url}}).ask(r.T, query)
 }
 
 // stop stops the process that serves, and waits until all have ended.

@@ -60,7 +60,7 @@ func catch(t *testing.T, p *process, ailments []ailment) {
 		}
 	}
 	p.stop(t, syscall.SIGTERM)
-	log := p.stderr.String()
+	log := p.Log.String()
 	for _, a := range ailments {
 		lines, ends := 0, 0
 		for line := range strings.Lines(log) {
@@ -131,7 +131,7 @@ func (p *process) mutation(t *testing.T, body int) answer {
 // readyz checks the status code and the body of /readyz.
 func (p *process) readyz(t *testing.T, when, query, status string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/readyz"+query, http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/readyz"+query, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,8 +266,8 @@ func TestMySQLTakesNoChanges(t *testing.T) {
 	p = start(t, binary, database, displayName(t, dbtest.MySQL, database), "--max-body-bytes=8388608")
 	nothing := func(*testing.T) {}
 	catch(t, p, []ailment{{name: "packet", begin: nothing, end: nothing, body: 2 << 20, code: "COST_LIMIT", ready: "ready", reads: "ready"}})
-	if !strings.Contains(p.stderr.String(), "raise its max_allowed_packet") {
-		t.Errorf("got the log %s, want advice on max_allowed_packet", p.stderr)
+	if !strings.Contains(p.Log.String(), "raise its max_allowed_packet") {
+		t.Errorf("got the log %s, want advice on max_allowed_packet", p.Log)
 	}
 }
 
@@ -331,7 +331,7 @@ func atStart(t *testing.T, binary, database string) {
 		t.Errorf("a query on a standby: got %s, want a count", got)
 	}
 	p.stop(t, syscall.SIGTERM)
-	if log := p.stderr.String(); strings.Count(log, "the database is read only") != 1 {
+	if log := p.Log.String(); strings.Count(log, "the database is read only") != 1 {
 		t.Errorf("a server on a standby: got the log %s, want one line that the database is read only", log)
 	}
 	cmd := exec.CommandContext(t.Context(), binary, "serve", "--listen=127.0.0.1:0")
@@ -413,7 +413,7 @@ func TestSQLiteDiskFull(t *testing.T) {
 	}
 	database := "sqlite:" + filepath.Join(dir, "roster.db")
 	p := start(t, script, database, displayName(t, dbtest.SQLite, database))
-	filler := filepath.Join("/proc", fmt.Sprint(p.cmd.Process.Pid), "root", dir, "filler")
+	filler := filepath.Join("/proc", fmt.Sprint(p.Cmd.Process.Pid), "root", dir, "filler")
 	catch(t, p, []ailment{{
 		name: "full", body: 600_000, code: "UNAVAILABLE", ready: "read only", reads: "ready", log: "the database is read only", advice: "make room",
 		begin: func(t *testing.T) {

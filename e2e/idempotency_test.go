@@ -20,7 +20,7 @@ func TestSentAgainFromAnotherOrigin(t *testing.T) {
 	for _, replayed := range []string{"", "true"} {
 		server := start(t, binary, "sqlite:"+file, "SQLite ("+file+")", "--cors-origins="+origin)
 		send := func(method, body string, header http.Header) (http.Header, string) {
-			request, err := http.NewRequestWithContext(t.Context(), method, server.url+"/graphql", strings.NewReader(body))
+			request, err := http.NewRequestWithContext(t.Context(), method, server.URL+"/graphql", strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}

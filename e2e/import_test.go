@@ -128,7 +128,7 @@ func holds(t *testing.T, e dbtest.Engine, binary, database string, n int) {
 		after, caughtUp = strconv.Quote(page.Data.Changes.EndCursor), page.Data.Changes.CaughtUp
 	}
 	if changed != n {
-		t.Errorf("got %d changes, want %d: one for each user; the server says: %s", changed, n, server.stderr)
+		t.Errorf("got %d changes, want %d: one for each user; the server says: %s", changed, n, server.Log)
 	}
 }
 

@@ -23,7 +23,7 @@ type limited struct {
 func (l *limited) ask(credentials, query string, forwarded ...string) (status int, text string, retryAfter int) {
 	l.Helper()
 	body := strings.NewReader(fmt.Sprintf(`{"query":%q,"extensions":{"cost":true}}`, query))
-	r, err := http.NewRequestWithContext(l.Context(), http.MethodPost, l.url+"/graphql", body)
+	r, err := http.NewRequestWithContext(l.Context(), http.MethodPost, l.URL+"/graphql", body)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestRateLimit(t *testing.T) {
 	l.want("a known key", 200, "Query")(l.ask(key, "{ __typename }", "192.0.2.4"))
 	l.want("a key that was never used", 200, "Query")(l.ask(run("keys", "create", "--name=New", "--role=ADMIN"), "{ __typename }", "192.0.2.4"))
 	l.want("a wrong token of another address", 401, refusedCode)(l.ask(forged, query, "192.0.2.5"))
-	if log := p.stderr.String(); !strings.Contains(log, "msg=answered client=192.0.2.4 ") || strings.Contains(log, "level=WARN") {
+	if log := p.Log.String(); !strings.Contains(log, "msg=answered client=192.0.2.4 ") || strings.Contains(log, "level=WARN") {
 		t.Errorf("got the log %s, want the addresses of clients and no warning", log)
 	}
 	p.stop(t, syscall.SIGTERM)

@@ -53,7 +53,7 @@ func survives(t *testing.T, binary string, e dbtest.Engine) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the server's errors: %.4000s", s.stderr)
+			t.Logf("the server's errors: %.4000s", s.Log)
 		}
 	})
 	crowd(t, s, "reading all", func(ctx context.Context, i int) error { return readAll(ctx, s, asks[i%len(asks)].body) })
@@ -209,7 +209,7 @@ func codeAndBody(t *testing.T, s *process, body string) (code, got string) {
 }
 
 func request(ctx context.Context, s *process, body string) *http.Request {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/graphql", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/graphql", strings.NewReader(body))
 	if err != nil {
 		panic(err) // the URL is the server's own
 	}
@@ -267,7 +267,7 @@ func deaf(t *testing.T, s *process, asks []hungryAsk) {
 	t.Helper()
 	for i := range memoryClients {
 		var d net.Dialer
-		c, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+		c, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,7 +351,7 @@ func readSlowly(ctx context.Context, s *process, body string) error {
 		if _, err := io.CopyN(io.Discard, response.Body, 1<<10); err != nil {
 			return nil // it was short
 		}
-		s2, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/healthz", http.NoBody)
+		s2, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/healthz", http.NoBody)
 		if err != nil {
 			return err
 		}

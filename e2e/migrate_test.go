@@ -134,7 +134,7 @@ func TestTablesMissing(t *testing.T) {
 		server.stop(t, syscall.SIGTERM)
 		const why = `the version says that the schema is complete, but it lacks the table idempotency_keys: ` +
 			`if a roster migrate down was interrupted, run it again, then roster migrate up; otherwise restore a backup, or grant the user what it may not see`
-		if log := server.stderr.String(); !strings.Contains(log, "idempotency_keys") || !strings.Contains(log, "run roster migrate up, or restore") {
+		if log := server.Log.String(); !strings.Contains(log, "idempotency_keys") || !strings.Contains(log, "run roster migrate up, or restore") {
 			t.Errorf("got the log %s, want the missing table and advice", log)
 		}
 		for _, line := range []string{"serve --listen=127.0.0.1:0", "serve --no-migrate --listen=127.0.0.1:0", "migrate up", "stats", "export users"} {
@@ -147,7 +147,7 @@ func TestTablesMissing(t *testing.T) {
 // ready is the status of /readyz.
 func ready(t *testing.T, p *process) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/readyz", http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/readyz", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

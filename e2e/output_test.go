@@ -460,10 +460,10 @@ func hangUp(t *testing.T, binary string) {
 	}
 	file := filepath.Join(dir, "roster.db")
 	server := start(t, script, "sqlite:"+file, "SQLite ("+file+")")
-	if !inMask(t, server.cmd.Process.Pid, "SigIgn:", syscall.SIGHUP) {
+	if !inMask(t, server.Cmd.Process.Pid, "SigIgn:", syscall.SIGHUP) {
 		t.Error("SIGHUP: got another mask, want the signal ignored")
 	}
-	if err := server.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := server.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	if got := server.ask(t, `{ __typename }`); got != `{"data":{"__typename":"Query"}}` {

@@ -134,7 +134,7 @@ func (a *personal) keyed(credentials, key, query string) string {
 	if err != nil {
 		a.Fatal(err)
 	}
-	url := a.servers[rand.IntN(len(a.servers))].url
+	url := a.servers[rand.IntN(len(a.servers))].URL
 	request, err := http.NewRequestWithContext(a.Context(), http.MethodPost, url+"/graphql", strings.NewReader(string(body)))
 	if err != nil {
 		a.Fatal(err)

@@ -66,7 +66,7 @@ func TestPresets(t *testing.T) {
 				warnings = overage(t, p, idp, explain)
 			}
 			p.stop(t, syscall.SIGTERM) // then the log is complete
-			log := p.stderr.String()
+			log := p.Log.String()
 			if !strings.Contains(log, "preset="+preset) || !strings.Contains(log, "docs/providers.md") {
 				t.Errorf("got the log %s, want what to configure", log)
 			}
@@ -103,7 +103,7 @@ func (p *process) bearer(t *testing.T, token, query string) (status int, answer 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/graphql", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestPresetWarnings(t *testing.T) {
 			p := start(t, binary, database, displayName(t, dbtest.SQLite, database),
 				"--auth-preset="+preset, "--auth-issuer="+idp.Issuer, "--auth-audience=roster")
 			p.stop(t, syscall.SIGTERM) // then the log is complete
-			if log := p.stderr.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(strings.ReplaceAll(log, `"`, ""), "form=https://") || !strings.Contains(log, "issuer="+idp.Issuer) {
+			if log := p.Log.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(strings.ReplaceAll(log, `"`, ""), "form=https://") || !strings.Contains(log, "issuer="+idp.Issuer) {
 				t.Errorf("got the log %s, want one warning with the form of issuers", log)
 			}
 		})

@@ -25,8 +25,8 @@ func TestUnknownProduct(t *testing.T) {
 			t.Errorf("%v: got %s, want no users", c.flags, got)
 		}
 		p.stop(t, syscall.SIGTERM)
-		if got := strings.Count(p.stderr.String(), "the server is CockroachDB"); got != c.want {
-			t.Errorf("%v: got %d warnings in %s, want %d", c.flags, got, p.stderr, c.want)
+		if got := strings.Count(p.Log.String(), "the server is CockroachDB"); got != c.want {
+			t.Errorf("%v: got %d warnings in %s, want %d", c.flags, got, p.Log, c.want)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"roster/e2e/program"
 	"roster/internal/auth/provider"
 	"roster/internal/dbtest"
 	"roster/internal/server/certtest"
@@ -64,7 +65,7 @@ func TestReadmeProduction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr transcript
+	var stderr program.Transcript
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func TestProfileAccess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, test.server.url+"/graphql", strings.NewReader(string(body)))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, test.server.URL+"/graphql", strings.NewReader(string(body)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestProfileAccess(t *testing.T) {
 	if got := a.ask(0, a.admin, `{ user(by: {username: "eva"}) { id } }`); got != `{"data":{"user":null}}` {
 		t.Errorf("got %s, want no user of the refused mutation", got)
 	}
-	_, response, err := websocket.Dial(t.Context(), production.url+"/graphql", &websocket.DialOptions{ //nolint:bodyclose // the library does
+	_, response, err := websocket.Dial(t.Context(), production.URL+"/graphql", &websocket.DialOptions{ //nolint:bodyclose // the library does
 		Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{"X-Roster-Profile": {"1"}},
 	})
 	if err == nil || response == nil || response.StatusCode != http.StatusBadRequest {

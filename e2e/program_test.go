@@ -3,39 +3,25 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"roster/e2e/program"
 )
 
 // build makes the binary and returns its path.
 func build(t *testing.T) string {
 	t.Helper()
-	return buildWith(t)
-}
-
-// buildWith is build with more variables in the environment.
-func buildWith(t *testing.T, variables ...string) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "roster")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-X main.version=1.2.3", "-o", binary, "roster")
-	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), variables...) // as make builds it, so that the race detector compiles nothing again
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return binary
+	return program.Build(t)
 }
 
 func TestProgram(t *testing.T) {
@@ -98,30 +84,7 @@ func serves(t *testing.T, binary string, signal os.Signal) {
 }
 
 // process is a running server.
-type process struct {
-	cmd    *exec.Cmd
-	stdout *bufio.Reader
-	stderr *transcript
-	url    string
-}
-
-// transcript is what a program has printed, which may be read while it prints more.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.Write(p)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
+type process struct{ *program.Server }
 
 // start runs the server on a free port with a database, which it is to print as name, and waits until it serves.
 func start(t *testing.T, binary, database, name string, flags ...string) *process {
@@ -132,56 +95,26 @@ func start(t *testing.T, binary, database, name string, flags ...string) *proces
 // startIn is start with more variables in the environment.
 func startIn(t *testing.T, variables []string, binary, database, name string, flags ...string) *process {
 	t.Helper()
-	args := append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)
-	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append(append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s"), variables...)
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: cmd, stdout: bufio.NewReader(pipe), stderr: &transcript{}}
-	cmd.Stderr = p.stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	var lines string
-	for !strings.Contains(lines, "  endpoint  ") {
-		line, err := p.stdout.ReadString('\n')
-		if err != nil {
-			t.Fatalf("got %q, then %v, want the address of the endpoint; stderr: %q", lines, err, p.stderr)
-		}
-		lines += line
-	}
+	p := &process{program.Start(t, program.Serve(t, binary, database, variables, flags...))}
 	const address = `(https?://127\.0\.0\.1:\d+)`
-	want := regexp.MustCompile("^Roster 1.2.3 is running on " + regexp.QuoteMeta(name) + "\\.\n" +
+	want := regexp.MustCompile("^Roster " + regexp.QuoteMeta(program.Version) + " is running on " + regexp.QuoteMeta(name) + "\\.\n" +
 		"(?:  playground  " + address + "/\n)?  endpoint    " + address + "/graphql\n$")
-	addresses := want.FindStringSubmatch(lines)
+	addresses := want.FindStringSubmatch(p.Greeting)
 	if addresses == nil || addresses[1] != "" && addresses[1] != addresses[2] {
-		t.Fatalf("got the output %q, want %v", lines, want)
+		t.Fatalf("got the output %q, want %v", p.Greeting, want)
 	}
-	p.url = addresses[2]
 	return p
 }
 
 // stop sends the signal and waits for the end.
 func (p *process) stop(t *testing.T, signal os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	rest, err := io.ReadAll(p.stdout)
-	if err != nil || string(rest) != "Roster has stopped.\n" {
-		t.Errorf("after %v: got %v, %q, want Roster has stopped", signal, err, rest)
-	}
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("after %v: got %v, stderr %q, want success", signal, err, p.stderr)
-	}
+	p.Stop(t, signal)
 }
 
 func (p *process) get(t *testing.T, path string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +134,7 @@ func (p *process) ask(t *testing.T, query string) string {
 // post sends a body to the endpoint, under an idempotency key unless that is empty.
 func (p *process) post(t *testing.T, body, key string) (http.Header, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/graphql", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,14 +156,5 @@ func send(t *testing.T, request *http.Request) string {
 func exchange(t *testing.T, request *http.Request) (http.Header, string) {
 	t.Helper()
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode/100 != 2 {
-		t.Errorf("%s: got %s, %v, want success", request.URL, response.Status, err)
-	}
-	return response.Header, string(body)
+	return program.Exchange(t, client, request)
 }

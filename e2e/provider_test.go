@@ -23,7 +23,7 @@ func TestProvider(t *testing.T) {
 		"--auth-audience=roster", "--auth-subject-claim=/oid", "--auth-roles-claim=/groups", "--auth-role-map=admins=ADMIN",
 		"--auth-default-role=MEMBER", "--auth-require-at-jwt", "--auth-link-by-email", "--auth-anonymous=read")
 	ask := func(token, query string) string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(`{"query": "`+query+`"}`))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/graphql", strings.NewReader(`{"query": "`+query+`"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,17 +66,17 @@ func TestReady(t *testing.T) {
 		code        int
 		want        string
 	}{
-		{plain.url, nil, 0, "ready\n"},
-		{plain.url + "/", nil, 0, "ready\n"},
-		{"", []string{"ROSTER_LISTEN=" + address(plain.url)}, 0, "ready\n"},
-		{"--listen=" + port(plain.url), nil, 0, "ready\n"},
-		{"--listen=0.0.0.0" + port(plain.url), nil, 0, "ready\n"},
-		{"", []string{"ROSTER_LISTEN=" + address(secure.url), "ROSTER_TLS_CERT=" + certFile}, 0, "ready\n"},
-		{"", []string{"ROSTER_LISTEN=" + address(named.url), "ROSTER_ALLOWED_HOSTS=roster.example.com"}, 0, "ready\n"},
-		{named.url, nil, 1, "roster: " + named.url + " is not ready: it answers 403 Forbidden\n"},
+		{plain.URL, nil, 0, "ready\n"},
+		{plain.URL + "/", nil, 0, "ready\n"},
+		{"", []string{"ROSTER_LISTEN=" + address(plain.URL)}, 0, "ready\n"},
+		{"--listen=" + port(plain.URL), nil, 0, "ready\n"},
+		{"--listen=0.0.0.0" + port(plain.URL), nil, 0, "ready\n"},
+		{"", []string{"ROSTER_LISTEN=" + address(secure.URL), "ROSTER_TLS_CERT=" + certFile}, 0, "ready\n"},
+		{"", []string{"ROSTER_LISTEN=" + address(named.URL), "ROSTER_ALLOWED_HOSTS=roster.example.com"}, 0, "ready\n"},
+		{named.URL, nil, 1, "roster: " + named.URL + " is not ready: it answers 403 Forbidden\n"},
 		// A private CA is that of SSL_CERT_FILE. Without any file, the program has public CAs of its own.
-		{secure.url, []string{"SSL_CERT_FILE=" + certFile}, 0, "ready\n"},
-		{secure.url, []string{"SSL_CERT_FILE=" + empty, "SSL_CERT_DIR=" + empty}, 1, "roster: " + secure.url +
+		{secure.URL, []string{"SSL_CERT_FILE=" + certFile}, 0, "ready\n"},
+		{secure.URL, []string{"SSL_CERT_FILE=" + empty, "SSL_CERT_DIR=" + empty}, 1, "roster: " + secure.URL +
 			" does not answer: tls: failed to verify certificate: x509: certificate signed by unknown authority\n"},
 		{"unix:" + socket, nil, 1, "roster: unix:" + socket + " is not ready: stopping\n"},
 		{strange.URL, nil, 1, "roster: " + strange.URL + " is not ready: it answers 404 Not Found\n"},

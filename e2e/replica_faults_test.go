@@ -122,8 +122,8 @@ func TestUnfitReplicas(t *testing.T) {
 		others.wants(t, "the replica is used", func() bool { return others.lines(takenIn) == 1 })
 		others.leavesOut(t, p.replica, "roster", "refused", "the server refuses the user or the password")
 		others.leavesOut(t, p.primary, "other", "takes_changes", "it takes changes itself: it is the primary, or was promoted")
-		if strings.Contains(others.stderr.String(), "wrong") {
-			t.Errorf("the log has a password:\n%s", others.stderr)
+		if strings.Contains(others.Log.String(), "wrong") {
+			t.Errorf("the log has a password:\n%s", others.Log)
 		}
 		others.rename(t, "second@example.com")
 		others.stop(t, syscall.SIGTERM)

@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +15,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"roster/e2e/program"
 	"roster/internal/consistency"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
@@ -137,37 +135,12 @@ func serveReplicated(t *testing.T, binary, primary string, replicas []string, fl
 // metric returns the value of a metric, or 0.
 func (r *replicated) metric(t *testing.T, name string) float64 {
 	t.Helper()
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", r.socket)
-	}}}
-	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/metrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(text)
-	if found == nil {
-		return 0
-	}
-	value, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
+	return program.Metrics(t, r.socket)[name]
 }
 
 // lines returns the number of lines of the log that have all the texts.
 func (r *replicated) lines(texts ...string) (n int) {
-	for line := range strings.Lines(r.stderr.String()) {
+	for line := range strings.Lines(r.Log.String()) {
 		has := true
 		for _, text := range texts {
 			has = has && strings.Contains(line, text)
@@ -186,7 +159,7 @@ func (r *replicated) wants(t *testing.T, what string, condition func() bool) {
 	defer ticker.Stop()
 	for deadline := time.Now().Add(time.Minute); !condition(); <-ticker.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s; the log:\n%s", what, r.stderr)
+			t.Fatalf("not within a minute: %s; the log:\n%s", what, r.Log)
 		}
 	}
 }
@@ -204,7 +177,7 @@ func (r *replicated) asks(t *testing.T, query string, headers ...string) (status
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/graphql", strings.NewReader(string(body)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL+"/graphql", strings.NewReader(string(body)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +246,7 @@ func (r *replicated) email(t *testing.T, what, want string, headers ...string) {
 	for _, query := range []string{query, `{ user(by: { username: "ada" }) { email } users { totalCount } }`} {
 		_, data, code, token := r.asks(t, query, headers...)
 		if !strings.Contains(data, `"email":"`+want+`"`) || code != "" || token != "" {
-			t.Errorf("%s: %s: got %s, %s and the token %q, want %s and no token; the log:\n%s", what, query, data, code, token, want, r.stderr)
+			t.Errorf("%s: %s: got %s, %s and the token %q, want %s and no token; the log:\n%s", what, query, data, code, token, want, r.Log)
 		}
 	}
 }
@@ -320,9 +293,9 @@ func TestReplicas(t *testing.T) {
 // replicaName returns the name of the replica in metrics.
 func (r *replicated) replicaName(t *testing.T) string {
 	t.Helper()
-	found := regexp.MustCompile(`"a replica answers queries","replica":"([^"]+)"`).FindStringSubmatch(r.stderr.String())
+	found := regexp.MustCompile(`"a replica answers queries","replica":"([^"]+)"`).FindStringSubmatch(r.Log.String())
 	if found == nil {
-		t.Fatalf("no replica is in the log:\n%s", r.stderr)
+		t.Fatalf("no replica is in the log:\n%s", r.Log)
 	}
 	return found[1]
 }
@@ -450,7 +423,7 @@ func (r *replicated) copies(t *testing.T) {
 // getsToken asks for the cursor by GET: no cache may keep the token.
 func (r *replicated) getsToken(t *testing.T) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/graphql?query="+url.QueryEscape("{ changesCursor }"), http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.URL+"/graphql?query="+url.QueryEscape("{ changesCursor }"), http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -520,7 +493,7 @@ func (r *replicated) socketReads(t *testing.T) {
 		if token != "" {
 			o.HTTPHeader.Set(tokenHeader, token)
 		}
-		c, _, err := websocket.Dial(ctx, r.url+"/graphql", o) //nolint:bodyclose // the library does
+		c, _, err := websocket.Dial(ctx, r.URL+"/graphql", o) //nolint:bodyclose // the library does
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -579,7 +552,7 @@ func (r *replicated) socketReads(t *testing.T) {
 		t.Errorf("with the token in the extensions: got %s, want what the mutation wrote", got)
 	}
 	o := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{tokenHeader: {"x"}}}
-	if _, response, err := websocket.Dial(ctx, r.url+"/graphql", o); err == nil || response.StatusCode != http.StatusBadRequest { //nolint:bodyclose // the library does
+	if _, response, err := websocket.Dial(ctx, r.URL+"/graphql", o); err == nil || response.StatusCode != http.StatusBadRequest { //nolint:bodyclose // the library does
 		t.Errorf("a handshake with a malformed token: got %v, want 400", err)
 	}
 }
@@ -626,7 +599,7 @@ func TestReplicaFails(t *testing.T) {
 			return r.lines(leftOut, "it takes changes itself") == 1
 		})
 		if got := r.lines(leftOut); got != 4 {
-			t.Errorf("got %d lines about a replica that is left out, want 4:\n%s", got, r.stderr)
+			t.Errorf("got %d lines about a replica that is left out, want 4:\n%s", got, r.Log)
 		}
 		if got := r.get(t, "/readyz"); got != `{"status":"ready"}` {
 			t.Errorf("readyz: got %s, want ready", got)

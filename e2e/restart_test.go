@@ -48,14 +48,14 @@ func TestRollingRestart(t *testing.T) {
 				return startIn(t, []string{"ROSTER_DRAIN=2s"}, binary, database, displayName(t, e, database))
 			}
 			servers := []*process{launch(), launch()}
-			proxy := newBalancer(t, servers[0].url, servers[1].url)
+			proxy := newBalancer(t, servers[0].URL, servers[1].URL)
 			load := newTraffic(t, "a", &proxy.url)
 			for range *restarts {
 				for i := range servers {
 					load.goOn()
 					servers[i].stop(t, syscall.SIGTERM)
 					servers[i] = launch()
-					proxy.use(t, i, servers[i].url)
+					proxy.use(t, i, servers[i].URL)
 				}
 			}
 			load.goOn()
@@ -99,14 +99,14 @@ func TestOldServerOnNewerSchema(t *testing.T) {
 		database := dbtest.Empty(t, e)
 		name := displayName(t, e, database)
 		before := start(t, old, database, name)
-		loadBefore := newTraffic(t, "a", &before.url)
+		loadBefore := newTraffic(t, "a", &before.URL)
 		loadBefore.goOn()
 		today := start(t, binary, database, name)
-		if !strings.Contains(today.stderr.String(), "migration applied") {
-			t.Errorf("got the log %s, want a migration", today.stderr)
+		if !strings.Contains(today.Log.String(), "migration applied") {
+			t.Errorf("got the log %s, want a migration", today.Log)
 		}
 		before.readyz(t, "on the newer schema", "", "ready")
-		loadToday := newTraffic(t, "b", &today.url)
+		loadToday := newTraffic(t, "b", &today.URL)
 		loadBefore.goOn()
 		loadToday.goOn()
 		loadToday.finish()

@@ -108,7 +108,7 @@ func TestReadmeSignIn(t *testing.T) {
 		here := []string{"https://login.example.com/realms/acme", idp.Issuer, "bin/roster", binary}
 		variables := strings.Fields(strings.NewReplacer(here...).Replace(strings.TrimPrefix(first, "export ")))
 		server := startIn(t, variables, binary, database, displayName(t, e, database))
-		here = append(here, "http://127.0.0.1:8080", server.url)
+		here = append(here, "http://127.0.0.1:8080", server.URL)
 		sh := newShell(t, "DATABASE_URL="+database)
 		own := map[string]string{} // the README's IDs to those of this server
 		for _, step := range steps[1:] {

@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
@@ -56,7 +57,7 @@ func TestSoak(t *testing.T) {
 	t.Parallel()
 	binary := build(t)
 	if *soakLeaks {
-		binary = buildWith(t, "GOEXPERIMENT=goroutineleakprofile")
+		binary = program.Build(t, "GOEXPERIMENT=goroutineleakprofile")
 	}
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		s := newSoak(t, e, binary)
@@ -111,8 +112,8 @@ func newSoak(t *testing.T, e dbtest.Engine, binary string) *soak {
 	socket := filepath.Join(t.TempDir(), "admin")
 	s.steady = s.start(socket)
 	s.killed = s.start("")
-	s.urls[0].Store(&s.steady.url)
-	s.urls[1].Store(&s.killed.url)
+	s.urls[0].Store(&s.steady.URL)
+	s.urls[1].Store(&s.killed.URL)
 	s.admin = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -253,15 +254,15 @@ func closed(c <-chan struct{}) bool {
 
 // kill kills a server, as a failing machine does, and starts it again.
 func (s *soak) kill() {
-	if err := s.killed.cmd.Process.Kill(); err != nil {
+	if err := s.killed.Cmd.Process.Kill(); err != nil {
 		s.Fatal(err)
 	}
-	exit, ok := errors.AsType[*exec.ExitError](s.killed.cmd.Wait())
+	exit, ok := errors.AsType[*exec.ExitError](s.killed.Cmd.Wait())
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck // it is that on Unix
-		s.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, s.killed.stderr)
+		s.Fatalf("the end of the server: got %v, want the kill; stderr: %s", exit, s.killed.Log)
 	}
 	s.killed = s.start("")
-	s.urls[1].Store(&s.killed.url)
+	s.urls[1].Store(&s.killed.URL)
 	s.note("kill of the server")
 }
 
@@ -584,7 +585,7 @@ func (s *soak) usage() usage {
 			s.Errorf("got %d goroutines that nothing can wake, want none: %s", u.leaked, leaks)
 		}
 	}
-	proc := filepath.Join("/proc", strconv.Itoa(s.steady.cmd.Process.Pid))
+	proc := filepath.Join("/proc", strconv.Itoa(s.steady.Cmd.Process.Pid))
 	status, err := os.ReadFile(filepath.Join(proc, "status"))
 	if err != nil {
 		s.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 )
 
@@ -119,7 +120,7 @@ func valueOf(list []*common.KeyValue, name string) string {
 // askWith sends an operation with headers and returns the answer.
 func (p *process) askWith(t *testing.T, body string, headers ...string) (http.Header, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/graphql", strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/graphql", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func traced(t *testing.T, binary string) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		c := newCollector(t)
 		database := dbtest.Empty(t, e)
-		var wire transcript
+		var wire program.Transcript
 		if e != dbtest.SQLite {
 			var proxy *dbtest.Proxy
 			database, proxy = dbtest.ProxyURL(t, database)
@@ -203,7 +204,7 @@ func traced(t *testing.T, binary string) {
 			t.Errorf("got %s, want one user", answer)
 		}
 		p.stop(t, syscall.SIGTERM)
-		log := p.stderr.String()
+		log := p.Log.String()
 		for _, want := range []string{
 			`msg="slow operation" type=mutation name=Make hash=[0-9a-f]{64} .*document="mutation Make [^\n]*" requestId=request-1 traceId=` + trace + ` spanId=` + hex.EncodeToString(operation.GetSpanId()) + `\n`,
 			`msg="slow statement" [^\n]*INSERT INTO [^\n]* requestId=request-1 traceId=` + trace + ` spanId=`,
@@ -248,7 +249,7 @@ func unsampled(t *testing.T, binary string) {
 	t.Helper()
 	c := newCollector(t)
 	database, proxy := dbtest.ProxyURL(t, dbtest.Empty(t, dbtest.PostgreSQL))
-	var wire transcript
+	var wire program.Transcript
 	proxy.LoseAnswers(func(request []byte) bool {
 		_, _ = wire.Write(request)
 		return false
@@ -305,7 +306,7 @@ func withoutCollector(t *testing.T, binary string) {
 				conn := <-hanging // the server is in the middle of an export
 				defer conn.Close()
 			} else {
-				for ctx := deadline(t); !strings.Contains(p.stderr.String(), "traces are lost"); {
+				for ctx := deadline(t); !strings.Contains(p.Log.String(), "traces are lost"); {
 					wait(ctx, t, "no line about the collector in the log")
 				}
 				for range 20 {
@@ -313,8 +314,8 @@ func withoutCollector(t *testing.T, binary string) {
 				}
 			}
 			p.stop(t, syscall.SIGTERM)
-			if n := strings.Count(p.stderr.String(), "traces are lost"); n > 1 || strings.Count(p.stderr.String(), "level=WARN") > n+1 {
-				t.Errorf("got the log\n%s\nwant at most one line about lost traces, and one about the last ones", p.stderr)
+			if n := strings.Count(p.Log.String(), "traces are lost"); n > 1 || strings.Count(p.Log.String(), "level=WARN") > n+1 {
+				t.Errorf("got the log\n%s\nwant at most one line about lost traces, and one about the last ones", p.Log)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 	"roster/internal/dbtest/servers"
 )
@@ -18,7 +19,7 @@ const serviceLimit = 15 * time.Second
 // an orderly end, and by a network that drops its packets. Each time the standby is promoted, and the old primary becomes its
 // standby. Two servers of Roster know both hosts.
 func TestFailover(t *testing.T) {
-	binary := build(t)
+	binary := program.Build(t)
 	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
 	standby := dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), primary, "standby"))
 	execute(t, primary.URL(), "CREATE DATABASE roster")
@@ -27,7 +28,7 @@ func TestFailover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roster := []*program{start(t, binary, address), start(t, binary, address, "--log-level=error")}
+	roster := []*server{start(t, binary, address), start(t, binary, address, "--log-level=error")}
 	l := newLoad(t, roster...)
 	ends := []struct {
 		name string

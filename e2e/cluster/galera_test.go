@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest/servers"
 )
 
@@ -32,10 +32,18 @@ const (
 	galeraPatience = 90 * time.Second
 	// galeraPause is the time before a client repeats an operation on the next server.
 	galeraPause = 20 * time.Millisecond
+	// galeraReads is the number of reads with a token that a test of full length makes at least.
+	galeraReads = 1000
+	// galeraMisses bounds the reads without data on a node that lives, for each death of another one: each client can get one while
+	// the cluster waits for the dead node.
+	galeraMisses = 2 * galeraWriters
+	// galeraComplaints bounds the warnings and errors in the log of a server for each death of a node.
+	galeraComplaints = 40
 )
 
 // TestGalera runs three nodes with a server of Roster beside each.
 func TestGalera(t *testing.T) {
+	sideBySide(t)
 	g := newGalera(t)
 	t.Run("migrations", g.migrations)
 	database := g.database(t, "roster")
@@ -56,7 +64,7 @@ func TestGalera(t *testing.T) {
 type galera struct {
 	cluster  *servers.Galera
 	binary   string
-	programs []*program
+	programs []*server
 	client   *http.Client
 }
 
@@ -75,7 +83,7 @@ func newGalera(t *testing.T) *galera {
 		}
 	})
 	return &galera{
-		cluster: cluster, binary: build(t),
+		cluster: cluster, binary: program.Build(t),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4 * galeraWriters}},
 	}
 }
@@ -205,34 +213,7 @@ func (g *galera) migrations(t *testing.T) {
 
 // ask sends an operation to a server, with a key and a token, which may be "". It fails if the server does not answer.
 func (g *galera) ask(ctx context.Context, i int, key, token, query string, variables map[string]any) (*answer, error) {
-	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, g.programs[i].url+"/graphql", strings.NewReader(string(body)))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	for name, value := range map[string]string{"Idempotency-Key": key, "Roster-Consistency": token} {
-		if value != "" {
-			request.Header.Set(name, value)
-		}
-	}
-	response, err := g.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	a := &answer{header: response.Header}
-	if err := json.Unmarshal(text, a); err != nil {
-		return nil, fmt.Errorf("%s: %w in %q", response.Status, err, text)
-	}
-	return a, nil
+	return post(ctx, g.client, g.programs[i].URL, operation{query, variables, key, token})
 }
 
 // passing are the codes after which a client sends an operation again.
@@ -335,7 +316,7 @@ func (g *galera) syncWait(t *testing.T) {
 		if _, ok := g.insist(t, 0, "", "", galeraUpdate, map[string]any{"id": id, "email": fmt.Sprintf("syncwait%d@example.com", n)}, &w); !ok {
 			return
 		}
-		a, err := post(t.Context(), g.client, p.url, "", galeraRead, map[string]any{"id": id})
+		a, err := post(t.Context(), g.client, p.URL, operation{query: galeraRead, variables: map[string]any{"id": id}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,6 +395,8 @@ type galeraLoad struct {
 	mu       sync.Mutex
 	created  map[string]bool // by ID
 	updates  map[string]int  // acknowledged, by ID
+	away     time.Time       // a read that begins before may find no cluster
+	without  [galeraSize]int // reads without data, by their server
 	reads    atomic.Int64
 	stale    atomic.Int64
 	bare     atomic.Int64 // reads without a token
@@ -428,6 +411,19 @@ func (l *galeraLoad) over(c <-chan struct{}) bool {
 	default:
 		return l.Failed()
 	}
+}
+
+// idle lets the clients work for a time.
+func (*galeraLoad) idle() { <-time.After(*length / 6) }
+
+// least is the number of reads with a token that the test makes at least.
+func (*galeraLoad) least() int64 { return galeraReads * int64(*length) / int64(fullLength) }
+
+// mayBeAway says that the cluster may fail reads that begin within a time.
+func (l *galeraLoad) mayBeAway(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = time.Now().Add(d)
 }
 
 // load puts load on all servers, kills a node, and lets it join again.
@@ -454,26 +450,25 @@ func (g *galera) load(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	quarter := time.NewTicker(max(*length/4, time.Second))
-	defer quarter.Stop()
 	node := g.cluster.Nodes[2]
-	var rejoined time.Duration
-	for _, step := range []func() error{node.Kill, func() error {
+	var rejoined []time.Duration
+	for len(rejoined) == 0 || time.Since(began) < *length || l.reads.Load() < l.least() {
+		l.idle()
+		l.mayBeAway(galeraPatience)
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		l.idle()
 		// A node that joins while the others still wait for its predecessor can cost the cluster its quorum.
 		await(t, "the other nodes go on without it", func() bool { return g.size(t) == "2" })
-		killed := time.Now()
-		defer func() { rejoined = time.Since(killed) }()
-		return node.Start(t.Context())
-	}, nil, nil} {
-		<-quarter.C
-		if step == nil {
-			continue
+		started := time.Now()
+		if err := node.Start(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		if err := step(); err != nil {
-			t.Error(err)
-		}
+		await(t, "server 3 is ready again", func() bool { return g.ready(t, g.programs[2]) == http.StatusOK })
+		rejoined = append(rejoined, time.Since(started).Round(time.Second))
+		l.mayBeAway(serviceLimit)
 	}
-	await(t, "server 3 is ready again", func() bool { return g.ready(t, g.programs[2]) == http.StatusOK })
 	close(l.stop)
 	clients.Wait()
 	close(l.done)
@@ -489,18 +484,22 @@ func (g *galera) load(t *testing.T) {
 	}
 	l.check(feed[len(before):])
 	for i, p := range g.programs {
+		p.complainsLittle(t, galeraComplaints*len(rejoined))
+		if n := l.without[i]; i < 2 && n > galeraMisses*len(rejoined) {
+			t.Errorf("server %d: got %d reads without data, want at most %d, since its node lives", i+1, n, galeraMisses*len(rejoined))
+		}
 		texts := []string{"Deadlock", "Duplicate entry", "CURSOR_EXPIRED", "INTERNAL"}
 		if i < 2 { // the node of the third one was killed: commits were left without an answer
 			texts = append(texts, "operation failed", "the change feed cannot be read")
 		}
 		for _, text := range texts {
-			if strings.Contains(p.log.String(), text) {
+			if strings.Contains(p.Log.String(), text) {
 				t.Errorf("the log of server %d: got a line with %q, want none", i+1, text)
 			}
 		}
 	}
-	t.Logf("%v: %d users, %d updates; %d reads with a token, %d stale; %d without, %d stale; the node was back %v after its start",
-		time.Since(began).Round(time.Second), len(l.created), sum(l.updates), l.reads.Load(), l.stale.Load(), l.bare.Load(), l.bareLate.Load(), rejoined.Round(time.Second))
+	t.Logf("%v: %d users, %d updates; %d reads with a token, %d stale; %d without, %d stale; reads without data on each server: %v; the node was back %v after its starts",
+		time.Since(began).Round(time.Second), len(l.created), sum(l.updates), l.reads.Load(), l.stale.Load(), l.bare.Load(), l.bareLate.Load(), l.without, rejoined)
 	if n := l.stale.Load(); n > 0 {
 		t.Errorf("got %d stale reads with the token, want none", n)
 	}
@@ -544,8 +543,20 @@ func (l *galeraLoad) write(writer int) {
 // read reads an object on one server, first without a token and then with it: the second read has at least the version.
 func (l *galeraLoad) read(i int, token, id string, version int) {
 	for _, with := range []string{"", token} {
+		began := time.Now()
 		a, err := l.ask(l.Context(), i%galeraSize, "", with, galeraRead, map[string]any{"id": id})
-		if err != nil || a.code() == "UNAVAILABLE" || a.code() == "TIMEOUT" { // the node is away
+		if err != nil {
+			l.Errorf("a read on server %d: got %v, want an answer", i%galeraSize+1, err)
+			return
+		}
+		if code := a.code(); code == "UNAVAILABLE" || code == "TIMEOUT" {
+			l.mu.Lock()
+			l.without[i%galeraSize]++
+			away := l.away
+			l.mu.Unlock()
+			if !began.Before(away) {
+				l.Errorf("a read on server %d: got %+v, want data: all nodes are there", i%galeraSize+1, a.Errors)
+			}
 			continue
 		}
 		var data struct{ User *struct{ Version int } }
@@ -598,8 +609,9 @@ func (l *galeraLoad) listen(i int) (all []galeraChange) {
 func (l *galeraLoad) subscribe(i int, after string) (all []galeraChange) {
 	ctx, cancel := context.WithTimeout(l.Context(), time.Second)
 	defer cancel()
-	response, err := send(ctx, l.client, l.programs[i].url, "", "text/event-stream",
-		"subscription ($after: String) { changes(after: $after) { cursor nodeId kind version } }", map[string]any{"after": after})
+	response, err := send(ctx, l.client, l.programs[i].URL, "text/event-stream", operation{
+		query: "subscription ($after: String) { changes(after: $after) { cursor nodeId kind version } }", variables: map[string]any{"after": after},
+	})
 	if err != nil {
 		return nil
 	}
@@ -675,9 +687,9 @@ func (l *galeraLoad) check(feed []galeraChange) {
 }
 
 // ready returns the status of /readyz.
-func (g *galera) ready(t *testing.T, p *program) int {
+func (g *galera) ready(t *testing.T, p *server) int {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/readyz", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/readyz", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -703,7 +715,7 @@ func (g *galera) noQuorum(t *testing.T) {
 	}
 	await(t, "/readyz without quorum is 503", func() bool { return g.ready(t, g.programs[2]) == http.StatusServiceUnavailable })
 	await(t, "/readyz with dirty reads is 503", func() bool { return g.ready(t, dirty) == http.StatusServiceUnavailable })
-	if a, err := post(t.Context(), g.client, dirty.url, "", galeraRead, map[string]any{"id": id}); err != nil || len(a.Errors) > 0 {
+	if a, err := post(t.Context(), g.client, dirty.URL, operation{query: galeraRead, variables: map[string]any{"id": id}}); err != nil || len(a.Errors) > 0 {
 		t.Errorf("a dirty read: got %+v, %v, want data", a, err)
 	}
 	for n := range 40 { // more than one for each connection
@@ -716,7 +728,7 @@ func (g *galera) noQuorum(t *testing.T) {
 	if a, err := g.ask(t.Context(), 2, "", "", galeraRead, map[string]any{"id": id}); err != nil || a.code() != "UNAVAILABLE" {
 		t.Errorf("a read without quorum: got %+v, %v, want UNAVAILABLE", a, err)
 	}
-	if log := g.programs[2].log.String(); !strings.Contains(log, "the database cannot be used") || !strings.Contains(log, "wsrep_cluster_status") {
+	if log := g.programs[2].Log.String(); !strings.Contains(log, "the database cannot be used") || !strings.Contains(log, "wsrep_cluster_status") {
 		t.Errorf("the log: got %s, want a line with the advice", log)
 	}
 	for _, node := range g.cluster.Nodes[:2] {

@@ -36,7 +36,7 @@ const (
 // change feed by event streams and WebSockets. A client repeats an operation until it has an answer, with the same key.
 type load struct {
 	*testing.T
-	servers []*program
+	servers []*server
 	client  *http.Client
 	cursor  string // from before the load
 
@@ -56,7 +56,7 @@ type load struct {
 }
 
 // newLoad starts the clients. They work until finish.
-func newLoad(t *testing.T, servers ...*program) *load {
+func newLoad(t *testing.T, servers ...*server) *load {
 	t.Helper()
 	l := &load{
 		T: t, servers: servers, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers + readers}},
@@ -176,9 +176,9 @@ func (l *load) insist(turn int, key, query string, variables map[string]any, dat
 }
 
 // try sends an operation once. The error says why it has no data, and again that it may be sent again.
-func (l *load) try(ctx context.Context, p *program, key, query string, variables map[string]any, data any) (again bool, err error) {
+func (l *load) try(ctx context.Context, p *server, key, query string, variables map[string]any, data any) (again bool, err error) {
 	began := time.Now()
-	a, err := post(ctx, l.client, p.url, key, query, variables)
+	a, err := post(ctx, l.client, p.URL, operation{query: query, variables: variables, key: key})
 	took := time.Since(began)
 	l.mu.Lock()
 	l.slowest = max(l.slowest, took)
@@ -225,7 +225,7 @@ type follower struct {
 var errBroken = errors.New("the stream broke")
 
 // follow starts a follower. It follows on after its last cursor whenever the server ends the stream.
-func (l *load) follow(name string, server int, read func(context.Context, *program, *follower) error) {
+func (l *load) follow(name string, server int, read func(context.Context, *server, *follower) error) {
 	f := &follower{name: name, cursor: l.cursor}
 	l.followers = append(l.followers, f)
 	l.following.Go(func() {
@@ -274,8 +274,8 @@ func (l *load) take(f *follower, event []byte) error {
 }
 
 // listen reads an event stream. It ends cleanly by the event "complete", or by an answer that is no stream.
-func (l *load) listen(ctx context.Context, p *program, f *follower) error {
-	response, err := send(ctx, &http.Client{}, p.url, "", "text/event-stream", subscription, map[string]any{"after": f.cursor})
+func (l *load) listen(ctx context.Context, p *server, f *follower) error {
+	response, err := send(ctx, &http.Client{}, p.URL, "text/event-stream", operation{query: subscription, variables: map[string]any{"after": f.cursor}})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -308,8 +308,8 @@ func (l *load) listen(ctx context.Context, p *program, f *follower) error {
 }
 
 // converse reads by a WebSocket. It ends cleanly by the messages complete and error, or by a close frame with a code.
-func (l *load) converse(ctx context.Context, p *program, f *follower) error {
-	c, _, err := websocket.Dial(ctx, p.url+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
+func (l *load) converse(ctx context.Context, p *server, f *follower) error {
+	c, _, err := websocket.Dial(ctx, p.URL+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}) //nolint:bodyclose // the library does
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest/process"
 	"roster/internal/dbtest/servers"
 )
@@ -33,10 +34,10 @@ func TestPatroni(t *testing.T) {
 			t.Fatalf("%s is missing; on Debian or Ubuntu: sudo apt-get install -y --no-install-recommends %s", name, patroniPackages)
 		}
 	}
-	binary := build(t)
+	binary := program.Build(t)
 	c := newPatroni(t)
 	address := c.address("roster", c.nodes...)
-	roster := []*program{start(t, binary, address), start(t, binary, address)}
+	roster := []*server{start(t, binary, address), start(t, binary, address)}
 	l := newLoad(t, roster...)
 	deadline := time.Now().Add(*length)
 	for round := 0; round < 2 || time.Now().Before(deadline); round++ {

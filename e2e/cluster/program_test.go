@@ -3,104 +3,56 @@
 package cluster
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
+
+	"roster/e2e/program"
 )
 
-// build makes the binary and returns its path.
-func build(t *testing.T) string {
+// server is a running server of Roster.
+type server struct {
+	*program.Server
+	admin string // the socket of its admin listener
+}
+
+// start runs a server. Its log is shown if the test fails.
+func start(t *testing.T, binary, database string, flags ...string) *server {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "roster")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "roster")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return binary
-}
-
-// program is a running server of Roster.
-type program struct {
-	cmd    *exec.Cmd
-	stdout *bufio.Reader
-	log    *transcript
-	url    string
-}
-
-// transcript is the text that a program has printed. It may be read while the program prints more.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.Write(p)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
-
-// start runs a server on a free port, and waits until it serves. It is killed at the end of the test, unless stop came first.
-func start(t *testing.T, binary, database string, flags ...string) *program {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, append([]string{"serve", "--listen=127.0.0.1:0"}, flags...)...)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROSTER_DRAIN=0s")
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &program{cmd: cmd, stdout: bufio.NewReader(pipe), log: &transcript{}}
-	cmd.Stderr = p.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	s := &server{admin: filepath.Join(t.TempDir(), "admin")}
+	s.Server = program.Start(t, program.Serve(t, binary, database, []string{"ROSTER_ADMIN_LISTEN=unix:" + s.admin}, flags...))
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", p.url, p.log)
+			t.Logf("the log of %s:\n%s", s.URL, s.Log)
 		}
 	})
-	endpoint := regexp.MustCompile(`endpoint +(http://\S+)/graphql`)
-	for {
-		line, err := p.stdout.ReadString('\n')
-		if err != nil {
-			t.Fatalf("got %q, %v, want the address of the endpoint; the log: %s", line, err, p.log)
-		}
-		if found := endpoint.FindStringSubmatch(line); found != nil {
-			p.url = found[1]
-			return p
-		}
-	}
+	return s
 }
 
 // stop ends the server in order.
-func (p *program) stop(t *testing.T) {
+func (s *server) stop(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	s.Stop(t, syscall.SIGTERM)
+}
+
+// complainsLittle checks that the server has logged at most a number of warnings and errors, and logs their messages.
+func (s *server) complainsLittle(t *testing.T, most int) {
+	t.Helper()
+	n, messages := 0, map[string]int{}
+	for _, found := range regexp.MustCompile(`(?m)level=(?:WARN|ERROR) msg=("[^"]*"|\S+)`).FindAllStringSubmatch(s.Log.String(), -1) {
+		n++
+		messages[found[1]]++
 	}
-	if _, err := io.Copy(io.Discard, p.stdout); err != nil {
-		t.Error(err)
-	}
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("the end of the server: got %v, want success", err)
+	t.Logf("%s: %d warnings and errors: %v", s.URL, n, messages)
+	if n > most {
+		t.Errorf("%s: got %d warnings and errors, want at most %d", s.URL, n, most)
 	}
 }
 
@@ -122,10 +74,16 @@ func (a *answer) code() string {
 	return a.Errors[0].Extensions.Code
 }
 
-// post sends an operation to the server at a URL. Its values are variables, because servers keep the documents that they
-// have seen. key is the idempotency key, or "".
-func post(ctx context.Context, client *http.Client, url, key, query string, variables map[string]any) (*answer, error) {
-	response, err := send(ctx, client, url, key, "application/json", query, variables)
+// operation is a request of a client. Its values are variables, because servers keep the documents that they have seen.
+type operation struct {
+	query      string
+	variables  map[string]any
+	key, token string // of Idempotency-Key and Roster-Consistency. "": without
+}
+
+// post sends an operation to the server at a URL.
+func post(ctx context.Context, client *http.Client, url string, o operation) (*answer, error) {
+	response, err := send(ctx, client, url, "application/json", o)
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +100,8 @@ func post(ctx context.Context, client *http.Client, url, key, query string, vari
 }
 
 // send is post without reading the answer.
-func send(ctx context.Context, client *http.Client, url, key, accept, query string, variables map[string]any) (*http.Response, error) {
-	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+func send(ctx context.Context, client *http.Client, url, accept string, o operation) (*http.Response, error) {
+	body, err := json.Marshal(map[string]any{"query": o.query, "variables": o.variables})
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +111,10 @@ func send(ctx context.Context, client *http.Client, url, key, accept, query stri
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", accept)
-	if key != "" {
-		request.Header.Set("Idempotency-Key", key)
+	for name, value := range map[string]string{"Idempotency-Key": o.key, "Roster-Consistency": o.token} {
+		if value != "" {
+			request.Header.Set(name, value)
+		}
 	}
 	return client.Do(request)
 }

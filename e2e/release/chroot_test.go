@@ -3,9 +3,7 @@
 package release
 
 import (
-	"bufio"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"roster/e2e/program"
 	"roster/internal/dbtest"
 )
 
@@ -45,11 +44,11 @@ func healthCheck(t *testing.T) (command []string) {
 
 // chroot runs the program in a root that has nothing else, as in an image from scratch: no library, no shell, no file of
 // /etc, /proc or /tmp. Databases are reached over TCP.
-func chroot(t *testing.T, program string) {
+func chroot(t *testing.T, file string) {
 	for _, e := range dbtest.Engines() {
 		t.Run(string(e), func(t *testing.T) {
 			dir := public(t)
-			binary, err := os.ReadFile(program)
+			binary, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,49 +80,22 @@ func chroot(t *testing.T, program string) {
 			if out, err := in("seed", "--users=5", "--posts-per-user=2").CombinedOutput(); err != nil {
 				t.Fatalf("seed: %v\n%s", err, out)
 			}
-			server := in("serve", "--listen=127.0.0.1:0")
-			var log strings.Builder
-			server.Stderr = &log
-			pipe, err := server.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := server.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = server.Process.Kill() })
-			stdout := bufio.NewReader(pipe)
-			var address []string
-			for address == nil {
-				line, err := stdout.ReadString('\n')
-				if err != nil {
-					t.Fatalf("got %q, %v, want the address; stderr: %s", line, err, &log)
-				}
-				address = regexp.MustCompile(`endpoint +(http://\S+)/graphql`).FindStringSubmatch(line)
-			}
+			server := program.Start(t, in("serve", "--listen=127.0.0.1:0"))
 			for _, test := range []struct{ path, body, want string }{
 				{"/readyz", "", `{"status":"ready"}`},
 				{"/graphql", `{"query": "{ users { totalCount } posts { totalCount } }"}`, `{"data":{"users":{"totalCount":5},"posts":{"totalCount":10}}}`},
 				{"/playground/graphiql.js", "", "GraphiQL"},
 			} {
-				if got := ask(t, address[1]+test.path, test.body); !strings.Contains(got, test.want) {
+				if got := ask(t, server.URL+test.path, test.body); !strings.Contains(got, test.want) {
 					t.Errorf("%s: got %.300q, want %q", test.path, got, test.want)
 				}
 			}
-			variables = append(variables, "ROSTER_LISTEN="+strings.TrimPrefix(address[1], "http://"))
+			variables = append(variables, "ROSTER_LISTEN="+strings.TrimPrefix(server.URL, "http://"))
 			check := healthCheck(t)
 			if out, err := in(check[1:]...).CombinedOutput(); err != nil || check[0] != "/roster" {
 				t.Errorf("%q: got %v, %s, want that the server is ready", check, err, out)
 			}
-			if err := server.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Fatal(err)
-			}
-			if rest, err := io.ReadAll(stdout); err != nil || !strings.HasSuffix(string(rest), "Roster has stopped.\n") {
-				t.Errorf("got %q, %v, want Roster has stopped", rest, err)
-			}
-			if err := server.Wait(); err != nil {
-				t.Errorf("got %v, want success; stderr: %s", err, &log)
-			}
+			server.Stop(t, syscall.SIGTERM)
 			if out, err := in(check[1:]...).CombinedOutput(); err == nil {
 				t.Errorf("%q after the end of the server: got %s, want a failure", check, out)
 			}
@@ -148,14 +120,6 @@ func ask(t *testing.T, url, body string) string {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Errorf("%s: got %s, %v, want 200", url, response.Status, err)
-	}
-	return string(text)
+	_, text := program.Exchange(t, client, request)
+	return text
 }

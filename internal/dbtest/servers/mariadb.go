@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,6 +60,30 @@ func StartMariaDBReplica(ctx context.Context, primary *Server, number int, setti
 		return nil, err
 	}
 	return s, s.FollowMariaDB(ctx, primary)
+}
+
+// RebuildMariaDB makes the server a replica of a primary at the same address: it throws its data away, and gets everything from
+// the primary's log. The number is another one than before: a server skips what it has written itself. The server may be
+// running or not.
+func (s *Server) RebuildMariaDB(ctx context.Context, primary *Server, number int, settings ...string) error {
+	programs, err := findMariaDB()
+	if err != nil {
+		return err
+	}
+	if err := s.end(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(s.site.path("data")); err != nil {
+		return err
+	}
+	s.software = mariadb(programs, primary.site.password, alone(append(replicating(number), settings...)))
+	if err := s.software.initialise(ctx, s.site); err != nil {
+		return err
+	}
+	if err := s.again(ctx); err != nil {
+		return err
+	}
+	return s.FollowMariaDB(ctx, primary)
 }
 
 // replicating returns the settings of a server that writes a binary log with its own number, and applies that of others to it.

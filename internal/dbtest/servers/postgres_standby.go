@@ -72,15 +72,28 @@ func (s *Server) Follow(ctx context.Context, primary *Server, name string) error
 	return s.forget(ctx)
 }
 
+// FollowOn lets a running standby follow another server in place of its primary, from the position that it has. The other server
+// must have that position in its history.
+func (s *Server) FollowOn(ctx context.Context, primary *Server, name string) error {
+	return s.administer(ctx, func(ctx context.Context, db *sql.DB) error {
+		return run(ctx, db, "ALTER SYSTEM SET primary_conninfo = "+pq.QuoteLiteral(conninfo(primary, name)), "SELECT pg_reload_conf()")
+	})
+}
+
+// conninfo says how a standby reaches its primary.
+func conninfo(primary *Server, name string) string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s sslmode=disable application_name=%s",
+		primary.port, userName, primary.site.password, name)
+}
+
 // copyOf returns the program that copies the data of a primary to a site.
 func copyOf(initdb string, primary *Server, s *site, name string) program {
-	conninfo := fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s sslmode=disable application_name=%s", primary.port, userName, s.password, name)
 	path, ok := inFolder(filepath.Dir(initdb), "pg_basebackup")
 	if !ok {
 		path = "pg_basebackup" // of PATH
 	}
 	return program{path, []string{
-		"--pgdata=" + s.path("data"), "--dbname=" + conninfo, "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--write-recovery-conf",
+		"--pgdata=" + s.path("data"), "--dbname=" + conninfo(primary, name), "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--write-recovery-conf",
 	}}
 }
 
