@@ -13,16 +13,16 @@ import (
 func TestSessionPosition(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
-		sent := 0
-		o := options(dbtest.Empty(t, e))
-		o.Observe = func(string) { sent++ }
-		db := open(t, o)
-		ctx := t.Context()
-		for name, session := range map[string]func() *database.Session{
-			"Write":  func() *database.Session { return db.WriteSession(consistency.Position{}) },
-			"Single": func() *database.Session { return db.PrimarySession(database.Single, consistency.Position{}) },
+		ctx, url := t.Context(), dbtest.Empty(t, e)
+		for name, session := range map[string]func(*database.DB) *database.Session{
+			"Write":  func(db *database.DB) *database.Session { return db.WriteSession(consistency.Position{}) },
+			"Single": func(db *database.DB) *database.Session { return db.PrimarySession(database.Single, consistency.Position{}) },
 		} {
-			idle, used := session(), session()
+			sent := 0
+			o := options(url)
+			o.Observe = func(string) { sent++ }
+			db := open(t, o)
+			idle, used := session(db), session(db)
 			if _, err := number(ctx, used, "SELECT 1"); err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +44,6 @@ func TestSessionPosition(t *testing.T) {
 			if got := idle.Position(ctx); !got.IsZero() {
 				t.Errorf("%s, without a statement: got %+v, want none", name, got)
 			}
-			break
 		}
 	})
 }
