@@ -49,6 +49,16 @@ export interface Replicated extends Server {
 export async function startReplicated(t: TestContext): Promise<Replicated> {
   const pair = spawn(join(root, "bin/pair"), [], { stdio: ["pipe", "pipe", "inherit"] });
   children.add(pair);
+  let server: Server | undefined;
+  t.after(async () => {
+    await server?.kill();
+    if (pair.exitCode === null && pair.signalCode === null) {
+      const ended = once(pair, "exit");
+      pair.stdin.end(); // it removes its data
+      await ended;
+    }
+    children.delete(pair);
+  });
   const lines = createInterface(pair.stdout)[Symbol.asyncIterator]();
   const line = async () => {
     const { value, done } = await lines.next();
@@ -57,14 +67,7 @@ export async function startReplicated(t: TestContext): Promise<Replicated> {
   };
   const environment = { DATABASE_URL: await line(), DATABASE_REPLICA_URLS: await line() };
   const program = join(root, "bin/roster");
-  const server = await start(program, ["serve", "--replica-max-staleness=1h"], environment);
-  t.after(async () => {
-    await server.kill();
-    const ended = once(pair, "exit");
-    pair.stdin.end(); // it removes its data
-    await ended;
-    children.delete(pair);
-  });
+  server = await start(program, ["serve", "--replica-max-staleness=1h"], environment);
   return {
     ...server,
     hold: async () => {

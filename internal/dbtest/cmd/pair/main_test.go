@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -20,6 +21,11 @@ func TestRun(t *testing.T) {
 		answers.CloseWithError(err)
 		ended <- err
 	}()
+	t.Cleanup(func() { // also after a failure: it ends the servers
+		if err := errors.Join(stdin.Close(), stdout.Close(), <-ended); err != nil {
+			t.Error(err)
+		}
+	})
 	from := bufio.NewScanner(stdout)
 	line := func() string {
 		if !from.Scan() {
@@ -61,12 +67,6 @@ func TestRun(t *testing.T) {
 	say("hold")
 	if err := replica.QueryRowContext(t.Context(), "SELECT count(*) FROM a").Scan(&rows); err != nil || rows != 1 {
 		t.Errorf("after the release: got %d rows, %v, want 1", rows, err)
-	}
-	if err := stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }
 
