@@ -16,9 +16,20 @@ import (
 const serviceLimit = 15 * time.Second
 
 // TestFailover lets a PostgreSQL primary with a synchronous standby fail under load, again and again: by SIGKILL, by a freeze, by
-// an orderly end, and by a network that drops its packets. Each time the standby is promoted, and the old primary becomes its
-// standby. Two servers of Roster know both hosts.
+// an orderly end and, in a run of full length, by a network that drops its packets. Each time the standby is promoted, and the old
+// primary becomes its standby. Two servers of Roster know both hosts.
 func TestFailover(t *testing.T) {
+	ends := []end{
+		{name: "SIGKILL", fail: (*servers.Server).Kill},
+		{name: "SIGSTOP", fail: (*servers.Server).Pause},
+		{name: "an orderly end", fail: (*servers.Server).End},
+	}
+	if *length >= fullLength {
+		if err := servers.CheckIsolate(); err != nil {
+			t.Fatalf("a run of %v or more cuts the network of a server: %v", fullLength, err)
+		}
+		ends = append(ends, end{name: "a cut network", fail: (*servers.Server).Isolate})
+	}
 	binary := program.Build(t)
 	primary := dbtest.Keep(t)(servers.StartPostgresPrimary(t.Context()))
 	standby := dbtest.Keep(t)(servers.StartPostgresStandby(t.Context(), primary, "standby"))
@@ -30,15 +41,6 @@ func TestFailover(t *testing.T) {
 	}
 	roster := []*server{start(t, binary, address), start(t, binary, address, "--log-level=error")}
 	l := newLoad(t, roster...)
-	ends := []struct {
-		name string
-		fail func(*servers.Server) error
-	}{
-		{"SIGKILL", (*servers.Server).Kill},
-		{"SIGSTOP", (*servers.Server).Pause},
-		{"an orderly end", (*servers.Server).End},
-		{"a cut network", (*servers.Server).Isolate},
-	}
 	deadline := time.Now().Add(*length)
 	for round := 0; round == 0 || time.Now().Before(deadline); round++ {
 		l.busy()

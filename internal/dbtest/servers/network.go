@@ -1,30 +1,54 @@
 package servers
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 )
 
+// isolation is the file in the directory of an isolated server that has the name of its table of nftables. The guard of the directory
+// deletes the table.
+const isolation = "isolation"
+
+// CheckIsolate returns an error that says what Isolate lacks on this machine.
+func CheckIsolate() error {
+	const table = "roster_test"
+	return nft(creation(table, 0) + deletion(table))
+}
+
 // Isolate drops all packets to and from the server, as a cut network does: nobody is told, and nobody can connect. Its replicas
-// lose it too. Rejoin ends this. Isolate needs Linux, the program nft, and the rights of root.
+// lose it too. This ends with the server. Isolate needs Linux, the program nft, and the rights of root.
 func (s *Server) Isolate() error {
-	s.isolated = true
-	return nft(fmt.Sprintf("table inet %s { chain input { type filter hook input priority 0; tcp dport %[2]d drop; tcp sport %[2]d drop; }; }",
-		s.table(), s.port))
-}
-
-// Rejoin lets packets through again. It does nothing to a server that is not isolated.
-func (s *Server) Rejoin() error {
-	if !s.isolated {
-		return nil
+	table := fmt.Sprintf("roster_test_%d", s.port)
+	if _, err := s.site.write(isolation, table); err != nil {
+		return err
 	}
-	s.isolated = false
-	return nft("delete table inet " + s.table())
+	return nft(creation(table, s.port))
 }
 
-// table is the name of the server's table of nftables.
-func (s *Server) table() string { return fmt.Sprintf("roster_test_%d", s.port) }
+// rejoin lets packets through again. It does nothing to a server that is not isolated.
+func (s *Server) rejoin() error {
+	path := s.site.path(isolation)
+	table, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errors.Join(nft(deletion(string(table))), os.Remove(path))
+}
+
+// creation returns the commands that create a table which drops all packets to and from a port.
+func creation(table string, port int) string {
+	return fmt.Sprintf("table inet %s { chain input { type filter hook input priority 0; tcp dport %[2]d drop; tcp sport %[2]d drop; }; }\n", table, port)
+}
+
+// deletion returns the commands that delete a table, if there is one.
+func deletion(table string) string { return fmt.Sprintf("add table inet %[1]s\ndelete table inet %[1]s\n", table) }
 
 // nft changes the rules of the kernel's packet filter. It waits for nobody, so it needs no context.
 func nft(commands string) error {

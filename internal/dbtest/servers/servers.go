@@ -79,7 +79,6 @@ type Server struct {
 	process  *process.Process
 	stop     syscall.Signal
 	paused   bool
-	isolated bool
 	once     sync.Once
 	err      error
 }
@@ -131,7 +130,7 @@ func (s *Server) again(ctx context.Context) error {
 }
 
 func (s *Server) end() error {
-	if err := errors.Join(s.Rejoin(), s.Resume()); err != nil {
+	if err := errors.Join(s.rejoin(), s.Resume()); err != nil {
 		return err
 	}
 	if err := s.process.Signal(s.stop); err != nil {
@@ -309,8 +308,10 @@ func freePort(ctx context.Context) (port int, err error) {
 }
 
 // removal is the shell script that removes the directory $0. Ending programs may still create files there, so it tries
-// again for a while. A PostgreSQL server that was killed has left shared memory. One that was paused can end when it goes on.
-const removal = `if read -r pid 2>/dev/null <"$0/data/postmaster.pid"; then
+// again for a while. A PostgreSQL server that was killed has left shared memory. One that was paused can end when it goes on. The
+// table of an isolated server would cut the next server on its port off.
+const removal = `if [ -e "$0/isolation" ]; then nft delete table inet "$(cat "$0/isolation")"; fi 2>/dev/null
+if read -r pid 2>/dev/null <"$0/data/postmaster.pid"; then
 	kill -CONT "$pid"
 	ipcrm -m "$(sed -n '7s/.* //p' "$0/data/postmaster.pid")"
 fi 2>/dev/null
