@@ -38,7 +38,7 @@ func TestPromotedReplica(t *testing.T) {
 	eachPair(t, func(t *testing.T, p pair) {
 		p.create(t)
 		first, other := p.failOver(t, binary, p.replica, "1h")
-		first.wants(t, "the promoted replica is left out", func() bool { return first.lines(leftOut, "it takes changes itself") == 1 })
+		first.leavesOut(t, p.replica, "roster", "takes_changes", "it takes changes itself")
 		other.rename(t, "third@example.com")
 		first.reads(t, "third@example.com")
 		other.stop(t, syscall.SIGTERM)
@@ -87,7 +87,7 @@ func (p pair) failOver(t *testing.T, binary string, replica *servers.Server, sta
 	t.Helper()
 	behind, proxy := dbtest.ProxyURL(t, databaseOn(t, p.primary))
 	first = serveReplicated(t, binary, behind, []string{databaseOn(t, replica)}, "--replica-max-staleness="+staleness)
-	first.wants(t, "the replica is used", func() bool { return first.lines(takenIn) == 1 })
+	first.wants(t, "the replica is used", func() bool { return first.uses(t, replica, "roster") })
 	first.rename(t, "second@example.com")
 	first.reads(t, "second@example.com")
 	p.execute(t, p.primary, statements...)
@@ -119,7 +119,7 @@ func TestUnfitReplicas(t *testing.T) {
 		}
 		u.User = url.UserPassword(u.User.Username(), "wrong")
 		others := serveReplicated(t, binary, other(p.primary), []string{other(p.replica), u.String(), other(p.primary)}, "--replica-max-staleness=1h")
-		others.wants(t, "the replica is used", func() bool { return others.lines(takenIn) == 1 })
+		others.wants(t, "the replica is used", func() bool { return others.uses(t, p.replica, "other") })
 		others.leavesOut(t, p.replica, "roster", "refused", "the server refuses the user or the password")
 		others.leavesOut(t, p.primary, "other", "takes_changes", "it takes changes itself: it is the primary, or was promoted")
 		if strings.Contains(others.Log.String(), "wrong") {
@@ -138,27 +138,12 @@ func TestUnfitReplicas(t *testing.T) {
 			t.Errorf("readyz: got %s, want ready", got)
 		}
 		p.execute(t, p.replica, p.goOn)
-		r.wants(t, "the replica with the migration is used", func() bool { return r.lines(takenIn) == 1 })
-		if got := r.metric(t, r.outMetric(p.replica, "roster", "no_migration")); got != 0 {
+		r.wants(t, "the replica with the migration is used", func() bool { return r.uses(t, p.replica, "roster") })
+		if got := r.metric(t, outMetric(p.replica, "roster", "no_migration")); got != 0 {
 			t.Errorf("the replica with the migration: got %v, want no reason to leave it out", got)
 		}
 		r.stop(t, syscall.SIGTERM)
 	})
-}
-
-// outMetric returns the series of a reason to leave out a replica.
-func (r *replicated) outMetric(s *servers.Server, database, reason string) string {
-	system := map[bool]string{true: "PostgreSQL", false: "MySQL"}[strings.HasPrefix(s.URL(), "postgres")]
-	return fmt.Sprintf(`roster_replica_out{reason="%s",replica="%s (%s/%s)"}`, reason, system, s.Addr(), database)
-}
-
-// leavesOut wants that a replica is left out, with its reason.
-func (r *replicated) leavesOut(t *testing.T, s *servers.Server, database, reason, text string) {
-	t.Helper()
-	r.wants(t, reason, func() bool { return r.lines(leftOut, s.Addr()+"/"+database, text) == 1 })
-	if got := r.metric(t, r.outMetric(s, database, reason)); got != 1 {
-		t.Errorf("%s: got %v, want 1", r.outMetric(s, database, reason), got)
-	}
 }
 
 // TestAllReplicasDown kills two replicas, one after the other: no client gets an error.
@@ -169,17 +154,16 @@ func TestAllReplicasDown(t *testing.T) {
 		p.create(t)
 		second := p.second(t)
 		r := serveReplicated(t, binary, databaseOn(t, p.primary), []string{databaseOn(t, p.replica), databaseOn(t, second)})
-		r.wants(t, "both replicas are used", func() bool { return r.lines(takenIn) == 2 })
+		r.wants(t, "both replicas are used", func() bool { return r.uses(t, p.replica, "roster") && r.uses(t, second, "roster") })
 		token := r.rename(t, "second@example.com")
 		for _, s := range []*servers.Server{p.replica, second} {
-			before := r.lines(leftOut, s.Addr())
 			if err := s.Kill(); err != nil {
 				t.Fatal(err)
 			}
 			r.wants(t, "the killed replica is left out", func() bool {
 				r.email(t, "while replicas are down", "second@example.com", tokenHeader, token)
 				r.answered(t, token)
-				return r.lines(leftOut, s.Addr()) == before+1
+				return r.leftOut(t, s, "roster", "unreachable", "")
 			})
 		}
 		const primary, stale = `roster_reads_total{server="primary"}`, `roster_replica_fallbacks_total{reason="stale"}`
@@ -191,7 +175,7 @@ func TestAllReplicasDown(t *testing.T) {
 		if err := second.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		r.wants(t, "a replica is used after its start", func() bool { return r.lines(takenIn) == 3 })
+		r.wants(t, "a replica is used after its start", func() bool { return r.uses(t, second, "roster") })
 		r.stop(t, syscall.SIGTERM)
 	})
 }
@@ -204,7 +188,7 @@ func TestReplicaSnapshot(t *testing.T) {
 	eachPair(t, func(t *testing.T, p pair) {
 		p.create(t)
 		r := p.serve(t, binary, "--replica-max-staleness=1h")
-		r.wants(t, "the replica is used", func() bool { return r.lines(takenIn) == 1 })
+		r.wants(t, "the replica is used", func() bool { return r.uses(t, p.replica, "roster") })
 		r.write(t, 1)
 		r.wants(t, "the replica has the first post", func() bool { n, ok := r.moment(t); return ok && n == 1 })
 		const onPrimary = `roster_reads_total{server="primary"}`
