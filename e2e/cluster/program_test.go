@@ -42,15 +42,24 @@ func (s *server) stop(t *testing.T) {
 	s.Stop(t, syscall.SIGTERM)
 }
 
-// complainsLittle checks that the server has logged at most a number of warnings and errors, and logs their messages.
-func (s *server) complainsLittle(t *testing.T, most int) {
+// complaints returns the messages of warnings and errors that the server has logged, with their numbers, and logs them.
+func (s *server) complaints(t *testing.T) map[string]int {
 	t.Helper()
-	n, messages := 0, map[string]int{}
+	messages := map[string]int{}
 	for _, found := range regexp.MustCompile(`(?m)level=(?:WARN|ERROR) msg=("[^"]*"|\S+)`).FindAllStringSubmatch(s.Log.String(), -1) {
-		n++
 		messages[found[1]]++
 	}
-	t.Logf("%s: %d warnings and errors: %v", s.URL, n, messages)
+	t.Logf("%s: warnings and errors: %v", s.URL, messages)
+	return messages
+}
+
+// complainsLittle checks that the server has logged at most a number of warnings and errors.
+func (s *server) complainsLittle(t *testing.T, most int) {
+	t.Helper()
+	n := 0
+	for _, each := range s.complaints(t) {
+		n += each
+	}
 	if n > most {
 		t.Errorf("%s: got %d warnings and errors, want at most %d", s.URL, n, most)
 	}

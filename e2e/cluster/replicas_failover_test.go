@@ -76,6 +76,7 @@ func failOver(t *testing.T, binary string, o operator) {
 		roster = append(roster, start(t, binary, o.primary(i), "--database-replica-urls="+strings.Join(all, ","), "--replica-max-staleness="+maxStaleness.String()))
 	}
 	l := newReadLoad(t, roster, roster[:1])
+	reads := l.shares()
 	began, failures := time.Now(), 0
 	for ; failures == 0 || time.Since(began) < *length || l.lacksReads(); failures++ {
 		l.acknowledged(patience)
@@ -90,6 +91,7 @@ func failOver(t *testing.T, binary string, o operator) {
 		l.promoted()
 		promoted := time.Since(failed)
 		first := l.acknowledged(serviceLimit)
+		l.replaces()
 		t.Logf("%v: after %s: back %v after the promotion, which came %v after the failure", failed.Sub(began).Round(time.Second), end.name,
 			first.Round(time.Millisecond), promoted.Round(time.Millisecond))
 		l.idle(behind)
@@ -97,13 +99,17 @@ func failOver(t *testing.T, binary string, o operator) {
 		l.awaitReads(other, roster[1:])
 		o.settle(next, other)
 		l.awaitReads(other, roster)
+		reads.begin() // before, there is a time without a replica
 		if err := end.rejoin(primary, next); err != nil {
 			t.Fatal(err)
 		}
 		primary, replicas = next, [2]*servers.Server{other, primary}
 		o.synchronise(primary, replicas)
+		l.awaitReads(other, roster)
+		reads.end()
 	}
-	l.finish(failures, 0.2) // while a replica is behind, there is none
+	l.finish(failures)
+	reads.atLeast(0.2)
 	for _, p := range roster {
 		p.stop(t)
 	}

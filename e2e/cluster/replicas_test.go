@@ -96,6 +96,7 @@ func (r *replicated) test(t *testing.T, binary string) {
 	}
 	roster := []*server{start(t, binary, database(t, r.primary), flags...), start(t, binary, database(t, r.primary), flags...)}
 	l := newReadLoad(t, roster, roster)
+	reads := l.shares() // from the start
 	began := time.Now()
 	failures := 1
 	for round := 0; round == 0 || time.Since(began) < *length*3/4 || l.lacksReads(); round++ {
@@ -105,7 +106,9 @@ func (r *replicated) test(t *testing.T, binary string) {
 		t.Error(err)
 	}
 	l.idle(*length - time.Since(began))
-	l.finish(failures, 0.5)
+	l.finish(failures)
+	reads.end()
+	reads.atLeast(0.5)
 	for _, s := range roster {
 		if log := s.Log.String(); !strings.Contains(log, "a replica answers queries") || !strings.Contains(log, "it takes changes itself") {
 			t.Errorf("the log does not have that replicas were used, and that the promoted one was left out:\n%s", log)
