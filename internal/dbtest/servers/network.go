@@ -22,25 +22,23 @@ func CheckIsolate() error {
 // Isolate drops all packets to and from the server, as a cut network does: nobody is told, and nobody can connect. Its replicas
 // lose it too. This ends with the server. Isolate needs Linux, the program nft, and the rights of root.
 func (s *Server) Isolate() error {
-	table := fmt.Sprintf("roster_test_%d", s.port)
-	if _, err := s.site.write(isolation, table); err != nil {
+	if _, err := s.site.write(isolation, s.table()); err != nil {
 		return err
 	}
-	return nft(creation(table, s.port))
+	return nft(creation(s.table(), s.port))
 }
 
 // rejoin lets packets through again. It does nothing to a server that is not isolated.
 func (s *Server) rejoin() error {
 	path := s.site.path(isolation)
-	table, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case err != nil:
-		return err
 	}
-	return errors.Join(nft(deletion(string(table))), os.Remove(path))
+	return errors.Join(nft(deletion(s.table())), os.Remove(path))
 }
+
+// table is the name of the server's table of nftables.
+func (s *Server) table() string { return fmt.Sprintf("roster_test_%d", s.port) }
 
 // creation returns the commands that create a table which drops all packets to and from a port.
 func creation(table string, port int) string {
@@ -48,7 +46,9 @@ func creation(table string, port int) string {
 }
 
 // deletion returns the commands that delete a table, if there is one.
-func deletion(table string) string { return fmt.Sprintf("add table inet %[1]s\ndelete table inet %[1]s\n", table) }
+func deletion(table string) string {
+	return fmt.Sprintf("add table inet %[1]s\ndelete table inet %[1]s\n", table)
+}
 
 // nft changes the rules of the kernel's packet filter. It waits for nobody, so it needs no context.
 func nft(commands string) error {
