@@ -42,27 +42,20 @@ func (s *server) stop(t *testing.T) {
 	s.Stop(t, syscall.SIGTERM)
 }
 
-// complaints returns the messages of warnings and errors that the server has logged, with their numbers, and logs them.
-func (s *server) complaints(t *testing.T) map[string]int {
+// complainsLittle checks that the server has logged at most a number of warnings and errors, and logs their messages. It returns how
+// many messages are different.
+func (s *server) complainsLittle(t *testing.T, most int) (kinds int) {
 	t.Helper()
-	messages := map[string]int{}
+	n, messages := 0, map[string]int{}
 	for _, found := range regexp.MustCompile(`(?m)level=(?:WARN|ERROR) msg=("[^"]*"|\S+)`).FindAllStringSubmatch(s.Log.String(), -1) {
+		n++
 		messages[found[1]]++
 	}
-	t.Logf("%s: warnings and errors: %v", s.URL, messages)
-	return messages
-}
-
-// complainsLittle checks that the server has logged at most a number of warnings and errors.
-func (s *server) complainsLittle(t *testing.T, most int) {
-	t.Helper()
-	n := 0
-	for _, each := range s.complaints(t) {
-		n += each
-	}
+	t.Logf("%s: %d warnings and errors: %v", s.URL, n, messages)
 	if n > most {
 		t.Errorf("%s: got %d warnings and errors, want at most %d", s.URL, n, most)
 	}
+	return len(messages)
 }
 
 // answer is an answer of the endpoint.
