@@ -15,8 +15,10 @@ func TestSessionPosition(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, e dbtest.Engine) {
 		ctx, url := t.Context(), dbtest.Empty(t, e)
 		for name, session := range map[string]func(*database.DB) *database.Session{
-			"Write":  func(db *database.DB) *database.Session { return db.WriteSession(consistency.Position{}) },
-			"Single": func(db *database.DB) *database.Session { return db.PrimarySession(database.Single, consistency.Position{}) },
+			"Write": func(db *database.DB) *database.Session { return db.WriteSession(consistency.Position{}) },
+			"Single": func(db *database.DB) *database.Session {
+				return db.PrimarySession(database.Single, consistency.Position{})
+			},
 		} {
 			sent := 0
 			o := options(url)
