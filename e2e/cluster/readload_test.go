@@ -30,7 +30,7 @@ const (
 	readsEach   = 40
 	// complaintKinds bounds the different warnings and errors in the log of a server. How many there are of each depends on the machine,
 	// but there is not one for each request: requestsEach is the number of requests for each.
-	complaintKinds = 12
+	complaintKinds = 15
 	requestsEach   = 10
 )
 
