@@ -212,6 +212,9 @@ func Ahead(d consistency.Database, end consistency.Position, ago time.Duration) 
 	return (&primary{replication: r, database: d, end: end, endAt: time.Now().Add(-ago)}).ahead()
 }
 
+// SitLimit is the maximum time until the first statement of a session that must learn which server the primary is.
+func SitLimit(o Options) time.Duration { return o.sitLimit() }
+
 // stuck is the replication of a replica that reaches nothing, and of a primary that answers when silent is closed, whatever ctx says.
 type stuck struct {
 	postgresReplication

@@ -2,7 +2,7 @@ package database_test
 
 import (
 	"fmt"
-	"math"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -96,7 +96,7 @@ func TestReplicasWithoutPrimary(t *testing.T) {
 			return err
 		}
 		s.Rollback()
-		if p := s.Position(t.Context()); p.Number == math.MaxUint64 {
+		if p := s.Position(t.Context()); p.IsAhead() {
 			return fmt.Errorf("got the position %+v, want a known one", p)
 		}
 		return nil
@@ -115,6 +115,17 @@ func TestReplicasWithoutPrimary(t *testing.T) {
 // too. Sessions of each kind read at the same time.
 func TestFormerPrimary(t *testing.T) {
 	t.Parallel()
+	for name, ahead := range map[string]bool{"known": false, "ahead": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			readsAfterFailover(t, ahead)
+		})
+	}
+}
+
+// readsAfterFailover reads with the position of a commit on the new primary, or with one that is ahead.
+func readsAfterFailover(t *testing.T, ahead bool) {
+	t.Helper()
 	former := dbtest.Keep(t)(dbservers.StartPostgresPrimary(t.Context()))
 	promoted := dbtest.Keep(t)(dbservers.StartPostgresStandby(t.Context(), former, "promoted"))
 	other := dbtest.Keep(t)(dbservers.StartPostgresStandby(t.Context(), former, "other"))
@@ -169,6 +180,10 @@ func TestFormerPrimary(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := s.Position(t.Context())
+	if ahead {
+		// Its commit was not told, by a server that knew only the former primary.
+		after.Branch, after = 1, consistency.Ahead(after)
+	}
 	for range 3 {
 		for name, session := range sessions {
 			running.Go(func() {
@@ -181,4 +196,121 @@ func TestFormerPrimary(t *testing.T) {
 		}
 	}
 	running.Wait()
+}
+
+// TestAheadPosition reads with a position that is ahead while another program writes. Each read has all that was committed before it
+// began, and the replica answers. Reads of the same moment share a new connection.
+func TestAheadPosition(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T) (primary, replica *dbservers.Server){
+		"postgres": func(t *testing.T) (primary, replica *dbservers.Server) {
+			t.Helper()
+			primary = dbtest.Keep(t)(dbservers.StartPostgresPrimary(t.Context()))
+			return primary, dbtest.Keep(t)(dbservers.StartPostgresStandby(t.Context(), primary, "replica"))
+		},
+		"mysql": func(t *testing.T) (primary, replica *dbservers.Server) {
+			t.Helper()
+			primary = dbtest.Keep(t)(dbservers.StartMariaDBPrimary(t.Context()))
+			return primary, dbtest.Keep(t)(dbservers.StartMariaDBReplica(t.Context(), primary, 2))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			primary, replica := start(t)
+			create := map[string]string{"postgres": "CREATE DATABASE ahead TEMPLATE template0", "mysql": "CREATE DATABASE ahead CHARACTER SET utf8mb4"}[name]
+			if err := primary.Execute(t.Context(), create); err != nil {
+				t.Fatal(err)
+			}
+			o := options(named(t, primary, "ahead"))
+			o.MaxConnections = 16
+			db, other := open(t, o), open(t, o)
+			if _, err := db.MigrateUp(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			write(t, db, "CREATE TABLE things (n int NOT NULL)", "INSERT INTO things (n) VALUES (0)")
+			settings := database.ReplicaOptions{URLs: []string{named(t, replica, "ahead")}, MaxStaleness: time.Hour, Wait: 10 * time.Second}
+			if err := db.UseReplicas(t.Context(), settings); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() error {
+				if out := db.Replication().Replicas[0].Out; out != "" {
+					return fmt.Errorf("the replica is left out: %s", out)
+				}
+				return nil
+			})
+			s := db.WriteSession(consistency.Position{})
+			if err := run(t.Context(), s, "UPDATE things SET n = 0"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			ahead := s.Position(t.Context())
+			ahead.Number += 1 << 20
+			ahead = consistency.Ahead(ahead)
+			const writes, readers = 20, 8
+			for n := 1; n <= writes; n++ {
+				write(t, other, fmt.Sprintf("UPDATE things SET n = %d", n))
+				var reading sync.WaitGroup
+				for i := range readers {
+					reading.Go(func() {
+						s := db.ReadSession([]database.Mode{database.Single, database.Snapshot}[i%2], ahead)
+						defer s.Rollback()
+						if got, err := number(t.Context(), s, "SELECT n FROM things"); got != n || err != nil {
+							t.Errorf("got %d, %v, want %d", got, err, n)
+						}
+					})
+				}
+				reading.Wait()
+			}
+			if got := db.Replication(); got.Replicas[0].Reads < writes*readers/2 {
+				t.Errorf("got %+v, want most of %d reads on the replica", got, writes*readers)
+			}
+		})
+	}
+}
+
+// named returns the URL of a database on a server.
+func named(t *testing.T, s *dbservers.Server, name string) string {
+	t.Helper()
+	u, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal("a URL is malformed")
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// TestPositionOnOwnSeat wants that a session reads its position before another one gets its connection, also if it has changed nothing.
+func TestPositionOnOwnSeat(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t, dbtest.PostgreSQL)
+	o := options(url)
+	o.MaxConnections = 1
+	db := open(t, o)
+	if _, err := db.MigrateUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// A primary is no replica, but that is not needed here.
+	if err := db.UseReplicas(t.Context(), database.ReplicaOptions{URLs: []string{url}, MaxStaleness: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*database.Session{
+		"a mutation that is rolled back": db.WriteSession(consistency.Position{}),
+		"a query of the feed":            db.FeedSession(database.Single, consistency.Position{}),
+		"several queries of the feed":    db.FeedSession(database.Snapshot, consistency.Position{}),
+	} {
+		if _, err := number(t.Context(), s, "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+		s.Rollback()
+		holder := db.Session(database.Snapshot)
+		if _, err := number(t.Context(), holder, "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+		if p := s.Position(t.Context()); p.IsZero() || p.IsAhead() {
+			t.Errorf("%s: got the position %+v while another session has the connection, want a known one", name, p)
+		}
+		holder.Rollback()
+	}
 }
