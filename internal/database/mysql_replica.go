@@ -19,8 +19,8 @@ type mariadbReplication struct{}
 
 func (*mysqlEngine) replication() replication { return mariadbReplication{} }
 
-// kind implements replication: each transaction has a number. Servers commit fewer than 500,000 in a second.
-func (mariadbReplication) kind() (consistency.Log, uint64) { return consistency.GTID, 500_000 }
+// kind implements replication: each transaction has a number. Servers commit fewer than 200,000 in a second.
+func (mariadbReplication) kind() (consistency.Log, uint64) { return consistency.GTID, 200_000 }
 
 func (mariadbReplication) check(ctx context.Context, q querier) error {
 	var version string

@@ -564,8 +564,8 @@ func (p *primary) ahead() consistency.Position {
 	if p.end.IsZero() {
 		return consistency.Ahead(consistency.Position{Database: p.database, Log: kind})
 	}
-	// Clients keep the greatest position. So it must be greater than those of other commits that the client has got meanwhile.
+	// A client keeps the greatest position that it gets. So this one must not be before the commit: each greater one has the commit too.
 	latest := p.end
-	latest.Number += growth * (2 + uint64(time.Since(p.endAt)/time.Second)) //nolint:gosec // G115: never negative
+	latest.Number += growth * (1 + uint64(time.Since(p.endAt)/time.Second)) //nolint:gosec // G115: never negative
 	return consistency.Ahead(latest)
 }

@@ -10,7 +10,7 @@ import (
 
 // A token of a position is in the header of an answer and of a request. Messages on a WebSocket have no headers: there it is in
 // the extensions of an answer and of a request, and in the payload of connection_init by the name of the header. An answer has
-// a token if it says what replicas may lack, and if the database has replicas. A request with the token reads at least as much.
+// a token if it says what replicas may lack, and if the database has replicas or is a Galera cluster. A request with the token reads at least as much.
 const (
 	headerConsistency    = "Roster-Consistency"
 	extensionConsistency = "consistency"
