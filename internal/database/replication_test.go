@@ -152,6 +152,24 @@ func TestSteadyReplica(t *testing.T) {
 	}
 }
 
+// TestSteadyPrimary wants a line of the log when the position of the primary becomes unknown, one when it is known again, after
+// several good measurements, and one when a setting is wrong.
+func TestSteadyPrimary(t *testing.T) {
+	t.Parallel()
+	for measurements, want := range map[string][3]int{
+		"++++++":       {0, 0, 0},
+		"+-+-+-++++-":  {1, 0, 0},
+		"-+++++-+++++": {2, 2, 0},
+		"-!!!!":        {1, 0, 1},
+		"!++!+++++!":   {0, 1, 2},
+	} {
+		unknown, known, wrong := database.KnowPrimary(measurements)
+		if got := [3]int{unknown, known, wrong}; got != want {
+			t.Errorf("%s: got %v lines, want %v", measurements, got, want)
+		}
+	}
+}
+
 // TestSilentPrimary wants that a commit does not wait for its position, although the driver does.
 func TestSilentPrimary(t *testing.T) {
 	t.Parallel()
