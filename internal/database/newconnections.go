@@ -54,7 +54,7 @@ func (n *newConnections) primary(ctx context.Context) (standing, error) {
 	if a == nil {
 		a = &standingAnswer{done: make(chan struct{})}
 		n.next = a
-		n.running.Go(func() { n.answer(a) })
+		n.running.Go(func() { n.answer(a) }) //nolint:contextcheck // the answer is for others too
 	}
 	n.mu.Unlock()
 	select {

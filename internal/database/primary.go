@@ -304,7 +304,7 @@ const doubtPause = 2 * time.Second
 
 // doubt compares the primary with another server of the same database. If that server has what the primary lacks and another one may
 // have written, the pooled connections may lead to a former primary. doubt finds out beside its caller.
-func (p *primary) doubt(s standing) {
+func (p *primary) doubt(ctx context.Context, s standing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	end, err := s.end(p.database)
@@ -317,7 +317,7 @@ func (p *primary) doubt(s standing) {
 	}
 	p.doubting = true
 	p.running.Go(func() {
-		ctx, cancel := context.WithTimeout(p.new.ctx, p.db.options.sitLimit())
+		ctx, cancel := context.WithTimeout(ctx, p.db.options.sitLimit())
 		defer cancel()
 		f, err := p.find(ctx, p.db.write.db, end) // it drops the connections, if new ones lead to another server
 		p.mu.Lock()

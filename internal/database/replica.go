@@ -134,7 +134,7 @@ func (rs *replicas) measure(ctx context.Context, r *replica) {
 		rs.logger.WarnContext(ctx, "a replica is left out: other servers answer queries", "replica", r.name, "because", out.text)
 	}
 	if s != nil {
-		rs.primary.doubt(s)
+		rs.primary.doubt(ctx, s)
 	}
 }
 
