@@ -266,7 +266,7 @@ func PositionOfSilent(ctx context.Context, end consistency.Position) (at consist
 	r := stuck{silent: make(chan struct{})}
 	free := &pool{free: make(chan struct{}, 1)}
 	p := &primary{replication: r, database: end.Database, end: end, endAt: time.Now(), logger: slog.New(slog.DiscardHandler)}
-	at = p.now(ctx, seat{pool: free})
+	at = p.positionOn(ctx, seat{pool: free})
 	before = len(free.free)
 	close(r.silent)
 	p.running.Wait()

@@ -147,11 +147,11 @@ func (p *primary) sampleOn(ctx context.Context, c *sql.Conn) (standing, consiste
 	if err := p.check(ctx, c); err != nil {
 		return nil, consistency.Position{}, err
 	}
-	has, err := contentsOf(ctx, c)
+	data, err := contentsOf(ctx, c)
 	if err != nil {
 		return nil, consistency.Position{}, err
 	}
-	return p.look(ctx, c, has.database)
+	return p.lookOn(ctx, c, data.database)
 }
 
 // open takes a connection of a pool. A new one may take the time that all have: if one of several hosts is silent, its share of
@@ -179,8 +179,8 @@ func (p *primary) check(ctx context.Context, q querier) error {
 	return nil
 }
 
-// look returns the standing and the end of a server that takes changes.
-func (p *primary) look(ctx context.Context, q querier, d consistency.Database) (standing, consistency.Position, error) {
+// lookOn returns the standing and the end of a server that takes changes.
+func (p *primary) lookOn(ctx context.Context, q querier, d consistency.Database) (standing, consistency.Position, error) {
 	s, err := p.replication.look(ctx, q)
 	if err != nil {
 		return nil, consistency.Position{}, err
@@ -521,9 +521,9 @@ func (p *primary) lacks(ctx context.Context, at consistency.Position) (need cons
 	return f.need, f.beyond
 }
 
-// now returns a position that has everything that is committed now, and leaves the seat. If the primary does not tell it in time,
+// positionOn returns a position that has everything that is committed now, and leaves the seat. If the primary does not tell it in time,
 // the position is ahead.
-func (p *primary) now(ctx context.Context, s seat) consistency.Position {
+func (p *primary) positionOn(ctx context.Context, s seat) consistency.Position {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	p.mu.Lock()
@@ -532,15 +532,15 @@ func (p *primary) now(ctx context.Context, s seat) consistency.Position {
 	pinned := s.conn != nil
 	end, err := within(ctx, &p.running, s, func(ctx context.Context, q querier) (consistency.Position, error) {
 		if d == (consistency.Database{}) { // it has not been measured yet
-			has, err := contentsOf(ctx, q)
+			data, err := contentsOf(ctx, q)
 			if err != nil {
 				return consistency.Position{}, err
 			}
-			d = has.database
+			d = data.database
 		}
-		s, end, err := p.look(ctx, q, d)
+		s, end, err := p.lookOn(ctx, q, d)
 		if err != nil && p.dropsIdle(ctx, err) && !pinned { // it takes another connection
-			s, end, err = p.look(ctx, q, d)
+			s, end, err = p.lookOn(ctx, q, d)
 		}
 		if err == nil {
 			p.mu.Lock()

@@ -126,7 +126,7 @@ func (db *DB) end(ctx context.Context) consistency.Position {
 	if db.write.acquire(limited) != nil {
 		return db.replicas.primary.ahead()
 	}
-	return db.replicas.primary.now(limited, seat{pool: db.write})
+	return db.replicas.primary.positionOn(limited, seat{pool: db.write})
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -173,7 +173,7 @@ func (s *Session) readsPosition(err error) bool {
 // leaveWithPosition reads the position of the session on its seat, and leaves the seat. Another seat may not be free when there is
 // much to do. Like a commit, it does not end with ctx.
 func (s *Session) leaveWithPosition(ctx context.Context, on seat) {
-	s.position.raise(s.db.replicas.primary.now(context.WithoutCancel(ctx), on))
+	s.position.raise(s.db.replicas.primary.positionOn(context.WithoutCancel(ctx), on))
 }
 
 // greatest holds the greatest position of a session. Statements without a transaction may end at the same time.
