@@ -67,7 +67,7 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 	withPosition := !replicas && operation.Operation.Operation != ast.Subscription
 	answer.Reset()
 	for retries := 0; ; retries++ {
-		session := e.session(mode, replicas, t)
+		session := e.session(mode, replicas, withPosition, t)
 		tx := directory.New(session, directory.Options{Clock: e.Clock, IDs: e.IDs, Careful: careful, Quiet: true})
 		a := &attempt{session: session, directory: tx, ent: tx.Client(), entry: entry, answer: answer, pages: pages}
 		response, failure := e.try(ctx, a, mode, execute)
@@ -105,13 +105,15 @@ func (e *Executor) run(ctx context.Context, t documents.Terms, started time.Time
 	}
 }
 
-// session returns the session of an attempt.
-func (e *Executor) session(mode database.Mode, replicas bool, t documents.Terms) *database.Session {
+// session returns the session of an attempt. Its answer may come from a replica, or have a position.
+func (e *Executor) session(mode database.Mode, replicas, withPosition bool, t documents.Terms) *database.Session {
 	switch {
 	case mode == database.Write:
 		return e.Database.WriteSession(t.After)
 	case replicas:
 		return e.Database.ReadSession(mode, t.After)
+	case withPosition:
+		return e.Database.FeedSession(mode, t.After)
 	}
 	return e.Database.PrimarySession(mode, t.After)
 }

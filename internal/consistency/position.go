@@ -41,7 +41,19 @@ type Position struct {
 	Server   uint32
 }
 
-// Last returns the position after all positions of a log. No server has reached it, so a read after it goes to the primary.
+// Ahead returns a position for a commit whose place in the log is not known: it is not after the given one. No server reaches the
+// result, and later commits can have smaller positions. So a read after it needs all that the primary has when the read begins.
+func Ahead(latest Position) Position {
+	latest.Server = math.MaxUint32
+	return latest
+}
+
+// IsAhead reports whether the position is one of Ahead. It may be of an unknown database, the zero one.
+func (p Position) IsAhead() bool {
+	return (p.Log == WAL || p.Log == GTID) && p.Server == math.MaxUint32 && p.Branch != math.MaxUint32
+}
+
+// Last returns the position after all positions of a log. No server has reached it.
 func Last(d Database, log Log) Position {
 	return Position{Database: d, Log: log, Branch: math.MaxUint32, Number: math.MaxUint64, Server: math.MaxUint32}
 }

@@ -58,6 +58,23 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestIsAhead wants that a position which is ahead keeps its place in the order of its log.
+func TestIsAhead(t *testing.T) {
+	t.Parallel()
+	for _, p := range []consistency.Position{position(consistency.WAL, 1, 256, 0), position(consistency.GTID, 0, 256, 7)} {
+		ahead, later := consistency.Ahead(p), p
+		later.Number++
+		if p.IsAhead() || !ahead.IsAhead() || p.Compare(ahead) >= 0 || ahead.Compare(later) >= 0 || ahead.String() >= later.String() {
+			t.Errorf("%+v: got %+v, want one that is ahead, and less than %+v", p, ahead, later)
+		}
+	}
+	for _, log := range []consistency.Log{consistency.WAL, consistency.GTID, consistency.Galera} {
+		if consistency.Last(consistency.Database{1}, log).IsAhead() {
+			t.Errorf("the last position of the log %d: got one that is ahead", log)
+		}
+	}
+}
+
 // A text that is a token is the only one of its position.
 func FuzzParse(f *testing.F) {
 	f.Add(position(consistency.WAL, 1, 2, 0).String(), uint32(1), uint64(2), uint32(3))

@@ -55,6 +55,3 @@ func (db *DB) await(ctx context.Context, q querier) error {
 func endOfCluster() consistency.Position {
 	return consistency.Last(consistency.Database{}, consistency.Galera)
 }
-
-// givesPositions reports whether clients get tokens.
-func (db *DB) givesPositions() bool { return db.replicas != nil || db.engine.cluster() != nil }

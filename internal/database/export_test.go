@@ -212,6 +212,9 @@ func Ahead(d consistency.Database, end consistency.Position, ago time.Duration) 
 	return (&primary{replication: r, database: d, end: end, endAt: time.Now().Add(-ago)}).ahead()
 }
 
+// SitLimit is the maximum time until the first statement of a session that must learn which server the primary is.
+func SitLimit(o Options) time.Duration { return o.sitLimit() }
+
 // stuck is the replication of a replica that reaches nothing, and of a primary that answers when silent is closed, whatever ctx says.
 type stuck struct {
 	postgresReplication
@@ -263,7 +266,7 @@ func PositionOfSilent(ctx context.Context, end consistency.Position) (at consist
 	r := stuck{silent: make(chan struct{})}
 	free := &pool{free: make(chan struct{}, 1)}
 	p := &primary{replication: r, database: end.Database, end: end, endAt: time.Now(), logger: slog.New(slog.DiscardHandler)}
-	at = p.now(ctx, seat{pool: free})
+	at = p.positionOn(ctx, seat{pool: free})
 	before = len(free.free)
 	close(r.silent)
 	p.running.Wait()
@@ -309,3 +312,41 @@ func ReadSilent(ctx context.Context, o Options) error {
 	_, err = c.Read(make([]byte, 1))
 	return err
 }
+
+// KnowPrimary returns the numbers of lines of the log about an unknown position of the primary, about a known one, and about a wrong
+// setting, after measurements: "+" is a good one, "-" one without an answer, and "!" one that finds a wrong setting.
+func KnowPrimary(measurements string) (unknown, known, wrong int) {
+	var s primaryState
+	for _, m := range measurements {
+		before := s
+		s.add(m != '+', m == '!')
+		switch {
+		case s.wrong && !before.wrong:
+			wrong++
+		case s.unknown && !before.unknown:
+			unknown++
+		case before.unknown && !s.unknown:
+			known++
+		}
+	}
+	return unknown, known, wrong
+}
+
+// NewConnections are those of a server that takes changes, whose connections are opened by a connector.
+type NewConnections struct{ n *newConnections }
+
+// NewNewConnections returns them. Close ends all questions.
+func NewNewConnections(c driver.Connector) NewConnections {
+	return NewConnections{newConnectionsOf(sql.OpenDB(c), func(context.Context, querier) (standing, error) {
+		return postgresStanding{}, nil
+	})}
+}
+
+// Ask asks the server at the end of a new connection.
+func (n NewConnections) Ask(ctx context.Context) error {
+	_, err := n.n.primary(ctx)
+	return err
+}
+
+// Close ends all questions.
+func (n NewConnections) Close() { n.n.close() }

@@ -19,8 +19,8 @@ type mariadbReplication struct{}
 
 func (*mysqlEngine) replication() replication { return mariadbReplication{} }
 
-// kind implements replication: each transaction has a number.
-func (mariadbReplication) kind() (consistency.Log, uint64) { return consistency.GTID, 10_000_000 }
+// kind implements replication: each transaction has a number. Servers commit fewer than 200,000 in a second.
+func (mariadbReplication) kind() (consistency.Log, uint64) { return consistency.GTID, 200_000 }
 
 func (mariadbReplication) check(ctx context.Context, q querier) error {
 	var version string
@@ -95,7 +95,9 @@ func (s mariadbStanding) replays() bool {
 }
 
 // decides implements standing: a server gives its own numbers. They have no order with those of another one.
-func (s mariadbStanding) decides(to consistency.Position) bool { return to.Server == s.own }
+func (s mariadbStanding) decides(to consistency.Position) bool {
+	return !to.IsAhead() && to.Server == s.own
+}
 
 func (s mariadbStanding) server() serverID { return serverID{number: s.own, changes: !s.readOnly} }
 
@@ -122,7 +124,7 @@ func (s mariadbStanding) compatible(end consistency.Position) error {
 // their numbers may be greater than those of the new primary. If the replica follows another server by now, it has what it has
 // logged of the first one. The log alone proves nothing, because a transaction is logged just before its commit.
 func (s mariadbStanding) reached(to consistency.Position) bool {
-	if to.Log != consistency.GTID {
+	if to.Log != consistency.GTID || to.IsAhead() {
 		return false
 	}
 	for _, at := range s.current {

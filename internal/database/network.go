@@ -139,6 +139,10 @@ func (o Options) answerLimit() time.Duration {
 	return o.StatementTimeout + cancelLimit
 }
 
+// sitLimit is the maximum time from the start of a session on the primary until its first statement, if it must learn which server
+// the primary is: the wait for a free connection, and that for a silent server.
+func (o Options) sitLimit() time.Duration { return o.PoolWait + o.ConnectTimeout + cancelLimit }
+
 // errSilent is the error of a statement on a server that does not answer.
 var errSilent = errors.New("the server does not answer")
 

@@ -17,8 +17,8 @@ type postgresReplication struct{}
 
 func (*postgresEngine) replication() replication { return postgresReplication{} }
 
-// kind implements replication. No disk takes 32 GiB in ten seconds from one log.
-func (postgresReplication) kind() (consistency.Log, uint64) { return consistency.WAL, 32 << 30 }
+// kind implements replication. Servers write less than 2 GiB of one log in a second.
+func (postgresReplication) kind() (consistency.Log, uint64) { return consistency.WAL, 2 << 30 }
 
 func (postgresReplication) check(context.Context, querier) error { return nil }
 
@@ -78,12 +78,12 @@ func (s postgresStanding) takesChanges() bool                  { return !s.recov
 func (s postgresStanding) replays() bool                       { return s.recovering }
 func (postgresStanding) compatible(consistency.Position) error { return nil }
 func (s postgresStanding) reached(to consistency.Position) bool {
-	return to.Log == consistency.WAL && s.timeline >= int64(to.Branch) && s.lsn >= to.Number
+	return to.Log == consistency.WAL && !to.IsAhead() && s.timeline >= int64(to.Branch) && s.lsn >= to.Number
 }
 
 // decides implements standing: a promotion begins a new timeline.
 func (s postgresStanding) decides(to consistency.Position) bool {
-	return s.timeline >= int64(to.Branch)
+	return !to.IsAhead() && s.timeline >= int64(to.Branch)
 }
 
 func (s postgresStanding) server() serverID {

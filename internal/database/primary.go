@@ -22,14 +22,8 @@ type primary struct {
 	replication replication
 	logger      *slog.Logger
 	running     sync.WaitGroup // questions whose askers may be gone
-
-	anew   *sql.DB       // opens a connection for each statement
-	asking chan struct{} // has room for the one who uses anew, and guards answer
-	answer struct {
-		asked    time.Time
-		standing standing
-		err      error
-	}
+	new         *newConnections
+	asking      chan struct{} // has a token for each read that asks the primary whether it is worth waiting for a replica
 
 	mu       sync.Mutex
 	checked  bool                 // its settings are right
@@ -37,8 +31,10 @@ type primary struct {
 	standing standing             // with the greatest end that the primary is known to have; nil: unknown
 	end      consistency.Position // of standing; zero: unknown
 	endAt    time.Time            // when the server last told an end
-	failing  bool                 // the last measurement failed
-	samples  []sample             // the oldest first
+	state    primaryState
+	samples  []sample               // the oldest first
+	doubting bool                   // doubt looks for a successor
+	doubts   map[doubtful]time.Time // when none was there
 }
 
 // sample says that everything that was committed before a time is at or before a position.
@@ -50,17 +46,21 @@ type sample struct {
 // maxSamples bounds the remembered positions of the primary: about half an hour of a busy one.
 const maxSamples = 3600
 
+// maxAsking bounds the reads that ask the primary whether it is worth waiting for a replica. The others wait.
+const maxAsking = 2
+
 func newPrimary(db *DB) *primary {
-	anew := sql.OpenDB(db.write.conns)
-	anew.SetMaxIdleConns(-1)
-	return &primary{
-		db: db, replication: db.engine.replication(), logger: db.options.Logger, anew: anew, asking: make(chan struct{}, 1),
+	p := &primary{
+		db: db, replication: db.engine.replication(), logger: db.options.Logger,
+		asking: make(chan struct{}, maxAsking), doubts: map[doubtful]time.Time{},
 	}
+	p.new = newConnectionsOf(sql.OpenDB(db.write.conns), p.replication.look)
+	return p
 }
 
 func (p *primary) close() {
+	p.new.close()
 	p.running.Wait()
-	_ = p.anew.Close() // it has no connections
 }
 
 // measure remembers the position of the primary. Without an answer, nothing new is known, and replicas become stale.
@@ -69,18 +69,40 @@ func (p *primary) measure(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	wrong := err != nil && !p.db.isTransient(err)
 	p.mu.Lock()
-	changed := p.failing != (err != nil)
-	p.failing = err != nil
+	before := p.state
+	p.state.add(err != nil, wrong)
+	now := p.state
 	p.mu.Unlock()
 	switch {
-	case !changed:
-	case err == nil:
-		p.logger.InfoContext(ctx, "the position of the primary is known again", "database", p.db.String())
-	default:
+	case now.wrong && !before.wrong:
+		p.logger.ErrorContext(ctx, "replicas cannot be compared with the primary, which answers all queries", "database", p.db.String(), "error", err)
+	case now.unknown && !before.unknown:
 		p.logger.WarnContext(ctx, "the position of the primary is unknown: clients read from the primary what they write now", "database", p.db.String(), "error", err)
+	case before.unknown && !now.unknown:
+		p.logger.InfoContext(ctx, "the position of the primary is known again", "database", p.db.String())
 	}
 	return err
+}
+
+// primaryState is what the log has said of the measurements.
+type primaryState struct {
+	unknown bool // a measurement has failed, and not enough have succeeded since
+	wrong   bool // a setting must change
+	good    int  // measurements in a row without an error, while it is unknown
+}
+
+// add adds a measurement.
+func (s *primaryState) add(failed, wrong bool) {
+	switch {
+	case failed:
+		s.unknown, s.good, s.wrong = true, 0, s.wrong || wrong
+	case s.unknown:
+		if s.good++; s.good >= steady {
+			*s = primaryState{}
+		}
+	}
 }
 
 // sample takes a sample. If a connection leads to a server that is not the primary now, or broke, it tries a new one.
@@ -93,6 +115,12 @@ func (p *primary) sample(ctx context.Context) error {
 		at := time.Now()
 		s, end, err := p.sampleOn(ctx, c)
 		switch {
+		case errors.Is(err, errStandby):
+			// As long as new connections lead to it too, the others stay open: a primary may take no changes for hours.
+			if again || !p.hasSuccessor(ctx) {
+				return err
+			}
+			p.db.write.conns.dropIdle()
 		case err != nil && (!p.dropsIdle(ctx, err) || again || time.Since(at) > measureLimit):
 			return err
 		case err != nil:
@@ -105,6 +133,12 @@ func (p *primary) sample(ctx context.Context) error {
 	}
 }
 
+// hasSuccessor reports whether new connections lead to a server that takes changes.
+func (p *primary) hasSuccessor(ctx context.Context) bool {
+	_, err := p.current(ctx)
+	return err == nil
+}
+
 // sampleOn looks at the server of a connection within measureLimit, and closes the connection.
 func (p *primary) sampleOn(ctx context.Context, c *sql.Conn) (standing, consistency.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
@@ -113,11 +147,11 @@ func (p *primary) sampleOn(ctx context.Context, c *sql.Conn) (standing, consiste
 	if err := p.check(ctx, c); err != nil {
 		return nil, consistency.Position{}, err
 	}
-	has, err := contentsOf(ctx, c)
+	data, err := contentsOf(ctx, c)
 	if err != nil {
 		return nil, consistency.Position{}, err
 	}
-	return p.look(ctx, c, has.database)
+	return p.lookOn(ctx, c, data.database)
 }
 
 // open takes a connection of a pool. A new one may take the time that all have: if one of several hosts is silent, its share of
@@ -145,8 +179,8 @@ func (p *primary) check(ctx context.Context, q querier) error {
 	return nil
 }
 
-// look returns the standing and the end of a server that takes changes.
-func (p *primary) look(ctx context.Context, q querier, d consistency.Database) (standing, consistency.Position, error) {
+// lookOn returns the standing and the end of a server that takes changes.
+func (p *primary) lookOn(ctx context.Context, q querier, d consistency.Database) (standing, consistency.Position, error) {
 	s, err := p.replication.look(ctx, q)
 	if err != nil {
 		return nil, consistency.Position{}, err
@@ -163,7 +197,7 @@ func (p *primary) look(ctx context.Context, q querier, d consistency.Database) (
 func (p *primary) dropsIdle(ctx context.Context, err error) bool {
 	_, connecting := errors.AsType[*connectError](err)
 	f := p.db.fail(err)
-	if ctx.Err() != nil || connecting || !errors.Is(err, errStandby) && !f.role && f.Kind != Lost && f.Kind != Timeout {
+	if ctx.Err() != nil || connecting || !f.role && f.Kind != Lost && f.Kind != Timeout {
 		return false
 	}
 	p.db.write.conns.dropIdle()
@@ -206,7 +240,7 @@ func (p *primary) remember(at time.Time, s standing, end consistency.Position) {
 // note remembers the greatest end that the primary is known to have. If it is that of another server than before, the open connections
 // to the former one end. The caller holds mu.
 func (p *primary) note(s standing, end consistency.Position) {
-	if end.Database != p.database {
+	if end.Database != p.database || p.database == (consistency.Database{}) {
 		return
 	}
 	if p.standing != nil && p.standing.server() != s.server() {
@@ -235,6 +269,9 @@ func (p *primary) lastSample() (at time.Time) {
 // isForeign reports whether a position is of another database than the primary.
 func (p *primary) isForeign(at consistency.Position) bool {
 	kind, _ := p.replication.kind()
+	if at.IsAhead() && at.Database == (consistency.Database{}) { // of a server that did not know its database
+		return at.Log != kind
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return at.Database != p.database || at.Log != kind
@@ -255,16 +292,41 @@ func (p *primary) contents() consistency.Database {
 	return p.database
 }
 
+// doubtful is a server that has changes of a server which the primary lacks.
+type doubtful struct {
+	server         serverID
+	branch, number uint32 // of the changes
+}
+
+// doubtPause is the least time between two doubts about the primary because of the same server: one that was promoted by mistake has
+// what the primary lacks for a long time.
+const doubtPause = 2 * time.Second
+
 // doubt compares the primary with another server of the same database. If that server has what the primary lacks and another one may
-// have written, the pooled connections may lead to a former primary.
+// have written, the pooled connections may lead to a former primary. doubt finds out beside its caller.
 func (p *primary) doubt(ctx context.Context, s standing) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	end, err := s.end(p.database)
-	sure := err != nil || p.standing == nil || p.standing.reached(end) || p.standing.decides(end)
-	p.mu.Unlock()
-	if !sure {
-		_, _, _ = p.has(ctx, p.db.write.db, end) // it drops the connections, if new ones lead to another server
+	if err != nil || p.standing == nil || p.standing.reached(end) || p.standing.decides(end) {
+		return
 	}
+	who := doubtful{s.server(), end.Branch, end.Server}
+	if p.doubting || time.Since(p.doubts[who]) < doubtPause {
+		return
+	}
+	p.doubting = true
+	p.running.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, p.db.options.sitLimit())
+		defer cancel()
+		f, err := p.find(ctx, p.db.write.db, end) // it drops the connections, if new ones lead to another server
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.doubting = false
+		if err != nil || f.beyond {
+			p.doubts[who] = time.Now()
+		}
+	})
 }
 
 // mustProve reports whether a connection must show that it leads to the primary, or to a server with the position of a client. If the
@@ -273,43 +335,88 @@ func (p *primary) mustProve(at consistency.Position) bool {
 	return !at.IsZero() && !p.isForeign(at) && !p.covers(at)
 }
 
-// has reports whether the primary has a position. If it is not known to, has asks the server of a connection. If that server may be a
-// former primary, has asks that of a new connection. moved says that it is another one, and that the pool has dropped its idle
-// connections. The error is a Failure: it is not known which server is the primary.
-func (p *primary) has(ctx context.Context, q querier, at consistency.Position) (has, moved bool, err error) {
+// finding is what is known of a position after its search on the primary.
+type finding struct {
+	need   consistency.Position // that a read after the position needs: the position, or the end of a primary that lacks it
+	beyond bool                 // the primary lacks the position
+	other  bool                 // the connection leads to another server than the primary, and the pool has dropped its idle ones
+}
+
+// find looks for a position on the server of a connection. If that lacks the position, and may be a former primary, find looks on the
+// primary: at the end of a new connection. The error is a Failure: it is not known which server is the primary.
+func (p *primary) find(ctx context.Context, q querier, at consistency.Position) (finding, error) {
 	if p.covers(at) {
-		return true, false, nil
+		return finding{need: at}, nil
 	}
 	limited, cancel := context.WithTimeout(ctx, cancelLimit)
 	defer cancel()
 	s, err := p.replication.look(limited, q)
 	if err != nil {
 		p.dropsIdle(ctx, err)
-		return false, false, p.noAnswer(ctx, err)
-	}
-	if s.reached(at) {
-		p.tell(s)
-		return true, false, nil
-	}
-	if s.takesChanges() && s.decides(at) {
-		return false, false, nil
-	}
-	now, err := p.lookAnew(limited)
-	if err != nil {
-		return false, false, p.noAnswer(ctx, err)
-	}
-	if now.server() != s.server() {
-		moved = true
-		p.db.write.conns.dropIdle()
-		p.tell(now)
+		return finding{}, p.noAnswer(ctx, err)
 	}
 	switch {
-	case now.reached(at):
-		return true, moved, nil
-	case !now.takesChanges():
-		return false, moved, &Failure{Kind: Lost, err: &connectError{errStandby}}
+	case s.reached(at):
+		p.tell(s)
+		return finding{need: at}, nil
+	case s.takesChanges() && s.decides(at):
+		return finding{need: p.endOf(s, at), beyond: true}, nil
 	}
-	return false, moved, nil
+	current, err := p.new.primary(ctx)
+	if err != nil {
+		return finding{}, p.noAnswer(ctx, err)
+	}
+	p.tell(current)
+	f := finding{need: at, other: current.server() != s.server()}
+	if f.other {
+		p.db.write.conns.dropIdle()
+	}
+	switch f.beyond = !current.reached(at); {
+	case f.beyond && !current.takesChanges(): // another server may be about to
+		return f, &Failure{Kind: Lost, err: &connectError{errStandby}}
+	case f.beyond:
+		f.need = p.endOf(current, at)
+	}
+	return f, nil
+}
+
+// current returns the standing of the primary, which takes changes, at the end of a new connection. The error is a Failure.
+func (p *primary) current(ctx context.Context) (standing, error) {
+	s, err := p.new.primary(ctx)
+	switch {
+	case err != nil:
+		return nil, p.noAnswer(ctx, err)
+	case !s.takesChanges():
+		return nil, &Failure{Kind: Lost, err: &connectError{errStandby}}
+	}
+	p.tell(s)
+	return s, nil
+}
+
+// endOf notes the end of a primary that lacks a position, and returns it. If the server does not tell it, the position stays.
+func (p *primary) endOf(s standing, at consistency.Position) consistency.Position {
+	p.tell(s)
+	end, err := s.end(at.Database)
+	if err != nil {
+		return at
+	}
+	return end
+}
+
+// settle returns the position that a read needs which begins now: for a position that is ahead, all that the primary has. The error
+// is a Failure.
+func (p *primary) settle(ctx context.Context, until time.Time, at consistency.Position) (consistency.Position, error) {
+	if !at.IsAhead() || p.isForeign(at) {
+		return at, nil
+	}
+	limited, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	s, err := p.current(limited)
+	if err != nil {
+		return at, p.noAnswer(ctx, err)
+	}
+	at.Database = p.contents()
+	return p.endOf(s, at), nil
 }
 
 // noAnswer returns the failure of a question of a caller with ctx. A server that does not answer in time counts as lost.
@@ -333,52 +440,26 @@ func (p *primary) tell(s standing) {
 	}
 }
 
-// lookAnew asks the server at the end of a new connection. One connection is opened at a time, and all who asked before share its
-// answer.
-func (p *primary) lookAnew(ctx context.Context) (standing, error) {
-	came := time.Now()
-	select {
-	case p.asking <- struct{}{}:
-		defer func() { <-p.asking }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if a := p.answer; a.asked.After(came) {
-		return a.standing, a.err
-	}
-	ctx = context.WithoutCancel(ctx) // others wait for it too
-	p.answer.asked = time.Now()
-	p.answer.standing, p.answer.err = nil, nil
-	c, err := p.open(ctx, p.anew)
-	if err != nil {
-		p.answer.err = err
-		return nil, err
-	}
-	defer func() { _ = c.Close() }()
-	limited, cancel := context.WithTimeout(ctx, measureLimit)
-	defer cancel()
-	p.answer.standing, p.answer.err = p.replication.look(limited, c)
-	return p.answer.standing, p.answer.err
-}
-
 // errManyPrimaries is the error of a URL whose connections lead to several servers.
 var errManyPrimaries = errors.New("new connections lead to different servers")
 
 // lead returns a seat like the given one, whose connection leads to a server with a position or, if the primary does not have it, to
-// the primary. The error is a Failure, after which the seat is left.
-func (p *primary) lead(ctx context.Context, s seat, at consistency.Position) (seat, error) {
+// the primary. It ends at a time. The error is a Failure, after which the seat is left.
+func (p *primary) lead(ctx context.Context, until time.Time, s seat, at consistency.Position) (seat, error) {
+	limited, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	for range 2 {
-		_, moved, err := p.has(ctx, s.conn, at)
-		if err == nil && !moved {
+		f, err := p.find(limited, s.conn, at)
+		if err == nil && !f.other {
 			return s, nil
 		}
 		if err == nil {
 			_ = s.conn.Close() // it leads to a former primary
-			s.conn, err = s.pool.db.Conn(context.WithoutCancel(ctx))
+			s.conn, err = s.pool.db.Conn(limited)
 		}
 		if err != nil {
 			s.leave()
-			return seat{}, err
+			return seat{}, p.noAnswer(ctx, err)
 		}
 	}
 	s.leave()
@@ -411,26 +492,38 @@ func within[T any](ctx context.Context, running *sync.WaitGroup, s seat, f func(
 	}
 }
 
-// isBeyond reports whether the primary is known to lack a position. If it has been silent, or has no free connection, it is not asked.
-func (p *primary) isBeyond(ctx context.Context, at consistency.Position) bool {
+// lacks reports whether the primary is known before ctx ends to lack a position, and returns the position that a read after it needs
+// then. If the primary has been silent, has no free connection, or is being asked by others, it is not asked.
+func (p *primary) lacks(ctx context.Context, at consistency.Position) (need consistency.Position, lacks bool) {
 	if p.covers(at) || time.Since(p.lastSample()) > 3*measureMost {
-		return false
+		return at, false
+	}
+	select {
+	case p.asking <- struct{}{}:
+	default:
+		return at, false
 	}
 	select {
 	case <-p.db.write.free:
 	default:
-		return false
+		<-p.asking
+		return at, false
 	}
-	has, err := within(ctx, &p.running, seat{pool: p.db.write}, func(ctx context.Context, q querier) (bool, error) {
-		has, _, err := p.has(context.WithoutCancel(ctx), q, at) // a cancellation costs the connection
-		return has, err
+	f, err := within(ctx, &p.running, seat{pool: p.db.write}, func(ctx context.Context, q querier) (finding, error) {
+		defer func() { <-p.asking }()
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit) // a cancellation costs the connection
+		defer cancel()
+		return p.find(limited, q, at)
 	})
-	return err == nil && !has
+	if err != nil {
+		return at, false
+	}
+	return f.need, f.beyond
 }
 
-// now returns a position that has everything that is committed now, and leaves the seat. If the primary does not tell it in time,
-// the position is one that no server has reached: reads after it go to the primary, until the log has passed it.
-func (p *primary) now(ctx context.Context, s seat) consistency.Position {
+// positionOn returns a position that has everything that is committed now, and leaves the seat. If the primary does not tell it in time,
+// the position is ahead.
+func (p *primary) positionOn(ctx context.Context, s seat) consistency.Position {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	p.mu.Lock()
@@ -438,9 +531,16 @@ func (p *primary) now(ctx context.Context, s seat) consistency.Position {
 	p.mu.Unlock()
 	pinned := s.conn != nil
 	end, err := within(ctx, &p.running, s, func(ctx context.Context, q querier) (consistency.Position, error) {
-		s, end, err := p.look(ctx, q, d)
+		if d == (consistency.Database{}) { // it has not been measured yet
+			data, err := contentsOf(ctx, q)
+			if err != nil {
+				return consistency.Position{}, err
+			}
+			d = data.database
+		}
+		s, end, err := p.lookOn(ctx, q, d)
 		if err != nil && p.dropsIdle(ctx, err) && !pinned { // it takes another connection
-			s, end, err = p.look(ctx, q, d)
+			s, end, err = p.lookOn(ctx, q, d)
 		}
 		if err == nil {
 			p.mu.Lock()
@@ -450,25 +550,22 @@ func (p *primary) now(ctx context.Context, s seat) consistency.Position {
 		return end, err
 	})
 	if err != nil {
-		p.logger.DebugContext(ctx, "the position of a commit is unknown, so the client reads from the primary", "error", err)
+		p.logger.DebugContext(ctx, "the position of a commit is unknown, so its token is ahead", "error", err)
 		return p.ahead()
 	}
 	return end
 }
 
-// ahead returns a position that no server has reached yet.
+// ahead returns a position for a commit whose place is not known.
 func (p *primary) ahead() consistency.Position {
 	kind, growth := p.replication.kind()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.end.IsZero() {
-		return consistency.Last(p.database, kind)
+		return consistency.Ahead(consistency.Position{Database: p.database, Log: kind})
 	}
-	return ahead(p.end, growth, time.Since(p.endAt))
-}
-
-// ahead returns a position that a log cannot have reached that was at an end some time ago.
-func ahead(end consistency.Position, growth uint64, ago time.Duration) consistency.Position {
-	end.Number += growth * (1 + uint64(ago/(10*time.Second))) //nolint:gosec // G115: never negative
-	return end
+	// A client keeps the greatest position that it gets. So this one must not be before the commit: each greater one has the commit too.
+	latest := p.end
+	latest.Number += growth * (1 + uint64(time.Since(p.endAt)/time.Second)) //nolint:gosec // G115: never negative
+	return consistency.Ahead(latest)
 }

@@ -105,7 +105,7 @@ func newReplica(o Options, url string, settings ReplicaOptions) (*replica, error
 
 // measure finds out how far a replica is, and whether it can be used.
 func (rs *replicas) measure(ctx context.Context, r *replica) {
-	s, fresh, err := rs.look(ctx, r)
+	s, fresh, err := rs.lookAt(ctx, r)
 	if ctx.Err() != nil {
 		return
 	}
@@ -152,16 +152,16 @@ func (r *replica) decide(out outError) (before OutReason, changed bool) {
 	return before, changed
 }
 
-// look asks a replica how far it is. Everything that was committed before fresh is there. After an error, the standing is that of a server
+// lookAt asks a replica how far it is. Everything that was committed before fresh is there. After an error, the standing is that of a server
 // with the same database, or nil.
-func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh time.Time, err error) {
+func (rs *replicas) lookAt(ctx context.Context, r *replica) (s standing, fresh time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	cut := time.AfterFunc(measureLimit, r.lines.cut)
-	s, has, err := r.ask(ctx, rs.primary.replication)
+	s, data, err := r.ask(ctx, rs.primary.replication)
 	if err != nil && rs.primary.db.fail(err).Kind == Lost { // an old connection broke, or a new one says more
 		r.pool.conns.dropIdle()
-		s, has, err = r.ask(ctx, rs.primary.replication)
+		s, data, err = r.ask(ctx, rs.primary.replication)
 	}
 	if !cut.Stop() {
 		err = context.DeadlineExceeded
@@ -172,33 +172,33 @@ func (rs *replicas) look(ctx context.Context, r *replica) (s standing, fresh tim
 	case err != nil:
 		r.pool.conns.dropIdle()
 	default:
-		fresh, err = rs.primary.compare(s, has, rs.newest)
+		fresh, err = rs.primary.compare(s, data, rs.newest)
 	}
-	if has.database != rs.primary.contents() {
+	if data.database != rs.primary.contents() {
 		s = nil
 	}
 	return s, fresh, err
 }
 
 // ask asks a replica for its standing and its contents. After an error, the standing may be known. The error is the driver's.
-func (r *replica) ask(ctx context.Context, by replication) (s standing, has contents, err error) {
+func (r *replica) ask(ctx context.Context, by replication) (s standing, data contents, err error) {
 	if s, err = by.look(ctx, r.pool.db); err == nil {
-		has, err = contentsOf(ctx, r.pool.db)
+		data, err = contentsOf(ctx, r.pool.db)
 	}
-	return s, has, err
+	return s, data, err
 }
 
 // compare compares a replica with the primary. Everything that was committed before fresh is there. The error is an outError.
-func (p *primary) compare(s standing, has contents, newest int64) (fresh time.Time, err error) {
+func (p *primary) compare(s standing, data contents, newest int64) (fresh time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case len(p.samples) == 0:
 		return fresh, outError{PrimaryUnknown, "the position of the primary is not known yet"}
-	case has.database != p.database:
+	case data.database != p.database:
 		return fresh, outError{OtherDatabase, "it has the data of another database: name a replica of the primary"}
-	case has.version < newest:
-		return fresh, outError{NoMigration, fmt.Sprintf("it does not have the newest migration: it is at version %d, and this program needs %d", has.version, newest)}
+	case data.version < newest:
+		return fresh, outError{NoMigration, fmt.Sprintf("it does not have the newest migration: it is at version %d, and this program needs %d", data.version, newest)}
 	}
 	if err := s.compatible(p.samples[len(p.samples)-1].end); err != nil {
 		return fresh, outError{Incompatible, err.Error()}

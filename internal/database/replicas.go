@@ -238,34 +238,35 @@ type seat struct {
 	replica *replica
 }
 
-// sit returns a seat on a replica that has everything up to a position and is fresh. Without one, ok is false: the primary answers.
-func (rs *replicas) sit(ctx context.Context, after consistency.Position) (s seat, ok bool) {
+// sit returns a seat on a replica that has everything up to a position and is fresh. Without one, ok is false, and the primary
+// answers: with all that the position asks for, if it has the position need.
+func (rs *replicas) sit(ctx context.Context, after consistency.Position) (s seat, need consistency.Position, ok bool) {
 	r, to := rs.choose(after)
 	if r == nil {
 		rs.fallBack(to)
-		return seat{}, false
+		return seat{}, after, false
 	}
 	if r.pool.acquire(ctx) != nil {
 		rs.fallBack(toBusy)
-		return seat{}, false
+		return seat{}, after, false
 	}
 	conn, err := r.pool.db.Conn(context.WithoutCancel(ctx))
 	if err != nil {
 		r.pool.release()
 		r.failed(rs.primary.db.fail(err))
 		rs.fallBack(toBroken)
-		return seat{}, false
+		return seat{}, after, false
 	}
 	s = seat{r.pool, conn, r}
 	if !after.IsZero() {
-		if to, ok := rs.await(ctx, s, after); !ok {
+		if need, to, ok := rs.await(ctx, s, after); !ok {
 			s.leave()
 			rs.fallBack(to)
-			return seat{}, false
+			return seat{}, need, false
 		}
 	}
 	r.reads.Add(1)
-	return s, true
+	return s, after, true
 }
 
 // choose returns the least busy of the replicas that may answer. If it is nil, the second result says why.
@@ -303,8 +304,9 @@ func (rs *replicas) choose(after consistency.Position) (*replica, fallback) {
 }
 
 // await waits until the server of a seat has reached a position. The statements that follow on its connection read at least what
-// the server had then. A statement that read the position itself could return one that its snapshot does not have.
-func (rs *replicas) await(ctx context.Context, s seat, after consistency.Position) (fallback, bool) {
+// the server had then. A statement that read the position itself could return one that its snapshot does not have. If it is not
+// reached, await returns the position that the primary needs, and why.
+func (rs *replicas) await(ctx context.Context, s seat, after consistency.Position) (need consistency.Position, to fallback, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, rs.options.Wait+measureLimit)
 	defer cancel()
 	until := time.Now().Add(rs.options.Wait)
@@ -313,23 +315,23 @@ func (rs *replicas) await(ctx context.Context, s seat, after consistency.Positio
 		switch {
 		case err != nil:
 			s.replica.failed(rs.primary.db.fail(err))
-			return toBroken, false
+			return after, toBroken, false
 		case !at.replays():
 			s.replica.failed(&Failure{Kind: Lost, err: errNoReplica})
-			return toBroken, false
+			return after, toBroken, false
 		case at.reached(after):
-			return 0, true
+			return after, 0, true
 		case time.Until(until) < pause:
-			return toBehind, false
-		case pause > time.Millisecond: // it waits
-		case rs.isBeyond(ctx, until, after):
-			return toBeyond, false
-		default:
+			return after, toBehind, false
+		case pause == time.Millisecond: // the first time
 			select {
 			case s.replica.waiting <- struct{}{}:
 				defer func() { <-s.replica.waiting }()
 			default: // queries that need not wait find a connection
-				return toBehind, false
+				return after, toBehind, false
+			}
+			if need, lacks := rs.lacks(ctx, until, after); lacks {
+				return need, toBeyond, false
 			}
 		}
 		timer := time.NewTimer(pause)
@@ -337,16 +339,16 @@ func (rs *replicas) await(ctx context.Context, s seat, after consistency.Positio
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return toBehind, false
+			return after, toBehind, false
 		}
 	}
 }
 
-// isBeyond reports whether the primary is known before a time to lack a position. If it is not, the replica may still reach it.
-func (rs *replicas) isBeyond(ctx context.Context, until time.Time, after consistency.Position) bool {
+// lacks reports whether the primary is known before a time to lack a position. If it is not, the replica may still reach it.
+func (rs *replicas) lacks(ctx context.Context, until time.Time, after consistency.Position) (need consistency.Position, lacks bool) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	return rs.primary.isBeyond(ctx, after)
+	return rs.primary.lacks(ctx, after)
 }
 
 // leave gives the seat back. Its statements have ended.

@@ -13,7 +13,7 @@ import (
 // replication is how the servers of an engine tell their positions in the log. An engine without it has no replicas and no
 // tokens.
 type replication interface {
-	// kind is the kind of the positions. growth is more than a primary adds to their numbers in ten seconds.
+	// kind is the kind of the positions. growth is more than a primary adds to their numbers in a second.
 	kind() (kind consistency.Log, growth uint64)
 	// check returns an error that says what to set, if the primary cannot have replicas. It is a ReplicaError if no setting
 	// helps.
@@ -26,7 +26,8 @@ type replication interface {
 
 // standing is what a server says of its place in the log, and of its role.
 type standing interface {
-	// reached reports whether everything up to a position of the server's database is there. If in doubt, it is not.
+	// reached reports whether everything up to a position of the server's database is there. If in doubt, it is not. No server
+	// reaches a position that is ahead.
 	reached(p consistency.Position) bool
 	// decides reports whether no other server can have a position that this one lacks, if this one takes changes.
 	decides(p consistency.Position) bool

@@ -30,6 +30,7 @@ func TestReachedPostgres(t *testing.T) {
 		{0, 200, consistency.Position{Log: consistency.WAL, Branch: 1, Number: 100}, false}, // the user may not see the timeline
 		{1, 200, consistency.Position{Log: consistency.GTID, Branch: 0, Number: 1}, false},
 		{1, 200, consistency.Last(consistency.Database{}, consistency.WAL), false},
+		{1, 200, consistency.Ahead(consistency.Position{Log: consistency.WAL, Branch: 1, Number: 100}), false},
 	} {
 		if got := database.ReachedPostgres(test.timeline, test.lsn, test.to); got != test.want {
 			t.Errorf("the timeline %d at %d: got %t for %+v, want %t", test.timeline, test.lsn, got, test.to, test.want)
@@ -63,6 +64,7 @@ func TestReachedMariaDB(t *testing.T) {
 		{"", "", at(0, 1, 0), true},
 		{"0-1-100", "0-1-100", consistency.Position{Log: consistency.WAL, Number: 1}, false},
 		{"0-1-100", "0-1-100", consistency.Last(consistency.Database{}, consistency.GTID), false},
+		{"0-4294967295-100", "0-4294967295-100", consistency.Ahead(at(0, 1, 7)), false},
 	} {
 		got, err := database.ReachedMariaDB(test.current, test.logged, test.to)
 		if err != nil || got != test.want {
@@ -96,7 +98,7 @@ func TestLastGTID(t *testing.T) {
 }
 
 // TestAhead wants that a position which the primary did not tell is a token that is later than all that clients have, and not for
-// ever.
+// ever. No server reaches it by itself.
 func TestAhead(t *testing.T) {
 	t.Parallel()
 	d := consistency.Database{1}
@@ -107,17 +109,17 @@ func TestAhead(t *testing.T) {
 		got := database.Ahead(d, end, 0)
 		later := database.Ahead(d, end, time.Minute)
 		last := consistency.Last(d, end.Log)
-		if got.Compare(end) <= 0 || later.Compare(got) <= 0 || last.Compare(later) <= 0 || got.String() <= end.String() {
+		if !got.IsAhead() || got.Compare(end) <= 0 || later.Compare(got) <= 0 || last.Compare(later) <= 0 || got.String() <= end.String() {
 			t.Errorf("after %+v: got %+v, and a minute later %+v, want later ones that are not the last", end, got, later)
 		}
 		if p, err := consistency.Parse(got.String()); err != nil || p != got {
 			t.Errorf("%+v: got %+v, %v from its token, want the same", got, p, err)
 		}
 	}
-	if got := database.Ahead(d, consistency.Position{}, 0); got != consistency.Last(d, consistency.WAL) {
-		t.Errorf("without an end: got %+v, want the last position", got)
-	} else if _, err := consistency.Parse(got.String()); err != nil {
-		t.Errorf("the last position: got %v, want a token", err)
+	if got := database.Ahead(d, consistency.Position{}, 0); got != consistency.Ahead(consistency.Position{Database: d, Log: consistency.WAL}) {
+		t.Errorf("without an end: got %+v, want the position that is ahead of nothing", got)
+	} else if p, err := consistency.Parse(got.String()); err != nil || !p.IsAhead() {
+		t.Errorf("without an end: got %+v, %v from its token, want the same", p, err)
 	}
 }
 
@@ -146,6 +148,24 @@ func TestSteadyReplica(t *testing.T) {
 	} {
 		if got, lines := database.Decide(test.measurements...); !slices.Equal(got, test.want) || lines != test.lines {
 			t.Errorf("%v: got %v and %d lines, want %v and %d", test.measurements, got, lines, test.want, test.lines)
+		}
+	}
+}
+
+// TestSteadyPrimary wants a line of the log when the position of the primary becomes unknown, one when it is known again, after
+// several good measurements, and one when a setting is wrong.
+func TestSteadyPrimary(t *testing.T) {
+	t.Parallel()
+	for measurements, want := range map[string][3]int{
+		"++++++":       {0, 0, 0},
+		"+-+-+-++++-":  {1, 0, 0},
+		"-+++++-+++++": {2, 2, 0},
+		"-!!!!":        {1, 0, 1},
+		"!++!+++++!":   {0, 1, 2},
+	} {
+		unknown, known, wrong := database.KnowPrimary(measurements)
+		if got := [3]int{unknown, known, wrong}; got != want {
+			t.Errorf("%s: got %v lines, want %v", measurements, got, want)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,16 +39,16 @@ type Session struct {
 
 	turn chan struct{} // holds a token while no statement of the transaction runs; nil for Single
 	tx   *sql.Tx       // used only by the statement that has the turn
-	seat seat          // of the transaction
+	// leave leaves the seat of the transaction, which has ended. It can read the position there first.
+	leave  func(withPosition bool)
+	broken bool // the transaction could not be rolled back
 
-	replicas *replicas               // may answer the session; nil: the primary does
-	after    consistency.Position    // that a replica must have reached
-	replica  atomic.Pointer[replica] // answers the session
-	receipt  bool                    // Commit reads the position, by commitPosition
-	position consistency.Position    // of the commit
-	// commitPosition reads the position of the commit and leaves the seat.
-	commitPosition func() consistency.Position
-	statements     atomic.Int64 // that it has sent
+	replicas   *replicas               // may answer the session; nil: the primary does
+	after      consistency.Position    // that a replica must have reached
+	replica    atomic.Pointer[replica] // answers the session
+	receipt    bool                    // it reads its position before it leaves its seat
+	position   greatest                // of its commit, or of what it has read on the primary
+	statements atomic.Int64            // that it has sent
 
 	attempts int // the savepoints so far
 
@@ -86,38 +88,45 @@ func (db *DB) PrimarySession(mode Mode, after consistency.Position) *Session {
 	return s
 }
 
-// WriteSession returns a session for a mutation of a client. With replicas and on a cluster, Commit reads its Position.
-// It treats the position after like a PrimarySession.
+// FeedSession returns a PrimarySession for a query of the change feed. Its answer has a Position.
+func (db *DB) FeedSession(mode Mode, after consistency.Position) *Session {
+	s := db.PrimarySession(mode, after)
+	s.receipt = db.replicas != nil
+	return s
+}
+
+// WriteSession returns a session for a mutation of a client. Its answer has a Position. It treats the position after like a
+// PrimarySession.
 func (db *DB) WriteSession(after consistency.Position) *Session {
-	s := db.Session(Write)
-	s.receipt, s.after = db.givesPositions(), after
+	s := db.PrimarySession(Write, after)
+	s.receipt = db.replicas != nil
 	return s
 }
 
 // Position returns a position that has everything that the session has committed, or has read on the primary. Call it after
-// Commit or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession knows the position
-// of its commit. In other cases the primary is asked, for at most a second.
+// Commit or Rollback. It is zero without replicas, and if the session has sent no statement. A WriteSession and a FeedSession have
+// read it on their own connection. If that broke, the primary is asked on another one, for at most a second.
 func (s *Session) Position(ctx context.Context) consistency.Position {
-	if !s.position.IsZero() || s.statements.Load() == 0 {
-		return s.position
+	if p := s.position.get(); !p.IsZero() || s.statements.Load() == 0 {
+		return p
 	}
-	return s.db.end(context.WithoutCancel(ctx)) // the answer does not end with the time of the operation
-}
-
-// end returns a position that has everything that is committed now. It is zero without replicas.
-func (db *DB) end(ctx context.Context) consistency.Position {
 	switch {
-	case !db.givesPositions():
-		return consistency.Position{}
-	case db.replicas == nil:
+	case s.db.replicas != nil:
+		return s.db.end(context.WithoutCancel(ctx)) // the answer does not end with the time of the operation
+	case s.db.InCluster():
 		return endOfCluster()
 	}
+	return consistency.Position{}
+}
+
+// end returns a position that has everything that is committed now on a primary with replicas.
+func (db *DB) end(ctx context.Context) consistency.Position {
 	limited, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	if db.write.acquire(limited) != nil {
 		return db.replicas.primary.ahead()
 	}
-	return db.replicas.primary.now(limited, seat{pool: db.write})
+	return db.replicas.primary.positionOn(limited, seat{pool: db.write})
 }
 
 // FailedOnReplica reports whether a replica answered the session and failed. The primary may succeed. It does not say so for a
@@ -148,6 +157,43 @@ func (s *Session) failStatement(ctx context.Context, err error) error {
 		err = errSilent
 	}
 	return s.fail(err)
+}
+
+// readsPosition reports whether the session reads its position, after an error of its end or none: its answer has one, and the
+// connection may be whole. A failure that says only to try again tells of no rows.
+func (s *Session) readsPosition(err error) bool {
+	for _, f := range []*Failure{s.Failure(), AsFailure(err)} {
+		if f != nil && slices.Contains([]Kind{Lost, Busy, Timeout, Retry, Unknown, ReadOnly, Unusable}, f.Kind) {
+			return false
+		}
+	}
+	return s.receipt
+}
+
+// leaveWithPosition reads the position of the session on its seat, and leaves the seat. Another seat may not be free when there is
+// much to do. Like a commit, it does not end with ctx.
+func (s *Session) leaveWithPosition(ctx context.Context, on seat) {
+	s.position.raise(s.db.replicas.primary.positionOn(context.WithoutCancel(ctx), on))
+}
+
+// greatest holds the greatest position of a session. Statements without a transaction may end at the same time.
+type greatest struct {
+	mu sync.Mutex
+	at consistency.Position
+}
+
+func (g *greatest) get() consistency.Position {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.at
+}
+
+func (g *greatest) raise(to consistency.Position) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if to.Compare(g.at) > 0 {
+		g.at = to
+	}
 }
 
 // failed tells those who watch the server of the session of a failure.
@@ -308,10 +354,13 @@ func (r *running) end() {
 	}
 	r.cancel()
 	r.report()
-	if r.of.mode == Single {
-		r.seat.leave()
-	} else {
+	switch {
+	case r.of.mode != Single:
 		r.of.turn <- struct{}{}
+	case !r.failed.Load() && r.of.readsPosition(nil):
+		r.of.leaveWithPosition(r.ctx, r.seat)
+	default:
+		r.seat.leave()
 	}
 }
 
@@ -337,36 +386,41 @@ func (s *Session) begin(ctx context.Context) error {
 		on.leave()
 		return err
 	}
-	s.seat, s.tx = on, tx
-	switch {
-	case s.receipt && s.db.replicas == nil:
-		s.commitPosition = endOfCluster
-	case s.receipt:
-		s.commitPosition = func() consistency.Position { // like the commit, it does not end with the client
-			s.seat = seat{}
-			return s.db.replicas.primary.now(context.WithoutCancel(ctx), on)
+	s.tx = tx
+	s.leave = func(withPosition bool) {
+		if withPosition {
+			s.leaveWithPosition(ctx, on)
+		} else {
+			on.leave()
 		}
 	}
 	return nil
 }
 
 // sit returns a seat on a replica, or else on the primary. It pins the connection if a position is read on it.
-func (s *Session) sit(ctx context.Context) (seat, error) {
-	if s.replicas != nil {
-		if seat, ok := s.replicas.sit(ctx, s.after); ok {
-			s.replica.Store(seat.replica)
-			return seat, nil
+func (s *Session) sit(ctx context.Context) (_ seat, err error) {
+	after, until := s.after, time.Now().Add(s.db.options.sitLimit())
+	if s.db.replicas != nil {
+		if after, err = s.db.replicas.primary.settle(ctx, until, after); err != nil {
+			return seat{}, err
 		}
+	}
+	if s.replicas != nil {
+		on, need, ok := s.replicas.sit(ctx, after)
+		if ok {
+			s.replica.Store(on.replica)
+			return on, nil
+		}
+		after = need
 		s.replicas.onPrimary.Add(1)
 	}
 	if err := s.pool.acquire(ctx); err != nil {
 		return seat{}, err
 	}
 	on := seat{pool: s.pool}
-	waits := !s.after.IsZero() && s.db.engine.cluster() != nil
-	proves := s.db.replicas != nil && s.db.replicas.primary.mustProve(s.after)
-	if s.receipt && s.db.replicas != nil || waits || proves {
-		var err error
+	waits := !after.IsZero() && s.db.engine.cluster() != nil
+	proves := s.db.replicas != nil && s.db.replicas.primary.mustProve(after)
+	if s.receipt || waits || proves {
 		if on.conn, err = s.pool.db.Conn(context.WithoutCancel(ctx)); err != nil {
 			s.pool.release()
 			return seat{}, err
@@ -379,7 +433,7 @@ func (s *Session) sit(ctx context.Context) (seat, error) {
 		}
 	}
 	if proves {
-		return s.db.replicas.primary.lead(ctx, on, s.after)
+		return s.db.replicas.primary.lead(ctx, until, on, after)
 	}
 	return on, nil
 }
@@ -408,9 +462,6 @@ func (s *Session) Commit() error {
 		if err == nil {
 			if err := s.attached(); err != nil { // the file was replaced just before or after the commit
 				return &Failure{Kind: Unknown, err: s.failed(s.db.fail(err))}
-			}
-			if s.commitPosition != nil {
-				s.position = s.commitPosition()
 			}
 			return nil
 		}
@@ -445,11 +496,12 @@ func (s *Session) rollback(tx *sql.Tx) {
 	if err := tx.Rollback(); err != nil {
 		// This error closes the connection, and so ends the transaction.
 		s.db.options.Logger.Debug("rollback", "error", err)
+		s.broken = true
 	}
 }
 
 // end ends the session after its last statement. tx is nil without a statement, and after another end.
-func (s *Session) end(how func(tx *sql.Tx) error) error {
+func (s *Session) end(how func(tx *sql.Tx) error) (err error) {
 	if s.mode == Single {
 		s.ended.Store(true)
 		return how(nil)
@@ -460,7 +512,7 @@ func (s *Session) end(how func(tx *sql.Tx) error) error {
 	tx := s.tx
 	s.tx = nil
 	if tx != nil {
-		defer func() { s.seat.leave() }() // unless commitPosition has left it
+		defer func() { s.leave(!s.broken && s.readsPosition(err)) }()
 	}
 	return how(tx)
 }
