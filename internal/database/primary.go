@@ -77,7 +77,7 @@ func (p *primary) measure(ctx context.Context) error {
 	p.mu.Unlock()
 	switch {
 	case now.wrong && !before.wrong:
-		p.logger.ErrorContext(ctx, "replicas cannot be compared with the primary, which answers all queries", "database", p.db.String(), "error", err)
+		p.logger.ErrorContext(ctx, "the position of the primary is unknown, and a setting must change: clients read from the primary what they write now", "database", p.db.String(), "error", err)
 	case now.unknown && !before.unknown:
 		p.logger.WarnContext(ctx, "the position of the primary is unknown: clients read from the primary what they write now", "database", p.db.String(), "error", err)
 	case before.unknown && !now.unknown:
