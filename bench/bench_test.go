@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,13 +12,19 @@ import (
 	"roster/ent/rules"
 )
 
+// runMain runs the command as main does, with the environment of the tests.
+func runMain(t *testing.T, args []string, stdout, stderr io.Writer) int {
+	t.Helper()
+	return run(t.Context(), args, os.Getenv, stdout, stderr) //nolint:forbidigo // main passes it too
+}
+
 // TestBench sees to it that every workload is answered rightly, by Roster and by the floor, on every engine.
 func TestBench(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
 	results := filepath.Join(t.TempDir(), "results")
 	args := []string{"-users=1000", "-n=20", "-c=2", "-rounds=1", "-results", results}
-	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+	if code := runMain(t, args, &stdout, &stderr); code != 0 {
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
 	for _, w := range []string{"W1", "W2", "W3", "W4", "W5", "W6", "W7"} {
@@ -87,7 +94,7 @@ func compares(t *testing.T, results string) {
 	compare := func() int {
 		stdout.Reset()
 		stderr.Reset()
-		return run(t.Context(), []string{"-compare", "-results", results}, os.Getenv, &stdout, &stderr) //nolint:forbidigo // main passes it too
+		return runMain(t, []string{"-compare", "-results", results}, &stdout, &stderr)
 	}
 	if code := compare(); code != 1 || !strings.Contains(stderr.String(), "has 1 reports") {
 		t.Errorf("one report: got code %d, %s, want code 1", code, &stderr)
@@ -107,7 +114,7 @@ func TestGrowth(t *testing.T) {
 	drawing := filepath.Join(dir, "growth.svg")
 	var stdout, stderr strings.Builder
 	args := []string{"-growth", drawing, "-largest=10000", "-n=20", "-results", dir}
-	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+	if code := runMain(t, args, &stdout, &stderr); code != 0 {
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
 	svg, err := os.ReadFile(drawing)
@@ -160,7 +167,7 @@ func TestProfile(t *testing.T) {
 	dir := t.TempDir()
 	var stdout, stderr strings.Builder
 	args := []string{"-users=1000", "-n=20", "-c=2", "-engines=sqlite", "-workloads=W1,W4", "-cpuprofile", dir}
-	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+	if code := runMain(t, args, &stdout, &stderr); code != 0 {
 		t.Fatalf("%v: got code %d, stderr %s, want code 0", args, code, &stderr)
 	}
 	for _, name := range []string{"sqlite-W1.pprof", "sqlite-W4.pprof"} {
@@ -243,7 +250,7 @@ func TestServers(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
 	args := []string{"-servers=2", "-users=1000", "-n=20", "-c=2", "-idle=10ms"}
-	if code := run(t.Context(), args, os.Getenv, &stdout, &stderr); code != 0 { //nolint:forbidigo // main passes it too
+	if code := runMain(t, args, &stdout, &stderr); code != 0 {
 		t.Fatalf("%v: got code %d, stderr %s, stdout\n%s\nwant code 0", args, code, &stderr, &stdout)
 	}
 	for what, want := range map[string]int{
@@ -254,7 +261,7 @@ func TestServers(t *testing.T) {
 			t.Errorf("%q: got %d, want %d, in\n%s", what, n, want, &stdout)
 		}
 	}
-	if code := run(t.Context(), []string{"-servers=-1"}, os.Getenv, &stdout, &stderr); code != 2 { //nolint:forbidigo // main passes it too
+	if code := runMain(t, []string{"-servers=-1"}, &stdout, &stderr); code != 2 {
 		t.Errorf("a negative number of servers: got code %d, want 2", code)
 	}
 }

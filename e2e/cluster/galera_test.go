@@ -216,8 +216,10 @@ func (g *galera) ask(ctx context.Context, i int, key, token, query string, varia
 	return post(ctx, g.client, g.programs[i].URL, operation{query, variables, key, token})
 }
 
-// passing are the codes after which a client sends an operation again.
-var passing = []string{"UNAVAILABLE", "OUTCOME_UNKNOWN", "CONFLICT", "TIMEOUT"} //nolint:gochecknoglobals // a constant
+// passes reports whether a client sends an operation again after a code.
+func passes(code string) bool {
+	return slices.Contains([]string{"UNAVAILABLE", "OUTCOME_UNKNOWN", "CONFLICT", "TIMEOUT"}, code)
+}
 
 // insist sends an operation, with the same key, to one server after the other until one answers with data. It returns the token of
 // the answer.
@@ -233,7 +235,7 @@ func (g *galera) insist(t *testing.T, i int, key, token, query string, variables
 				return "", false
 			}
 			return cmp.Or(a.header.Get("Roster-Consistency"), token), true
-		case err == nil && !slices.Contains(passing, a.code()):
+		case err == nil && !passes(a.code()):
 			t.Errorf("%s with %v: got %+v from server %d, want data", query, variables, a.Errors, i%galeraSize+1)
 			return "", false
 		case time.Now().After(deadline):
@@ -636,7 +638,7 @@ func (l *galeraLoad) subscribe(i int, after string) (all []galeraChange) {
 			return all
 		}
 		if len(event.Errors) > 0 {
-			if !slices.Contains(passing, event.Errors[0].Extensions.Code) {
+			if !passes(event.Errors[0].Extensions.Code) {
 				l.Errorf("a subscription on server %d after %s: got %+v", i+1, after, event.Errors)
 			}
 			return all
